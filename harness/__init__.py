@@ -1,0 +1,1 @@
+"""The code that is drilled with, and the code that judges."""

@@ -1,0 +1,1 @@
+"""Who is told, and whether it was delivered."""

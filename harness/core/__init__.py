@@ -1,0 +1,1 @@
+"""Pure: what a drill is. No I/O, no third party."""

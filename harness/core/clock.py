@@ -1,0 +1,52 @@
+"""Time: one clock that is passed in, and the only place that waits."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from harness.core.errors import TookTooLong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Monotonic seconds for durations, UTC for people, and a sleeper."""
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], datetime]
+    sleep: Callable[[float], None]
+
+
+SYSTEM = Clock(time.monotonic, lambda: datetime.now(UTC), time.sleep)
+
+
+def wait_until(
+    probe: Callable[[], T],
+    *,
+    patience: float,
+    on: type[Exception] | tuple[type[Exception], ...],
+    every: float = 0.05,
+    what: str = "",
+    clock: Clock = SYSTEM,
+) -> T:
+    """Call `probe` until it returns, and return what it returned.
+
+    Only the exceptions named in `on` are worth another try; any other leaves at once.
+    `patience` and `every` are seconds. Raises TookTooLong, with the last reason, when patience ends.
+    """
+    deadline = clock.monotonic() + patience
+    while True:
+        try:
+            return probe()
+        except on as error:
+            if clock.monotonic() >= deadline:
+                name = what or getattr(probe, "__name__", repr(probe))
+                raise TookTooLong(f"{name}: not within {patience:g} s ({error})") from error
+        clock.sleep(every)

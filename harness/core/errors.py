@@ -1,0 +1,59 @@
+"""Two families of errors.
+
+::
+
+    Finding (AssertionError)      the estate broke its promise: verdict BROKEN, exit code 1
+    HarnessError                  the drill could not be carried out: verdict UNKNOWN, exit code 3
+    |-- TookTooLong               a wait ran out of patience
+    |-- MissingPart               a program that the drill needs is not installed
+    |-- BackupFailed              a backup was attempted and nothing was committed
+    |-- Unreadable                a backup, a key or a segment that cannot be opened or trusted
+    |-- NoValidBackup             the repository holds nothing that can be restored
+    |-- RestoreFailed             the restore began and did not finish
+    |-- Refused                   an interlock or a guard said no before anything was changed
+    `-- UsageError                the operator asked for something that cannot be: exit code 2
+
+Every message is one line that names the thing, its place and the remedy: it is what the operator reads.
+"""
+
+from __future__ import annotations
+
+
+class Finding(AssertionError):  # noqa: N818 - a finding is a result, not an error
+    """The estate under drill broke a promise."""
+
+
+class HarnessError(Exception):
+    """The drill could not be carried out."""
+
+
+class TookTooLong(HarnessError):  # noqa: N818 - reads as the sentence it is
+    """A wait ran out of patience before anything could be judged."""
+
+
+class MissingPart(HarnessError):  # noqa: N818
+    """A program that the drill needs is not installed."""
+
+
+class BackupFailed(HarnessError):  # noqa: N818
+    """A backup was attempted and nothing was committed."""
+
+
+class Unreadable(HarnessError):  # noqa: N818
+    """A backup, a key or a segment cannot be opened or trusted."""
+
+
+class NoValidBackup(HarnessError):  # noqa: N818
+    """The repository holds nothing that can be restored."""
+
+
+class RestoreFailed(HarnessError):  # noqa: N818
+    """The restore began and did not finish."""
+
+
+class Refused(HarnessError):  # noqa: N818
+    """An interlock said no before anything was changed."""
+
+
+class UsageError(HarnessError):
+    """The operator asked for something that cannot be."""

@@ -1,0 +1,79 @@
+"""What happened, and when: events, and what is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from harness.core.clock import SYSTEM, Clock
+
+Fact = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the journal.
+
+    `at`: monotonic seconds of the drill's one clock; `wall`: UTC, for people; `kind`: a short word such as
+    `begin`, `end`, `struck`, `message`, `alert`, `log`; `message`: the number in the mission's sequence, or "".
+    """
+
+    at: float
+    wall: datetime
+    kind: str
+    subject: str
+    message: str
+    facts: Mapping[str, Fact]
+
+
+class Journal(Protocol):
+    """Where the harness writes what it does. The file on disk is `harness.evidence.journal`."""
+
+    def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
+        """Write one event and return it, once it is safe where it is kept."""
+        ...
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All of them so far, in order."""
+        ...
+
+
+@dataclass(slots=True)
+class MemoryJournal:
+    """A journal for pure logic and for commands that leave no record."""
+
+    clock: Clock = SYSTEM
+    _events: list[Event] = field(default_factory=list)
+
+    def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
+        """Append one event and return it."""
+        clock = self.clock
+        event = Event(clock.monotonic(), clock.wall(), kind, subject, message, facts)
+        self._events.append(event)
+        return event
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All events so far."""
+        return tuple(self._events)
+
+
+@contextmanager
+def phase(journal: Journal, name: str, *, message: str = "") -> Iterator[None]:
+    """Journal the begin and the end of a phase; a phase that raised ends as `failed`, with the reason."""
+    journal.mark("begin", name, message=message)
+    try:
+        yield
+    except BaseException as error:
+        journal.mark("failed", name, error=str(error) or type(error).__name__)
+        raise
+    journal.mark("end", name)
+
+
+def messages_seen(events: tuple[Event, ...]) -> tuple[str, ...]:
+    """Return the mission's message numbers in the order in which each was first seen."""
+    return tuple(dict.fromkeys(event.message for event in events if event.message))

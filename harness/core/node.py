@@ -1,0 +1,245 @@
+"""The ports between what is drilled and where it runs: nodes, tasks, sites, substrates.
+
+A service describes a node once; a site launches it. Strings in `argv`, `env`, `files` and `ready` may hold
+placeholders that only the place where it runs can fill in (`harness.core.render`):
+
+    @{port:NAME}     the port number, as seen by the node itself
+    @{bind:NAME}     the address to listen on
+    @{volume:NAME}   the folder where that volume of the site is found
+    @{file:NAME}     the path of a file of this node
+    @{secret:NAME}   the value behind a secret reference; in `env` and `files` only, never in `argv`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import IO, Protocol, runtime_checkable
+
+EMPTY: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One port of a node, as its peers inside the site reach it and as clients on loopback do."""
+
+    inside: Address
+    outside: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """When a node may be called started. Exactly one of the three is used, the first that is set.
+
+    `argv`: a command that ends with 0; `path`: an HTTP GET on `port` that answers `status`; else `port`
+    accepts a connection. `patience` is in seconds.
+    """
+
+    port: str = ""
+    path: str = ""
+    status: int = 200
+    argv: tuple[str, ...] = ()
+    patience: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """What to run. `argv` serves embedded, `image` and `args` those that have images.
+
+    `ports`: names; numbers are chosen by the place. `volumes`: names, shared by all nodes and tasks of a site.
+    `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written 0600.
+    `first_run`: commands for embedded, run in order while the first volume is empty.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    image: str = ""
+    args: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    env: Mapping[str, str] = EMPTY
+    secrets: Mapping[str, str] = EMPTY
+    files: Mapping[str, str] = EMPTY
+    needs: tuple[str, ...] = ()
+    stop_signal: str = "TERM"
+    ready: Ready = Ready()
+    first_run: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One-shot work beside the data: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec."""
+
+    name: str
+    argv: tuple[str, ...]
+    image: str = ""
+    volumes: tuple[str, ...] = ()
+    env: Mapping[str, str] = EMPTY
+    secrets: Mapping[str, str] = EMPTY
+    files: Mapping[str, str] = EMPTY
+    stdin: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a task ended: its exit code and the last lines it wrote to standard error."""
+
+    code: int
+    errors: str
+
+
+class Running(Protocol):
+    """A task under way. Leaving the `with` block ends it, and all it started, if it still runs."""
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """What it writes, unbuffered by us."""
+        ...
+
+    def finish(self, patience: float) -> Completed:
+        """Wait for its end, at most `patience` seconds; raises TookTooLong."""
+        ...
+
+    def __enter__(self) -> Running: ...
+
+    def __exit__(self, *details: object) -> None: ...
+
+
+class Node(Protocol):
+    """One running thing that a drill can hurt."""
+
+    @property
+    def spec(self) -> NodeSpec:
+        """What it was launched from."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether it exists, frozen or not."""
+        ...
+
+    def start(self) -> None:
+        """Start it and return once it is ready; a running node is left alone. Raises HarnessError."""
+        ...
+
+    def kill(self) -> None:
+        """End it with no chance to tidy up; its data stays."""
+        ...
+
+    def endpoint(self, port: str) -> Endpoint:
+        """Where its port of that name is."""
+        ...
+
+
+class Volume(Protocol):
+    """Named storage of a site. Paths are relative, with `/`; none may leave the volume."""
+
+    def open(self, path: str, mode: str) -> IO[bytes]:
+        """Open for `rb` or `wb`; parents are made, files are 0600. Raises OSError."""
+        ...
+
+    def walk(self) -> Iterator[str]:
+        """Every file in it, by relative path, in sorted order."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Delete one file, or a folder with all in it; what is not there is left alone."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Bytes in all its files."""
+        ...
+
+
+class Site(Protocol):
+    """A place where nodes run together and are lost together."""
+
+    @property
+    def name(self) -> str:
+        """`primary`, `dr`, `offsite`, `edge`."""
+        ...
+
+    def launch(self, spec: NodeSpec) -> Node:
+        """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
+        ...
+
+    def run(self, task: Task) -> Running:
+        """Start one-shot work."""
+        ...
+
+    def volume(self, name: str) -> Volume:
+        """The volume of that name, made when it is not there."""
+        ...
+
+    def destroy(self) -> None:
+        """Lose it: every node and task killed, every volume removed. Logs are kept."""
+        ...
+
+
+class Substrate(Protocol):
+    """What sites are made of."""
+
+    @property
+    def name(self) -> str:
+        """What the drill record calls it."""
+        ...
+
+    def site(self, name: str) -> Site:
+        """The site of that name, made empty when it is not there."""
+        ...
+
+    def sweep(self) -> None:
+        """Leave nothing of this run behind but its logs."""
+        ...
+
+
+@runtime_checkable
+class Freezable(Protocol):
+    """A node or a running task that can be stopped in mid-thought and resumed."""
+
+    def freeze(self) -> None:
+        """Stop it without ending it: alive, and silent."""
+        ...
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        ...
+
+
+@runtime_checkable
+class Isolatable(Protocol):
+    """A node that can be cut off from all others."""
+
+    def isolate(self) -> None:
+        """Cut it off."""
+        ...
+
+    def rejoin(self) -> None:
+        """Let it be reached again."""
+        ...
+
+
+@runtime_checkable
+class Fillable(Protocol):
+    """A volume that can be filled to its last byte."""
+
+    def fill(self) -> None:
+        """Leave no room."""
+        ...
+
+    def drain(self) -> None:
+        """Give the room back."""
+        ...

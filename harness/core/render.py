@@ -1,0 +1,34 @@
+"""Fills in what only the place where a node runs can know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from harness.core.errors import HarnessError
+
+PLACEHOLDER = re.compile(r"@\{(port|bind|volume|file|secret):([A-Za-z0-9_.-]+)\}")
+
+
+def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
+    """Return `text` with each `@{kind:name}` replaced by what `look_up[kind](name)` returns.
+
+    A kind that is not offered here (a secret in an argument list, say) raises HarnessError, as does a
+    look-up that raises KeyError.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        kind, name = match.groups()
+        if kind not in look_up:
+            raise HarnessError(f"{match.group()}: a {kind} may not stand here")
+        try:
+            return look_up[kind](name)
+        except KeyError:
+            raise HarnessError(f"{match.group()}: this node has no {kind} of that name") from None
+
+    return PLACEHOLDER.sub(fill, text)
+
+
+def secrets_in(text: str) -> tuple[str, ...]:
+    """Return the names of the secrets that `text` mentions."""
+    return tuple(name for kind, name in PLACEHOLDER.findall(text) if kind == "secret")

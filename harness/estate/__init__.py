@@ -1,0 +1,1 @@
+"""Sites, backup, strike, recovery: the mission itself."""

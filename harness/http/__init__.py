@@ -1,0 +1,1 @@
+"""A service of the reader's own, declared in estate.toml."""

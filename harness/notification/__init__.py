@@ -1,0 +1,1 @@
+"""The Notification Service: nodes, sources, key functions."""

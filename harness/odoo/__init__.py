@@ -1,0 +1,1 @@
+"""Odoo: nodes, sources, containment, key functions."""

@@ -1,0 +1,1 @@
+"""Where the embedded programs come from."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: server, dump, restore, checks."""

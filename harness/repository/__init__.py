@@ -1,0 +1,1 @@
+"""The offsite store of backups: format, pipeline, catalogue."""

@@ -1,0 +1,1 @@
+"""Object stores: server, buckets, replication."""

@@ -1,0 +1,1 @@
+"""The front door, the name service, and clients that use them."""

@@ -1,0 +1,34 @@
+"""Secrets are references, never values: `env:NAME` or `file:/path`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.core.errors import UsageError
+
+
+def read_secret(reference: str) -> bytes:
+    """Return the bytes behind `env:NAME` or `file:PATH`, without a trailing newline.
+
+    Raises UsageError, which names the reference and never a value.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        value = os.environ.get(name)
+        if value is None:
+            raise UsageError(f"secret {reference}: the environment has no {name}; set it")
+        return value.encode()
+    if kind == "file":
+        try:
+            return Path(name).read_bytes().rstrip(b"\n")
+        except OSError as error:
+            raise UsageError(
+                f"secret {reference}: {error.strerror}; check the path and its mode"
+            ) from None
+    raise UsageError(f"secret {reference!r}: not a reference; write env:NAME or file:PATH")
+
+
+def read_text_secret(reference: str) -> str:
+    """Return `read_secret` as text."""
+    return read_secret(reference).decode()
