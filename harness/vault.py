@@ -23,9 +23,7 @@ def read_secret(reference: str) -> bytes:
         try:
             return Path(name).read_bytes().rstrip(b"\n")
         except OSError as error:
-            raise UsageError(
-                f"secret {reference}: {error.strerror}; check the path and its mode"
-            ) from None
+            raise UsageError(f"secret {reference}: {error.strerror}; check the path and its mode") from None
     raise UsageError(f"secret {reference!r}: not a reference; write env:NAME or file:PATH")
 
 

@@ -1,0 +1,89 @@
+"""The drill record: plain data, written as `record.json`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness.core.judge import Phase
+
+FORMAT = "blackstart-record/1"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMessage:
+    """A message of the mission: its number, and seconds since the record was opened when it was first seen."""
+
+    number: str
+    title: str
+    at: float
+    wall: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyResult:
+    """One key function in one round: what it answered, in how many seconds, and when after the fault."""
+
+    name: str
+    service: str
+    passed: bool
+    detail: str
+    took: float
+    after_fault: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FindingEntry:
+    """Something to be mended, with an owner and a date by which."""
+
+    what: str
+    owner: str
+    due: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrillRecord:
+    """Everything an auditor is told. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC.
+
+    `rto`, `rpo`, `exposure`: what was measured; `promise`: what was promised. `mode`: `drill`, `real`.
+    `inner`: a refusal scenario passes when this says BROKEN or UNKNOWN for the expected reason.
+    """
+
+    drill: str
+    objective: str
+    initiator: str
+    approver: str
+    mode: str
+    substrate: str
+    started: str
+    finished: str
+    commit: str
+    hashes: Mapping[str, str]
+    promise: Mapping[str, str | float]
+    verdict: str
+    reasons: tuple[str, ...]
+    rto: float | None
+    rpo: float | None
+    exposure: float | None
+    acknowledged: int
+    lost: tuple[int, ...]
+    phantom: tuple[int, ...]
+    repeated: tuple[str, ...]
+    lost_objects: tuple[str, ...]
+    backup: Mapping[str, str | float]
+    passed_over: tuple[tuple[str, str], ...]
+    data_bytes: int
+    data_rows: int
+    phases: tuple[Phase, ...]
+    key_results: tuple[KeyResult, ...]
+    messages: tuple[SeenMessage, ...]
+    versions: Mapping[str, str]
+    not_drilled: tuple[str, ...]
+    findings: tuple[FindingEntry, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)
+    format: str = FORMAT
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the record as JSON-ready data."""
+        return asdict(self)
