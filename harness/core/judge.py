@@ -160,9 +160,7 @@ def breaches(evidence: Evidence, rto: float | None, loss: Loss | None) -> tuple[
         if loss.out_of_order:
             found.append(f"writes are missing while later ones survived: first {loss.lost[0]}")
     if evidence.exposure is not None and evidence.exposure > promise.exposure.total_seconds():
-        found.append(
-            f"exposure too large: {evidence.exposure:.0f} s of {promise.exposure.total_seconds():g} s"
-        )
+        found.append(f"exposure too large: {evidence.exposure:.0f} s of {promise.exposure.total_seconds():g} s")
     return tuple(found)
 
 

@@ -66,12 +66,25 @@ class Tree:
 
 
 @dataclass(frozen=True, slots=True)
+class Objects:
+    """A bucket that a database refers to: `referenced` is a query that returns one object key a row."""
+
+    bucket: str
+    database: str
+    referenced: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
-    """What of a service goes into a backup. `fingerprints`: names of secrets of which only a digest goes in."""
+    """What of a service goes into a backup, and which buckets are replicated beside it.
+
+    `fingerprints`: names of secrets of which only a digest goes in.
+    """
 
     databases: tuple[str, ...] = ()
     trees: tuple[Tree, ...] = ()
     fingerprints: tuple[str, ...] = ()
+    objects: tuple[Objects, ...] = ()
 
 
 class PublicDoor(Protocol):

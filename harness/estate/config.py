@@ -1,0 +1,219 @@
+"""`estate.toml` and `budgets.toml`, parsed once at the edge; an unknown key is an error that names the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from apscheduler.triggers.cron import CronTrigger
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from harness.core.budget import Promise
+from harness.core.errors import UsageError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
+
+
+def reference(value: str) -> str:
+    """Return `value` if it is a secret reference; raises ValueError."""
+    if not value.startswith(("env:", "file:")):
+        raise ValueError("must be a reference, env:NAME or file:PATH, never the secret itself")
+    return value
+
+
+def cron(value: str) -> str:
+    """Return `value` if it is a cron expression of six fields; raises ValueError."""
+    fields = value.split()
+    if len(fields) != len(CRON_FIELDS):
+        raise ValueError("needs six fields: second minute hour day month weekday")
+    CronTrigger(**dict(zip(CRON_FIELDS, fields, strict=True)))
+    return value
+
+
+Reference = Annotated[str, AfterValidator(reference)]
+
+
+class Table(BaseModel):
+    """A table of the file: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EstateTable(Table):
+    """What the estate is called, and its public name."""
+
+    name: Name
+    zone: str
+    host: str = "www"
+
+
+class BackupTable(Table):
+    """When backups are taken and who hears of a failure."""
+
+    schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
+    alerts: tuple[Reference, ...] = ()
+
+
+class DataTable(Table):
+    """How much data the example estate holds."""
+
+    bulk_mb: Annotated[int, Field(ge=0, le=100_000)] = 200
+
+
+class SiteTable(Table):
+    """One site: the address at its edge."""
+
+    edge: str
+
+
+class SitesTable(Table):
+    """The two sites."""
+
+    primary: SiteTable
+    dr: SiteTable
+
+
+class KeyTable(Table):
+    """A key function: a request through the front door and what must come back."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    path: str
+    json_body: Annotated[Any, Field(alias="json")] = None
+    headers: dict[str, str] = {}
+    status: int = 200
+    contains: str = ""
+
+
+class ServiceTable(Table):
+    """A service. All but `kind` and `needs` belong to kind `http`."""
+
+    kind: Literal["odoo", "n8n", "gateway", "notification", "http"]
+    needs: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    image: str = ""
+    environment: dict[str, str] = {}
+    secrets: dict[str, Reference] = {}
+    ready: str = "/"
+    databases: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    prefix: str = ""
+    auth: bool = True
+    key: KeyTable | None = None
+
+    @model_validator(mode="after")
+    def complete(self) -> ServiceTable:
+        """Refuse an http service that could not be started or tested."""
+        if self.kind == "http":
+            lacking = [
+                n for n, v in (("command", self.command), ("prefix", self.prefix), ("key", self.key)) if not v
+            ]
+            if lacking:
+                raise ValueError(f"kind http needs {', '.join(lacking)}")
+        return self
+
+
+class Config(Table):
+    """The whole of `estate.toml`."""
+
+    estate: EstateTable
+    backup: BackupTable = BackupTable()
+    data: DataTable = DataTable()
+    sites: SitesTable
+    services: dict[Name, ServiceTable]
+
+    @property
+    def public_name(self) -> str:
+        """The name that clients use."""
+        return f"{self.estate.host}.{self.estate.zone}"
+
+    @model_validator(mode="after")
+    def needs_are_known(self) -> Config:
+        """Refuse a need that is not a service."""
+        for name, table in self.services.items():
+            for need in table.needs:
+                if need not in self.services:
+                    raise ValueError(f"services.{name}.needs: no service {need!r}{nearest(need, self.services)}")
+        return self
+
+
+class PromiseTable(Table):
+    """One promise of `budgets.toml`, in seconds."""
+
+    rto_s: Annotated[float, Field(gt=0)]
+    rpo_s: Annotated[float, Field(ge=0)]
+    exposure_s: Annotated[float, Field(gt=0)]
+    owner: Annotated[str, Field(min_length=1)]
+    reason: Annotated[str, Field(min_length=1)]
+
+
+def nearest(word: str, known: Any) -> str:
+    """Return `; did you mean 'x'?` for the nearest of `known`, or an empty string."""
+    close = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def explain(error: ValidationError, model: type[BaseModel], path: Path) -> UsageError:
+    """Return pydantic's first complaint as one line that names file, key and remedy."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    reason = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        known = known_keys(model, where[:-1])
+        reason = f"unknown key{nearest(where[-1], known)}"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return UsageError(f"{path}: {'.'.join(where) or 'file'}: {reason}{more}")
+
+
+def known_keys(model: type[BaseModel], where: list[str]) -> list[str]:
+    """Return the keys that the table at `where` may hold."""
+    table: Any = model
+    for part in where:
+        fields = getattr(table, "model_fields", {})
+        table = fields[part].annotation if part in fields else table
+        inner = getattr(table, "__args__", ())
+        models = [a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)]
+        table = models[0] if models else table
+    return [f.alias or n for n, f in getattr(table, "model_fields", {}).items()]
+
+
+def parse_toml(path: Path) -> dict[str, Any]:
+    """Return the parsed file; raises UsageError with file and line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; name another with --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: not valid TOML: {error}") from None
+
+
+def load_config(path: Path) -> Config:
+    """Return the estate that `path` declares; raises UsageError."""
+    data = parse_toml(path)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise explain(error, Config, path) from None
+
+
+def load_promises(path: Path) -> dict[str, Promise]:
+    """Return the promises of `budgets.toml`, by name; raises UsageError."""
+    promises = {}
+    for name, row in parse_toml(path).items():
+        try:
+            table = PromiseTable.model_validate(row)
+        except ValidationError as error:
+            raise explain(error, PromiseTable, Path(f"{path}: {name}")) from None
+        times = [timedelta(seconds=s) for s in (table.rto_s, table.rpo_s, table.exposure_s)]
+        promises[name] = Promise(name, *times, owner=table.owner, reason=table.reason)
+    return promises
+
+
+def promise_named(promises: dict[str, Promise], name: str) -> Promise:
+    """Return one promise; raises UsageError that names the nearest."""
+    if name not in promises:
+        raise UsageError(f"no promise {name!r} in budgets.toml{nearest(name, promises)}")
+    return promises[name]

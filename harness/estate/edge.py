@@ -1,0 +1,72 @@
+"""The public edge: front door and name service, outside both sites; message 2.7."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.core.clock import wait_until
+from harness.core.errors import HarnessError
+from harness.core.node import Address, Site
+from harness.core.service import PublicDoor
+from harness.estate.config import Config
+from harness.traffic.dns import NameServer, dns_spec
+from harness.traffic.door import Door
+from harness.traffic.nginx import FrontDoor, front_spec
+from harness.traffic.witness import served_by
+
+PATIENCE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingStatus:
+    """Where new connections and queries now lead."""
+
+    front: str
+    address: str
+
+
+class NotYet(Exception):  # noqa: N818 - it is a state, and never leaves this module
+    """The old site still answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Front door and name service, and a client that uses both."""
+
+    front: FrontDoor
+    names: NameServer
+    door: PublicDoor
+    host: str
+    public_name: str
+
+    def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
+        """Lead both to `site` and return what new connections and queries saw.
+
+        Raises Refused when the front door refuses its new configuration, HarnessError when the switch did
+        not show within a few seconds.
+        """
+        self.front.route(upstream, site)
+        self.names.switch(self.host, address)
+
+        def answered() -> RoutingStatus:
+            try:
+                found, by = self.names.resolve(self.public_name), served_by(self.door)
+            except OSError as error:
+                raise NotYet(f"the front door does not answer: {error}") from error
+            if found != address or by != site:
+                raise NotYet(f"{self.public_name} is {found}, answered by {by}")
+            return RoutingStatus(by, found)
+
+        return wait_until(answered, patience=PATIENCE, on=(NotYet, HarnessError), what="the switch of traffic")
+
+
+def open_edge(site: Site, config: Config, secrets: Mapping[str, str], upstream: Address, leads_to: str) -> Edge:
+    """Start name service and front door, leading to `upstream` of site `leads_to`; return the edge."""
+    estate, sites = config.estate, config.sites
+    first = sites.primary.edge if leads_to == "primary" else sites.dr.edge
+    names_node = site.launch(dns_spec(estate.zone, {estate.host: first}, secrets=secrets))
+    names = NameServer(names_node.endpoint("dns").outside, estate.zone, secrets["tsig"])
+    front_node = site.launch(front_spec((sites.primary.edge, sites.dr.edge), upstream, leads_to))
+    door = Door(config.public_name, front_node.endpoint("http").outside.port, names)
+    return Edge(FrontDoor(site, front_node), names, door, estate.host, config.public_name)

@@ -1,0 +1,18 @@
+"""Independent work side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_parallel(calls: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+    """Return what each call returned, by name; all are waited for, then the first error is raised."""
+    if not calls:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(calls)) as pool:
+        futures = {name: pool.submit(call) for name, call in calls.items()}
+    return {name: future.result() for name, future in futures.items()}

@@ -1,0 +1,78 @@
+"""Which kind of service is which code. Nothing else knows their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from harness.core.service import Service
+from harness.estate.config import Config, ServiceTable
+from harness.gateway.app import Gateway, Route
+from harness.http.app import HttpDeclaration, HttpService
+from harness.n8n.app import N8n
+from harness.notification.app import Notification
+from harness.odoo.app import Odoo
+
+# Where the gateway sends what, for the kinds that come with a path of their own.
+PATHS = {"odoo": ("/", False, False), "n8n": ("/webhook", False, True), "notification": ("/notify", True, True)}
+# The mission numbers the start of these two, and their connection to the database.
+START_MESSAGES = {"odoo": ("2.6.1", "2.6.1.1"), "n8n": ("2.6.2", "2.6.2.1")}
+
+
+def build_services(config: Config) -> tuple[Service, ...]:
+    """Return the services that `config` declares, in the order in which it does."""
+    return tuple(build(name, table, config) for name, table in config.services.items())
+
+
+def build(name: str, table: ServiceTable, config: Config) -> Service:
+    """Return one service."""
+    if table.kind == "odoo":
+        return Odoo(name)
+    if table.kind == "n8n":
+        return N8n(name)
+    if table.kind == "notification":
+        return Notification(name)
+    if table.kind == "gateway":
+        return Gateway(name, routes=routes(config), needs=table.needs)
+    return HttpService(declaration(name, table))
+
+
+def routes(config: Config) -> tuple[Route, ...]:
+    """Return the gateway's routes, one for each service that takes requests from outside."""
+    found = []
+    for name, table in config.services.items():
+        if table.kind in PATHS:
+            prefix, strip, auth = PATHS[table.kind]
+            found.append(Route(prefix, name, strip, auth))
+        elif table.kind == "http":
+            found.append(Route(table.prefix, name, strip=True, auth=table.auth))
+    return tuple(found)
+
+
+def declaration(name: str, table: ServiceTable) -> HttpDeclaration:
+    """Return what the reader declared of a service of his own."""
+    key = table.key
+    if key is None:
+        raise AssertionError("estate.toml is checked when it is read")
+    return HttpDeclaration(
+        name=name,
+        command=table.command,
+        environment=table.environment,
+        image=table.image,
+        ready=table.ready,
+        databases=table.databases,
+        volumes=table.volumes,
+        needs=table.needs,
+        secrets=table.secrets,
+        method=key.method,
+        path=key.path,
+        json=key.json_body,
+        headers=key.headers,
+        auth=table.auth,
+        status=key.status,
+        contains=key.contains,
+    )
+
+
+def start_messages(config: Config) -> Mapping[str, tuple[str, str]]:
+    """Return the mission's numbers for start and connection, by service name."""
+    return {n: START_MESSAGES[t.kind] for n, t in config.services.items() if t.kind in START_MESSAGES}

@@ -1,0 +1,46 @@
+"""The daily trigger, message 1.1: a foreground scheduler on the cron expression of estate.toml."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event as Flag
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from harness.core.errors import HarnessError
+from harness.core.journal import Journal
+from harness.estate.config import CRON_FIELDS
+
+
+def run_schedule(
+    expression: str, job: Callable[[], object], journal: Journal, stop: Flag, *, runs: int | None = None
+) -> None:
+    """Call `job` whenever the six-field cron `expression` (UTC) fires, until `stop` is set.
+
+    Message 1.1 is journalled only when it fires. Runs do not overlap: one that is due while another is under
+    way is dropped and journalled. A failed run has been logged and alerted by the job itself, and the
+    schedule goes on. With `runs`, returns after so many.
+    """
+    done = 0
+
+    def fire() -> None:
+        nonlocal done
+        journal.mark("fired", "schedule", message="1.1", cron=expression)
+        try:
+            job()
+        except HarnessError as error:
+            journal.mark("log", "scheduled run failed", error=str(error))
+        finally:
+            done += 1
+            if runs is not None and done >= runs:
+                stop.set()
+
+    trigger = CronTrigger(**dict(zip(CRON_FIELDS, expression.split(), strict=True)), timezone="UTC")
+    scheduler = BackgroundScheduler(timezone="UTC")
+    scheduler.add_job(fire, trigger, max_instances=1, coalesce=True, misfire_grace_time=None)
+    scheduler.start()
+    try:
+        stop.wait()
+    finally:
+        scheduler.shutdown(wait=True)

@@ -1,0 +1,97 @@
+"""A site of the estate: its database server, its object store, and the services put on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.core.errors import HarnessError
+from harness.core.node import Address, Node, Site
+from harness.core.service import S3, Place, Service, Sql
+from harness.estate.parallel import in_parallel
+from harness.postgres import server as postgres
+from harness.s3 import server as objects
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """What became of one node when it was asked to start."""
+
+    node: str
+    ready: bool
+    detail: str
+
+
+@dataclass(slots=True)
+class EstateSite:
+    """One site and what stands on it so far. `sinks`: where outward actions go, by name."""
+
+    site: Site
+    secrets: Mapping[str, str]
+    sinks: Mapping[str, str]
+    sql: Sql | None = None
+    s3: S3 | None = None
+    peers: dict[str, Address] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        """Where a service is put; raises HarnessError before the infrastructure is up."""
+        if self.sql is None or self.s3 is None:
+            raise HarnessError(f"site {self.site.name}: not activated yet; nothing can be put on it")
+        return Place(self.site, self.sql, self.s3, self.secrets, dict(self.peers), self.sinks)
+
+    def start_database(self) -> NodeStatus:
+        """Start PostgreSQL and return its status."""
+        node = self.site.launch(postgres.server_spec(secrets=self.secrets))
+        self.nodes["postgres"] = node
+        self.sql = postgres.sql_of(node, self.secrets["postgres-superuser"])
+        return NodeStatus("postgres", ready=True, detail=str(self.sql.outside))
+
+    def start_store(self) -> NodeStatus:
+        """Start the object store and return its status."""
+        if "objects" not in self.nodes:
+            self.nodes["objects"] = self.site.launch(objects.server_spec("objects", secrets=self.secrets))
+        self.s3 = objects.s3_of(self.nodes["objects"], self.secrets["s3-access"], self.secrets["s3-secret"])
+        return NodeStatus("objects", ready=True, detail=str(self.s3.outside))
+
+    def activate(self) -> tuple[NodeStatus, ...]:
+        """Start database server and object store side by side; return the status of each."""
+        return tuple(in_parallel({"postgres": self.start_database, "objects": self.start_store}).values())
+
+    def start_service(self, service: Service) -> NodeStatus:
+        """Start the nodes of one service, whose needs are met; its peers see it from then on."""
+        place = replace(self.place, peers=dict(self.peers))
+        for spec in service.nodes(place):
+            node = self.site.launch(spec)
+            self.nodes[spec.name] = node
+            if "http" in spec.ports:
+                self.peers[service.name] = node.endpoint("http").inside
+        return NodeStatus(service.name, ready=True, detail=str(self.peers.get(service.name, "")))
+
+    def address_of(self, service: str) -> Address:
+        """Return where clients of the site reach that service, from outside."""
+        return self.nodes[service].endpoint("http").outside
+
+    def destroy(self) -> None:
+        """Lose all of it."""
+        self.site.destroy()
+        self.sql = self.s3 = None
+        self.peers.clear()
+        self.nodes.clear()
+
+
+def in_order(services: Sequence[Service]) -> tuple[tuple[Service, ...], ...]:
+    """Return the services in waves: all of a wave need only what earlier waves hold.
+
+    Raises HarnessError when some need each other.
+    """
+    waves: list[tuple[Service, ...]] = []
+    left = {service.name: service for service in services}
+    while left:
+        wave = tuple(s for s in left.values() if not any(need in left for need in s.needs))
+        if not wave:
+            raise HarnessError(f"services {', '.join(sorted(left))} need each other; mend `needs` in estate.toml")
+        waves.append(wave)
+        left = {name: s for name, s in left.items() if s not in wave}
+    return tuple(waves)

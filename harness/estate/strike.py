@@ -1,0 +1,85 @@
+"""Message 2.1: the primary site is destroyed. Nothing that recovers can reach this module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.core.clock import wait_until
+from harness.core.errors import HarnessError, Refused, TookTooLong
+from harness.core.journal import Journal
+from harness.estate.site import EstateSite
+from harness.postgres.identity import system_facts
+from harness.s3.client import read_tag
+
+CUT_OFF = 3  # failures in a row after which a client is taken to be cut off
+PATIENCE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an estate is known by: the database system's identifier and the tag of its bucket."""
+
+    system: str
+    bucket: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """What was seen of the strike: when it began, monotonic seconds, and whether clients felt it."""
+
+    at: float
+    witnessed: bool
+
+
+class StillAnswering(Exception):  # noqa: N818 - it is a state, and never leaves this module
+    """Clients still succeed."""
+
+
+def require_target(site: EstateSite, expected: Identity) -> None:
+    """Refuse unless the site is really the one that may be destroyed; unreadable means refused."""
+    try:
+        place = site.place
+        found = Identity(
+            system_facts(place.sql).identifier, expected.bucket, read_tag(place.s3, expected.bucket) or ""
+        )
+    except (HarnessError, OSError) as error:
+        raise Refused(f"strike refused: the identity of site {site.site.name} cannot be read ({error})") from error
+    if found != expected:
+        raise Refused(
+            f"strike refused: site {site.site.name} is system {found.system}, bucket tag {found.tag!r}; the drill "
+            f"target is system {expected.system}, tag {expected.tag!r}"
+        )
+
+
+def strike(
+    site: EstateSite,
+    expected: Identity,
+    *,
+    failures: Callable[[], int],
+    journal: Journal,
+    destroy: Callable[[EstateSite], None] = EstateSite.destroy,
+) -> Struck:
+    """Destroy the primary site and return what clients saw of it.
+
+    `failures`: how many requests through the front door failed in a row. Raises Refused before anything is
+    changed when the identity is not the target's.
+    """
+    require_target(site, expected)
+    if failures():
+        raise Refused("strike refused: clients fail before the strike; nothing could be learnt from it")
+    event = journal.mark("struck", "primary site", message="2.1", system=expected.system)
+    destroy(site)
+
+    def cut_off() -> None:
+        if failures() < CUT_OFF:
+            raise StillAnswering("clients are still answered")
+
+    try:
+        wait_until(cut_off, patience=PATIENCE, on=StillAnswering, what="the strike's effect on clients")
+    except TookTooLong:
+        journal.mark("witness", "primary site", effect="none")
+        return Struck(event.at, witnessed=False)
+    journal.mark("witness", "primary site", effect="clients are cut off")
+    return Struck(event.at, witnessed=True)

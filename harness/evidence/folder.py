@@ -1,0 +1,95 @@
+"""The record folder of a drill: `record.json`, `journal.jsonl`, `ledger.jsonl`, `phases.svg`, `logs/`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.clock import SYSTEM
+from harness.core.errors import HarnessError, Unreadable
+from harness.core.judge import Phase
+from harness.core.record import FORMAT, DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.evidence.waterfall import waterfall
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFolder:
+    """Where one drill leaves its evidence."""
+
+    path: Path
+
+    @classmethod
+    def make(cls, root: Path, drill: str) -> RecordFolder:
+        """Make `<root>/drills/<stamp>-<drill>/`; raises HarnessError when it cannot be written."""
+        stamp = SYSTEM.wall().strftime("%Y%m%dT%H%M%SZ")
+        name = re.sub(r"[^a-z0-9]+", "-", drill.lower()).strip("-")[:60]
+        path = root / "drills" / f"{stamp}-{name}-{secrets.token_hex(2)}"
+        try:
+            (path / "logs").mkdir(parents=True)
+        except OSError as error:
+            raise HarnessError(f"{path}: the record cannot be kept there ({error.strerror})") from None
+        return cls(path)
+
+    @property
+    def logs(self) -> Path:
+        """Where the logs of nodes go."""
+        return self.path / "logs"
+
+    def write(self, record: DrillRecord) -> Path:
+        """Write record and picture; return the path of `record.json`."""
+        (self.path / "phases.svg").write_text(waterfall(record), encoding="utf-8")
+        target = self.path / "record.json"
+        target.write_text(json.dumps(record.as_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        return target
+
+    def keep(self, source: Path) -> None:
+        """Copy a file into the folder."""
+        shutil.copy2(source, self.path / source.name)
+
+
+def read_record(path: Path) -> DrillRecord:
+    """Return the record in a `record.json`, or in a folder that holds one; raises Unreadable."""
+    file = path / "record.json" if path.is_dir() else path
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise Unreadable(f"{file}: format {data['format']!r} is not {FORMAT!r}; use the version that wrote it")
+        parts = {"phases": Phase, "key_results": KeyResult, "messages": SeenMessage, "findings": FindingEntry}
+        for name, kind in parts.items():
+            data[name] = tuple(kind(**row) for row in data[name])
+        for name in ("reasons", "lost", "phantom", "repeated", "lost_objects", "not_drilled"):
+            data[name] = tuple(data[name])
+        data["passed_over"] = tuple((a, b) for a, b in data["passed_over"])
+        return DrillRecord(**data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Unreadable(f"{file}: not a drill record ({error})") from None
+
+
+def records(root: Path) -> tuple[Path, ...]:
+    """Return the record folders under `root`, oldest first."""
+    return tuple(sorted(p.parent for p in (root / "drills").glob("*/record.json")))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit checked out at `folder`, with `+changes` when the tree is not clean; or `unknown`."""
+    git = shutil.which("git")
+    if not git:
+        return "unknown"
+    answers = [
+        subprocess.run([git, "-C", str(folder), *args], capture_output=True, text=True, check=False)
+        for args in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+    ]
+    if any(answer.returncode for answer in answers):
+        return "unknown"
+    return answers[0].stdout.strip() + ("+changes" if answers[1].stdout.strip() else "")

@@ -1,0 +1,86 @@
+"""`journal.jsonl`: one JSON object a line, each holding the SHA-256 of the line before; flushed line by line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import Unreadable
+from harness.core.journal import Event, Fact
+
+GENESIS = "0" * 64
+
+
+@dataclass(slots=True)
+class JournalFile:
+    """A journal that is on disk before `mark` returns. `listener` is told of every event afterwards."""
+
+    path: Path
+    clock: Clock = SYSTEM
+    listener: Callable[[Event], None] = lambda _event: None
+    _events: list[Event] = field(default_factory=list)
+    _last: str = GENESIS
+    _lock: Lock = field(default_factory=Lock)
+
+    def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
+        """Write one event, fsynced, and return it."""
+        with self._lock:
+            event = Event(self.clock.monotonic(), self.clock.wall(), kind, subject, message, facts)
+            line = json.dumps({**as_data(event), "prev": self._last}, ensure_ascii=False).encode()
+            with self.path.open("ab") as file:
+                file.write(line + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self._last = hashlib.sha256(line).hexdigest()
+            self._events.append(event)
+        self.listener(event)
+        return event
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All events so far."""
+        return tuple(self._events)
+
+
+def as_data(event: Event) -> dict[str, Any]:
+    """Return an event as JSON-ready data."""
+    return {
+        "at": round(event.at, 6),
+        "wall": event.wall.isoformat(timespec="milliseconds"),
+        "kind": event.kind,
+        "subject": event.subject,
+        "message": event.message,
+        "facts": dict(event.facts),
+    }
+
+
+def read_journal(path: Path) -> tuple[Event, ...]:
+    """Return the events of a journal file; raises Unreadable, naming the line, when the chain is broken."""
+    events, last = [], GENESIS
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            data = json.loads(line)
+            prev = data["prev"]
+            event = Event(
+                data["at"],
+                datetime.fromisoformat(data["wall"]),
+                data["kind"],
+                data["subject"],
+                data["message"],
+                data["facts"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreadable(f"{path}: line {number} is not a journal line ({error})") from None
+        if prev != last:
+            raise Unreadable(f"{path}: line {number} does not follow the one before; the journal was changed")
+        last = hashlib.sha256(line).hexdigest()
+        events.append(event)
+    return tuple(events)

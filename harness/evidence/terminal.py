@@ -1,0 +1,93 @@
+"""What an operator sees: the phase in hand while it runs, a table and a verdict line at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.core.journal import Event
+from harness.core.record import DrillRecord
+from harness.evidence.waterfall import figure
+
+STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
+SHOWN = (
+    "begin",
+    "failed",
+    "struck",
+    "witness",
+    "selected",
+    "passed over",
+    "status",
+    "stored",
+    "stop",
+    "held",
+    "fired",
+)
+BAR = 30
+STEP = 64 << 20  # bytes between two lines of progress
+
+
+@dataclass(slots=True)
+class Progress:
+    """Prints a line for each event worth one, with the time since the first."""
+
+    console: Console
+    _begun: float | None = None
+    _bytes: int = 0
+    _told: int = 0
+    _phase: str = ""
+    _quiet: set[str] = field(default_factory=set)
+
+    def event(self, event: Event) -> None:
+        """Print one event; a listener for `JournalFile`."""
+        if self._begun is None:
+            self._begun = event.at
+        if event.kind == "begin":
+            self._phase, self._bytes, self._told = event.subject, 0, 0
+        if event.kind not in SHOWN:
+            return
+        facts = "  ".join(f"{k}={v}" for k, v in event.facts.items())
+        line = Text.assemble(
+            (f"{event.at - self._begun:7.1f} s  ", "dim"),
+            (f"{event.message or '':<8}", "cyan"),
+            (f"{event.kind:<12}", "bold red" if event.kind in ("failed", "struck", "stop") else ""),
+            f"{event.subject}  ",
+            (facts, "dim"),
+        )
+        self.console.print(line, overflow="ellipsis", no_wrap=True, crop=True)
+
+    def bytes(self, count: int) -> None:
+        """Count bytes of the phase in hand, and print now and then."""
+        self._bytes += count
+        if self._bytes - self._told >= STEP:
+            self._told = self._bytes
+            self.console.print(Text(f"            {self._phase}: {self._bytes / 1e6:,.0f} MB", style="dim"))
+
+
+def summary(record: DrillRecord) -> RenderableType:
+    """Return the table of phases and the verdict line."""
+    table = Table(title=record.drill, title_justify="left", title_style="bold")
+    table.add_column("phase")
+    table.add_column("seconds", justify="right")
+    table.add_column("from fault", justify="right")
+    table.add_column("", no_wrap=True)
+    total = record.rto or max((p.end for p in record.phases), default=0.0) or 1.0
+    for phase in record.phases:
+        before, width = int(BAR * phase.begin / total), max(1, round(BAR * phase.took / total))
+        table.add_row(phase.name, f"{phase.took:.1f}", f"{phase.end:.1f}", " " * before + "█" * width)
+    promise = record.promise
+    verdict = Text.assemble(
+        (record.verdict, STYLES.get(record.verdict, "bold")),
+        f"  RTO {figure(record.rto)} s of {promise.get('rto_s', '?')} s"
+        f" · RPO {figure(record.rpo)} s of {promise.get('rpo_s', '?')} s"
+        f" · exposure {figure(record.exposure)} s"
+        f" · {len(record.lost)} of {record.acknowledged} acknowledged writes lost",
+    )
+    backup = record.backup.get("id", "none")
+    size = f"{record.data_bytes / 1e6:,.0f} MB, {record.data_rows:,} rows"
+    lines: list[RenderableType] = [table, verdict, Text(f"backup {backup}, measured at {size}", style="dim")]
+    lines += [Text(f"- {reason}", style="red") for reason in record.reasons]
+    return Group(*lines)
