@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 
 def exposure(snapshots: Iterable[datetime], until: datetime, window: timedelta) -> float | None:
@@ -17,7 +18,5 @@ def exposure(snapshots: Iterable[datetime], until: datetime, window: timedelta) 
     moments = [*taken, until]
     start = until - window
     return max(
-        (later - earlier).total_seconds()
-        for earlier, later in zip(moments, moments[1:], strict=False)
-        if later > start or later == until
+        (later - earlier).total_seconds() for earlier, later in pairwise(moments) if later > start or later == until
     )

@@ -29,9 +29,7 @@ class Ledger:
 
     def acknowledged(self) -> tuple[Write, ...]:
         """Writes that were answered, in the order in which they were."""
-        return tuple(
-            sorted((w for w in self.writes if w.acked is not None), key=lambda w: (w.acked or 0.0, w.number))
-        )
+        return tuple(sorted((w for w in self.writes if w.acked is not None), key=lambda w: (w.acked or 0.0, w.number)))
 
     def last_before(self, at: float) -> Write | None:
         """The newest write acknowledged at or before `at`, or None."""

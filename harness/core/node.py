@@ -14,10 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import IO, Protocol, runtime_checkable
-
-EMPTY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +66,9 @@ class NodeSpec:
     args: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
-    env: Mapping[str, str] = EMPTY
-    secrets: Mapping[str, str] = EMPTY
-    files: Mapping[str, str] = EMPTY
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     stop_signal: str = "TERM"
     ready: Ready = Ready()
@@ -86,9 +83,9 @@ class Task:
     argv: tuple[str, ...]
     image: str = ""
     volumes: tuple[str, ...] = ()
-    env: Mapping[str, str] = EMPTY
-    secrets: Mapping[str, str] = EMPTY
-    files: Mapping[str, str] = EMPTY
+    env: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = field(default=b"", repr=False)
 
 

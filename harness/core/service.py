@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ class Place:
     sql: Sql
     s3: S3
     secrets: Mapping[str, str]
-    peers: Mapping[str, Address] = field(default_factory=lambda: MappingProxyType({}))
-    sinks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    peers: Mapping[str, Address] = field(default_factory=dict)
+    sinks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

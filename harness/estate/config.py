@@ -108,9 +108,7 @@ class ServiceTable(Table):
     def complete(self) -> ServiceTable:
         """Refuse an http service that could not be started or tested."""
         if self.kind == "http":
-            lacking = [
-                n for n, v in (("command", self.command), ("prefix", self.prefix), ("key", self.key)) if not v
-            ]
+            lacking = [n for n, v in (("command", self.command), ("prefix", self.prefix), ("key", self.key)) if not v]
             if lacking:
                 raise ValueError(f"kind http needs {', '.join(lacking)}")
         return self

@@ -21,7 +21,7 @@ from harness.estate.recovery import Recovery, Selected, Tested
 from harness.estate.restore import Restored
 from harness.estate.schedule import run_schedule
 from harness.estate.site import EstateSite
-from harness.estate.strike import Struck, strike
+from harness.estate.strike import Identity, Struck, strike
 from harness.estate.world import World
 from harness.evidence.folder import RecordFolder
 from harness.evidence.journal import JournalFile
@@ -63,6 +63,8 @@ class Drill:
     surviving: frozenset[int] | None = None
     exposed: float | None = None
     on_bytes: Callable[[int], None] = lambda _count: None
+    hold_up: float = 0.0
+    _target: Identity | None = None
     _recovery: Recovery | None = None
     _book: LedgerFile | None = None
 
@@ -72,6 +74,15 @@ class Drill:
         if self._book is None:
             self._book = LedgerFile(self.folder.path / "ledger.jsonl")
         return self._book
+
+    @property
+    def target(self) -> Identity:
+        """What may be struck: by default the estate that this drill made."""
+        return self._target or self.world.template.identity
+
+    @target.setter
+    def target(self, identity: Identity) -> None:
+        self._target = identity
 
     @property
     def recovery(self) -> Recovery:
@@ -101,9 +112,7 @@ class Drill:
     def back_up_on_schedule(self, expression: str = "*/2 * * * * *", patience: float = 600.0) -> Receipt:
         """Let the scheduler fire once and return the backup it took; raises HarnessError when it failed."""
         stop, before = Flag(), len(self.receipts)
-        thread = Thread(
-            target=run_schedule, args=(expression, self.back_up, self.journal, stop), kwargs={"runs": 1}
-        )
+        thread = Thread(target=run_schedule, args=(expression, self.back_up, self.journal, stop), kwargs={"runs": 1})
         thread.start()
         thread.join(patience)
         stop.set()
@@ -120,7 +129,7 @@ class Drill:
         self.world.stop_replication()
         self.struck = strike(
             self.world.primary,
-            self.world.template.identity,
+            self.target,
             failures=lambda: writer.consecutive_failures,
             journal=self.journal,
             destroy=destroy,

@@ -11,24 +11,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg.sql
+
 from harness.core.errors import HarnessError
 from harness.core.node import Stoppable
 from harness.core.service import Seedable, Service
 from harness.estate.config import Config
 from harness.estate.parallel import in_parallel
 from harness.estate.registry import build_services
-from harness.estate.secrets import Secrets, make_secrets
+from harness.estate.secrets import Secrets, add_service_secrets, make_secrets
 from harness.estate.site import EstateSite
 from harness.estate.strike import Identity
+from harness.n8n.app import N8n
+from harness.notification.app import Notification
+from harness.odoo.app import Odoo
 from harness.parts.cache import cache_home
 from harness.postgres.bulk import seed_bulk
-from harness.postgres.identity import system_facts
+from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
 from harness.s3.client import ensure_bucket, tag
 from harness.substrate.embedded import Embedded
 
 TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to
-KINDS_WITH_DATA = ("odoo", "n8n", "notification")
 SEEDS = ("estate/prepare.py", "estate/secrets.py", "odoo", "n8n", "notification", "postgres", "s3", "parts/locks")
 STOP = 30.0  # seconds given to a program to end in good order
 Say = Callable[[str], None]
@@ -63,19 +67,25 @@ def source_digest(names: Iterable[str] = SEEDS) -> str:
     return digest.hexdigest()
 
 
-def key_of(config: Config, bulk_mb: int, kinds: Iterable[str]) -> str:
-    """Return the content key of an estate: its services, its size, and the code that seeds it."""
-    services = {n: t.model_dump(mode="json") for n, t in config.services.items() if t.kind in kinds}
-    text = json.dumps([services, bulk_mb, config.estate.name, source_digest()], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def digest_of(*facts: object) -> str:
+    """Return the content key of something made from `facts`, hex."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def prepare(config: Config, say: Say = lambda _line: None) -> Template:
-    """Return the prepared estate for `config`, made now if it is not in the cache."""
-    return _cached(key_of(config, config.data.bulk_mb, ("odoo", "n8n", "notification", "http")), _make, config, say)
+    """Return the prepared estate for `config`, made now if it is not in the cache.
+
+    All example data is seeded once, into one base; an estate with fewer services or other sizes is derived
+    from a copy of it, which takes seconds.
+    """
+    name, seeds = config.estate.name, source_digest()
+    base = _cached(digest_of("base", name, seeds), lambda at: _make_base(at, name, say), say)
+    services = {n: table.model_dump(mode="json") for n, table in config.services.items()}
+    key = digest_of("derived", name, seeds, services, config.data.bulk_mb)
+    return _cached(key, lambda at: _derive(at, base, config), say)
 
 
-def _cached(key: str, make: Callable[[Path, Config, Say], None], config: Config, say: Say) -> Template:
+def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
     home = cache_home() / "estates"
     home.mkdir(parents=True, exist_ok=True)
     final = home / key
@@ -86,7 +96,7 @@ def _cached(key: str, make: Callable[[Path, Config, Say], None], config: Config,
             shutil.rmtree(building, ignore_errors=True)
             shutil.rmtree(final, ignore_errors=True)
             building.mkdir(mode=0o700)
-            make(building, config, say)
+            make(building)
             building.rename(final)
     return Template(final)
 
@@ -98,31 +108,56 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _make(building: Path, config: Config, say: Say) -> None:
+def _make_base(building: Path, name: str, say: Say) -> None:
+    services: tuple[Service, ...] = (Odoo(), N8n(), Notification())
+    secrets = make_secrets(building / "secrets", tuple(s.name for s in services))
+    with _primary(building, secrets) as site:
+        ensure_bucket(site.place.s3, TAGGED)
+        tag(site.place.s3, TAGGED, name)
+        in_parallel({s.name: lambda s=s: _seed(s, site, say) for s in services})  # type: ignore[misc]
+        identity = Identity(system_facts(site.place.sql).identifier, TAGGED, name)
+    text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
+    (building / "identity.json").write_text(text, encoding="utf-8")
+
+
+def _derive(building: Path, base: Template, config: Config) -> None:
+    shutil.copytree(base.path / "secrets", building / "secrets")
+    secrets = Secrets(building / "secrets")
     services = build_services(config)
-    names = tuple(s.name for s in services)
-    secrets = make_secrets(building / "secrets", names)
+    wanted = {database for s in services for database in s.sources().databases}
+    own = [s for s in services if config.services[s.name].kind == "http"]
+    for service in own:
+        add_service_secrets(secrets, service.name)
+    with _primary(building, secrets, base) as site:
+        sql = site.place.sql
+        for database in set(databases(sql)) - wanted:
+            with connect(sql) as connection:
+                connection.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(database)))
+        for service in own:
+            _seed(service, site, lambda _line: None)
+        if config.data.bulk_mb:
+            seed_bulk(site.site, sql, megabytes=config.data.bulk_mb)
+    shutil.copy2(base.path / "identity.json", building / "identity.json")
+
+
+@contextmanager
+def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> Iterator[EstateSite]:
+    """A primary site being made; its volumes are kept, cleanly shut down, when the block ends well."""
     substrate = Embedded(building / "run", building / "logs")
     site = EstateSite(substrate.site("primary"), secrets.of("primary"), {})
     try:
+        for volume in sorted(base.volumes.iterdir()) if base else ():
+            substrate.import_volume("primary", volume.name, volume)
         site.activate()
-        ensure_bucket(site.place.s3, TAGGED)
-        tag(site.place.s3, TAGGED, config.estate.name)
-        calls = {s.name: lambda s=s: _seed(s, site, say) for s in services if isinstance(s, Seedable)}  # type: ignore[misc]
-        if config.data.bulk_mb:
-            calls["bulk"] = lambda: seed_bulk(site.site, site.place.sql, megabytes=config.data.bulk_mb)
-        in_parallel(calls)
+        yield site
         with connect(site.place.sql) as connection:
             connection.execute("CHECKPOINT")
-        identity = Identity(system_facts(site.place.sql).identifier, TAGGED, config.estate.name)
         for node in site.nodes.values():
             if isinstance(node, Stoppable):
                 node.stop(STOP)
         (building / "run" / "sites" / "primary" / "volumes").rename(building / "volumes")
     finally:
         substrate.sweep()
-    text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
-    (building / "identity.json").write_text(text, encoding="utf-8")
 
 
 def _seed(service: Service, site: EstateSite, say: Say) -> None:

@@ -114,9 +114,7 @@ class Recovery:
             yield
         except (HarnessError, Finding) as error:
             self.journal.mark("log", "DR restore failed", message="2.5.1", error=str(error))
-            self.journal.mark(
-                "stop", "recovery", message="2.5.2", reason="no service is started, no traffic switched"
-            )
+            self.journal.mark("stop", "recovery", message="2.5.2", reason="no service is started, no traffic switched")
             raise
 
     def activate(self) -> Activated:

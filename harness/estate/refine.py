@@ -24,9 +24,7 @@ def refine(record: DrillRecord) -> tuple[Proposal, ...]:
     for phase in record.phases:
         if record.rto and phase.took > SLOW * record.rto:
             share = 100 * phase.took / record.rto
-            proposals.append(
-                Proposal(f"shorten phase {phase.name}", f"{phase.took:.1f} s, {share:.0f} % of the RTO")
-            )
+            proposals.append(Proposal(f"shorten phase {phase.name}", f"{phase.took:.1f} s, {share:.0f} % of the RTO"))
     for name, found in (("rto", record.rto), ("rpo", record.rpo), ("exposure", record.exposure)):
         budget = record.promise.get(f"{name}_s")
         if found is not None and isinstance(budget, float | int) and budget and found > NEAR * budget:
@@ -38,7 +36,5 @@ def refine(record: DrillRecord) -> tuple[Proposal, ...]:
         gap = f"{len(record.lost)} acknowledged writes lost, first {record.lost[0]}"
         proposals.append(Proposal("shorten the time between backups, or archive WAL", gap))
     if record.lost_objects:
-        proposals.append(
-            Proposal("speed up object replication", f"{len(record.lost_objects)} objects had not arrived")
-        )
+        proposals.append(Proposal("speed up object replication", f"{len(record.lost_objects)} objects had not arrived"))
     return tuple(proposals)

@@ -66,3 +66,10 @@ def make_secrets(root: Path, services: tuple[str, ...]) -> Secrets:
         made.put(holder, "recipient.pem", private.encode() if isinstance(private, str) else private)
         made.put("primary", f"recipient-{holder}.pub", public.encode() if isinstance(public, str) else public)
     return made
+
+
+def add_service_secrets(made: Secrets, service: str) -> None:
+    """Give a service of the reader's own the password of its database role, on both sites."""
+    value = random.token_hex(16).encode()
+    for site in ("primary", "dr"):
+        made.put(site, f"{service}-db", value)

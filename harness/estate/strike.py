@@ -41,9 +41,7 @@ def require_target(site: EstateSite, expected: Identity) -> None:
     """Refuse unless the site is really the one that may be destroyed; unreadable means refused."""
     try:
         place = site.place
-        found = Identity(
-            system_facts(place.sql).identifier, expected.bucket, read_tag(place.s3, expected.bucket) or ""
-        )
+        found = Identity(system_facts(place.sql).identifier, expected.bucket, read_tag(place.s3, expected.bucket) or "")
     except (HarnessError, OSError) as error:
         raise Refused(f"strike refused: the identity of site {site.site.name} cannot be read ({error})") from error
     if found != expected:

@@ -49,10 +49,7 @@ class Archive:
                 f"({error.strerror}); restore the file or delete its row"
             ) from None
         # sha1 is Odoo's own name for the content, not a defence.
-        if (
-            self.tree.sha1_named
-            and hashlib.sha1(data, usedforsecurity=False).hexdigest() != path.rsplit("/", 1)[-1]
-        ):
+        if self.tree.sha1_named and hashlib.sha1(data, usedforsecurity=False).hexdigest() != path.rsplit("/", 1)[-1]:
             raise BackupFailed(f"{self.tree.name}: {path} does not hold what its name says; it is damaged")
         self.lines.append(line_of(path, data))
         self.size += len(data)

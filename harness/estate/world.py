@@ -74,6 +74,18 @@ class World:
         self.offsite = self.offsite_site.launch(objects.server_spec("offsite", secrets=self.secrets.of("offsite")))
         ensure_bucket(self.offsite_s3, BUCKET, versioning=False)
 
+    def refill_offsite(self, limit_mb: int) -> None:
+        """Leave the offsite store room for no more than `limit_mb`; what it holds stays."""
+        if self.offsite is not None:
+            self.offsite.kill()
+        secrets = self.secrets.of("offsite")
+        self.offsite = self.offsite_site.launch(objects.server_spec("offsite-full", secrets=secrets, limit_mb=limit_mb))
+
+    def revive_offsite(self) -> None:
+        """Start the offsite store again if it was killed."""
+        if self.offsite is not None:
+            self.offsite.start()
+
     @property
     def offsite_s3(self) -> S3:
         """Where the repository lies."""

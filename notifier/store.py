@@ -1,0 +1,85 @@
+"""Attachments in the object store."""
+
+from __future__ import annotations
+
+import hashlib
+from io import BytesIO
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+from urllib3.exceptions import HTTPError
+
+from notifier.errors import Damaged, Unavailable
+from notifier.message import Attachment
+from notifier.settings import Settings
+
+# A client waits: better a clear answer soon than a success late.
+TIMEOUT = urllib3.Timeout(connect=2.0, read=10.0)
+AT_ONCE = 16
+
+
+class Store:
+    """The bucket of attachments."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._bucket = settings.s3_bucket
+        self._client = Minio(
+            settings.s3_endpoint,
+            access_key=settings.s3_access,
+            secret_key=settings.s3_secret,
+            secure=False,
+            region="us-east-1",
+            http_client=urllib3.PoolManager(timeout=TIMEOUT, retries=urllib3.Retry(1), maxsize=AT_ONCE),
+        )
+
+    def check(self) -> None:
+        """Return when the bucket is there, made if it was not; raises Unavailable."""
+        try:
+            if not self._client.bucket_exists(self._bucket):
+                self._client.make_bucket(self._bucket)
+        except (MinioException, HTTPError) as error:
+            raise Unavailable("object store", reason(error)) from error
+
+    def put(self, attachment: Attachment) -> None:
+        """Return once the attachment is stored; raises Unavailable."""
+        try:
+            self._put(attachment)
+        except S3Error as error:
+            if error.code != "NoSuchBucket":
+                raise Unavailable("object store", reason(error)) from error
+            self.check()
+            self._put_again(attachment)
+        except (MinioException, HTTPError) as error:
+            raise Unavailable("object store", reason(error)) from error
+
+    def _put(self, attachment: Attachment) -> None:
+        self._client.put_object(self._bucket, attachment.key, BytesIO(attachment.content), len(attachment.content))
+
+    def _put_again(self, attachment: Attachment) -> None:
+        try:
+            self._put(attachment)
+        except (MinioException, HTTPError) as error:
+            raise Unavailable("object store", reason(error)) from error
+
+    def get(self, key: str, sha256: str) -> bytes:
+        """Return the bytes under `key`; raises Damaged when they are gone or are others, or Unavailable."""
+        try:
+            with self._client.get_object(self._bucket, key) as response:
+                content = response.read()
+        except S3Error as error:
+            if error.code in {"NoSuchKey", "NoSuchBucket"}:
+                raise Damaged(f"{self._bucket}/{key}: the object is missing") from error
+            raise Unavailable("object store", reason(error)) from error
+        except (MinioException, HTTPError) as error:
+            raise Unavailable("object store", reason(error)) from error
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise Damaged(f"{self._bucket}/{key}: the object is not what was accepted (SHA-256 differs)")
+        return content
+
+
+def reason(error: Exception) -> str:
+    """Return why the store failed in a few words, without the request that failed."""
+    if isinstance(error, S3Error):
+        return f"{error.code}: {error.message}"
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""Thin steps: one sentence, one call."""

@@ -1,0 +1,97 @@
+"""Words that all drills share: promises, healthy estates, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pytest_bdd import given, parsers, then
+
+from fixtures.drill import OpenDrill
+from harness.core.record import DrillRecord
+from harness.estate import claims
+from harness.estate.drill import Drill
+
+Show = Callable[[Drill, DrillRecord], None]
+
+
+@given(parsers.parse('the "{name}" promise'), target_fixture="promise_name")
+def _(name: str) -> str:
+    return name
+
+
+@given("a healthy estate with clients at work", target_fixture="drill")
+def _(open_drill: OpenDrill, promise_name: str) -> Drill:
+    return at_work(open_drill("example", promise_name))
+
+
+@given(parsers.re(r"a healthy (?P<estate>\w+) estate with clients at work"), target_fixture="drill")
+def _(open_drill: OpenDrill, promise_name: str, estate: str) -> Drill:
+    return at_work(open_drill(estate, promise_name))
+
+
+@given("an estate with data to protect", target_fixture="drill")
+def _(open_drill: OpenDrill) -> Drill:
+    drill = open_drill("data", "site loss, embedded")
+    drill.world.start_data()
+    return drill
+
+
+def at_work(drill: Drill) -> Drill:
+    """Start the whole estate and its clients."""
+    drill.world.start_data()
+    drill.world.start_services()
+    drill.put_clients_to_work()
+    return drill
+
+
+@then("the promise is kept", target_fixture="record")
+def _(drill: Drill, shown: Show) -> DrillRecord:
+    record = concluded(drill, shown)
+    claims.require_verdict(record, "KEPT")
+    return record
+
+
+@then(parsers.parse("the drill is judged {verdict:w}"), target_fixture="record")
+def _(drill: Drill, shown: Show, verdict: str) -> DrillRecord:
+    record = concluded(drill, shown)
+    claims.require_verdict(record, verdict)
+    return record
+
+
+@then(parsers.parse("the drill is judged BROKEN because of the {objective:w}"), target_fixture="record")
+def _(drill: Drill, shown: Show, objective: str) -> DrillRecord:
+    record = concluded(drill, shown)
+    claims.require_verdict(record, "BROKEN", f"{objective} missed")
+    return record
+
+
+def concluded(drill: Drill, shown: Show) -> DrillRecord:
+    """Judge, write the record, and put it before the reader."""
+    record = drill.conclude()
+    shown(drill, record)
+    return record
+
+
+@then("every message of the mission was seen")
+def _(record: DrillRecord) -> None:
+    claims.require_all_messages(record)
+
+
+@then("the copy was kept from acting on the world")
+def _(drill: Drill) -> None:
+    claims.require_contained(drill)
+
+
+@then("the record tells the whole story")
+def _(record: DrillRecord) -> None:
+    claims.require_whole_record(record)
+
+
+@then("the lost writes are named by number")
+def _(record: DrillRecord) -> None:
+    claims.require(record.lost, "writes were lost and none is named")
+
+
+@then(parsers.parse('the key function of "{service}" held'))
+def _(record: DrillRecord, service: str) -> None:
+    claims.require_key_functions_held(record, service)

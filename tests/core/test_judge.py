@@ -1,0 +1,155 @@
+"""The judge is pure, so it is tested without anything running."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.core.budget import Promise
+from harness.core.judge import Evidence, Phase, Verdict, fault_moment, judge, measure_loss, unattributed
+from harness.core.ledger import Ledger, Write
+
+PROMISE = Promise("p", timedelta(seconds=100), timedelta(seconds=10), timedelta(hours=24), "ops", "because")
+ALL = frozenset(range(10))
+
+
+def ledger_of(count: int = 10) -> Ledger:
+    return Ledger.of(Write(n, float(n), n + 0.5) for n in range(count))
+
+
+def evidence(**changes: object) -> Evidence:
+    whole = Evidence(
+        promise=PROMISE,
+        struck=10.0,
+        witnessed=True,
+        key=50.0,
+        ledger=ledger_of(),
+        survivors=ALL,
+        exposure=60.0,
+        phases=(Phase("detect", 0.0, 5.0), Phase("key", 5.0, 40.5)),
+        missing=(),
+        findings=(),
+        checks=3,
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def test_a_whole_recovery_within_its_promise_is_kept() -> None:
+    judgement = judge(evidence())
+    assert (judgement.verdict, judgement.reasons) == (Verdict.KEPT, ())
+    assert judgement.rto == 40.5
+    assert judgement.rpo == 0.0
+
+
+def test_rto_counts_from_the_last_success_before_the_strike() -> None:
+    assert fault_moment(ledger_of(), 5.2) == 4.5
+    assert fault_moment(Ledger(()), 5.0) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"struck": None}, "nothing was struck"),
+        ({"struck": 30.0, "phases": (Phase("x", 0.0, 40.5),)}, "silent before the strike"),
+        ({"ledger": Ledger(())}, "silent before the strike"),
+        ({"witnessed": False}, "no effect"),
+        ({"survivors": None}, "what survived was not read"),
+        ({"exposure": None}, "exposure was not measured"),
+        ({"checks": 0}, "nothing was asserted"),
+        ({"missing": ("2.7",)}, "not done: 2.7"),
+        ({"phases": ()}, "belong to no phase"),
+    ],
+)
+def test_what_was_not_seen_is_unknown_never_kept(changes: dict[str, object], reason: str) -> None:
+    judgement = judge(evidence(**changes))
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert any(reason in line for line in judgement.reasons), judgement.reasons
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"key": 200.0, "phases": (Phase("x", 0.0, 190.5),)}, "RTO missed: 190.5 s of 100 s"),
+        ({"survivors": frozenset()}, "none of 10 acknowledged writes survived"),
+        ({"key": None}, "service was not restored"),
+        ({"exposure": 90000.0}, "exposure too large"),
+        ({"survivors": ALL | {99}}, "never sent"),
+        ({"survivors": ALL - {4}}, "missing while later ones survived"),
+        ({"findings": ("no valid backup",)}, "no valid backup"),
+    ],
+)
+def test_a_promise_that_was_missed_is_broken(changes: dict[str, object], reason: str) -> None:
+    judgement = judge(evidence(**changes))
+    assert judgement.verdict is Verdict.BROKEN
+    assert any(reason in line for line in judgement.reasons), judgement.reasons
+
+
+def test_an_rpo_breach_names_the_lost_writes() -> None:
+    ledger = Ledger.of(Write(n, float(n), n + 0.5) for n in range(30))
+    judgement = judge(
+        evidence(ledger=ledger, struck=29.6, key=60.0, survivors=frozenset(range(10)), phases=(Phase("x", 0, 30.5),))
+    )
+    assert judgement.verdict is Verdict.BROKEN
+    assert judgement.loss is not None
+    assert judgement.loss.lost == tuple(range(10, 30))
+    assert judgement.rpo == 20.0
+    assert "20 acknowledged writes lost (10, 11, 12, 13, 14 ...)" in judgement.reasons[0]
+
+
+def test_a_breach_nobody_witnessed_stays_unknown() -> None:
+    assert judge(evidence(witnessed=False, survivors=frozenset())).verdict is Verdict.UNKNOWN
+
+
+def test_a_write_that_was_never_acknowledged_is_owed_nothing() -> None:
+    ledger = Ledger.of([Write(0, 0.0, 0.5), Write(1, 1.0), Write(2, 2.0, 2.5)])
+    loss = measure_loss(ledger, frozenset({0, 2}), fault=2.5)
+    assert (loss.lost, loss.rpa, loss.acknowledged) == ((), 0.0, 2)
+
+
+def test_nothing_acknowledged_is_nothing_to_measure() -> None:
+    assert measure_loss(Ledger(()), frozenset(), fault=1.0).rpa is None
+
+
+def test_unattributed_time_is_what_no_phase_covers() -> None:
+    assert unattributed((Phase("a", 0.0, 2.0), Phase("b", 3.0, 4.0)), 5.0) == 2.0
+    assert Phase("a", 1.0, 3.0).took == 2.0
+
+
+WRITES = st.lists(st.tuples(st.floats(0, 5), st.booleans()), min_size=0, max_size=40)
+
+
+@given(WRITES, st.sets(st.integers(0, 45)), st.floats(0, 400), st.booleans())
+def test_never_kept_when_an_acknowledged_write_older_than_the_rpo_is_missing(
+    gaps: list[tuple[float, bool]], survivors: set[int], key: float, witnessed: bool
+) -> None:
+    at, writes = 0.0, []
+    for number, (gap, acked) in enumerate(gaps):
+        at += gap
+        writes.append(Write(number, at, at if acked else None))
+    promise = replace(PROMISE, rpo=timedelta(0))
+    judgement = judge(
+        evidence(
+            promise=promise,
+            ledger=Ledger.of(writes),
+            survivors=frozenset(survivors),
+            struck=at,
+            key=at + key,
+            witnessed=witnessed,
+            phases=(Phase("all", 0.0, 1e6),),
+        )
+    )
+    acknowledged = {w.number for w in writes if w.acked is not None}
+    newest = max((w.acked for w in writes if w.acked is not None), default=0.0)
+    oldest_missing = min((w.acked for w in writes if w.acked is not None and w.number not in survivors), default=None)
+    if acknowledged - survivors and oldest_missing is not None and oldest_missing < newest:
+        assert judgement.verdict is not Verdict.KEPT
+    if survivors - {w.number for w in writes}:
+        assert judgement.verdict is not Verdict.KEPT
+    if judgement.verdict is Verdict.KEPT:
+        assert judgement.loss is not None
+        assert not judgement.reasons
+        assert not judgement.loss.everything

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from harness.core.clock import SYSTEM, Clock, wait_until
+from harness.core.errors import TookTooLong
+from harness.core.exposure import exposure
+
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class Ticks:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now, lambda: NOON, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_probe_is_called_until_it_returns() -> None:
+    ticks, answers = Ticks(), iter([OSError("no"), OSError("no"), "yes"])
+
+    def probe() -> str:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    assert wait_until(probe, patience=1.0, on=OSError, clock=ticks.clock()) == "yes"
+    assert ticks.now == pytest.approx(0.1)
+
+
+def test_patience_ends_with_the_last_reason() -> None:
+    def never() -> None:
+        raise OSError("still closed")
+
+    with pytest.raises(TookTooLong, match=r"the door: not within 1 s \(still closed\)"):
+        wait_until(never, patience=1.0, on=OSError, what="the door", clock=Ticks().clock())
+    with pytest.raises(TookTooLong, match="never: not within"):
+        wait_until(never, patience=0.0, on=OSError, clock=Ticks().clock())
+
+
+def test_other_errors_leave_at_once() -> None:
+    def wrong() -> None:
+        raise ValueError("a mistake")
+
+    with pytest.raises(ValueError, match="a mistake"):
+        wait_until(wrong, patience=10.0, on=OSError, clock=Ticks().clock())
+
+
+def test_the_system_clock_is_utc_and_monotonic() -> None:
+    assert SYSTEM.wall().tzinfo is UTC
+    assert SYSTEM.monotonic() <= SYSTEM.monotonic()
+
+
+def test_exposure_is_the_largest_gap_the_open_one_included() -> None:
+    hours = [NOON - timedelta(hours=h) for h in (20, 12, 3)]
+    assert exposure(hours, NOON, DAY) == 9 * 3600
+    assert exposure([NOON - timedelta(hours=10)], NOON, DAY) == 10 * 3600
+    assert exposure([NOON - timedelta(hours=30), NOON - timedelta(hours=1)], NOON, DAY) == 29 * 3600
+    assert exposure([NOON - timedelta(hours=90), NOON - timedelta(hours=30), NOON], NOON, DAY) == 30 * 3600
+
+
+def test_without_a_snapshot_exposure_is_not_measured() -> None:
+    assert exposure([], NOON, DAY) is None
+    assert exposure([NOON + DAY], NOON, DAY) is None

@@ -1,0 +1,88 @@
+"""Journal, placeholders, sequence, contents, record: small values with sharp edges."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts
+from harness.core.errors import HarnessError
+from harness.core.journal import MemoryJournal, messages_seen, phase
+from harness.core.node import Address
+from harness.core.record import FORMAT, DrillRecord
+from harness.core.render import render, secrets_in
+from harness.core.sequence import MESSAGES, Branch, expected, unseen
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_phase_is_journalled_with_its_end_or_its_failure() -> None:
+    journal = MemoryJournal()
+    with phase(journal, "good", message="2.2"):
+        pass
+    with pytest.raises(ValueError, match="broke"), phase(journal, "bad"):
+        raise ValueError("broke")
+    with pytest.raises(KeyError), phase(journal, "silent"):
+        raise KeyError
+    kinds = [(e.kind, e.subject) for e in journal.events]
+    assert kinds[:4] == [("begin", "good"), ("end", "good"), ("begin", "bad"), ("failed", "bad")]
+    assert journal.events[3].facts["error"] == "broke"
+    assert journal.events[5].facts["error"] == "KeyError"
+
+
+def test_messages_are_seen_once_in_order() -> None:
+    journal = MemoryJournal()
+    for number in ("1.2", "", "1.1", "1.2"):
+        journal.mark("x", "y", message=number)
+    assert messages_seen(journal.events) == ("1.2", "1.1")
+
+
+def test_placeholders_are_filled_and_unknown_ones_refused() -> None:
+    look_up = {"port": {"http": "80"}.__getitem__}
+    assert render("a @{port:http} b", look_up) == "a 80 b"
+    with pytest.raises(HarnessError, match="no port of that name"):
+        render("@{port:sql}", look_up)
+    with pytest.raises(HarnessError, match="a secret may not stand here"):
+        render("@{secret:x}", look_up)
+    assert secrets_in("@{secret:a} @{port:b} @{secret:c}") == ("a", "c")
+
+
+def test_every_message_of_the_sequence_has_a_place_and_a_branch() -> None:
+    numbers = [m.number for m in MESSAGES]
+    assert len(set(numbers)) == len(numbers)
+    assert expected(Branch.RESTORE_FAILURE) == ("2.5.1", "2.5.2")
+    assert unseen(tuple(numbers)) == ()
+    assert unseen(("1.1",), Branch.BACKUP_FAILURE) == ("1.7.1", "1.7.2")
+    for message in MESSAGES:
+        assert (ROOT / message.where).exists(), f"{message.number}: {message.where} is not there"
+
+
+def test_messages_that_a_file_is_named_for_are_emitted_by_the_harness() -> None:
+    text = "\n".join(p.read_text() for p in (ROOT / "harness").rglob("*.py") if p.name != "sequence.py")
+    for message in MESSAGES:
+        assert re.search(rf'"{re.escape(message.number)}"', text), f"nobody emits {message.number}"
+
+
+def test_contents_count_from_the_oldest_snapshot() -> None:
+    def facts(name: str, hour: int) -> DatabaseFacts:
+        at = datetime(2026, 1, 1, hour, tzinfo=UTC)
+        return DatabaseFacts(name, "o", "UTF8", "C", 1, at, 0.0, (TableFacts("t", 2, "d"), TableFacts("u", 3, "e")))
+
+    contents = Contents(SystemFacts("1", "18", 1), (facts("a", 2), facts("b", 1)), (), ())
+    assert contents.snapshot_at.hour == 1
+    assert contents.rows == 10
+
+
+def test_an_address_reads_as_host_and_port() -> None:
+    assert str(Address("localhost", 5432)) == "localhost:5432"
+
+
+def test_a_record_is_plain_data_with_its_format() -> None:
+    record = DrillRecord(
+        "d", "o", "i", "a", "drill", "fake", "s", "f", "c", {}, {}, "KEPT", (), 1.0, 0.0, 2.0, 1, (), (), (), (), {},
+        (), 0, 0, (), (), (), {}, (), (),
+    )  # fmt: skip
+    assert record.as_data()["format"] == FORMAT

@@ -1,0 +1,104 @@
+"""Rules that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from gherkin.parser import Parser
+
+from fixtures.gherkin import scenarios_in
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("harness", "steps", "fixtures", "notifier", "tests", "benchmarks")
+LONGEST_FILE, LONGEST_FUNCTION, LONGEST_STEP, MEMBERS = 300, 60, 5, 5
+# What an operator would not say on the phone.
+WIRING = re.compile(r"https?:|\bSELECT\b|\bport\b|\bsleep\b|\bwait\b|docker|kubectl|json|\{|\bSIGKILL\b", re.IGNORECASE)
+
+
+def sources() -> Iterator[Path]:
+    for folder in CODE:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def features() -> list[Path]:
+    return sorted((ROOT / "features").rglob("*.feature"))
+
+
+def test_a_file_stays_under_300_lines() -> None:
+    long = {str(p.relative_to(ROOT)): n for p in sources() if (n := len(p.read_text().splitlines())) > LONGEST_FILE}
+    assert not long
+
+
+def test_a_function_stays_under_60_lines() -> None:
+    long = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= LONGEST_FUNCTION:
+                long.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not long
+
+
+def test_a_port_has_at_most_five_members() -> None:
+    wide = []
+    for path in sorted((ROOT / "harness/core").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and any(getattr(b, "id", "") == "Protocol" for b in node.bases):
+                members = [n for n in node.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("__")]
+                if len(members) > MEMBERS:
+                    wide.append(f"{path.name}: {node.name}")
+    assert not wide
+
+
+def test_a_step_is_at_most_five_statements() -> None:
+    long = []
+    for path in sorted((ROOT / "steps").glob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and len(node.body) > LONGEST_STEP:
+                long.append(f"{path.name}:{node.lineno}")
+            if isinstance(node, ast.FunctionDef):
+                assert not any(isinstance(n, ast.If | ast.For | ast.While) for n in ast.walk(node)), path
+    assert not long
+
+
+def test_every_promise_is_used_and_every_one_used_is_known() -> None:
+    known = set(tomllib.loads((ROOT / "features/budgets.toml").read_text()))
+    text = "\n".join(p.read_text() for p in features())
+    used = set(re.findall(r'the "([^"]+)" promise', text))
+    assert used <= known, f"unknown: {used - known}"
+    assert known - used <= {"site loss"}, f"unused: {known - used}"  # the mission's own, for estates of full size
+
+
+def test_features_speak_the_operators_language() -> None:
+    for path in features():
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            found = WIRING.search(line)
+            assert not found, f"{path.relative_to(ROOT)}:{number}: {found and found.group()!r}"
+
+
+def test_a_third_of_the_scenarios_are_refusals() -> None:
+    refusal = re.compile(r"refused|BROKEN|UNKNOWN|stopped|fails|failed|passed over|why the newer|only the earlier")
+    every = [s for p in features() for s in scenarios_in(Parser().parse(p.read_text())["feature"]["children"])]
+    refusals = [s for s in every if any(refusal.search(step["text"]) for step in s["steps"])]
+    assert len(refusals) * 3 >= len(every), f"{len(refusals)} of {len(every)}"
+
+
+def test_the_number_of_drills_is_written_down() -> None:
+    expected = int((ROOT / "features/COUNT").read_text())
+    count = 0
+    for path in features():
+        for scenario in scenarios_in(Parser().parse(path.read_text())["feature"]["children"]):
+            rows = sum(len(e["tableBody"]) for e in scenario["examples"])
+            count += rows if scenario["examples"] else 1
+    assert count == expected, "a drill was added or lost: say so in features/COUNT"
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", *(str(p.relative_to(ROOT)) for p in ROOT.glob("harness/parts/locks/**/*.lock"))]
+)
+def test_lock_files_name_no_registry(name: str) -> None:
+    assert not re.search(r"https?://|--index-url|--find-links=", (ROOT / name).read_text()), name
