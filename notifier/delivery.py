@@ -1,4 +1,4 @@
-"""Delivery: a thread that sends what waits, oldest first, each message at least once under its key."""
+"""Delivery: a thread that sends what waits, each message at least once under its key."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Delivery:
         return True
 
     def _deliver_one(self, connection: psycopg.Connection) -> bool | None:
-        """Deliver the oldest message that waits: whether that succeeded, None when there is none.
+        """Deliver one message that waits: whether that succeeded, None when there is none.
 
         The row stays locked meanwhile, so that another copy of this service takes the next one.
         """

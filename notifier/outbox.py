@@ -25,7 +25,7 @@ NEXT = f"""
     SELECT id, reference, recipient, subject, body, attachment_key, attachment_sha256, idempotency_key::text,
            attempts
     FROM outbox WHERE delivered_at IS NULL AND id <> ALL(%s::bigint[]) AND NOT ({IS_HELD})
-    ORDER BY id LIMIT 1 FOR UPDATE OF outbox SKIP LOCKED
+    ORDER BY attempts, id LIMIT 1 FOR UPDATE OF outbox SKIP LOCKED
 """  # noqa: S608 - made of constants
 DELIVERED = "UPDATE outbox SET delivered_at = now(), attempts = attempts + 1 WHERE id = %s"
 FAILED = "UPDATE outbox SET attempts = attempts + 1 WHERE id = %s"
@@ -103,7 +103,10 @@ def attachment(connection: psycopg.Connection, reference: str) -> Stored | None:
 
 
 def next_waiting(connection: psycopg.Connection, but_not: Sequence[int]) -> Waiting | None:
-    """Lock and return the oldest message not delivered; None when there is none or delivery is held."""
+    """Lock and return a message not delivered, None when there is none or delivery is held.
+
+    The least often tried comes first, then the oldest: messages that fail never keep others waiting.
+    """
     row = connection.execute(NEXT, (list(but_not),)).fetchone()
     return Waiting(*row) if row else None
 

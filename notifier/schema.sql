@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     attempts          integer NOT NULL DEFAULT 0,
     CHECK ((attachment_key IS NULL) = (attachment_sha256 IS NULL))
 );
-CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (id) WHERE delivered_at IS NULL;
+CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (attempts, id) WHERE delivered_at IS NULL;
 
 -- Delivery is paused while ('delivery', 'held') stands here.
 CREATE TABLE IF NOT EXISTS control (

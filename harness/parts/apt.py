@@ -98,7 +98,9 @@ def _file_of(folder: Path, package: str) -> Path:
 
 def _mirror() -> str:
     said = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], patience=PATIENCE)
+    if not _KEYS.is_file():
+        raise MissingPart(f"odoo: no {_KEYS}; `apt-get install debian-archive-keyring`, or use `--substrate=docker`")
     for line in sorted(set(said.split())):
-        if line.rstrip("/").endswith("debian") and "security" not in line:
+        if "security" not in line:
             return line
     raise MissingPart("odoo: no Debian mirror among this machine's apt sources; use Debian, or `--substrate=docker`")

@@ -50,3 +50,20 @@ def run(
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_LAST_LINES:]
         raise HarnessError(f"{shown}: exit code {done.returncode}: {' | '.join(said) or 'it said nothing'}")
     return done.stdout
+
+
+def pipe(first: Sequence[str], second: Sequence[str], *, patience: float) -> None:
+    """Run `first | second`. Raises HarnessError when either ends with another code than 0, or on `patience` seconds."""
+    with subprocess.Popen(list(first), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
+        try:
+            done = subprocess.run(
+                list(second), stdin=source.stdout, capture_output=True, text=True, timeout=patience, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            source.kill()
+            raise TookTooLong(f"{first[0]} | {second[0]}: not done within {patience:g} s") from error
+    if source.returncode != 0 or done.returncode != 0:
+        said = done.stderr.strip().splitlines()[-_LAST_LINES:]
+        raise HarnessError(
+            f"{first[0]} | {second[0]}: exit codes {source.returncode}, {done.returncode}: {' | '.join(said)}"
+        )

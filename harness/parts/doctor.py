@@ -1,0 +1,44 @@
+"""What of the parts is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.core.errors import MissingPart
+from harness.parts.cache import version_in
+from harness.parts.programs import program
+from harness.parts.recipes import where
+from harness.parts.table import PARTS
+
+if TYPE_CHECKING:
+    from harness.parts.table import Part
+
+
+@dataclass(frozen=True, slots=True)
+class PartStatus:
+    """A part as found on this machine: `where` is its folder and its source, `remedy` what to type when missing."""
+
+    name: str
+    version: str
+    where: str
+    present: bool
+    remedy: str
+
+
+def survey() -> tuple[PartStatus, ...]:
+    """Return the state of every part of the table, in its order. Each of its programs is looked for."""
+    return tuple(_look(part) for part in PARTS)
+
+
+def _look(part: Part) -> PartStatus:
+    folder = where(part.name)
+    try:
+        for brought in part.programs:
+            program(brought.name)
+    except MissingPart:
+        remedy = f"remove {folder}, then `make setup`" if folder.is_dir() else "`make setup`"
+        return PartStatus(part.name, part.version, f"{part.source}: {part.package}", present=False, remedy=remedy)
+    return PartStatus(
+        part.name, version_in(folder), f"{folder} ({part.source}: {part.package})", present=True, remedy=""
+    )

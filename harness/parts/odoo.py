@@ -1,0 +1,79 @@
+"""Odoo 19 from Debian's package: only the modules of a shop, with the libraries that the package links to."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from harness.core.errors import HarnessError
+from harness.parts.apt import download, open_root, unpack, version_of
+from harness.parts.cache import folder_of
+from harness.parts.command import environment, pipe, run
+from harness.parts.odoo_modules import closure, read_manifests
+from harness.parts.table import Part
+
+SHOP = frozenset({"sale_management"})
+COUNTRY = "us"  # of the company in Odoo's demo data: its chart of accounts installs itself
+PATIENCE = 600.0
+_RECIPE = "1"  # raised when the steps below change what the folder holds
+_DIST = "usr/lib/python3/dist-packages"
+_LINKED = ("libjs-jquery", "libjs-jquery-form", "libjs-underscore", "fonts-font-awesome", "fonts-roboto-unhinted")
+_UNREAD = ("*/addons/*/i18n/*", "*/addons/*/tests/*", "*/addons/*/static/tests/*", "*/usr/share/doc/*")
+_LEFT_OUT_BY_DEBIAN = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"  # the back end's bundle wants it
+
+
+def odoo_folder(part: Part) -> Path:
+    """Return where the cache keeps this part; the bytecode in it ties it to this Python."""
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return folder_of(part.name, part.package, _RECIPE, python, platform.machine(), *sorted(SHOP))
+
+
+def build_odoo(part: Part, folder: Path) -> str:
+    """Fill `folder` with a slim Odoo; returns the version that Debian unstable had.
+
+    Raises MissingPart without apt-get or a Debian mirror, HarnessError as apt, dpkg or tar say.
+    """
+    work = folder / ".work"
+    root = open_root(work, suite="sid")
+    package, *linked = download(root, work / "debs", part.package, *_LINKED)
+    version = version_of(package)
+    left_out = [word for pattern in _UNREAD for word in ("--exclude", pattern)]
+    pipe(
+        ["dpkg-deb", "--fsys-tarfile", str(package)],
+        ["tar", "--extract", "--no-same-owner", "--directory", str(folder), *left_out], patience=PATIENCE,
+    )  # fmt: skip
+    for deb in linked:
+        unpack(deb, folder)
+    shutil.rmtree(work)
+    _slim(folder / _DIST / "odoo/addons")
+    (folder / _DIST / "odoo/addons" / _LEFT_OUT_BY_DEBIAN).parent.mkdir(parents=True, exist_ok=True)
+    (folder / _DIST / "odoo/addons" / _LEFT_OUT_BY_DEBIAN).touch()
+    _compile(folder)
+    return version
+
+
+def _slim(addons: Path) -> None:
+    """Of a module that is not installed keep what the list of modules reads: without it base's data do not load."""
+    kept = closure(read_manifests(addons), SHOP, country=COUNTRY)
+    for module in addons.iterdir():
+        if module.name in kept or not (module / "__manifest__.py").is_file():
+            continue
+        for inside in module.iterdir():
+            if inside.name in {"__manifest__.py", "__init__.py"}:
+                continue
+            if inside.is_dir() and not inside.is_symlink():
+                shutil.rmtree(inside)
+            else:
+                inside.unlink()
+
+
+def _compile(folder: Path) -> None:
+    """Write bytecode, which the first start would otherwise take a second to make. One file may not compile."""
+    command = [sys.executable, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
+    try:
+        run([*command, str(folder / _DIST / "odoo")], env=environment(), patience=PATIENCE)
+    except HarnessError as error:
+        if not any((folder / _DIST / "odoo").rglob("*.pyc")):
+            raise HarnessError(f"odoo: no bytecode written: {error}") from error

@@ -1,0 +1,78 @@
+"""Which Odoo modules an installation needs: the closure of what they depend on, and of what installs itself."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import MissingPart
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a module's `__manifest__.py` says about other modules.
+
+    `triggers` is None for a module that is only installed when asked for; otherwise the modules in whose presence
+    Odoo installs it by itself. `countries` limits that to companies of these countries (ISO 3166, lower case).
+    """
+
+    name: str
+    depends: frozenset[str]
+    triggers: frozenset[str] | None = None
+    countries: frozenset[str] = frozenset()
+
+
+def read_manifests(addons: Path) -> tuple[Manifest, ...]:
+    """Return the manifests of the modules that lie directly in a folder. Raises MissingPart when there is none."""
+    found = tuple(_parse(file.parent.name, file) for file in sorted(addons.glob("*/__manifest__.py")))
+    if not found:
+        raise MissingPart(f"odoo: no module in {addons}: the Debian package has another shape than version 19")
+    return found
+
+
+def closure(manifests: tuple[Manifest, ...], wanted: frozenset[str], *, country: str) -> frozenset[str]:
+    """Return `wanted`, what they need, and what Odoo installs beside them for a company in `country`.
+
+    Raises MissingPart naming a module that is needed and not there.
+    """
+    known = {manifest.name: manifest for manifest in manifests}
+    chosen = _with_needs(known, frozenset(), wanted | {"base"})
+    while True:
+        beside = frozenset(
+            manifest.name for manifest in manifests
+            if manifest.name not in chosen and _installs_itself(manifest, chosen, country) and manifest.depends <= set(known)
+        )  # fmt: skip
+        if not beside:
+            return chosen
+        chosen = _with_needs(known, chosen, beside)
+
+
+def _with_needs(known: dict[str, Manifest], chosen: frozenset[str], more: frozenset[str]) -> frozenset[str]:
+    result, waiting = set(chosen), list(more)
+    while waiting:
+        name = waiting.pop()
+        if name in result:
+            continue
+        if name not in known:
+            raise MissingPart(f"odoo: module {name} is needed and not in the package")
+        result.add(name)
+        waiting.extend(known[name].depends)
+    return frozenset(result)
+
+
+def _installs_itself(manifest: Manifest, chosen: frozenset[str], country: str) -> bool:
+    if manifest.triggers is None or not manifest.triggers <= chosen:
+        return False
+    return not manifest.countries or country in manifest.countries
+
+
+def _parse(name: str, file: Path) -> Manifest:
+    """Read a manifest: a Python literal (https://www.odoo.com/documentation/19.0/developer/reference/backend/module.html)."""
+    said = ast.literal_eval(file.read_text(encoding="utf-8"))
+    depends = frozenset(said.get("depends", ())) | (frozenset() if name == "base" else {"base"})
+    auto = said.get("auto_install", False)
+    triggers = None
+    if auto and said.get("installable", True):
+        triggers = depends if auto is True else frozenset(auto)
+    return Manifest(name, depends, triggers, frozenset(said.get("countries", ())))

