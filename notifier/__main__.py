@@ -28,8 +28,8 @@ def main() -> int:
         sys.stderr.write(f"notifier: {error}\n")
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    # apprise would log the target when it cannot parse it, and a target may hold a password.
-    logging.getLogger("apprise").disabled = True
+    # apprise logs a target that it cannot parse, and a target may hold a password: not a word of it.
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     return serve(settings)
 
 
@@ -47,7 +47,7 @@ def serve(settings: Settings) -> int:
         application(api),
         host=settings.host,
         port=settings.port,
-        log_level="warning",
+        log_config=None,
         access_log=False,
         lifespan="on",
         timeout_graceful_shutdown=GRACE,

@@ -6,31 +6,20 @@ import logging
 from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
-from urllib.parse import quote
 
 import psycopg
-from apprise import Apprise, NotifyFormat
 
 from notifier import outbox
 from notifier.database import Database
 from notifier.errors import Unavailable
 from notifier.outbox import Waiting
+from notifier.sender import send, sender
 
 LOG = logging.getLogger("notifier")
 IDLE = 0.2  # seconds between two looks at an empty or held outbox
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a message that failed is tried again
 FIRST_BREATH, LONGEST_BREATH = 0.05, 1.0  # seconds between attempts while none succeeds
 DOUBLINGS = 12  # beyond it every pause is at its longest
-# These take request headers in their URL; to the others the key goes in the text alone.
-WITH_HEADERS = ("json", "jsons", "form", "forms", "xml", "xmls")
-
-
-def address(target: str, key: str) -> str:
-    """Return the apprise URL `target` with the idempotency key as a request header, where it can have one."""
-    scheme, _, _ = target.partition("://")
-    if scheme.lower() not in WITH_HEADERS:
-        return target
-    return f"{target}{'&' if '?' in target else '?'}+Idempotency-Key={quote(key)}"
 
 
 def text_of(message: Waiting) -> str:
@@ -87,7 +76,7 @@ class Delivery:
 
     def _deliver_all(self) -> bool:
         """Deliver until told to stop; False when the target is not one."""
-        if not Apprise().add(address(self._target, "none")):
+        if sender(self._target, "none") is None:
             LOG.error("NOTIFIER_TARGET: not a URL that apprise can deliver to; try json://host:port/path")
             return False
         failures, lost = 0, False
@@ -120,7 +109,7 @@ class Delivery:
         message = outbox.next_waiting(connection, tuple(self._paused))
         if message is None:
             return None
-        sent = self._send(message)
+        sent = send(self._target, message.idempotency_key, message.reference, text_of(message))
         outbox.mark(connection, message, delivered=sent)
         if not sent:
             pause = growing(FIRST_PAUSE, LONGEST_PAUSE, message.attempts)
@@ -129,10 +118,3 @@ class Delivery:
                 "%s: not delivered, attempt %d; again in %.1f s", message.reference, message.attempts + 1, pause
             )
         return sent
-
-    def _send(self, message: Waiting) -> bool:
-        sender = Apprise()
-        return bool(
-            sender.add(address(self._target, message.idempotency_key))
-            and sender.notify(title=message.reference, body=text_of(message), body_format=NotifyFormat.TEXT)
-        )

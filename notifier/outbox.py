@@ -83,9 +83,7 @@ def insert(connection: psycopg.Connection, message: Message) -> Accepted | None:
     """Add a message and return it, or None when its reference is there already."""
     file = message.attachment
     values = (message.reference, message.recipient, message.subject, message.body)
-    row = connection.execute(
-        INSERT, (*values, file.key if file else None, file.sha256 if file else None)
-    ).fetchone()
+    row = connection.execute(INSERT, (*values, file.key if file else None, file.sha256 if file else None)).fetchone()
     return Accepted(row[0], message.reference, row[1], new=True) if row else None
 
 

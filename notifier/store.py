@@ -15,7 +15,7 @@ from notifier.message import Attachment
 from notifier.settings import Settings
 
 # A client waits: better a clear answer soon than a success late.
-TIMEOUT = urllib3.Timeout(connect=2.0, read=10.0)
+TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
 AT_ONCE = 16
 
 

@@ -53,8 +53,7 @@ class Api:
         """All messages whose reference begins with `prefix`, oldest first."""
         messages, held = self.database.run(lambda c: outbox.listed(c, prefix))
         rows = [
-            {"reference": m.reference, "idempotency_key": m.idempotency_key, "delivered": m.delivered}
-            for m in messages
+            {"reference": m.reference, "idempotency_key": m.idempotency_key, "delivered": m.delivered} for m in messages
         ]
         return JSONResponse({"delivery": "held" if held else "running", "messages": rows})
 

@@ -240,3 +240,12 @@ class Fillable(Protocol):
     def drain(self) -> None:
         """Give the room back."""
         ...
+
+
+@runtime_checkable
+class Stoppable(Protocol):
+    """A node that can be asked to end in good order."""
+
+    def stop(self, patience: float) -> None:
+        """Ask it to end; kill it when `patience` seconds were not enough."""
+        ...

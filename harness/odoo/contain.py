@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from psycopg import Connection, sql
-from psycopg.rows import TupleRow
+from psycopg import sql
 
 from harness.core.errors import HarnessError, Refused
 from harness.core.node import Address
 from harness.core.service import Held, Place
+from harness.odoo.database import Rows, exists, numbers, transaction
 from harness.odoo.program import Program, mail_sink, run
-from harness.postgres.server import connect
 
 PATIENCE = 300.0  # seconds for `odoo neutralize`
 NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves
@@ -41,7 +40,7 @@ def neutralize(program: Program, place: Place) -> Held:
     """
     run(place, program.task(place, "neutralize", "neutralize"), patience=PATIENCE)
     target = mail_sink(place) or NOWHERE
-    with connect(place.sql, program.database) as connection, connection.transaction():
+    with transaction(place, program.database) as connection:
         for word in TABLES:
             _deactivate(connection, word)
         connection.execute(MAIL_ROW, (target.host, target.port))
@@ -55,13 +54,13 @@ def hold(service: str, database: str, place: Place) -> Held:
 
     Raises HarnessError when an action stays loose; nothing is changed then.
     """
-    with connect(place.sql, database) as connection, connection.transaction():
+    with transaction(place, database) as connection:
         held = _recorded(connection)
         for word in TABLES:
             ours = held.get(HOLDER, []) if word == "mail_server" else []
             held[word] = sorted({*held.get(word, []), *_deactivate(connection, word, but=ours)})
         if HOLDER not in held:
-            held[HOLDER] = _numbers(connection, MAIL_ROW, (NOWHERE.host, NOWHERE.port))
+            held[HOLDER] = numbers(connection, MAIL_ROW, (NOWHERE.host, NOWHERE.port))
         actions = tuple(f"{word}:{_joined(ids)}" for word, ids in held.items() if ids)
         connection.execute(
             "insert into ir_config_parameter (key, value) values (%s, %s)"
@@ -81,7 +80,7 @@ def release(database: str, place: Place, held: Held) -> None:
     if NEUTRALIZED in held.actions:
         raise Refused(f"database {database} was neutralised for good; restore it again in mode real")
     gone: list[str] = []
-    with connect(place.sql, database) as connection, connection.transaction():
+    with transaction(place, database) as connection:
         for word, ids in _parse(held.actions).items():
             gone += [f"{word} {number}" for number in sorted({*ids} - {*_let_go(connection, word, ids)})]
         connection.execute("delete from ir_config_parameter where key = %s", (LEDGER,))
@@ -89,51 +88,48 @@ def release(database: str, place: Place, held: Held) -> None:
         raise HarnessError(f"database {database}: {', '.join(gone)} is no longer there; all else was released")
 
 
-def _deactivate(connection: Connection[TupleRow], word: str, *, but: Sequence[int] = ()) -> list[int]:
+def _deactivate(connection: Rows, word: str, *, but: Sequence[int] = ()) -> list[int]:
     """Switch off every active row behind `word`, except `but`; return their ids."""
-    if not _exists(connection, TABLES[word]):
+    if not exists(connection, TABLES[word]):
         return []
     query = sql.SQL("update {} set active = false where active and not id = any(%s)").format(_table(word))
     if word == "cron":
         query += sql.SQL(f" and id not in ({KEPT_CRON})")
-    return _numbers(connection, query + sql.SQL(" returning id"), (list(but),))
+    return numbers(connection, query + sql.SQL(" returning id"), (list(but),))
 
 
-def _let_go(connection: Connection[TupleRow], word: str, ids: list[int]) -> list[int]:
+def _let_go(connection: Rows, word: str, ids: list[int]) -> list[int]:
     if word == HOLDER:
         query: sql.Composable = sql.SQL("delete from ir_mail_server where id = any(%s) returning id")
     else:
         query = sql.SQL("update {} set active = true where id = any(%s) returning id").format(_table(word))
-    return _numbers(connection, query, (ids,))
+    return numbers(connection, query, (ids,))
 
 
-def _require_held(connection: Connection[TupleRow], database: str, target: Address) -> None:
+def _require_held(connection: Rows, database: str, target: Address) -> None:
     """Raise HarnessError, which undoes the transaction, when anything could still reach the world."""
-    where = {
-        "mail_server": f"and not (smtp_host = '{target.host}' and smtp_port = {target.port})",
-        "cron": f"and id not in ({KEPT_CRON})",
-        "fetchmail": "",
-    }
+    sink = sql.SQL("and (smtp_host, smtp_port) is distinct from ({}, {})").format(target.host, target.port)
+    but = {"mail_server": sink, "cron": sql.SQL(f"and id not in ({KEPT_CRON})"), "fetchmail": sql.SQL("")}
     for word, table in TABLES.items():
-        if not _exists(connection, table):
+        if not exists(connection, table):
             continue
-        query = sql.SQL("select id from {} where active ").format(_table(word)) + sql.SQL(where[word])
-        if loose := _numbers(connection, query):
+        query = sql.SQL("select id from {} where active {}").format(_table(word), but[word])
+        if loose := numbers(connection, query):
             raise HarnessError(
                 f"database {database}: {table} {_joined(loose)} still active after containment; do not start Odoo on it"
             )
 
 
-def _require_neutralized(connection: Connection[TupleRow], database: str) -> None:
+def _require_neutralized(connection: Rows, database: str) -> None:
     flag = "select 1 from ir_config_parameter where key = 'database.is_neutralized' and lower(value) = 'true'"
-    if not _numbers(connection, flag):
+    if not numbers(connection, flag):
         raise HarnessError(f"database {database}: `odoo neutralize` left no mark; do not start Odoo on it")
     live = "select id from payment_provider where state = 'enabled'"
-    if _exists(connection, "payment_provider") and (loose := _numbers(connection, live)):
+    if exists(connection, "payment_provider") and (loose := numbers(connection, live)):
         raise HarnessError(f"database {database}: payment provider {_joined(loose)} still takes real money")
 
 
-def _recorded(connection: Connection[TupleRow]) -> dict[str, list[int]]:
+def _recorded(connection: Rows) -> dict[str, list[int]]:
     row = connection.execute("select value from ir_config_parameter where key = %s", (LEDGER,)).fetchone()
     return _parse(str(row[0]).split()) if row else {}
 
@@ -147,19 +143,6 @@ def _parse(actions: Sequence[str]) -> dict[str, list[int]]:
             raise HarnessError(f"held action {action!r} is none of Odoo's; it was not released")
         found[word] = [int(part) for part in ids.split(",")]
     return found
-
-
-def _exists(connection: Connection[TupleRow], table: str) -> bool:
-    row = connection.execute("select to_regclass(%s)", (table,)).fetchone()
-    return row is not None and row[0] is not None
-
-
-def _numbers(
-    connection: Connection[TupleRow], query: str | sql.Composable, values: tuple[object, ...] = ()
-) -> list[int]:
-    """Return the first column of what `query` answers, sorted."""
-    statement = query.as_bytes(connection) if isinstance(query, sql.Composable) else query.encode()
-    return sorted(int(row[0]) for row in connection.execute(statement, values).fetchall())
 
 
 def _table(word: str) -> sql.Identifier:

@@ -6,13 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
+import psycopg
 from psycopg import sql
 
 from harness.core.errors import HarnessError
 from harness.core.service import Place
 from harness.odoo import shop
+from harness.odoo.database import transaction
 from harness.odoo.program import ADMIN_SECRET, DATABASE_SECRET, ROLE, Program, run
-from harness.postgres.server import connect
+from harness.postgres.server import connect, one_line
 from harness.vault import read_text_secret
 
 PATIENCE = 900.0  # seconds for each step of the seed
@@ -61,11 +63,16 @@ def make_database(program: Program, place: Place) -> None:
     role, database = sql.Identifier(ROLE), sql.Identifier(program.database)
     with connect(place.sql) as connection:
         verifier = connection.pgconn.encrypt_password(password.encode(), ROLE.encode(), b"scram-sha-256").decode()
-        statement = sql.SQL("create role {} login password {}").format(role, sql.Literal(verifier))
-        connection.execute(statement)
-        # As Odoo makes its own: sorted by bytes, so that a newer C library cannot break an index.
-        made = sql.SQL("create database {} owner {} encoding 'UTF8' lc_collate 'C' template template0")
-        connection.execute(made.format(database, role))
+        statements = (
+            sql.SQL("create role {} login password {}").format(role, sql.Literal(verifier)),
+            sql.SQL("create database {} owner {} encoding 'UTF8' template template0").format(database, role),
+        )
+        try:
+            for statement in statements:
+                connection.execute(statement)
+        except psycopg.Error as error:
+            where = f"role {ROLE}, database {program.database} on site {place.site.name}"
+            raise HarnessError(f"{where}: {one_line(error)}; seed an empty site") from error
 
 
 def require_shop(database: str, place: Place) -> None:
@@ -73,7 +80,7 @@ def require_shop(database: str, place: Place) -> None:
     query = """select (select count(*) from res_partner where ref like 'SHOP-C%'),
         (select count(*) from sale_order where client_order_ref similar to '(SHOP|BLACKSTART)-%'),
         (select count(*) from ir_attachment where res_model = 'sale.order' and store_fname is not null)"""
-    with connect(place.sql, database) as connection:
+    with transaction(place, database) as connection:
         found = connection.execute(query).fetchone()
     if found != (expected := (shop.CUSTOMERS, shop.ORDERS, shop.ATTACHMENTS)):
         raise HarnessError(f"the seeded shop has customers, orders, attachments {found} instead of {expected}")

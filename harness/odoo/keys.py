@@ -113,7 +113,7 @@ def reads_order(clerk: Clerk, known: Known) -> str:
 
 
 def opens_attachment(clerk: Clerk, known: Known) -> str:
-    """Open the known attachment and compare its bytes. Odoo serves a file that is gone as empty, with 200."""
+    """Open the known attachment and compare its bytes: Odoo's API hands out a file that is gone as empty, with 200."""
     order = _find_order(clerk, known.order)
     name = f'attachment "{known.attachment}" of order {known.order}'
     domain = [["res_model", "=", "sale.order"], ["res_id", "=", order["id"]], ["name", "=", known.attachment]]
@@ -122,7 +122,7 @@ def opens_attachment(clerk: Clerk, known: Known) -> str:
         raise Finding(f"{name}: {len(rows)} of that name instead of 1")
     answer = clerk.get(f"/web/content/{rows[0]['id']}?download=1")
     if answer.status != OK:
-        raise Finding(f"{name}: answered {answer.status} instead of {OK}")
+        raise Finding(f"{name}: answered {answer.status} instead of its {known.size} bytes")
     if len(answer.body) != known.size:
         raise Finding(f"{name}: {len(answer.body)} bytes instead of {known.size}")
     if (found := hashlib.sha256(answer.body).hexdigest()) != known.sha256:

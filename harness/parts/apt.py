@@ -97,10 +97,10 @@ def _file_of(folder: Path, package: str) -> Path:
 
 
 def _mirror() -> str:
-    said = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], patience=PATIENCE)
     if not _KEYS.is_file():
         raise MissingPart(f"odoo: no {_KEYS}; `apt-get install debian-archive-keyring`, or use `--substrate=docker`")
-    for line in sorted(set(said.split())):
-        if "security" not in line:
-            return line
+    said = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], patience=PATIENCE)
+    mirrors = sorted({line for line in said.split() if "security" not in line})
+    for mirror in sorted(mirrors, key=lambda line: not line.rstrip("/").endswith("debian")):
+        return mirror
     raise MissingPart("odoo: no Debian mirror among this machine's apt sources; use Debian, or `--substrate=docker`")

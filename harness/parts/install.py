@@ -1,4 +1,7 @@
-"""Installing parts: each once, in parallel, into the shared cache. Also `python -m harness.parts.install [name ...]`."""
+"""Installing parts: each once, in parallel, into the shared cache.
+
+As a program: `python -m harness.parts.install [name ...]`.
+"""
 
 from __future__ import annotations
 
@@ -83,10 +86,14 @@ def _ensure(name: str) -> tuple[Path, bool]:
     return folder, obtain(folder, lambda empty: how.build(part(name), empty))
 
 
+def _say(line: str) -> None:
+    sys.stderr.write(f"  {line}\n")
+
+
 def main(argv: Sequence[str]) -> int:
     """Install the named parts, all when none is named; returns the exit code: 0, or 3 when a part is missing."""
     try:
-        install(argv or None, say=lambda line: sys.stderr.write(f"  {line}\n"))
+        install(argv or None, say=_say)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return 3

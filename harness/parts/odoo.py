@@ -11,15 +11,15 @@ from harness.core.errors import HarnessError
 from harness.parts.apt import download, open_root, unpack, version_of
 from harness.parts.cache import folder_of
 from harness.parts.command import environment, pipe, run
-from harness.parts.odoo_modules import closure, read_manifests
+from harness.parts.odoo_modules import closure, imported, read_manifests
 from harness.parts.table import Part
 
 SHOP = frozenset({"sale_management"})
 COUNTRY = "us"  # of the company in Odoo's demo data: its chart of accounts installs itself
 PATIENCE = 600.0
-_RECIPE = "1"  # raised when the steps below change what the folder holds
+_RECIPE = "3"  # raised when the steps below change what the folder holds
 _DIST = "usr/lib/python3/dist-packages"
-_LINKED = ("libjs-jquery", "libjs-jquery-form", "libjs-underscore", "fonts-font-awesome", "fonts-roboto-unhinted")
+_LINKED = ("libjs-jquery", "libjs-jquery-form", "libjs-underscore")
 _UNREAD = ("*/addons/*/i18n/*", "*/addons/*/tests/*", "*/addons/*/static/tests/*", "*/usr/share/doc/*")
 _LEFT_OUT_BY_DEBIAN = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"  # the back end's bundle wants it
 
@@ -55,18 +55,25 @@ def build_odoo(part: Part, folder: Path) -> str:
 
 
 def _slim(addons: Path) -> None:
-    """Of a module that is not installed keep what the list of modules reads: without it base's data do not load."""
-    kept = closure(read_manifests(addons), SHOP, country=COUNTRY)
-    for module in addons.iterdir():
-        if module.name in kept or not (module / "__manifest__.py").is_file():
+    """Empty the modules that the shop does not install, but for what the others read of them."""
+    manifests = read_manifests(addons)
+    kept = closure(manifests, SHOP, country=COUNTRY)
+    code = imported(addons, kept)
+    for module in (addons / manifest.name for manifest in manifests):
+        if module.name in kept:
             continue
-        for inside in module.iterdir():
-            if inside.name in {"__manifest__.py", "__init__.py"}:
-                continue
+        for inside in sorted(module.rglob("*"), reverse=True):  # what is in a folder comes before it
             if inside.is_dir() and not inside.is_symlink():
-                shutil.rmtree(inside)
-            else:
+                if not any(inside.iterdir()):
+                    inside.rmdir()
+            elif not _read_by_others(inside.relative_to(module), imported=module.name in code):
                 inside.unlink()
+
+
+def _read_by_others(path: Path, *, imported: bool) -> bool:
+    """The list of modules needs every manifest (base's data refer to them), the data of payment every icon."""
+    listed = path.name in {"__manifest__.py", "__init__.py"} and len(path.parts) == 1
+    return listed or path.parts[:2] == ("static", "description") or (imported and path.suffix == ".py")
 
 
 def _compile(folder: Path) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import MissingPart
+
+_IMPORT = re.compile(r"^\s*(?:(?:from|import) odoo\.addons\.|from odoo\.addons import )(\w+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +40,29 @@ def closure(manifests: tuple[Manifest, ...], wanted: frozenset[str], *, country:
     Raises MissingPart naming a module that is needed and not there.
     """
     known = {manifest.name: manifest for manifest in manifests}
+    whole = [manifest for manifest in manifests if manifest.depends <= known.keys()]
     chosen = _with_needs(known, frozenset(), wanted | {"base"})
     while True:
         beside = frozenset(
-            manifest.name for manifest in manifests
-            if manifest.name not in chosen and _installs_itself(manifest, chosen, country) and manifest.depends <= set(known)
+            manifest.name for manifest in whole
+            if manifest.name not in chosen and _installs_itself(manifest, chosen, country)
         )  # fmt: skip
         if not beside:
             return chosen
         chosen = _with_needs(known, chosen, beside)
+
+
+def imported(addons: Path, chosen: frozenset[str]) -> frozenset[str]:
+    """Return the modules beside `chosen` whose Python code is imported by theirs, though no manifest says so."""
+    found, waiting = frozenset[str](), chosen
+    while waiting:
+        names = {
+            name for module in waiting for file in (addons / module).rglob("*.py")
+            for name in _IMPORT.findall(file.read_text(encoding="utf-8"))
+        }  # fmt: skip
+        waiting = frozenset(name for name in names if (addons / name).is_dir()) - chosen - found
+        found |= waiting
+    return found
 
 
 def _with_needs(known: dict[str, Manifest], chosen: frozenset[str], more: frozenset[str]) -> frozenset[str]:

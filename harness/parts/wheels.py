@@ -58,7 +58,8 @@ def build_environment(part: Part, folder: Path) -> str:
             f"{part.name}: Odoo 19 runs on Python 3.11 to 3.13, this is {version}; `make PYTHON=python3.13`"
         )
     run(
-        [sys.executable, "-m", "uv", "venv", "--quiet", "--relocatable", "--clear", "--python", sys.executable, str(folder)],
+        [sys.executable, "-m", "uv", "venv", "--quiet", "--relocatable", "--clear",
+         "--python", sys.executable, str(folder)],
         env=environment(), patience=PATIENCE,
     )  # fmt: skip
     run(

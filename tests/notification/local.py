@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
+import socketserver
 import subprocess
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import NoReturn
 from urllib.error import HTTPError
 
@@ -152,6 +155,44 @@ class LocalSite:
     def destroy(self) -> None:
         for node in self.nodes:
             node.kill()
+
+
+class Pipe:
+    """A way to a program that can be closed and opened again, while the program itself is left alone."""
+
+    def __init__(self, to: Address) -> None:
+        self.to = to
+        self.open = True
+        pipe = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                if pipe.open:
+                    with socket.create_connection((to.host, to.port)) as other:
+                        pipe.pump(self.request, other)
+
+        self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.address = Address("127.0.0.1", int(self.server.server_address[1]))
+        self.thread = Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
+
+    def pump(self, one: socket.socket, two: socket.socket) -> None:
+        while self.open:
+            for source in select.select([one, two], [], [], 0.1)[0]:
+                data = source.recv(65536) if self.open else b""
+                if not data:
+                    return
+                (two if source is one else one).sendall(data)
+
+    def __enter__(self) -> Pipe:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.open = False
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
 
 
 def refuse(name: str) -> NoReturn:

@@ -1,0 +1,116 @@
+"""A client of the public name, outside both sites."""
+
+from __future__ import annotations
+
+import http.client
+import json as json_text
+import threading
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from http.cookiejar import CookieJar
+from types import MappingProxyType
+from typing import Protocol
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.service import Answer
+
+NONE: Mapping[str, str] = MappingProxyType({})
+CHUNK = 64 * 1024
+HTTP_PORT = 80
+
+
+class Resolver(Protocol):
+    """What knows the address of a name."""
+
+    def resolve(self, name: str) -> str:
+        """Return the address; raises OSError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Asks the name service at every request, and follows no redirect: the caller sees it.
+
+    Safe to use from several threads.
+    """
+
+    public_name: str
+    port: int
+    resolver: Resolver
+    clock: Clock = SYSTEM
+    _jars: dict[str, CookieJar] = field(default_factory=dict, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] = NONE,
+        session: str = "",
+        patience: float = 10.0,
+    ) -> Answer:
+        """Send one request over a new connection and return the whole answer.
+
+        Requests of one `session` share cookies. `patience`, in seconds, is for all of it, however the answer
+        trickles. Raises OSError: TimeoutError, ConnectionError.
+        """
+        deadline = self.clock.monotonic() + patience
+        body = None if json is None else json_text.dumps(json).encode()
+        host = self.public_name if self.port == HTTP_PORT else f"{self.public_name}:{self.port}"
+        request = urllib.request.Request(f"http://{host}{path}", body, dict(headers), method=method)  # noqa: S310 - HTTP, above
+        if body is not None and not request.has_header("Content-type"):
+            request.add_header("Content-type", "application/json")
+        jar = self._jar(session) if session else None
+        if jar is not None:
+            jar.add_cookie_header(request)
+        lines = {"Host": host, **dict(request.header_items()), "Connection": "close"}
+        address = self.resolver.resolve(self.public_name)
+        connection = http.client.HTTPConnection(address, self.port, timeout=self._left(deadline, address))
+        with closing(connection):
+            try:
+                connection.request(method, path, body, lines)
+                return self._read(connection, request, jar, deadline)
+            except TimeoutError as error:
+                raise TimeoutError(f"{method} {path}: no answer from {address} within {patience:g} s") from error
+            except (http.client.BadStatusLine, http.client.IncompleteRead, http.client.LineTooLong) as error:
+                if isinstance(error, ConnectionError):
+                    raise
+                raise ConnectionError(f"{method} {path}: broken answer from {address}: {error!r}") from error
+
+    def _read(
+        self,
+        connection: http.client.HTTPConnection,
+        request: urllib.request.Request,
+        jar: CookieJar | None,
+        deadline: float,
+    ) -> Answer:
+        stream = connection.sock
+        stream.settimeout(self._left(deadline, connection.host))
+        response = connection.getresponse()
+        if jar is not None:
+            jar.extract_cookies(response, request)
+        parts = []
+        while part := response.read1(CHUNK):
+            parts.append(part)
+            stream.settimeout(self._left(deadline, connection.host))
+        if response.length:  # read1 does not mind an end before the announced length
+            raise http.client.IncompleteRead(b"".join(parts), response.length)
+        found: dict[str, str] = {}
+        for name, value in response.getheaders():
+            lower = name.lower()
+            found[lower] = f"{found[lower]}, {value}" if lower in found else value
+        return Answer(response.status, b"".join(parts), found)
+
+    def _left(self, deadline: float, address: str) -> float:
+        left = deadline - self.clock.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"{address}: out of patience")
+        return left
+
+    def _jar(self, session: str) -> CookieJar:
+        with self._lock:
+            return self._jars.setdefault(session, CookieJar())

@@ -1,0 +1,125 @@
+"""Journal, ledger, record, picture: what is written can be read, and a change to it is seen."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.core.errors import HarnessError, Unreadable
+from harness.core.judge import Phase
+from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.estate.refine import refine
+from harness.evidence.folder import RecordFolder, read_record, records
+from harness.evidence.html import harden
+from harness.evidence.journal import JournalFile, read_journal
+from harness.evidence.ledger import LedgerFile, read_ledger
+from harness.evidence.terminal import summary
+from harness.evidence.waterfall import waterfall
+
+
+def a_record() -> DrillRecord:
+    promise: dict[str, str | float] = {"name": "p", "rto_s": 180.0, "rpo_s": 60.0, "exposure_s": 86400.0}
+    return DrillRecord(
+        drill="a <drill>", objective="o", initiator="i", approver="", mode="drill", substrate="embedded", started="s",
+        finished="f", commit="c", hashes={"f": "h"}, promise=promise, verdict="BROKEN", reasons=("RTO missed",),
+        rto=200.0, rpo=3.0, exposure=60.0, acknowledged=50, lost=(7, 8), phantom=(), repeated=("k",),
+        lost_objects=("x",), backup={"id": "b1"}, passed_over=(("b2", "flipped"),), data_bytes=10, data_rows=20,
+        phases=(Phase("detect", 0.0, 5.0), Phase("restore", 5.0, 200.0)),
+        key_results=(KeyResult("k", "odoo", passed=True, detail="d", took=0.1, after_fault=None),),
+        messages=(SeenMessage("1.1", "t", 0.0, "w"),), versions={"v": "1"}, not_drilled=("1.1: by hand",),
+        findings=(FindingEntry("RTO missed", "ops", "2026-01-01"),),
+    )  # fmt: skip
+
+
+def test_a_journal_is_read_back_and_a_change_is_seen(tmp_path: Path) -> None:
+    journal = JournalFile(tmp_path / "journal.jsonl")
+    for number in range(3):
+        journal.mark("begin", f"phase {number}", message="2.2", size=number)
+    assert [e.facts["size"] for e in read_journal(journal.path)] == [0, 1, 2]
+    lines = journal.path.read_text().splitlines()
+    journal.path.write_text("\n".join([lines[0], lines[2]]) + "\n")
+    with pytest.raises(Unreadable, match="line 2 does not follow"):
+        read_journal(journal.path)
+    journal.path.write_text("\n".join([lines[0].replace("phase 0", "phase 9"), *lines[1:]]) + "\n")
+    with pytest.raises(Unreadable, match="line 2 does not follow"):
+        read_journal(journal.path)
+    journal.path.write_text("{}\n")
+    with pytest.raises(Unreadable, match="line 1 is not a journal line"):
+        read_journal(journal.path)
+
+
+def test_a_ledger_is_read_back(tmp_path: Path) -> None:
+    book = LedgerFile(tmp_path / "ledger.jsonl")
+    book.sent(1, 1.0)
+    book.acked(1, 1.5)
+    book.sent(2, 2.0)
+    assert read_ledger(book.path) == book.ledger
+    assert [w.number for w in book.ledger.acknowledged()] == [1]
+    book.path.write_text("nonsense\n")
+    with pytest.raises(Unreadable, match="line 1"):
+        read_ledger(book.path)
+
+
+def test_a_record_is_read_back_whole(tmp_path: Path) -> None:
+    folder, record = RecordFolder.make(tmp_path, "A drill, of sorts"), a_record()
+    folder.write(record)
+    assert read_record(folder.path) == record
+    assert records(tmp_path) == (folder.path,)
+
+
+def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
+    folder = RecordFolder.make(tmp_path, "x")
+    folder.write(replace(a_record(), format="blackstart-record/9"))
+    with pytest.raises(Unreadable, match="blackstart-record/9"):
+        read_record(folder.path)
+    with pytest.raises(Unreadable, match="not a drill record"):
+        read_record(tmp_path / "none.json")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "drills").write_text("in the way")
+    with pytest.raises(HarnessError, match="cannot be kept there"):
+        RecordFolder.make(tmp_path, "x")
+
+
+def test_the_picture_is_well_formed_and_shows_every_phase() -> None:
+    picture = waterfall(a_record())
+    texts = [node.text for node in ET.fromstring(picture).iter() if node.text]  # noqa: S314 - our own text
+    assert {"detect", "restore", "BROKEN", "195.0 s"} <= set(texts)
+    assert waterfall(replace(a_record(), phases=(), rto=None)).startswith("<svg")
+
+
+def test_the_summary_says_verdict_figures_and_reasons() -> None:
+    console = Console(record=True, width=140, file=Path("/dev/null").open("w"))  # noqa: SIM115
+    console.print(summary(a_record()))
+    text = console.export_text()
+    assert "BROKEN  RTO 200.0 s of 180.0 s" in text
+    assert "- RTO missed" in text
+    assert "2 of 50 acknowledged writes lost" in text
+    console.file.close()
+
+
+def test_refine_proposes_with_evidence() -> None:
+    proposals = {p.change: p.evidence for p in refine(a_record())}
+    assert proposals["shorten phase restore"].startswith("195.0 s")
+    assert "restore the promise of RTO" in proposals
+    assert "drill what was left out" in proposals
+    assert "find out why backup b2 is damaged" in proposals
+    assert proposals["shorten the time between backups, or archive WAL"] == "2 acknowledged writes lost, first 7"
+    kept = replace(a_record(), phases=(), rto=1.0, rpo=0.0, lost=(), passed_over=(), lost_objects=(), not_drilled=())
+    assert refine(kept) == ()
+
+
+def test_an_allure_page_is_hardened_or_refused() -> None:
+    tag = '<script async src="https://www.googletagmanager.com/gtag/js?id=G-1"></script>\n<script>gtag()</script>'
+    page = harden(f'<html><head><meta charset="utf-8">{tag}</head></html>')
+    assert "googletagmanager" not in page
+    assert "Content-Security-Policy" in page
+    with pytest.raises(HarnessError, match="not laid out"):
+        harden("<html></html>")
+    with pytest.raises(HarnessError, match="analytics"):
+        harden(f'<meta charset="utf-8">{tag}{tag}')
