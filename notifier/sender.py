@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 from urllib.parse import quote
 
 from apprise import Apprise, NotifyFormat
@@ -37,8 +37,9 @@ def sender(target: str, key: str) -> Sender | None:
     url = address(target, key)
     if scheme(target) in {"json", "jsons"}:
         # The same plugin that apprise would choose, without loading its hundred others: a second at every start.
-        parts = NotifyJSON.parse_url(url)
-        return cast("Sender", NotifyJSON(**parts)) if parts else None
+        plugin = cast("Any", NotifyJSON)
+        parts = plugin.parse_url(url)
+        return cast("Sender", plugin(**parts)) if parts else None
     several = Apprise()
     return cast("Sender", several) if several.add(url) else None
 

@@ -63,9 +63,8 @@ def queued_messages_arrive(client: Client, arrivals: Arrivals | None, patience: 
             raise Finding(f"GET {PREFIX}/messages: none of the queued messages {EXAMPLES}* is there")
         late = [m.reference for m in outbox.messages if not arrived(m.reference, m.delivered, arrivals)]
         if late and not (outbox.held and arrivals is None):
-            raise NotYet(
-                f"{len(late)} of {len(outbox.messages)}, {late[0]} first" + ("; delivery is held" * outbox.held)
-            )
+            held = "; delivery is held" if outbox.held else ""
+            raise NotYet(f"{len(late)} of {len(outbox.messages)} are missing, {late[0]} first{held}")
         return outbox
 
     try:

@@ -47,7 +47,7 @@ class LedgerWriter:
         self._number = self._acked = self._failures = 0
         self._last_ack: float | None = None
         self._reason = ""
-        self._told = False
+        self._ended = self._told = False
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
@@ -97,8 +97,7 @@ class LedgerWriter:
 
     @property
     def _died(self) -> bool:
-        ended = self._thread.ident is not None and not self._thread.is_alive()
-        return bool(self._reason) or (ended and not self._stopping.is_set())
+        return bool(self._reason) or (self._ended and not self._stopping.is_set())
 
     def _require_alive(self) -> None:
         if self._died:
@@ -117,6 +116,7 @@ class LedgerWriter:
             self._reason = str(error) or type(error).__name__
         finally:
             with self._changed:
+                self._ended = True
                 self._changed.notify_all()
 
     def _write_all(self) -> None:

@@ -124,9 +124,7 @@ class NameServer:
         try:
             answer = dns.query.tcp(message, self.address.host, port=self.address.port, timeout=PATIENCE)
         except (dns.exception.DNSException, OSError) as error:
-            raise HarnessError(
-                f"{where}: {error or type(error).__name__}; is it up, and is the TSIG key its own?"
-            ) from error
+            raise HarnessError(f"{where}: {error!r}; is it up, and the TSIG key its own?") from error
         if answer.rcode() != dns.rcode.NOERROR:
             word = dns.rcode.to_text(answer.rcode())
             raise HarnessError(f"{where}: refused with {word}; it takes updates signed with its own TSIG key only")

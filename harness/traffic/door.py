@@ -61,7 +61,7 @@ class Door:
         deadline = self.clock.monotonic() + patience
         body = None if json is None else json_text.dumps(json).encode()
         host = self.public_name if self.port == HTTP_PORT else f"{self.public_name}:{self.port}"
-        request = urllib.request.Request(f"http://{host}{path}", body, dict(headers), method=method)  # noqa: S310 - HTTP, above
+        request = urllib.request.Request(f"http://{host}{path}", body, dict(headers), method=method)
         if body is not None and not request.has_header("Content-type"):
             request.add_header("Content-type", "application/json")
         jar = self._jar(session) if session else None

@@ -138,26 +138,26 @@ class FrontDoor:
         served after a few seconds; the old one is put back then.
         """
         begin = self.clock.monotonic()
-        port = str(self.node.endpoint("http").inside.port)
-        text = configuration((self.node.endpoint("http").inside.host, *self.addresses), port, upstream, name)
-        with self.site.volume(FRONT).open(LIVE, "rb") as live:
-            before = live.read()
-        self.route_raw(text)
+        here = self.node.endpoint("http").inside
+        before = self._live()
+        self.route_raw(configuration((here.host, *self.addresses), str(here.port), upstream, name))
         mark = mark_of(upstream, name)
-        for address in self.addresses:
-            try:
+        try:
+            for address in self.addresses:
                 self._wait_for(address, mark)
-            except TookTooLong:
-                with self.site.volume(FRONT).open(LIVE, "wb") as live:
-                    live.write(before)
-                raise
+        except TookTooLong:
+            self._put_back(before)
+            raise
         return RoutingStatus(name, upstream, self.addresses, self.clock.monotonic() - begin)
 
     def route_raw(self, text: str) -> None:
         """Test a whole configuration and tell nginx to take it; returns before its new workers serve.
 
-        Raises Refused with nginx's own message when it does not accept it: nothing is changed then.
+        Raises Refused with nginx's own message when it does not accept it: nothing is changed then. Raises
+        HarnessError when there is no nginx to tell.
         """
+        if not self.node.alive:  # its pid file outlives it, and the number may be another's by now
+            raise HarnessError(f"front door on {self.site.name}: not running, so it cannot be switched; start it first")
         volume = self.site.volume(FRONT)
         with volume.open(CANDIDATE, "wb") as candidate:
             candidate.write(text.encode())
@@ -167,14 +167,23 @@ class FrontDoor:
             found = SAID.search(said)
             reason = found.group(1) if found else said.strip() or f"exit code {code}"
             raise Refused(f"front door: nginx refuses the configuration, the old one serves on: {reason}")
+        before = self._live()
         where = f"@{{volume:{FRONT}}}/"
         code, said = self._run("swap", ("mv", "-f", where + CANDIDATE, where + LIVE))
         if code == 0:
             code, said = self._nginx("reload", LIVE, "-s", "reload")
         if code != 0:
-            raise HarnessError(
-                f"front door: the new configuration was not taken: {said.strip() or code}; look at its log"
-            )
+            self._put_back(before)
+            raise HarnessError(f"front door: the configuration was not taken ({said.strip() or code}); look at its log")
+
+    def _live(self) -> bytes:
+        with self.site.volume(FRONT).open(LIVE, "rb") as live:
+            return live.read()
+
+    def _put_back(self, before: bytes) -> None:
+        """Let a restart find the configuration that was served before."""
+        with self.site.volume(FRONT).open(LIVE, "wb") as live:
+            live.write(before)
 
     @property
     def addresses(self) -> tuple[str, ...]:

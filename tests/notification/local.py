@@ -163,23 +163,38 @@ class Pipe:
     def __init__(self, to: Address) -> None:
         self.to = to
         self.open = True
+        self.busy = 0
         pipe = self
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
-                if pipe.open:
+                if not pipe.open:
+                    return
+                pipe.busy += 1
+                try:
                     with socket.create_connection((to.host, to.port)) as other:
                         pipe.pump(self.request, other)
+                finally:
+                    pipe.busy -= 1
 
         self.server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.address = Address("127.0.0.1", int(self.server.server_address[1]))
         self.thread = Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
 
+    def shut(self) -> None:
+        """Close it, and return once no connection goes through any more."""
+        self.open = False
+        wait_until(self._is_quiet, patience=5, on=NotReady, what="the pipe to be shut")
+
+    def _is_quiet(self) -> None:
+        if self.busy:
+            raise NotReady
+
     def pump(self, one: socket.socket, two: socket.socket) -> None:
         while self.open:
             for source in select.select([one, two], [], [], 0.1)[0]:
-                data = source.recv(65536) if self.open else b""
+                data = source.recv(65536)
                 if not data:
                     return
                 (two if source is one else one).sendall(data)

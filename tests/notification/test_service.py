@@ -110,7 +110,7 @@ def test_a_repeat_carries_the_same_key(service: LocalNode, receiver: Receiver, s
 def test_no_row_without_its_attachment(seeded: Place, launch: Launch) -> None:
     with Pipe(seeded.s3.outside) as pipe:
         service = launch(replace(seeded, s3=replace(seeded.s3, inside=pipe.address)))
-        pipe.open = False
+        pipe.shut()
         refused = post(service, message("one", b"file"))
         plain = post(service, message("two"))
         ready = ask(at(service), "GET", "/ready")

@@ -135,7 +135,7 @@ def test_failures_are_counted_from_the_newest_acknowledgement(key: str) -> None:
 def test_a_book_that_cannot_be_kept_ends_the_writer_and_is_noticed(key: str) -> None:
     writer = LedgerWriter(Script(refuse_after(10**6)), Notes(full_at=3), key, rate=200)
     writer.start()
-    with pytest.raises(HarnessError, match="died at write 3: .*No space left on device"):
+    with pytest.raises(HarnessError, match=r"died at write 3: .*No space left on device"):
         writer.wait_acked(10)
     with pytest.raises(HarnessError, match="died at write 3"):
         assert writer.consecutive_failures >= 0
@@ -160,6 +160,7 @@ def test_a_defect_in_the_writer_is_noticed_too(key: str) -> None:
     writer.start()
     with pytest.raises(HarnessError, match="died at write 1: its traceback"):
         writer.wait_acked(1)
+    writer.stop()
 
 
 def test_it_may_be_stopped_before_it_began_and_twice(key: str) -> None:

@@ -19,6 +19,7 @@ def test_the_key_goes_into_a_header_where_there_are_headers(target: str, expecte
     assert address(target, "k") == expected
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise's own, at its first use
 def test_every_target_of_apprise_is_one() -> None:
     assert sender("mailto://user:password@host.test", "k") is not None
     assert sender("nosuch://host", "k") is None

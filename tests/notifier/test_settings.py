@@ -24,7 +24,7 @@ def test_what_is_missing_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "8_0", "²"])
 def test_a_port_is_a_number(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="NOTIFIER_PORT: .* is not a port"):
+    with pytest.raises(ConfigurationError, match=r"NOTIFIER_PORT: .* is not a port"):
         from_environment({**FULL, "NOTIFIER_PORT": text})
 
 

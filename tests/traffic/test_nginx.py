@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from threading import Event, Thread
+
+import pytest
+
+from harness.core.errors import HarnessError, Refused
+from harness.core.node import Address, Site
+from harness.traffic.door import Door
+from harness.traffic.nginx import FrontDoor, ask_mark, configuration, front_spec, mark_of
+from tests.traffic.backend import Backend
+
+ADDRESSES = ("127.0.0.2", "127.0.0.3")
+pytestmark = pytest.mark.programs
+
+
+@dataclass(frozen=True)
+class Hosts:
+    address: str
+
+    def resolve(self, _name: str) -> str:
+        return self.address
+
+
+@pytest.fixture(scope="module")
+def opened(module_edge: Site) -> FrontDoor:
+    return FrontDoor(module_edge, module_edge.launch(front_spec(ADDRESSES, Address("127.0.0.1", 9), "nowhere")))
+
+
+@pytest.fixture
+def front(opened: FrontDoor, primary: Backend) -> FrontDoor:
+    opened.route(primary.address, "primary")
+    return opened
+
+
+def door_of(front: FrontDoor, address: str = ADDRESSES[0]) -> Door:
+    return Door("www.shop.test", front.node.endpoint("http").outside.port, Hosts(address))
+
+
+def test_both_addresses_lead_to_the_gateway_and_say_so(front: FrontDoor, primary: Backend) -> None:
+    for address in ADDRESSES:
+        answer = door_of(front, address).request("POST", "/path?a=b", json={"x": 1})
+        assert answer.status == 200
+        assert answer.headers["x-front-site"] == "primary"
+        told = json.loads(answer.body)
+        assert (told["path"], json.loads(told["body"])) == ("/path?a=b", {"x": 1})
+        assert told["headers"]["host"] == f"www.shop.test:{front.node.endpoint('http').outside.port}"
+
+
+def test_a_switch_under_load_loses_no_request(front: FrontDoor, primary: Backend, dr: Backend) -> None:
+    answers: list[str] = []
+    failed: list[str] = []
+    enough, switched, end = Event(), Event(), Event()
+
+    def ask() -> None:
+        door = door_of(front)
+        while not end.is_set():
+            after = switched.is_set()
+            try:
+                answer = door.request("POST", "/write", json={})
+                answers.append(f"{answer.headers['x-front-site']}{' after' if after else ''}")
+                assert json.loads(answer.body)["who"] == answer.headers["x-front-site"]
+            except (OSError, AssertionError, KeyError) as error:
+                failed.append(repr(error))
+            if len(answers) > 200:
+                enough.set()
+
+    clients = [Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    assert enough.wait(20)
+    status = front.route(dr.address, "dr")
+    switched.set()
+    before = len(answers)
+    while len(answers) < before + 200 and not failed:
+        assert clients[0].is_alive()
+    end.set()
+    for client in clients:
+        client.join(10)
+    assert not failed
+    counted = Counter(answers)
+    assert counted["primary"] > 0
+    assert counted["dr after"] > 100
+    assert counted["primary after"] == 0
+    assert (status.site, status.addresses) == ("dr", ADDRESSES)
+    assert 0 < status.took < 5
+
+
+def test_the_same_site_at_another_address_is_a_switch_too(front: FrontDoor, primary: Backend) -> None:
+    with Backend("primary") as moved:
+        front.route(moved.address, "primary")
+        assert ask_mark(Address(ADDRESSES[1], front.node.endpoint("http").outside.port)) == mark_of(
+            moved.address, "primary"
+        )
+        door_of(front).request("GET", "/moved")
+        assert moved.seen == ["GET /moved"]
+        assert primary.seen == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("events {}\nhttp { nonsense on; }\n", 'unknown directive "nonsense"'),
+        ("events {}\nhttp { server { listen 127.0.0.2:99999; } }\n", "invalid port"),
+        ("events {}\nhttp {", "unexpected end of file"),
+        ("events {}\nhttp { upstream gone { server no.such.host.invalid; } }\n", "host not found"),
+    ],
+)
+def test_a_bad_configuration_is_refused_and_the_old_one_serves_on(
+    front: FrontDoor, primary: Backend, text: str, said: str
+) -> None:
+    with pytest.raises(Refused, match=f"nginx refuses.*{said}") as refused:
+        front.route_raw(text)
+    assert "\n" not in str(refused.value)
+    assert door_of(front).request("GET", "/").headers["x-front-site"] == "primary"
+    assert list(front.site.volume("front").walk()) == ["front.conf", "nginx.pid"]
+
+
+def test_a_restart_finds_the_last_switch_that_was_taken(front: FrontDoor, primary: Backend, dr: Backend) -> None:
+    front.route(dr.address, "dr")
+    with pytest.raises(Refused):
+        front.route_raw("nonsense;")
+    front.node.kill()
+    with pytest.raises(HarnessError, match="not running"):
+        front.route(primary.address, "primary")
+    with pytest.raises(ConnectionError):
+        door_of(front).request("GET", "/")
+    front.node.start()
+    assert door_of(front, ADDRESSES[1]).request("GET", "/").headers["x-front-site"] == "dr"
+
+
+def test_a_dead_gateway_is_an_answer_that_names_no_site(front: FrontDoor) -> None:
+    with Backend("lost") as lost:
+        front.route(lost.address, "lost")
+    answer = door_of(front).request("GET", "/")
+    assert answer.status == 502
+    assert "x-site" not in answer.headers
+    assert answer.headers["x-front-site"] == "lost"
+
+
+def test_a_site_name_cannot_write_configuration() -> None:
+    with pytest.raises(Refused, match="no name of a site"):
+        configuration(ADDRESSES, "80", Address("127.0.0.1", 1), "dr; include /etc/x")
