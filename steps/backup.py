@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from harness.repository.catalogue import Receipt
+
+OpenIndependently = Callable[[Drill, Receipt], None]
+from collections.abc import Callable
+
 from pytest_bdd import given, parsers, then, when
 
-from fixtures.independent import OpenIndependently
 from harness.core.errors import BackupFailed
 from harness.estate import claims, trouble
 from harness.estate.drill import Drill

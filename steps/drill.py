@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from pytest_bdd import given, parsers, then
 
-from fixtures.drill import OpenDrill
 from harness.core.record import DrillRecord
 from harness.estate import claims
 from harness.estate.drill import Drill
 
+OpenDrill = Callable[[str, str], Drill]
 Show = Callable[[Drill, DrillRecord], None]
 
 
@@ -38,9 +38,7 @@ def _(open_drill: OpenDrill) -> Drill:
 
 def at_work(drill: Drill) -> Drill:
     """Start the whole estate and its clients."""
-    drill.world.start_data()
-    drill.world.start_services()
-    drill.put_clients_to_work()
+    drill.open_for_business()
     return drill
 
 

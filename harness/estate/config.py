@@ -205,8 +205,8 @@ def load_promises(path: Path) -> dict[str, Promise]:
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
             raise explain(error, PromiseTable, Path(f"{path}: {name}")) from None
-        times = [timedelta(seconds=s) for s in (table.rto_s, table.rpo_s, table.exposure_s)]
-        promises[name] = Promise(name, *times, owner=table.owner, reason=table.reason)
+        rto, rpo, exposure = (timedelta(seconds=s) for s in (table.rto_s, table.rpo_s, table.exposure_s))
+        promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason)
     return promises
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Event as Flag
@@ -65,6 +66,7 @@ class Drill:
     on_bytes: Callable[[int], None] = lambda _count: None
     hold_up: float = 0.0
     _target: Identity | None = None
+    _away: ExitStack = field(default_factory=ExitStack)
     _recovery: Recovery | None = None
     _book: LedgerFile | None = None
 
@@ -90,6 +92,17 @@ class Drill:
         if self._recovery is None:
             self._recovery = self.world.recovery(freshness=self.rpo_met, on_bytes=self.on_bytes)
         return self._recovery
+
+    def open_for_business(self) -> None:
+        """Start the whole estate and its clients.
+
+        The customers' receiver is away from then until the strike: what is queued is still undelivered in every
+        backup, so that only the DR site can have delivered it.
+        """
+        self._away.enter_context(self.world.receiver.away())
+        self.world.start_data()
+        self.world.start_services()
+        self.put_clients_to_work()
 
     def put_clients_to_work(self, rate: float = 10.0) -> None:
         """Start the writer and return once its writes are acknowledged."""
@@ -127,6 +140,7 @@ class Drill:
         if writer is None:
             raise HarnessError("nobody would notice the strike: put clients to work first")
         self.world.stop_replication()
+        self._away.close()
         self.struck = strike(
             self.world.primary,
             self.target,
@@ -206,9 +220,12 @@ class Drill:
 
     def close(self) -> None:
         """Stop the clients and leave nothing behind but the record."""
-        if self.writer is not None:
-            self.writer.stop()
-        self.world.close()
+        try:
+            self._away.close()
+            if self.writer is not None:
+                self.writer.stop()
+        finally:
+            self.world.close()
 
 
 def open_journal(folder: RecordFolder, listener: Callable[[Event], None]) -> JournalFile:

@@ -33,7 +33,11 @@ from harness.s3.client import ensure_bucket, tag
 from harness.substrate.embedded import Embedded
 
 TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to
-SEEDS = ("estate/prepare.py", "estate/secrets.py", "odoo", "n8n", "notification", "postgres", "s3", "parts/locks")
+SEEDS = (
+    "notifier/schema.sql",
+    *(f"harness/{name}" for name in ("estate/prepare.py", "estate/secrets.py", "postgres", "s3", "parts/locks")),
+    *(f"harness/{name}" for name in ("odoo", "n8n", "notification")),
+)
 STOP = 30.0  # seconds given to a program to end in good order
 Say = Callable[[str], None]
 
@@ -57,7 +61,7 @@ class Template:
 
 def source_digest(names: Iterable[str] = SEEDS) -> str:
     """Return a digest of the code and locks that make an estate, hex."""
-    here = Path(__file__).resolve().parents[1]
+    here = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for name in names:
         path = here / name

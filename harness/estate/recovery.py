@@ -104,7 +104,7 @@ class Recovery:
             with phase(self.journal, name, message=message):
                 yield
         except BaseException as error:
-            self.stopped = f"{name}: {error or type(error).__name__}"
+            self.stopped = f"{name}: {str(error) or type(error).__name__}"
             raise
 
     @contextmanager

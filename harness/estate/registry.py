@@ -6,31 +6,40 @@ from collections.abc import Mapping
 
 from harness.core.service import Service
 from harness.estate.config import Config, ServiceTable
-from harness.gateway.app import Gateway, Route
+from harness.gateway.app import Gateway
+from harness.gateway.configuration import Route
 from harness.http.app import HttpDeclaration, HttpService
 from harness.n8n.app import N8n
 from harness.notification.app import Notification
+from harness.notification.keys import Arrivals
 from harness.odoo.app import Odoo
 
 # Where the gateway sends what, for the kinds that come with a path of their own.
-PATHS = {"odoo": ("/", False, False), "n8n": ("/webhook", False, True), "notification": ("/notify", True, True)}
+PATHS = {
+    "odoo": ("/", False, False, ""),
+    "n8n": ("/webhook", False, True, ""),
+    "notification": ("/notify", True, True, "/notify/ready"),
+}
 # The mission numbers the start of these two, and their connection to the database.
 START_MESSAGES = {"odoo": ("2.6.1", "2.6.1.1"), "n8n": ("2.6.2", "2.6.2.1")}
 
 
-def build_services(config: Config) -> tuple[Service, ...]:
-    """Return the services that `config` declares, in the order in which it does."""
-    return tuple(build(name, table, config) for name, table in config.services.items())
+def build_services(config: Config, arrivals: Arrivals | None = None) -> tuple[Service, ...]:
+    """Return the services that `config` declares, in the order in which it does.
+
+    `arrivals`: the customers' side of the notification service, where there is one to ask.
+    """
+    return tuple(build(name, table, config, arrivals) for name, table in config.services.items())
 
 
-def build(name: str, table: ServiceTable, config: Config) -> Service:
+def build(name: str, table: ServiceTable, config: Config, arrivals: Arrivals | None) -> Service:
     """Return one service."""
     if table.kind == "odoo":
         return Odoo(name)
     if table.kind == "n8n":
         return N8n(name)
     if table.kind == "notification":
-        return Notification(name)
+        return Notification(name, arrivals=arrivals)
     if table.kind == "gateway":
         return Gateway(name, routes=routes(config), needs=table.needs)
     return HttpService(declaration(name, table))
@@ -41,8 +50,8 @@ def routes(config: Config) -> tuple[Route, ...]:
     found = []
     for name, table in config.services.items():
         if table.kind in PATHS:
-            prefix, strip, auth = PATHS[table.kind]
-            found.append(Route(prefix, name, strip, auth))
+            prefix, strip, auth, ready = PATHS[table.kind]
+            found.append(Route(prefix, name, strip, auth, ready))
         elif table.kind == "http":
             found.append(Route(table.prefix, name, strip=True, auth=table.auth))
     return tuple(found)

@@ -63,8 +63,8 @@ def make_secrets(root: Path, services: tuple[str, ...]) -> Secrets:
         made.put("dr", name, value.encode())
     for holder in ("dr", "escrow"):
         private, public = new_pair()
-        made.put(holder, "recipient.pem", private.encode() if isinstance(private, str) else private)
-        made.put("primary", f"recipient-{holder}.pub", public.encode() if isinstance(public, str) else public)
+        made.put(holder, "recipient.pem", private)
+        made.put("primary", f"recipient-{holder}.pub", public)
     return made
 
 

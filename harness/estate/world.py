@@ -59,8 +59,8 @@ class World:
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.substrate = Embedded(self.run, self.logs)
         self.secrets = clone(self.template, self.run, self.substrate)
-        self.services = build_services(self.config)
         self.receiver, self.alert_sink = Receiver().__enter__(), AlertSink().__enter__()
+        self.services = build_services(self.config, self.receiver)
         sinks = {"notifications": self.receiver.url}
         self.primary = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), sinks)
         self.dr = EstateSite(self.substrate.site("dr"), self.secrets.of("dr"), sinks)

@@ -11,6 +11,7 @@ from harness.core.node import NodeSpec, Ready
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
 from harness.gateway.configuration import Limits, Route, dynamic_text, static_text
 from harness.parts.programs import program
+from harness.traffic.witness import SITE_PATH
 from harness.vault import read_text_secret
 
 __all__ = ["USER", "Gateway", "Limits", "Route", "key_header"]
@@ -32,7 +33,7 @@ class Gateway:
     limits: Limits = DEFAULT_LIMITS
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """One node: port `http` for requests, port `ping` for its state.
+        """One node that listens on its port `http`; ready once its routes are read.
 
         Needs the secret `gateway-users` where a route wants the key; raises HarnessError without it.
         """
@@ -55,10 +56,10 @@ class Gateway:
                 argv=(program("traefik"), argument),
                 image=IMAGE,
                 args=(argument,),
-                ports=("http", "ping"),
+                ports=("http",),
                 secrets=secrets,
                 files=files,
-                ready=Ready(port="ping", path="/ping", patience=20.0),
+                ready=Ready(port="http", path=SITE_PATH, patience=20.0),
             ),
         )
 

@@ -50,9 +50,9 @@ def static_text() -> str:
                     # Odoo's uploads may take longer than the default of a minute.
                     "transport": {"respondingTimeouts": {"readTimeout": "5m"}, "lifeCycle": {"graceTimeOut": "2s"}},
                 },
-                "ping": {"address": "@{bind:ping}:@{port:ping}"},
             },
-            "ping": {"entryPoint": "ping"},
+            # Asked through a router of ours: an entry point of its own would answer before the routes are read.
+            "ping": {"manualRouting": True},
             "providers": {"file": {"filename": "@{file:routes.yml}", "watch": False}},
             "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s"}},
         }

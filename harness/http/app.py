@@ -9,14 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from harness.core.errors import Finding, HarnessError, MissingPart
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
+from harness.http.seed import make_databases
 from harness.vault import read_text_secret
 
-NONE: Mapping[str, str] = MappingProxyType({})
 USER, KEY = "clients", "gateway-key"
 SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
 
@@ -32,18 +31,18 @@ class HttpDeclaration:
 
     name: str
     command: tuple[str, ...]
-    environment: Mapping[str, str] = NONE
+    environment: Mapping[str, str] = field(default_factory=dict)
     image: str = ""
     port: str = "http"
     ready: str = "/"
     databases: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
-    secrets: Mapping[str, str] = field(default=NONE, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     method: str = "GET"
     path: str = "/"
     json: object = None
-    headers: Mapping[str, str] = field(default=NONE, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     auth: bool = True
     status: int = 200
     contains: str = ""
@@ -84,11 +83,7 @@ class HttpService:
         declared, secrets = self.declared, dict(self.declared.secrets)
         given = {"HOST": f"@{{bind:{declared.port}}}", "PORT": f"@{{port:{declared.port}}}"}
         if declared.databases:
-            if self.secret not in place.secrets:
-                raise HarnessError(
-                    f"{self.name}: site {place.site.name} has no secret {self.secret!r} for its database"
-                )
-            secrets["db-password"] = place.secrets[self.secret]
+            secrets["db-password"] = self._password(place)
             given |= {
                 "DB_HOST": place.sql.inside.host,
                 "DB_PORT": str(place.sql.inside.port),
@@ -125,6 +120,16 @@ class HttpService:
             return answers_as_declared(door, declared, reference)
 
         return (KeyFunction(f"{declared.method} {declared.path}", self.name, "2.8", check),)
+
+    def seed(self, place: Place) -> None:
+        """Make its role and its databases, empty: it fills them itself when it first starts. Raises HarnessError."""
+        if self.declared.databases:
+            make_databases(place.sql, self.declared.databases, self.role, self._password(place))
+
+    def _password(self, place: Place) -> str:
+        if self.secret not in place.secrets:
+            raise HarnessError(f"{self.name}: site {place.site.name} has no secret {self.secret!r} for its database")
+        return place.secrets[self.secret]
 
 
 def found(command: str, service: str) -> str:

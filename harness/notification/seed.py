@@ -6,7 +6,6 @@ import importlib.util
 from io import BytesIO
 from pathlib import Path
 
-import psycopg
 import urllib3
 from minio import Minio
 from minio.error import MinioException
@@ -15,6 +14,8 @@ from psycopg import sql
 from harness.core.errors import HarnessError
 from harness.core.service import S3, Place, Sql
 from harness.notification.example import Example, example
+from harness.postgres.roles import make_database
+from harness.postgres.server import connect
 from harness.vault import read_text_secret
 
 INSERT = """
@@ -29,41 +30,6 @@ def checkout() -> Path:
     if found is None or not found.submodule_search_locations:
         raise HarnessError("package notifier: not found beside the harness; run from the checkout or install both")
     return Path(found.submodule_search_locations[0]).resolve().parent
-
-
-def connect(place: Sql, database: str) -> psycopg.Connection:
-    """Return a connection of the superuser to one database, each statement its own transaction.
-
-    Raises HarnessError.
-    """
-    address = place.outside
-    try:
-        return psycopg.connect(
-            host=address.host,
-            port=address.port,
-            dbname=database,
-            user=place.user,
-            password=read_text_secret(place.password_ref),
-            connect_timeout=5,
-            autocommit=True,
-        )
-    except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise HarnessError(f"database {database} on {address}: {reason}") from None
-
-
-def make_database(place: Sql, name: str, role: str, password_ref: str) -> None:
-    """Make the role and its database where they are missing. Raises HarnessError."""
-    with connect(place, "postgres") as connection:
-        # Hashed here: the password itself reaches neither the server nor its log.
-        password = read_text_secret(password_ref).encode()
-        hashed = connection.pgconn.encrypt_password(password, role.encode(), b"scram-sha-256").decode()
-        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
-            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(hashed)))
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
-            query = "CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0"
-            connection.execute(sql.SQL(query).format(sql.Identifier(name), sql.Identifier(role)))
 
 
 def queue(place: Sql, name: str, role: str, examples: tuple[Example, ...]) -> None:

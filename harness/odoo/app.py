@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.core.node import NodeSpec, Ready, Site
 from harness.core.service import Held, KeyFunction, Mode, Place, Sources, Tree
 from harness.odoo import contain, example, keys
-from harness.odoo.program import DATABASE_SECRET, IMAGE, Program
+from harness.odoo.program import DATABASE_SECRET, IMAGE, Program, reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Odoo:
         return f"filestore/{self.database}"
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """Return its only node. Raises MissingPart."""
+        """Return its only node. Raises MissingPart, UsageError without the secret `odoo-db`."""
         program = self.program
         # /web/health answers 200 over a database that cannot be used; the login page does not.
         return (
@@ -43,7 +43,7 @@ class Odoo:
                 ports=("http",),
                 volumes=(self.volume,),
                 env=program.environment(),
-                secrets={DATABASE_SECRET: place.secrets[DATABASE_SECRET]},
+                secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
                 files={"odoo.conf": program.server_settings(place)},
                 needs=self.needs,
                 ready=Ready(port="http", path="/web/login", patience=120.0),

@@ -13,7 +13,7 @@ from harness.core.errors import HarnessError
 from harness.core.service import Place
 from harness.odoo import shop
 from harness.odoo.database import transaction
-from harness.odoo.program import ADMIN_SECRET, DATABASE_SECRET, ROLE, Program, run
+from harness.odoo.program import ADMIN_SECRET, DATABASE_SECRET, ROLE, Program, reference, run
 from harness.postgres.server import connect, one_line
 from harness.vault import read_text_secret
 
@@ -59,7 +59,7 @@ def seed(program: Program, place: Place) -> None:
 
 def make_database(program: Program, place: Place) -> None:
     """Make the role, which owns nothing but its database, and the database. The server sees no clear password."""
-    password = read_text_secret(place.secrets[DATABASE_SECRET])
+    password = read_text_secret(reference(place.secrets, DATABASE_SECRET))
     role, database = sql.Identifier(ROLE), sql.Identifier(program.database)
     with connect(place.sql) as connection:
         verifier = connection.pgconn.encrypt_password(password.encode(), ROLE.encode(), b"scram-sha-256").decode()

@@ -17,7 +17,7 @@ from typing import Any
 from harness.core.errors import Finding
 from harness.core.service import Answer, KeyFunction, PublicDoor
 from harness.odoo.example import Known
-from harness.odoo.program import ADMIN_SECRET
+from harness.odoo.program import ADMIN_SECRET, reference
 from harness.vault import read_text_secret
 
 MESSAGE = "2.8.1"
@@ -81,8 +81,8 @@ class Clerk:
 
 
 def key_functions(service: str, database: str, secrets: Mapping[str, str], known: Known) -> Sequence[KeyFunction]:
-    """Return the key functions of one Odoo; `secrets` must have `odoo-admin`."""
-    password = secrets[ADMIN_SECRET]
+    """Return the key functions of one Odoo; raises UsageError without `odoo-admin`."""
+    password = reference(secrets, ADMIN_SECRET)
 
     def key(name: str, check: Callable[[Clerk], str]) -> KeyFunction:
         return KeyFunction(name, service, MESSAGE, lambda door: check(Clerk(service, database, password, door)))
@@ -155,25 +155,25 @@ def writes_order(clerk: Clerk, known: Known) -> str:
     if not products:
         raise Finding(f"product {code} is not there: no order could be written")
     line = {"product_id": products[0]["id"], "product_uom_qty": quantity, "price_unit": price}
-    reference = f"BLACKSTART-DRILL-{uuid.uuid4()}"
-    row = {"partner_id": customer, "client_order_ref": reference, "order_line": [[0, 0, line]]}
+    drill = f"BLACKSTART-DRILL-{uuid.uuid4()}"
+    row = {"partner_id": customer, "client_order_ref": drill, "order_line": [[0, 0, line]]}
     created = clerk.call("sale.order", "create", [row])
-    order = _find_order(clerk, reference)
+    order = _find_order(clerk, drill)
     found = _lines(clerk, order["order_line"])
     if [order["id"]] != created or found != (known.lines[0],):
-        raise Finding(f"order {reference}: written {known.lines[0]}, read back {found}")
+        raise Finding(f"order {drill}: written {known.lines[0]}, read back {found}")
     # A draft, so that it may go: nothing of a drill stays in the books.
     clerk.call("sale.order", "unlink", created)
     return f"order {order['name']} written, read back, taken away"
 
 
-def _find_order(clerk: Clerk, reference: str) -> dict[str, Any]:
+def _find_order(clerk: Clerk, wanted: str) -> dict[str, Any]:
     fields = ["name", "amount_total", "order_line", "partner_id"]
     found: list[dict[str, Any]] = clerk.call(
-        "sale.order", "search_read", [["client_order_ref", "=", reference]], fields=fields
+        "sale.order", "search_read", [["client_order_ref", "=", wanted]], fields=fields
     )
     if len(found) != 1:
-        raise Finding(f"order {reference}: {len(found)} of that reference instead of 1")
+        raise Finding(f"order {wanted}: {len(found)} of that reference instead of 1")
     return found[0]
 
 

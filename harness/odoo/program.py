@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -63,7 +64,7 @@ class Program:
             image=IMAGE,
             volumes=(self.volume,),
             env={**self.environment(), **paths},
-            secrets={key: place.secrets[key] for key in (DATABASE_SECRET, *more.values())},
+            secrets={key: reference(place.secrets, key) for key in (DATABASE_SECRET, *more.values())},
             files={"odoo.conf": self._settings(place, lines), **files},
             stdin=stdin,
         )
@@ -85,6 +86,13 @@ class Program:
         if sink := mail_sink(place):
             common += [f"smtp_server = {sink.host}", f"smtp_port = {sink.port}"]
         return "\n".join([*common, *lines, ""])
+
+
+def reference(secrets: Mapping[str, str], name: str) -> str:
+    """Return the reference to a secret; raises UsageError that names the secret when there is none."""
+    if name not in secrets:
+        raise UsageError(f"Odoo: no secret {name}; add its reference to the secrets of the site")
+    return secrets[name]
 
 
 def mail_sink(place: Place) -> Address | None:

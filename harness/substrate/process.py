@@ -49,7 +49,9 @@ def last_lines(log: Path, count: int = SHOWN) -> str:
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         return "no log"
-    return " | ".join(line.strip() for line in lines[-count:] if line.strip()) or "no log"
+    # A stack trace's frames say less to an operator than the error above them.
+    said = [line.strip() for line in lines if line.strip() and not line.strip().startswith("at ")]
+    return " | ".join(said[-count:]) or "no log"
 
 
 def signal_all(pid: int, number: signal.Signals) -> None:

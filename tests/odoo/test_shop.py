@@ -136,3 +136,8 @@ def test_an_order_with_another_amount_is_a_finding() -> None:
         check("read a known order", {path: result([order])})
     with pytest.raises(Finding, match="0 of that reference instead of 1"):
         check("read a known order", {path: result([])})
+
+
+def test_a_secret_that_is_missing_is_named() -> None:
+    with pytest.raises(UsageError, match="no secret odoo-admin"):
+        Odoo().key_functions({})

@@ -1,0 +1,65 @@
+# Everything here is safe to repeat. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := harness/parts/locks
+
+# Bytecode is written once at set-up and read at every start of a program.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup check unit drills drill test report bench lock clean
+
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/stamp  ## make the virtual environment and install the parts into the shared cache
+	@$(BIN)/python -m harness.parts.install
+
+# The parts are fetched while the environment is filled: both need only uv, and the code of harness.parts.
+$(VENV)/stamp: requirements.lock pyproject.toml $(LOCKS)/bootstrap.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "blackstart needs Python 3.11 or newer: make PYTHON=python3.x"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@test -f README.md || echo "# blackstart" > README.md
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/bootstrap.lock
+	@$(BIN)/python -m harness.parts.install & parts=$$!; \
+		$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; \
+		packages=$$?; wait $$parts && test $$packages = 0
+	@touch $@
+
+check: setup  ## lint, format, types, import directions and house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/house
+
+unit: setup  ## unit tests of the harness
+	$(BIN)/pytest tests
+
+drills: setup  ## every drill of the embedded substrate
+	$(BIN)/pytest features/
+
+drill: setup  ## lose the primary site and recover on the DR site, with a report
+	@$(BIN)/blackstart drill
+
+test: setup check unit drills  ## set-up, checks, unit tests and the embedded drills
+
+report: setup  ## build the report of the newest drills
+	@$(BIN)/blackstart report
+
+bench: setup  ## run every benchmark
+	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+
+lock: setup  ## write all lock files anew, with hashes and without addresses
+	@$(BIN)/python -m harness.parts.lock
+
+clean:  ## remove the virtual environment and what the tools left; reports and the shared cache stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""A database of nothing but size: what a drill is measured at."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql as compose
+
+from harness.core.errors import HarnessError
+from harness.core.node import Site
+from harness.core.service import Sql
+from harness.postgres.server import connect, one_line
+
+TABLE = "entries"
+ROWS_PER_MB = 5120  # measured: 1 MB of 10**6 bytes of table, at 195 bytes a row with its share of the page
+
+# Half of a row is as random as a hash, half repeats: about what business data compress to.
+CREATE = compose.SQL(
+    "CREATE TABLE {} (id bigint NOT NULL, account integer NOT NULL, amount numeric(12, 2) NOT NULL,"
+    " booked timestamptz NOT NULL, reference text NOT NULL, note text NOT NULL)"
+).format(compose.Identifier(TABLE))
+FILL = compose.SQL(
+    "INSERT INTO {} SELECT n, (n * 7919) %% 100000, (n * 104729 %% 10000000)::numeric / 100,"
+    " timestamptz '2020-01-01 00:00+00' + n * interval '97 seconds', md5(n::text),"
+    " 'order ' || n || ', delivered to the usual address; customer number ' || (n * 7919) %% 100000"
+    " FROM generate_series(%s::bigint, %s::bigint) AS n"
+).format(compose.Identifier(TABLE))
+INDEX = compose.SQL("ALTER TABLE {} ADD PRIMARY KEY (id)").format(compose.Identifier(TABLE))
+
+
+def seed_bulk(site: Site, sql: Sql, database: str = "bulk", *, megabytes: int) -> int:
+    """Make `database` on the server of `site`, with a table of `megabytes` (10**6 bytes) and its index.
+
+    Returns the number of rows. The same size gives the same rows. Raises HarnessError.
+    """
+    rows = megabytes * ROWS_PER_MB
+    try:
+        with connect(sql) as connection:
+            connection.execute(compose.SQL("CREATE DATABASE {}").format(compose.Identifier(database)))
+        with connect(sql, database) as connection:
+            # Seeding is begun again from nothing when it fails: no commit of it is anybody's acknowledgement.
+            connection.execute("SET synchronous_commit = off")
+            connection.execute("SET maintenance_work_mem = '256MB'")
+            with connection.transaction():
+                connection.execute(CREATE)
+                connection.execute(FILL, (1, rows))
+                connection.execute(INDEX)
+            connection.execute("VACUUM (ANALYZE)")
+    except psycopg.Error as error:
+        raise HarnessError(f"database {database} on {site.name}: cannot be filled: {one_line(error)}") from error
+    return rows

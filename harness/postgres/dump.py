@@ -1,0 +1,181 @@
+"""Dumps: one snapshot a database, and what is said of it is counted inside that same snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event, Timer
+
+import psycopg
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.contents import DatabaseFacts
+from harness.core.errors import BackupFailed, HarnessError
+from harness.core.node import Completed, Running, Task
+from harness.core.service import Sql
+from harness.parts.programs import program
+from harness.postgres import facts as figures
+from harness.postgres.server import IMAGE, connect, one_line
+
+CHUNK = 4 * 1024 * 1024  # bytes handed on at a time
+SHOWN = 3  # of a program's last lines, how many go into an error
+PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One database held still, from `open_snapshot` until its block ends.
+
+    `id`: what `pg_dump --snapshot` takes. `taken_at`: the server's UTC, `taken_mono`: our own monotonic seconds,
+    both read before the snapshot was taken, so that every write acknowledged by then is in it.
+    `sequences`: as they stood then, before any dump reads them.
+    """
+
+    database: str
+    id: str
+    taken_at: datetime
+    taken_mono: float
+    sequences: tuple[figures.Sequence, ...]
+    connection: figures.Connection
+
+
+@contextmanager
+def open_snapshot(sql: Sql, database: str, clock: Clock = SYSTEM) -> Iterator[Snapshot]:
+    """Yield a snapshot of `database` on a connection of its own; raises BackupFailed when it cannot be had."""
+    try:
+        connection = connect(sql, database, application="blackstart snapshot")
+    except HarnessError as error:
+        raise BackupFailed(f"database {database}: {error}") from error
+    with connection:
+        try:
+            figures.fix_text_form(connection)
+            connection.autocommit = False
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+            before = clock.monotonic()
+            ((name, taken_at),) = connection.execute(
+                "SELECT pg_catalog.pg_export_snapshot(), statement_timestamp()"
+            ).fetchall()
+            sequences = figures.read_sequences(connection)
+        except psycopg.Error as error:
+            raise BackupFailed(f"database {database}: no snapshot: {one_line(error)}") from error
+        yield Snapshot(database, name, taken_at.astimezone(UTC), before, sequences, connection)
+
+
+def facts(snapshot: Snapshot) -> DatabaseFacts:
+    """Return what the snapshot holds; raises BackupFailed when the server stops answering."""
+    try:
+        row = figures.read_database(snapshot.connection)
+        tables = figures.read_tables(snapshot.connection)
+    except psycopg.Error as error:
+        raise BackupFailed(f"database {snapshot.database}: cannot be counted: {one_line(error)}") from error
+    return DatabaseFacts(
+        name=snapshot.database,
+        owner=row.owner,
+        encoding=row.encoding,
+        collation=row.collation,
+        size=row.size,
+        snapshot_at=snapshot.taken_at,
+        snapshot_mono=snapshot.taken_mono,
+        tables=tables,
+        sequences=tuple((sequence.name, sequence.value) for sequence in snapshot.sequences),
+    )
+
+
+def client_task(name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volumes: tuple[str, ...] = ()) -> Task:
+    """Return a task that runs one of PostgreSQL's clients beside the server, as its superuser.
+
+    The password goes by a 0600 password file; that format would need an escape for a colon or backslash in it.
+    """
+    return Task(
+        name=name,
+        argv=(
+            program(name),
+            f"--host={sql.inside.host}",
+            f"--port={sql.inside.port}",
+            f"--username={sql.user}",
+            "--no-password",
+            *arguments,
+        ),
+        image=IMAGE,
+        volumes=volumes,
+        env={
+            "PGPASSFILE": "@{file:pgpass}",
+            "PGGSSENCMODE": "disable",
+            "PGCONNECT_TIMEOUT": "10",
+            "PGAPPNAME": name,
+        },
+        secrets={PASSWORD: sql.password_ref},
+        files={"pgpass": f"*:*:*:*:@{{secret:{PASSWORD}}}\n"},
+        stdin=stdin,
+    )
+
+
+def conninfo(database: str) -> str:
+    """Return `database` as a connection string, so that no character in its name is read as anything else."""
+    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"
+
+
+def dump_task(sql: Sql, snapshot: Snapshot) -> Task:
+    """Return the task that writes the snapshot's database to standard output, uncompressed, in custom format."""
+    return client_task(
+        "pg_dump",
+        sql,
+        "--format=custom",
+        "--compress=none",
+        "--statistics",  # the restored database plans well at once, with no ANALYZE
+        f"--snapshot={snapshot.id}",
+        f"--dbname={conninfo(snapshot.database)}",
+    )
+
+
+def globals_task(sql: Sql) -> Task:
+    """Return the task that writes roles, their passwords' verifiers and memberships to standard output."""
+    return client_task("pg_dumpall", sql, "--globals-only", "--no-tablespaces")
+
+
+def chunks(running: Running, patience: float) -> Iterator[bytes]:
+    """Yield what the task writes, 4 MiB at a time, and end it when the consumer stops early.
+
+    After the last byte its exit code is looked at: BackupFailed, with its own last words, unless it is 0. So
+    what a dump wrote before it died is never taken for a whole one. `patience`: seconds for all of it.
+    """
+    late = Event()
+
+    def give_up() -> None:
+        late.set()
+        running.__exit__(None, None, None)
+
+    watch = Timer(patience, give_up)
+    watch.daemon = True
+    with running:
+        watch.start()
+        try:
+            while chunk := _read(running, late):
+                yield chunk
+            done = running.finish(patience)
+        finally:
+            watch.cancel()
+    if late.is_set():
+        raise BackupFailed(f"dump: not done within {patience:g} s; given up")
+    if done.code:
+        raise BackupFailed(f"dump: {how_it_ended(done)}")
+
+
+def _read(running: Running, late: Event) -> bytes:
+    try:
+        return running.stdout.read(CHUNK)
+    except ValueError:
+        if late.is_set():
+            return b""  # closed under our hands because patience ended
+        raise
+
+
+def how_it_ended(done: Completed) -> str:
+    """Return a failed client's exit code and its last lines, in one line."""
+    lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
+    code = f"ended by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
+    return f"{' | '.join(lines[-SHOWN:])} ({code})" if lines else code

@@ -1,0 +1,101 @@
+"""Restores: roles first, then every database from its dump in the spool."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.core.contents import DatabaseFacts
+from harness.core.errors import HarnessError, RestoreFailed
+from harness.core.node import Completed, Site, Task
+from harness.core.service import Sql
+from harness.postgres.dump import client_task, conninfo, how_it_ended
+from harness.postgres.identity import MAINTENANCE, ask
+
+PATIENCE = 4 * 3600.0  # seconds that one restore may take before it is given up
+CREATE_ROLE = re.compile(rb'CREATE ROLE ("(?:[^"]|"")+"|[^\s;"]+);')
+ALTER_ROLE = re.compile(rb'ALTER ROLE ("(?:[^"]|"")+"|[^\s;"]+) WITH ')
+
+# A restore that fails is begun again from nothing, so its commits need not wait for the disk one by one; the
+# server writes them out within a second all the same, and fsync stays on.
+SESSION = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
+
+
+def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
+    """Make the roles of `text`, which `pg_dumpall --globals-only` wrote. All of them or, with RestoreFailed, none.
+
+    The superuser we come as keeps the attributes and the password that it has on this server; of other roles
+    that are already there, the attributes become those of the backup.
+    """
+    roles = frozenset(str(name) for (name,) in ask(sql, "SELECT rolname FROM pg_catalog.pg_roles"))
+    kept = b"".join(_wanted(text, roles, sql.user))
+    task = client_task(
+        "psql",
+        sql,
+        "--no-psqlrc",
+        "--quiet",
+        "--single-transaction",
+        "--set=ON_ERROR_STOP=1",
+        "--set=VERBOSITY=terse",  # no echo of the statement: it holds a password's verifier
+        "--set=SHOW_CONTEXT=never",
+        f"--dbname={conninfo(MAINTENANCE)}",
+        "--file=-",
+        stdin=kept,
+    )
+    done = _run(site, task)
+    if done.code:
+        raise RestoreFailed(f"roles at {sql.outside}: {how_it_ended(done)}")
+
+
+def _wanted(text: bytes, roles: frozenset[str], superuser: str) -> Iterator[bytes]:
+    """Yield the lines to run: a role that exists is not created, our superuser is not altered."""
+    for line in text.splitlines(keepends=True):
+        created, altered = CREATE_ROLE.match(line), ALTER_ROLE.match(line)
+        if created and _name(created) in roles:
+            continue
+        if altered and _name(altered) == superuser:
+            continue
+        yield line
+
+
+def _name(match: re.Match[bytes]) -> str:
+    quoted = match.group(1).decode()
+    return quoted[1:-1].replace('""', '"') if quoted.startswith('"') else quoted
+
+
+def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: str, spool_path: str, jobs: int) -> None:
+    """Make the database of `facts` from its dump, `spool_path` in the volume `spool_volume`, with `jobs` at once.
+
+    The dump itself says owner, encoding, locale, grants and settings of the database. Raises RestoreFailed,
+    with pg_restore's last words, at its first error.
+    """
+    # The maintenance database is there from the first day; every other is made by the restore.
+    target = (
+        (f"--dbname={conninfo(MAINTENANCE)}",)
+        if facts.name == MAINTENANCE
+        else ("--create", f"--dbname={conninfo(MAINTENANCE)}")
+    )
+    task = client_task(
+        "pg_restore",
+        sql,
+        "--exit-on-error",
+        "--no-tablespaces",
+        f"--jobs={jobs}",
+        *target,
+        f"@{{volume:{spool_volume}}}/{spool_path}",
+        volumes=(spool_volume,),
+    )
+    done = _run(site, replace(task, env={**task.env, "PGOPTIONS": SESSION}))
+    if done.code:
+        raise RestoreFailed(f"database {facts.name} at {sql.outside}: {how_it_ended(done)}")
+
+
+def _run(site: Site, task: Task) -> Completed:
+    """Run a client to its end and return how it ended; raises RestoreFailed when it cannot even be run."""
+    try:
+        with site.run(task) as running:
+            running.stdout.read()
+            return running.finish(PATIENCE)
+    except HarnessError as error:
+        raise RestoreFailed(f"{task.name}: {error}") from error

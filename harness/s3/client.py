@@ -1,0 +1,95 @@
+"""A client of an object store, from outside its site; buckets, and the tag that says whose they are."""
+
+from __future__ import annotations
+
+import urllib3
+from minio import Minio
+from minio.commonconfig import ENABLED, Tags
+from minio.error import MinioException, S3Error
+from minio.versioningconfig import VersioningConfig
+
+from harness.core.errors import HarnessError
+from harness.core.service import S3
+from harness.vault import read_text_secret
+
+REGION = "us-east-1"  # said, so that no client asks for it
+CONNECT = 3.0  # seconds
+READ = 30.0  # seconds between two bytes
+RETRIES = 2
+ESTATE = "blackstart-estate"  # the key of the tag
+NO_TAGS = "NoSuchTagSet"
+OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+
+# Everything that a request to a store that is gone, full or not ours can raise.
+ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError)
+
+
+def client(s3: S3) -> Minio:
+    """Return a client with short timeouts and few retries; it connects when it is first used."""
+    pool = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=CONNECT, read=READ),
+        maxsize=8,
+        retries=urllib3.Retry(total=RETRIES, backoff_factor=0.1, status_forcelist=(502, 503, 504)),
+    )
+    return Minio(
+        str(s3.outside),
+        access_key=read_text_secret(s3.access_key_ref),
+        secret_key=read_text_secret(s3.secret_key_ref),
+        secure=False,
+        region=REGION,
+        http_client=pool,
+    )
+
+
+def said(error: Exception) -> str:
+    """Return what a store's answer or its silence amounts to, in one line."""
+    if isinstance(error, S3Error):
+        return f"{error.code}: {error.message}"
+    reason = getattr(error, "reason", None) or error
+    return " ".join(str(reason).split()) or type(error).__name__
+
+
+def ensure_bucket(s3: S3, name: str, versioning: bool = True) -> None:
+    """Make the bucket unless it is there, and with `versioning` keep what is overwritten; raises HarnessError."""
+    store = client(s3)
+    try:
+        if not store.bucket_exists(name):
+            _make(store, name)
+        if versioning and store.get_bucket_versioning(name).status != ENABLED:
+            store.set_bucket_versioning(name, VersioningConfig(ENABLED))
+    except ERRORS as error:
+        raise HarnessError(f"bucket {name} at {s3.outside}: cannot be made: {said(error)}") from error
+
+
+def _make(store: Minio, name: str) -> None:
+    try:
+        store.make_bucket(name)
+    except S3Error as error:
+        if error.code not in OURS:  # another of our own threads was quicker
+            raise
+
+
+def tag(s3: S3, bucket: str, estate: str) -> None:
+    """Write on the bucket which estate it belongs to; raises HarnessError."""
+    tags = Tags.new_bucket_tags()
+    tags[ESTATE] = estate
+    try:
+        client(s3).set_bucket_tags(bucket, tags)
+    except ERRORS as error:
+        raise HarnessError(f"bucket {bucket} at {s3.outside}: cannot be tagged: {said(error)}") from error
+
+
+def read_tag(s3: S3, bucket: str) -> str | None:
+    """Return which estate the bucket says it belongs to, or None when it says nothing.
+
+    Raises HarnessError when the store does not answer or has no such bucket: that is not the same.
+    """
+    try:
+        tags = client(s3).get_bucket_tags(bucket)
+    except S3Error as error:
+        if error.code == NO_TAGS:
+            return None
+        raise HarnessError(f"bucket {bucket} at {s3.outside}: its tag cannot be read: {said(error)}") from error
+    except ERRORS as error:
+        raise HarnessError(f"bucket {bucket} at {s3.outside}: its tag cannot be read: {said(error)}") from error
+    return tags.get(ESTATE) if tags else None

@@ -1,0 +1,162 @@
+"""Objects go from the primary's store to DR's, all the time until the strike; afterwards nothing reads the primary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import HarnessError
+from harness.core.journal import Journal
+from harness.core.node import Running, Site, Task
+from harness.core.service import S3
+from harness.parts.programs import program
+from harness.s3.client import ERRORS, REGION, client, said
+
+IMAGE = "rclone/rclone:1.75.2"
+PAUSE = 1.0  # seconds between two rounds
+PATIENCE = 600.0  # seconds that one round over one bucket may take
+SHOWN = 2  # of rclone's last lines, how many go into an error
+
+
+def remote(name: str, access: str, secret: str, s3: S3) -> str:
+    """Return one section of rclone's configuration; `access` and `secret` name the task's secrets."""
+    return (
+        f"[{name}]\ntype = s3\nprovider = Other\nregion = {REGION}\nforce_path_style = true\n"
+        f"endpoint = http://{s3.inside}\n"
+        f"access_key_id = @{{secret:{access}}}\nsecret_access_key = @{{secret:{secret}}}\n"
+    )
+
+
+def copy_task(source: S3, target: S3, bucket: str) -> Task:
+    """Return the task that copies what differs, by checksum, from one store's bucket to the other's of that name.
+
+    Nothing is deleted at the target: an object lost at the source must not be lost at DR.
+    """
+    return Task(
+        name="rclone",
+        argv=(
+            program("rclone"),
+            "copy",
+            f"source:{bucket}",
+            f"target:{bucket}",
+            "--checksum",
+            "--transfers=4",
+            "--checkers=4",
+            "--retries=1",
+            "--low-level-retries=2",
+            "--contimeout=3s",
+            "--timeout=30s",
+            "--s3-no-check-bucket",
+            "--log-level=ERROR",
+            "--config=@{file:rclone}",
+        ),
+        image=IMAGE,
+        secrets={
+            "source-access": source.access_key_ref,
+            "source-secret": source.secret_key_ref,
+            "target-access": target.access_key_ref,
+            "target-secret": target.secret_key_ref,
+        },
+        files={
+            "rclone": remote("source", "source-access", "source-secret", source)
+            + remote("target", "target-access", "target-secret", target)
+        },
+    )
+
+
+@dataclass(slots=True)
+class Replicator:
+    """Copies every bucket in rounds, from `start` to `stop`, by tasks on `site`.
+
+    `rounds`: how many were completed; `last_success`: monotonic seconds at which the last good one *began*
+    (what was there by then has arrived), or None; `last_error`: the last bad one's reason, or "".
+    """
+
+    site: Site
+    source: S3
+    target: S3
+    buckets: Sequence[str]
+    journal: Journal
+    clock: Clock = SYSTEM
+    rounds: int = 0
+    last_success: float | None = None
+    last_error: str = ""
+    _stopped: Event = field(default_factory=Event)
+    _lock: Lock = field(default_factory=Lock)
+    _running: Running | None = None
+    _thread: Thread | None = None
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="replication", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End it in the middle of whatever it does. When this returns, nothing of ours reads the source."""
+        self._stopped.set()
+        with self._lock:
+            if self._running is not None:
+                self._running.__exit__(None, None, None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            began = self.clock.monotonic()
+            failed = [line for bucket in self.buckets if (line := self._copy(bucket))]
+            if self._stopped.is_set():
+                return
+            self._tell(began, "; ".join(failed))
+            self._stopped.wait(PAUSE)
+
+    def _tell(self, began: float, error: str) -> None:
+        """Count a round; only a change from good to bad or back is worth a line in the journal."""
+        if error:
+            if not self.last_error:
+                self.journal.mark("log", "replication failed", error=error)
+        else:
+            if self.last_error or self.last_success is None:
+                self.journal.mark("log", "replication works", buckets=", ".join(self.buckets))
+            self.rounds += 1
+            self.last_success = began
+        self.last_error = error
+
+    def _copy(self, bucket: str) -> str:
+        """Copy one bucket and return why it failed, or ""."""
+        if self._stopped.is_set():
+            return ""
+        try:
+            task = copy_task(self.source, self.target, bucket)
+            with self._lock:
+                if self._stopped.is_set():
+                    return ""
+                self._running = self.site.run(task)
+            with self._running as running:
+                done = running.finish(PATIENCE)
+        except HarnessError as error:
+            return f"bucket {bucket}: {error}"
+        finally:
+            with self._lock:
+                self._running = None
+        if done.code == 0:
+            return ""
+        lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
+        return f"bucket {bucket}: {' | '.join(lines[-SHOWN:])} (rclone ended with {done.code})"
+
+
+def missing(target: S3, bucket: str, referenced: Iterable[str]) -> tuple[str, ...]:
+    """Return which of the `referenced` keys are not in the bucket, sorted: they were lost with the source.
+
+    Raises HarnessError when the store does not answer.
+    """
+    wanted = set(referenced)
+    if not wanted:
+        return ()
+    try:
+        there = {entry.object_name for entry in client(target).list_objects(bucket, recursive=True)}
+    except ERRORS as error:
+        raise HarnessError(f"bucket {bucket} at {target.outside}: cannot be listed: {said(error)}") from error
+    return tuple(sorted(wanted - there))

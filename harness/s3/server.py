@@ -1,0 +1,109 @@
+"""An object store as a node: SeaweedFS in one process (`weed mini`), reached by S3.
+
+Measured with SeaweedFS 4.48 on two busy cores: 0.9 s from start to the first answer, 110 MiB resident,
+0.3 MB on disk when empty, 2 s to stop in good order. `weed server` takes 3.3 s to start and 25 s to stop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from harness.core.errors import UsageError
+from harness.core.node import Node, NodeSpec, Ready
+from harness.core.service import S3
+from harness.parts.programs import program
+
+IMAGE = "chrislusf/seaweedfs:4.48"
+PORT = "s3"
+ACCESS = "s3-access"
+SECRET = "s3-secret"  # noqa: S105 - the name of the secret, not the secret
+VOLUME_MB = 64  # size of one of SeaweedFS's own files, grown as it fills and never allocated ahead
+
+# Every part of it that listens, by the option that says where. An option left out would listen on a fixed port.
+LISTENERS: Mapping[str, str] = {
+    PORT: "s3.port",
+    "s3-grpc": "s3.port.grpc",
+    "filer": "filer.port",
+    "filer-grpc": "filer.port.grpc",
+    "volume": "volume.port",
+    "volume-grpc": "volume.port.grpc",
+    "master": "master.port",
+    "master-grpc": "master.port.grpc",
+    "admin": "admin.port",
+    "admin-grpc": "admin.port.grpc",
+}
+
+# Where it puts Unix sockets, whatever TMPDIR says; when it is killed it leaves them there.
+LEAVES = tuple(
+    f"/tmp/seaweedfs-{part}-grpc-@{{port:{part}-grpc}}.sock"  # noqa: S108 - its choice, not ours
+    for part in ("s3", "filer", "volume", "master", "admin")
+)
+
+# What is switched off: nothing of it is needed, each would listen, and one would call home.
+OFF = (
+    "-webdav=false",
+    "-admin.ui=false",
+    "-s3.port.iceberg=0",
+    "-s3.port.lance=0",
+    "-s3.iam=false",
+    "-master.telemetry=false",
+    "-master.volumePreallocate=false",
+)
+
+
+def server_spec(
+    name: str = "objects",
+    volume: str = "objects",
+    *,
+    secrets: Mapping[str, str],
+    limit_mb: int | None = None,
+) -> NodeSpec:
+    """Return the node: data in `volume`, one owner whose keys are the secrets `s3-access` and `s3-secret`.
+
+    `limit_mb`: room for so many MiB and no more, what `volume` already holds included; a write beyond it is
+    refused with InternalError (500), as on a disk that is full, and reads go on. Raises UsageError when a
+    secret is missing, MissingPart when SeaweedFS is not installed.
+    """
+    if missing := [key for key in (ACCESS, SECRET) if key not in secrets]:
+        raise UsageError(f"node {name}: no secret {missing[0]}; add its reference to the secrets of the site")
+    size, count = (VOLUME_MB, 0) if limit_mb is None else (1, limit_mb)
+    args = (
+        "-logtostderr=true",
+        "mini",
+        f"-dir=@{{volume:{volume}}}",
+        f"-ip=@{{bind:{PORT}}}",
+        f"-ip.bind=@{{bind:{PORT}}}",
+        *(f"-{option}=@{{port:{port}}}" for port, option in LISTENERS.items()),
+        "-s3.config=@{file:owner}",
+        # Relative to where it runs, since the length of a socket's path is limited to some hundred bytes.
+        "-s3.localSocket=s3.sock",
+        "-filer.localSocket=filer.sock",
+        f"-master.volumeSizeLimitMB={size}",
+        f"-volume.max={count}",
+        *OFF,
+    )
+    return NodeSpec(
+        name=name,
+        argv=(program("weed"), *args),
+        image=IMAGE,
+        args=args,
+        ports=tuple(LISTENERS),
+        volumes=(volume,),
+        secrets={key: secrets[key] for key in (ACCESS, SECRET)},
+        files={"owner": _owner()},
+        ready=Ready(port=PORT, path="/healthz", patience=60.0),
+    )
+
+
+def _owner() -> str:
+    """Return SeaweedFS's own file of identities, with one that may do everything; its keys are filled in later."""
+    keys = {"accessKey": f"@{{secret:{ACCESS}}}", "secretKey": f"@{{secret:{SECRET}}}"}
+    actions = ["Admin", "Read", "List", "Tagging", "Write"]
+    return json.dumps({"identities": [{"name": "owner", "credentials": [keys], "actions": actions}]})
+
+
+def s3_of(node: Node, access_ref: str, secret_ref: str) -> S3:
+    """Return how to reach the store that `node` runs; the references are its owner's keys."""
+    endpoint = node.endpoint(PORT)
+    return S3(endpoint.inside, endpoint.outside, access_ref, secret_ref)

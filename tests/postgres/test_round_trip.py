@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from harness.core.contents import DatabaseFacts, TableFacts
+from harness.core.errors import HarnessError, RestoreFailed
+from harness.core.service import Sql
+from harness.postgres.checks import column, differences
+from harness.postgres.dump import chunks, dump_task, facts, globals_task, open_snapshot
+from harness.postgres.identity import databases, system_facts
+from harness.postgres.restore import restore_database, restore_globals
+from harness.postgres.server import connect
+from tests.postgres.conftest import Server
+
+pytestmark = pytest.mark.programs
+
+ROLES = (
+    "CREATE ROLE shop LOGIN PASSWORD 'shop''s own'",
+    'CREATE ROLE "Odd; name" NOLOGIN',
+    "CREATE ROLE reader NOLOGIN",
+    "GRANT reader TO shop",
+)
+SHOP = (
+    "CREATE TYPE mood AS ENUM ('glad', 'sad')",
+    "CREATE TABLE kinds (id serial PRIMARY KEY, moment timestamptz, plain timestamp, real_ float8, small float4,"
+    " raw bytea, doc jsonb, tags text[], pair int4range, span interval, price money, feeling mood, note text,"
+    " twice int GENERATED ALWAYS AS (id * 2) STORED)",
+    "INSERT INTO kinds (moment, plain, real_, small, raw, doc, tags, pair, span, price, feeling, note) VALUES"
+    " ('2026-03-29 02:30:00.123456+02', '2026-03-29 02:30', 0.1::float8 + 0.2, 1e-30, '\\x00ff5c27', "
+    '  \'{"b": [1, null, "\\u00fc"], "a": 1.50}\', \'{NULL,"a,b","","\\""}\', \'[1,5)\', \'1 mon -3 days 04:05:06.7\','
+    "  12.34, 'sad', E'tab\\t quote '' \\\\ newline\\n'),"
+    " ('infinity', '-infinity', 'NaN', '-Infinity', '', 'null', '{}', 'empty', '0', -1, NULL, ''),"
+    " (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+    "CREATE TABLE parted (day date, n int) PARTITION BY RANGE (day)",
+    "CREATE TABLE parted_new PARTITION OF parted FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')",
+    "INSERT INTO parted VALUES ('2026-05-01', 1), ('2026-05-01', 1)",
+    "CREATE TABLE bare ()",
+    "INSERT INTO bare DEFAULT VALUES",
+    "SELECT lo_from_bytea(4711, '\\xdeadbeef')",
+    "CREATE SEQUENCE down INCREMENT -5 START -5 MAXVALUE -1",
+    "SELECT nextval('down')",
+    "CREATE MATERIALIZED VIEW moments AS SELECT clock_timestamp() AS now",
+    "ALTER TABLE kinds OWNER TO shop",
+    "GRANT SELECT ON kinds TO reader",
+    "ALTER DATABASE \"shop's\" SET work_mem = '7MB'",
+    'GRANT CONNECT ON DATABASE "shop\'s" TO reader',
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    facts: DatabaseFacts
+    dump: bytes
+    roles: bytes
+
+
+@pytest.fixture(scope="module")
+def taken(primary: Server) -> Taken:
+    """A backup of `shop's`, in the spool of DR and restored there."""
+    primary.execute("postgres", *ROLES, 'CREATE DATABASE "shop\'s" OWNER shop')
+    primary.execute("shop's", *SHOP)
+    with open_snapshot(primary.sql, "shop's") as snapshot:
+        # Written after the snapshot: neither the dump nor the figures may know of it.
+        primary.execute("shop's", "INSERT INTO kinds (note) VALUES ('too late')")
+        seen = facts(snapshot)
+        dump = b"".join(chunks(primary.site.run(dump_task(primary.sql, snapshot)), 60))
+    roles = b"".join(chunks(primary.site.run(globals_task(primary.sql)), 60))
+    return Taken(seen, dump, roles)
+
+
+@pytest.fixture(scope="module")
+def restored(taken: Taken, dr: Server) -> Iterator[Sql]:
+    restore_globals(dr.site, dr.sql, taken.roles)
+    with dr.site.volume("spool").open("shop.dump", "wb") as spool:
+        spool.write(taken.dump)
+    restore_database(dr.site, dr.sql, taken.facts, "spool", "shop.dump", 2)
+    yield dr.sql
+    dr.site.volume("spool").remove("shop.dump")
+
+
+def test_the_snapshot_is_counted_and_dated(primary: Server, taken: Taken) -> None:
+    tables = {table.name: table.rows for table in taken.facts.tables}
+    assert tables == {"public.bare": 1, "public.kinds": 3, "public.parted_new": 2, "pg_catalog.pg_largeobject": 1}
+    assert taken.facts.owner == "shop"
+    assert taken.facts.collation == "builtin C.UTF-8 C.UTF-8 C.UTF-8"
+    assert dict(taken.facts.sequences)["public.down"] == -5
+    assert taken.facts.size > 5_000_000
+    now = primary.one("postgres", "SELECT clock_timestamp()")
+    assert str(taken.facts.snapshot_at) < str(now)
+
+
+def test_equal_facts_on_both_servers(restored: Sql, taken: Taken) -> None:
+    assert differences(restored, taken.facts) == ()
+    with open_snapshot(restored, "shop's") as snapshot:
+        again = facts(snapshot)
+    assert again.tables == taken.facts.tables
+
+
+def test_another_session_default_changes_no_digest(dr: Server, restored: Sql, taken: Taken) -> None:
+    settings = {"TimeZone": "Asia/Tokyo", "DateStyle": "German", "bytea_output": "escape", "extra_float_digits": "-3"}
+    for name, value in settings.items():
+        dr.execute("postgres", f"ALTER ROLE postgres SET {name} = '{value}'")
+    try:
+        assert differences(restored, taken.facts) == ()
+    finally:
+        dr.execute("postgres", "ALTER ROLE postgres RESET ALL")
+
+
+@pytest.mark.parametrize(
+    ("hurt", "mend", "line"),
+    [
+        (
+            "UPDATE kinds SET price = '12.35' WHERE price = '12.34'",
+            "UPDATE kinds SET price = '12.34' WHERE price = '12.35'",
+            "table public.kinds: other contents or columns in 3 rows",
+        ),
+        (
+            "UPDATE kinds SET note = NULL WHERE note = ''",
+            "UPDATE kinds SET note = '' WHERE moment = 'infinity'",
+            "table public.kinds: other contents or columns in 3 rows",
+        ),
+        (
+            "ALTER TABLE kinds RENAME note TO remark",
+            "ALTER TABLE kinds RENAME remark TO note",
+            "table public.kinds: other contents or columns in 3 rows",
+        ),
+        (
+            "INSERT INTO parted VALUES ('2026-05-01', 1)",
+            "DELETE FROM parted WHERE ctid = (SELECT max(ctid) FROM parted)",
+            "table public.parted_new: 3 rows, expected 2",
+        ),
+        ("ALTER TABLE bare RENAME TO bear", "ALTER TABLE bear RENAME TO bare", "table public.bare: missing"),
+        ("CREATE TABLE extra ()", "DROP TABLE extra", "table public.extra: not in the backup"),
+        (
+            "SELECT setval('kinds_id_seq', 2)",
+            "SELECT setval('kinds_id_seq', 4)",
+            "sequence public.kinds_id_seq: at 2, behind 3",
+        ),
+        ("SELECT setval('down', -1)", "SELECT setval('down', -5)", "sequence public.down: at -1, behind -5"),
+        (
+            'ALTER DATABASE "shop\'s" OWNER TO postgres',
+            'ALTER DATABASE "shop\'s" OWNER TO shop',
+            "owner: postgres, expected shop",
+        ),
+    ],
+)
+def test_each_difference_is_one_line(dr: Server, restored: Sql, taken: Taken, hurt: str, mend: str, line: str) -> None:
+    dr.execute("shop's", hurt)
+    try:
+        assert line in differences(restored, taken.facts)
+    finally:
+        dr.execute("shop's", mend)
+    assert differences(restored, taken.facts) == ()
+
+
+def test_owners_grants_and_settings_are_kept(dr: Server, restored: Sql) -> None:
+    assert column(restored, "shop's", "SELECT tableowner FROM pg_tables WHERE tablename = 'kinds'") == ("shop",)
+    assert dr.one("shop's", "SELECT has_table_privilege('reader', 'kinds', 'SELECT')") is True
+    assert dr.one("shop's", "SHOW work_mem") == "7MB"
+    acl = str(dr.one("postgres", "SELECT datacl::text FROM pg_database WHERE datname = 'shop''s'"))
+    assert "reader=c/shop" in acl
+    assert dr.one("shop's", "SELECT pg_has_role('shop', 'reader', 'MEMBER')") is True
+    assert dr.one("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'Odd; name'") == 1
+
+
+def test_roles_come_with_their_passwords_and_the_superuser_keeps_its_own(
+    primary: Server, restored: Sql, tmp_path: Path
+) -> None:
+    password = tmp_path / "shop"
+    password.write_text("shop's own")
+    with connect(restored, "shop's", user="shop", password_ref=f"file:{password}") as connection:
+        assert connection.execute("SELECT count(*) FROM kinds").fetchone() == (3,)
+    with pytest.raises(HarnessError, match="password authentication failed"):
+        connect(replace(restored, password_ref=primary.sql.password_ref))
+    assert databases(restored) == ("shop's",)
+
+
+def test_roles_twice_are_no_harm(dr: Server, restored: Sql, taken: Taken) -> None:
+    restore_globals(dr.site, dr.sql, taken.roles)
+    assert databases(restored) == ("shop's",)
+
+
+def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: Server) -> None:
+    text = b"CREATE ROLE half;\nALTER ROLE half WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:verifier' NONSENSE;\n"
+    with pytest.raises(RestoreFailed, match="syntax error") as caught:
+        restore_globals(dr.site, dr.sql, text)
+    assert "verifier" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert dr.one("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'half'") == 0
+
+
+def test_the_statistics_come_along(dr: Server, restored: Sql) -> None:
+    assert dr.one("shop's", "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'") == 0  # never analysed
+    assert dr.one("shop's", "SELECT relpages FROM pg_class WHERE relname = 'kinds'") is not None
+
+
+def test_a_broken_dump_fails_with_its_last_words(dr: Server, restored: Sql, taken: Taken) -> None:
+    spool = dr.site.volume("spool")
+    with spool.open("cut.dump", "wb") as file:
+        file.write(taken.dump[: len(taken.dump) // 2])
+    other = replace(taken.facts, name="cut")
+    dr.execute("postgres", 'ALTER DATABASE "shop\'s" RENAME TO whole')
+    try:
+        with pytest.raises(RestoreFailed, match=r"database cut .*pg_restore: error: .*\(exit code 1\)"):
+            restore_database(dr.site, dr.sql, other, "spool", "cut.dump", 2)
+    finally:
+        spool.remove("cut.dump")
+        dr.execute("postgres", 'DROP DATABASE IF EXISTS "shop\'s"', 'ALTER DATABASE whole RENAME TO "shop\'s"')
+    assert differences(restored, taken.facts) == ()
+
+
+def test_the_maintenance_database_counts_when_it_is_used(primary: Server, dr: Server, restored: Sql) -> None:
+    assert databases(primary.sql) == ("shop's",)
+    primary.execute("postgres", "CREATE TABLE notes (n int)", "INSERT INTO notes VALUES (7)")
+    try:
+        assert databases(primary.sql) == ("postgres", "shop's")
+        with open_snapshot(primary.sql, "postgres") as snapshot:
+            seen = facts(snapshot)
+            dump = b"".join(chunks(primary.site.run(dump_task(primary.sql, snapshot)), 60))
+        with dr.site.volume("spool").open("postgres.dump", "wb") as spool:
+            spool.write(dump)
+        restore_database(dr.site, dr.sql, seen, "spool", "postgres.dump", 1)
+        assert differences(dr.sql, seen) == ()
+    finally:
+        primary.execute("postgres", "DROP TABLE notes")
+        dr.execute("postgres", "DROP TABLE IF EXISTS notes")
+
+
+def test_the_two_are_different_systems(primary: Server, dr: Server) -> None:
+    here, there = system_facts(primary.sql), system_facts(dr.sql)
+    assert here.identifier != there.identifier
+    assert here.version.startswith("18.")
+    assert here.timeline == 1
+
+
+def test_a_table_fact_says_nothing_of_the_order(dr: Server) -> None:
+    dr.execute("postgres", "CREATE DATABASE ordered")
+    try:
+        digests = []
+        for order in ("ASC", "DESC"):
+            dr.execute(
+                "ordered",
+                "DROP TABLE IF EXISTS t",
+                f"CREATE TABLE t AS SELECT n FROM generate_series(1, 1000) n ORDER BY n {order}",
+            )
+            with open_snapshot(dr.sql, "ordered") as snapshot:
+                digests += [(t.rows, t.digest) for t in facts(snapshot).tables]
+        assert digests[0] == digests[1]
+        assert digests[0] != TableFacts("", 1000, "")
+    finally:
+        dr.execute("postgres", "DROP DATABASE ordered")
+
+
+def test_a_restored_database_takes_new_rows(dr: Server, restored: Sql, taken: Taken) -> None:
+    with connect(restored, "shop's", autocommit=False) as connection:
+        row = connection.execute("INSERT INTO kinds (note) VALUES ('new') RETURNING id").fetchone()
+        assert row is not None
+        assert row[0] > 3
+        connection.rollback()
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        dr.execute("shop's", "INSERT INTO kinds (id) VALUES (1)")
