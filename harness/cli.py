@@ -65,6 +65,8 @@ def exit_code(error: BaseException) -> int:
 
 def main() -> None:
     """Run the command; an error of the operator's or of the estate's is one line, never a traceback."""
+    # What runs on this machine is reached without a proxy.
+    os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
     try:
         app(standalone_mode=False)
     except click.exceptions.Exit as done:
@@ -166,7 +168,7 @@ def backups(at: LiveFile = live.LIVE, as_json: AsJson = False) -> None:
     """List committed backups: id, time, age, size, ratio, what is inside."""
     here = live.read_live(at)
     repository = live.repository_at(live.address(here.offsite), Secrets(Path(here.secrets)), here.estate)
-    rows = []
+    rows: list[dict[str, object]] = []
     for entry in repository.committed():
         if entry.damaged is not None:
             rows.append({"id": entry.backup_id, "damaged": entry.damaged})
@@ -188,10 +190,11 @@ def backups(at: LiveFile = live.LIVE, as_json: AsJson = False) -> None:
         out.print_json(json.dumps(rows))
         return
     table = Table()
-    for column in ("id", "snapshot", "age_s", "stored_bytes", "ratio", "inside", "damaged"):
+    columns = ("id", "snapshot", "age_s", "stored_bytes", "ratio", "inside", "damaged")
+    for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(str(row.get(c.header, "")) for c in table.columns))
+        table.add_row(*(str(row.get(column, "")) for column in columns))
     out.print(table)
 
 
@@ -212,7 +215,7 @@ def keys_new(name: str, private: Path, public: Path) -> None:
         (public / f"{name}.pub", halves[1], 0o644),
     ):
         path.touch(mode=mode)
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.write_bytes(text)
         out.print(str(path))
 
 

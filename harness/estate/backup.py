@@ -63,7 +63,12 @@ class BackupOrchestrator:
         return receipt
 
     def _alert(self, detail: str) -> None:
-        delivery = self.alerts.send(f"Backup of {self.estate} failed", detail)
+        try:
+            delivery = self.alerts.send(f"Backup of {self.estate} failed", detail)
+        except HarnessError as error:
+            # The failure of the backup is the news; that nobody could be told is said beside it.
+            self.journal.mark("alert", "backup failure", message="1.7.2", sent=False, error=str(error))
+            return
         self.journal.mark("alert", "backup failure", message="1.7.2", sent=delivery.sent, targets=delivery.targets)
 
     def _take(self) -> Receipt:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from harness.core.contents import Contents
+from harness.core.contents import Contents, DatabaseFacts
 from harness.core.errors import RestoreFailed
 from harness.core.journal import Journal
 from harness.core.service import Place, Service, Sql, Tree
@@ -77,11 +78,11 @@ class Restore:
                     target.write(chunk)
                     self.on_bytes(len(chunk))
 
-        calls = {d.name: lambda n=d.name: dump(n) for d in self.contents.databases}  # type: ignore[misc]
+        calls = {d.name: lambda n=d.name: dump(n) for d in self.contents.databases}
         expected = {facts.name: facts for facts in self.contents.trees}
         for tree in self._trees():
             if tree.name in expected:
-                calls[tree.name] = lambda t=tree: untar_tree(  # type: ignore[misc]
+                calls[tree.name] = lambda t=tree: untar_tree(
                     self.place.site.volume(t.volume), t, self.backup.read(f"trees/{t.name}.tar"), expected[t.name]
                 )
         in_parallel(calls)
@@ -94,23 +95,14 @@ class Restore:
         spool = self.place.site.volume(SPOOL)
         try:
             postgres.restore_globals(self.place.site, self.place.sql, self.globals)
-            in_parallel(
-                {
-                    d.name: lambda d=d: postgres.restore_database(  # type: ignore[misc]
-                        self.place.site, self.place.sql, d, SPOOL, f"{d.name}.dump", JOBS
-                    )
-                    for d in self.contents.databases
-                }
-            )
+            in_parallel({d.name: partial(self._restore_database, d) for d in self.contents.databases})
         finally:
             for name in tuple(spool.walk()):
                 spool.remove(name)
 
     def check(self, freshness: Callable[[Sql], bool | None]) -> Restored:
         """Compare every table with the manifest, before anything is changed; return what came back."""
-        found = in_parallel(
-            {d.name: lambda d=d: checks.differences(self.place.sql, d) for d in self.contents.databases}  # type: ignore[misc]
-        )
+        found = in_parallel({d.name: partial(checks.differences, self.place.sql, d) for d in self.contents.databases})
         if wrong := [f"{name}: {line}" for name, lines in found.items() for line in lines]:
             raise RestoreFailed(f"what was restored is not what was backed up: {'; '.join(wrong[:5])}")
         rpo_met = freshness(self.place.sql)
@@ -128,6 +120,9 @@ class Restore:
             lost_objects=len(restored.lost_objects),
         )
         return restored
+
+    def _restore_database(self, facts: DatabaseFacts) -> None:
+        postgres.restore_database(self.place.site, self.place.sql, facts, SPOOL, f"{facts.name}.dump", JOBS)
 
     def _trees(self) -> tuple[Tree, ...]:
         return tuple(tree for service in self.services for tree in service.sources().trees)

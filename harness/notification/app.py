@@ -12,7 +12,8 @@ from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import Held, KeyFunction, Mode, Objects, Place, Sources
 from harness.notification import keys
-from harness.notification.seed import checkout, connect, seed
+from harness.notification.seed import checkout, seed
+from harness.postgres.server import connect
 
 IMAGE = "blackstart/notifier"
 REFERENCED = "SELECT DISTINCT attachment_key FROM outbox WHERE attachment_key IS NOT NULL"

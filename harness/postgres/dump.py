@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -137,7 +137,7 @@ def globals_task(sql: Sql) -> Task:
     return client_task("pg_dumpall", sql, "--globals-only", "--no-tablespaces")
 
 
-def chunks(running: Running, patience: float) -> Iterator[bytes]:
+def chunks(running: Running, patience: float) -> Generator[bytes, None, None]:
     """Yield what the task writes, 4 MiB at a time, and end it when the consumer stops early.
 
     After the last byte its exit code is looked at: BackupFailed, with its own last words, unless it is 0. So

@@ -125,8 +125,11 @@ def connect(
             autocommit=autocommit,
         )
     except psycopg.Error as error:
+        reason = one_line(error)
+        _, answered, refusal = reason.rpartition("FATAL: ")
         raise HarnessError(
-            f"PostgreSQL at {sql.outside}, database {database} as {who}: {one_line(error)}; is it running?"
+            f"PostgreSQL at {sql.outside}, database {database} as {who}: "
+            + (refusal.strip() if answered else f"{reason}; is it running?")
         ) from error
 
 

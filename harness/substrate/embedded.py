@@ -248,7 +248,10 @@ class Embedded:
         target = self.run / "sites" / site / "volumes" / volume
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         done = subprocess.run(
-            ["cp", "-a", "--reflink=auto", f"{source}/.", str(target)], capture_output=True, text=True, check=False
+            [shutil.which("cp") or "cp", "-a", "--reflink=auto", f"{source}/.", str(target)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise HarnessError(f"volume {volume} of {site}: cannot be copied: {done.stderr.strip().splitlines()[-1]}")

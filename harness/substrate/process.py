@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -94,10 +95,8 @@ class ProcessNode:
         if self.child is None or not self.alive:
             return
         self.child.send_signal(signal.Signals[f"SIG{self.spec.stop_signal}"])
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.child.wait(patience)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
     def freeze(self) -> None:
@@ -128,10 +127,8 @@ class NodeLauncher:
 def end(child: subprocess.Popen[bytes]) -> None:
     """Kill a child process with all its descendants and collect it."""
     if child.poll() is None:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             kill_tree([psutil.Process(child.pid)])
-        except psutil.NoSuchProcess:
-            pass
     child.wait()
 
 
@@ -200,7 +197,10 @@ class RunningTask:
         end(self.child)
         if self._reader is not None:
             self._reader.join(5)
-        self.stdout.close()
+        for pipe in (self.child.stdout, self.child.stderr, self.child.stdin):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def spawn(

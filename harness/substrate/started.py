@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
 import psutil
+
+from harness.core.clock import wait_until
 
 JOURNAL = "started.jsonl"
 TAG = "BLACKSTART_RUN"
@@ -74,8 +76,22 @@ def kill_tree(roots: list[psutil.Process]) -> int:
             process.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(list(doomed.values()), timeout=GONE)
+    wait_until(lambda: require_gone(doomed.values()), patience=GONE, on=StillThere, every=0.01, what="killed processes")
     return len(doomed)
+
+
+class StillThere(Exception):  # noqa: N818 - it is a state, and never leaves this module
+    """A killed process has not gone yet."""
+
+
+def require_gone(processes: Iterable[psutil.Process]) -> None:
+    """Raise StillThere unless all are gone; a zombie is: only its parent has not looked yet."""
+    for process in processes:
+        try:
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                raise StillThere(f"process {process.pid} lives on")
+        except psutil.NoSuchProcess:
+            continue
 
 
 def tagged(run: Path) -> Iterator[psutil.Process]:

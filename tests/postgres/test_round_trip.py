@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from harness.core.contents import DatabaseFacts, TableFacts
+from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import Sql
 from harness.postgres.checks import column, differences
@@ -45,6 +45,7 @@ SHOP = (
     "CREATE SEQUENCE down INCREMENT -5 START -5 MAXVALUE -1",
     "SELECT nextval('down')",
     "CREATE MATERIALIZED VIEW moments AS SELECT clock_timestamp() AS now",
+    "ANALYZE kinds",
     "ALTER TABLE kinds OWNER TO shop",
     "GRANT SELECT ON kinds TO reader",
     "ALTER DATABASE \"shop's\" SET work_mem = '7MB'",
@@ -187,7 +188,7 @@ def test_roles_twice_are_no_harm(dr: Server, restored: Sql, taken: Taken) -> Non
 
 def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: Server) -> None:
     text = b"CREATE ROLE half;\nALTER ROLE half WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:verifier' NONSENSE;\n"
-    with pytest.raises(RestoreFailed, match="syntax error") as caught:
+    with pytest.raises(RestoreFailed, match="unrecognized role option") as caught:
         restore_globals(dr.site, dr.sql, text)
     assert "verifier" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -195,8 +196,8 @@ def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: Server) -> None
 
 
 def test_the_statistics_come_along(dr: Server, restored: Sql) -> None:
-    assert dr.one("shop's", "SELECT count(*) FROM pg_stats WHERE schemaname = 'public'") == 0  # never analysed
-    assert dr.one("shop's", "SELECT relpages FROM pg_class WHERE relname = 'kinds'") is not None
+    assert dr.one("shop's", "SELECT reltuples FROM pg_class WHERE relname = 'kinds'") == 3
+    assert dr.one("shop's", "SELECT count(*) > 5 FROM pg_stats WHERE tablename = 'kinds'") is True
 
 
 def test_a_broken_dump_fails_with_its_last_words(dr: Server, restored: Sql, taken: Taken) -> None:
@@ -246,12 +247,12 @@ def test_a_table_fact_says_nothing_of_the_order(dr: Server) -> None:
             dr.execute(
                 "ordered",
                 "DROP TABLE IF EXISTS t",
-                f"CREATE TABLE t AS SELECT n FROM generate_series(1, 1000) n ORDER BY n {order}",
+                f"CREATE TABLE t AS SELECT n FROM generate_series(1, 1000) n ORDER BY n {order}",  # noqa: S608
             )
             with open_snapshot(dr.sql, "ordered") as snapshot:
                 digests += [(t.rows, t.digest) for t in facts(snapshot).tables]
         assert digests[0] == digests[1]
-        assert digests[0] != TableFacts("", 1000, "")
+        assert digests[0][0] == 1000
     finally:
         dr.execute("postgres", "DROP DATABASE ordered")
 

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from harness.core.clock import SYSTEM, wait_until
+from harness.core.errors import HarnessError
+from harness.core.journal import MemoryJournal
+from harness.s3.client import client, ensure_bucket
+from harness.s3.replication import Replicator, copy_task, missing
+from tests.s3.conftest import Launch, Store
+
+pytestmark = pytest.mark.programs
+
+
+class NotYet(Exception):  # noqa: N818
+    pass
+
+
+@pytest.fixture
+def journal() -> MemoryJournal:
+    return MemoryJournal()
+
+
+@pytest.fixture
+def replicator(primary: Store, dr: Store, journal: MemoryJournal) -> Iterator[Replicator]:
+    for store in (primary, dr):
+        ensure_bucket(store.s3, "notifications")
+    made = Replicator(dr.site, primary.s3, dr.s3, ("notifications",), journal)
+    yield made
+    made.stop()
+
+
+def until(replicator: Replicator, rounds: int) -> None:
+    def enough() -> None:
+        if replicator.rounds < rounds:
+            raise NotYet(replicator.last_error or f"{replicator.rounds} rounds")
+
+    wait_until(enough, patience=30, on=NotYet)
+
+
+def test_what_is_written_arrives_and_what_was_not_is_named(
+    primary: Store, dr: Store, replicator: Replicator, journal: MemoryJournal
+) -> None:
+    large = os.urandom(6 * 1024 * 1024)
+    primary.put("notifications", "deep/er/large", large)
+    replicator.start()
+    until(replicator, 1)
+    assert dr.get("notifications", "deep/er/large") == large
+    primary.put("notifications", "later ü", b"later")
+    before = SYSTEM.monotonic()
+    until(replicator, replicator.rounds + 2)
+    assert dr.get("notifications", "later ü") == b"later"
+    assert replicator.last_success is not None
+    assert replicator.last_success > before
+    replicator.stop()
+    rounds = replicator.rounds
+    primary.put("notifications", "too late", b"lost")
+    wanted = ["too late", "deep/er/large", "never was", "later ü"]
+    assert missing(dr.s3, "notifications", wanted) == ("never was", "too late")
+    assert missing(dr.s3, "notifications", []) == ()
+    assert replicator.rounds == rounds
+    assert [event.subject for event in journal.events] == ["replication works"]
+
+
+def test_same_size_other_bytes_are_copied(primary: Store, dr: Store, replicator: Replicator) -> None:
+    primary.put("notifications", "changed", b"one")
+    replicator.start()
+    until(replicator, 1)
+    primary.put("notifications", "changed", b"two")
+    until(replicator, replicator.rounds + 2)
+    assert dr.get("notifications", "changed") == b"two"
+
+
+def test_what_is_lost_at_the_source_is_kept_at_dr(primary: Store, dr: Store, replicator: Replicator) -> None:
+    primary.put("notifications", "dear", b"dear")
+    replicator.start()
+    until(replicator, 1)
+    client(primary.s3).remove_object("notifications", "dear")
+    until(replicator, replicator.rounds + 2)
+    assert dr.get("notifications", "dear") == b"dear"
+
+
+def test_a_source_that_dies_is_told_once_and_stop_is_quick(dr: Store, launch: Launch, journal: MemoryJournal) -> None:
+    source = launch("dying")
+    for store in (source, dr):
+        ensure_bucket(store.s3, "mortal")
+    replicator = Replicator(dr.site, source.s3, dr.s3, ("mortal",), journal)
+    replicator.start()
+    until(replicator, 1)
+    source.node.kill()
+
+    def failed() -> None:
+        if not replicator.last_error:
+            raise NotYet("still well")
+
+    wait_until(failed, patience=30, on=NotYet)
+    began = SYSTEM.monotonic()
+    replicator.stop()
+    assert SYSTEM.monotonic() - began < 3
+    assert [event.subject for event in journal.events] == ["replication works", "replication failed"]
+    assert "mortal" in str(journal.events[-1].facts["error"])
+    source.site.destroy()
+
+
+def test_the_keys_are_in_a_file_only(primary: Store, dr: Store) -> None:
+    task = copy_task(primary.s3, dr.s3, "notifications")
+    assert "@{secret:" not in " ".join(task.argv)
+    assert "-s3-secret" not in " ".join(task.argv)
+    assert dict(task.env) == {}
+
+
+def test_a_store_that_is_gone_has_no_list_of_what_is_missing(launch: Launch) -> None:
+    store = launch("silent")
+    store.node.kill()
+    with pytest.raises(HarnessError, match="bucket mortal at .* cannot be listed"):
+        missing(store.s3, "mortal", ["key"])
+    store.site.destroy()

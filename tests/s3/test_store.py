@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from minio.error import S3Error
+
+from harness.core.clock import SYSTEM
+from harness.core.errors import HarnessError, UsageError
+from harness.s3.client import client, ensure_bucket, read_tag, tag
+from harness.s3.server import LEAVES, LISTENERS, s3_of, server_spec
+from harness.substrate.process import ProcessNode
+from tests.s3.conftest import Launch, Store
+
+pytestmark = pytest.mark.programs
+
+MIB = 1024 * 1024
+
+
+def test_a_store_starts_quickly(launch: Launch) -> None:
+    began = SYSTEM.monotonic()
+    store = launch("quick")
+    assert SYSTEM.monotonic() - began < 10  # 1 s when nothing else runs
+    ensure_bucket(store.s3, "first")
+    store.put("first", "key", b"value")
+    assert store.get("first", "key") == b"value"
+    store.site.destroy()
+
+
+def test_it_listens_on_loopback_and_where_it_was_told(primary: Store) -> None:
+    assert isinstance(primary.node, ProcessNode)
+    assert primary.node.child is not None
+    told = {primary.node.endpoint(name).inside.port for name in LISTENERS}
+    listening = {
+        (c.laddr.ip, c.laddr.port)
+        for c in psutil.Process(primary.node.child.pid).net_connections("inet")
+        if c.status == psutil.CONN_LISTEN
+    }
+    assert {host for host, _port in listening} == {"127.0.0.1"}
+    assert {port for _host, port in listening} <= told
+
+
+def test_only_the_owner_gets_in(primary: Store, tmp_path: Path) -> None:
+    ensure_bucket(primary.s3, "guarded")
+    primary.put("guarded", "key", b"value")
+    with pytest.raises(HTTPError, match="403"):
+        urlopen(f"http://{primary.s3.outside}/guarded/key", timeout=5)
+    (tmp_path / "wrong").write_text("another secret")
+    stranger = replace(primary.s3, secret_key_ref=f"file:{tmp_path / 'wrong'}")
+    with pytest.raises(S3Error, match="SignatureDoesNotMatch"):
+        client(stranger).stat_object("guarded", "key")
+    with pytest.raises(HarnessError, match=r"^bucket guarded at 127.0.0.1:\d+: its tag cannot be read: Signature"):
+        read_tag(stranger, "guarded")
+
+
+def test_no_secret_is_in_the_spec_or_the_arguments(primary: Store) -> None:
+    spec = server_spec(secrets=primary.secrets)
+    assert "primary-s3-secret" not in str(spec)
+    assert "@{secret:" not in " ".join(spec.argv)
+    assert isinstance(primary.node, ProcessNode)
+    assert primary.node.child is not None
+    process = psutil.Process(primary.node.child.pid)
+    assert "primary-s3-secret" not in " ".join(process.cmdline())
+    assert "primary-s3-secret" not in str(process.environ())
+    assert "primary-s3-secret" not in primary.node.log.read_text()
+    with pytest.raises(UsageError, match="no secret s3-access"):
+        server_spec(secrets={})
+
+
+def test_overwritten_versions_are_kept(primary: Store) -> None:
+    ensure_bucket(primary.s3, "kept")
+    ensure_bucket(primary.s3, "kept")
+    for value in (b"one", b"two"):
+        primary.put("kept", "key", value)
+    versions = list(client(primary.s3).list_objects("kept", include_version=True))
+    assert len(versions) == 2
+    ensure_bucket(primary.s3, "plain", versioning=False)
+    for value in (b"one", b"two"):
+        primary.put("plain", "key", value)
+    assert len(list(client(primary.s3).list_objects("plain", include_version=True))) == 1
+
+
+def test_the_tag_says_whose_it_is(primary: Store) -> None:
+    ensure_bucket(primary.s3, "tagged")
+    assert read_tag(primary.s3, "tagged") is None
+    tag(primary.s3, "tagged", "example-shop")
+    assert read_tag(primary.s3, "tagged") == "example-shop"
+    with pytest.raises(HarnessError, match="NoSuchBucket"):
+        read_tag(primary.s3, "nosuch")
+
+
+def test_a_store_that_is_gone_is_one_line_soon(launch: Launch) -> None:
+    store = launch("gone")
+    store.node.kill()
+    began = SYSTEM.monotonic()
+    for ask in (lambda: ensure_bucket(store.s3, "b12"), lambda: tag(store.s3, "b12", "x")):
+        with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+    assert SYSTEM.monotonic() - began < 5
+    store.site.destroy()
+
+
+def test_data_outlives_a_kill_and_a_move_to_other_ports(launch: Launch) -> None:
+    store, data = launch("moved"), os.urandom(3 * MIB)
+    ensure_bucket(store.s3, "moving")
+    tag(store.s3, "moving", "example-shop")
+    store.put("moving", "large", data)
+    store.node.kill()
+    again = store.site.launch(server_spec("objects", secrets=store.secrets))
+    there = replace(store, node=again, s3=s3_of(again, store.secrets["s3-access"], store.secrets["s3-secret"]))
+    assert there.s3.outside != store.s3.outside
+    assert there.get("moving", "large") == data
+    assert read_tag(there.s3, "moving") == "example-shop"
+    there.put("moving", "more", b"more")
+    store.site.destroy()
+
+
+def test_a_full_store_refuses_and_still_gives_what_it_has(launch: Launch) -> None:
+    store, piece = launch("full", limit_mb=3), os.urandom(MIB)
+    ensure_bucket(store.s3, "small", versioning=False)
+    stored = 0
+    with pytest.raises(S3Error, match="InternalError"):
+        for stored in range(20):
+            store.put("small", f"piece-{stored}", piece)
+    assert 1 <= stored <= 4
+    assert store.get("small", "piece-0") == piece
+    store.site.destroy()
+
+
+def test_what_was_there_counts_towards_the_limit(launch: Launch) -> None:
+    store, piece = launch("filled"), os.urandom(4 * MIB)
+    ensure_bucket(store.s3, "backups", versioning=False)
+    store.put("backups", "old", piece)
+    store.node.kill()
+    full = store.site.launch(server_spec("full", secrets=store.secrets, limit_mb=1))
+    small = replace(store, s3=s3_of(full, store.secrets["s3-access"], store.secrets["s3-secret"]))
+    assert small.get("backups", "old") == piece
+    with pytest.raises(S3Error, match="InternalError"):
+        small.put("backups", "new", piece)
+    store.site.destroy()
+
+
+def test_its_leavings_are_known(launch: Launch) -> None:
+    """A killed store leaves sockets behind; LEAVES names each, so that whoever killed it can clear them."""
+    store = launch("leaving")
+    paths = [
+        Path(template.replace(f"@{{port:{name}-grpc}}", str(store.node.endpoint(f"{name}-grpc").inside.port)))
+        for template, name in zip(LEAVES, ("s3", "filer", "volume", "master", "admin"), strict=True)
+    ]
+    store.node.kill()
+    assert [path for path in paths if not path.is_socket()] == []
+    for path in paths:
+        path.unlink()
+    store.site.destroy()
