@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from harness.repository.catalogue import Receipt
-
-OpenIndependently = Callable[[Drill, Receipt], None]
 from collections.abc import Callable
 
 from pytest_bdd import given, parsers, then, when
@@ -12,6 +9,9 @@ from pytest_bdd import given, parsers, then, when
 from harness.core.errors import BackupFailed
 from harness.estate import claims, trouble
 from harness.estate.drill import Drill
+from harness.repository.catalogue import Receipt
+
+OpenIndependently = Callable[[Drill, Receipt], None]
 
 
 @given("an earlier backup", target_fixture="earlier")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.repository.catalogue import Receipt
 from pytest_bdd import given, parsers, then, when
 
 from harness.core.errors import Refused
 from harness.core.record import DrillRecord
 from harness.estate import claims, misfortune
 from harness.estate.drill import Drill
+from harness.repository.catalogue import Receipt
 
 
 @given(parsers.parse("a newer backup with {damage}"), target_fixture="newer")

@@ -1,113 +1,85 @@
-"""The repository: what is committed, what of it can be opened, what was left behind."""
+"""The catalogue of one estate's backups: what is listed can be restored, what is not listed is reaped.
+
+Order of writing: intent, objects, manifest, COMMIT. Order of deleting: the reverse. Killed anywhere, a backup is
+either committed and whole, or not listed at all.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.errors import HarnessError, NoValidBackup, Unreadable, UsageError
-from harness.repository import keys
-from harness.repository.frames import decompress
-from harness.repository.layout import Layout, associated, id_of, new_id, wrap_info
-from harness.repository.manifest import Manifest, ObjectEntry, authentication
-from harness.repository.seal import open_sealed
-from harness.repository.store import ObjectStore
-from harness.repository.writer import Receipt, Writer
+from harness.core.errors import NoValidBackup, Unreadable
+from harness.repository.layout import Layout, begun_at
+from harness.repository.manifest import Commit, Manifest, ObjectEntry, read_commit, read_manifest
+from harness.repository.objects import ObjectStore
+from harness.repository.reading import OpenBackup, Progress, open_backup
+from harness.repository.writer import Receipt, Writer, begin, remove
 
-LEAST_RECIPIENTS = 2  # one of them offline: a site that is lost must not take the only key with it
-Count = Callable[[int], None]
+__all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repository", "Selection", "Writer"]
 
-__all__ = ["CommittedBackup", "OpenBackup", "Receipt", "Repository", "Selection", "Writer"]
-
-
-def uncounted(_count: int) -> None:
-    """Count nothing."""
+ABANDONED = 24 * 3600.0  # seconds
+LARGEST_NOTE = 64 << 20  # bytes of a manifest: refused beyond, before memory is spent on it
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedBackup:
-    """A backup with a COMMIT. `damaged`: why it cannot be trusted, None for one that looks whole."""
+    """One line of the catalogue. `damaged`: why it cannot be trusted, or None; then all else is known."""
 
     backup_id: str
-    text: bytes = field(repr=False)
-    hmac: str = field(repr=False)
-    damaged: str | None = None
+    path: str
+    damaged: str | None
+    _manifest: Manifest | None = field(default=None, repr=False)
+    _text: bytes = field(default=b"", repr=False)
+    _commit: Commit | None = field(default=None, repr=False)
 
     @property
     def manifest(self) -> Manifest:
-        """Return the manifest; raises Unreadable for a damaged one."""
-        if self.damaged is not None:
-            raise Unreadable(self.damaged)
-        return Manifest.from_bytes(self.text, f"manifest of {self.backup_id}")
+        """What is in it; raises Unreadable when it is damaged."""
+        return self.parts[0]
 
+    @property
+    def parts(self) -> tuple[Manifest, bytes, Commit]:
+        """The manifest, its bytes, and the note that commits it; raises Unreadable when it is damaged."""
+        if self._manifest is None or self._commit is None:
+            raise Unreadable(f"backup {self.backup_id}: {self.damaged}")
+        return self._manifest, self._text, self._commit
 
-@dataclass(frozen=True, slots=True)
-class OpenBackup:
-    """A backup whose data key was unwrapped and whose manifest is authentic."""
+    @property
+    def receipt(self) -> Receipt:
+        """What was confirmed when it was committed; raises Unreadable when it is damaged."""
+        manifest, _, commit = self.parts
+        return Receipt(
+            self.backup_id,
+            self.path,
+            manifest.finished,
+            manifest.size,
+            manifest.plain_size,
+            commit.manifest_sha256,
+        )
 
-    store: ObjectStore
-    manifest: Manifest
-    key: bytes = field(repr=False)
+    @property
+    def size(self) -> int:
+        """Bytes stored."""
+        return self.manifest.size
 
-    def read(self, path: str, progress: Count = uncounted) -> Iterator[bytes]:
-        """Yield the plaintext of one object, decompressed, nothing before it is authentic; raises Unreadable.
+    @property
+    def plain_size(self) -> int:
+        """Bytes before compression."""
+        return self.manifest.plain_size
 
-        The last piece comes only when size and digest are those of the manifest.
-        """
-        entry, digest, size = self._entry(path), hashlib.sha256(), 0
-        held = b""
-        for chunk in decompress(self.read_sealed(entry, progress), path):
-            digest.update(chunk)
-            size += len(chunk)
-            if held:
-                yield held
-            held = chunk
-        if (size, digest.hexdigest()) != (entry.plain_size, entry.plain_sha256):
-            raise Unreadable(f"{path}: {size} bytes that differ from the manifest's {entry.plain_size}")
-        if held:
-            yield held
-
-    def read_sealed(self, entry: ObjectEntry, progress: Count = uncounted) -> Iterator[bytes]:
-        """Yield one object decrypted and still compressed; raises Unreadable."""
-        manifest = self.manifest
-        key = Layout(manifest.estate, manifest.backup_id).data(entry.path)
-        bound = associated(manifest.contents.system.identifier, manifest.backup_id, entry.path)
-
-        def counted() -> Iterator[bytes]:
-            size = 0
-            for chunk in self.store.get(key):
-                size += len(chunk)
-                progress(len(chunk))
-                yield chunk
-            if size != entry.stored_size:
-                raise Unreadable(f"{entry.path}: {size} bytes are stored, the manifest says {entry.stored_size}")
-
-        try:
-            yield from open_sealed(counted(), self.key, bound, entry.path)
-        except Unreadable:
-            raise
-        except HarnessError as error:
-            raise Unreadable(f"{entry.path}: cannot be fetched ({error})") from error
-
-    def verify(self, progress: Count = uncounted) -> int:
-        """Authenticate every segment of every object; return the bytes opened. Raises Unreadable at the first fault."""
-        return sum(len(chunk) for entry in self.manifest.objects for chunk in self.read_sealed(entry, progress))
-
-    def _entry(self, path: str) -> ObjectEntry:
-        for entry in self.manifest.objects:
-            if entry.path == path:
-                return entry
-        raise Unreadable(f"{path}: not in backup {self.manifest.backup_id}")
+    @property
+    def committed_at(self) -> datetime:
+        """When it was committed, UTC, by the writer's clock."""
+        return self.manifest.finished
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The newest valid backup, and why newer ones were passed over."""
+    """The newest backup that opens to its last segment, and the newer ones that do not, each with the reason."""
 
     backup: OpenBackup
     passed_over: tuple[tuple[str, str], ...]
@@ -121,55 +93,67 @@ class Repository:
     estate: str
     clock: Clock = SYSTEM
 
-    def begin(self, cluster: str, recipients: Sequence[str]) -> Writer:
-        """Begin a backup of `cluster`, sealed to PEM `recipients`; raises UsageError for fewer than two."""
-        public = [keys.read_public(text) for text in recipients]
-        if len({keys.fingerprint(key) for key in public}) < LEAST_RECIPIENTS:
-            raise UsageError(
-                f"{len(public)} recipient keys: a backup is sealed to two different ones at least, one offline"
-            )
-        now = self.clock.wall()
-        writer = Writer(self.store, Layout(self.estate, new_id(now)), cluster, public, self.clock, now)
-        writer.begin()
-        return writer
+    @property
+    def layout(self) -> Layout:
+        """Where its parts lie."""
+        return Layout(self.estate)
+
+    def begin(self, cluster: str, recipients: Sequence[str | bytes]) -> Writer:
+        """Begin a backup of the database cluster with that identifier; the intent is written first.
+
+        `recipients` are public halves in PEM. Raises UsageError for fewer than two different ones or a malformed one.
+        """
+        return begin(self.store, self.layout, self.clock, cluster, recipients)
 
     def committed(self) -> tuple[CommittedBackup, ...]:
-        """Return every backup with a COMMIT, newest first; one whose manifest is not the committed one as damaged."""
-        entries = sorted(self.store.list(f"{self.estate}/commit/"), key=lambda e: e.key, reverse=True)
-        return tuple(self._committed(id_of(entry.key)) for entry in entries)
+        """Return every backup that has a COMMIT, newest first; raises HarnessError when the store fails.
 
-    def _committed(self, backup_id: str) -> CommittedBackup:
-        layout = Layout(self.estate, backup_id)
-        try:
-            commit = json.loads(b"".join(self.store.get(layout.commit)))
-            text = b"".join(self.store.get(layout.manifest))
-            if hashlib.sha256(text).hexdigest() != commit["manifest_sha256"]:
-                return CommittedBackup(backup_id, b"", "", "its manifest is not the one that was committed")
-            Manifest.from_bytes(text, f"manifest of {backup_id}")
-            return CommittedBackup(backup_id, text, str(commit["manifest_hmac"]))
-        except (HarnessError, ValueError, KeyError, TypeError) as error:
-            return CommittedBackup(backup_id, b"", "", f"its manifest or COMMIT cannot be read ({error})")
-
-    def open(self, backup: CommittedBackup, private_pem: str) -> OpenBackup:
-        """Unwrap the data key and authenticate the manifest; raises Unreadable, UsageError for a malformed key."""
-        private = keys.read_private(private_pem)
-        manifest, mine = backup.manifest, keys.fingerprint(private.public_key())
-        wrapped = next((k.wrapped for k in manifest.keys if k.recipient == mine), None)
-        if wrapped is None:
-            sealed_to = ", ".join(k.recipient for k in manifest.keys)
-            raise Unreadable(f"{backup.backup_id} is sealed to {sealed_to}, not to the key {mine} that was given")
-        info = wrap_info(manifest.contents.system.identifier, backup.backup_id)
-        key = keys.unwrap(bytes.fromhex(wrapped), private, info)
-        if not hmac.compare_digest(authentication(key, backup.text), backup.hmac):
-            raise Unreadable(f"{backup.backup_id}: its manifest was changed by somebody without the data key")
-        return OpenBackup(self.store, manifest, key)
-
-    def latest_valid(self, private_pem: str, progress: Count = uncounted) -> Selection:
-        """Return the newest backup that opens and authenticates to its last segment.
-
-        Raises NoValidBackup with the reason for each, UsageError for a malformed key.
+        One whose manifest is missing or is not the one that was committed comes back as damaged, with the reason.
         """
-        keys.read_private(private_pem)
+        prefix = self.layout.of("commit")
+        ids = {self.layout.id_in(entry.key) for entry in self.store.list(prefix)} - {""}
+        return tuple(self._entry(backup_id) for backup_id in sorted(ids, reverse=True))
+
+    def _entry(self, backup_id: str) -> CommittedBackup:
+        path = self.layout.commit(backup_id)
+        try:
+            manifest, text, commit = self._parts(backup_id)
+        except Unreadable as error:
+            return CommittedBackup(backup_id, path, str(error))
+        return CommittedBackup(backup_id, path, None, manifest, text, commit)
+
+    def _parts(self, backup_id: str) -> tuple[Manifest, bytes, Commit]:
+        commit = read_commit(self._note(self.layout.commit(backup_id)))
+        text = self._note(self.layout.manifest(backup_id))
+        if hashlib.sha256(text).hexdigest() != commit.manifest_sha256:
+            raise Unreadable("manifest: not the one that COMMIT names (its SHA-256 differs)")
+        manifest = read_manifest(text)
+        if (manifest.estate, manifest.backup_id, commit.backup_id) != (self.estate, backup_id, backup_id):
+            raise Unreadable(f"manifest: of backup {manifest.backup_id} of {manifest.estate}, put in this place")
+        return manifest, text, commit
+
+    def _note(self, key: str) -> bytes:
+        text = bytearray()
+        for chunk in self.store.get(key):
+            text += chunk
+            if len(text) > LARGEST_NOTE:
+                raise Unreadable(f"{key}: larger than {LARGEST_NOTE} bytes, which no manifest is")
+        return bytes(text)
+
+    def open(self, backup: CommittedBackup, private_pem: str | bytes) -> OpenBackup:
+        """Return the backup, opened with a recipient's private half; no object of it is read yet.
+
+        Raises Unreadable when it is damaged or sealed to others (the line names the key that was tried and those it
+        is sealed to), UsageError when `private_pem` is no private key.
+        """
+        manifest, text, commit = backup.parts
+        return open_backup(self.store, self.layout, manifest, text, commit, private_pem)
+
+    def latest_valid(self, private_pem: str | bytes, progress: Progress | None = None) -> Selection:
+        """Return the newest backup of which every segment authenticates; `progress` is told bytes as they are read.
+
+        Raises NoValidBackup with the reason for each; HarnessError when the store fails, for then nothing is known.
+        """
         passed_over: list[tuple[str, str]] = []
         for entry in self.committed():
             try:
@@ -177,26 +161,30 @@ class Repository:
                 backup.verify(progress)
             except Unreadable as error:
                 passed_over.append((entry.backup_id, str(error)))
-                continue
-            return Selection(backup, tuple(passed_over))
-        reasons = "; ".join(f"{backup_id}: {reason}" for backup_id, reason in passed_over) or "none is committed"
-        raise NoValidBackup(f"no valid backup of {self.estate} in the offsite store: {reasons}")
+            else:
+                return Selection(backup, tuple(passed_over))
+        reasons = "; ".join(f"{backup_id}: {reason}" for backup_id, reason in passed_over)
+        raise NoValidBackup(f"estate {self.estate}: no valid backup: {reasons or 'none was ever committed here'}")
 
-    def reap(self, older_than: float) -> tuple[str, ...]:
-        """Remove what uncommitted backups left, begun over `older_than` seconds ago; return their ids."""
-        kept = {id_of(e.key) for e in self.store.list(f"{self.estate}/commit/")}
-        reaped = []
-        for entry in tuple(self.store.list(f"{self.estate}/intent/")):
-            backup_id = id_of(entry.key)
-            if self._age(entry.modified) < older_than:
-                continue
-            if backup_id not in kept:
-                for left in tuple(self.store.list(f"{self.estate}/data/{backup_id}/")):
-                    self.store.delete(left.key)
-                self.store.delete(Layout(self.estate, backup_id).manifest)
-                reaped.append(backup_id)
-            self.store.delete(entry.key)
+    def reap(self, older_than: float = ABANDONED) -> tuple[str, ...]:
+        """Delete what uncommitted backups left behind, and return their names.
+
+        One is left alone while its name, or the newest of its objects, is younger than `older_than` seconds. What
+        is not laid out by us is never touched.
+        """
+        newest: dict[str, datetime] = {}
+        for kind in ("intent", "data", "manifest"):
+            for entry in self.store.list(self.layout.of(kind)):
+                backup_id = self.layout.id_in(entry.key)
+                begun = begun_at(backup_id)
+                if begun is not None:
+                    newest[backup_id] = max(newest.get(backup_id, begun), entry.modified)
+        # Asked only now: a backup that was committed while we looked is on this list.
+        kept = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))}
+        limit = self.clock.wall() - timedelta(seconds=older_than)
+        reaped = [name for name, last in sorted(newest.items()) if name not in kept and last <= limit]
+        for backup_id in reaped:
+            remove(self.store, self.layout, backup_id)
+        for backup_id in sorted(set(newest) & kept):
+            self.store.delete(self.layout.intent(backup_id))
         return tuple(reaped)
-
-    def _age(self, then: datetime) -> float:
-        return (self.clock.wall() - then).total_seconds()

@@ -1,63 +1,104 @@
-"""The ways to hurt a stored backup, by the word that the features use."""
+"""Ways to hurt a stored backup, for drills. Each is done by somebody who can write to the bucket and has no key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
 
+from harness.core.errors import HarnessError
 from harness.repository.layout import Layout
-from harness.repository.store import ObjectStore, StoredObject
+from harness.repository.manifest import canonical
+from harness.repository.objects import ObjectStore, StoredObject
+from harness.repository.seal import SEGMENT
+
+Damage = Callable[[ObjectStore, str, str], str]
 
 
-def _objects(store: ObjectStore, estate: str, backup_id: str) -> list[StoredObject]:
-    """Return the sealed objects, largest first."""
-    return sorted(store.list(f"{estate}/data/{backup_id}/"), key=lambda e: e.size, reverse=True)
+def flip_bit(store: ObjectStore, estate: str, backup_id: str) -> str:
+    """Flip one bit in the middle of the largest object; return its path."""
+    return flip_bit_at(store, estate, backup_id, 0.5)
 
 
-def _rewrite(store: ObjectStore, key: str, change: Callable[[bytes], bytes]) -> str:
-    store.put(key, [change(b"".join(store.get(key)))])
-    return key
+def flip_bit_at(store: ObjectStore, estate: str, backup_id: str, where: float) -> str:
+    """Flip one bit of the largest object, at that fraction of it; return its path."""
+    victim = _largest(store, estate, backup_id)[0]
+    target = int(where * (victim.size - 1))
+
+    def flipped() -> Iterator[bytes]:
+        position = 0
+        for chunk in store.get(victim.key):
+            if position <= target < position + len(chunk):
+                at = target - position
+                yield chunk[:at] + bytes([chunk[at] ^ 1]) + chunk[at + 1 :]
+            else:
+                yield chunk
+            position += len(chunk)
+
+    store.put(victim.key, flipped())
+    return _path(victim, estate, backup_id)
 
 
-def _flip(data: bytes) -> bytes:
-    middle = len(data) // 2
-    return data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
-
-
-def flip_a_bit(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Flip one bit in the middle of the largest object; return its key."""
-    return _rewrite(store, _objects(store, estate, backup_id)[0].key, _flip)
-
-
-def remove_an_object(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Remove the largest object; return its key."""
-    key = _objects(store, estate, backup_id)[0].key
-    store.delete(key)
-    return key
+def remove_object(store: ObjectStore, estate: str, backup_id: str) -> str:
+    """Delete the largest object; return its path."""
+    victim = _largest(store, estate, backup_id)[0]
+    store.delete(victim.key)
+    return _path(victim, estate, backup_id)
 
 
 def cut_off(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Cut the largest object at half its length; return its key."""
-    return _rewrite(store, _objects(store, estate, backup_id)[0].key, lambda data: data[: len(data) // 2])
+    """Cut the largest object's end off, between two segments if it has several; return its path."""
+    victim = _largest(store, estate, backup_id)[0]
+    keep = (victim.size - 1) // SEGMENT * SEGMENT or victim.size // 2
+
+    def shortened() -> Iterator[bytes]:
+        yield from store.get(victim.key, 0, keep)
+
+    store.put(victim.key, shortened())
+    return _path(victim, estate, backup_id)
 
 
 def edit_manifest(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Change one digit of a row count; return the manifest's key."""
-    return _rewrite(store, Layout(estate, backup_id).manifest, lambda data: data.replace(b'"rows":', b'"rows":1', 1))
+    """Have the manifest name one row more, and COMMIT name the edited manifest; return `manifest`."""
+    layout = Layout(estate)
+    manifest = json.loads(b"".join(store.get(layout.manifest(backup_id))))
+    for database in manifest["contents"]["databases"]:
+        for table in database["tables"]:
+            table["rows"] += 1
+    manifest["contents"]["system"]["version"] += " edited"
+    text = canonical(manifest)
+    commit = json.loads(b"".join(store.get(layout.commit(backup_id))))
+    commit["manifest_sha256"] = hashlib.sha256(text).hexdigest()
+    store.put(layout.manifest(backup_id), (text,))
+    store.put(layout.commit(backup_id), (canonical(commit),))
+    return "manifest"
 
 
-def swap_two(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Put each of the two largest objects in the place of the other; return the first one's key."""
-    first, second = _objects(store, estate, backup_id)[:2]
-    one, two = b"".join(store.get(first.key)), b"".join(store.get(second.key))
-    store.put(first.key, [two])
-    store.put(second.key, [one])
-    return first.key
+def swap_objects(store: ObjectStore, estate: str, backup_id: str) -> str:
+    """Put the two largest objects in each other's place; return the path of one."""
+    first, second = _largest(store, estate, backup_id, 2)
+    aside = f"{first.key}.aside"
+    for target, source in ((aside, first.key), (first.key, second.key), (second.key, aside)):
+        store.put(target, store.get(source))
+    store.delete(aside)
+    return min(_path(first, estate, backup_id), _path(second, estate, backup_id))
 
 
-DAMAGE: Mapping[str, Callable[[ObjectStore, str, str], str]] = {
-    "a flipped bit": flip_a_bit,
-    "a missing object": remove_an_object,
+DAMAGE: Mapping[str, Damage] = {
+    "a flipped bit": flip_bit,
+    "a missing object": remove_object,
     "a cut-off object": cut_off,
     "an edited manifest": edit_manifest,
-    "two objects swapped": swap_two,
+    "two objects swapped": swap_objects,
 }
+
+
+def _largest(store: ObjectStore, estate: str, backup_id: str, count: int = 1) -> list[StoredObject]:
+    found = sorted(store.list(Layout(estate).data(backup_id)), key=lambda entry: (-entry.size, entry.key))
+    if len(found) < count:
+        raise HarnessError(f"backup {backup_id}: {len(found)} objects where this damage needs {count}")
+    return found[:count]
+
+
+def _path(entry: StoredObject, estate: str, backup_id: str) -> str:
+    return entry.key.removeprefix(Layout(estate).data(backup_id))

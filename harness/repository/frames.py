@@ -1,7 +1,11 @@
-"""Compression: independent zstd frames of 4 MiB of plaintext; one after another they are a valid `.zst` file."""
+"""Compression: independent zstd frames of 4 MiB of plaintext, one after another: together a valid `.zst` file.
+
+Source of the format: RFC 8878. Each frame carries its content size and a checksum.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,62 +14,82 @@ import zstandard
 
 from harness.core.errors import Unreadable
 
-FRAME = 4 << 20  # bytes of plaintext
+FRAME = 4 << 20  # bytes of plaintext in each frame but the last
 LEVEL = 3
-WORKERS = 2
-WINDOW = 4  # frames under way at once: what bounds memory
+PIECE = 1 << 17  # bytes given to the decompressor at once: bounds what it gives back and copies
 
 
-def frames_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the plaintext in pieces of exactly one frame, the last one shorter."""
-    held = bytearray()
+def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield the same bytes in blocks of `size`, the last of 1 to `size`; nothing for nothing."""
+    held: list[bytes] = []
+    have = 0
     for chunk in chunks:
-        held += chunk
-        while len(held) >= FRAME:
-            yield bytes(held[:FRAME])
-            del held[:FRAME]
+        start = 0
+        while len(chunk) - start >= size - have:
+            end = start + size - have
+            whole = not held and start == 0 and end == len(chunk)
+            held.append(chunk if whole else chunk[start:end])
+            block = held[0] if len(held) == 1 else b"".join(held)
+            held, have, start = [], 0, end
+            yield block
+            del block
+        if start < len(chunk):
+            held.append(chunk[start:])
+            have += len(chunk) - start
     if held:
-        yield bytes(held)
+        yield b"".join(held)
 
 
-def _frame(plain: bytes) -> bytes:
-    # A compressor of its own for each frame: they may not be shared between threads.
-    return zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True).compress(plain)
+def compress(chunks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> Iterator[bytes]:
+    """Yield one zstd frame for each 4 MiB of `chunks`, in order; one empty frame for no bytes at all.
 
+    `workers` threads compress; no more than `workers` + 1 frames are held at a time.
+    """
+    own = threading.local()
 
-def compress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield one zstd frame (RFC 8878) for each piece of plaintext, in order, made by two workers."""
-    window: deque[Future[bytes]] = deque()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            for piece in frames_of(chunks):
-                window.append(pool.submit(_frame, piece))
-                if len(window) >= WINDOW:
-                    yield window.popleft().result()
-            while window:
-                yield window.popleft().result()
-        finally:
-            for future in window:
-                future.cancel()
+    def frame(block: bytes) -> bytes:
+        if not hasattr(own, "compressor"):
+            own.compressor = zstandard.ZstdCompressor(level, write_checksum=True, write_content_size=True)
+        done: bytes = own.compressor.compress(block)
+        return done
 
-
-def decompress(chunks: Iterable[bytes], what: str = "object") -> Iterator[bytes]:
-    """Yield the plaintext of concatenated frames; raises Unreadable for what is no zstd or ends too early."""
-    reader = zstandard.ZstdDecompressor()
-    frame = reader.decompressobj()
-    begun = False
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="compress")
+    under_way: deque[Future[bytes]] = deque()
+    empty = True
     try:
-        for chunk in chunks:
-            rest = chunk
+        for block in regroup(chunks, FRAME):
+            empty = False
+            under_way.append(pool.submit(frame, block))
+            del block
+            if len(under_way) > workers:
+                yield under_way.popleft().result()
+        if empty:
+            under_way.append(pool.submit(frame, b""))
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the plaintext of zstd frames, at most one frame at a time.
+
+    Raises Unreadable when they are not zstd, fail their checksum, or end within a frame.
+    """
+    decompressor = zstandard.ZstdDecompressor()
+    number, frame, within = 0, decompressor.decompressobj(), False
+    for chunk in chunks:
+        for start in range(0, len(chunk), PIECE):
+            rest = chunk[start : start + PIECE]
             while rest:
-                begun = True
-                plain = frame.decompress(rest)
+                try:
+                    plain = frame.decompress(rest)
+                except zstandard.ZstdError as error:
+                    raise Unreadable(f"zstd frame {number}: {error}") from None
                 if plain:
                     yield plain
-                rest = frame.unused_data if frame.eof else b""
+                within, rest = not frame.eof, frame.unused_data if frame.eof else b""
                 if frame.eof:
-                    frame, begun = reader.decompressobj(), False
-    except zstandard.ZstdError as error:
-        raise Unreadable(f"{what}: not zstd ({error})") from None
-    if begun:
-        raise Unreadable(f"{what}: the last zstd frame is cut off")
+                    number, frame = number + 1, decompressor.decompressobj()
+    if within or not number:
+        raise Unreadable(f"zstd frame {number}: the data ends within it")

@@ -1,66 +1,103 @@
-"""Recipients: X25519 pairs as PEM, and data keys wrapped to them by HPKE (RFC 9180, base mode)."""
+"""Recipients: X25519 key pairs in PEM. A backup's data key is wrapped to each by HPKE.
+
+Source of the format: RFC 9180 in base mode, suite DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A wrapped
+key is the encapsulated key (32 bytes), then the ciphertext (32) and its tag (16).
+"""
 
 from __future__ import annotations
 
 import hashlib
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from harness.core.errors import Unreadable, UsageError
 
-SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-SHORT = 16  # hex digits of a fingerprint
+SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+FINGERPRINT = 32  # hex digits
+FEWEST = 2
+REMEDY = "make a pair with `blackstart keys new`"
 
 
 def new_pair() -> tuple[bytes, bytes]:
-    """Return a new private and public key, each as PEM (PKCS 8, SubjectPublicKeyInfo)."""
+    """Return a new recipient: its private half (PKCS #8) and its public half (SubjectPublicKeyInfo), both PEM."""
     private = X25519PrivateKey.generate()
-    encoding = serialization.Encoding.PEM
-    secret = private.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return secret, private.public_key().public_bytes(encoding, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return (
+        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    )
 
 
-def read_public(text: str) -> X25519PublicKey:
-    """Return the public key in a PEM; raises UsageError in one line."""
+def fingerprint(public: X25519PublicKey) -> str:
+    """Return how a recipient is named in a manifest: 32 hex digits of the SHA-256 of its 32 raw bytes."""
+    return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:FINGERPRINT]
+
+
+def read_public(text: str | bytes) -> X25519PublicKey:
+    """Return the public half in `text`; raises UsageError when it is something else, a private half included."""
+    pem = _pem(text)
+    if b"PRIVATE KEY" in pem:
+        raise UsageError("recipient: this is a private half; backups are sealed to public ones, keep it away from here")
     try:
-        key = serialization.load_pem_public_key(text.encode())
-    except (ValueError, TypeError):
-        raise UsageError("recipient key: not a PEM public key; make one with `blackstart keys new`") from None
+        key = load_pem_public_key(pem)
+    except (ValueError, UnsupportedAlgorithm):
+        raise UsageError(f"recipient: malformed, not a public key in PEM; {REMEDY}") from None
     if not isinstance(key, X25519PublicKey):
-        raise UsageError("recipient key: not an X25519 key; make one with `blackstart keys new`")
+        raise UsageError(f"recipient: {_kind(key)} where an X25519 key is needed; {REMEDY}")
     return key
 
 
-def read_private(text: str) -> X25519PrivateKey:
-    """Return the private key in a PEM; raises UsageError in one line that holds nothing of it."""
+def read_private(text: str | bytes) -> X25519PrivateKey:
+    """Return the private half in `text`; raises UsageError when it is something else."""
     try:
-        key = serialization.load_pem_private_key(text.encode(), None)
-    except (ValueError, TypeError):
-        raise UsageError(
-            "private recipient key: not a PEM private key; give the .pem of `blackstart keys new`"
-        ) from None
+        key = load_pem_private_key(_pem(text), None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The library's own words are left out: they might hold a part of the key.
+        raise UsageError("private key: malformed, not an unencrypted private key in PEM; give the .pem file") from None
     if not isinstance(key, X25519PrivateKey):
-        raise UsageError("private recipient key: not an X25519 key; give the .pem of `blackstart keys new`")
+        raise UsageError(f"private key: {_kind(key)} where an X25519 key is needed; {REMEDY}")
     return key
 
 
-def fingerprint(key: X25519PublicKey) -> str:
-    """Return the first 16 hex digits of the SHA-256 of the raw public key."""
-    raw = key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-    return hashlib.sha256(raw).hexdigest()[:SHORT]
+def read_recipients(texts: tuple[str | bytes, ...]) -> tuple[X25519PublicKey, ...]:
+    """Return the public halves; raises UsageError for fewer than two different ones.
+
+    With one alone, its loss would be the loss of every backup.
+    """
+    keys = {fingerprint(key): key for key in map(read_public, texts)}
+    if len(keys) < FEWEST:
+        raise UsageError(f"recipients: {len(keys)} where at least {FEWEST} different ones are needed; {REMEDY}")
+    return tuple(keys.values())
 
 
-def wrap(data_key: bytes, recipient: X25519PublicKey, info: bytes) -> bytes:
-    """Return the data key sealed to one recipient."""
-    return SUITE.encrypt(data_key, recipient, info=info)
+def wrap(dek: bytes, recipient: X25519PublicKey, info: bytes) -> bytes:
+    """Return `dek` wrapped to the recipient: 80 bytes for a key of 32. `info` must be given again to unwrap."""
+    return SUITE.encrypt(dek, recipient, info)
 
 
 def unwrap(wrapped: bytes, private: X25519PrivateKey, info: bytes) -> bytes:
-    """Return the data key; raises Unreadable when it was not sealed to this key for this backup."""
+    """Return the data key; raises Unreadable when it was wrapped to another key, for another backup, or altered."""
     try:
-        return SUITE.decrypt(wrapped, private, info=info)
-    except (InvalidTag, ValueError):
-        raise Unreadable("the wrapped data key does not open with this private key") from None
+        return SUITE.decrypt(wrapped, private, info)
+    except InvalidTag:
+        raise Unreadable(
+            f"the wrapped key for {fingerprint(private.public_key())} does not open: altered, or of another backup"
+        ) from None
+
+
+def _pem(text: str | bytes) -> bytes:
+    return text.encode() if isinstance(text, str) else text
+
+
+def _kind(key: object) -> str:
+    """Return `a RSA key` and the like."""
+    return f"a {type(key).__name__.removesuffix('PublicKey').removesuffix('PrivateKey')} key"

@@ -1,59 +1,103 @@
-"""Where the objects of a backup lie in the bucket, and what binds each to its place."""
+"""Where things lie in the bucket, how backups are named, and what a seal is bound to."""
 
 from __future__ import annotations
 
+import re
 import secrets
+import struct
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+
+from harness.core.clock import Clock
+from harness.core.errors import UsageError
+
+FORMAT = "blackstart-backup/1"
+STAMP = "%Y%m%dT%H%M%S.%fZ"
+BACKUP_ID = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-[0-9a-f]{10}")
+ESTATE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+LONGEST_PATH = 700  # bytes: S3 allows keys of 1024
+
+
+def new_id(clock: Clock) -> str:
+    """Return a name for a new backup: UTC to the microsecond and ten random hex digits; names sort by time."""
+    return f"{clock.wall().astimezone(UTC).strftime(STAMP)}-{secrets.token_hex(5)}"
+
+
+def begun_at(backup_id: str) -> datetime | None:
+    """Return the UTC time in a backup's name, or None when that is no name of a backup."""
+    match = BACKUP_ID.fullmatch(backup_id)
+    if match is None:
+        return None
+    try:
+        return datetime.strptime(match.group(1), STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The keys of one backup."""
+    """The keys of one estate's repository."""
 
     estate: str
-    backup_id: str
+
+    def __post_init__(self) -> None:
+        if not ESTATE.fullmatch(self.estate):
+            raise UsageError(f"estate {self.estate!r}: a name has letters, digits, '.', '_', '-' only, at most 63")
 
     @property
-    def intent(self) -> str:
-        """Written first: somebody is at work."""
-        return f"{self.estate}/intent/{self.backup_id}.json"
+    def root(self) -> str:
+        """The prefix of everything."""
+        return f"{self.estate}/"
 
-    @property
-    def manifest(self) -> str:
-        """What is in it."""
-        return f"{self.estate}/manifest/{self.backup_id}.json"
+    def of(self, kind: str) -> str:
+        """Return the prefix of one kind: `intent`, `data`, `manifest`, `commit`."""
+        return f"{self.estate}/{kind}/"
 
-    @property
-    def commit(self) -> str:
-        """Written last: it is whole."""
-        return f"{self.estate}/commit/{self.backup_id}.json"
+    def intent(self, backup_id: str) -> str:
+        """Return the key of the note that a backup was begun."""
+        return f"{self.of('intent')}{backup_id}.json"
 
-    def data(self, path: str) -> str:
-        """One sealed object."""
-        return f"{self.estate}/data/{self.backup_id}/{path}"
+    def manifest(self, backup_id: str) -> str:
+        """Return the key of the manifest."""
+        return f"{self.of('manifest')}{backup_id}.json"
 
+    def commit(self, backup_id: str) -> str:
+        """Return the key of the note that a backup is complete."""
+        return f"{self.of('commit')}{backup_id}.json"
 
-def new_id(now: datetime) -> str:
-    """Return an id that sorts by time and is never given twice."""
-    return f"{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z-{secrets.token_hex(5)}"
+    def data(self, backup_id: str, path: str = "") -> str:
+        """Return the key of an object of a backup, or the prefix of all of them."""
+        return f"{self.of('data')}{backup_id}/{path}"
 
-
-def id_of(key: str) -> str:
-    """Return the backup id in the key of an intent, a manifest or a commit."""
-    return key.rsplit("/", 1)[-1].removesuffix(".json")
-
-
-def _bound(*parts: str) -> bytes:
-    # Each part with its length before it: no two different lists give the same bytes.
-    return b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
+    def id_in(self, key: str) -> str:
+        """Return the backup that a key belongs to, or "" when it is not laid out by us."""
+        rest = key.removeprefix(self.root).partition("/")[2]
+        name = rest.partition("/")[0].removesuffix(".json")
+        return name if begun_at(name) is not None else ""
 
 
-def associated(cluster: str, backup_id: str, path: str) -> bytes:
-    """Return the associated data of a sealed object."""
-    return _bound("blackstart/1", cluster, backup_id, path)
+def check_path(path: str) -> str:
+    """Return `path` when it may name an object of a backup; raises UsageError."""
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts) or not path.isprintable() or len(path.encode()) > LONGEST_PATH:
+        raise UsageError(f"object path {path!r}: relative, printable, at most {LONGEST_PATH} bytes, and no '..' in it")
+    return path
 
 
-def wrap_info(cluster: str, backup_id: str) -> bytes:
-    """Return HPKE's `info` for the data key of a backup."""
-    return _bound("blackstart/1 key", cluster, backup_id)
+def bind(*words: str) -> bytes:
+    """Return the words in one unambiguous string of bytes: the format's name, then each with its length before it.
+
+    The length is that of its UTF-8, 4 bytes big-endian.
+    """
+    encoded = (FORMAT, *words)
+    return b"".join(struct.pack(">I", len(word.encode())) + word.encode() for word in encoded)
+
+
+def object_binding(cluster: str, backup_id: str, path: str) -> bytes:
+    """Return the associated data of an object: it opens as this object of this backup of this cluster only."""
+    return bind("object", cluster, backup_id, path)
+
+
+def key_binding(cluster: str, backup_id: str) -> bytes:
+    """Return the HPKE info of a wrapped data key."""
+    return bind("key", cluster, backup_id)

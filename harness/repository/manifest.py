@@ -1,7 +1,13 @@
-"""The manifest of a backup: what is in it and how to open it, as canonical JSON, format `blackstart-backup/1`."""
+"""The manifest: what is in a backup and what opens it, as canonical JSON; and the note that commits it.
+
+Canonical: UTF-8, keys sorted, no spaces, one line. The data key authenticates it: HMAC-SHA256 under a key derived by
+HKDF-SHA256 (no salt, info `blackstart-backup/1 manifest`), kept in the commit note beside the manifest's SHA-256.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hashlib
 import hmac
 import json
@@ -14,13 +20,15 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts, TreeFacts
 from harness.core.errors import Unreadable
+from harness.repository.layout import FORMAT
 
-FORMAT = "blackstart-backup/1"
+FAMILY, _, VERSION = FORMAT.partition("/")
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectEntry:
-    """One object of a backup: its path, bytes before and after, SHA-256 of the plaintext, hex."""
+    """One stored object: sizes in bytes, SHA-256 of the plaintext in hex."""
 
     path: str
     plain_size: int
@@ -30,74 +38,153 @@ class ObjectEntry:
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """The data key sealed to one recipient: its fingerprint, and the HPKE ciphertext, hex."""
+    """The data key for one recipient, who is named by fingerprint."""
 
-    recipient: str
-    wrapped: str
+    fingerprint: str
+    wrapped: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that is known of a backup without opening it. `started` and `finished`: UTC."""
+    """All that is known of a backup. `versions`: program and version of what made it. Times are UTC."""
 
     estate: str
+    cluster: str
     backup_id: str
-    started: datetime
-    finished: datetime
     contents: Contents
     objects: tuple[ObjectEntry, ...]
-    keys: tuple[WrappedKey, ...]
+    recipients: tuple[WrappedKey, ...]
+    started: datetime
+    finished: datetime
+    versions: tuple[tuple[str, str], ...]
 
-    def to_bytes(self) -> bytes:
-        """Return the canonical JSON: keys sorted, no white space, UTF-8."""
-        data = {"format": FORMAT, **asdict(self)}
-        return json.dumps(data, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=False).encode()
+    @property
+    def size(self) -> int:
+        """Bytes stored, over all objects."""
+        return sum(entry.stored_size for entry in self.objects)
 
-    @classmethod
-    def from_bytes(cls, data: bytes, what: str) -> Manifest:
-        """Return the manifest in `data`; raises Unreadable, naming `what`."""
-        try:
-            row = json.loads(data)
-            if row.pop("format") != FORMAT:
-                raise Unreadable(f"{what}: another format than {FORMAT}; use the version that wrote it")
-            return cls(
-                row["estate"],
-                row["backup_id"],
-                datetime.fromisoformat(row["started"]),
-                datetime.fromisoformat(row["finished"]),
-                _contents(row["contents"]),
-                tuple(ObjectEntry(**o) for o in row["objects"]),
-                tuple(WrappedKey(**k) for k in row["keys"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Unreadable(f"{what}: not a manifest ({error})") from None
+    @property
+    def plain_size(self) -> int:
+        """Bytes before compression, over all objects."""
+        return sum(entry.plain_size for entry in self.objects)
+
+    def entry(self, path: str) -> ObjectEntry:
+        """Return the object of that path; raises Unreadable, which says what there is."""
+        for entry in self.objects:
+            if entry.path == path:
+                return entry
+        raise Unreadable(
+            f"backup {self.backup_id}: holds no {path}; it holds {', '.join(e.path for e in self.objects)}"
+        )
+
+    def to_json(self) -> bytes:
+        """Return its canonical JSON."""
+        wrapped = [{"fingerprint": r.fingerprint, "wrapped": _text(r.wrapped)} for r in self.recipients]
+        return canonical({"format": FORMAT, **asdict(self), "recipients": wrapped})
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The note that commits a backup: SHA-256 and HMAC of its manifest, both hex."""
+
+    backup_id: str
+    manifest_sha256: str
+    manifest_hmac: str
+
+    def to_json(self) -> bytes:
+        """Return its canonical JSON. `signatures` stays empty in this version of the format."""
+        return canonical({"format": FORMAT, **asdict(self), "signatures": []})
+
+
+def commit_of(backup_id: str, manifest: bytes, dek: bytes) -> Commit:
+    """Return the note that commits these bytes of a manifest."""
+    return Commit(backup_id, hashlib.sha256(manifest).hexdigest(), manifest_hmac(manifest, dek))
+
+
+def manifest_hmac(manifest: bytes, dek: bytes) -> str:
+    """Return HMAC-SHA256 of a manifest under the key derived from the data key, hex."""
+    key = HKDF(hashes.SHA256(), 32, None, f"{FORMAT} manifest".encode()).derive(dek)
+    return hmac.new(key, manifest, hashlib.sha256).hexdigest()
+
+
+def read_commit(text: bytes) -> Commit:
+    """Return the note in `text`; raises Unreadable."""
+    try:
+        data = _loaded(text, "COMMIT")
+        return Commit(str(data["backup_id"]), str(data["manifest_sha256"]), str(data["manifest_hmac"]))
+    except MALFORMED as error:
+        raise Unreadable(f"COMMIT: malformed ({type(error).__name__})") from None
+
+
+def read_manifest(text: bytes) -> Manifest:
+    """Return the manifest in `text`; raises Unreadable when it is malformed or of a newer format."""
+    try:
+        data = _loaded(text, "manifest")
+        return Manifest(
+            estate=str(data["estate"]),
+            cluster=str(data["cluster"]),
+            backup_id=str(data["backup_id"]),
+            contents=_contents(data["contents"]),
+            objects=tuple(ObjectEntry(**entry) for entry in data["objects"]),
+            recipients=tuple(WrappedKey(r["fingerprint"], _bytes(r["wrapped"])) for r in data["recipients"]),
+            started=datetime.fromisoformat(data["started"]),
+            finished=datetime.fromisoformat(data["finished"]),
+            versions=tuple((str(name), str(version)) for name, version in data["versions"]),
+        )
+    except MALFORMED as error:
+        raise Unreadable(f"manifest: malformed ({type(error).__name__}: {str(error)[:80]})") from None
+
+
+def canonical(data: dict[str, Any]) -> bytes:
+    """Return canonical JSON. Times become ISO 8601."""
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
+    return text.encode() + b"\n"
 
 
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(type(value).__name__)
+    raise TypeError(f"{type(value).__name__} has no place in a manifest")
 
 
-def _contents(row: dict[str, Any]) -> Contents:
-    databases = []
-    for d in row["databases"]:
-        d["snapshot_at"] = datetime.fromisoformat(d["snapshot_at"])
-        d["tables"] = tuple(TableFacts(**t) for t in d["tables"])
-        d["sequences"] = tuple((name, value) for name, value in d["sequences"])
-        databases.append(DatabaseFacts(**d))
+def _loaded(text: bytes, what: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(text)
+    family, _, version = str(data["format"]).partition("/")
+    if family != FAMILY:
+        raise Unreadable(f"{what}: format {data['format']!r} is not {FORMAT}")
+    if version != VERSION:
+        raise Unreadable(f"{what}: format {data['format']!r} is newer than {FORMAT}; read it with a newer version")
+    return data
+
+
+def _contents(data: dict[str, Any]) -> Contents:
     return Contents(
-        SystemFacts(**row["system"]),
-        tuple(databases),
-        tuple(TreeFacts(**t) for t in row["trees"]),
-        tuple((name, value) for name, value in row["fingerprints"]),
+        system=SystemFacts(**data["system"]),
+        databases=tuple(_database(entry) for entry in data["databases"]),
+        trees=tuple(TreeFacts(**entry) for entry in data["trees"]),
+        fingerprints=_pairs(data["fingerprints"]),
     )
 
 
-def authentication(data_key: bytes, manifest: bytes) -> str:
-    """Return the HMAC-SHA256, hex, of a manifest under a key derived from the data key.
+def _database(data: dict[str, Any]) -> DatabaseFacts:
+    special = {
+        "snapshot_at": datetime.fromisoformat(data["snapshot_at"]),
+        "tables": tuple(TableFacts(**table) for table in data["tables"]),
+        "sequences": tuple((str(name), int(last)) for name, last in data["sequences"]),
+    }
+    return DatabaseFacts(**{**data, **special})
 
-    Only who holds the data key can make it: an edit of a manifest by another is noticed when it is opened.
-    """
-    key = HKDF(hashes.SHA256(), 32, None, b"blackstart manifest").derive(data_key)
-    return hmac.new(key, manifest, hashlib.sha256).hexdigest()
+
+def _pairs(data: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(value)) for name, value in data)
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from None

@@ -1,115 +1,151 @@
-"""Sealing: Tink's AES256-GCM-HKDF streaming format with 1 MiB segments, written with `cryptography`.
+"""The seal: AES-256-GCM in segments, in Tink's format `AES256-GCM-HKDF-1MB`, so that Tink's own library opens it.
 
-Source of the format: Tink's documentation of streaming AEAD, `AES256_GCM_HKDF_1MB`. A stream is a header (one
-byte that says how long the header is, a salt of 32 bytes, a nonce prefix of 7), then segments. The key of a stream is
-HKDF-SHA256(key, salt, info = associated data). The nonce of a segment is prefix, its number in 4 bytes big-endian, and
-1 for the last segment, else 0; so a cut, a swap or an appended byte is noticed.
+Source of the format: Tink's wire format "AES-GCM-HKDF streaming AEAD".
+
+    ciphertext = header, segment 0, segment 1, ..., last segment
+    header     = length of the header (1 byte: 40), salt (32), nonce prefix (7)
+    key        = HKDF-SHA256(input key, salt, info = associated data), 32 bytes
+    segment i  = AES-256-GCM(key, nonce = prefix, i (4 bytes, big-endian), 1 if last else 0), with its tag of 16 bytes
+
+Each segment but the last fills 1 MiB; the header counts as part of the first. A flipped bit, a missing, repeated or
+moved segment, bytes after the end and another object's name each make a segment fail to authenticate.
 """
 
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from harness.core.errors import Unreadable
+from harness.core.errors import HarnessError, Unreadable
 
-SEGMENT = 1 << 20
-KEY, SALT, PREFIX, TAG = 32, 32, 7, 16
+SEGMENT = 1 << 20  # bytes of ciphertext in each segment but the last
+TAG = 16
+SALT = 32
+PREFIX = 7
 HEADER = 1 + SALT + PREFIX
-FIRST = SEGMENT - HEADER - TAG  # plaintext in the first segment
-REST = SEGMENT - TAG  # plaintext in each other one
+MOST_SEGMENTS = 1 << 32
+KEY = 32
+
+Read = Callable[[int], bytes]
 
 
-def _cipher(key: bytes, salt: bytes, associated: bytes) -> AESGCM:
-    return AESGCM(HKDF(hashes.SHA256(), KEY, salt, associated).derive(key))
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a segment lies in the stored object, in bytes. The first does not include the header."""
+
+    offset: int
+    length: int
 
 
-def _nonce(prefix: bytes, number: int, *, last: bool) -> bytes:
-    return prefix + number.to_bytes(4, "big") + bytes([last])
+def segments_in(stored_size: int) -> int:
+    """Return how many segments an object of that many stored bytes has; raises Unreadable when it is too short."""
+    if stored_size < HEADER + TAG:
+        raise Unreadable(f"{stored_size} bytes are too few for a header and one segment: it was cut off")
+    return -(-stored_size // SEGMENT)
+
+
+def place_of(index: int, stored_size: int) -> Place:
+    """Return where segment `index` lies in an object of that many stored bytes."""
+    start = HEADER if index == 0 else index * SEGMENT
+    return Place(start, min((index + 1) * SEGMENT, stored_size) - start)
 
 
 def seal(chunks: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[bytes]:
-    """Yield the sealed stream of `chunks`; memory stays at a segment and a chunk."""
+    """Yield the ciphertext of `chunks`: the header, then one segment at a time.
+
+    `key` is 32 bytes. A fresh salt gives each call a key of its own. Memory does not grow with the data.
+    """
     salt, prefix = os.urandom(SALT), os.urandom(PREFIX)
     cipher = _cipher(key, salt, associated)
     yield bytes([HEADER]) + salt + prefix
-    held, number, room = bytearray(), 0, FIRST
+    held, index, room = bytearray(), 0, SEGMENT - HEADER - TAG
     for chunk in chunks:
         held += chunk
-        start = 0
-        # Only when more follows is a segment known not to be the last.
-        while len(held) - start > room:
-            piece = bytes(held[start : start + room])
-            yield cipher.encrypt(_nonce(prefix, number, last=False), piece, None)
-            start += room
-            number, room = number + 1, REST
-        del held[:start]
-    yield cipher.encrypt(_nonce(prefix, number, last=True), bytes(held), None)
+        # A full segment leaves only when more is known to follow: the last one is marked as such.
+        while len(held) > room:
+            yield cipher.encrypt(_nonce(prefix, index, last=False), held[:room], None)
+            del held[:room]
+            index, room = index + 1, SEGMENT - TAG
+            if index == MOST_SEGMENTS:
+                raise HarnessError("more than 4 PiB in one object: split it")
+    yield cipher.encrypt(_nonce(prefix, index, last=True), held, None)
 
 
-@dataclass(slots=True)
-class Opener:
-    """Opens the segments of one stream whose header was read. `what` names it in errors."""
+def open_sealed(source: Read | BinaryIO, key: bytes, associated: bytes) -> Iterator[bytes]:
+    """Yield the plaintext, segment by segment, nothing of a segment before all of it has authenticated.
 
-    cipher: AESGCM
-    prefix: bytes
-    what: str
-
-    @classmethod
-    def of(cls, header: bytes, key: bytes, associated: bytes, what: str) -> Opener:
-        """Return an opener for the stream that begins with `header`; raises Unreadable."""
-        if len(header) != HEADER or header[0] != HEADER:
-            raise Unreadable(f"{what}: does not begin as a sealed object does")
-        return cls(_cipher(key, header[1 : 1 + SALT], associated), header[1 + SALT :], what)
-
-    def open(self, segment: bytes, number: int, *, last: bool) -> bytes:
-        """Return the plaintext of one segment; raises Unreadable that names it."""
-        try:
-            return self.cipher.decrypt(_nonce(self.prefix, number, last=last), segment, None)
-        except (InvalidTag, ValueError):
-            raise Unreadable(f"{self.what}: segment {number} is not authentic (damaged, cut or out of place)") from None
-
-
-def open_sealed(chunks: Iterable[bytes], key: bytes, associated: bytes, what: str = "object") -> Iterator[bytes]:
-    """Yield the plaintext, segment by segment, nothing of a segment before it is authentic.
-
-    Raises Unreadable, naming `what` and the segment: also for a stream that was cut at a segment's edge.
+    Raises Unreadable, which names the segment, at the first one that does not, and at a truncation. What was yielded
+    until then is authentic, but is not all there was.
     """
-    held, opener, number, room = bytearray(), None, 0, SEGMENT - HEADER
-    for chunk in chunks:
-        held += chunk
-        if opener is None:
-            if len(held) < HEADER:
-                continue
-            opener = Opener.of(bytes(held[:HEADER]), key, associated, what)
-            del held[:HEADER]
-        start = 0
-        while len(held) - start > room:
-            yield opener.open(bytes(held[start : start + room]), number, last=False)
-            start += room
-            number, room = number + 1, SEGMENT
-        del held[:start]
-    if opener is None:
-        raise Unreadable(f"{what}: does not begin as a sealed object does")
-    yield opener.open(bytes(held), number, last=True)
+    read = source if callable(source) else source.read
+    header = _exactly(read, HEADER)
+    room, index = SEGMENT - HEADER, 0
+    segment = _exactly(read, room)
+    while True:
+        following = _exactly(read, SEGMENT) if len(segment) == room else b""
+        last = not following
+        yield open_segment(header, segment, index, last=last, key=key, associated=associated)
+        if last:
+            return
+        segment, room, index = following, SEGMENT, index + 1
 
 
-def sample(read: Callable[[int, int], bytes], size: int, key: bytes, associated: bytes, what: str = "object") -> None:
-    """Read back and authenticate the first and the last segment of a stored stream of `size` bytes.
+def open_segment(header: bytes, segment: bytes, index: int, *, last: bool, key: bytes, associated: bytes) -> bytes:
+    """Return the plaintext of one segment; `header` is the first 40 bytes of its object.
 
-    `read(offset, length)` returns bytes of it. Raises Unreadable.
+    Raises Unreadable, which names the segment.
     """
-    opener = Opener.of(read(0, HEADER), key, associated, what)
-    body = size - HEADER
-    if body <= SEGMENT - HEADER:
-        opener.open(read(HEADER, body), 0, last=True)
-        return
-    opener.open(read(HEADER, SEGMENT - HEADER), 0, last=False)
-    number, last = divmod(size - 1, SEGMENT)
-    opener.open(read(number * SEGMENT, last + 1), number, last=True)
+    if len(header) != HEADER or header[0] != HEADER:
+        raise Unreadable("segment 0: no header of a sealed object before it")
+    if len(segment) < TAG:
+        raise Unreadable(f"segment {index}: cut off")
+    salt, prefix = header[1 : 1 + SALT], header[1 + SALT :]
+    try:
+        return _cipher(key, salt, associated).decrypt(_nonce(prefix, index, last=last), segment, None)
+    except InvalidTag:
+        how = "altered, cut off, or of another object" if last else "altered, moved, or of another object"
+        raise Unreadable(f"segment {index}: does not authenticate ({how})") from None
+
+
+def reader_of(chunks: Iterable[bytes]) -> Read:
+    """Return a function that reads up to n bytes of `chunks`, and none only at their end."""
+    rest, source = bytearray(), iter(chunks)
+
+    def read(size: int) -> bytes:
+        while not rest:
+            chunk = next(source, None)
+            if chunk is None:
+                return b""
+            rest.extend(chunk)
+        piece = bytes(rest[:size])
+        del rest[:size]
+        return piece
+
+    return read
+
+
+def _exactly(read: Read, size: int) -> bytes:
+    """Return `size` bytes, or what there is before the end."""
+    pieces, lacking = [], size
+    while lacking and (piece := read(lacking)):
+        pieces.append(piece)
+        lacking -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _cipher(key: bytes, salt: bytes, associated: bytes) -> AESGCM:
+    if len(key) != KEY:
+        raise HarnessError(f"a sealing key has {KEY} bytes, not {len(key)}")
+    return AESGCM(HKDF(hashes.SHA256(), KEY, salt, associated).derive(key))
+
+
+def _nonce(prefix: bytes, index: int, *, last: bool) -> bytes:
+    return prefix + struct.pack(">IB", index, last)

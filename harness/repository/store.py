@@ -1,170 +1,131 @@
-"""Where a repository lies: a small port, S3 by the `minio` package, and the same in memory."""
+"""Object stores: the port, the real one over S3, and one in memory."""
 
 from __future__ import annotations
 
-import io
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
-from threading import Lock
-from typing import Protocol
 
-import urllib3
-from minio import Minio
-from minio.error import MinioException, S3Error
+import certifi
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import TimeoutError as Silence
 
-from harness.core.clock import SYSTEM
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, Unreadable
+from harness.repository.objects import MemoryStore, ObjectStore, StoredObject
+from harness.repository.s3client import SILENCE_PATIENCE, Client, connections
 
-PART = 16 << 20  # bytes; S3 takes 10,000 parts: 160 GB an object
-READ = 1 << 20
-TIMEOUT = urllib3.Timeout(connect=3, read=30)
+__all__ = ["MemoryStore", "ObjectStore", "S3Store", "StoredObject"]
 
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """One object of a store: bytes, and UTC of its last change."""
-
-    key: str
-    size: int
-    modified: datetime
-
-
-class ObjectStore(Protocol):
-    """A bucket. Every method raises HarnessError, in one line that names the bucket and the key."""
-
-    def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store a stream and return its bytes; a failure leaves nothing under the key."""
-        ...
-
-    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield the object, or `length` bytes from `offset`."""
-        ...
-
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object under a prefix, in the order of keys."""
-        ...
-
-    def delete(self, key: str) -> None:
-        """Remove an object; what is not there is left alone."""
-        ...
-
-
-class _Reader(io.RawIOBase):
-    """Chunks as a readable file that counts."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks, self._rest, self.count = iter(chunks), memoryview(b""), 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        pieces, wanted = [], size
-        while wanted:
-            if not self._rest:
-                piece = next(self._chunks, None)
-                if piece is None:
-                    break
-                self._rest = memoryview(piece)
-            taken = self._rest if wanted < 0 else self._rest[:wanted]
-            pieces.append(bytes(taken))
-            self._rest = self._rest[len(taken) :]
-            wanted -= len(taken) if wanted > 0 else 0
-        data = b"".join(pieces)
-        self.count += len(data)
-        return data
+CHUNK = 1 << 20
+DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "AccountProblem")
+ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
+SERVER_FAULT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class S3Store:
-    """A bucket of an S3 store."""
+    """One bucket of an S3 store. Safe to use from several threads."""
 
-    client: Minio
+    endpoint: str
     bucket: str
-    where: str
+    _client: Client = field(repr=False)
 
     @classmethod
-    def connect(cls, host: str, port: int, access: str, secret: str, bucket: str, *, secure: bool = False) -> S3Store:
-        """Return the store; nothing is asked of it yet."""
-        pool = urllib3.PoolManager(timeout=TIMEOUT, maxsize=16, retries=urllib3.Retry(total=2, backoff_factor=0.2))
-        client = Minio(
-            f"{host}:{port}", access_key=access, secret_key=secret, secure=secure, region="us-east-1", http_client=pool
+    def connect(
+        cls,
+        host: str,
+        port: int,
+        access: str,
+        secret: str,
+        bucket: str,
+        secure: bool = False,
+        region: str = "us-east-1",
+    ) -> S3Store:
+        """Return the bucket at that address. Nothing is sent yet.
+
+        `region` is the one to sign for. `SSL_CERT_FILE` may name the trusted roots.
+        """
+        endpoint = f"{host}:{port}"
+        roots = os.environ.get("SSL_CERT_FILE") or certifi.where()
+        client = Client(
+            endpoint,
+            access_key=access,
+            secret_key=secret,
+            secure=secure,
+            region=region,
+            http_client=connections(roots if secure else None),
         )
-        return cls(client, bucket, f"{host}:{port}/{bucket}")
-
-    def _explain(self, key: str, error: Exception) -> HarnessError:
-        said = f"{error.code}: {error.message}" if isinstance(error, S3Error) else str(error)
-        return HarnessError(f"object store {self.where}: {key}: {' '.join(said.split())[:300]}")
+        return cls(endpoint, bucket, client)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store a stream, in parts of 16 MiB; a failed upload is aborted. Returns its bytes."""
-        reader = _Reader(chunks)
-        try:
-            self.client.put_object(self.bucket, key, reader, -1, part_size=PART, num_parallel_uploads=2)  # type: ignore[arg-type]
-        except (MinioException, urllib3.exceptions.HTTPError, ValueError) as error:
-            raise self._explain(key, error) from error
-        return reader.count
+        """Store one object from a stream, in parts of 16 MiB, and return its size in bytes."""
+        with self._told(key, "cannot be stored"):
+            return self._client.upload(self.bucket, key, chunks)
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield the object, or `length` bytes from `offset`, in pieces of 1 MiB at most."""
-        try:
-            response = self.client.get_object(self.bucket, key, offset=offset, length=length)
+        """Yield an object's bytes; raises Unreadable when it is not there, or ends before `offset`."""
+        with self._told(key, "cannot be read"):
+            answer = self._client.get_object(self.bucket, key, offset, length)
             try:
-                yield from response.stream(READ)
+                yield from answer.stream(CHUNK)
             finally:
-                response.close()
-                response.release_conn()
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._explain(key, error) from error
+                # Closed, not given back: an unread rest would be in the way of the next request.
+                answer.close()
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object under a prefix."""
-        try:
-            for entry in self.client.list_objects(self.bucket, prefix=prefix, recursive=True):
-                if not entry.is_dir and entry.object_name is not None:
-                    modified = entry.last_modified or SYSTEM.wall()
-                    yield StoredObject(entry.object_name, entry.size or 0, modified)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._explain(prefix, error) from error
+        """Yield the objects below `prefix`, in the order of keys."""
+        with self._told(prefix, "cannot be listed"):
+            for entry in self._client.list_objects(self.bucket, prefix, recursive=True):
+                if entry.object_name is not None and entry.last_modified is not None and not entry.is_dir:
+                    yield StoredObject(entry.object_name, entry.size or 0, entry.last_modified)
 
     def delete(self, key: str) -> None:
-        """Remove an object."""
+        """Delete one object."""
+        with self._told(key, "cannot be deleted"):
+            self._client.remove_object(self.bucket, key)
+
+    def abandon(self, prefix: str) -> int:
+        """End the unfinished uploads below `prefix` and return how many there were."""
+        with self._told(prefix, "unfinished uploads cannot be ended"):
+            return self._client.abandon(self.bucket, prefix)
+
+    @contextmanager
+    def _told(self, key: str, what: str) -> Iterator[None]:
+        """Turn what the client raises into one line that says where, what and why."""
+        place = f"store {self.endpoint}, bucket {self.bucket}, {key or 'all keys'}"
         try:
-            self.client.remove_object(self.bucket, key)
-        except (MinioException, urllib3.exceptions.HTTPError) as error:
-            raise self._explain(key, error) from error
+            yield
+        except S3Error as error:
+            if error.code in ABSENT:
+                raise Unreadable(f"{place}: not there ({error.code})") from None
+            raise HarnessError(f"{place}: {what}: {_refusal(error)}") from None
+        except (ServerError, InvalidResponseError) as error:
+            raise HarnessError(f"{place}: {what}: {_failing(' '.join(str(error).split())[:120])}") from None
+        except (MinioException, HTTPError) as error:
+            raise HarnessError(f"{place}: {what}: {_silence(error)}") from None
 
 
-@dataclass(slots=True)
-class MemoryStore:
-    """The same in memory, for pure logic; it passes the same conformance suite."""
+def _refusal(error: S3Error) -> str:
+    if error.code == "NoSuchBucket":
+        return "there is no such bucket; make it, or correct its name"
+    if error.code in DENIED:
+        return f"access denied ({error.code}); check the store's keys and this machine's clock"
+    if error.response.status >= SERVER_FAULT:
+        return _failing(str(error.code))
+    return f"refused ({error.code}: {error.message})"
 
-    objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
-    _lock: Lock = field(default_factory=Lock)
 
-    def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store a stream whole, or not at all."""
-        data = b"".join(chunks)
-        with self._lock:
-            self.objects[key] = (data, SYSTEM.wall())
-        return len(data)
+def _failing(detail: str) -> str:
+    return f"no space left there, or the store is failing ({detail}); see its log and its room"
 
-    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield the object, or a part of it."""
-        if key not in self.objects:
-            raise HarnessError(f"object store memory: {key}: NoSuchKey")
-        data = self.objects[key][0][offset : offset + length if length else None]
-        for start in range(0, len(data), READ):
-            yield data[start : start + READ]
 
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Every object under a prefix."""
-        for key in sorted(k for k in self.objects if k.startswith(prefix)):
-            data, modified = self.objects[key]
-            yield StoredObject(key, len(data), modified)
-
-    def delete(self, key: str) -> None:
-        """Remove an object."""
-        with self._lock:
-            self.objects.pop(key, None)
+def _silence(error: Exception) -> str:
+    reason = error.reason if isinstance(error, MaxRetryError) and error.reason is not None else error
+    # NewConnectionError is a TimeoutError to urllib3, and must be asked first.
+    if isinstance(reason, NewConnectionError):
+        return "connection refused; is the store running, and is this its address?"
+    if isinstance(reason, Silence):
+        return f"no answer within {SILENCE_PATIENCE:g} s; the store hangs or is cut off"
+    return f"the connection broke off ({type(reason).__name__}); did the store die?"

@@ -1,31 +1,33 @@
-"""One backup being written: intent, data, read-back, manifest, COMMIT last."""
+"""Writing one backup: objects first, then the manifest, COMMIT last."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
-import os
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Lock
-
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+from importlib.metadata import version
+from threading import Condition
 
 from harness.core.clock import Clock
 from harness.core.contents import Contents
-from harness.core.errors import HarnessError
-from harness.repository import keys, seal
-from harness.repository.frames import compress
-from harness.repository.layout import Layout, associated, wrap_info
-from harness.repository.manifest import Manifest, ObjectEntry, WrappedKey, authentication
-from harness.repository.store import ObjectStore
+from harness.core.errors import BackupFailed, HarnessError, Unreadable
+from harness.repository.frames import FRAME
+from harness.repository.keys import fingerprint, read_recipients, wrap
+from harness.repository.layout import FORMAT, Layout, check_path, key_binding, new_id, object_binding
+from harness.repository.manifest import Manifest, ObjectEntry, WrappedKey, canonical, commit_of
+from harness.repository.objects import ObjectStore
+from harness.repository.pipeline import Pipeline, Stored, end
+from harness.repository.seal import HEADER, KEY, open_segment, place_of, segments_in
+
+LEAVE_PATIENCE = 15.0  # seconds that streams under way get to end at an abort
+PROGRAMS = ("blackstart", "cryptography", "zstandard", "minio")
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The store's confirmation: where the COMMIT lies, when it was written, stored and plain bytes, manifest's SHA-256."""
+    """The store's confirmation. `path`: key of the COMMIT; sizes in bytes; `digest`: SHA-256 of the manifest, hex."""
 
     backup_id: str
     path: str
@@ -37,100 +39,181 @@ class Receipt:
 
 @dataclass(slots=True)
 class Writer:
-    """Writes one backup. `add` may be called from several threads at once."""
+    """One backup being written. `add` may be called from several threads at once."""
 
     store: ObjectStore
     layout: Layout
     cluster: str
-    recipients: Sequence[X25519PublicKey]
+    backup_id: str
     clock: Clock
     started: datetime
-    compressed: int = 0
-    _plain: int = 0
-    _stored: int = 0
-    _key: bytes = field(default_factory=lambda: os.urandom(seal.KEY), repr=False)
-    _objects: list[ObjectEntry] = field(default_factory=list)
-    _touched: set[str] = field(default_factory=set)
-    _lock: Lock = field(default_factory=Lock)
+    recipients: tuple[WrappedKey, ...]
+    _dek: bytes = field(repr=False)
+    _pipeline: Pipeline = field(init=False)
+    _entries: dict[str, ObjectEntry | None] = field(default_factory=dict)
+    _changed: Condition = field(default_factory=Condition)
+    _busy: int = 0
+    _state: str = "open"
+    _commit_tried: bool = False
+
+    def __post_init__(self) -> None:
+        self._pipeline = Pipeline(self.store)
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Plain bytes read and sealed bytes handed to the store so far."""
-        return self._plain, self._stored
+        """Bytes read and bytes taken by the store so far. Readable from any thread."""
+        return self._pipeline.counters.plain, self._pipeline.counters.stored
 
-    def begin(self) -> None:
-        """Write the intent, before anything else."""
-        text = json.dumps({"backup_id": self.layout.backup_id, "started": self.started.isoformat()})
-        self._put(self.layout.intent, [text.encode()])
+    @property
+    def compressed(self) -> int:
+        """Bytes that compression has made of those read, before sealing."""
+        return self._pipeline.counters.compressed
 
     def add(self, path: str, chunks: Iterable[bytes]) -> ObjectEntry:
-        """Compress, seal and store one stream; read back its two ends. Raises HarnessError."""
-        digest, plain = hashlib.sha256(), 0
+        """Compress, seal and store `chunks` under `path`, read its ends back, and return what the manifest will say.
 
-        def read() -> Iterator[bytes]:
-            nonlocal plain
-            for chunk in chunks:
-                digest.update(chunk)
-                plain += len(chunk)
-                with self._lock:
-                    self._plain += len(chunk)
-                yield chunk
-
-        bound = associated(self.cluster, self.layout.backup_id, path)
-        sealed = seal.seal(self._counted("compressed", compress(read())), self._key, bound)
-        key = self.layout.data(path)
-        size = self._put(key, self._counted("_stored", sealed))
-        seal.sample(lambda at, count: b"".join(self.store.get(key, at, count)), size, self._key, bound, path)
-        entry = ObjectEntry(path, plain, size, digest.hexdigest())
-        with self._lock:
-            self._objects.append(entry)
+        Raises what `chunks` raises, HarnessError when the store fails, BackupFailed when it kept something else.
+        """
+        key, bound = self.layout.data(self.backup_id, path), object_binding(self.cluster, self.backup_id, path)
+        with self._claimed(check_path(path)):
+            stored = self._pipeline.put(key, self._while_open(chunks), self._dek, bound)
+            self._read_back(key, bound, stored)
+            entry = ObjectEntry(path, stored.plain_size, stored.stored_size, stored.plain_sha256)
+            with self._changed:
+                self._require_open()
+                self._entries[path] = entry
         return entry
 
-    def _counted(self, name: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            with self._lock:
-                setattr(self, name, getattr(self, name) + len(chunk))
-            yield chunk
+    @contextmanager
+    def _claimed(self, path: str) -> Iterator[None]:
+        """Take the path, and count as busy until the block ends."""
+        with self._changed:
+            self._require_open()
+            if path in self._entries:
+                raise BackupFailed(f"backup {self.backup_id}: {path} was added already; each path once")
+            self._entries[path] = None
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._busy -= 1
+                self._changed.notify_all()
 
-    def _put(self, key: str, chunks: Iterable[bytes]) -> int:
-        with self._lock:
-            self._touched.add(key)
-        return self.store.put(key, chunks)
+    def _while_open(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield `chunks`; an abort ends the other streams here."""
+        try:
+            for chunk in chunks:
+                self._require_open()
+                yield chunk
+        finally:
+            end(chunks)
+
+    def _require_open(self) -> None:
+        if self._state != "open":
+            raise BackupFailed(f"backup {self.backup_id}: is {self._state}; begin another")
+
+    def _read_back(self, key: str, bound: bytes, stored: Stored) -> None:
+        """Fetch the first and the last segment again and authenticate them."""
+        size = stored.stored_size
+        sizes = [entry.size for entry in self.store.list(key) if entry.key == key]
+        if sizes != [size]:
+            raise BackupFailed(f"{key}: {size} bytes were stored; the store lists {sizes or 'no such object'}")
+        try:
+            header, count = b"".join(self.store.get(key, 0, HEADER)), segments_in(size)
+            for index in sorted({0, count - 1}):
+                place = place_of(index, size)
+                segment = b"".join(self.store.get(key, place.offset, place.length))
+                open_segment(header, segment, index, last=index == count - 1, key=self._dek, associated=bound)
+        except Unreadable as error:
+            raise BackupFailed(f"{key}: {size} bytes were stored and cannot be read back: {error}") from error
 
     def commit(self, contents: Contents) -> Receipt:
-        """Write the manifest, then COMMIT; only from then on is the backup listed. Raises HarnessError."""
-        info = wrap_info(self.cluster, self.layout.backup_id)
-        wrapped = tuple(WrappedKey(keys.fingerprint(r), keys.wrap(self._key, r, info).hex()) for r in self.recipients)
+        """Write the manifest, then COMMIT, and return the confirmation. Only now is the backup listed.
+
+        Raises BackupFailed when an object is unfinished, missing or of another size, HarnessError of the store.
+        """
+        with self._changed:
+            self._require_open()
+            unfinished = [path for path, entry in self._entries.items() if entry is None]
+            entries = tuple(e for _, e in sorted(self._entries.items()) if e is not None)
+            if unfinished or not entries:
+                raise BackupFailed(f"backup {self.backup_id}: not complete: {', '.join(unfinished) or 'it is empty'}")
+            self._state = "being committed"
+        self._require_stored(entries)
         manifest = Manifest(
-            self.layout.estate,
-            self.layout.backup_id,
-            self.started,
-            self.clock.wall(),
-            contents,
-            tuple(sorted(self._objects, key=lambda entry: entry.path)),
-            wrapped,
+            estate=self.layout.estate,
+            cluster=self.cluster,
+            backup_id=self.backup_id,
+            contents=contents,
+            objects=entries,
+            recipients=self.recipients,
+            started=self.started,
+            finished=self.clock.wall(),
+            versions=tuple((name, version(name)) for name in PROGRAMS),
         )
-        text = manifest.to_bytes()
-        digest = hashlib.sha256(text).hexdigest()
-        self._put(self.layout.manifest, [text])
-        committed_at = self.clock.wall()
-        commit = {
-            "backup_id": self.layout.backup_id,
-            "committed_at": committed_at.isoformat(),
-            "manifest_sha256": digest,
-            "manifest_hmac": authentication(self._key, text),
-        }
-        self._put(self.layout.commit, [json.dumps(commit).encode()])
-        # The backup stands: an intent that cannot be removed now is reaped later.
-        with contextlib.suppress(HarnessError):
-            self.store.delete(self.layout.intent)
-        size = sum(entry.stored_size for entry in self._objects)
-        plain = sum(entry.plain_size for entry in self._objects)
-        return Receipt(self.layout.backup_id, self.layout.commit, committed_at, size, plain, digest)
+        text = manifest.to_json()
+        note = commit_of(self.backup_id, text, self._dek)
+        place, path = self.layout.manifest(self.backup_id), self.layout.commit(self.backup_id)
+        self._write(place, text)
+        self._commit_tried = True
+        self._write(path, note.to_json())
+        self._state = "committed"
+        with suppress(HarnessError):  # a backup that is committed does not fail for the sake of a note
+            self.store.delete(self.layout.intent(self.backup_id))
+        return Receipt(
+            self.backup_id, path, manifest.finished, manifest.size, manifest.plain_size, note.manifest_sha256
+        )
+
+    def _require_stored(self, entries: Sequence[ObjectEntry]) -> None:
+        prefix = self.layout.data(self.backup_id)
+        there = {entry.key.removeprefix(prefix): entry.size for entry in self.store.list(prefix)}
+        for entry in entries:
+            if there.get(entry.path) != entry.stored_size:
+                raise BackupFailed(
+                    f"{prefix}{entry.path}: {entry.stored_size} bytes were stored, {there.get(entry.path, 'none')} "
+                    "are there; is something else cleaning this bucket?"
+                )
+
+    def _write(self, key: str, text: bytes) -> None:
+        self.store.put(key, (text,))
+        if b"".join(self.store.get(key)) != text:
+            raise BackupFailed(f"{key}: the store gave back something else than was written")
 
     def abort(self) -> None:
-        """Remove all that was written, COMMIT first, as far as the store allows; raises nothing of its own."""
-        for key in (self.layout.commit, self.layout.manifest, *sorted(self._touched)):
-            # What cannot be removed is not listed, and is reaped by a later run.
-            with contextlib.suppress(HarnessError):
-                self.store.delete(key)
+        """Delete all that was written, as far as the store lets us; raises nothing of the store's.
+
+        A committed backup is left alone. What cannot be deleted now is for `Repository.reap`.
+        """
+        with self._changed:
+            if self._state in ("committed", "aborted"):
+                return
+            self._state = "aborted"
+            # A stream that waits for its source cannot be called back; what it still stores is reaped later.
+            self._changed.wait_for(lambda: not self._busy, LEAVE_PATIENCE)
+        with suppress(HarnessError):
+            # COMMIT first: if it cannot be taken back, it must stay true, so the rest stays as well.
+            if self._commit_tried:
+                self.store.delete(self.layout.commit(self.backup_id))
+            remove(self.store, self.layout, self.backup_id)
+
+
+def begin(store: ObjectStore, layout: Layout, clock: Clock, cluster: str, recipients: Sequence[str | bytes]) -> Writer:
+    """Write the intent and return the writer; raises UsageError for recipients that will not do."""
+    public = read_recipients(tuple(recipients))
+    backup_id, started = new_id(clock), clock.wall()
+    dek = secrets.token_bytes(KEY)
+    bound = key_binding(cluster, backup_id)
+    wrapped = tuple(WrappedKey(fingerprint(key), wrap(dek, key, bound)) for key in public)
+    intent = {"format": FORMAT, "backup_id": backup_id, "cluster": cluster, "started": started, "frame": FRAME}
+    store.put(layout.intent(backup_id), (canonical(intent),))
+    return Writer(store, layout, cluster, backup_id, clock, started, wrapped, dek)
+
+
+def remove(store: ObjectStore, layout: Layout, backup_id: str) -> None:
+    """Delete what there is of a backup that has no COMMIT; the intent last, so that a later reaping finds the rest."""
+    store.abandon(layout.data(backup_id))
+    for entry in list(store.list(layout.data(backup_id))):
+        store.delete(entry.key)
+    store.delete(layout.manifest(backup_id))
+    store.delete(layout.intent(backup_id))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.node import Node, NodeSpec, Ready
@@ -34,14 +35,11 @@ LISTENERS: Mapping[str, str] = {
     "admin-grpc": "admin.port.grpc",
 }
 
-# Where it puts Unix sockets, whatever TMPDIR says; when it is killed it leaves them there.
-LEAVES = tuple(
-    f"/tmp/seaweedfs-{part}-grpc-@{{port:{part}-grpc}}.sock"  # noqa: S108 - its choice, not ours
-    for part in ("s3", "filer", "volume", "master", "admin")
-)
+PARTS = ("s3", "filer", "volume", "master", "admin")
 
 # What is switched off: nothing of it is needed, each would listen, and one would call home.
 OFF = (
+    "-disableHttp=true",  # its file server gives every object to whoever asks, with no key
     "-webdav=false",
     "-admin.ui=false",
     "-s3.port.iceberg=0",
@@ -107,3 +105,14 @@ def s3_of(node: Node, access_ref: str, secret_ref: str) -> S3:
     """Return how to reach the store that `node` runs; the references are its owner's keys."""
     endpoint = node.endpoint(PORT)
     return S3(endpoint.inside, endpoint.outside, access_ref, secret_ref)
+
+
+def leavings(node: Node) -> tuple[Path, ...]:
+    """Return the Unix sockets that the store of `node` makes in /tmp, whatever TMPDIR says.
+
+    Killed, it leaves them there. They are told apart by port, so that no other store's is taken for its own.
+    """
+    return tuple(
+        Path(f"/tmp/seaweedfs-{part}-grpc-{node.endpoint(f'{part}-grpc').inside.port}.sock")  # noqa: S108
+        for part in PARTS
+    )

@@ -72,7 +72,7 @@ def test_a_dump_that_is_killed_is_a_failed_backup(bulk: Server) -> None:
         assert isinstance(running, RunningTask)
         until_dumping(bulk)
         running.child.kill()
-        with pytest.raises(BackupFailed, match="^dump: ended by signal 9$"):
+        with pytest.raises(BackupFailed, match=r"^dump: ended by signal 9$"):
             list(chunks(running, 10))
 
 

@@ -12,7 +12,7 @@ import pytest
 from harness.core.node import Node, Site
 from harness.core.service import S3
 from harness.s3.client import client
-from harness.s3.server import s3_of, server_spec
+from harness.s3.server import leavings, s3_of, server_spec
 from harness.substrate.embedded import Embedded
 
 
@@ -47,7 +47,9 @@ def substrate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
 
 
 @pytest.fixture(scope="session")
-def launch(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Launch:
+def launch(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
+    launched: list[Node] = []
+
     def start(name: str, node: str = "objects", limit_mb: int | None = None) -> Store:
         folder: Path = tmp_path_factory.mktemp(f"keys-{name}")
         secrets = {}
@@ -55,10 +57,15 @@ def launch(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Lau
             (folder / key).write_text(f"{name}-{key}")
             secrets[key] = f"file:{folder / key}"
         site = substrate.site(name)
-        launched = site.launch(server_spec(node, secrets=secrets, limit_mb=limit_mb))
-        return Store(site, launched, s3_of(launched, secrets["s3-access"], secrets["s3-secret"]), secrets)
+        began = site.launch(server_spec(node, secrets=secrets, limit_mb=limit_mb))
+        launched.append(began)
+        return Store(site, began, s3_of(began, secrets["s3-access"], secrets["s3-secret"]), secrets)
 
-    return start
+    yield start
+    for store in launched:
+        store.kill()
+        for path in leavings(store):
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

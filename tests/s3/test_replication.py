@@ -115,6 +115,6 @@ def test_the_keys_are_in_a_file_only(primary: Store, dr: Store) -> None:
 def test_a_store_that_is_gone_has_no_list_of_what_is_missing(launch: Launch) -> None:
     store = launch("silent")
     store.node.kill()
-    with pytest.raises(HarnessError, match="bucket mortal at .* cannot be listed"):
+    with pytest.raises(HarnessError, match=r"bucket mortal at .* cannot be listed"):
         missing(store.s3, "mortal", ["key"])
     store.site.destroy()

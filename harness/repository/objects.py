@@ -1,0 +1,89 @@
+"""The port to an object store, and a store in memory for pure logic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock
+from typing import Protocol
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One object as a listing shows it: `size` in bytes, `modified` UTC by the store's clock."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class ObjectStore(Protocol):
+    """Where a repository lies. Each method raises HarnessError when the store fails, in one line that says where."""
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Store one object and return its size in bytes. It is there whole or not at all, whatever `chunks` raises."""
+        ...
+
+    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes from `offset`, at most `length` of them if given.
+
+        Raises Unreadable when there is no such object, or no byte at `offset`.
+        """
+        ...
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield every object whose key begins with `prefix`, in the order of keys."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Delete one object; one that is not there is left alone."""
+        ...
+
+    def abandon(self, prefix: str) -> int:
+        """End every upload below `prefix` that somebody began and did not finish; return how many there were."""
+        ...
+
+
+@dataclass(slots=True)
+class MemoryStore:
+    """A store in memory, which passes the same tests as the real one."""
+
+    clock: Clock = SYSTEM
+    _objects: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Keep one object and return its size in bytes."""
+        body = b"".join(chunks)
+        with self._lock:
+            self._objects[key] = (body, self.clock.wall())
+        return len(body)
+
+    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes; raises Unreadable when it is not there, or ends before `offset`."""
+        with self._lock:
+            if key not in self._objects:
+                raise Unreadable(f"store in memory, {key}: not there")
+            body = self._objects[key][0]
+        if offset and offset >= len(body):
+            raise Unreadable(f"store in memory, {key}: has {len(body)} bytes, none at {offset}")
+        yield body[offset : offset + length] if length else body[offset:]
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield the objects below `prefix`, in the order of keys."""
+        with self._lock:
+            found = sorted((k, v) for k, v in self._objects.items() if k.startswith(prefix))
+        yield from (StoredObject(key, len(body), modified) for key, (body, modified) in found)
+
+    def delete(self, key: str) -> None:
+        """Forget one object."""
+        with self._lock:
+            self._objects.pop(key, None)
+
+    def abandon(self, prefix: str) -> int:
+        """Return 0: here an upload is never half done."""
+        return 0
