@@ -15,22 +15,25 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/stamp  ## make the virtual environment and install the parts into the shared cache
-	@$(BIN)/python -m harness.parts.install
-
 # The parts are fetched while the environment is filled: both need only uv, and the code of harness.parts.
-$(VENV)/stamp: requirements.lock pyproject.toml $(LOCKS)/bootstrap.lock
+setup: $(BIN)/uv  ## make the virtual environment and install the parts into the shared cache
+	@$(MAKE) --silent $(VENV)/stamp & filled=$$!; \
+		$(BIN)/python -m harness.parts.install; parts=$$?; \
+		wait $$filled && test $$parts = 0
+
+$(BIN)/uv: $(LOCKS)/bootstrap.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "blackstart needs Python 3.11 or newer: make PYTHON=python3.x"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 		|| { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
-	@test -f README.md || echo "# blackstart" > README.md
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/bootstrap.lock
-	@$(BIN)/python -m harness.parts.install & parts=$$!; \
-		$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock \
-		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . ; \
-		packages=$$?; wait $$parts && test $$packages = 0
+	@touch $@
+
+$(VENV)/stamp: $(BIN)/uv requirements.lock pyproject.toml
+	@test -f README.md || echo "# blackstart" > README.md
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 check: setup  ## lint, format, types, import directions and house rules

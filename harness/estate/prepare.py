@@ -33,10 +33,16 @@ from harness.s3.client import ensure_bucket, tag
 from harness.substrate.embedded import Embedded
 
 TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to
+# What decides the content of a prepared estate; a change elsewhere leaves it as it is.
 SEEDS = (
     "notifier/schema.sql",
-    *(f"harness/{name}" for name in ("estate/prepare.py", "estate/secrets.py", "postgres", "s3", "parts/locks")),
-    *(f"harness/{name}" for name in ("odoo", "n8n", "notification")),
+    *(f"harness/estate/{name}.py" for name in ("prepare", "secrets")),
+    *(f"harness/postgres/{name}.py" for name in ("server", "roles", "bulk")),
+    *(f"harness/odoo/{name}.py" for name in ("example", "shop", "program")),
+    *(f"harness/n8n/{name}.py" for name in ("example", "app")),
+    *(f"harness/notification/{name}.py" for name in ("example", "seed")),
+    "harness/s3/server.py",
+    "harness/parts/locks",
 )
 STOP = 30.0  # seconds given to a program to end in good order
 Say = Callable[[str], None]

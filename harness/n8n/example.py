@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -11,6 +12,7 @@ from harness.core.errors import HarnessError
 from harness.core.node import Node, Stoppable
 from harness.core.service import Place
 from harness.postgres.roles import make_database
+from harness.postgres.server import connect
 from harness.vault import read_text_secret
 
 if TYPE_CHECKING:
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
 WEBHOOK = "dummy"
 HEADER = "X-Shop-Token"
 OWNER = "owner@shop.test"
-STOP = 20.0
+STOP = 20.0  # seconds
+PATIENCE = 30.0  # seconds for one request
 OK = 200
+NOT_YET = (404, 502, 503)
+WORKFLOWS = 2
+EVERY = 2  # seconds between two runs of the scheduled workflow
 SCOPES = {
     "workflow": ("create", "read", "list", "update", "activate"),
     "execution": ("read", "list"),
@@ -33,12 +39,21 @@ class NotUp(Exception):  # noqa: N818 - it is a state, and never leaves this mod
 
 
 def seed(place: Place, service: N8n) -> None:
-    """Fill an empty n8n. Raises HarnessError; leaves nothing running."""
+    """Fill an empty n8n: an owner, a credential, two published workflows. Leaves nothing running.
+
+    Raises HarnessError; the site's secrets `shop-token` and `n8n-owner` must be there, besides those of the node.
+    """
+    for name in ("shop-token", "n8n-owner"):
+        if name not in place.secrets:
+            where = f"{service.name}: site {place.site.name}"
+            raise HarnessError(f"{where} has no secret {name!r}; put its reference there")
     make_database(place.sql, service.database, service.database, place.secrets[service.secret])
     (spec,) = service.nodes(place)
     node = place.site.launch(spec)
     try:
-        _fill(node, place)
+        _fill(node, place, service.database)
+    except requests.RequestException as error:
+        raise HarnessError(f"{service.name} on {place.site.name} does not answer ({error}); see its log") from error
     finally:
         if isinstance(node, Stoppable):
             node.stop(STOP)
@@ -46,41 +61,59 @@ def seed(place: Place, service: N8n) -> None:
             node.kill()
 
 
-def _fill(node: Node, place: Place) -> None:
+def _fill(node: Node, place: Place, database: str) -> None:
     base = f"http://{node.endpoint('http').outside}"
-    key = wait_until(lambda: _api_key(base, place), patience=30, on=NotUp, what="n8n's owner")
-    header = {"name": HEADER, "value": read_text_secret(place.secrets["shop-token"])}
-    credential = _call(base, key, "/credentials", {"name": "shop token", "type": "httpHeaderAuth", "data": header})
-    for workflow in (dummy(str(credential["id"])), nightly()):
-        made = _call(base, key, "/workflows", workflow)
-        _call(base, key, f"/workflows/{made['id']}/activate", {})
+    with requests.Session() as session:
+        # Ready is said a moment before these routes are there.
+        wait_until(lambda: _own(session, base, place), patience=30, on=NotUp, what="n8n's owner")
+        session.headers["X-N8N-API-KEY"] = _api_key(session, base)
+        header = {"name": HEADER, "value": read_text_secret(place.secrets["shop-token"])}
+        body = {"name": "shop token", "type": "httpHeaderAuth", "data": header}
+        credential = _call(session, f"{base}/api/v1/credentials", body)
+        for workflow in (dummy(str(credential["id"])), tidy_up()):
+            made = _call(session, f"{base}/api/v1/workflows", workflow)
+            _call(session, f"{base}/api/v1/workflows/{made['id']}/activate", {})
+    # An activation is acknowledged before it is carried out.
+    wait_until(lambda: _published(place, database), patience=30, on=NotUp, what="n8n's workflows")
 
 
-def _api_key(base: str, place: Place) -> str:
-    """Make the owner and return a key to the public API."""
-    session = requests.Session()
+def _own(session: requests.Session, base: str, place: Place) -> None:
+    """Make the owner, who is logged in then."""
     session.headers["browser-id"] = "blackstart"
     password = read_text_secret(place.secrets["n8n-owner"])
     owner = {"email": OWNER, "firstName": "Shop", "lastName": "Owner", "password": password}
-    answer = session.post(f"{base}/rest/owner/setup", json=owner, timeout=30)
-    if answer.status_code in (404, 502, 503):
+    answer = session.post(f"{base}/rest/owner/setup", json=owner, timeout=PATIENCE)
+    if answer.status_code in NOT_YET:
         raise NotUp(f"owner set-up answers {answer.status_code}")
+    _require_ok(answer, "owner set-up")
+
+
+def _api_key(session: requests.Session, base: str) -> str:
+    """Return a key to the public API."""
     scopes = [f"{what}:{verb}" for what, verbs in SCOPES.items() for verb in verbs]
     body = {"label": "example", "expiresAt": None, "scopes": scopes}
-    made = session.post(f"{base}/rest/api-keys", json=body, timeout=30)
-    if OK not in (answer.status_code, made.status_code) or made.status_code != OK:
-        raise HarnessError(
-            f"n8n: owner set-up answered {answer.status_code}, API key {made.status_code}: {made.text[:200]}"
-        )
-    return str(made.json()["data"]["rawApiKey"])
+    return str(_call(session, f"{base}/rest/api-keys", body)["data"]["rawApiKey"])
 
 
-def _call(base: str, key: str, path: str, body: Any) -> dict[str, Any]:
-    answer = requests.post(f"{base}/api/v1{path}", json=body, headers={"X-N8N-API-KEY": key}, timeout=30)
-    if answer.status_code != OK:
-        raise HarnessError(f"n8n: {path} answered {answer.status_code}: {answer.text[:200]}")
+def _call(session: requests.Session, url: str, body: Any) -> dict[str, Any]:
+    answer = session.post(url, json=body, timeout=PATIENCE)
+    _require_ok(answer, urlsplit(url).path)
     found: dict[str, Any] = answer.json()
     return found
+
+
+def _require_ok(answer: requests.Response, what: str) -> None:
+    if answer.status_code != OK:
+        raise HarnessError(f"n8n: {what} answered {answer.status_code}: {' '.join(answer.text.split())[:200]}")
+
+
+def _published(place: Place, database: str) -> None:
+    query = """SELECT count(*) FROM workflow_entity w JOIN workflow_published_version p
+        ON p."workflowId" = w.id AND w."activeVersionId" = p."publishedVersionId" WHERE w.active"""
+    with connect(place.sql, database) as connection:
+        row = connection.execute(query).fetchone()
+    if row is None or row[0] < WORKFLOWS:
+        raise NotUp(f"{row[0] if row else 0} of {WORKFLOWS} published")
 
 
 def _node(name: str, kind: str, version: float, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -114,9 +147,9 @@ def dummy(credential: str) -> dict[str, Any]:
     }
 
 
-def nightly() -> dict[str, Any]:
-    """Return a workflow that starts by itself every two seconds: what a restored copy must not do."""
-    rule = {"interval": [{"field": "seconds", "secondsInterval": 2}]}
+def tidy_up() -> dict[str, Any]:
+    """Return a workflow that starts by itself every other second: what a restored copy must not do."""
+    rule = {"interval": [{"field": "seconds", "secondsInterval": EVERY}]}
     return {
         "name": "tidy up",
         "nodes": [

@@ -1,20 +1,22 @@
-"""What a client must be able to do with n8n again: message 2.8.2."""
+"""What a client must be able to do with n8n again (message 2.8.2), and whether a site has the key that it needs."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import secrets as random
 from collections.abc import Mapping, Sequence
 
 from harness.core.clock import wait_until
-from harness.core.errors import Finding, HarnessError
+from harness.core.errors import Finding, HarnessError, TookTooLong
 from harness.core.service import Answer, KeyFunction, PublicDoor
 from harness.n8n.example import HEADER, WEBHOOK
-from harness.vault import read_text_secret
+from harness.vault import read_secret, read_text_secret
 
-OK, FORBIDDEN, NOT_FOUND = 200, 403, 404
+OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
 PATIENCE = 10.0  # seconds; webhooks are published a moment after n8n says that it is ready
-NUMBER = 21
+SHOWN = 8  # hex digits of a fingerprint in a message
 
 
 class NotPublished(Exception):  # noqa: N818 - it is a state, and never leaves this module
@@ -34,29 +36,60 @@ def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunct
 
 
 def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
-    """Call the workflow with and without its token; return a line, raise Finding when either goes wrong."""
+    """Call the workflow with and without its token; return a line, raise Finding when either goes wrong.
+
+    n8n compares the token with the one in its credential: an answer shows that the credential was decrypted.
+    """
     user = base64.b64encode(f"clients:{read_text_secret(secrets['gateway-key'])}".encode()).decode()
-    headers = {"Authorization": f"Basic {user}"}
     token = {HEADER: read_text_secret(secrets["shop-token"])}
+    number = random.randbelow(1_000_000)  # another one each time: no answer can be an old one
 
     def call(more: Mapping[str, str]) -> Answer:
-        answer = door.request("POST", f"/webhook/{WEBHOOK}", json={"number": NUMBER}, headers={**headers, **more})
+        headers = {"Authorization": f"Basic {user}", **more}
+        answer = door.request("POST", f"/webhook/{WEBHOOK}", json={"number": number}, headers=headers)
         if answer.status == NOT_FOUND:
-            raise NotPublished("its webhook is not published")
+            raise NotPublished("answers 404: its webhook is not published")
         return answer
 
     try:
         answer = wait_until(lambda: call(token), patience=PATIENCE, on=NotPublished, what="dummy workflow")
-    except HarnessError as error:
+        if answer.status != OK:
+            raise Finding(f"dummy workflow with its token: {answer.status} instead of {OK}; {_why(answer.status)}")
+        doubled = _doubled(answer.body)
+        if doubled != 2 * number:
+            raise Finding(f"dummy workflow: answered {doubled!r} instead of {2 * number}")
+        stranger = call({}).status
+    except (TookTooLong, NotPublished) as error:
         raise Finding(str(error)) from error
-    if answer.status != OK:
-        raise Finding(f"dummy workflow with its token: {answer.status}; its credential may not have been restored")
-    doubled = json.loads(answer.body).get("doubled")
-    if doubled != 2 * NUMBER:
-        raise Finding(f"dummy workflow: answered {doubled!r} instead of {2 * NUMBER}")
-    stranger = call({}).status
     if stranger != FORBIDDEN:
+        raise Finding(f"dummy workflow without its token: {stranger} instead of {FORBIDDEN}; its credential is unused")
+    return f"doubled {number} to {doubled}; refused without the token"
+
+
+def check_key(reference: str, fingerprint: str, site: str = "dr") -> None:
+    """Raise Finding when the key behind `reference` is not the one whose SHA-256 `fingerprint` is, in hex.
+
+    Costs no start of n8n, which would end with code 1. Raises UsageError when the reference leads nowhere.
+    """
+    found = hashlib.sha256(read_secret(reference)).hexdigest()
+    if found != fingerprint:
         raise Finding(
-            f"dummy workflow without its token: {stranger} instead of {FORBIDDEN}; the credential is not used"
+            f"n8n key on {site} is not the one that the backup was made with: fingerprint {found[:SHOWN]}.. instead "
+            f"of {fingerprint[:SHOWN]}..; put the right one there, or n8n cannot start"
         )
-    return f"doubled {NUMBER} to {doubled}; refused without the token"
+
+
+def _why(status: int) -> str:
+    if status == UNAUTHORIZED:
+        return "the gateway does not take the clients' key"
+    if status == FORBIDDEN:
+        return "the token is not the one in its credential"
+    return "see n8n's log"
+
+
+def _doubled(body: bytes) -> object:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return body[:80]
+    return found.get("doubled") if isinstance(found, dict) else found

@@ -87,7 +87,7 @@ def build_npm(one: Part, folder: Path) -> str:
 def unpack(package: Package, fetched: Path, root: Path) -> None:
     """Unpack a package from npm's cache into its folder below `root`, but for what no program reads.
 
-    Raises HarnessError when the tarball is not there, is not the locked one, or leads out of its folder.
+    Raises HarnessError when the tarball is not there, is not the locked one, or when tar refuses it.
     """
     digest = package.sha512
     tarball = fetched / "_cacache/content-v2/sha512" / digest[:2] / digest[2:4] / digest[4:]
@@ -98,7 +98,7 @@ def unpack(package: Package, fetched: Path, root: Path) -> None:
     left_out = [f"--exclude=*{ending}" for ending in _UNREAD]
     run(
         ["tar", "--extract", "--gzip", "--file", str(tarball), "--directory", str(into), "--strip-components=1",
-         "--no-same-owner", "--mode=u+rwX,go+rX", *left_out],
+         "--no-same-owner", *left_out],
         patience=PATIENCE,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from harness.postgres import facts as figures
 from harness.postgres.server import IMAGE, connect, one_line
 
 CHUNK = 4 * 1024 * 1024  # bytes handed on at a time
-SHOWN = 3  # of a program's last lines, how many go into an error
+SHOWN = 3  # lines of a program's last words that go into an error
 PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
 
 
@@ -175,7 +175,9 @@ def _read(running: Running, late: Event) -> bytes:
 
 
 def how_it_ended(done: Completed) -> str:
-    """Return a failed client's exit code and its last lines, in one line."""
+    """Return a failed client's exit code and its last words in one line, from its last `error:` on."""
     lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
+    errors = [at for at, line in enumerate(lines) if "error: " in line.lower()]
+    start = errors[-1] if errors else max(0, len(lines) - SHOWN)
     code = f"ended by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
-    return f"{' | '.join(lines[-SHOWN:])} ({code})" if lines else code
+    return f"{' | '.join(lines[start : start + SHOWN])} ({code})" if lines else code

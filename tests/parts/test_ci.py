@@ -39,6 +39,8 @@ def test_ci_has_the_code_of_make_and_ends_with_the_closing_line(tmp_path: Path, 
 
 
 def test_make_without_a_target_lists_the_targets() -> None:
-    done = subprocess.run(["make", "-C", str(ROOT)], capture_output=True, text=True, timeout=30, check=True)
+    make = shutil.which("make")
+    assert make is not None
+    done = subprocess.run([make, "-C", str(ROOT)], capture_output=True, text=True, timeout=30, check=True)
     for target in ("setup", "check", "unit", "drill", "test", "report", "bench", "lock", "clean"):
         assert f"make {target} " in done.stdout

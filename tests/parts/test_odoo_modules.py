@@ -47,7 +47,8 @@ def addons(tmp_path: Path) -> Path:
 def test_closure_takes_what_is_needed_and_what_installs_itself(addons: Path) -> None:
     chosen = closure(read_manifests(addons), frozenset({"sale_management"}), country="us")
     assert chosen == {
-        "base", "mail", "account", "sale", "sale_management", "mail_glue", "one_trigger", "helper", "glue_of_glue", "l10n_us",
+        "base", "mail", "account", "sale", "sale_management", "mail_glue", "one_trigger",
+        "helper", "glue_of_glue", "l10n_us",
     }  # fmt: skip
 
 

@@ -16,10 +16,11 @@ from harness.parts.programs import program
 from harness.parts.recipes import recipe, where
 from harness.parts.table import PARTS, bringer, part
 
-NAMES = (
-    "postgres initdb pg_dump pg_restore pg_dumpall pg_isready psql pgbench weed rclone traefik nginx node n8n "
-    "odoo-python odoo-bin odoo-path odoo-addons knotd knot-libs allure"
-).split()
+NAMES = [
+    "postgres", "initdb", "pg_dump", "pg_restore", "pg_dumpall", "pg_isready", "psql", "pgbench",
+    "weed", "rclone", "traefik", "nginx", "node", "n8n",
+    "odoo-python", "odoo-bin", "odoo-path", "odoo-addons", "knotd", "knot-libs", "allure",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_missing_program_is_named_with_what_to_type(empty_cache: Path, name: s
 def test_an_unknown_program_or_part_is_refused() -> None:
     with pytest.raises(MissingPart, match="oracle"):
         program("oracle")
-    with pytest.raises(MissingPart, match="oracle.*postgres"):
+    with pytest.raises(MissingPart, match=r"oracle.*postgres"):
         part("oracle")
 
 
@@ -65,9 +66,9 @@ def test_names_are_unique_and_every_part_has_a_recipe() -> None:
 
 def test_without_apt_the_two_debian_parts_say_what_to_do(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(empty_cache))
-    with pytest.raises(MissingPart, match="^apt-get: not on this machine"):
+    with pytest.raises(MissingPart, match=r"^apt-get: not on this machine"):
         ensure("odoo")
-    with pytest.raises(MissingPart, match="^knot: neither apt-get nor knotd"):
+    with pytest.raises(MissingPart, match=r"^knot: neither apt-get nor knotd"):
         ensure("knot")
     with pytest.raises(HarnessError) as both:
         install(["odoo", "knot"])

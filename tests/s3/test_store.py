@@ -52,7 +52,7 @@ def test_only_the_owner_gets_in(primary: Store, tmp_path: Path) -> None:
         urlopen(f"http://{primary.s3.outside}/guarded/key", timeout=5)
     file_server = primary.node.endpoint("filer").outside
     with pytest.raises(HTTPError, match="404"):
-        urlopen(f"http://{file_server}/buckets/guarded/key", timeout=5)  # noqa: S310
+        urlopen(f"http://{file_server}/buckets/guarded/key", timeout=5)
     (tmp_path / "wrong").write_text("another secret")
     stranger = replace(primary.s3, secret_key_ref=f"file:{tmp_path / 'wrong'}")
     with pytest.raises(S3Error, match="SignatureDoesNotMatch"):

@@ -1,0 +1,183 @@
+"""One repository in either store: written, listed, chosen, opened, reaped."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from harness.core.errors import BackupFailed, HarnessError, NoValidBackup, Unreadable, UsageError
+from harness.repository.catalogue import Repository
+from harness.repository.keys import fingerprint, new_pair, read_private
+from harness.repository.layout import bind, object_binding
+from harness.repository.store import ObjectStore
+from tests.repository.local import Recipients, back_up, contents, keys_of
+
+LARGE = secrets.token_bytes(9_000_000)
+
+
+def test_what_was_backed_up_opens_with_either_key(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    receipt = back_up(repository, recipients, globals=b"CREATE ROLE odoo;", trees__files=LARGE, empty=b"")
+    (entry,) = repository.committed()
+    assert entry.receipt == receipt
+    assert entry.damaged is None
+    assert entry.manifest.contents == contents()
+    assert receipt.path == f"{estate}/commit/{receipt.backup_id}.json"
+    assert (
+        receipt.digest == hashlib.sha256(b"".join(store.get(f"{estate}/manifest/{entry.backup_id}.json"))).hexdigest()
+    )
+    assert receipt.plain_size == 17 + len(LARGE)
+    assert receipt.size == sum(o.size for o in store.list(f"{estate}/data/"))
+    for private, _ in (recipients.dr, recipients.escrow):
+        backup = repository.open(entry, private)
+        assert b"".join(backup.read("trees/files")) == LARGE
+        assert b"".join(backup.read("empty")) == b""
+        told: list[int] = []
+        assert backup.verify(told.append) == sum(told) == receipt.size
+    assert [key.split("/")[1] for key in keys_of(store, estate)] == ["commit", "data", "data", "data", "manifest"]
+
+
+def test_no_plaintext_and_no_private_half_in_the_store(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    back_up(repository, recipients, globals=b"ALTER ROLE odoo PASSWORD 'perfectly-plain';" * 20)
+    everything = b"".join(b"".join(store.get(key)) for key in keys_of(store, estate))
+    assert b"perfectly-plain" not in everything
+    for private, _ in (recipients.dr, recipients.escrow):
+        assert read_private(private).private_bytes_raw() not in everything
+    assert repr(repository.open(repository.committed()[0], recipients.dr[0])).count("dek") == 0
+
+
+def test_sealed_to_others_is_told_by_name(repository: Repository, recipients: Recipients) -> None:
+    back_up(repository, recipients)
+    stranger = new_pair()[0]
+    mine = fingerprint(read_private(stranger).public_key())
+    theirs = fingerprint(read_private(recipients.dr[0]).public_key())
+    (entry,) = repository.committed()
+    with pytest.raises(Unreadable, match=f"key {mine} does not open it; it is sealed to .*{theirs}"):
+        repository.open(entry, stranger)
+    with pytest.raises(NoValidBackup, match=mine):
+        repository.latest_valid(stranger)
+
+
+def test_an_empty_repository_has_no_valid_backup(repository: Repository, estate: str, recipients: Recipients) -> None:
+    with pytest.raises(NoValidBackup, match=f"estate {estate}: no valid backup: none was ever committed here"):
+        repository.latest_valid(recipients.dr[0])
+    assert repository.committed() == ()
+
+
+def test_the_newest_comes_first_and_estates_are_apart(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    first, second = back_up(repository, recipients), back_up(repository, recipients)
+    back_up(Repository(store, f"{estate}-2"), recipients)
+    assert [entry.backup_id for entry in repository.committed()] == [second.backup_id, first.backup_id]
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert (chosen.backup.backup_id, chosen.passed_over) == (second.backup_id, ())
+
+
+def test_a_private_key_that_is_none_ends_the_search_at_once(repository: Repository, recipients: Recipients) -> None:
+    back_up(repository, recipients)
+    with pytest.raises(UsageError, match="private key: malformed"):
+        repository.latest_valid("nonsense")
+
+
+def test_a_backup_under_way_is_not_listed_nor_reaped_while_it_is_young(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    writer = repository.begin("7391", recipients.public)
+    writer.add("globals", (b"x",))
+    store.put(f"{estate}/data/something of somebody else", (b"x",))
+    assert repository.committed() == ()
+    assert repository.reap() == ()
+    assert repository.reap(0) == (writer.backup_id,)
+    assert keys_of(store, estate) == [f"{estate}/data/something of somebody else"]
+    with pytest.raises(BackupFailed, match="are there; is something else cleaning this bucket"):
+        writer.commit(contents())
+
+
+def test_an_empty_backup_and_a_path_twice_are_refused(repository: Repository, recipients: Recipients) -> None:
+    writer = repository.begin("7391", recipients.public)
+    with pytest.raises(BackupFailed, match="it is empty"):
+        writer.commit(contents())
+    writer.add("globals", (b"x",))
+    with pytest.raises(BackupFailed, match="globals was added already"):
+        writer.add("globals", (b"y",))
+    for path in ("../x", "/x", "a//b", "", "a\nb", "x" * 701):
+        with pytest.raises(UsageError, match="object path"):
+            writer.add(path, (b"y",))
+    writer.commit(contents())
+    with pytest.raises(BackupFailed, match="is committed; begin another"):
+        writer.add("late", (b"y",))
+    writer.abort()
+    assert len(repository.committed()) == 1
+
+
+def test_a_source_that_fails_leaves_no_backup(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    def dying() -> Iterator[bytes]:
+        yield bytes(5_000_000)
+        raise OSError("the dump died")
+
+    writer = repository.begin("7391", recipients.public)
+    with pytest.raises(OSError, match="the dump died"):
+        writer.add("databases/shop", dying())
+    with pytest.raises(BackupFailed, match="not complete: databases/shop"):
+        writer.commit(contents())
+    writer.abort()
+    assert keys_of(store, estate) == []
+
+
+def test_streams_at_once_and_an_abort_that_ends_them(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    writer = repository.begin("7391", recipients.public)
+    started, failures = threading.Barrier(3), list[str]()
+
+    def endless() -> Iterator[bytes]:
+        started.wait(10)
+        while True:
+            yield bytes(1 << 20)
+
+    def add(name: str) -> None:
+        try:
+            writer.add(name, endless())
+        except HarnessError as error:
+            failures.append(str(error))
+
+    threads = [threading.Thread(target=add, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    started.wait(10)
+    writer.abort()
+    for thread in threads:
+        thread.join(20)
+    assert len(failures) == 2
+    assert all("is aborted" in failure for failure in failures)
+    assert keys_of(store, estate) == []
+
+
+def test_an_object_of_another_place_does_not_open(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    """The same key seals both objects of a backup: only the name that they are bound to keeps them apart."""
+    receipt = back_up(repository, recipients, a=b"first", b=b"other")
+    place = f"{estate}/data/{receipt.backup_id}"
+    store.put(f"{place}/a", store.get(f"{place}/b"))
+    backup = repository.open(repository.committed()[0], recipients.dr[0])
+    with pytest.raises(Unreadable, match=rf"backup {receipt.backup_id}, object a: segment 0: does not authenticate"):
+        list(backup.read("a"))
+
+
+def test_what_a_seal_is_bound_to_is_unambiguous() -> None:
+    assert bind("ab", "c") != bind("a", "bc")
+    assert bind("ü") == b"\0\0\0\x13blackstart-backup/1\0\0\0\x02\xc3\xbc"
+    assert object_binding("7", "id", "x") == (
+        b"\0\0\0\x13blackstart-backup/1\0\0\0\x06object\0\0\0\x017\0\0\0\x02id\0\0\0\x01x"
+    )
