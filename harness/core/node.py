@@ -57,7 +57,8 @@ class NodeSpec:
 
     `ports`: names; numbers are chosen by the place. `volumes`: names, shared by all nodes and tasks of a site.
     `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written 0600.
-    `first_run`: commands for embedded, run in order while the first volume is empty.
+    `first_run`: commands for embedded, run in order while the first volume is empty. `leaves`: files outside its
+    volumes that it makes whatever it is told, and leaves behind when it is killed.
     """
 
     name: str
@@ -73,6 +74,7 @@ class NodeSpec:
     stop_signal: str = "TERM"
     ready: Ready = Ready()
     first_run: tuple[tuple[str, ...], ...] = ()
+    leaves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

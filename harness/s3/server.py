@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.node import Node, NodeSpec, Ready
@@ -35,7 +34,11 @@ LISTENERS: Mapping[str, str] = {
     "admin-grpc": "admin.port.grpc",
 }
 
-PARTS = ("s3", "filer", "volume", "master", "admin")
+# Unix sockets that it puts in /tmp, whatever TMPDIR says, and leaves there when it is killed.
+LEAVES = tuple(
+    f"/tmp/seaweedfs-{part}-grpc-@{{port:{part}-grpc}}.sock"  # noqa: S108 - the name is SeaweedFS's own
+    for part in ("s3", "filer", "volume", "master", "admin")
+)
 
 # What is switched off: nothing of it is needed, each would listen, and one would call home.
 OFF = (
@@ -92,6 +95,7 @@ def server_spec(
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
         files={"owner": _owner()},
         ready=Ready(port=PORT, path="/healthz", patience=60.0),
+        leaves=LEAVES,
     )
 
 
@@ -106,14 +110,3 @@ def s3_of(node: Node, access_ref: str, secret_ref: str) -> S3:
     """Return how to reach the store that `node` runs; the references are its owner's keys."""
     endpoint = node.endpoint(PORT)
     return S3(endpoint.inside, endpoint.outside, access_ref, secret_ref)
-
-
-def leavings(node: Node) -> tuple[Path, ...]:
-    """Return the Unix sockets that the store of `node` makes in /tmp, whatever TMPDIR says.
-
-    Killed, it leaves them there. They are told apart by port, so that no other store's is taken for its own.
-    """
-    return tuple(
-        Path(f"/tmp/seaweedfs-{part}-grpc-{node.endpoint(f'{part}-grpc').inside.port}.sock")  # noqa: S108
-        for part in PARTS
-    )

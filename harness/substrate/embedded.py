@@ -78,6 +78,9 @@ class EmbeddedSite(NodeLauncher):
             for command in spec.first_run:
                 self._first_run(spec.name, tuple(render(a, plain) for a in command), env, node.log)
         argv = tuple(render(a, plain) for a in spec.argv)
+        node.leaves = tuple(Path(render(path, plain)) for path in spec.leaves)
+        for path in node.leaves:
+            self.started.note_file(path)
         node.child = spawn(argv, env, self._home(spec.name), self.started, (self.name, spec.name), node.log)
         self._await_ready(node, plain, env)
 
@@ -127,7 +130,7 @@ class EmbeddedSite(NodeLauncher):
         argv = tuple(render(a, {k: f for k, f in look.items() if k != "secret"}) for a in task.argv)
         self.logs.mkdir(parents=True, exist_ok=True)
         child = spawn(argv, env, self._home(name), self.started, (self.name, task.name), None)
-        running = RunningTask(task.name, child, self.logs / f"{name}.log")
+        running = RunningTask(task.name, child, self.logs / f"{name}.log", self._home(name))
         running.follow(task.stdin)
         with self._lock:
             self._tasks = [t for t in self._tasks if t.poll() is None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from collections import deque
@@ -74,6 +75,7 @@ class ProcessNode:
     log: Path
     launcher: NodeLauncher
     child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    leaves: tuple[Path, ...] = ()
 
     @property
     def alive(self) -> bool:
@@ -89,6 +91,8 @@ class ProcessNode:
         """End it and all it started, with no chance to tidy up."""
         if self.child is not None:
             end(self.child)
+        for path in self.leaves:
+            path.unlink(missing_ok=True)
 
     def stop(self, patience: float) -> None:
         """Ask it to end in good order; kill it when `patience` seconds were not enough."""
@@ -139,6 +143,7 @@ class RunningTask:
     name: str
     child: subprocess.Popen[bytes]
     log: Path
+    home: Path
     _tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
     _reader: Thread | None = None
 
@@ -197,6 +202,10 @@ class RunningTask:
         end(self.child)
         if self._reader is not None:
             self._reader.join(5)
+        # Its files may hold secrets, and nobody needs them any more; nor an empty log.
+        shutil.rmtree(self.home, ignore_errors=True)
+        if self.log.exists() and not self.log.stat().st_size:
+            self.log.unlink()
         for pipe in (self.child.stdout, self.child.stderr, self.child.stdin):
             if pipe is not None:
                 with contextlib.suppress(BrokenPipeError):

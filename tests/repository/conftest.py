@@ -11,7 +11,7 @@ from harness.core.node import Node
 from harness.repository.catalogue import Repository
 from harness.repository.store import MemoryStore, ObjectStore, S3Store
 from harness.s3.client import ensure_bucket
-from harness.s3.server import leavings, s3_of, server_spec
+from harness.s3.server import s3_of, server_spec
 from harness.substrate.embedded import Embedded
 from tests.repository.local import ACCESS, BUCKET, SECRET, Launch, Recipients, store_at
 
@@ -41,8 +41,6 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
     yield start
     for node in nodes:
         node.kill()
-        for left in leavings(node):
-            left.unlink(missing_ok=True)
     substrate.sweep()
 
 

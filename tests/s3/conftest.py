@@ -12,7 +12,7 @@ import pytest
 from harness.core.node import Node, Site
 from harness.core.service import S3
 from harness.s3.client import client
-from harness.s3.server import leavings, s3_of, server_spec
+from harness.s3.server import s3_of, server_spec
 from harness.substrate.embedded import Embedded
 
 
@@ -64,8 +64,6 @@ def launch(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
     yield start
     for store in launched:
         store.kill()
-        for path in leavings(store):
-            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
