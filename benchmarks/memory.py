@@ -29,7 +29,7 @@ from harness.repository.catalogue import Repository
 from harness.repository.keys import new_pair
 from harness.repository.store import S3Store
 from harness.s3.client import ensure_bucket
-from harness.s3.server import leavings, s3_of, server_spec
+from harness.s3.server import s3_of, server_spec
 from harness.substrate.embedded import Embedded
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
@@ -133,8 +133,6 @@ def store_in(folder: Path) -> Iterator[None]:
         (folder / "address").write_text(str(node.endpoint("s3").outside))
         yield
         node.kill()
-        for left in leavings(node):
-            left.unlink(missing_ok=True)
     finally:
         substrate.sweep()
 

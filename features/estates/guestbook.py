@@ -10,6 +10,7 @@ import psycopg
 
 
 def connection() -> psycopg.Connection[tuple[str]]:
+    """Return a connection to the guestbook's own database."""
     return psycopg.connect(
         host=os.environ["DB_HOST"],
         port=os.environ["DB_PORT"],
@@ -27,7 +28,10 @@ if DATABASE.execute("SELECT 1 FROM entries LIMIT 1").fetchone() is None:
 
 
 class Guestbook(BaseHTTPRequestHandler):
+    """Answers every request with all entries."""
+
     def do_GET(self) -> None:
+        """Answer with all entries, as JSON."""
         rows = DATABASE.execute("SELECT said FROM entries ORDER BY id").fetchall()
         body = json.dumps([said for (said,) in rows]).encode()
         self.send_response(200)

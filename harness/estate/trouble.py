@@ -57,7 +57,7 @@ def database_gone(world: World) -> None:
 
 def database_gone_midway(world: World) -> None:
     """Kill it as soon as a dump is under way."""
-    during_dump(world, lambda: world.primary.nodes["postgres"].kill())
+    during_dump(world, world.primary.nodes["postgres"].kill)
 
 
 def attachment_missing(world: World) -> None:

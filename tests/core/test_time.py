@@ -24,13 +24,12 @@ class Ticks:
 
 
 def test_a_probe_is_called_until_it_returns() -> None:
-    ticks, answers = Ticks(), iter([OSError("no"), OSError("no"), "yes"])
+    ticks, refusals = Ticks(), [OSError("no"), OSError("no")]
 
     def probe() -> str:
-        answer = next(answers)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
+        if refusals:
+            raise refusals.pop()
+        return "yes"
 
     assert wait_until(probe, patience=1.0, on=OSError, clock=ticks.clock()) == "yes"
     assert ticks.now == pytest.approx(0.1)

@@ -77,7 +77,7 @@ def test_features_speak_the_operators_language() -> None:
     for path in features():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = WIRING.search(line)
-            assert not found, f"{path.relative_to(ROOT)}:{number}: {found and found.group()!r}"
+            assert found is None, f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
 
 
 def test_a_third_of_the_scenarios_are_refusals() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from harness.parts.programs import program
 
 from harness.core.node import Address
 from harness.core.service import S3, Place, Sql
 from harness.notification.app import Notification
 from harness.notification.receiver import Receiver
-from harness.notification.seed import connect
+from harness.parts.programs import program
+from harness.postgres.server import connect
 from tests.notification.local import AS_NOBODY, Door, LocalNode, LocalSite, Process, ask, free_ports, run
 
 PASSWORD, ACCESS, SECRET, KEY = "superuser-password", "site-access", "site-secret-key", "clients-key"

@@ -12,7 +12,7 @@ from harness.core.service import Containable, KeyFunction, Place, Seedable, Serv
 from harness.notification.app import Notification
 from harness.notification.keys import key_functions
 from harness.notification.receiver import Receiver
-from harness.notification.seed import connect
+from harness.postgres.server import connect
 from tests.notification.local import Door, LocalNode
 
 Launch = Callable[[Place], LocalNode]

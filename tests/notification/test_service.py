@@ -15,7 +15,7 @@ from harness.core.node import Address
 from harness.core.service import S3, Answer, Place, Sql
 from harness.notification.client import Client, Message
 from harness.notification.receiver import Receiver
-from harness.notification.seed import connect
+from harness.postgres.server import connect
 from tests.notification.local import Door, LocalNode, Pipe, Process, ask
 
 pytestmark = pytest.mark.programs
