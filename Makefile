@@ -49,7 +49,9 @@ unit: setup  ## unit tests of the harness
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/
 
-drill: setup  ## lose the primary site and recover on the DR site, with a report
+# The estate is prepared while its slower parts are still fetched.
+drill: $(VENV)/stamp  ## lose the primary site and recover on the DR site, with a report
+	@$(BIN)/blackstart prepare
 	@$(BIN)/blackstart drill
 
 test: setup check unit drills  ## set-up, checks, unit tests and the embedded drills
@@ -58,7 +60,7 @@ report: setup  ## build the report of the newest drills
 	@$(BIN)/blackstart report
 
 bench: setup  ## run every benchmark
-	@for one in benchmarks/bench_*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+	@for one in benchmarks/*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
 
 lock: setup  ## write all lock files anew, with hashes and without addresses
 	@$(BIN)/python -m harness.parts.lock

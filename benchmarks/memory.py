@@ -1,9 +1,9 @@
-"""How much memory and time the repository needs for one large object, into a real store and back.
+"""How much memory and time the repository needs for a large backup, into a real store and back.
 
-    python benchmarks/memory.py [--megabytes 1000]
+    python benchmarks/memory.py [--megabytes 1000] [--objects 1]
 
 Each direction runs in a process of its own, so that its peak is its own. The data is made on the way, half of it
-random and half of it text. Ends with 1 when a direction needed more than 256 MiB.
+random and half of it text, in as many objects at once as `--objects` says. Ends with 1 when a direction needed more than 256 MiB.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from harness.core.clock import SYSTEM
@@ -33,7 +35,7 @@ from harness.s3.server import s3_of, server_spec
 from harness.substrate.embedded import Embedded
 
 RESULTS = Path(__file__).parent / "results" / "memory.json"
-BUCKET, OBJECT = "backups", "databases/large.dump"
+BUCKET = "backups"
 LIMIT = 256.0  # MiB
 MIB = 1 << 20
 HALF = 1 << 17
@@ -47,6 +49,7 @@ class Figures:
     """One direction: plain and stored MiB, wall and processor seconds, peak resident MiB of the process."""
 
     direction: str
+    objects: int
     plain_mib: float
     stored_mib: float
     wall_s: float
@@ -60,10 +63,16 @@ class Figures:
         return self.plain_mib / self.wall_s
 
 
-def half_compressible(megabytes: int) -> Iterator[bytes]:
-    """Yield that many MiB, the same ones every time."""
+@cache
+def random_halves() -> list[bytes]:
+    """Return the random part, the same every time and one for all objects."""
     source = random.Random(7)  # noqa: S311 - it only has to be incompressible
-    pool = [source.randbytes(HALF) for _ in range(POOL)]
+    return [source.randbytes(HALF) for _ in range(POOL)]
+
+
+def half_compressible(megabytes: int) -> Iterator[bytes]:
+    """Yield that many MiB."""
+    pool = random_halves()
     for number in range(megabytes * MIB // (2 * HALF)):
         row = b"%d\torder of customer %d\topen\t2026-03-01 02:03:04\n" % (number, number % 977)
         yield pool[number % POOL] + (row * (HALF // len(row) + 1))[:HALF]
@@ -82,20 +91,24 @@ def repository_in(folder: Path) -> Repository:
     return Repository(S3Store.connect(host, int(port), access, secret, BUCKET), "benchmark")
 
 
-def write(repository: Repository, folder: Path, megabytes: int) -> tuple[int, int]:
+def write(repository: Repository, folder: Path, megabytes: int, objects: int) -> tuple[int, int]:
     """Back the data up; return plain and stored bytes."""
     writer = repository.begin("1", tuple((folder / f"{name}.pub").read_bytes() for name in ("dr", "escrow")))
-    entry = writer.add(OBJECT, half_compressible(megabytes))
+    paths = [f"databases/{number}.dump" for number in range(objects)]
+    random_halves()
+    with ThreadPoolExecutor(objects) as pool:
+        entries = list(pool.map(lambda path: writer.add(path, half_compressible(megabytes // objects)), paths))
     writer.commit(contents())
-    return entry.plain_size, entry.stored_size
+    return sum(entry.plain_size for entry in entries), sum(entry.stored_size for entry in entries)
 
 
-def read(repository: Repository, folder: Path, megabytes: int) -> tuple[int, int]:
-    """Read it back, which compares its digest; return plain and stored bytes."""
+def read(repository: Repository, folder: Path, megabytes: int, objects: int) -> tuple[int, int]:
+    """Read it back, which compares its digests; return plain and stored bytes."""
     (entry,) = repository.committed()
     backup = repository.open(entry, (folder / "dr.pem").read_bytes())
-    size = sum(map(len, backup.read(OBJECT)))
-    if size != megabytes * MIB:
+    with ThreadPoolExecutor(objects) as pool:
+        size = sum(pool.map(lambda one: sum(map(len, backup.read(one.path))), entry.manifest.objects))
+    if size != megabytes // objects * objects * MIB:
         raise AssertionError(f"{size} bytes came back, not {megabytes} MiB")
     return size, entry.size
 
@@ -106,14 +119,16 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / MIB
 
 
-def measure(direction: str, folder: Path, megabytes: int) -> Figures:
+def measure(direction: str, folder: Path, megabytes: int, objects: int) -> Figures:
     """Carry out one direction in this process and return its figures."""
     repository, started = repository_in(folder), peak_mib()
     began = SYSTEM.monotonic()
-    plain, stored = {"write": write, "read": read}[direction](repository, folder, megabytes)
+    plain, stored = {"write": write, "read": read}[direction](repository, folder, megabytes, objects)
     wall = SYSTEM.monotonic() - began
     used = resource.getrusage(resource.RUSAGE_SELF)
-    return Figures(direction, plain / MIB, stored / MIB, wall, used.ru_utime + used.ru_stime, started, peak_mib())
+    return Figures(
+        direction, objects, plain / MIB, stored / MIB, wall, used.ru_utime + used.ru_stime, started, peak_mib()
+    )
 
 
 @contextmanager
@@ -137,9 +152,10 @@ def store_in(folder: Path) -> Iterator[None]:
         substrate.sweep()
 
 
-def in_a_process_of_its_own(direction: str, folder: Path, megabytes: int) -> Figures:
+def in_a_process_of_its_own(direction: str, folder: Path, megabytes: int, objects: int) -> Figures:
     """Return the figures of one direction; its errors go to the terminal."""
-    argv = [sys.executable, __file__, "--megabytes", str(megabytes), "--child", direction, "--folder", str(folder)]
+    size = ("--megabytes", str(megabytes), "--objects", str(objects))
+    argv = [sys.executable, __file__, *size, "--child", direction, "--folder", str(folder)]
     done = subprocess.run(argv, stdout=subprocess.PIPE, check=True)
     return Figures(**json.loads(done.stdout))
 
@@ -160,10 +176,12 @@ def machine() -> dict[str, object]:
 
 def report(found: list[Figures]) -> None:
     """Print a table and add one line to the results."""
-    print(f"{'':6} {'plain MiB':>10} {'stored MiB':>10} {'wall s':>8} {'cpu s':>8} {'MiB/s':>8} {'peak MiB':>9}")
+    print(
+        f"{'':6} {'objects':>8} {'plain MiB':>10} {'stored MiB':>10} {'wall s':>8} {'cpu s':>8} {'MiB/s':>8} {'peak MiB':>9}"
+    )
     for f in found:
         print(
-            f"{f.direction:6} {f.plain_mib:10.0f} {f.stored_mib:10.0f} {f.wall_s:8.1f} {f.cpu_s:8.1f} "
+            f"{f.direction:6} {f.objects:8} {f.plain_mib:10.0f} {f.stored_mib:10.0f} {f.wall_s:8.1f} {f.cpu_s:8.1f} "
             f"{f.rate:8.0f} {f.peak_mib:9.0f}"
         )
     rounded = [{k: v if isinstance(v, str) else round(v, 2) for k, v in asdict(f).items()} for f in found]
@@ -177,16 +195,17 @@ def main() -> int:
     """Measure both directions; return 1 when one needed too much memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=1000, help="MiB of plaintext")
+    parser.add_argument("--objects", type=int, default=1, help="written and read at once")
     parser.add_argument("--child", choices=DIRECTIONS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
-        print(json.dumps(asdict(measure(asked.child, asked.folder, asked.megabytes))))
+        print(json.dumps(asdict(measure(asked.child, asked.folder, asked.megabytes, asked.objects))))
         return 0
     with tempfile.TemporaryDirectory(prefix="blackstart-benchmark-") as made:
         folder = Path(made)
         with store_in(folder):
-            found = [in_a_process_of_its_own(direction, folder, asked.megabytes) for direction in DIRECTIONS]
+            found = [in_a_process_of_its_own(d, folder, asked.megabytes, asked.objects) for d in DIRECTIONS]
     report(found)
     over = [f.direction for f in found if f.peak_mib > LIMIT]
     if over:

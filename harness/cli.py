@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -20,8 +19,9 @@ from harness.core.errors import BackupFailed, Finding, HarnessError, NoValidBack
 from harness.core.journal import MemoryJournal
 from harness.core.record import DrillRecord
 from harness.estate import disaster, live, refine
-from harness.estate.byhand import hold_open, orchestrator_of, release_live
+from harness.estate.byhand import describe, hold_open, orchestrator_of, release_live
 from harness.estate.config import load_config
+from harness.estate.parallel import in_parallel
 from harness.estate.prepare import prepare as prepare_estate
 from harness.estate.schedule import run_schedule
 from harness.estate.secrets import Secrets
@@ -30,6 +30,7 @@ from harness.evidence.html import build_report
 from harness.evidence.journal import JournalFile
 from harness.evidence.terminal import Progress
 from harness.parts.doctor import survey
+from harness.parts.install import install
 from harness.repository.keys import new_pair
 from harness.substrate.started import runs as runs_left
 from harness.substrate.started import sweep as sweep_run
@@ -45,6 +46,8 @@ app.add_typer(keys_app, name="keys")
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
+# What typer raises for a mistyped command line; it exports only this one of its children.
+Mistyped: type[Exception] = typer.BadParameter.__mro__[2]
 SITE_LOSS = "features/estate/site_loss.feature"
 RUNS = Path(os.environ.get("BLACKSTART_RUNS", ".blackstart/runs"))
 
@@ -68,13 +71,13 @@ def main() -> None:
     # What runs on this machine is reached without a proxy.
     os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as done:
+        sys.exit(app(standalone_mode=False) or 0)
+    except typer.Exit as done:
         sys.exit(done.exit_code)
-    except click.ClickException as error:
-        err.print(f"blackstart: {error.format_message()}", markup=False, highlight=False)
+    except Mistyped as error:
+        err.print(f"blackstart: {error}; see `blackstart --help`", markup=False, highlight=False)
         sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         err.print("blackstart: interrupted; nothing is left running")
         sys.exit(130)
     except (HarnessError, Finding) as error:
@@ -101,9 +104,19 @@ def doctor() -> None:
 
 @app.command()
 def prepare(config: ConfigFile = Path("estate.toml")) -> None:
-    """Prepare the example estate once, into the cache."""
-    template = prepare_estate(load_config(config), lambda line: err.print(line, style="dim"))
-    err.print(f"estate ready: {template.path.name}", style="dim")
+    """Install what is missing and, meanwhile, prepare the example estate; both once, into the cache."""
+    loaded = load_config(config)
+
+    def say(line: str) -> None:
+        err.print(line, style="dim", markup=False, highlight=False)
+
+    def parts() -> None:
+        install(say=say)
+
+    def estate() -> None:
+        say(f"estate ready: {prepare_estate(loaded, say).path.name}")
+
+    in_parallel({"parts": parts, "estate": estate})
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -122,7 +135,8 @@ def drill(context: typer.Context, reports: Reports = Path("reports")) -> None:
         f"--reports={reports}",
     ]
     done = subprocess.run([*command, *named], check=False)
-    if any((reports / "runs").glob("*/allure-results/*-result.json")):
+    newest = max((reports / "runs").glob("*/allure-results"), default=None)
+    if newest is not None and any(newest.glob("*-result.json")):
         out.print(f"report: {latest_report(reports)}")
     raise typer.Exit({0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}.get(done.returncode, 3))
 
@@ -168,24 +182,7 @@ def backups(at: LiveFile = live.LIVE, as_json: AsJson = False) -> None:
     """List committed backups: id, time, age, size, ratio, what is inside."""
     here = live.read_live(at)
     repository = live.repository_at(live.address(here.offsite), Secrets(Path(here.secrets)), here.estate)
-    rows: list[dict[str, object]] = []
-    for entry in repository.committed():
-        if entry.damaged is not None:
-            rows.append({"id": entry.backup_id, "damaged": entry.damaged})
-            continue
-        objects, contents = entry.manifest.objects, entry.manifest.contents
-        stored, plain = sum(o.stored_size for o in objects), sum(o.plain_size for o in objects)
-        age = (SYSTEM.wall() - contents.snapshot_at).total_seconds()
-        rows.append(
-            {
-                "id": entry.backup_id,
-                "snapshot": contents.snapshot_at.isoformat(timespec="seconds"),
-                "age_s": round(age),
-                "stored_bytes": stored,
-                "ratio": round(plain / stored, 2),
-                "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
-            }
-        )
+    rows = [describe(entry, SYSTEM.wall()) for entry in repository.committed()]
     if as_json:
         out.print_json(json.dumps(rows))
         return
@@ -269,6 +266,8 @@ def sweep(
 @app.command("refine")
 def refine_command(record: Annotated[Path | None, typer.Argument()] = None, reports: Reports = Path("reports")) -> None:
     """List proposed changes to the procedure, each with its evidence, from a record (the newest one)."""
+    if record is not None and not record.exists():
+        raise UsageError(f"{record}: no such record")
     found: DrillRecord = read_record(record or newest_record(reports))
     proposals = refine.refine(found)
     for proposal in proposals:

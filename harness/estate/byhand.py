@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets as random
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from threading import Event as Flag
 
@@ -20,6 +21,7 @@ from harness.estate.registry import build_services
 from harness.estate.secrets import Secrets
 from harness.estate.world import World
 from harness.evidence.journal import JournalFile
+from harness.repository.catalogue import CommittedBackup
 
 
 def hold_open(config: Config, runs: Path, at: Path, say: Callable[[str], None], until: Flag | None = None) -> None:
@@ -79,3 +81,18 @@ def release_live(config: Config, live: Live, journal: Journal) -> Live:
     """Let go what a recovery held; return the estate's file with nothing held any more."""
     let_go(build_services(config), site_of(live).place, live.held, journal)
     return replace(live, held=())
+
+
+def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
+    """Return a line of the list of backups, JSON-ready: sizes in bytes, age in seconds, ratio plain to stored."""
+    if entry.damaged is not None:
+        return {"id": entry.backup_id, "damaged": entry.damaged}
+    contents = entry.manifest.contents
+    return {
+        "id": entry.backup_id,
+        "snapshot": contents.snapshot_at.isoformat(timespec="seconds"),
+        "age_s": round((now - contents.snapshot_at).total_seconds()),
+        "stored_bytes": entry.size,
+        "ratio": round(entry.plain_size / entry.size, 2),
+        "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
+    }

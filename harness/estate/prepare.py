@@ -26,6 +26,7 @@ from harness.n8n.app import N8n
 from harness.notification.app import Notification
 from harness.odoo.app import Odoo
 from harness.parts.cache import cache_home
+from harness.parts.install import ensure
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
@@ -153,6 +154,8 @@ def _derive(building: Path, base: Template, config: Config) -> None:
 @contextmanager
 def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> Iterator[EstateSite]:
     """A primary site being made; its volumes are kept, cleanly shut down, when the block ends well."""
+    for part in ("postgres", "seaweedfs"):
+        ensure(part)
     substrate = Embedded(building / "run", building / "logs")
     site = EstateSite(substrate.site("primary"), secrets.of("primary"), {})
     try:
@@ -170,9 +173,15 @@ def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> 
         substrate.sweep()
 
 
+# What must be installed before a service is seeded: so that one can be seeded while another is still fetched.
+NEEDS_PARTS = {"odoo": ("postgres", "odoo", "odoo-python"), "n8n": ("node", "n8n")}
+
+
 def _seed(service: Service, site: EstateSite, say: Say) -> None:
     if not isinstance(service, Seedable):
         raise HarnessError(f"{service.name} cannot be seeded")
+    for part in NEEDS_PARTS.get(service.name, ()):
+        ensure(part)
     say(f"seeding {service.name}")
     service.seed(site.place)
     say(f"seeded {service.name}")
