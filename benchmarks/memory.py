@@ -3,7 +3,8 @@
     python benchmarks/memory.py [--megabytes 1000] [--objects 1]
 
 Each direction runs in a process of its own, so that its peak is its own. The data is made on the way, half of it
-random and half of it text, in as many objects at once as `--objects` says. Ends with 1 when a direction needed more than 256 MiB.
+random and half of it text, in as many objects at once as `--objects` says. Ends with 1 when a direction needed more
+than 256 MiB.
 """
 
 from __future__ import annotations
@@ -181,8 +182,8 @@ def report(found: list[Figures]) -> None:
     )
     for f in found:
         print(
-            f"{f.direction:6} {f.objects:8} {f.plain_mib:10.0f} {f.stored_mib:10.0f} {f.wall_s:8.1f} {f.cpu_s:8.1f} "
-            f"{f.rate:8.0f} {f.peak_mib:9.0f}"
+            f"{f.direction:6} {f.objects:10} {f.plain_mib:10.0f} {f.stored_mib:10.0f} {f.wall_s:10.1f} {f.cpu_s:10.1f} "
+            f"{f.rate:10.0f} {f.peak_mib:10.0f}"
         )
     rounded = [{k: v if isinstance(v, str) else round(v, 2) for k, v in asdict(f).items()} for f in found]
     line = {"at": SYSTEM.wall().isoformat(timespec="seconds"), "machine": machine(), "figures": rounded}

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 from harness.core.errors import HarnessError
+from harness.core.record import DrillRecord
+from harness.evidence.folder import read_record
+from harness.evidence.overview import overview
 from harness.parts.command import run
 from harness.parts.programs import program
 
@@ -22,6 +26,7 @@ CSP = (
     "img-src data: blob:; font-src data:; media-src data: blob:; connect-src data: blob:; "
     "frame-src data: blob:; base-uri 'self'\">"
 )
+DRILLS = "drills.txt"
 META = '<meta charset="utf-8">'
 
 
@@ -40,9 +45,10 @@ def harden(html: str) -> str:
 
 
 def build_report(results: Path, out: Path, name: str = "blackstart: recovery drills") -> Path:
-    """Render the raw results in `results` into one HTML file in `out`, and return its path.
+    """Render the raw results in `results` into `out`, and return its first page.
 
-    Raises UsageError-like HarnessError when there are no results, MissingPart when Node or Allure is not installed.
+    `index.html` has a card for each drill, `allure.html` every step; both open without a network. Raises
+    HarnessError when there are no results, MissingPart when Node or Allure is not installed.
     """
     if not any(results.glob("*-result.json")):
         raise HarnessError(f"{results}: no Allure results there; run a drill first")
@@ -57,9 +63,26 @@ def build_report(results: Path, out: Path, name: str = "blackstart: recovery dri
     pages = sorted((out / "html").rglob("index.html"))
     if not pages:
         raise HarnessError(f"{out}: Allure wrote no page; look at its output")
-    page = pages[0]
-    page.write_text(harden(page.read_text(encoding="utf-8")), encoding="utf-8")
-    return page
+    details = out / "allure.html"
+    details.write_text(harden(pages[0].read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.rmtree(out / "html")
+    first = out / "index.html"
+    first.write_text(overview(records_of(results.parent), details.name), encoding="utf-8")
+    return first
+
+
+def note_drill(run: Path, folder: Path) -> None:
+    """Note in the folder of a run that a drill left its record there."""
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / DRILLS).open("a", encoding="utf-8") as file:
+        file.write(f"{folder}\n")
+
+
+def records_of(run: Path) -> list[DrillRecord]:
+    """Return the records that the drills of a run left, in order."""
+    noted = run / DRILLS
+    folders = noted.read_text(encoding="utf-8").split("\n") if noted.exists() else []
+    return [read_record(Path(f)) for f in folders if f and (Path(f) / "record.json").exists()]
 
 
 def settings(name: str, output: Path) -> dict[str, object]:

@@ -15,10 +15,11 @@ from types import TracebackType
 
 from harness.core.errors import HarnessError, Unreadable
 from harness.repository.frames import FRAME, compress, decompress, regroup
+from harness.repository.heap import give_back_large_blocks
 from harness.repository.objects import ObjectStore
 from harness.repository.seal import open_sealed, reader_of, seal
 
-BUDGET = 48 << 20  # bytes between stages, over all streams
+BUDGET = 24 << 20  # bytes between stages, over all streams
 UPLOADS = 2  # streams at a time: each holds parts and frames beside the budget
 WORKERS = 2
 LEAVE_PATIENCE = 5.0  # seconds that a stage may need to notice that all is over
@@ -174,6 +175,9 @@ class Pipeline:
     counters: Counters = field(default_factory=Counters)
     workers: int = WORKERS
     _slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(UPLOADS))
+
+    def __post_init__(self) -> None:
+        give_back_large_blocks()
 
     def put(self, key: str, chunks: Iterable[bytes], dek: bytes, associated: bytes) -> Stored:
         """Compress, seal and store `chunks` as one object; return what went into it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 from xml.etree import ElementTree as ET
 
 from minio import Minio
@@ -19,7 +19,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError
-from harness.repository.frames import regroup
+from harness.repository.seal import Read, reader_of
 
 PART = 16 << 20
 MOST_PARTS = 10_000
@@ -55,12 +55,21 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 def _pieces(data: Any) -> Iterator[Any]:
-    if not isinstance(data, bytes | bytearray) or len(data) <= SEND:
+    if not isinstance(data, bytes | memoryview) or len(data) <= SEND:
         yield data
         return
     view = memoryview(data)
     for start in range(0, len(view), SEND):
         yield view[start : start + SEND]
+
+
+def _fill(part: bytearray, read: Read) -> int:
+    """Fill `part` from its beginning; return how much there was, less than all only at the end."""
+    ready = 0
+    while ready < len(part) and (piece := read(len(part) - ready)):
+        part[ready : ready + len(piece)] = piece
+        ready += len(piece)
+    return ready
 
 
 def connections(certificates: str | None) -> PoolManager:
@@ -98,19 +107,19 @@ class Client(Minio):
 
         One part is in memory at a time. Whatever is raised, no object and no part is left behind that can be removed.
         """
-        parts = regroup(chunks, PART)
-        first = next(parts, b"")
-        if len(first) < PART:
-            self._put_object(bucket, key, first, dict(TYPE))
-            return len(first)
+        read = reader_of(chunks)
+        part = bytearray(PART)  # the one buffer of this upload: made once, so that the heap is not torn by growing it
+        size = ready = _fill(part, read)
+        if ready < PART:
+            self._put_object(bucket, key, bytes(part[:ready]), dict(TYPE))
+            return ready
         upload = self._create_multipart_upload(bucket, key, dict(TYPE))
         try:
-            done, size = [self._part(bucket, key, upload, 1, first)], len(first)
-            del first
-            for number, block in enumerate(parts, 2):
-                done.append(self._part(bucket, key, upload, number, block))
-                size += len(block)
-                del block
+            done: list[Part] = []
+            while ready:
+                done.append(self._part(bucket, key, upload, len(done) + 1, memoryview(part)[:ready]))
+                ready = _fill(part, read)
+                size += ready
             self._complete_multipart_upload(bucket, key, upload, done)
         except BaseException:
             with suppress(MinioException, HTTPError):
@@ -118,10 +127,15 @@ class Client(Minio):
             raise
         return size
 
-    def _part(self, bucket: str, key: str, upload: str, number: int, block: bytes) -> Part:
+    def _part(self, bucket: str, key: str, upload: str, number: int, block: memoryview) -> Part:
         if number > MOST_PARTS:
             raise HarnessError(f"{key}: larger than {MOST_PARTS} parts of {PART >> 20} MiB; split it")
-        return Part(number, self._upload_part(bucket, key, block, None, upload, number))
+        try:
+            # Declared as bytes; what is done with it is hashing and sending, which take any buffer.
+            etag = self._upload_part(bucket, key, cast("bytes", block), None, upload, number)
+        finally:
+            block.release()
+        return Part(number, etag)
 
     def abandon(self, bucket: str, prefix: str) -> int:
         """End every unfinished upload whose key begins with `prefix`; return how many there were."""

@@ -1,0 +1,56 @@
+"""The report's first screen: one card a drill, in plain HTML with its pictures inside; no script, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from harness.core.record import DrillRecord
+from harness.evidence.waterfall import COLOURS, figure, waterfall
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #f4f5f7; margin: 0; }
+main { max-width: 980px; margin: 0 auto; padding: 24px; }
+article { background: #fff; border: 1px solid #d9dce1; border-radius: 8px; padding: 20px 24px; margin: 20px 0; }
+h1 { font-size: 22px; } h2 { font-size: 18px; margin: 0 0 4px; }
+.verdict { color: #fff; border-radius: 4px; padding: 2px 10px; font-weight: 600; margin-right: 10px; }
+table { border-collapse: collapse; margin: 12px 0; } td, th { padding: 3px 18px 3px 0; text-align: left; }
+th { color: #666; font-weight: 500; } svg { max-width: 100%; height: auto; } .dim { color: #666; }
+"""
+
+
+def overview(records: Sequence[DrillRecord], details: str) -> str:
+    """Return the page; `details` is the file name of the page with every step."""
+    counts = ", ".join(f"{n} {v}" for v in COLOURS if (n := sum(r.verdict == v for r in records)))
+    cards = "\n".join(card(record) for record in records) or "<p>No drill of this run left a record.</p>"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>blackstart: recovery drills</title>'
+        f"<style>{STYLE}</style></head><body><main><h1>Recovery drills: {escape(counts or 'none judged')}</h1>"
+        f'<p><a href="{escape(details)}">Every scenario, step and attachment</a> (Allure). '
+        "A scenario that shows a refusal passes when its drill is judged BROKEN or UNKNOWN for the expected reason.</p>"
+        f"{cards}</main></body></html>\n"
+    )
+
+
+def card(record: DrillRecord) -> str:
+    """Return one drill: verdict, figures against the promise, reasons, phases."""
+    promise = record.promise
+    rows = (
+        ("RTO", f"{figure(record.rto)} s", f"{promise.get('rto_s', '?')} s"),
+        ("RPO", f"{figure(record.rpo)} s", f"{promise.get('rpo_s', '?')} s"),
+        ("exposure", f"{figure(record.exposure)} s", f"{promise.get('exposure_s', '?')} s"),
+        ("writes lost", str(len(record.lost)), f"of {record.acknowledged} acknowledged"),
+        ("backup", str(record.backup.get("id", "none")), f"{len(record.passed_over)} passed over"),
+        ("measured at", f"{record.data_bytes / 1e6:,.0f} MB", f"{record.data_rows:,} rows"),
+    )
+    table = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td><td>{escape(c)}</td></tr>" for a, b, c in rows)
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in record.reasons)
+    colour = COLOURS.get(record.verdict, "#555")
+    return (
+        f'<article><h2><span class="verdict" style="background:{colour}">{escape(record.verdict)}</span>'
+        f'{escape(record.drill)}</h2><p class="dim">{escape(record.objective)}</p>'
+        f"<table><tr><th></th><th>achieved</th><th>promised</th></tr>{table}</table>"
+        f"{f'<ul>{reasons}</ul>' if reasons else ''}{waterfall(record)}"
+        f'<p class="dim">{escape(record.started)}, by {escape(record.initiator)}, on {escape(record.substrate)}, '
+        f"promise “{escape(str(promise.get('name', '')))}” of {escape(str(promise.get('owner', '')))}</p></article>"
+    )

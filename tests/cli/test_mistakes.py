@@ -1,0 +1,102 @@
+"""An operator's mistake is one line that names the thing, and an exit code that is not zero. No traceback, ever."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOWHERE = "127.0.0.1:9"
+RECOVER = ("recover", "--offsite", NOWHERE, "--estate", "example-shop")
+
+
+def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    shutil.copy2(ROOT / "estate.toml", folder / "estate.toml")
+    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    return subprocess.run(
+        command, cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("frobnicate",), 2, "No such command 'frobnicate'"),
+        (("backups", "--frob"), 2, "No such option: --frob"),
+        (("backup",), 2, "live.json: no estate is up here; start one with `blackstart up`"),
+        (("backups",), 2, "no estate is up here"),
+        (("schedule",), 2, "no estate is up here"),
+        (("release",), 2, "no estate is up here"),
+        (("prepare", "--config", "none.toml"), 2, "none.toml: No such file or directory"),
+        (("report",), 2, "no drill has run yet; run `make drill`"),
+        (("refine",), 2, "no record there"),
+        (("refine", "none"), 2, "none: no such record"),
+        (("sweep", "none"), 2, "none: no such run"),
+        (("keys", "new", "dr", "here", "here"), 2, "the private half may not lie beside the public one"),
+        ((*RECOVER, "--secrets", "s"), 2, "say how the primary is known to be down"),
+        ((*RECOVER[:4], "other", "--secrets", "s", "--fenced", "burnt"), 2, "'example-shop', not 'other'"),
+        ((*RECOVER, "--secrets", "s", "--fenced", "burnt"), 2, "s/dr: no secrets there"),
+        (("recover", "--offsite", "nonsense", *RECOVER[3:], "--secrets", "s", "--fenced", "x"), 2, "write HOST:PORT"),
+    ],
+    ids=lambda value: "-".join(value[:2]) if isinstance(value, tuple) else None,
+)
+def test_a_mistake_is_one_line(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:
+    done = blackstart(tmp_path, *words)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_a_typing_error_in_the_declaration_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text((ROOT / "estate.toml").read_text().replace("bulk_mb", "bulkmb"))
+    done = blackstart(tmp_path, "prepare", "--config", "mine.toml")
+    assert done.returncode == 2
+    assert "mine.toml: data.bulkmb: unknown key; did you mean 'bulk_mb'?" in done.stderr
+
+
+def test_a_missing_part_is_named_with_what_to_type(tmp_path: Path) -> None:
+    done = blackstart(tmp_path, "doctor", BLACKSTART_CACHE=str(tmp_path / "empty"))
+    assert done.returncode == 3
+    assert "missing parts:" in done.stderr
+    assert "make setup" in done.stderr
+
+
+def test_drills_stop_at_once_with_a_part_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "features/estate", f"--reports={tmp_path / 'reports'}"]
+    env = os.environ | {"BLACKSTART_CACHE": str(tmp_path / "empty")}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "missing parts: " in done.stdout
+    assert "make setup" in done.stdout
+
+
+def test_a_pair_is_made_with_its_private_half_for_the_owner_alone(tmp_path: Path) -> None:
+    done = blackstart(tmp_path, "keys", "new", "dr", "private", "public")
+    assert done.returncode == 0, done.stderr
+    mode = stat.S_IMODE((tmp_path / "private/dr.pem").stat().st_mode)
+    assert mode == 0o600
+    assert "PUBLIC KEY" in (tmp_path / "public/dr.pub").read_text()
+    again = blackstart(tmp_path, "keys", "new", "dr", "private", "public")
+    assert again.returncode == 2
+    assert "none is overwritten" in again.stderr
+
+
+def test_the_primary_that_still_answers_is_not_recovered_over(tmp_path: Path) -> None:
+    server = [sys.executable, "-c", "import http.server as h; s=h.HTTPServer(('127.0.0.1',0),h.SimpleHTTPRequestHandler);"
+              "print(s.server_port,flush=True); s.serve_forever()"]  # fmt: skip
+    with subprocess.Popen(
+        server, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path
+    ) as primary:
+        assert primary.stdout is not None
+        url = f"http://127.0.0.1:{primary.stdout.readline().strip()}/"
+        done = blackstart(tmp_path, *RECOVER, "--secrets", "s", "--witness", url)
+        primary.kill()
+    assert done.returncode == 3
+    assert f"the primary still answers at {url} (200); fence it" in done.stderr
