@@ -177,9 +177,8 @@ def machine() -> dict[str, object]:
 
 def report(found: list[Figures]) -> None:
     """Print a table and add one line to the results."""
-    print(
-        f"{'':6} {'objects':>8} {'plain MiB':>10} {'stored MiB':>10} {'wall s':>8} {'cpu s':>8} {'MiB/s':>8} {'peak MiB':>9}"
-    )
+    columns = ("objects", "plain MiB", "stored MiB", "wall s", "cpu s", "MiB/s", "peak MiB")
+    print(f"{'':6} " + " ".join(f"{column:>10}" for column in columns))
     for f in found:
         print(
             f"{f.direction:6} {f.objects:10} {f.plain_mib:10.0f} {f.stored_mib:10.0f} {f.wall_s:10.1f} {f.cpu_s:10.1f} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -134,11 +135,15 @@ def drill(context: typer.Context, reports: Reports = Path("reports")) -> None:
         "--progress",
         f"--reports={reports}",
     ]
-    done = subprocess.run([*command, *named], check=False)
+    with subprocess.Popen([*command, *named]) as child:
+        # Ctrl-C reaches the drill by itself; it is given the time to leave nothing behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = child.wait()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     newest = max((reports / "runs").glob("*/allure-results"), default=None)
     if newest is not None and any(newest.glob("*-result.json")):
         out.print(f"report: {latest_report(reports)}")
-    raise typer.Exit({0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}.get(done.returncode, 3))
+    raise typer.Exit({0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}.get(code, 3))
 
 
 def latest_report(reports: Path) -> Path:

@@ -23,14 +23,17 @@ class SeenMessage:
 
 @dataclass(frozen=True, slots=True)
 class KeyResult:
-    """One key function in one round: what it answered, in how many seconds, and when after the fault."""
+    """One key function in one round: what it answered, in how many seconds, and when.
+
+    `at`: monotonic seconds while the drill runs; in a record, seconds after the fault: the RTO that it alone shows.
+    """
 
     name: str
     service: str
     passed: bool
     detail: str
     took: float
-    after_fault: float | None
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

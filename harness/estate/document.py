@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from harness.core.journal import messages_seen
 from harness.core.judge import Evidence, Judgement, Phase, judge
-from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.core.record import DrillRecord, FindingEntry, SeenMessage
 from harness.core.sequence import MESSAGES, Branch, expected
 from harness.estate.refine import refine
 
@@ -168,7 +168,7 @@ def _record(drill: Drill, result: Judgement) -> DrillRecord:
         data_bytes=drill.restored.size if drill.restored else 0,
         data_rows=drill.restored.rows if drill.restored else 0,
         phases=phases_of(events, fault) if fault is not None else (),
-        key_results=tuple(KeyResult(**asdict(r)) for r in drill.tested.results) if drill.tested else (),
+        key_results=tuple(replace(r, at=r.at - (fault or 0.0)) for r in drill.tested.results) if drill.tested else (),
         messages=(),
         versions=dict(paper.versions),
         not_drilled=not_drilled(drill),

@@ -79,8 +79,8 @@ def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: C
         detail, passed = str(error) or type(error).__name__, False
     took = clock.monotonic() - begin
     message = function.message if passed else ""
-    journal.mark("key function", function.name, message=message, passed=passed, took=round(took, 3), detail=detail)
-    return KeyResult(function.name, function.service, passed, detail, took, None)
+    event = journal.mark("key function", function.name, message=message, passed=passed, took=took, detail=detail)
+    return KeyResult(function.name, function.service, passed, detail, took, event.at)
 
 
 def hold_key_functions(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import secrets as random
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from harness.core.clock import wait_until
 from harness.core.errors import Finding, HarnessError, TookTooLong
 from harness.core.service import Answer, KeyFunction, PublicDoor
 from harness.n8n.example import HEADER, WEBHOOK
-from harness.vault import read_secret, read_text_secret
+from harness.vault import read_text_secret
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
 PATIENCE = 10.0  # seconds; webhooks are published a moment after n8n says that it is ready
@@ -64,19 +63,6 @@ def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
     if stranger != FORBIDDEN:
         raise Finding(f"dummy workflow without its token: {stranger} instead of {FORBIDDEN}; its credential is unused")
     return f"doubled {number} to {doubled}; refused without the token"
-
-
-def check_key(reference: str, fingerprint: str, site: str = "dr") -> None:
-    """Raise Finding when the key behind `reference` is not the one whose SHA-256 `fingerprint` is, in hex.
-
-    Costs no start of n8n, which would end with code 1. Raises UsageError when the reference leads nowhere.
-    """
-    found = hashlib.sha256(read_secret(reference)).hexdigest()
-    if found != fingerprint:
-        raise Finding(
-            f"n8n key on {site} is not the one that the backup was made with: fingerprint {found[:SHOWN]}.. instead "
-            f"of {fingerprint[:SHOWN]}..; put the right one there, or n8n cannot start"
-        )
 
 
 def _why(status: int) -> str:

@@ -89,11 +89,12 @@ def test_a_pair_is_made_with_its_private_half_for_the_owner_alone(tmp_path: Path
 
 
 def test_the_primary_that_still_answers_is_not_recovered_over(tmp_path: Path) -> None:
-    server = [sys.executable, "-c", "import http.server as h; s=h.HTTPServer(('127.0.0.1',0),h.SimpleHTTPRequestHandler);"
-              "print(s.server_port,flush=True); s.serve_forever()"]  # fmt: skip
-    with subprocess.Popen(
-        server, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=tmp_path
-    ) as primary:
+    code = (
+        "import http.server as h; s = h.HTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler);"
+        "print(s.server_port, flush=True); s.serve_forever()"
+    )
+    server, quiet = [sys.executable, "-c", code], subprocess.DEVNULL
+    with subprocess.Popen(server, stdout=subprocess.PIPE, stderr=quiet, text=True, cwd=tmp_path) as primary:
         assert primary.stdout is not None
         url = f"http://127.0.0.1:{primary.stdout.readline().strip()}/"
         done = blackstart(tmp_path, *RECOVER, "--secrets", "s", "--witness", url)

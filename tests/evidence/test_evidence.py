@@ -29,7 +29,7 @@ def a_record() -> DrillRecord:
         rto=200.0, rpo=3.0, exposure=60.0, acknowledged=50, lost=(7, 8), phantom=(), repeated=("k",),
         lost_objects=("x",), backup={"id": "b1"}, passed_over=(("b2", "flipped"),), data_bytes=10, data_rows=20,
         phases=(Phase("detect", 0.0, 5.0), Phase("restore", 5.0, 200.0)),
-        key_results=(KeyResult("k", "odoo", passed=True, detail="d", took=0.1, after_fault=None),),
+        key_results=(KeyResult("k", "odoo", passed=True, detail="d", took=0.1, at=20.0),),
         messages=(SeenMessage("1.1", "t", 0.0, "w"),), versions={"v": "1"}, not_drilled=("1.1: by hand",),
         findings=(FindingEntry("RTO missed", "ops", "2026-01-01"),),
     )  # fmt: skip
