@@ -15,7 +15,6 @@ from harness.vault import read_text_secret
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
 PATIENCE = 10.0  # seconds; webhooks are published a moment after n8n says that it is ready
-SHOWN = 8  # hex digits of a fingerprint in a message
 
 
 class NotPublished(Exception):  # noqa: N818 - it is a state, and never leaves this module

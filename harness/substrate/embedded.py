@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import http.client
-import os
+import itertools
 import shutil
-import socket
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
 from harness.core.clock import wait_until
-from harness.core.errors import HarnessError, UsageError
+from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task, Volume
-from harness.core.render import render
-from harness.substrate.ports import LOOPBACK, free_port
-from harness.substrate.process import NodeLauncher, ProcessNode, RunningTask, end, last_lines, spawn, wrapper
-from harness.substrate.started import TAG, Started, sweep
+from harness.substrate.folders import make_folder, remove_tree
+from harness.substrate.paths import plain
+from harness.substrate.ports import LOOPBACK, take_port
+from harness.substrate.process import Child, ProcessNode, RunningTask, last_lines, spawn, wrapper
+from harness.substrate.processes import Owner, end_all
+from harness.substrate.ready import UNANSWERED, ask, probe
+from harness.substrate.room import Room, volume_folder
+from harness.substrate.started import Started, sweep
 from harness.substrate.volume import FolderVolume
-from harness.vault import read_text_secret
 
-Look = Mapping[str, Callable[[str], str]]
 SPOOL = "spool"  # the volume whose files are plaintext of a backup: journalled one by one
+FIRST_RUN = 300.0  # seconds that a command of a first run may take
 
 
-class NotReady(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """The node does not answer yet."""
+class Died(HarnessError):  # noqa: N818 - reads as the sentence it is
+    """A node ended before it was ready."""
 
 
 @dataclass(slots=True)
-class EmbeddedSite(NodeLauncher):
+class EmbeddedSite:
     """One site: a folder with volumes and files, and the processes that use them."""
 
     name: str
@@ -39,8 +40,8 @@ class EmbeddedSite(NodeLauncher):
     logs: Path
     started: Started
     _nodes: dict[str, ProcessNode] = field(default_factory=dict)
-    _tasks: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    _count: int = 0
+    _tasks: list[Child] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -50,176 +51,135 @@ class EmbeddedSite(NodeLauncher):
 
     def launch(self, spec: NodeSpec) -> Node:
         """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
-        endpoints = {}
-        for port in spec.ports:
-            address = Address(LOOPBACK, free_port())
-            endpoints[port] = Endpoint(address, address)
-        self.logs.mkdir(parents=True, exist_ok=True)
-        node = ProcessNode(spec, endpoints, self.logs / f"{spec.name}.log", self)
         with self._lock:
-            if spec.name in self._nodes and self._nodes[spec.name].alive:
-                raise HarnessError(f"{spec.name} on {self.name}: already running")
+            former = self._nodes.get(plain("node", spec.name))
+            if former is not None and former.alive:
+                raise HarnessError(f"{spec.name} on {self.name}: already running; kill it before it is launched again")
+            ports = {name: take_port() for name in spec.ports}
+            addresses = {name: Address(LOOPBACK, port.number) for name, port in ports.items()}
+            endpoints = {name: Endpoint(address, address) for name, address in addresses.items()}
+            node = ProcessNode(spec, ports, endpoints, self._log(spec.name), self._begin)
             self._nodes[spec.name] = node
+        if former is not None:
+            former.kill()
+            former.leave()
         node.start()
         return node
 
-    def start(self, node: ProcessNode) -> None:
-        """Start the process of a node and wait until it is ready."""
+    def _begin(self, node: ProcessNode) -> None:
         spec = node.spec
-        look = self._look_up(spec.name, spec.files, spec.secrets, {p: e.inside for p, e in node.endpoints.items()})
-        for volume in spec.volumes:
-            self._volume_folder(volume)
-        self._write_files(spec.name, spec.files, look)
-        env = self._environment(spec.name, spec.env, look)
-        plain = {kind: find for kind, find in look.items() if kind != "secret"}
-        for port, endpoint in node.endpoints.items():
-            require_free(endpoint.inside, f"{spec.name} on {self.name}: port {port}")
-        if spec.first_run and not any(self._volume_folder(spec.volumes[0]).iterdir()):
-            for command in spec.first_run:
-                self._first_run(spec.name, tuple(render(a, plain) for a in command), env, node.log)
-        argv = tuple(render(a, plain) for a in spec.argv)
-        node.leaves = tuple(Path(render(path, plain)) for path in spec.leaves)
+        if self._nodes.get(spec.name) is not node:
+            raise HarnessError(f"{spec.name} on {self.name}: lost with its site, or replaced; launch it again")
+        inside = {name: endpoint.inside for name, endpoint in node.endpoints.items()}
+        room = self._room(spec.name, spec, inside)
+        argv, env = room.arguments(spec.argv), room.environment(spec.env)
+        room.write_files()
+        volumes = [room.volume(name) for name in spec.volumes]
+        for name, port in node.ports.items():
+            port.hand_over(f"{spec.name} on {self.name}: port {name}")
+        if spec.first_run and not any(volumes[0].iterdir()):
+            self._first_run(room, spec, env, node.log, volumes[0])
+        node.leaves = tuple(map(Path, room.arguments(spec.leaves)))
         for path in node.leaves:
             self.started.note_file(path)
-        node.child = spawn(argv, env, self._home(spec.name), self.started, (self.name, spec.name), node.log)
-        self._await_ready(node, plain, env)
+        node.running = spawn(argv, env, room.home, self.started, room.owner, node.log)
+        self._await_ready(node, room, env)
 
-    def _first_run(self, name: str, argv: tuple[str, ...], env: dict[str, str], log: Path) -> None:
-        child = spawn(argv, env, self._home(name), self.started, (self.name, name), log)
-        if child.wait():
-            program = Path(argv[0]).name
-            raise HarnessError(
-                f"{name} on {self.name}: {program} ended with code {child.returncode}: {last_lines(log)}"
-            )
+    def _first_run(self, room: Room, spec: NodeSpec, env: dict[str, str], log: Path, volume: Path) -> None:
+        for command in spec.first_run:
+            argv = room.arguments(command)
+            child = spawn(argv, env, room.home, self.started, room.owner, log)
+            what = f"{spec.name} on {self.name}: {Path(argv[0]).name}"
+            try:
+                code = child.process.wait(FIRST_RUN)
+            except subprocess.TimeoutExpired:
+                raise TookTooLong(f"{what}: not done within {FIRST_RUN:g} s: {last_lines(log)}") from None
+            finally:
+                child.end()
+                if child.process.returncode:  # half a first run is none: the next start begins it anew
+                    remove_tree(volume)
+            if code:
+                raise HarnessError(f"{what} ended with code {code}: {last_lines(log)}")
 
-    def _await_ready(self, node: ProcessNode, plain: Look, env: dict[str, str]) -> None:
+    def _await_ready(self, node: ProcessNode, room: Room, env: dict[str, str]) -> None:
         spec, ready = node.spec, node.spec.ready
-        command = [*wrapper(), *(render(a, plain) for a in ready.argv)]
+        command = (*wrapper(), *room.arguments(ready.argv)) if ready.argv else ()
 
-        def answers() -> None:
+        def require_alive() -> None:
             if node.child is not None and node.child.poll() is not None:
-                raise HarnessError(
+                raise Died(
                     f"{spec.name} on {self.name} ended with code {node.child.returncode} before it was ready: "
                     f"{last_lines(node.log)}"
                 )
-            if ready.argv:
-                done = subprocess.run(command, env=env, capture_output=True, check=False)
-                if done.returncode:
-                    raise NotReady(f"{ready.argv[0]} says {done.returncode}")
+
+        def answers() -> None:
+            require_alive()
+            if command:
+                ask(command, env, room.home)
             elif ready.port:
                 probe(node.endpoint(ready.port).outside, ready.path, ready.status)
+            require_alive()  # else it was somebody else who answered
 
         try:
-            wait_until(
-                answers, patience=ready.patience, on=(NotReady, OSError, http.client.HTTPException),
-                what=f"{spec.name} on {self.name}: ready",
-            )  # fmt: skip
-        except HarnessError as error:
+            wait_until(answers, patience=ready.patience, on=UNANSWERED, what=f"{spec.name} on {self.name}: ready")
+        except Died:
             node.kill()
-            seen = "" if "before it was ready" in str(error) else f"; its log ends: {last_lines(node.log)}"
-            raise type(error)(f"{error}{seen}") from None
+            raise
+        except TookTooLong as error:
+            node.kill()
+            raise TookTooLong(f"{error}; its log ends: {last_lines(node.log)}") from None
 
     def run(self, task: Task) -> Running:
-        """Start one-shot work."""
-        with self._lock:
-            self._count += 1
-            name = f"{task.name}-{self._count}"
-        look = self._look_up(name, task.files, task.secrets, {})
-        self._write_files(name, task.files, look)
-        env = self._environment(name, task.env, look)
-        argv = tuple(render(a, {k: f for k, f in look.items() if k != "secret"}) for a in task.argv)
-        self.logs.mkdir(parents=True, exist_ok=True)
-        child = spawn(argv, env, self._home(name), self.started, (self.name, task.name), None)
-        running = RunningTask(task.name, child, self.logs / f"{name}.log", self._home(name))
+        """Start one-shot work. Raises HarnessError when it cannot be started."""
+        room = self._room(self._number(plain("task", task.name)), task, {})
+        argv, env = room.arguments(task.argv), room.environment(task.env)
+        room.write_files()
+        for volume in task.volumes:
+            room.volume(volume)
+        child = spawn(argv, env, room.home, self.started, room.owner, None)
+        running = RunningTask(task.name, child, self._log(room.name), room.home)
         running.follow(task.stdin)
         with self._lock:
-            self._tasks = [t for t in self._tasks if t.poll() is None]
-            self._tasks.append(child)
+            self._tasks = [other for other in self._tasks if other.alive] + [child]
         return running
+
+    def _number(self, task: str) -> str:
+        """Return a name for a task that no other has, of another harness of the same run neither."""
+        files = make_folder(self.folder / "files")
+        while True:
+            name = f"{task}-{next(self._numbers)}"
+            try:
+                if not self._log(name).exists():
+                    (files / name).mkdir(mode=0o700)
+                    return name
+            except FileExistsError:
+                continue
+
+    def _log(self, name: str) -> Path:
+        return make_folder(self.logs) / f"{name}.log"
 
     def volume(self, name: str) -> Volume:
         """The volume of that name, made when it is not there."""
-        folder = self._volume_folder(name)
+        folder = volume_folder(self.folder, name)
         return FolderVolume(folder, self.started.note_file) if name == SPOOL else FolderVolume(folder)
 
     def destroy(self) -> None:
         """Lose it: every node and task killed, every volume removed. Logs are kept."""
-        for node in self._nodes.values():
-            node.kill()
-        for task in self._tasks:
-            end(task)
-        self._nodes.clear()
-        self._tasks.clear()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with self._lock:
+            nodes, tasks = tuple(self._nodes.values()), tuple(self._tasks)
+            self._nodes.clear()
+            self._tasks.clear()
+        lost = [*(node.running for node in nodes if node.running), *tasks]
+        end_all({child.known for child in lost}, Owner(self.run_folder, f"{self.name}/"))
+        for child in lost:
+            child.process.wait()
+        for node in nodes:
+            node.leave()
+        remove_tree(self.folder)
 
-    def _volume_folder(self, name: str) -> Path:
-        folder = self.folder / "volumes" / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder
-
-    def _home(self, name: str) -> Path:
-        home = self.folder / "files" / name
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return home
-
-    def _look_up(
-        self, name: str, files: Mapping[str, str], secrets: Mapping[str, str], ports: Mapping[str, Address]
-    ) -> Look:
-        return {
-            "port": lambda port: str(ports[port].port),
-            "bind": lambda port: ports[port].host,
-            "volume": lambda volume: str(self._volume_folder(volume)),
-            "file": lambda file: str(self._home(name) / file) if file in files else _missing(file),
-            "secret": lambda secret: read_text_secret(secrets[secret]),
-        }
-
-    def _write_files(self, name: str, files: Mapping[str, str], look: Look) -> None:
-        for file, text in files.items():
-            path = self._home(name) / file
-            path.touch(mode=0o600)
-            path.write_text(render(text, look), encoding="utf-8")
-
-    def _environment(self, name: str, env: Mapping[str, str], look: Look) -> dict[str, str]:
-        temporary = self.folder / "tmp"
-        temporary.mkdir(mode=0o700, parents=True, exist_ok=True)
-        base = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self._home(name)),
-            "LANG": "C.UTF-8",
-            "TZ": "UTC",
-            "TMPDIR": str(temporary),
-            TAG: str(self.run_folder),
-        }
-        return base | {key: render(value, look) for key, value in env.items()}
-
-
-def _missing(file: str) -> str:
-    raise KeyError(file)
-
-
-def require_free(address: Address, what: str) -> None:
-    """Raise HarnessError when somebody else listens there."""
-    with socket.socket() as probe_socket:
-        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe_socket.bind((address.host, address.port))
-        except OSError as error:
-            raise HarnessError(f"{what} {address} is taken ({error.strerror}); end what listens there") from None
-
-
-def probe(address: Address, path: str, status: int) -> None:
-    """Connect, and with a path ask for it by HTTP; raises OSError or NotReady."""
-    if not path:
-        with socket.create_connection((address.host, address.port), timeout=2):
-            return
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
-    try:
-        connection.request("GET", path)
-        found = connection.getresponse().status
-    finally:
-        connection.close()
-    if found != status:
-        raise NotReady(f"{path} answers {found}")
+    def _room(self, name: str, spec: NodeSpec | Task, ports: dict[str, Address]) -> Room:
+        owner = Owner(self.run_folder, f"{self.name}/{name}")
+        return Room(self.folder, name, owner, spec.files, spec.secrets, ports)
 
 
 @dataclass(slots=True)
@@ -230,37 +190,43 @@ class Embedded:
     logs: Path
     name: str = "embedded"
     _sites: dict[str, EmbeddedSite] = field(default_factory=dict)
-    _started: Started | None = None
+    _lock: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
         self.run, self.logs = self.run.resolve(), self.logs.resolve()
+        self._make()
+
+    def _make(self) -> None:
         try:
-            self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.run)
         except OSError as error:
             raise UsageError(f"{self.run}: cannot be made ({error.strerror}); set BLACKSTART_RUNS") from None
-        self._started = Started(self.run)
 
     def site(self, name: str) -> EmbeddedSite:
         """The site of that name, made empty when it is not there."""
-        if name not in self._sites:
-            self._sites[name] = EmbeddedSite(name, self.run, self.logs / name, self._started or Started(self.run))
-        return self._sites[name]
+        with self._lock:
+            if name not in self._sites:
+                self._make()
+                logs = self.logs / plain("site", name)
+                self._sites[name] = EmbeddedSite(name, self.run, logs, Started(self.run))
+            return self._sites[name]
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
         """Copy prepared data into a volume of a site that is not running; raises HarnessError."""
-        target = self.run / "sites" / site / "volumes" / volume
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = volume_folder(self.run / "sites" / plain("site", site), volume)
+        cp = shutil.which("cp") or "cp"
         done = subprocess.run(
-            [shutil.which("cp") or "cp", "-a", "--reflink=auto", f"{source}/.", str(target)],
-            capture_output=True,
-            text=True,
-            check=False,
+            [cp, "-a", "--reflink=auto", f"{source}/.", str(target)], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise HarnessError(f"volume {volume} of {site}: cannot be copied: {done.stderr.strip().splitlines()[-1]}")
+            said = done.stderr.strip().splitlines() or [f"cp ended with code {done.returncode}"]
+            raise HarnessError(f"volume {volume} of {site}: {source} cannot be copied: {said[-1]}")
 
     def sweep(self) -> None:
-        """Leave nothing of this run behind but its logs."""
-        for site in self._sites.values():
+        """Leave nothing of this run behind but its logs. Raises HarnessError for what cannot be ended or removed."""
+        with self._lock:
+            sites = tuple(self._sites.values())
+            self._sites.clear()
+        for site in sites:
             site.destroy()
         sweep(self.run)

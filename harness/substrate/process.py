@@ -8,20 +8,23 @@ import shutil
 import signal
 import subprocess
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import IO
 
-import psutil
-
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed, Endpoint, NodeSpec
-from harness.substrate.started import Started, kill_tree
+from harness.substrate.folders import remove_tree
+from harness.substrate.ports import Port
+from harness.substrate.processes import Known, Owner, end_all, family, send, stop_all
+from harness.substrate.started import Started
 
-TAIL = 40  # lines of standard error kept of a task
+TAIL, LINE = 40, 4096  # lines of standard error kept of a task, bytes of each
 SHOWN = 5  # lines of a log shown in an error
+LEAVE = 5.0  # seconds that a pipe may stay open after all who could write to it were killed
 
 
 @cache
@@ -56,62 +59,97 @@ def last_lines(log: Path, count: int = SHOWN) -> str:
     return " | ".join(said[-count:]) or "no log"
 
 
-def signal_all(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process and all its descendants."""
-    try:
-        root = psutil.Process(pid)
-        for process in (root, *root.children(recursive=True)):
-            process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
+@dataclass(slots=True)
+class Child:
+    """A process that was started here, with all it starts: what they are found by, and how they are ended."""
+
+    process: subprocess.Popen[bytes] = field(repr=False)
+    known: Known
+    owner: Owner
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process itself exists, frozen or not."""
+        return self.process.poll() is None
+
+    def end(self) -> None:
+        """Kill it and all it started, also what outlived it; collect it. Raises TookTooLong."""
+        end_all({self.known}, self.owner)
+        self.process.wait()
+
+    def freeze(self) -> None:
+        """Stop it and all it started in mid-thought."""
+        stop_all({self.known}, self.owner)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        send(family({self.known}, self.owner), signal.SIGCONT)
 
 
 @dataclass(slots=True)
 class ProcessNode:
-    """A node that is a process. `launch` starts it and waits until it is ready."""
+    """A node that is a process."""
 
     spec: NodeSpec
-    endpoints: dict[str, Endpoint]
+    ports: Mapping[str, Port] = field(repr=False)
+    endpoints: Mapping[str, Endpoint]
     log: Path
-    launcher: NodeLauncher
-    child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    begin: Callable[[ProcessNode], None] = field(repr=False)
+    running: Child | None = None
     leaves: tuple[Path, ...] = ()
+
+    @property
+    def child(self) -> subprocess.Popen[bytes] | None:
+        """Its main process, None before the first start."""
+        return self.running.process if self.running else None
 
     @property
     def alive(self) -> bool:
         """Whether the process exists, frozen or not."""
-        return self.child is not None and self.child.poll() is None
+        return self.running is not None and self.running.alive
 
     def start(self) -> None:
         """Start it and return once it is ready; a running node is left alone. Raises HarnessError."""
         if not self.alive:
-            self.launcher.start(self)
+            self.kill()  # what outlived it would be in the way
+            self.begin(self)
 
     def kill(self) -> None:
-        """End it and all it started, with no chance to tidy up."""
-        if self.child is not None:
-            end(self.child)
+        """End it and all it started, with no chance to tidy up. Its ports stay its own."""
+        if self.running is not None:
+            self.running.end()
+            self._tidy()
+            for port in self.ports.values():
+                port.hold()
+
+    def leave(self) -> None:
+        """Give its ports back: it was ended, and will not be started again."""
+        self._tidy()
+        for port in self.ports.values():
+            port.release()
+
+    def _tidy(self) -> None:
         for path in self.leaves:
             path.unlink(missing_ok=True)
 
     def stop(self, patience: float) -> None:
         """Ask it to end in good order; kill it when `patience` seconds were not enough."""
-        if self.child is None or not self.alive:
-            return
-        self.child.send_signal(signal.Signals[f"SIG{self.spec.stop_signal}"])
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.child.wait(patience)
+        if self.running is not None and self.alive:
+            self.running.thaw()
+            self.running.process.send_signal(signal.Signals[f"SIG{self.spec.stop_signal}"])
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.running.process.wait(patience)
         self.kill()
 
     def freeze(self) -> None:
         """Stop it and all it started in mid-thought."""
-        if self.child is not None:
-            signal_all(self.child.pid, signal.SIGSTOP)
+        if self.running is not None:
+            self.running.freeze()
 
     def thaw(self) -> None:
         """Let them go on."""
-        if self.child is not None:
-            signal_all(self.child.pid, signal.SIGCONT)
+        if self.running is not None:
+            self.running.thaw()
 
     def endpoint(self, port: str) -> Endpoint:
         """Where its port of that name is; raises HarnessError for a name it has not."""
@@ -120,53 +158,39 @@ class ProcessNode:
         return self.endpoints[port]
 
 
-class NodeLauncher:
-    """What a node is started by; the substrate implements it."""
-
-    def start(self, node: ProcessNode) -> None:
-        """Start the node's process and wait until it is ready."""
-        raise NotImplementedError
-
-
-def end(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child process with all its descendants and collect it."""
-    if child.poll() is None:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            kill_tree([psutil.Process(child.pid)])
-    child.wait()
-
-
 @dataclass(slots=True)
 class RunningTask:
     """One-shot work under way as a process."""
 
     name: str
-    child: subprocess.Popen[bytes]
+    running: Child
     log: Path
     home: Path
     _tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
-    _reader: Thread | None = None
+    _threads: list[Thread] = field(default_factory=list, repr=False)
+
+    @property
+    def child(self) -> subprocess.Popen[bytes]:
+        """Its main process."""
+        return self.running.process
 
     def follow(self, stdin: bytes) -> None:
         """Feed standard input and drain standard error, each in a thread of its own."""
-        self._reader = Thread(target=self._drain, daemon=True)
-        self._reader.start()
-        Thread(target=self._feed, args=(stdin,), daemon=True).start()
+        self._threads = [Thread(target=self._drain, daemon=True), Thread(target=self._feed, args=(stdin,), daemon=True)]
+        for thread in self._threads:
+            thread.start()
 
     def _feed(self, stdin: bytes) -> None:
-        if self.child.stdin is None:
-            return
-        try:
-            self.child.stdin.write(stdin)
-            self.child.stdin.close()
-        except (BrokenPipeError, ValueError):
-            return  # its exit code says why it stopped reading
+        if self.child.stdin is not None:
+            # Its exit code says why it stopped reading; closed is what leaving the block does.
+            with contextlib.suppress(BrokenPipeError, ValueError), self.child.stdin as pipe:
+                pipe.write(stdin)
 
     def _drain(self) -> None:
         if self.child.stderr is None:
             return
-        with self.log.open("ab") as log:
-            for line in self.child.stderr:
+        with self.child.stderr as pipe, open_log(self.log) as log:
+            while line := pipe.readline(LINE):
                 log.write(line)
                 self._tail.append(line.decode(errors="replace").rstrip())
 
@@ -183,57 +207,71 @@ class RunningTask:
             code = self.child.wait(patience)
         except subprocess.TimeoutExpired:
             raise TookTooLong(f"task {self.name}: not done within {patience:g} s") from None
-        if self._reader is not None:
-            self._reader.join(5)
+        self._join()
         return Completed(code, "\n".join(self._tail))
 
     def freeze(self) -> None:
         """Stop it in mid-thought."""
-        signal_all(self.child.pid, signal.SIGSTOP)
+        self.running.freeze()
 
     def thaw(self) -> None:
         """Let it go on."""
-        signal_all(self.child.pid, signal.SIGCONT)
+        self.running.thaw()
 
     def __enter__(self) -> RunningTask:
         return self
 
     def __exit__(self, *details: object) -> None:
-        end(self.child)
-        if self._reader is not None:
-            self._reader.join(5)
-        # Its files may hold secrets, and nobody needs them any more; nor an empty log.
-        shutil.rmtree(self.home, ignore_errors=True)
-        if self.log.exists() and not self.log.stat().st_size:
-            self.log.unlink()
-        for pipe in (self.child.stdout, self.child.stderr, self.child.stdin):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        try:
+            self.running.end()
+        finally:
+            self._join()
+            self.stdout.close()
+            # Its files may hold secrets, and nobody needs them any more; nor an empty log.
+            remove_tree(self.home)
+            if self.log.exists() and not self.log.stat().st_size:
+                self.log.unlink()
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join(LEAVE)
+
+
+def open_log(log: Path) -> IO[bytes]:
+    """Open a log to append to, 0600: what programs say may be as private as their data."""
+    log.touch(mode=0o600)
+    return log.open("ab", buffering=0)
 
 
 def spawn(
-    argv: tuple[str, ...], env: dict[str, str], cwd: Path, started: Started, label: tuple[str, str], log: Path | None
-) -> subprocess.Popen[bytes]:
+    argv: tuple[str, ...], env: dict[str, str], cwd: Path, started: Started, owner: Owner, log: Path | None
+) -> Child:
     """Start a process in a session of its own, journalled before and after; with `log`, its output goes there.
 
     Raises HarnessError when the program cannot be started.
     """
-    started.intend(*label, argv[0])
+    site, _, name = owner.name.partition("/")
+    if shutil.which(argv[0], path=env["PATH"]) is None:
+        raise HarnessError(f"{name} on {site}: {argv[0]} is not a program here; run `blackstart doctor`")
+    started.intend(site, name, argv[0])
     command = [*wrapper(), *argv]
     try:
         if log is None:
-            child = subprocess.Popen(
+            process = subprocess.Popen(
                 command, env=env, cwd=cwd, start_new_session=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
         else:
-            with log.open("ab") as out:
-                child = subprocess.Popen(
+            with open_log(log) as out:
+                process = subprocess.Popen(
                     command, env=env, cwd=cwd, start_new_session=True,
                     stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 )  # fmt: skip
     except OSError as error:
-        raise HarnessError(f"{label[1]} on {label[0]}: {argv[0]} cannot be started ({error.strerror})") from None
-    started.began(child.pid)
-    return child
+        raise HarnessError(f"{name} on {site}: {argv[0]} cannot be started ({error.strerror})") from None
+    try:
+        return Child(process, started.began(process.pid), owner)
+    except HarnessError:
+        process.kill()
+        process.wait()
+        raise

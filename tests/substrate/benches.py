@@ -1,0 +1,137 @@
+"""The same small programs for each substrate, and a way to see what they do from outside."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from harness.core.node import Node, NodeSpec, Ready, Task
+from harness.substrate.embedded import Embedded
+from harness.substrate.fake import Call, Fake, FakeNode, Outcome
+from harness.substrate.processes import Owner, family
+
+SERVER = """
+import hashlib, os, pathlib, socket, sys
+host, port, conf = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3]).read_bytes()
+digests = [hashlib.sha256(x).hexdigest() for x in (os.environ["TOKEN"].encode(), conf)]
+print("serving", flush=True)
+with socket.create_server((host, port)) as listener:
+    while True:
+        client, _ = listener.accept()
+        try:
+            with client:
+                client.sendall(" ".join((*digests, str(os.getpid()))).encode())
+        except OSError:
+            pass
+"""
+DYING = "import sys; print('going up'); print('last words'); sys.exit(3)"
+SAY = """
+import sys
+sys.stdout.buffer.write(sys.stdin.buffer.read())
+print("warned", file=sys.stderr)
+sys.exit(int(sys.argv[1]))
+"""
+LASTING = """
+import subprocess, sys
+children = [subprocess.Popen(["sleep", "300"], start_new_session=own) for own in (False, True)]
+print("up", flush=True)
+children[0].wait()
+"""
+BRIEF = "import time; time.sleep(0.3)"
+SCRIPTS = {"server": SERVER, "dying": DYING, "say": SAY, "lasting": LASTING, "brief": BRIEF}
+
+STARTS = itertools.count()
+
+
+def python(script: str, *args: str) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", "-c", script, *args)
+
+
+def serve(call: Call) -> Outcome:
+    digests = [sha256(text.encode()).hexdigest() for text in (call.env["TOKEN"], call.files["conf"])]
+    return Outcome(errors="serving\n", answer=" ".join((*digests, str(next(STARTS)))).encode())
+
+
+PROGRAMS = {
+    "server": serve,
+    "dying": lambda _: Outcome(3, errors="going up\nlast words\n"),
+    "say": lambda call: Outcome(int(call.argv[1]), call.stdin, "warned"),
+    "lasting": lambda _: Outcome(stdout=b"up\n"),
+    "brief": lambda _: Outcome(0),
+}
+
+
+class Bench(Protocol):
+    """A substrate on which the conformance suite can work."""
+
+    @property
+    def substrate(self) -> Embedded | Fake: ...
+
+    def argv(self, program: str, *args: str) -> tuple[str, ...]: ...
+
+    def ask(self, node: Node) -> bytes: ...
+
+    def log(self, name: str) -> str: ...
+
+    def living(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class EmbeddedBench:
+    substrate: Embedded
+
+    def argv(self, program: str, *args: str) -> tuple[str, ...]:
+        return python(SCRIPTS[program], *args)
+
+    def ask(self, node: Node) -> bytes:
+        address = node.endpoint("talk").outside
+        with socket.create_connection((address.host, address.port), timeout=0.3) as connection:
+            return connection.recv(1000)
+
+    def log(self, name: str) -> str:
+        return (self.substrate.logs / f"{name}.log").read_text()
+
+    def living(self) -> int:
+        return len(family(set(), Owner(self.substrate.run)))
+
+
+@dataclass(frozen=True)
+class FakeBench:
+    substrate: Fake
+
+    def argv(self, program: str, *args: str) -> tuple[str, ...]:
+        return (program, *args)
+
+    def ask(self, node: Node) -> bytes:
+        assert isinstance(node, FakeNode)
+        return node.ask()
+
+    def log(self, name: str) -> str:
+        return "\n".join(self.substrate.logs[name])
+
+    def living(self) -> int:
+        sites = self.substrate.sites.values()
+        nodes = sum(node.alive for site in sites for node in site.nodes.values())
+        return nodes + sum(not task.ended for site in sites for task in site.tasks)
+
+
+def server(bench: Bench, token: Path, name: str = "server") -> NodeSpec:
+    return NodeSpec(
+        name,
+        bench.argv("server", "@{bind:talk}", "@{port:talk}", "@{file:conf}"),
+        ports=("talk",),
+        volumes=("data",),
+        env={"TOKEN": "@{secret:token}"},
+        secrets={"token": f"file:{token}"},
+        files={"conf": "token=@{secret:token}"},
+        ready=Ready(port="talk", patience=20),
+    )
+
+
+def task(bench: Bench, program: str, *args: str, stdin: bytes = b"") -> Task:
+    return Task(program, bench.argv(program, *args), stdin=stdin)

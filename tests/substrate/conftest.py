@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.core.node import NodeSpec
+from harness.substrate.embedded import Embedded
+from harness.substrate.fake import Fake
+from tests.substrate.benches import PROGRAMS, Bench, EmbeddedBench, FakeBench, server
+
+TOKEN = "canary-5f1e0c"  # what a secret is: it may be found nowhere
+
+
+@pytest.fixture(params=["fake", pytest.param("embedded", marks=pytest.mark.programs)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    if request.param == "fake":
+        yield FakeBench(Fake(PROGRAMS))
+        return
+    substrate = Embedded(tmp_path / "run", tmp_path / "logs")
+    yield EmbeddedBench(substrate)
+    substrate.sweep()
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[EmbeddedBench]:
+    substrate = Embedded(tmp_path / "run", tmp_path / "logs")
+    yield EmbeddedBench(substrate)
+    substrate.sweep()
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Path:
+    path = tmp_path / "token"
+    path.write_text(TOKEN)
+    return path
+
+
+@pytest.fixture
+def spec(bench: Bench, token: Path) -> NodeSpec:
+    return server(bench, token)

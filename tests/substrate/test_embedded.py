@@ -1,0 +1,276 @@
+"""What only processes and folders can get wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import wait_until
+from harness.core.errors import HarnessError, TookTooLong, UsageError
+from harness.core.node import NodeSpec, Ready, Task
+from harness.substrate.embedded import Embedded
+from harness.substrate.process import ProcessNode
+from harness.substrate.started import sweep
+from tests.substrate.benches import EmbeddedBench, python, server
+
+pytestmark = pytest.mark.programs
+
+# A worker that hides: its environment is empty, and its master dies before it, as nginx's may.
+MASTER = "env -i sleep 300 & env -i setsid sleep 300 & echo up; wait"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def started(node: object) -> ProcessNode:
+    assert isinstance(node, ProcessNode)
+    return node
+
+
+def test_folders_are_0700_and_files_0600(embedded: EmbeddedBench, token: Path) -> None:
+    site = embedded.substrate.site("primary")
+    before = os.umask(0)
+    try:
+        node = started(site.launch(server(embedded, token)))
+        with site.volume("data").open("a/b", "wb") as file:
+            file.write(b"x")
+    finally:
+        os.umask(before)
+    run = embedded.substrate.run
+    assert {path for path in (run, *run.rglob("*")) if path.is_dir() and mode(path) != 0o700} == set()
+    assert mode(site.folder / "files/server/conf") == 0o600
+    assert mode(site.folder / "volumes/data/a/b") == 0o600
+    assert mode(node.log) == 0o600
+
+
+def test_a_file_of_a_node_is_made_private_again(embedded: EmbeddedBench, token: Path) -> None:
+    node = started(embedded.substrate.site("primary").launch(server(embedded, token)))
+    conf = embedded.substrate.run / "sites/primary/files/server/conf"
+    node.kill()
+    conf.chmod(0o644)
+    node.start()
+    assert mode(conf) == 0o600
+
+
+def test_a_link_leads_nowhere(embedded: EmbeddedBench, tmp_path: Path) -> None:
+    site = embedded.substrate.site("primary")
+    volume = site.volume("data")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("private")
+    for name, target in (("folder", outside), ("file", outside / "file"), ("hole", outside / "made")):
+        (site.folder / "volumes/data" / name).symlink_to(target)
+    for path in ("folder/file", "file"):
+        with pytest.raises(UsageError, match="leads through a link"):
+            volume.open(path, "rb")
+    for path in ("folder/new", "file", "hole"):
+        with pytest.raises(UsageError, match="leads through a link"):
+            volume.open(path, "wb")
+    assert list(volume.walk()) == []
+    volume.remove("folder")  # the link, not what it leads to
+    (site.folder / "volumes/data/folder").symlink_to(outside)
+    with pytest.raises(UsageError, match="leads through a link"):
+        volume.remove("folder/file")
+    site.destroy()
+    assert (outside / "file").read_text() == "private"
+    assert not (outside / "made").exists()
+
+
+def test_the_environment_of_a_node_is_little_more_than_its_own(embedded: EmbeddedBench) -> None:
+    show = Task("show", python("import os; print(sorted(os.environ))"), env={"OWN": "1"})
+    with embedded.substrate.site("primary").run(show) as running:
+        names = set(eval(running.stdout.read()))  # noqa: S307 - our own program's list
+    assert names - {"LC_CTYPE"} == {
+        "PATH", "HOME", "LANG", "TZ", "TMPDIR", "OWN", "BLACKSTART_RUN", "BLACKSTART_NODE",
+    }  # fmt: skip
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(embedded: EmbeddedBench, token: Path) -> None:
+    node = embedded.substrate.site("primary").launch(server(embedded, token))
+    port = node.endpoint("talk").outside.port
+    node.kill()
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(("127.0.0.1", port))
+        thief.listen()
+        with pytest.raises(HarnessError, match=f"server on primary: port talk: 127.0.0.1:{port} is taken") as refused:
+            node.start()
+    assert "\n" not in str(refused.value)
+    node.start()
+    assert embedded.ask(node)
+
+
+def test_nobody_is_given_the_port_of_a_killed_node(embedded: EmbeddedBench, token: Path) -> None:
+    node = embedded.substrate.site("primary").launch(server(embedded, token))
+    node.kill()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", node.endpoint("talk").outside.port))
+
+
+def test_what_outlives_its_master_is_killed_with_the_node(embedded: EmbeddedBench) -> None:
+    node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
+    assert node.child is not None
+    pid = node.child.pid
+    workers = wait_until(lambda: two_children(pid), patience=5, on=AssertionError)
+    node.child.kill()
+    node.child.wait()
+    assert all(running(worker) for worker in workers)
+    node.kill()
+    # The second has a session of its own, no environment and no parent any more: only its master could name it.
+    assert not running(workers[0])
+    for worker in workers[1:]:
+        os.kill(worker, signal.SIGKILL)
+
+
+def test_all_that_a_living_master_started_is_killed_with_it(embedded: EmbeddedBench) -> None:
+    node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
+    assert node.child is not None
+    pid = node.child.pid
+    workers = wait_until(lambda: two_children(pid), patience=5, on=AssertionError)
+    node.kill()
+    assert not [worker for worker in workers if running(worker)]
+
+
+def two_children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    names = [Path(f"/proc/{child}/comm").read_text().strip() for child in listed]
+    assert names == ["sleep", "sleep"]
+    return sorted(map(int, listed), key=os.getsid)[:: 1 if os.getsid(int(listed[0])) == pid else -1]
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_first_run_happens_once_for_an_empty_volume(embedded: EmbeddedBench) -> None:
+    site = embedded.substrate.site("primary")
+    spec = NodeSpec(
+        "first",
+        ("sh", "-c", "cat @{volume:data}/made && exec sleep 300"),
+        volumes=("data",),
+        ready=Ready(argv=("test", "-e", "@{volume:data}/made"), patience=5),
+        first_run=(("sh", "-c", "echo making"), ("sh", "-c", "echo made >> @{volume:data}/made")),
+    )
+    node = site.launch(spec)
+    node.kill()
+    node.start()
+    with site.volume("data").open("made", "rb") as file:
+        assert file.read() == b"made\n"
+    assert embedded.log("primary/first").splitlines().count("making") == 1
+
+
+def test_a_first_run_that_fails_is_named_and_leaves_the_volume_empty(embedded: EmbeddedBench) -> None:
+    site = embedded.substrate.site("primary")
+    spec = NodeSpec(
+        "first", ("sleep", "300"), volumes=("data",),
+        first_run=(("touch", "@{volume:data}/half"), ("sh", "-c", "echo no room; exit 9")),
+    )  # fmt: skip
+    for _ in range(2):
+        with pytest.raises(HarnessError, match=r"first on primary: sh ended with code 9: .*no room"):
+            site.launch(spec)
+        assert list(site.volume("data").walk()) == []
+
+
+def test_a_node_that_never_answers_is_ended_when_patience_is(embedded: EmbeddedBench) -> None:
+    spec = NodeSpec("deaf", ("sh", "-c", "echo thinking; exec sleep 300"), ports=("talk",))
+    for ready in (Ready(port="talk", patience=0.2), Ready(argv=("false",), patience=0.2)):
+        with pytest.raises(TookTooLong, match=r"deaf on primary: ready: not within 0.2 s .* its log ends: .*thinking"):
+            embedded.substrate.site("primary").launch(replace(spec, ready=ready))
+        assert embedded.living() == 0
+
+
+def test_a_page_of_another_status_is_not_ready(embedded: EmbeddedBench) -> None:
+    argv = (sys.executable, "-m", "http.server", "-b", "@{bind:http}", "@{port:http}")
+    spec = NodeSpec("web", argv, ports=("http",), ready=Ready(port="http", path="/absent", status=404, patience=10))
+    site = embedded.substrate.site("primary")
+    site.launch(spec).kill()
+    with pytest.raises(TookTooLong, match="/absent answers 404, not 200"):
+        site.launch(replace(spec, ready=Ready(port="http", path="/absent", patience=0.5)))
+
+
+def test_two_harnesses_of_one_run_do_not_share_a_tasks_folder(embedded: EmbeddedBench) -> None:
+    other = Embedded(embedded.substrate.run, embedded.substrate.logs)
+    keep = Task("keep", ("sh", "-c", "cat @{file:mine}"), files={"mine": "first"})
+    with (
+        embedded.substrate.site("primary").run(keep) as one,
+        other.site("primary").run(replace(keep, files={"mine": "second"})) as two,
+    ):
+        assert (one.stdout.read(), two.stdout.read()) == (b"first", b"second")
+
+
+def test_a_task_that_is_over_leaves_no_files_and_no_empty_log(embedded: EmbeddedBench) -> None:
+    site = embedded.substrate.site("primary")
+    for number, script in enumerate(("cat @{file:mine}", "echo heard >&2", "true"), 1):
+        with site.run(Task("once", ("sh", "-c", script), files={"mine": "x"})) as running:
+            running.stdout.read()
+            assert (site.folder / f"files/once-{number}/mine").exists()
+    assert list((site.folder / "files").iterdir()) == []
+    assert [log.name for log in site.logs.iterdir()] == ["once-2.log"]
+
+
+@pytest.mark.parametrize("way", ["kill", "destroy", "sweep"])
+def test_what_a_killed_node_leaves_elsewhere_is_removed(embedded: EmbeddedBench, tmp_path: Path, way: str) -> None:
+    site, left = embedded.substrate.site("primary"), tmp_path / "left.sock"
+    script = python(
+        "import socket, sys, time; socket.socket(socket.AF_UNIX).bind(sys.argv[1]); time.sleep(300)", str(left)
+    )
+    ready = Ready(argv=("test", "-S", str(left)), patience=10)
+    node = site.launch(NodeSpec("leaver", script, ready=ready, leaves=(str(left),)))
+    assert left.is_socket()
+    ways: dict[str, Callable[[], object]] = {"kill": node.kill, "destroy": site.destroy}
+    ways["sweep"] = lambda: sweep(embedded.substrate.run)
+    ways[way]()
+    assert not left.exists()
+
+
+def test_prepared_data_is_copied_with_its_modes(embedded: EmbeddedBench, tmp_path: Path) -> None:
+    source = tmp_path / "prepared"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep/file").write_text("data")
+    (source / "deep/file").chmod(0o640)
+    embedded.substrate.import_volume("primary", "data", source)
+    volume = embedded.substrate.site("primary").volume("data")
+    assert list(volume.walk()) == ["deep/file"]
+    assert mode(embedded.substrate.run / "sites/primary/volumes/data/deep/file") == 0o640
+    with pytest.raises(HarnessError, match=r"volume data of primary: .*absent cannot be copied"):
+        embedded.substrate.import_volume("primary", "data", tmp_path / "absent")
+
+
+def test_a_site_with_protected_folders_is_removed_all_the_same(embedded: EmbeddedBench) -> None:
+    site = embedded.substrate.site("primary")
+    site.volume("data").open("cache/module/file", "wb").close()
+    for folder in ("cache/module", "cache"):
+        (site.folder / "volumes/data" / folder).chmod(0o500)
+    site.destroy()
+    assert not site.folder.exists()
+
+
+def test_a_node_does_not_run_as_root(embedded: EmbeddedBench) -> None:
+    with embedded.substrate.site("primary").run(Task("who", ("id", "-u"))) as running:
+        assert running.stdout.read().strip() != b"0"
+
+
+def test_the_copy_of_a_task_that_forks_without_end_is_ended_too(embedded: EmbeddedBench) -> None:
+    """Each generation lives for a moment only: what is stopped first cannot get away."""
+    runner = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); sh -c 'sleep 0.01 & sleep 0.01'; done"
+    with embedded.substrate.site("primary").run(Task("runner", ("sh", "-c", f"echo up; {runner}"))) as running:
+        assert running.stdout.readline() == b"up\n"
+    assert embedded.living() == 0
+
+
+def test_a_run_folder_that_cannot_be_made_is_an_operators_mistake(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file/run: cannot be made"):
+        Embedded(tmp_path / "file/run", tmp_path / "logs")
