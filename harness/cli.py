@@ -191,13 +191,15 @@ def backups(at: LiveFile = live.LIVE, as_json: AsJson = False) -> None:
     if as_json:
         out.print_json(json.dumps(rows))
         return
-    table = Table()
-    columns = ("id", "snapshot", "age_s", "stored_bytes", "ratio", "inside", "damaged")
-    for column in columns:
-        table.add_column(column)
+    table = Table(box=None)
+    columns = ("id", "snapshot", "age_s", "stored_bytes", "ratio")
+    for column in (*columns, "inside"):
+        table.add_column(column, no_wrap=column != "inside", overflow="fold")
     for row in rows:
-        table.add_row(*(str(row.get(column, "")) for column in columns))
-    out.print(table)
+        inside = row.get("inside") or row.get("damaged")
+        shown = ", ".join(inside) if isinstance(inside, list) else f"DAMAGED: {inside}"
+        table.add_row(*(str(row.get(column, "")) for column in columns), shown)
+    Console(width=max(out.width, 120)).print(table)
 
 
 @keys_app.command("new")

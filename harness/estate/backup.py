@@ -6,15 +6,16 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from harness.alerts.alerts import Alerts
 from harness.core.contents import Contents, DatabaseFacts, TreeFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.journal import Journal
-from harness.core.service import Service, Sql, Tree
+from harness.core.service import Objects, Service, Sql, Tree
 from harness.estate.parallel import in_parallel
 from harness.estate.site import EstateSite
-from harness.estate.trees import tar_tree
+from harness.estate.trees import Archive, tar_objects, tar_tree
 from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
@@ -86,7 +87,9 @@ class BackupOrchestrator:
                 facts = in_parallel(
                     {name: lambda s=s: self._database(writer, sql, s) for name, s in snapshots.items()}  # type: ignore[misc]
                 )
-                trees = in_parallel({t.name: lambda t=t: self._tree(writer, t) for t in self._trees(names)})  # type: ignore[misc]
+                archives = [tar_tree(self.primary.place, tree) for tree in self._trees(names)]
+                archives += [tar_objects(self.primary.place, objects) for objects in self._objects(names)]
+                trees = in_parallel({a.name: partial(self._archive, writer, a) for a in archives})
             writer.add("globals.sql", dump.chunks(self.primary.site.run(dump.globals_task(sql)), PATIENCE))
             contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
             self._tell(writer)
@@ -124,9 +127,12 @@ class BackupOrchestrator:
         for service in self.services:
             yield from (tree for tree in service.sources().trees if tree.database in names)
 
-    def _tree(self, writer: Writer, tree: Tree) -> TreeFacts:
-        archive = tar_tree(self.primary.place, tree)
-        writer.add(f"trees/{tree.name}.tar", archive.chunks())
+    def _objects(self, names: Sequence[str]) -> Iterator[Objects]:
+        for service in self.services:
+            yield from (objects for objects in service.sources().objects if objects.database in names)
+
+    def _archive(self, writer: Writer, archive: Archive) -> TreeFacts:
+        writer.add(f"trees/{archive.name}.tar", archive.chunks())
         return archive.facts
 
     def _fingerprints(self) -> tuple[tuple[str, str], ...]:

@@ -89,7 +89,7 @@ class KeyTable(Table):
 
 
 class ServiceTable(Table):
-    """A service. All but `kind` and `needs` belong to kind `http`."""
+    """A service. `target` belongs to kind `notification`; all else but `kind` and `needs` to kind `http`."""
 
     kind: Literal["odoo", "n8n", "gateway", "notification", "http"]
     needs: tuple[str, ...] = ()
@@ -103,6 +103,7 @@ class ServiceTable(Table):
     prefix: str = ""
     auth: bool = True
     key: KeyTable | None = None
+    target: Reference | None = None
 
     @model_validator(mode="after")
     def complete(self) -> ServiceTable:

@@ -15,7 +15,7 @@ from harness.estate.config import Config
 from harness.estate.edge import open_edge
 from harness.estate.live import Live, repository_at
 from harness.estate.recovery import Recovery
-from harness.estate.registry import build_services, start_messages
+from harness.estate.registry import build_services, sinks_of, start_messages
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository
@@ -86,7 +86,7 @@ def _recover(
 ) -> Recovered:
     began = journal.mark("declared", "disaster", estate=config.estate.name)
     services = build_services(config)
-    dr = EstateSite(substrate.site("dr"), secrets.of("dr"), {})
+    dr = EstateSite(substrate.site("dr"), secrets.of("dr"), sinks_of(config))
     edge = open_edge(substrate.site("edge"), config, secrets.of("names"), NOWHERE, "dr")
     work = Recovery(
         estate=config.estate.name,

@@ -13,6 +13,7 @@ from harness.n8n.app import N8n
 from harness.notification.app import Notification
 from harness.notification.keys import Arrivals
 from harness.odoo.app import Odoo
+from harness.vault import read_text_secret
 
 # Where the gateway sends what, for the kinds that come with a path of their own.
 PATHS = {
@@ -85,3 +86,12 @@ def declaration(name: str, table: ServiceTable) -> HttpDeclaration:
 def start_messages(config: Config) -> Mapping[str, tuple[str, str]]:
     """Return the mission's numbers for start and connection, by service name."""
     return {n: START_MESSAGES[t.kind] for n, t in config.services.items() if t.kind in START_MESSAGES}
+
+
+def sinks_of(config: Config) -> Mapping[str, str]:
+    """Return where outward actions go in mode real: an apprise URL for notifications, by reference.
+
+    Without a `target` messages are kept and tried again: nothing listens on the discard port.
+    """
+    targets = [t.target for t in config.services.values() if t.kind == "notification" and t.target]
+    return {"notifications": read_text_secret(targets[0]) if targets else "json://127.0.0.1:9/"}

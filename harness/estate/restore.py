@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from harness.core.contents import Contents, DatabaseFacts
+from harness.core.contents import Contents, DatabaseFacts, TreeFacts
 from harness.core.errors import RestoreFailed
 from harness.core.journal import Journal
-from harness.core.service import Place, Service, Sql, Tree
+from harness.core.service import Objects, Place, Service, Sql, Tree
 from harness.estate.parallel import in_parallel
-from harness.estate.trees import untar_tree
+from harness.estate.trees import into_bucket, into_volume, name_of, untar
 from harness.postgres import checks
 from harness.postgres import restore as postgres
 from harness.postgres.identity import databases, system_facts
@@ -78,17 +78,16 @@ class Restore:
                     target.write(chunk)
                     self.on_bytes(len(chunk))
 
-        calls = {d.name: lambda n=d.name: dump(n) for d in self.contents.databases}
-        expected = {facts.name: facts for facts in self.contents.trees}
-        for tree in self._trees():
-            if tree.name in expected:
-                calls[tree.name] = lambda t=tree: untar_tree(
-                    self.place.site.volume(t.volume), t, self.backup.read(f"trees/{t.name}.tar"), expected[t.name]
-                )
-        in_parallel(calls)
-        unknown = set(expected) - {tree.name for tree in self._trees()}
-        if unknown:
+        targets = {tree.name: partial(into_volume, self.place, tree) for tree in self._trees()}
+        targets |= {name_of(objects): partial(into_bucket, self.place, objects) for objects in self._objects()}
+        if unknown := {facts.name for facts in self.contents.trees} - set(targets):
             raise RestoreFailed(f"no service of estate.toml takes back {', '.join(sorted(unknown))}; declare it")
+
+        def unpack(facts: TreeFacts) -> None:
+            untar(facts.name, self.backup.read(f"trees/{facts.name}.tar"), facts, targets[facts.name]())
+
+        calls = {d.name: partial(dump, d.name) for d in self.contents.databases}
+        in_parallel(calls | {facts.name: partial(unpack, facts) for facts in self.contents.trees})
 
     def execute(self) -> None:
         """2.4.2: restore roles, then every database, and wipe the spool whatever happens."""
@@ -127,10 +126,13 @@ class Restore:
     def _trees(self) -> tuple[Tree, ...]:
         return tuple(tree for service in self.services for tree in service.sources().trees)
 
+    def _objects(self) -> tuple[Objects, ...]:
+        return tuple(objects for service in self.services for objects in service.sources().objects)
+
     def _lost_objects(self) -> tuple[str, ...]:
+        """Return what neither the replication nor the backup brought."""
         lost: list[str] = []
-        for service in self.services:
-            for objects in service.sources().objects:
-                keys = checks.column(self.place.sql, objects.database, objects.referenced)
-                lost += missing(self.place.s3, objects.bucket, keys)
+        for objects in self._objects():
+            keys = checks.column(self.place.sql, objects.database, objects.referenced)
+            lost += missing(self.place.s3, objects.bucket, keys)
         return tuple(lost)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from harness.gateway.users import htpasswd
 from harness.repository.keys import new_pair
+from harness.vault import read_text_secret
 
-HOLDERS = ("primary", "dr", "offsite", "clients", "names", "escrow")
+RECIPIENTS = ("recipient-dr.pub", "recipient-escrow.pub")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,8 @@ class Secrets:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """The public keys that backups are sealed to: the DR site's and the offline one's."""
-        return tuple(
-            (self.root / "primary" / name).read_text() for name in ("recipient-dr.pub", "recipient-escrow.pub")
-        )
+        """The public keys that backups are sealed to: the DR site's and the offline one's. Raises UsageError."""
+        return tuple(read_text_secret(f"file:{self.root / 'primary' / name}") for name in RECIPIENTS)
 
 
 def make_secrets(root: Path, services: tuple[str, ...]) -> Secrets:

@@ -1,36 +1,42 @@
-"""Folders of files that belong to a database: packed in a tar stream, unpacked on the DR site, compared."""
+"""Files and objects that belong to a database: packed in a tar stream, unpacked on the DR site, compared."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.core.contents import TreeFacts
-from harness.core.errors import BackupFailed, RestoreFailed
-from harness.core.node import Volume
-from harness.core.service import Place, Tree
-from harness.postgres.server import connect
+from harness.core.errors import BackupFailed, HarnessError, RestoreFailed
+from harness.core.service import Objects, Place, Tree
+from harness.postgres.checks import column
+from harness.s3.client import ERRORS, client, ensure_bucket, said
 
 CHUNK = 1 << 20
 
 
 @dataclass(slots=True)
 class Archive:
-    """A tree being packed; `facts` are whole once `chunks` is exhausted."""
+    """Files being packed; `facts` are whole once `chunks` is exhausted.
 
-    tree: Tree
-    volume: Volume
+    `read` returns one of them whole, and raises OSError or HarnessError; `sha1_named`: the last part of a path is the
+    SHA-1 of its content.
+    """
+
+    name: str
+    database: str
     paths: tuple[str, ...]
+    read: Callable[[str], bytes]
+    sha1_named: bool = False
     lines: list[str] = field(default_factory=list)
     size: int = 0
 
     @property
     def facts(self) -> TreeFacts:
         """Return what was packed."""
-        return TreeFacts(self.tree.name, len(self.lines), self.size, digest_of(self.lines))
+        return TreeFacts(self.name, len(self.lines), self.size, digest_of(self.lines))
 
     def chunks(self) -> Iterator[bytes]:
         """Yield a POSIX tar stream. Raises BackupFailed that names a file that is missing or damaged."""
@@ -39,18 +45,17 @@ class Archive:
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _member(self, path: str) -> Iterator[bytes]:
-        where = f"{self.tree.folder}/{path}"
         try:
-            with self.volume.open(where, "rb") as source:
-                data = source.read()
-        except OSError as error:
+            data = self.read(path)
+        except (OSError, HarnessError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise BackupFailed(
-                f"{self.tree.name}: {path} is referenced by database {self.tree.database} and cannot be read "
-                f"({error.strerror}); restore the file or delete its row"
+                f"{self.name}: {path} is referenced by database {self.database} and cannot be read "
+                f"({reason}); restore the file or delete its row"
             ) from None
         # sha1 is Odoo's own name for the content, not a defence.
-        if self.tree.sha1_named and hashlib.sha1(data, usedforsecurity=False).hexdigest() != path.rsplit("/", 1)[-1]:
-            raise BackupFailed(f"{self.tree.name}: {path} does not hold what its name says; it is damaged")
+        if self.sha1_named and hashlib.sha1(data, usedforsecurity=False).hexdigest() != path.rsplit("/", 1)[-1]:
+            raise BackupFailed(f"{self.name}: {path} does not hold what its name says; it is damaged")
         self.lines.append(line_of(path, data))
         self.size += len(data)
         info = tarfile.TarInfo(path)
@@ -73,10 +78,34 @@ def digest_of(lines: Iterable[str]) -> str:
 
 def tar_tree(place: Place, tree: Tree) -> Archive:
     """Return the archive of every file that the database refers to; raises HarnessError."""
-    with connect(place.sql, tree.database) as connection:
-        rows = connection.execute(tree.referenced.encode()).fetchall()
-    paths = tuple(sorted(str(row[0]) for row in rows))
-    return Archive(tree, place.site.volume(tree.volume), paths)
+    volume = place.site.volume(tree.volume)
+
+    def read(path: str) -> bytes:
+        with volume.open(f"{tree.folder}/{path}", "rb") as source:
+            return source.read()
+
+    paths = column(place.sql, tree.database, tree.referenced)
+    return Archive(tree.name, tree.database, tuple(sorted(paths)), read, tree.sha1_named)
+
+
+def name_of(objects: Objects) -> str:
+    """Return what the archive of a bucket is called in a backup."""
+    return f"bucket-{objects.bucket}"
+
+
+def tar_objects(place: Place, objects: Objects) -> Archive:
+    """Return the archive of every object that the database refers to; raises HarnessError."""
+    store = client(place.s3)
+
+    def read(key: str) -> bytes:
+        try:
+            with store.get_object(objects.bucket, key) as answer:
+                return bytes(answer.read())
+        except ERRORS as error:
+            raise HarnessError(said(error)) from None
+
+    keys = column(place.sql, objects.database, objects.referenced)
+    return Archive(name_of(objects), objects.database, tuple(sorted(keys)), read)
 
 
 class _Stream(io.RawIOBase):
@@ -100,22 +129,49 @@ class _Stream(io.RawIOBase):
         return count
 
 
-def untar_tree(volume: Volume, tree: Tree, chunks: Iterator[bytes], expected: TreeFacts) -> None:
-    """Unpack into the volume and compare with what the manifest says; raises RestoreFailed."""
+def untar(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Callable[[str, bytes], None]) -> None:
+    """Hand every file to `write` and compare all with what the manifest says; raises RestoreFailed."""
     lines, size = [], 0
     with tarfile.open(fileobj=io.BufferedReader(_Stream(chunks), CHUNK), mode="r|") as archive:
         for member in archive:
             source = archive.extractfile(member)
             if source is None:
-                raise RestoreFailed(f"{tree.name}: {member.name} is no plain file; the archive is not ours")
+                raise RestoreFailed(f"{name}: {member.name} is no plain file; the archive is not ours")
             data = source.read()
-            with volume.open(f"{tree.folder}/{member.name}", "wb") as target:
-                target.write(data)
+            write(member.name, data)
             lines.append(line_of(member.name, data))
             size += len(data)
-    found = TreeFacts(tree.name, len(lines), size, digest_of(lines))
+    found = TreeFacts(name, len(lines), size, digest_of(lines))
     if found != expected:
         raise RestoreFailed(
-            f"{tree.name}: {found.files} files, {found.size} bytes restored; the manifest says "
+            f"{name}: {found.files} files, {found.size} bytes restored; the manifest says "
             f"{expected.files} files, {expected.size} bytes, or their contents differ"
         )
+
+
+def into_volume(place: Place, tree: Tree) -> Callable[[str, bytes], None]:
+    """Return a function that puts a file of a tree where it belongs."""
+    volume = place.site.volume(tree.volume)
+
+    def write(path: str, data: bytes) -> None:
+        with volume.open(f"{tree.folder}/{path}", "wb") as target:
+            target.write(data)
+
+    return write
+
+
+def into_bucket(place: Place, objects: Objects) -> Callable[[str, bytes], None]:
+    """Return a function that puts an object into its bucket, unless replication brought it before."""
+    ensure_bucket(place.s3, objects.bucket)
+    store = client(place.s3)
+    there = {entry.object_name for entry in store.list_objects(objects.bucket, recursive=True)}
+
+    def write(key: str, data: bytes) -> None:
+        if key in there:
+            return
+        try:
+            store.put_object(objects.bucket, key, io.BytesIO(data), len(data))
+        except ERRORS as error:
+            raise RestoreFailed(f"bucket {objects.bucket}: {key}: {said(error)}") from None
+
+    return write
