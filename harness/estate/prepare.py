@@ -32,6 +32,7 @@ from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
 from harness.s3.client import ensure_bucket, tag
 from harness.substrate.embedded import Embedded
+from harness.substrate.started import sweep
 
 TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to
 # What decides the content of a prepared estate; a change elsewhere leaves it as it is.
@@ -104,6 +105,7 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
         if not (final / "identity.json").exists():
             say(f"preparing the example estate {key}")
             building = home / f".{key}.building"
+            sweep(building / "run")  # what somebody who was killed while preparing left running
             shutil.rmtree(building, ignore_errors=True)
             shutil.rmtree(final, ignore_errors=True)
             building.mkdir(mode=0o700)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from threading import Lock
 
 from harness.core.errors import HarnessError
 
 LOOPBACK = "127.0.0.1"
+LOWEST, HIGHEST = 15_000, 65_000
+TRIES = 1000
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 _given: set[int] = set()
 _lock = Lock()
@@ -54,11 +60,16 @@ def _bound(kind: socket.SocketKind, number: int) -> int:
 
 
 def take_port() -> Port:
-    """Return a port that the kernel says is free and that was not returned before; it is held."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            number: int = probe.getsockname()[1]
+    """Return a port that is free and that was not returned before; it is held.
+
+    It lies below the range from which the kernel gives outgoing connections theirs: none of those can take it in
+    the moment in which it is handed over. Raises HarnessError when all are taken.
+    """
+    lowest, above = LOWEST, _ephemeral()
+    if above <= lowest:  # a machine that gives all of them away: its own choice is as good as any
+        lowest, above = above, HIGHEST
+    for _ in range(TRIES):
+        number = lowest + secrets.randbelow(above - lowest)
         with _lock:
             if number in _given:
                 continue
@@ -66,3 +77,13 @@ def take_port() -> Port:
         port = Port(number)
         if port.hold():
             return port
+    raise HarnessError(f"{LOOPBACK}: no free port between {lowest} and {above}; end what listens there")
+
+
+@cache
+def _ephemeral() -> int:
+    """Return the first port that the kernel gives to outgoing connections (ip(7), ip_local_port_range)."""
+    try:
+        return int(RANGE.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return LOWEST

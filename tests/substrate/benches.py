@@ -13,6 +13,7 @@ from typing import Protocol
 from harness.core.node import Node, NodeSpec, Ready, Task
 from harness.substrate.embedded import Embedded
 from harness.substrate.fake import Call, Fake, FakeNode, Outcome
+from harness.substrate.process import ProcessNode
 from harness.substrate.processes import Owner, family
 
 SERVER = """
@@ -135,3 +136,8 @@ def server(bench: Bench, token: Path, name: str = "server") -> NodeSpec:
 
 def task(bench: Bench, program: str, *args: str, stdin: bytes = b"") -> Task:
     return Task(program, bench.argv(program, *args), stdin=stdin)
+
+
+def started(node: Node) -> ProcessNode:
+    assert isinstance(node, ProcessNode)
+    return node

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import stat
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import NodeSpec, Ready, Task
 from harness.substrate.embedded import Embedded
-from harness.substrate.process import ProcessNode
-from harness.substrate.started import sweep
-from tests.substrate.benches import EmbeddedBench, python, server
+from harness.substrate.ports import take_port
+from tests.substrate.benches import EmbeddedBench, python, server, started
 
 pytestmark = pytest.mark.programs
-
-# A worker that hides: its environment is empty, and its master dies before it, as nginx's may.
-MASTER = "env -i sleep 300 & env -i setsid sleep 300 & echo up; wait"
 
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def started(node: object) -> ProcessNode:
-    assert isinstance(node, ProcessNode)
-    return node
 
 
 def test_folders_are_0700_and_files_0600(embedded: EmbeddedBench, token: Path) -> None:
@@ -116,42 +104,23 @@ def test_nobody_is_given_the_port_of_a_killed_node(embedded: EmbeddedBench, toke
         other.bind(("127.0.0.1", node.endpoint("talk").outside.port))
 
 
-def test_what_outlives_its_master_is_killed_with_the_node(embedded: EmbeddedBench) -> None:
-    node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
-    assert node.child is not None
-    pid = node.child.pid
-    workers = wait_until(lambda: two_children(pid), patience=5, on=AssertionError)
-    node.child.kill()
-    node.child.wait()
-    assert all(running(worker) for worker in workers)
-    node.kill()
-    # The second has a session of its own, no environment and no parent any more: only its master could name it.
-    assert not running(workers[0])
-    for worker in workers[1:]:
-        os.kill(worker, signal.SIGKILL)
+def test_only_the_last_errors_of_a_task_are_kept_and_all_of_them_logged(embedded: EmbeddedBench) -> None:
+    with embedded.substrate.site("primary").run(Task("noisy", ("seq", "1000"))) as silent:
+        silent.stdout.read()
+        assert silent.finish(10).errors == ""
+    with embedded.substrate.site("primary").run(Task("noisy", ("sh", "-c", "seq 1000 >&2"))) as running:
+        errors = running.finish(10).errors.splitlines()
+    assert errors == [str(number) for number in range(961, 1001)]
+    assert len(embedded.log("primary/noisy-2").splitlines()) == 1000
 
 
-def test_all_that_a_living_master_started_is_killed_with_it(embedded: EmbeddedBench) -> None:
-    node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
-    assert node.child is not None
-    pid = node.child.pid
-    workers = wait_until(lambda: two_children(pid), patience=5, on=AssertionError)
-    node.kill()
-    assert not [worker for worker in workers if running(worker)]
-
-
-def two_children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    names = [Path(f"/proc/{child}/comm").read_text().strip() for child in listed]
-    assert names == ["sleep", "sleep"]
-    return sorted(map(int, listed), key=os.getsid)[:: 1 if os.getsid(int(listed[0])) == pid else -1]
-
-
-def running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
-    except FileNotFoundError:
-        return False
+def test_no_number_is_given_twice_though_it_is_free_again() -> None:
+    numbers = []
+    for _ in range(1000):
+        port = take_port()
+        port.release()
+        numbers.append(port.number)
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_a_first_run_happens_once_for_an_empty_volume(embedded: EmbeddedBench) -> None:
@@ -220,21 +189,6 @@ def test_a_task_that_is_over_leaves_no_files_and_no_empty_log(embedded: Embedded
     assert [log.name for log in site.logs.iterdir()] == ["once-2.log"]
 
 
-@pytest.mark.parametrize("way", ["kill", "destroy", "sweep"])
-def test_what_a_killed_node_leaves_elsewhere_is_removed(embedded: EmbeddedBench, tmp_path: Path, way: str) -> None:
-    site, left = embedded.substrate.site("primary"), tmp_path / "left.sock"
-    script = python(
-        "import socket, sys, time; socket.socket(socket.AF_UNIX).bind(sys.argv[1]); time.sleep(300)", str(left)
-    )
-    ready = Ready(argv=("test", "-S", str(left)), patience=10)
-    node = site.launch(NodeSpec("leaver", script, ready=ready, leaves=(str(left),)))
-    assert left.is_socket()
-    ways: dict[str, Callable[[], object]] = {"kill": node.kill, "destroy": site.destroy}
-    ways["sweep"] = lambda: sweep(embedded.substrate.run)
-    ways[way]()
-    assert not left.exists()
-
-
 def test_prepared_data_is_copied_with_its_modes(embedded: EmbeddedBench, tmp_path: Path) -> None:
     source = tmp_path / "prepared"
     (source / "deep").mkdir(parents=True)
@@ -260,14 +214,6 @@ def test_a_site_with_protected_folders_is_removed_all_the_same(embedded: Embedde
 def test_a_node_does_not_run_as_root(embedded: EmbeddedBench) -> None:
     with embedded.substrate.site("primary").run(Task("who", ("id", "-u"))) as running:
         assert running.stdout.read().strip() != b"0"
-
-
-def test_the_copy_of_a_task_that_forks_without_end_is_ended_too(embedded: EmbeddedBench) -> None:
-    """Each generation lives for a moment only: what is stopped first cannot get away."""
-    runner = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); sh -c 'sleep 0.01 & sleep 0.01'; done"
-    with embedded.substrate.site("primary").run(Task("runner", ("sh", "-c", f"echo up; {runner}"))) as running:
-        assert running.stdout.readline() == b"up\n"
-    assert embedded.living() == 0
 
 
 def test_a_run_folder_that_cannot_be_made_is_an_operators_mistake(tmp_path: Path) -> None:
