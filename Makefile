@@ -42,6 +42,8 @@ check: setup  ## lint, format, types, import directions and house rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest tests/house
+	$(BIN)/coverage run -m pytest -q tests/core
+	$(BIN)/coverage report --skip-covered
 
 unit: setup  ## unit tests of the harness
 	$(BIN)/pytest tests

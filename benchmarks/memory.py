@@ -35,7 +35,7 @@ from harness.s3.client import ensure_bucket
 from harness.s3.server import s3_of, server_spec
 from harness.substrate.embedded import Embedded
 
-RESULTS = Path(__file__).parent / "results" / "memory.json"
+RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 BUCKET = "backups"
 LIMIT = 256.0  # MiB
 MIB = 1 << 20

@@ -33,6 +33,7 @@ from harness.evidence.terminal import Progress
 from harness.parts.doctor import survey
 from harness.parts.install import install
 from harness.repository.keys import new_pair
+from harness.substrate.started import harness_of
 from harness.substrate.started import runs as runs_left
 from harness.substrate.started import sweep as sweep_run
 
@@ -266,6 +267,9 @@ def sweep(
     for folder in [run] if run else runs_left(RUNS):
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such run")
+        if run is None and (pid := harness_of(folder)) is not None:
+            out.print(f"{folder}: left alone, process {pid} is at work on it; name the folder to sweep it all the same")
+            continue
         swept = sweep_run(folder)
         out.print(f"{folder}: {swept.processes} processes ended, {swept.files} files removed")
 

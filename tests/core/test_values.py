@@ -15,6 +15,7 @@ from harness.core.node import Address
 from harness.core.record import FORMAT, DrillRecord
 from harness.core.render import render, secrets_in
 from harness.core.sequence import MESSAGES, Branch, expected, unseen
+from harness.core.service import Answer, Held, KeyFunction, Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,3 +87,11 @@ def test_a_record_is_plain_data_with_its_format() -> None:
         (), 0, 0, (), (), (), {}, (), (),
     )  # fmt: skip
     assert record.as_data()["format"] == FORMAT
+
+
+def test_a_place_starts_with_no_peers_and_sources_are_empty_unless_said() -> None:
+    assert Sources() == Sources((), (), (), ())
+    held = Held("odoo", ("cron:1",))
+    assert held.actions == ("cron:1",)
+    answer = Answer(200, b"", {})
+    assert KeyFunction("log in", "odoo", "2.8.1", lambda _door: str(answer.status)).message == "2.8.1"
