@@ -23,6 +23,10 @@ _lock = Lock()
 _turns = count(os.getpid() * APART)
 
 
+class Taken(HarnessError):  # noqa: N818 - reads as the sentence it is
+    """Somebody else listens on a port that was to be a node's."""
+
+
 @dataclass(slots=True)
 class Port:
     """A port of loopback, for TCP and UDP. While it is held nobody else is given it, and who connects is refused."""
@@ -46,10 +50,10 @@ class Port:
             socket.close(self._held.pop())
 
     def hand_over(self, whose: str) -> None:
-        """Let its node have it, now. Raises HarnessError when somebody else is there."""
+        """Let its node have it, now. Raises Taken when somebody else is there."""
         self.release()
         if not self.hold():
-            raise HarnessError(f"{whose}: {LOOPBACK}:{self.number} is taken; end what listens there and start it again")
+            raise Taken(f"{whose}: {LOOPBACK}:{self.number} is taken; end what listens there and start it again")
         self.release()
 
 
