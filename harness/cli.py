@@ -72,6 +72,9 @@ def main() -> None:
     """Run the command; an error of the operator's or of the estate's is one line, never a traceback."""
     # What runs on this machine is reached without a proxy.
     os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
+    # A shell starts what runs in its background with these ignored, and the programs of an estate would inherit that.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.default_int_handler)
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except typer.Exit as done:
