@@ -8,6 +8,7 @@ pytest_plugins = (
     "fixtures.allure_run",
     "fixtures.allure_gherkin",
     "fixtures.settings",
+    "fixtures.outcome",
     "fixtures.drill",
     "fixtures.independent",
     "steps.drill",

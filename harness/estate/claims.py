@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from harness.core.clock import wait_until
-from harness.core.errors import Finding
+from harness.core.errors import Finding, HarnessError
 from harness.core.journal import Event, messages_seen
+from harness.core.judge import Verdict
 from harness.core.record import DrillRecord
 from harness.core.sequence import Branch, unseen
 from harness.estate.drill import Drill
@@ -25,6 +26,8 @@ def require(truth: object, otherwise: str) -> None:
 def require_verdict(record: DrillRecord, verdict: str, because: str = "") -> None:
     """The record says so, for that reason."""
     found = "; ".join(record.reasons)
+    if record.verdict == Verdict.UNKNOWN != verdict:
+        raise HarnessError(f"judged UNKNOWN, not {verdict}: {found or 'no reason given'}")
     require(record.verdict == verdict, f"judged {record.verdict}, not {verdict}: {found or 'no reason given'}")
     require(because in found, f"judged {verdict}, but not because of {because}: {found}")
 
