@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from threading import Event as Flag
 
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
@@ -39,6 +40,10 @@ def run_schedule(
     trigger = CronTrigger(**dict(zip(CRON_FIELDS, expression.split(), strict=True)), timezone="UTC")
     scheduler = BackgroundScheduler(timezone="UTC")
     scheduler.add_job(fire, trigger, max_instances=1, coalesce=True, misfire_grace_time=None)
+    scheduler.add_listener(
+        lambda _event: journal.mark("dropped", "schedule", reason="the run before is still under way"),
+        EVENT_JOB_MAX_INSTANCES,
+    )
     scheduler.start()
     try:
         stop.wait()
