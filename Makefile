@@ -10,10 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit drills drill test report bench lock clean
+.PHONY: help setup check unit drills drill test images engine-tests drill-docker drill-kind report bench lock clean
 
 help:  ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The parts are fetched while the environment is filled: both need only uv, and the code of harness.parts.
 setup: $(BIN)/uv  ## make the virtual environment and install the parts into the shared cache
@@ -46,7 +46,7 @@ check: setup  ## lint, format, types, import directions and house rules
 	$(BIN)/coverage report --skip-covered
 
 unit: setup  ## unit tests of the harness
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests -m "not engine"
 
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/
@@ -58,11 +58,23 @@ drill: $(VENV)/stamp  ## lose the primary site and recover on the DR site, with 
 
 test: setup check unit drills  ## set-up, checks, unit tests and the embedded drills
 
+images: setup  ## have the images that docker and kind need: pulled where there is a registry, baked where there is none
+	@$(BIN)/python -m harness.images.bake
+
+engine-tests: setup  ## tests that need a container engine: contracts of the images, substrates, clusters
+	$(BIN)/pytest tests -m engine
+
+drill-docker: setup  ## every drill, with sites of containers
+	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
+
+drill-kind: setup  ## every drill, with sites that are Kubernetes clusters
+	$(BIN)/pytest features/ --substrate=kind $(if $(DRILLS),-m "$(DRILLS)")
+
 report: setup  ## build the report of the newest drills
 	@$(BIN)/blackstart report
 
 bench: setup  ## run every benchmark
-	@for one in benchmarks/*.py; do echo "== $$one"; $(BIN)/python $$one || exit 1; done
+	@for one in memory site_loss; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 lock: setup  ## write all lock files anew, with hashes and without addresses
 	@$(BIN)/python -m harness.parts.lock

@@ -7,6 +7,7 @@ pytest_plugins = (
     "fixtures.gherkin",
     "fixtures.allure_run",
     "fixtures.allure_gherkin",
+    "fixtures.capabilities",
     "fixtures.settings",
     "fixtures.outcome",
     "fixtures.drill",
@@ -15,4 +16,7 @@ pytest_plugins = (
     "steps.backup",
     "steps.recovery",
     "steps.refusals",
+    "steps.kubernetes",
+    "steps.existing",
+    "steps.kubernetes_jobs",
 )

@@ -31,7 +31,7 @@ def _(open_drill: OpenDrill, promise_name: str, estate: str) -> Drill:
 
 @given("an estate with data to protect", target_fixture="drill")
 def _(open_drill: OpenDrill) -> Drill:
-    drill = open_drill("data", "site loss, embedded")
+    drill = open_drill("data", "site loss, rehearsed")
     drill.world.start_data()
     return drill
 

@@ -3,7 +3,7 @@ Feature: Only a backup that opens to its last segment is restored
   The newest backup is not the best one when a bit of it has turned.
 
   Background:
-    Given the "site loss, embedded" promise
+    Given the "site loss, rehearsed" promise
     And a healthy notification estate with clients at work
 
   Rule: A damaged backup is passed over, with its reason on record

@@ -24,14 +24,14 @@ Feature: A promise that was not kept is found out
   Rule: A drill that could not be carried out is UNKNOWN, never KEPT
 
     Scenario: A strike without effect proves nothing
-      Given the "site loss, embedded" promise
+      Given the "site loss, rehearsed" promise
       And a healthy notification estate with clients at work
       And an earlier backup
       When a strike has no effect
       Then the drill is judged UNKNOWN
 
     Scenario: A strike on another estate is refused
-      Given the "site loss, embedded" promise
+      Given the "site loss, rehearsed" promise
       And a healthy notification estate with clients at work
       When the site to be struck is not the drill's target
       Then the strike is refused and clients are still served

@@ -4,7 +4,7 @@ Feature: The company survives the loss of its primary site
 
   @smoke
   Scenario: A lost primary site is brought back within its promise
-    Given the "site loss, embedded" promise
+    Given the "site loss, rehearsed" promise
     And a healthy estate with clients at work
     And the daily backup has run on schedule
     When the primary site is lost

@@ -3,7 +3,7 @@ Feature: A shop without its files is not a shop
   Odoo's own health says yes while every attachment is empty.
 
   Scenario: Odoo without its filestore is found out
-    Given the "site loss, embedded" promise
+    Given the "site loss, rehearsed" promise
     And a healthy shop estate with clients at work
     And an earlier backup
     When the primary site is lost

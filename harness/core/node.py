@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Protocol, runtime_checkable
+from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +33,19 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One port of a node, as its peers inside the site reach it and as clients on loopback do."""
+    """One port of a node: as its peers in the site reach it, as clients on loopback do, and as other sites do.
+
+    `across` is None where other sites reach it as clients do, and where they need not reach it.
+    """
 
     inside: Address
     outside: Address
+    across: Address | None = None
+
+    @property
+    def from_afar(self) -> Address:
+        """Where a node of another site finds it."""
+        return self.across or self.outside
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +65,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """What to run. `argv` serves embedded, `image` and `args` those that have images.
+    """What to run. `argv` serves embedded; `image`, by its name in `harness.images.table`, and `args` the others.
 
-    `ports`: names; numbers are chosen by the place. `volumes`: names, shared by all nodes and tasks of a site.
+    `contained`: the whole node as it is where it is made of an image, if that is more than another command.
+    `ports`: names; numbers are chosen by the place. `published`: port -> addresses of this machine at which clients
+    find it besides. `public`: nodes of other sites reach it. `volumes`: names, shared by all nodes and tasks of a site.
     `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written 0600.
-    `first_run`: commands for embedded, run in order while the first volume is empty. `leaves`: files outside its
-    volumes that it makes whatever it is told, and leaves behind when it is killed.
+    `first_run`: commands for embedded, run in order while the first volume is empty; `first_files`: path in the first
+    volume -> text that is put there while it is empty, on every substrate. `leaves`: files outside its volumes that it
+    makes whatever it is told, and leaves behind when it is killed.
     """
 
     name: str
@@ -74,12 +89,20 @@ class NodeSpec:
     stop_signal: str = "TERM"
     ready: Ready = Ready()
     first_run: tuple[tuple[str, ...], ...] = ()
+    first_files: Mapping[str, str] = field(default_factory=dict)
+    published: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    public: bool = False
     leaves: tuple[str, ...] = ()
+    contained: NodeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One-shot work beside the data: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec."""
+    """One-shot work beside the data: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec.
+
+    `contained`: the same work where it is done in a container of `image`. `within`: the node among whose processes
+    it must run, to signal them.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -89,6 +112,8 @@ class Task:
     secrets: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = field(default=b"", repr=False)
+    within: str = ""
+    contained: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +221,17 @@ class Substrate(Protocol):
         """What the drill record calls it."""
         ...
 
+    @property
+    def here(self) -> str:
+        """The address of the machine that runs the drill, as nodes reach it."""
+        ...
+
     def site(self, name: str) -> Site:
         """The site of that name, made empty when it is not there."""
+        ...
+
+    def import_volume(self, site: str, volume: str, source: Path) -> None:
+        """Copy prepared data, a folder, into a volume of a site that is not running. Raises HarnessError."""
         ...
 
     def sweep(self) -> None:

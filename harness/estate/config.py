@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from harness.core.budget import Promise
 from harness.core.errors import UsageError
+from harness.estate.standing import ExistingTable, Name, Table
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 
 
@@ -35,12 +35,6 @@ def cron(value: str) -> str:
 
 
 Reference = Annotated[str, AfterValidator(reference)]
-
-
-class Table(BaseModel):
-    """A table of the file: frozen, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EstateTable(Table):
@@ -65,9 +59,10 @@ class DataTable(Table):
 
 
 class SiteTable(Table):
-    """One site: the address at its edge."""
+    """One site: the address at its edge, and of the DR site how much of it stands before a disaster."""
 
     edge: str
+    strategy: Literal["pilot-light", "cold"] = "pilot-light"
 
 
 class SitesTable(Table):
@@ -83,7 +78,7 @@ class KeyTable(Table):
     method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
     path: str
     json_body: Annotated[Any, Field(alias="json")] = None
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default_factory=dict)
     status: int = 200
     contains: str = ""
 
@@ -95,8 +90,8 @@ class ServiceTable(Table):
     needs: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     image: str = ""
-    environment: dict[str, str] = {}
-    secrets: dict[str, Reference] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, Reference] = Field(default_factory=dict)
     ready: str = "/"
     databases: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
@@ -123,6 +118,7 @@ class Config(Table):
     data: DataTable = DataTable()
     sites: SitesTable
     services: dict[Name, ServiceTable]
+    existing: ExistingTable | None = None
 
     @property
     def public_name(self) -> str:
@@ -139,9 +135,19 @@ class Config(Table):
         return self
 
 
-class PromiseTable(Table):
-    """One promise of `budgets.toml`, in seconds."""
+class Otherwise(Table):
+    """What a promise says on another substrate, in seconds; what is left out stays."""
 
+    rto_s: Annotated[float, Field(gt=0)] | None = None
+    rpo_s: Annotated[float, Field(ge=0)] | None = None
+
+
+class PromiseTable(Table):
+    """One promise of `budgets.toml`, in seconds; and how it reads on a substrate, by its name in the record."""
+
+    docker: Otherwise = Otherwise()
+    kind: Otherwise = Otherwise()
+    kind_cold: Annotated[Otherwise, Field(alias="kind, cold")] = Otherwise()
     rto_s: Annotated[float, Field(gt=0)]
     rpo_s: Annotated[float, Field(ge=0)]
     exposure_s: Annotated[float, Field(gt=0)]
@@ -193,20 +199,30 @@ def load_config(path: Path) -> Config:
     """Return the estate that `path` declares; raises UsageError."""
     data = parse_toml(path)
     try:
-        return Config.model_validate(data)
+        return Config.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
         raise explain(error, Config, path) from None
 
 
-def load_promises(path: Path) -> dict[str, Promise]:
-    """Return the promises of `budgets.toml`, by name; raises UsageError."""
+def with_strategy(config: Config, strategy: str) -> Config:
+    """Return the estate with another DR strategy, `pilot-light` or `cold`; "" leaves it as declared."""
+    if not strategy:
+        return config
+    dr = config.sites.dr.model_copy(update={"strategy": strategy})
+    return config.model_copy(update={"sites": config.sites.model_copy(update={"dr": dr})})
+
+
+def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]:
+    """Return the promises of `budgets.toml`, by name, as they read on that substrate; raises UsageError."""
     promises = {}
     for name, row in parse_toml(path).items():
         try:
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
             raise explain(error, PromiseTable, Path(f"{path}: {name}")) from None
-        rto, rpo, exposure = (timedelta(seconds=s) for s in (table.rto_s, table.rpo_s, table.exposure_s))
+        there = {"docker": table.docker, "kind": table.kind, "kind, cold": table.kind_cold}.get(substrate, Otherwise())
+        own = (there.rto_s or table.rto_s, table.rpo_s if there.rpo_s is None else there.rpo_s, table.exposure_s)
+        rto, rpo, exposure = (timedelta(seconds=seconds) for seconds in own)
         promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason)
     return promises
 

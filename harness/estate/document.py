@@ -109,7 +109,7 @@ def document(drill: Drill) -> DrillRecord:
     due = (drill.clock.wall() + DUE).date().isoformat()
     record = replace(
         record,
-        messages=_messages(journal.events),
+        messages=seen_messages(journal.events),
         findings=tuple(FindingEntry(reason, drill.promise.owner, due) for reason in result.reasons),
         notes={f"proposal {n}": f"{p.change} ({p.evidence})" for n, p in enumerate(proposals, 1)},
         finished=drill.clock.wall().isoformat(timespec="seconds"),
@@ -118,7 +118,8 @@ def document(drill: Drill) -> DrillRecord:
     return record
 
 
-def _messages(events: tuple[Event, ...]) -> tuple[SeenMessage, ...]:
+def seen_messages(events: tuple[Event, ...]) -> tuple[SeenMessage, ...]:
+    """Return each message of the mission with the moment at which it was first seen."""
     titles = {message.number: message.title for message in MESSAGES}
     first: dict[str, Event] = {}
     for event in events:

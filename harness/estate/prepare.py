@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psycopg.sql
 
 from harness.core.errors import HarnessError
-from harness.core.node import Stoppable
-from harness.core.service import Seedable, Service
+from harness.core.node import Stoppable, Substrate
+from harness.core.service import S3, Seedable, Service
 from harness.estate.config import Config
 from harness.estate.parallel import in_parallel
 from harness.estate.registry import build_services
@@ -30,10 +31,11 @@ from harness.parts.install import ensure
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
-from harness.s3.client import ensure_bucket, tag
+from harness.s3.client import client, ensure_bucket, tag
 from harness.substrate.embedded import Embedded
 from harness.substrate.started import sweep
 
+STORE = "objects"  # the volume of the object store
 TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to
 # What decides the content of a prepared estate; a change elsewhere leaves it as it is.
 SEEDS = (
@@ -60,6 +62,11 @@ class Template:
     def volumes(self) -> Path:
         """Folder of the primary's volumes."""
         return self.path / "volumes"
+
+    @property
+    def objects(self) -> Path:
+        """Folder of the primary's objects, a folder a bucket."""
+        return self.path / "objects"
 
     @property
     def identity(self) -> Identity:
@@ -128,6 +135,7 @@ def _make_base(building: Path, name: str, say: Say) -> None:
         ensure_bucket(site.place.s3, TAGGED)
         tag(site.place.s3, TAGGED, name)
         in_parallel({s.name: lambda s=s: _seed(s, site, say) for s in services})  # type: ignore[misc]
+        _export(site.place.s3, building / "objects")
         identity = Identity(system_facts(site.place.sql).identifier, TAGGED, name)
     text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
     (building / "identity.json").write_text(text, encoding="utf-8")
@@ -135,6 +143,7 @@ def _make_base(building: Path, name: str, say: Say) -> None:
 
 def _derive(building: Path, base: Template, config: Config) -> None:
     shutil.copytree(base.path / "secrets", building / "secrets")
+    shutil.copytree(base.objects, building / "objects")
     secrets = Secrets(building / "secrets")
     services = build_services(config)
     wanted = {database for s in services for database in s.sources().databases}
@@ -189,10 +198,33 @@ def _seed(service: Service, site: EstateSite, say: Say) -> None:
     say(f"seeded {service.name}")
 
 
-def clone(template: Template, run: Path, substrate: Embedded) -> Secrets:
-    """Copy secrets and volumes of a template into a run of its own; return the copied secrets."""
+def clone(template: Template, run: Path, substrate: Substrate) -> Secrets:
+    """Copy secrets and volumes of a template into a run of its own; return the copied secrets.
+
+    Another product's object store cannot read the files of the one that was seeded: `load_objects` fills it.
+    """
     shutil.copytree(template.path / "secrets", run / "secrets")
-    substrate.site("primary")
-    for volume in sorted(template.volumes.iterdir()):
-        substrate.import_volume("primary", volume.name, volume)
+    volumes = [v for v in sorted(template.volumes.iterdir()) if v.name != STORE or isinstance(substrate, Embedded)]
+    in_parallel({v.name: partial(substrate.import_volume, "primary", v.name, v) for v in volumes})
     return Secrets(run / "secrets")
+
+
+def load_objects(template: Template, s3: S3) -> None:
+    """Put the seeded objects and the estate's tag into the store of a primary that has none. Raises HarnessError."""
+    store = client(s3)
+    if store.bucket_exists(TAGGED):
+        return
+    for bucket in sorted(template.objects.iterdir()):
+        ensure_bucket(s3, bucket.name)
+        for file in sorted(path for path in bucket.rglob("*") if path.is_file()):
+            store.fput_object(bucket.name, file.relative_to(bucket).as_posix(), str(file))
+    tag(s3, TAGGED, template.identity.tag)
+
+
+def _export(s3: S3, into: Path) -> None:
+    """Copy every object out of a store, a folder a bucket."""
+    store = client(s3)
+    for bucket in store.list_buckets():
+        (into / bucket.name).mkdir(parents=True)
+        for entry in store.list_objects(bucket.name, recursive=True):
+            store.fget_object(bucket.name, str(entry.object_name), str(into / bucket.name / str(entry.object_name)))

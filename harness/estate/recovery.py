@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from harness.core.contents import Contents
 from harness.core.errors import Finding, HarnessError
 from harness.core.journal import Journal, phase
+from harness.core.node import Address
 from harness.core.record import KeyResult
-from harness.core.service import Held, Mode, Service, Sql
+from harness.core.service import Held, Mode, PublicDoor, Service, Sql
 from harness.estate import services as running
-from harness.estate.edge import Edge
+from harness.estate.edge import RoutingStatus
 from harness.estate.hold import hold
 from harness.estate.restore import Restore, Restored
 from harness.estate.site import EstateSite, NodeStatus
@@ -71,6 +73,19 @@ class Tested:
     held_at: float
 
 
+class Front(Protocol):
+    """What leads clients to a site: `harness.estate.edge.Edge`, or a DR site's own gateway in a rehearsal."""
+
+    @property
+    def door(self) -> PublicDoor:
+        """A client of the estate."""
+        ...
+
+    def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
+        """Lead clients to `site`; return what new connections saw."""
+        ...
+
+
 @dataclass(slots=True)
 class Recovery:
     """Brings the estate back on the DR site.
@@ -85,7 +100,7 @@ class Recovery:
     services: Sequence[Service]
     repository: Repository
     private_key_ref: str
-    edge: Edge
+    edge: Front
     dr_edge: str
     client_secrets: Mapping[str, str]
     journal: Journal

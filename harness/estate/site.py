@@ -70,8 +70,8 @@ class EstateSite:
         return NodeStatus(service.name, ready=True, detail=str(self.peers.get(service.name, "")))
 
     def address_of(self, service: str) -> Address:
-        """Return where clients of the site reach that service, from outside."""
-        return self.nodes[service].endpoint("http").outside
+        """Return where nodes of other sites reach that service."""
+        return self.nodes[service].endpoint("http").from_afar
 
     def destroy(self) -> None:
         """Lose all of it."""

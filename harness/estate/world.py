@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from harness.alerts.alerts import Alerts
 from harness.alerts.sink import AlertSink
 from harness.core.errors import HarnessError
 from harness.core.journal import Journal
-from harness.core.node import Node, Site
+from harness.core.node import Fillable, Node, Site, Substrate
 from harness.core.service import S3, PublicDoor, Service
 from harness.estate.backup import BackupOrchestrator
 from harness.estate.config import Config
 from harness.estate.edge import Edge, open_edge
 from harness.estate.parallel import in_parallel
-from harness.estate.prepare import Template, clone
+from harness.estate.prepare import Template, clone, load_objects
 from harness.estate.recovery import Recovery
 from harness.estate.registry import build_services, start_messages
 from harness.estate.secrets import Secrets
@@ -43,7 +44,8 @@ class World:
     run: Path
     logs: Path
     journal: Journal
-    substrate: Embedded = field(init=False)
+    make: Callable[[Path, Path], Substrate] = Embedded
+    substrate: Substrate = field(init=False)
     secrets: Secrets = field(init=False)
     services: tuple[Service, ...] = field(init=False)
     primary: EstateSite = field(init=False)
@@ -57,9 +59,17 @@ class World:
 
     def __post_init__(self) -> None:
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.substrate = Embedded(self.run, self.logs)
+        self.substrate = self.make(self.run, self.logs)
+        try:
+            self._lay_out()
+        except BaseException:
+            self.substrate.sweep()
+            raise
+
+    def _lay_out(self) -> None:
         self.secrets = clone(self.template, self.run, self.substrate)
-        self.receiver, self.alert_sink = Receiver().__enter__(), AlertSink().__enter__()
+        self.receiver = Receiver(self.substrate.here).__enter__()
+        self.alert_sink = AlertSink().__enter__()
         self.services = build_services(self.config, self.receiver)
         sinks = {"notifications": self.receiver.url}
         self.primary = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), sinks)
@@ -68,7 +78,11 @@ class World:
 
     def start_data(self) -> None:
         """Start the primary's database and store, and the offsite store: enough for a backup."""
-        in_parallel({"primary": lambda: self.primary.activate() and None, "offsite": self._start_offsite})
+        in_parallel({"primary": self._start_data, "offsite": self._start_offsite})
+
+    def _start_data(self) -> None:
+        self.primary.activate()
+        load_objects(self.template, self.primary.place.s3)
 
     def _start_offsite(self) -> None:
         self.offsite = self.offsite_site.launch(objects.server_spec("offsite", secrets=self.secrets.of("offsite")))
@@ -76,13 +90,20 @@ class World:
 
     def refill_offsite(self, limit_mb: int) -> None:
         """Leave the offsite store room for no more than `limit_mb`; what it holds stays."""
+        volume = self.offsite_site.volume("objects")
+        if isinstance(volume, Fillable):
+            volume.fill()
+            return
         if self.offsite is not None:
             self.offsite.kill()
         secrets = self.secrets.of("offsite")
         self.offsite = self.offsite_site.launch(objects.server_spec("offsite-full", secrets=secrets, limit_mb=limit_mb))
 
     def revive_offsite(self) -> None:
-        """Start the offsite store again if it was killed."""
+        """Start the offsite store again if it was killed, with room if it was filled."""
+        volume = self.offsite_site.volume("objects")
+        if isinstance(volume, Fillable):
+            volume.drain()
         if self.offsite is not None:
             self.offsite.start()
 
@@ -117,6 +138,8 @@ class World:
         start_all(self.primary, self.services, self.journal, {})
 
     def _start_replica(self) -> None:
+        if self.config.sites.dr.strategy == "cold":
+            return  # nothing of the DR site stands: objects come from the backup alone
         self.dr.start_store()
         buckets = tuple(sorted({o.bucket for s in self.services for o in s.sources().objects}))
         if self.dr.s3 is None or not buckets:
@@ -124,7 +147,7 @@ class World:
         for bucket in buckets:
             ensure_bucket(self.dr.s3, bucket)
         self.replicator = Replicator(
-            self.substrate.site("dr"), self.primary.place.s3, self.dr.s3, buckets, self.journal
+            self.substrate.site("replication"), self.primary.place.s3, self.dr.s3, buckets, self.journal
         )
         self.replicator.start()
 

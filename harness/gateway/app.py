@@ -16,7 +16,7 @@ from harness.vault import read_text_secret
 
 __all__ = ["USER", "Gateway", "Limits", "Route", "key_header"]
 
-IMAGE = "traefik:v3.7.15"
+IMAGE = "traefik"
 DEFAULT_LIMITS = Limits()
 USER = "clients"  # the user in the list of the gateway
 USERS, KEY = "gateway-users", "gateway-key"  # secrets: the site's list of users, the clients' key
@@ -57,6 +57,7 @@ class Gateway:
                 image=IMAGE,
                 args=(argument,),
                 ports=("http",),
+                public=True,
                 secrets=secrets,
                 files=files,
                 ready=Ready(port="http", path=SITE_PATH, patience=20.0),

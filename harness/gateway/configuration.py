@@ -38,7 +38,8 @@ class Limits:
 
 def static_text() -> str:
     """Return Traefik's static configuration. It asks nobody for new versions and reports to nobody."""
-    loopback = ["127.0.0.0/8"]  # the front door says for whom it asks
+    # The front door says for whom it asks; it is on loopback, or on a network of this machine's own.
+    front = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
     return _text(
         {
             "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
@@ -46,7 +47,7 @@ def static_text() -> str:
             "entryPoints": {
                 "http": {
                     "address": "@{bind:http}:@{port:http}",
-                    "forwardedHeaders": {"trustedIPs": loopback},
+                    "forwardedHeaders": {"trustedIPs": front},
                     # Odoo's uploads may take longer than the default of a minute.
                     "transport": {"respondingTimeouts": {"readTimeout": "5m"}, "lifeCycle": {"graceTimeOut": "2s"}},
                 },
@@ -54,7 +55,9 @@ def static_text() -> str:
             # Asked through a router of ours: an entry point of its own would answer before the routes are read.
             "ping": {"manualRouting": True},
             "providers": {"file": {"filename": "@{file:routes.yml}", "watch": False}},
-            "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s"}},
+            # A connection is given up before the service behind it does so: uvicorn after five seconds, others later.
+            # A request that meets a connection just as it is closed cannot be sent again, and would be a 502.
+            "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s", "idleConnTimeout": "1s"}},
         }
     )
 

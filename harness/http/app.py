@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.errors import Finding, HarnessError, MissingPart
@@ -91,19 +91,21 @@ class HttpService:
                 "DB_USER": self.role,
                 "DB_PASSWORD": "@{secret:db-password}",
             }
-        return (
-            NodeSpec(
-                name=self.name,
-                argv=(found(declared.command[0], self.name), *map(anchored, declared.command[1:])),
-                image=declared.image,
-                args=declared.command,
-                ports=(declared.port,),
-                volumes=declared.volumes,
-                env={**given, **declared.environment},
-                secrets=secrets,
-                ready=Ready(port=declared.port, path=declared.ready, patience=60.0),
-            ),
+        contained = NodeSpec(
+            name=self.name,
+            argv=(),
+            image=declared.image,
+            args=tuple(f"@{{file:{Path(word).name}}}" if Path(word).is_file() else word for word in declared.command),
+            ports=(declared.port,),
+            volumes=declared.volumes,
+            env={**given, **declared.environment},
+            secrets=secrets,
+            # What the command names and lies here is taken along into the container.
+            files={Path(word).name: Path(word).read_text("utf-8") for word in declared.command if Path(word).is_file()},
+            ready=Ready(port=declared.port, path=declared.ready, patience=60.0),
         )
+        argv = (found(declared.command[0], self.name), *map(anchored, declared.command[1:]))
+        return (replace(contained, argv=argv, files={}, contained=contained),)
 
     def sources(self) -> Sources:
         """Its databases."""

@@ -11,7 +11,7 @@ from harness.core.service import Held, KeyFunction, Mode, Place, Sources
 from harness.n8n import contain, example, keys
 from harness.parts.programs import program
 
-IMAGE = "n8nio/n8n:2.41.1"
+IMAGE = "n8n"
 KEY = "n8n-key"
 # Modules that call out, or that the slimmed tree has no packages for.
 OFF = (

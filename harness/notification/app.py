@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
@@ -15,7 +15,7 @@ from harness.notification import keys
 from harness.notification.seed import checkout, seed
 from harness.postgres.server import connect
 
-IMAGE = "blackstart/notifier"
+IMAGE = "notifier"
 REFERENCED = "SELECT DISTINCT attachment_key FROM outbox WHERE attachment_key IS NOT NULL"
 HOLD = "INSERT INTO control (name, value) VALUES ('delivery', 'held') ON CONFLICT (name) DO NOTHING"
 LET_GO = "DELETE FROM control WHERE name = 'delivery' AND value = 'held'"
@@ -53,7 +53,6 @@ class Notification:
         """One node, that listens on its port `http`. Raises HarnessError when `place` lacks what it needs."""
         names = {"db": self.secret, "s3-access": "s3-access", "s3-secret": "s3-secret"}
         env = {
-            "PYTHONPATH": str(checkout()),
             "PYTHONDONTWRITEBYTECODE": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "NOTIFIER_DB_HOST": place.sql.inside.host,
@@ -69,17 +68,16 @@ class Notification:
             "NOTIFIER_HOST": "@{bind:http}",
             "NOTIFIER_PORT": "@{port:http}",
         }
-        return (
-            NodeSpec(
-                name=self.name,
-                argv=(sys.executable, "-m", "notifier"),
-                image=IMAGE,
-                ports=("http",),
-                env=env,
-                secrets={name: self._needed(place.secrets, held, "secret") for name, held in names.items()},
-                ready=Ready(port="http", path="/ready", patience=30.0),
-            ),
+        spec = NodeSpec(
+            name=self.name,
+            argv=(sys.executable, "-m", "notifier"),
+            image=IMAGE,
+            ports=("http",),
+            env=env,
+            secrets={name: self._needed(place.secrets, held, "secret") for name, held in names.items()},
+            ready=Ready(port="http", path="/ready", patience=30.0),
         )
+        return (replace(spec, env={**env, "PYTHONPATH": str(checkout())}, contained=spec),)
 
     def sources(self) -> Sources:
         """Its database, and beside it the bucket that its rows refer to."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.core.node import NodeSpec, Ready, Site
 from harness.core.service import Held, KeyFunction, Mode, Place, Sources, Tree
@@ -34,21 +34,21 @@ class Odoo:
         """Return its only node. Raises MissingPart, UsageError without the secret `odoo-db`."""
         program = self.program
         # /web/health answers 200 over a database that cannot be used; the login page does not.
-        return (
-            NodeSpec(
-                name=self.name,
-                argv=program.command(),
-                image=IMAGE,
-                args=("odoo", "-c", "@{file:odoo.conf}"),
-                ports=("http",),
-                volumes=(self.volume,),
-                env=program.environment(),
-                secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
-                files={"odoo.conf": program.server_settings(place)},
-                needs=self.needs,
-                ready=Ready(port="http", path="/web/login", patience=120.0),
-            ),
+        spec = NodeSpec(
+            name=self.name,
+            argv=program.command(),
+            image=IMAGE,
+            args=program.command_in_image(),
+            ports=("http",),
+            volumes=(self.volume,),
+            env=program.environment(),
+            secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
+            files={"odoo.conf": program.server_settings(place)},
+            needs=self.needs,
+            ready=Ready(port="http", path="/web/login", patience=120.0),
         )
+        # The image's entry point reads the server's address from the settings file that ODOO_RC names.
+        return (replace(spec, contained=replace(spec, env={"ODOO_RC": "@{file:odoo.conf}"})),)
 
     def sources(self) -> Sources:
         """Return the database and every file that a row of it refers to."""

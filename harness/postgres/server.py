@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -13,15 +14,20 @@ from harness.core.service import Sql
 from harness.parts.programs import program
 from harness.vault import read_text_secret
 
-IMAGE = "postgres:18"
+IMAGE = "postgres"
 PORT = "sql"
+SOCKETS = "/tmp"  # noqa: S108 - in a container, in memory
 SUPERUSER = "postgres"
 SUPERUSER_PASSWORD = "postgres-superuser"  # noqa: S105 - the name of the secret, not the secret
 CONNECT_TIMEOUT = 5  # seconds; a server of the estate is on the same network or it is lost
 READY_PATIENCE = 60.0  # seconds; a server that was killed replays its WAL before it answers
 
-# Every connection comes by TCP and proves who it is; the address it listens on keeps strangers away.
-HBA = "host all all all scram-sha-256\nhost replication all all scram-sha-256\n"
+# Every connection proves who it is. All come by TCP but the first ones of an image; the address keeps strangers away.
+HBA = """\
+local all all scram-sha-256
+host all all all scram-sha-256
+host replication all all scram-sha-256
+"""
 
 INITDB = (
     "--username=" + SUPERUSER,
@@ -36,7 +42,6 @@ INITDB = (
 SETTINGS = (
     "listen_addresses=@{bind:sql}",
     "port=@{port:sql}",
-    "unix_socket_directories=",
     "hba_file=@{file:hba}",
     "fsync=on",
     "full_page_writes=on",
@@ -68,27 +73,55 @@ def server_spec(
         raise UsageError(f"node {name}: no secret {password_name}; add its reference to the secrets of the site")
     data = f"@{{volume:{volume}}}/data"
     settings = tuple(part for setting in (*SETTINGS, *tuning) for part in ("-c", setting))
-    return NodeSpec(
+    spec = NodeSpec(
         name=name,
-        argv=(program("postgres"), "-D", data, *settings),
+        argv=(program("postgres"), "-D", data, "-c", "unix_socket_directories=", *settings),
         image=IMAGE,
-        args=settings,
         ports=(PORT,),
         volumes=(volume,),
-        env={
-            "PGDATA": data,
-            # The next two are what the image's entry point reads; the server itself does not know them.
-            "POSTGRES_PASSWORD_FILE": "@{file:superuser}",
-            "POSTGRES_INITDB_ARGS": " ".join(INITDB[1:]),
-        },
         secrets={password_name: secrets[password_name]},
         files={"hba": HBA, "superuser": f"@{{secret:{password_name}}}\n"},
         stop_signal="INT",
         ready=Ready(
-            argv=(program("pg_isready"), "-q", "-h", "@{bind:sql}", "-p", "@{port:sql}", "-d", "postgres"),
+            argv=(
+                program("pg_isready"),
+                "-q",
+                "-U",
+                SUPERUSER,
+                "-h",
+                "@{bind:sql}",
+                "-p",
+                "@{port:sql}",
+                "-d",
+                "postgres",
+            ),
             patience=READY_PATIENCE,
         ),
         first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB),),
+    )
+    return replace(spec, contained=_contained(spec, data, settings))
+
+
+def _contained(spec: NodeSpec, data: str, settings: Sequence[str]) -> NodeSpec:
+    """Return the node where it is made of an image.
+
+    The entry point makes the first data directory itself, by what its environment says, and reaches the server through
+    a socket while it does.
+    """
+    return replace(
+        spec,
+        argv=(),
+        args=("postgres", *settings, "-c", f"unix_socket_directories={SOCKETS}"),
+        env={
+            "PGDATA": data,
+            "POSTGRES_PASSWORD_FILE": "@{file:superuser}",
+            "POSTGRES_INITDB_ARGS": " ".join(INITDB[1:]),
+            "PGHOST": SOCKETS,
+        },
+        ready=replace(
+            spec.ready,
+            argv=("pg_isready", "-q", "-U", SUPERUSER, "-h", "127.0.0.1", "-p", "@{port:sql}", "-d", "postgres"),
+        ),
     )
 
 

@@ -14,7 +14,6 @@ from harness.core.service import S3
 from harness.parts.programs import program
 from harness.s3.client import ERRORS, REGION, client, said
 
-IMAGE = "rclone/rclone:1.75.2"
 PAUSE = 1.0  # seconds between two rounds
 PATIENCE = 600.0  # seconds that one round over one bucket may take
 SHOWN = 2  # of rclone's last lines, how many go into an error
@@ -24,7 +23,7 @@ def remote(name: str, access: str, secret: str, s3: S3) -> str:
     """Return one section of rclone's configuration; `access` and `secret` name the task's secrets."""
     return (
         f"[{name}]\ntype = s3\nprovider = Other\nregion = {REGION}\nforce_path_style = true\n"
-        f"endpoint = http://{s3.inside}\n"
+        f"endpoint = http://{s3.outside}\n"
         f"access_key_id = @{{secret:{access}}}\nsecret_access_key = @{{secret:{secret}}}\n"
     )
 
@@ -52,7 +51,6 @@ def copy_task(source: S3, target: S3, bucket: str) -> Task:
             "--log-level=ERROR",
             "--config=@{file:rclone}",
         ),
-        image=IMAGE,
         secrets={
             "source-access": source.access_key_ref,
             "source-secret": source.secret_key_ref,

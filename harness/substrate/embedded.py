@@ -86,8 +86,11 @@ class EmbeddedSite:
         volumes = [room.volume(name) for name in spec.volumes]
         for name, port in node.ports.items():
             port.hand_over(f"{spec.name} on {self.name}: port {name}")
-        if spec.first_run and not any(volumes[0].iterdir()):
+        if (spec.first_run or spec.first_files) and not any(volumes[0].iterdir()):
             self._first_run(room, spec, env, node.log, volumes[0])
+            for target, text in spec.first_files.items():
+                with self.volume(spec.volumes[0]).open(target, "wb") as file:
+                    file.write(room.text(text).encode())
         node.leaves = tuple(map(Path, room.arguments(spec.leaves)))
         for path in node.leaves:
             self.started.note_file(path)
@@ -198,6 +201,7 @@ class Embedded:
     run: Path
     logs: Path
     name: str = "embedded"
+    here: str = LOOPBACK
     _sites: dict[str, EmbeddedSite] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 

@@ -11,7 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from harness.core.errors import HarnessError, TookTooLong, UsageError
@@ -207,7 +207,11 @@ class FakeSite:
         spec = node.spec
         if self.nodes.get(spec.name) is not node:
             raise HarnessError(f"{spec.name} on {self.name}: lost with its site, or replaced; launch it again")
-        outcome = self._call(spec, {name: endpoint.inside for name, endpoint in node.endpoints.items()})
+        ports = {name: endpoint.inside for name, endpoint in node.endpoints.items()}
+        if spec.first_files and not (files := self.volume(spec.volumes[0]).files):
+            look = {"port": lambda name: str(ports[name].port)}
+            files.update({path: render(text, look).encode() for path, text in spec.first_files.items()})
+        outcome = self._call(spec, ports)
         log = self.logs.setdefault(f"{self.name}/{spec.name}", deque())
         log.extend(outcome.errors.splitlines())
         if outcome.code is not None:
@@ -273,6 +277,7 @@ class Fake:
     programs: Mapping[str, Program] = field(default_factory=dict, repr=False)
     logs: dict[str, deque[str]] = field(default_factory=dict, repr=False)
     name: str = "fake"
+    here: str = "127.0.0.1"
     sites: dict[str, FakeSite] = field(default_factory=dict)
 
     def site(self, name: str) -> FakeSite:
@@ -280,6 +285,12 @@ class Fake:
         if name not in self.sites:
             self.sites[name] = FakeSite(plain("site", name), self.programs, self.logs)
         return self.sites[name]
+
+    def import_volume(self, site: str, volume: str, source: Path) -> None:
+        """Copy a folder of this machine into a volume."""
+        target = self.site(site).volume(volume)
+        for file in filter(Path.is_file, source.rglob("*")):
+            target.files[file.relative_to(source).as_posix()] = file.read_bytes()
 
     def sweep(self) -> None:
         """Leave nothing behind but the logs."""

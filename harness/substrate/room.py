@@ -53,6 +53,10 @@ class Room:
         tags = {RUN_TAG: str(self.owner.run), NODE_TAG: self.owner.name}
         return little | {name: render(value, look) for name, value in env.items()} | tags
 
+    def text(self, text: str) -> str:
+        """Return `text` with its placeholders filled in."""
+        return render(text, self._look_up())
+
     def write_files(self) -> None:
         """Write the node's files, each 0600, filled in."""
         look = self._look_up()

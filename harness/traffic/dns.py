@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import dns.exception
 import dns.flags
@@ -20,6 +20,7 @@ from harness.core.node import Address, NodeSpec, Ready
 from harness.parts.programs import program
 from harness.vault import read_text_secret
 
+IMAGE = "knot"
 NAMES = "names"  # the node, and its volume
 KEY_NAME, ALGORITHM = "blackstart.", "hmac-sha256"
 TTL = 5  # seconds
@@ -83,17 +84,20 @@ def dns_spec(zone: str, records: Mapping[str, str], *, secrets: Mapping[str, str
     if "tsig" not in secrets:
         raise HarnessError("name service: no secret 'tsig'; without it no update can be told from a forged one")
     volume = f"@{{volume:{NAMES}}}"
-    return NodeSpec(
+    spec = NodeSpec(
         name=NAMES,
         argv=("sh", "-c", START, "sh", volume, program("knotd"), "@{file:knot.conf}"),
         ports=("dns",),
         volumes=(NAMES,),
         env={"LD_LIBRARY_PATH": program("knot-libs")},
         secrets={"tsig": secrets["tsig"]},
-        files={"knot.conf": CONFIGURATION.replace("{zone}", zone), "zone": zone_text(zone, records)},
-        first_run=(("cp", "@{file:zone}", f"{volume}/zone"),),
+        files={"knot.conf": CONFIGURATION.replace("{zone}", zone)},
+        first_files={"zone": zone_text(zone, records)},
         ready=Ready(port="dns", patience=10.0),
     )
+    # A container starts in its volume, and its paths are short.
+    contained = replace(spec, argv=(), image=IMAGE, args=("knotd", "-c", "@{file:knot.conf}"), env={})
+    return replace(spec, contained=contained)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The public front door: nginx, listening on the edge address of each site, leading to the gateway of one of them.
 
-Embedded only: the edge addresses are loopback addresses of one machine, and one process listens on them all.
+The edge addresses are loopback addresses of one machine. One process listens on them all; in a container those are its
+own, and the engine publishes its port on the machine's.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import http.client
 import re
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from harness.core.clock import SYSTEM, Clock, wait_until
@@ -16,6 +17,7 @@ from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.core.node import Address, Node, NodeSpec, Ready, Site, Task
 from harness.parts.programs import program
 
+IMAGE = "nginx"
 FRONT = "front"  # the node, and its volume
 LIVE, CANDIDATE = "front.conf", "candidate.conf"
 ADDRESSES = "FRONT_ADDRESSES"  # how the node remembers where it listens
@@ -26,6 +28,7 @@ READ_S = 60  # seconds that a gateway may take to answer
 PATIENCE = 10.0  # seconds for nginx to test or take a configuration
 ASKED = 3  # answers in a row, from each address, that show the new workers at work
 OK = 200
+LISTEN = re.compile(r"^ +listen (\S+);$", re.MULTILINE)
 NAME = re.compile(r"[A-Za-z0-9._-]+")
 SAID = re.compile(r"\[(?:emerg|alert|crit|error)\] (?:\d+#\d+: )?(.*)")
 
@@ -90,11 +93,19 @@ def mark_of(upstream: Address, site: str) -> str:
     return sha256(f"{site} {upstream}".encode()).hexdigest()[:16]
 
 
-def configuration(addresses: tuple[str, ...], port: str, upstream: Address, site: str) -> str:
-    """Return nginx's configuration; `port` may be a placeholder. Raises Refused for a site that is no plain name."""
+def listening(text: str) -> tuple[str, ...]:
+    """Return the addresses, `host:port`, at which a configuration listens."""
+    return tuple(LISTEN.findall(text))
+
+
+def configuration(addresses: tuple[str, ...], upstream: Address, site: str) -> str:
+    """Return nginx's configuration, listening at `addresses`, `host:port`, which may be placeholders.
+
+    Raises Refused for a site that is no plain name.
+    """
     if not NAME.fullmatch(site):
         raise Refused(f"front door: {site!r} is no name of a site; use letters, digits, dots and dashes")
-    listen = "\n".join(f"        listen {address}:{port};" for address in addresses)
+    listen = "\n".join(f"        listen {address};" for address in addresses)
     return TEXT.format(
         site=site, listen=listen, header=SITE_HEADER, ready=READY_PATH, mark=mark_of(upstream, site),
         upstream=upstream, connect=CONNECT_S, read=READ_S,
@@ -108,16 +119,19 @@ def front_spec(addresses: tuple[str, ...], upstream: Address, site: str) -> Node
     that a number is free there keeps two front doors of one machine apart on the other addresses as well.
     The configuration is kept in its volume, so a restart finds the one that was last switched to.
     """
-    text = configuration(("@{bind:http}", *addresses), "@{port:http}", upstream, site)
+    text = configuration(tuple(f"{one}:@{{port:http}}" for one in ("@{bind:http}", *addresses)), upstream, site)
     live = f"@{{volume:{FRONT}}}/{LIVE}"
+    words = ("-e", "stderr", "-p", f"@{{volume:{FRONT}}}/", "-c", live)
     return NodeSpec(
         name=FRONT,
-        argv=(program("nginx"), "-e", "stderr", "-p", f"@{{volume:{FRONT}}}/", "-c", live),
+        argv=(program("nginx"), *words),
+        image=IMAGE,
+        args=("nginx", *words),
         ports=("http",),
         volumes=(FRONT,),
         env={ADDRESSES: " ".join(addresses)},
-        files={LIVE: text},
-        first_run=(("cp", f"@{{file:{LIVE}}}", live),),
+        first_files={LIVE: text},
+        published={"http": addresses},
         stop_signal="QUIT",
         ready=Ready(port="http", path=READY_PATH, patience=10.0),
     )
@@ -138,9 +152,8 @@ class FrontDoor:
         served after a few seconds; the old one is put back then.
         """
         begin = self.clock.monotonic()
-        here = self.node.endpoint("http").inside
         before = self._live()
-        self.route_raw(configuration((here.host, *self.addresses), str(here.port), upstream, name))
+        self.route_raw(configuration(listening(before.decode()), upstream, name))
         mark = mark_of(upstream, name)
         try:
             for address in self.addresses:
@@ -169,7 +182,8 @@ class FrontDoor:
             raise Refused(f"front door: nginx refuses the configuration, the old one serves on: {reason}")
         before = self._live()
         where = f"@{{volume:{FRONT}}}/"
-        code, said = self._run("swap", ("mv", "-f", where + CANDIDATE, where + LIVE))
+        swap = ("mv", "-f", where + CANDIDATE, where + LIVE)
+        code, said = self._run("swap", swap, swap)
         if code == 0:
             code, said = self._nginx("reload", LIVE, "-s", "reload")
         if code != 0:
@@ -204,11 +218,13 @@ class FrontDoor:
         wait_until(served, patience=PATIENCE, on=(OldWorkers, OSError), every=0.02, what=what, clock=self.clock)
 
     def _nginx(self, what: str, file: str, *options: str) -> tuple[int, str]:
-        nginx = (self.node.spec.argv[0], "-e", "stderr", "-p", f"@{{volume:{FRONT}}}/")
-        return self._run(what, (*nginx, "-c", f"@{{volume:{FRONT}}}/{file}", *options))
+        words = ("-e", "stderr", "-p", f"@{{volume:{FRONT}}}/", "-c", f"@{{volume:{FRONT}}}/{file}", *options)
+        return self._run(what, (program("nginx"), *words), ("nginx", *words))
 
-    def _run(self, what: str, argv: tuple[str, ...]) -> tuple[int, str]:
-        with self.site.run(Task(f"{FRONT}-{what}", argv, volumes=(FRONT,))) as running:
+    def _run(self, what: str, argv: tuple[str, ...], in_image: tuple[str, ...]) -> tuple[int, str]:
+        task = Task(f"{FRONT}-{what}", argv, volumes=(FRONT,))
+        contained = Task(task.name, in_image, IMAGE, within=FRONT)
+        with self.site.run(replace(task, contained=contained)) as running:
             done = running.finish(PATIENCE)
         return done.code, done.errors
 

@@ -11,7 +11,7 @@ import pytest
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal, messages_seen, phase
-from harness.core.node import Address
+from harness.core.node import Address, Endpoint
 from harness.core.record import FORMAT, DrillRecord
 from harness.core.render import render, secrets_in
 from harness.core.sequence import MESSAGES, Branch, expected, unseen
@@ -95,3 +95,9 @@ def test_a_place_starts_with_no_peers_and_sources_are_empty_unless_said() -> Non
     assert held.actions == ("cron:1",)
     answer = Answer(200, b"", {})
     assert KeyFunction("log in", "odoo", "2.8.1", lambda _door: str(answer.status)).message == "2.8.1"
+
+
+def test_another_site_finds_a_node_where_clients_do_unless_it_has_an_address_of_its_own() -> None:
+    inside, outside, across = (Address("gateway", 1), Address("127.0.0.1", 2), Address("gateway.dr", 3))
+    assert Endpoint(inside, outside).from_afar == outside
+    assert Endpoint(inside, outside, across).from_afar == across

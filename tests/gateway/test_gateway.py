@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import Address, Node, Site
 from harness.core.service import S3, Place, Service, Sql
@@ -186,3 +189,41 @@ def test_nothing_secret_is_in_the_description(place: Place, secrets: Mapping[str
 def test_nobody_is_called_home(place: Place) -> None:
     static = json.loads(Gateway(routes=ROUTES).nodes(place)[0].files["traefik.yml"])
     assert static["global"] == {"checkNewVersion": False, "sendAnonymousUsage": False}
+
+
+class HangsUp(BaseHTTPRequestHandler):
+    """Answers one request a connection, keeps it open, and hangs up on the next: one that was about to close anyway."""
+
+    protocol_version = "HTTP/1.1"
+    answered = False
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.answered:
+            self.close_connection = True
+            return
+        self.answered = True
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        pass
+
+
+def test_a_connection_is_given_up_before_the_service_hangs_up_on_it(place: Place) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), HangsUp)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        peers = {"odoo": Address("127.0.0.1", server.server_address[1])}
+        gateway = Gateway(name="gateway-idle", routes=ROUTES)
+        door = door_of(place.site.launch(gateway.nodes(replace(place, peers=peers))[0]))
+        first = door.request("POST", "/")
+        SYSTEM.sleep(1.5)  # between two rounds of key functions lie more
+        assert (first.status, door.request("POST", "/").status) == (200, 200)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from gherkin.parser import Parser
 
+from fixtures.capabilities import NEEDS
 from fixtures.gherkin import scenarios_in
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,13 +89,16 @@ def test_a_third_of_the_scenarios_are_refusals() -> None:
 
 
 def test_the_number_of_drills_is_written_down() -> None:
-    expected = int((ROOT / "features/COUNT").read_text())
-    count = 0
+    expected = tomllib.loads((ROOT / "features/expected.toml").read_text())
+    found = dict.fromkeys(expected, 0)
     for path in features():
-        for scenario in scenarios_in(Parser().parse(path.read_text())["feature"]["children"]):
-            rows = sum(len(e["tableBody"]) for e in scenario["examples"])
-            count += rows if scenario["examples"] else 1
-    assert count == expected, "a drill was added or lost: say so in features/COUNT"
+        feature = Parser().parse(path.read_text())["feature"]
+        for scenario in scenarios_in(feature["children"]):
+            tags = {tag["name"][1:] for tag in (*feature["tags"], *scenario["tags"])}
+            rows = sum(len(e["tableBody"]) for e in scenario["examples"]) if scenario["examples"] else 1
+            for substrate in found:
+                found[substrate] += rows * all(substrate in able for tag, able in NEEDS.items() if tag in tags)
+    assert found == expected, "a drill was added or lost: say so in features/expected.toml"
 
 
 @pytest.mark.parametrize(

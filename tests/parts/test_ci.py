@@ -18,6 +18,9 @@ ROOT = LOCKS.parents[2]
 def test_ci_has_the_code_of_make_and_ends_with_the_closing_line(tmp_path: Path, code: int, line: str) -> None:
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    engine = tmp_path / ".ci/engine"
+    engine.write_text("#!/bin/sh\necho engine\n")
+    engine.chmod(0o755)
     (tmp_path / "bin").mkdir()
     make = tmp_path / "bin/make"
     make.write_text(
@@ -35,6 +38,7 @@ def test_ci_has_the_code_of_make_and_ends_with_the_closing_line(tmp_path: Path, 
     )
     assert done.returncode == code
     assert done.stdout.splitlines()[0] == "test"
+    assert ("engine-tests" in done.stdout.splitlines()) is (code == 0)  # after a failure nothing more is begun
     assert done.stdout.splitlines()[-1] == line
 
 
@@ -42,5 +46,17 @@ def test_make_without_a_target_lists_the_targets() -> None:
     make = shutil.which("make")
     assert make is not None
     done = subprocess.run([make, "-C", str(ROOT)], capture_output=True, text=True, timeout=30, check=True)
-    for target in ("setup", "check", "unit", "drill", "test", "report", "bench", "lock", "clean"):
+    for target in (
+        "setup",
+        "check",
+        "unit",
+        "drill",
+        "test",
+        "images",
+        "drill-docker",
+        "drill-kind",
+        "report",
+        "lock",
+        "clean",
+    ):
         assert f"make {target} " in done.stdout

@@ -10,8 +10,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from harness.core.node import Node, NodeSpec, Ready, Task
+from harness.core.node import Node, NodeSpec, Ready, Substrate, Task
+from harness.images.engine import engine
+from harness.substrate.docker import Docker
 from harness.substrate.embedded import Embedded
+from harness.substrate.engine_objects import RUN
 from harness.substrate.fake import Call, Fake, FakeNode, Outcome
 from harness.substrate.process import ProcessNode
 from harness.substrate.processes import Owner, family
@@ -20,13 +23,14 @@ SERVER = """
 import hashlib, os, pathlib, socket, sys
 host, port, conf = sys.argv[1], int(sys.argv[2]), pathlib.Path(sys.argv[3]).read_bytes()
 digests = [hashlib.sha256(x).hexdigest() for x in (os.environ["TOKEN"].encode(), conf)]
+start = os.urandom(4).hex()
 print("serving", flush=True)
 with socket.create_server((host, port)) as listener:
     while True:
         client, _ = listener.accept()
         try:
             with client:
-                client.sendall(" ".join((*digests, str(os.getpid()))).encode())
+                client.sendall(" ".join((*digests, start)).encode())
         except OSError:
             pass
 """
@@ -71,7 +75,10 @@ class Bench(Protocol):
     """A substrate on which the conformance suite can work."""
 
     @property
-    def substrate(self) -> Embedded | Fake: ...
+    def substrate(self) -> Substrate: ...
+
+    @property
+    def image(self) -> str: ...
 
     def argv(self, program: str, *args: str) -> tuple[str, ...]: ...
 
@@ -85,6 +92,7 @@ class Bench(Protocol):
 @dataclass(frozen=True)
 class EmbeddedBench:
     substrate: Embedded
+    image: str = ""
 
     def argv(self, program: str, *args: str) -> tuple[str, ...]:
         return python(SCRIPTS[program], *args)
@@ -104,6 +112,7 @@ class EmbeddedBench:
 @dataclass(frozen=True)
 class FakeBench:
     substrate: Fake
+    image: str = ""
 
     def argv(self, program: str, *args: str) -> tuple[str, ...]:
         return (program, *args)
@@ -121,10 +130,42 @@ class FakeBench:
         return nodes + sum(not task.ended for site in sites for task in site.tasks)
 
 
+@dataclass(frozen=True)
+class DockerBench:
+    substrate: Docker
+    image: str = "blackstart"
+
+    def argv(self, program: str, *args: str) -> tuple[str, ...]:
+        return ("python3", "-I", "-S", "-c", SCRIPTS[program], *args)
+
+    def ask(self, node: Node) -> bytes:
+        return said_by(node)
+
+    def log(self, name: str) -> str:
+        return (self.substrate.logs / f"{name}.log").read_text()
+
+    def living(self) -> int:
+        labels = [f"{RUN}={self.substrate.run}"]
+        running = engine().containers.list(filters={"label": labels}, ignore_removed=True)
+        return sum("-agent-" not in container.name for container in running)
+
+
+def said_by(node: Node) -> bytes:
+    """Ask over loopback; an address behind which nobody is may take the connection and hang up."""
+    address = node.endpoint("talk").outside
+    with socket.create_connection((address.host, address.port), timeout=0.5) as connection:
+        if answer := connection.recv(1000):
+            return answer
+        raise ConnectionRefusedError
+
+
 def server(bench: Bench, token: Path, name: str = "server") -> NodeSpec:
+    argv = bench.argv("server", "@{bind:talk}", "@{port:talk}", "@{file:conf}")
     return NodeSpec(
         name,
-        bench.argv("server", "@{bind:talk}", "@{port:talk}", "@{file:conf}"),
+        argv,
+        bench.image,
+        argv,
         ports=("talk",),
         volumes=("data",),
         env={"TOKEN": "@{secret:token}"},
@@ -135,7 +176,7 @@ def server(bench: Bench, token: Path, name: str = "server") -> NodeSpec:
 
 
 def task(bench: Bench, program: str, *args: str, stdin: bytes = b"") -> Task:
-    return Task(program, bench.argv(program, *args), stdin=stdin)
+    return Task(program, bench.argv(program, *args), bench.image, stdin=stdin)
 
 
 def started(node: Node) -> ProcessNode:

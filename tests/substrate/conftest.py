@@ -6,17 +6,29 @@ from pathlib import Path
 import pytest
 
 from harness.core.node import NodeSpec
+from harness.substrate.docker import Docker
 from harness.substrate.embedded import Embedded
 from harness.substrate.fake import Fake
-from tests.substrate.benches import PROGRAMS, Bench, EmbeddedBench, FakeBench, server
+from tests.substrate.benches import PROGRAMS, Bench, DockerBench, EmbeddedBench, FakeBench, server
 
 TOKEN = "canary-5f1e0c"  # what a secret is: it may be found nowhere
 
 
-@pytest.fixture(params=["fake", pytest.param("embedded", marks=pytest.mark.programs)])
+@pytest.fixture(
+    params=[
+        "fake",
+        pytest.param("embedded", marks=pytest.mark.programs),
+        pytest.param("docker", marks=pytest.mark.engine),
+    ]
+)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     if request.param == "fake":
         yield FakeBench(Fake(PROGRAMS))
+        return
+    if request.param == "docker":
+        docker = Docker(tmp_path / "run", tmp_path / "logs")
+        yield DockerBench(docker)
+        docker.sweep()
         return
     substrate = Embedded(tmp_path / "run", tmp_path / "logs")
     yield EmbeddedBench(substrate)

@@ -145,7 +145,8 @@ def test_a_node_is_not_launched_over_one_that_runs(bench: Bench, spec: NodeSpec)
 
 
 def test_a_node_that_dies_at_start_is_named_with_its_last_line(bench: Bench) -> None:
-    spec = NodeSpec("dying", bench.argv("dying"), ports=("talk",), ready=Ready(port="talk"))
+    argv = bench.argv("dying")
+    spec = NodeSpec("dying", argv, bench.image, argv, ports=("talk",), ready=Ready(port="talk"))
     with pytest.raises(HarnessError, match=r"dying on primary ended with code 3 before it was ready: .*last words$"):
         bench.substrate.site("primary").launch(spec)
     assert bench.living() == 0
@@ -154,15 +155,16 @@ def test_a_node_that_dies_at_start_is_named_with_its_last_line(bench: Bench) -> 
 def test_a_program_that_is_not_there_is_named(bench: Bench) -> None:
     site = bench.substrate.site("primary")
     with pytest.raises(HarnessError, match="ghost on primary: no-such-program is not a program here"):
-        site.launch(NodeSpec("ghost", ("no-such-program",)))
+        site.launch(NodeSpec("ghost", ("no-such-program",), bench.image, ("no-such-program",)))
     with pytest.raises(HarnessError, match="no-such-program is not a program here"):
-        site.run(Task("ghost", ("no-such-program",)))
+        site.run(Task("ghost", ("no-such-program",), bench.image))
 
 
 def test_a_secret_may_not_be_an_argument(bench: Bench, spec: NodeSpec) -> None:
     site = bench.substrate.site("primary")
+    words = (*spec.argv, "--token=@{secret:token}")
     with pytest.raises(HarnessError, match="a secret may not stand here") as refused:
-        site.launch(replace(spec, argv=(*spec.argv, "--token=@{secret:token}")))
+        site.launch(replace(spec, argv=words, args=words))
     assert TOKEN not in str(refused.value)
     with pytest.raises(HarnessError, match="a secret may not stand here"):
         site.run(replace(task(bench, "say", "@{secret:token}"), secrets=spec.secrets))
@@ -277,3 +279,22 @@ def test_a_file_that_a_node_has_not_is_named(bench: Bench, token: Path) -> None:
     spec = server(bench, token)
     with pytest.raises(HarnessError, match=r"@\{file:conf\}: this node has no file of that name"):
         bench.substrate.site("primary").launch(replace(spec, files={}))
+
+
+def test_prepared_data_is_imported(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "prepared/deep").mkdir(parents=True)
+    (tmp_path / "prepared/deep/file").write_bytes(b"seeded")
+    bench.substrate.import_volume("primary", "data", tmp_path / "prepared")
+    with bench.substrate.site("primary").volume("data").open("deep/file", "rb") as file:
+        assert file.read() == b"seeded"
+
+
+def test_first_files_are_written_once_for_an_empty_volume(bench: Bench, spec: NodeSpec) -> None:
+    site = bench.substrate.site("primary")
+    first = replace(spec, first_files={"settings": "listen @{port:talk}"})
+    for found, then in ((b"listen ", b"changed"), (b"changed", b"again")):
+        site.launch(first).kill()
+        with site.volume("data").open("settings", "rb") as file:
+            assert file.read().startswith(found)
+        with site.volume("data").open("settings", "wb") as file:
+            file.write(then)

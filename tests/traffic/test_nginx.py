@@ -140,4 +140,4 @@ def test_a_dead_gateway_is_an_answer_that_names_no_site(front: FrontDoor) -> Non
 
 def test_a_site_name_cannot_write_configuration() -> None:
     with pytest.raises(Refused, match="no name of a site"):
-        configuration(ADDRESSES, "80", Address("127.0.0.1", 1), "dr; include /etc/x")
+        configuration(ADDRESSES, Address("127.0.0.1", 1), "dr; include /etc/x")

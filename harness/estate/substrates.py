@@ -1,0 +1,63 @@
+"""Which substrate is which code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from harness.core.node import Substrate
+from harness.estate.config import Config
+from harness.substrate.embedded import Embedded
+
+NODE = "kind-node"  # the image that a cluster of kind is made of
+SUBSTRATES = ("embedded", "docker", "kind")
+LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many times the data it holds besides
+
+
+def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]:
+    """Return what makes the substrate of that name for an estate, from a run folder and a folder for logs."""
+    # Clients of engines and clusters take a second to import: who drills embedded does without.
+    if name == "docker":
+        from harness.substrate.docker import Docker  # noqa: PLC0415
+
+        return partial(Docker, bounded={"offsite/objects": LEAST + MORE * config.data.bulk_mb})
+    if name == "kind":
+        from harness.substrate.kind import Kind  # noqa: PLC0415
+
+        return partial(Kind, strategy=config.sites.dr.strategy)
+    return Embedded
+
+
+def label_of(name: str, config: Config) -> str:
+    """Return what the record calls it: with the strategy of the DR site, where it is not the usual one."""
+    return f"{name}, cold" if config.sites.dr.strategy == "cold" else name
+
+
+def require_engine(name: str) -> None:
+    """Raise MissingPart, in one line with its remedy, when what that substrate needs is not there."""
+    if name == "embedded":
+        return
+    from harness.images.engine import engine  # noqa: PLC0415
+    from harness.images.find import reference  # noqa: PLC0415
+    from harness.images.programs import kind_program, kubectl_program  # noqa: PLC0415
+    from harness.images.table import IMAGES  # noqa: PLC0415
+
+    engine()
+    for image in IMAGES:
+        if image.name != NODE or name == "kind":
+            reference(image.name)
+    if name == "kind":
+        kind_program()
+        kubectl_program()
+
+
+def images_of(name: str) -> dict[str, str]:
+    """Return the images that a substrate is made of, `image NAME` -> its reference and digest; {} for embedded."""
+    if name == "embedded":
+        return {}
+    from harness.images.find import digest, reference  # noqa: PLC0415
+    from harness.images.table import IMAGES  # noqa: PLC0415
+
+    wanted = [image.name for image in IMAGES if image.name != NODE or name == "kind"]
+    return {f"image {one}": f"{reference(one)} {digest(reference(one))}" for one in wanted}

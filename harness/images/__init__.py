@@ -1,0 +1,1 @@
+"""The images that sites of containers are made of."""

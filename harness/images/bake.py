@@ -1,0 +1,181 @@
+"""Providing the images of the table: `python -m harness.images.bake [--baked | --public] [name ...]`.
+
+What the engine has under its content key is left alone; then come the public image if the engine has it, the archive
+in the cache, the registry, and baking. A registry that cannot be reached is asked once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from docker.errors import DockerException, NotFound
+
+from harness.core.clock import SYSTEM
+from harness.core.errors import HarnessError, MissingPart
+from harness.images import recipes
+from harness.images.base import build_base
+from harness.images.context import build, new_context
+from harness.images.engine import engine, require_room
+from harness.images.find import BAKED, CHOICE, PUBLIC, baked, choice
+from harness.images.keys import key
+from harness.images.kind import node
+from harness.images.shelf import archive_of, has, load, save, tag_of, tidy
+from harness.images.table import IMAGES, image
+
+Say = Callable[[str], None]
+TRIES = 3
+
+
+class SourcesChanged(Exception):  # noqa: N818 - it never leaves this module
+    """The content key is another one than before the sources were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """An image that is there: its reference, how it came (there, loaded, pulled or baked), the seconds it took."""
+
+    name: str
+    reference: str
+    how: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Provider:
+    """Provides images one after the other. `say` gets a line for each that was not there."""
+
+    say: Say = field(default=lambda _: None)
+    choice: str = field(default_factory=choice)
+    registry: bool = True  # until it has not answered
+
+    def provide(self, name: str) -> Provided:
+        """Return that image of the table once the engine has it. Raises MissingPart, HarnessError."""
+        begun = SYSTEM.monotonic()
+        public = image(name).public if self.choice != BAKED else ""
+        ours = baked(name) if self.choice != PUBLIC else ""
+        reference, how = self._find(name, ours, public)
+        done = Provided(name, reference, how, SYSTEM.monotonic() - begun)
+        if how != "there":
+            self.say(f"image {name}: {reference} {how} in {done.seconds:.1f} s")
+        return done
+
+    def _find(self, name: str, ours: str, public: str) -> tuple[str, str]:
+        for reference in filter(None, (ours, public)):
+            if has(reference):
+                return reference, "there"
+        if ours and self._from_archive(name):
+            return ours, "loaded"
+        if public and self.registry and self._pull(public):
+            return public, "pulled"
+        if not ours:
+            raise MissingPart(
+                f"image {name}: {public or 'no public one'} cannot be had; unset {CHOICE} to have it baked"
+            )
+        return self._bake(name), "baked"
+
+    def _pull(self, public: str) -> bool:
+        repository, _, tag = public.rpartition(":")
+        try:
+            engine().images.pull(repository, tag=tag)
+        except NotFound:  # the registry answers, and has no such image
+            return False
+        except (DockerException, OSError):
+            self.registry = False
+            return False
+        return True
+
+    def _from_archive(self, name: str) -> bool:
+        archive = archive_of(name, key(name))
+        return archive.is_file() and load(archive, tag_of(name, key(name)))
+
+    def _bake(self, name: str) -> str:
+        """Bake an image and what it stands on, keep its archive, and return its reference."""
+        if name == node.NAME:
+            reference = tag_of(name, key(name))
+            node.bake(reference, archive_of(name, key(name)))
+        else:
+            reference = self._bake_unchanged(recipes.recipe(name))
+        tidy(name)
+        return reference
+
+    def _bake_unchanged(self, how: recipes.Recipe) -> str:
+        for _ in range(TRIES):
+            try:
+                return self._bake_recipe(how)
+            except SourcesChanged:
+                continue
+        raise HarnessError(f"image {how.name}: its sources changed while it was baked, {TRIES} times; run it again")
+
+    def _bake_recipe(self, how: recipes.Recipe) -> str:
+        base = self._stand(how.stands_on)
+        require_room(how.room)
+        made_of = key(how.name)
+        reference = tag_of(how.name, made_of)
+        with new_context() as (context, file):
+            version = how.fill(context, base)
+            if key(how.name) != made_of:  # somebody edits the sources meanwhile: what was read is neither
+                raise SourcesChanged
+            context.text("Dockerfile", recipes.dockerfile(how, base, version))
+            build(context, file, reference, {"BASE": base})
+        if how.archived:
+            save(reference, archive_of(how.name, made_of))
+        return reference
+
+    def _stand(self, name: str) -> str:
+        """Return the reference of an image that others stand on, once it is there."""
+        reference = tag_of(name, key(name))
+        if has(reference) or self._from_archive(name):
+            return reference
+        if name == recipes.BASE:
+            build_base(reference)
+            save(reference, archive_of(name, key(name)))
+        else:
+            reference = self._bake_unchanged(recipes.recipe(name))
+        self.say(f"image {name}: {reference} baked")
+        tidy(name)
+        return reference
+
+
+def provide(names: Sequence[str] = (), say: Say = lambda _: None) -> tuple[Provided, ...]:
+    """Have the named images of the table in the engine, all when none is named, and return them.
+
+    Every one is tried; then HarnessError is raised with one line for each that cannot be had.
+    """
+    asked = [image(name).name for name in names] or [one.name for one in IMAGES]
+    provider = Provider(say)
+    engine()
+    done: list[Provided] = []
+    failed: list[str] = []
+    for name in asked:
+        try:
+            done.append(provider.provide(name))
+        except HarnessError as error:
+            failed.append(str(error))
+    if failed:
+        raise HarnessError("\n".join(failed))
+    return tuple(done)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Provide the named images; returns the exit code: 0, or 3 when one cannot be had."""
+    for word in (BAKED, PUBLIC):
+        if f"--{word}" in argv:
+            os.environ[CHOICE] = word
+    try:
+        done = provide([word for word in argv if not word.startswith("--")], lambda line: _say(f"  {line}"))
+    except HarnessError as error:
+        _say(str(error))
+        return 3
+    _say(f"{len(done)} images, {sum(one.how == 'there' for one in done)} of them there before")
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

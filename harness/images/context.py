@@ -1,0 +1,88 @@
+"""What the engine is given to build an image from: a tar archive, written without staging a copy of anything."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from docker.errors import APIError, BuildError
+
+from harness.core.errors import HarnessError
+from harness.images.engine import engine
+
+ROOT = "root"  # the folder of the archive that is the image's root
+EXECUTABLE = 0o755
+_LAST_LINES = 6
+_UNWANTED = frozenset({"__pycache__", "direct_url.json"})  # the second names a folder of this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An archive that is being written: everything in it belongs to root, and can be read by all."""
+
+    archive: tarfile.TarFile
+
+    def text(self, path: str, text: str, mode: int = 0o644) -> None:
+        """Add a file that holds `text`."""
+        data = text.encode()
+        entry = tarfile.TarInfo(path)
+        entry.size, entry.mode = len(data), mode
+        self.archive.addfile(entry, io.BytesIO(data))
+
+    def program(self, path: str, source: Path) -> None:
+        """Add an executable file, or what `source` links to."""
+        entry = self.archive.gettarinfo(str(source.resolve()), f"{ROOT}{path}")
+        entry.mode = EXECUTABLE
+        with source.open("rb") as file:
+            self.archive.addfile(_of_root(entry), file)
+
+    def link(self, path: str, target: str) -> None:
+        """Add a symbolic link."""
+        entry = tarfile.TarInfo(f"{ROOT}{path}")
+        entry.type, entry.linkname = tarfile.SYMTYPE, target
+        self.archive.addfile(entry)
+
+    def tree(self, path: str, source: Path, *, without: frozenset[str] = frozenset(), bytecode: bool = False) -> None:
+        """Add a folder with all that is in it, but for files and folders of the names in `without`."""
+        unwanted = (_UNWANTED - {"__pycache__"} if bytecode else _UNWANTED) | without
+
+        def keep(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+            return None if entry.name.rsplit("/", 1)[-1] in unwanted else _of_root(entry)
+
+        self.archive.add(source, f"{ROOT}{path}", filter=keep)
+
+
+@contextmanager
+def new_context() -> Iterator[tuple[Context, IO[bytes]]]:
+    """Give an empty context and the temporary file that it is written to."""
+    with tempfile.TemporaryFile(prefix="blackstart-image-") as file, tarfile.open(fileobj=file, mode="w") as archive:
+        yield Context(archive), file
+
+
+def build(context: Context, file: IO[bytes], tag: str, arguments: dict[str, str] | None = None) -> None:
+    """Build the image `tag` from a context, which is closed by that; raises HarnessError with what the engine said."""
+    context.archive.close()
+    file.seek(0)
+    try:
+        engine().images.build(
+            fileobj=file, custom_context=True, tag=tag, rm=True, forcerm=True, buildargs=arguments or {}
+        )
+    except BuildError as error:
+        lines = [str(entry.get("stream", "")).strip() for entry in error.build_log if isinstance(entry, dict)]
+        said = " | ".join([line for line in lines if line][-_LAST_LINES:])
+        raise HarnessError(f"image {tag}: not built: {error.msg}: {said}") from error
+    except APIError as error:
+        raise HarnessError(f"image {tag}: not built: {error.explanation or error}") from error
+
+
+def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    entry.mode |= 0o444 | (0o111 if entry.isdir() or entry.mode & 0o100 else 0)
+    return entry

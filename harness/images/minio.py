@@ -1,0 +1,46 @@
+"""MinIO, which its makers publish as source alone: built by Go from its module, once."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+
+from harness.core.errors import MissingPart
+from harness.parts.cache import folder_of, obtain
+from harness.parts.command import environment, run
+
+MODULE = "github.com/minio/minio"
+VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"  # the module has no tags that Go reads: the commit of that day
+PATIENCE = 1800.0
+
+
+def minio_folder() -> Path:
+    """Return where the cache keeps the program, be it there or not."""
+    return folder_of("minio", MODULE, VERSION, platform.machine())
+
+
+def minio_program() -> Path:
+    """Return the program, built if it is not there. Raises MissingPart without Go, HarnessError as Go says."""
+    obtain(minio_folder(), _build)
+    return minio_folder() / "bin/minio"
+
+
+def go() -> str:
+    """Return the go command; raises MissingPart when there is none."""
+    found = shutil.which("go")
+    if found is None:
+        raise MissingPart("go: not on this machine, and it builds MinIO and kind; install Go 1.24 or newer")
+    return found
+
+
+def _build(folder: Path) -> str:
+    with tempfile.TemporaryDirectory(prefix="blackstart-go-") as work:
+        run(
+            [go(), "install", "-trimpath", "-ldflags", "-s -w", f"{MODULE}@{VERSION}"],
+            cwd=Path(work), env=environment(CGO_ENABLED="0", GOBIN=f"{work}/bin", GOFLAGS=""), patience=PATIENCE,
+        )  # fmt: skip
+        (folder / "bin").mkdir()
+        shutil.copy2(Path(work) / "bin/minio", folder / "bin/minio")
+    return VERSION

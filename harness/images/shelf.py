@@ -1,0 +1,82 @@
+"""Where baked images are: in the engine under their content key, and as archives in the cache."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from harness.core.errors import HarnessError
+from harness.images.engine import engine
+from harness.images.table import OURS
+from harness.parts.cache import cache_home
+
+KEPT = 3  # images of one name: other checkouts of this machine may use those before
+
+
+def tag_of(name: str, key: str) -> str:
+    """Return the reference of the baked image of that name and content key."""
+    return f"{OURS}/{name}:{key}"
+
+
+def archive_of(name: str, key: str) -> Path:
+    """Return where the cache keeps that image's archive, be it there or not."""
+    return cache_home() / "images" / f"{name}-{key}.tar"
+
+
+def has(reference: str) -> bool:
+    """Return whether the engine has that image. Raises MissingPart without an engine."""
+    try:
+        engine().images.get(reference)
+    except ImageNotFound:
+        return False
+    except APIError as error:
+        raise HarnessError(f"image {reference}: {error.explanation or error}") from error
+    return True
+
+
+def load(archive: Path, reference: str) -> bool:
+    """Load an archive into the engine; returns whether `reference` is there now. A damaged archive is removed."""
+    try:
+        with archive.open("rb") as file:
+            engine().images.load(file)
+    except DockerException:
+        archive.unlink(missing_ok=True)
+        return False
+    return has(reference)
+
+
+def save(reference: str, archive: Path) -> Path:
+    """Write the image as a docker archive, complete or not at all, and return `archive`. Raises HarnessError."""
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            for piece in engine().api.get_image(reference):
+                file.write(piece)
+        partial.rename(archive)
+    except APIError as error:
+        raise HarnessError(f"image {reference}: cannot be saved: {error.explanation or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return archive
+
+
+def tidy(name: str) -> None:
+    """Drop all but the newest few images and archives of that name; what a container uses stays."""
+    images = engine().images.list(name=f"{OURS}/{name}")
+    for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True)[KEPT:]:
+        for reference in image.tags:
+            try:
+                engine().images.remove(reference, noprune=False)
+            except APIError:
+                continue  # in use
+    archives = [path for path in archive_of(name, "x").parent.glob(f"{name}-*.tar") if _is_of(path, name)]
+    for archive in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+        archive.unlink(missing_ok=True)
+
+
+def _is_of(archive: Path, name: str) -> bool:
+    """`odoo-*.tar` also finds what is of an image `odoo-wheels`."""
+    return "-" not in archive.stem.removeprefix(f"{name}-")

@@ -1,0 +1,65 @@
+"""The one table of images: what each is called in public, what it listens on, what is relied on.
+
+The public image is used where the engine has it or can pull it; `make images` bakes what cannot be had, with the same
+contract (`tests/images/test_contract.py`): every image runs as any user, with a read-only root file system, a `/tmp`
+that is in memory, and its volumes below `/volumes`; its programs are found by their bare names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.core.errors import MissingPart
+
+OURS = "blackstart"  # the repository of what is baked here
+FIRST_PORT = 8000  # of an image that the table does not know
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image. `public`: its reference in a registry, "" for what only we build.
+
+    `ports`: a node's port name -> the number it listens on inside. `programs`: found on its PATH.
+    """
+
+    name: str
+    public: str
+    ports: Mapping[str, int] = field(default_factory=dict)
+    programs: tuple[str, ...] = ()
+
+
+MINIO_VERSION = "RELEASE.2025-09-07T16-13-09Z"  # the last that its makers published as an image
+_PG_TOOLS = ("postgres", "initdb", "pg_dump", "pg_dumpall", "pg_restore", "psql", "pg_isready")
+
+IMAGES: tuple[Image, ...] = (
+    Image("postgres", "postgres:18.6", {"sql": 5432}, _PG_TOOLS),
+    Image("minio", f"minio/minio:{MINIO_VERSION}", {"s3": 9000}, ("minio",)),
+    Image("odoo", "odoo:19.0", {"http": 8069}, ("odoo",)),
+    Image("n8n", "n8nio/n8n:2.41.1", {"http": 5678, "broker": 5679}, ("n8n",)),
+    Image("traefik", "traefik:v3.7.15", {"http": 8000}, ("traefik",)),
+    Image("nginx", "nginx:1.31.3", {"http": 8080}, ("nginx", "mv")),
+    Image("knot", "cznic/knot:3.4", {"dns": 5353}, ("knotd",)),
+    Image("kind-node", "kindest/node:v1.34.0"),
+    Image("notifier", "", {"http": 8080}, ("python3",)),
+    Image("blackstart", "", {"agent": 7070, "talk": 7000}, ("blackstart", "python3", "pg_dump", "pg_restore", "psql")),
+)
+
+
+def image(name: str) -> Image:
+    """Return the image of that name; raises MissingPart when the table has none."""
+    for one in IMAGES:
+        if one.name == name:
+            return one
+    raise MissingPart(f"{name}: no such image; there are {', '.join(i.name for i in IMAGES)}")
+
+
+def known(name: str) -> bool:
+    """Return whether `name` is one of the table, and not a reference of the reader's own."""
+    return any(one.name == name for one in IMAGES)
+
+
+def port_numbers(name: str, ports: tuple[str, ...]) -> dict[str, int]:
+    """Return the number inside for each of a node's ports; an image of the reader's own is told which to take."""
+    given = image(name).ports if known(name) else {}
+    return {port: given.get(port, FIRST_PORT + number) for number, port in enumerate(ports)}

@@ -1,0 +1,1 @@
+"""Clusters: made with kind, spoken to through their API, hurt."""

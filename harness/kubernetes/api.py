@@ -1,0 +1,298 @@
+"""A cluster's API: few verbs, each tried again while the server is away, and each failing in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any, cast
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import ResourceNotFoundError
+
+from harness.core.clock import SYSTEM, wait_until
+from harness.core.errors import HarnessError, TookTooLong, UsageError
+from harness.kubernetes.objects import API_VERSIONS, OWNER, Manifest, Pod, pod_of
+
+CONNECT, READ = 3.0, 15.0  # seconds
+LONG = 24 * 3600.0  # seconds that a program may be silent
+PATIENCE = 60.0  # seconds that a server may be away
+EVERY = 0.2
+NOT_FOUND, TOO_MANY = 404, 429
+PASSING = (0, TOO_MANY, 500, 502, 503, 504)  # answers of a server that is not itself
+MERGE = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+
+
+class Away(Exception):  # noqa: N818 - it is a state, and never leaves this package
+    """The API server does not answer, or not with sense."""
+
+
+class Rejected(HarnessError):  # noqa: N818 - reads as the sentence it is
+    """The API server understood, and said no. `status` is that of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(slots=True)
+class Api:
+    """One namespace of one cluster. `where`: what errors call the cluster; `kubeconfig`: None inside of a cluster."""
+
+    where: str
+    namespace: str
+    kubeconfig: Path | None
+    context: str = ""
+    patience: float = PATIENCE
+    cache: Path | None = None
+    _client: DynamicClient | None = field(default=None, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def within(self, namespace: str) -> Api:
+        """Return the same cluster's other namespace."""
+        return Api(self.where, namespace, self.kubeconfig, self.context, self.patience, self.cache, self._client)
+
+    def identity(self) -> str:
+        """Return what tells this cluster from all others: the UID of its namespace kube-system. Raises HarnessError."""
+        found = self.get("Namespace", "kube-system")
+        if found is None:
+            raise HarnessError(f"{self.where}: has no namespace kube-system; it is not a cluster of Kubernetes")
+        return str(found["metadata"]["uid"])
+
+    def apply(self, manifests: Iterable[Manifest]) -> None:
+        """Apply each server-side, in the order given; what has no namespace gets this one. Raises HarnessError."""
+        for manifest in manifests:
+            where = self._path(manifest["kind"], manifest["metadata"]["name"], manifest.get("apiVersion", ""))
+            self._call("patch", where, manifest, content_type=APPLY, field_manager=OWNER, force_conflicts=True)
+
+    def get(self, kind: str, name: str) -> Manifest | None:
+        """Return one object, or None where there is none of that name. Raises HarnessError."""
+        try:
+            return self._call("get", self._path(kind, name))
+        except Rejected as refused:
+            if refused.status == NOT_FOUND:
+                return None
+            raise
+
+    def find(self, kind: str, selector: str = "") -> tuple[Manifest, ...]:
+        """Return every object of a kind, or those whose labels are selected. Raises HarnessError."""
+        return tuple(self._call("get", self._path(kind), label_selector=selector or None).get("items", ()))
+
+    def pods(self, selector: str = "") -> tuple[Pod, ...]:
+        """Return every pod, or those whose labels are selected. Raises HarnessError."""
+        return tuple(map(pod_of, self.find("Pod", selector)))
+
+    def patch(self, kind: str, name: str, change: Manifest, part: str = "") -> None:
+        """Merge a change (RFC 7386) into an object, or into a `part` of it such as `scale`. Raises HarnessError."""
+        self._call("patch", self._path(kind, name) + (f"/{part}" if part else ""), change, content_type=MERGE)
+
+    def scale(self, kind: str, name: str, replicas: int) -> None:
+        """Say how many pods of a workload there are to be; returns at once. Raises HarnessError."""
+        self.patch(kind, name, {"spec": {"replicas": replicas}}, "scale")
+
+    def evict(self, pod: str) -> str:
+        """Ask for a pod's eviction; return "" when it is granted or the pod is gone, else why not now."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
+        try:
+            self._attempt("post", f"{self._path('Pod', pod)}/eviction", body, read=READ)
+        except Away as away:  # 429 is how a budget says no
+            return str(away)
+        except Rejected as refused:
+            if refused.status != NOT_FOUND:
+                raise
+        return ""
+
+    def delete(self, kind: str, name: str, *, grace: int | None = None) -> bool:
+        """Delete an object with all that belongs to it; return whether it was there. `grace` in seconds."""
+        try:
+            self._call("delete", self._path(kind, name), grace_period_seconds=grace, propagation_policy="Background")
+        except Rejected as refused:
+            if refused.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def delete_all(self, kind: str, selector: str, *, grace: int | None = None) -> None:
+        """Delete every object whose labels are selected. Raises HarnessError."""
+        where = self._path(kind)
+        options: dict[str, Any] = {"grace_period_seconds": grace, "propagation_policy": "Background"}
+        self._call("delete", where, label_selector=selector, **options)
+
+    def logs(self, pod: str, container: str = "", *, tail: int | None = None, previous: bool = False) -> bytes:
+        """Return what a container of a pod has written, or the one before it; nothing where there is no log."""
+        query = [f"{key}={value}" for key, value in (("container", container), ("tailLines", tail)) if value]
+        where = self._path("Pod", pod) + "/log?" + "&".join([*query, f"previous={str(previous).lower()}"])
+        try:
+            return self._attempt("get", where, None, read=READ)
+        except (Away, Rejected):
+            return b""
+
+    def follow_log(self, pod: str, container: str) -> Iterator[bytes]:
+        """Yield what a container writes, from its first line until it ends. Raises nothing: it ends early instead."""
+        where = f"{self._path('Pod', pod)}/log?follow=true&container={container}"
+        try:
+            response = self._request("get", where, None, read=LONG)
+        except (Away, Rejected):
+            return
+        try:
+            yield from response.stream(amt=None, decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError):
+            return
+        finally:
+            response.close()
+
+    def events(self, about: str) -> tuple[str, ...]:
+        """Return what was noted about the object of that name, oldest first. Raises HarnessError."""
+        found = self._call("get", self._path("Event"), field_selector=f"involvedObject.name={about}").get("items", ())
+        told = sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
+        return tuple(" ".join(f"{e.get('reason', '')}: {e.get('message', '')}".split()) for e in told)
+
+    def follow(self, kind: str, selector: str, patience: float) -> Iterator[tuple[Manifest, ...]]:
+        """Yield all objects that are selected, now and after each change, by a watch; ends when `patience` does.
+
+        A server that goes away is waited for until then. Raises HarnessError.
+        """
+        deadline = SYSTEM.monotonic() + patience
+        reason = ""
+        while (left := deadline - SYSTEM.monotonic()) > 0:
+            try:
+                yield from self._follow_once(kind, selector, left)
+                reason = ""
+            except Away as away:
+                reason = str(away)
+                wait_until(_nothing_new(SYSTEM.monotonic() + EVERY), patience=1, on=Away, every=EVERY)
+        if reason:
+            raise TookTooLong(f"{self.where}: its API server does not answer: not within {patience:g} s ({reason})")
+
+    def _follow_once(self, kind: str, selector: str, patience: float) -> Iterator[tuple[Manifest, ...]]:
+        listed = json.loads(self._attempt("get", self._path(kind), None, label_selector=selector, read=READ))
+        found = {item["metadata"]["name"]: item for item in listed["items"]}
+        yield tuple(found.values())
+        for kind_of, item in self._watch(kind, selector, listed["metadata"]["resourceVersion"], patience):
+            if kind_of == "DELETED":
+                found.pop(item["metadata"]["name"], None)
+            else:
+                found[item["metadata"]["name"]] = item
+            yield tuple(found.values())
+
+    def _watch(self, kind: str, selector: str, since: str, patience: float) -> Iterator[tuple[str, Manifest]]:
+        seconds = max(1, int(patience) + 1)
+        options: dict[str, Any] = {
+            "label_selector": selector,
+            "resource_version": since,
+            "timeout_seconds": seconds,
+            "watch": True,
+        }
+        response = self._request("get", self._path(kind), None, read=patience + 1, **options)
+        rest = b""
+        try:
+            for piece in response.stream(amt=None, decode_content=False):
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":  # too old: it is read anew
+                        return
+                    yield event["type"], event["object"]
+        except urllib3.exceptions.ReadTimeoutError:
+            return
+        except urllib3.exceptions.HTTPError as error:
+            raise Away(_said(error)) from None
+        finally:
+            response.close()
+
+    def _call(self, method: str, where: str, body: Manifest | None = None, **options: Any) -> Manifest:
+        answer = wait_until(
+            lambda: self._attempt(method, where, body, read=READ, **options),
+            patience=self.patience,
+            on=Away,
+            every=EVERY,
+            what=f"{self.where}: its API server does not answer",
+        )
+        return cast("Manifest", json.loads(answer))
+
+    def _attempt(self, method: str, where: str, body: Manifest | None, *, read: float, **options: Any) -> bytes:
+        response = self._request(method, where, body, read=read, **options)
+        try:
+            return bytes(response.data)
+        except urllib3.exceptions.HTTPError as error:
+            raise Away(_said(error)) from None
+
+    def _request(self, method: str, where: str, body: Manifest | None, *, read: float, **options: Any) -> Any:
+        try:
+            return self._dynamic().request(
+                method, where, body=body, serialize=False, _request_timeout=(CONNECT, read), **options
+            )
+        except ApiException as error:
+            if error.status in PASSING:
+                raise Away(_refusal(error)) from None
+            raise Rejected(f"{self.where}: {where.partition('?')[0]}: {_refusal(error)}", error.status) from None
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Away(_said(error)) from None
+
+    def _path(self, kind: str, name: str = "", version: str = "") -> str:
+        known = version or API_VERSIONS.get(kind, "v1")
+
+        def look() -> str:
+            try:
+                found = self._dynamic().resources.get(api_version=known, kind=kind)
+            except ResourceNotFoundError:
+                raise HarnessError(f"{self.where}: knows no {kind} of {known}; its version is another") from None
+            except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+                raise Away(_said(error)) from None
+            return str(found.path(name=name or None, namespace=self.namespace if found.namespaced else None))
+
+        return wait_until(
+            look, patience=self.patience, on=Away, every=EVERY, what=f"{self.where}: its API server does not answer"
+        )
+
+    def _dynamic(self) -> DynamicClient:
+        with self._lock:
+            if self._client is None:
+                cache = str(self.cache or os.devnull)
+                self._client = DynamicClient(self._connect(), cache_file=cache)  # type: ignore[no-untyped-call]
+            return self._client
+
+    def _connect(self) -> client.ApiClient:
+        settings = client.Configuration()
+        try:
+            if self.kubeconfig is None:
+                config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
+            else:
+                config.load_kube_config(  # type: ignore[no-untyped-call]
+                    str(self.kubeconfig), self.context or None, settings, persist_config=False
+                )
+        except (ConfigException, OSError) as error:
+            what = self.kubeconfig or "the service account of this pod"
+            raise UsageError(f"{what}: leads to no cluster ({' '.join(str(error).split())})") from None
+        settings.retries = False
+        return client.ApiClient(settings)
+
+
+def _nothing_new(until: float) -> Any:
+    def wait() -> None:
+        if SYSTEM.monotonic() < until:
+            raise Away
+
+    return wait
+
+
+def _refusal(error: ApiException) -> str:
+    try:
+        return " ".join(str(json.loads(error.body or "")["message"]).split())
+    except (TypeError, ValueError, KeyError):
+        return f"{error.status} {error.reason}"
+
+
+def _said(error: Exception) -> str:
+    """Return the last of what a chain of network errors says: the first of it names objects of Python."""
+    reason = getattr(error, "reason", None)
+    said = str(reason if reason is not None else error)
+    return " ".join(said.rpartition(": ")[2].split()) or type(error).__name__

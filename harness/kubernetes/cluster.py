@@ -1,0 +1,204 @@
+"""Clusters of one node, made by kind: created, filled with images, and lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.errors import HarnessError, MissingPart, UsageError
+from harness.kubernetes.api import Api
+from harness.kubernetes.machine import Machine, machines
+
+LOOPBACK = "127.0.0.1"
+FIRST, COUNT = 30_000, 28  # ports of the node that are published
+CREATE = 240.0  # seconds that kind may take
+READY = 120.0  # seconds in which a new cluster gets ready
+IMPORTS = 2  # archives that a node unpacks at once
+ARCHIVES = "/archives"  # where archives of images lie in the node
+ALONE = {"leader-elect": "false"}  # one of each: saves 4 s at the start, and a restart has no old lease to wait out
+
+
+class Taken(HarnessError):  # noqa: N818 - reads as the sentence it is
+    """Somebody else took a port of loopback that was to be a cluster's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a cluster is to be. `folder`: where its private kubeconfig goes; `ports`: of the node -> of loopback.
+
+    `network`: of the engine, already made; `kind`: the program; `tags`: put into the environment of what makes it, so
+    that a sweep finds it; `archives`: name of an image -> its archive.
+    """
+
+    name: str
+    node_image: str
+    folder: Path
+    ports: Mapping[int, int]
+    network: str
+    kind: Path
+    tags: Mapping[str, str] = field(default_factory=dict)
+    archives: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Where its credentials lie; nobody else's kubeconfig is touched."""
+        return self.folder / f"{self.name}.kubeconfig"
+
+    def text(self) -> str:
+        """Return kind's configuration (JSON is YAML). Format: kind.x-k8s.io/v1alpha4."""
+        folders = sorted({archive.parent for archive in self.archives.values()})
+        node = {
+            "role": "control-plane",
+            "extraPortMappings": [
+                {"containerPort": inside, "hostPort": outside, "listenAddress": LOOPBACK}
+                for inside, outside in self.ports.items()
+            ],
+            "extraMounts": [
+                {"hostPath": str(found), "containerPath": f"{ARCHIVES}/{number}", "readOnly": True}
+                for number, found in enumerate(folders)
+            ],
+        }
+        parts = {"controllerManager": {"extraArgs": ALONE}, "scheduler": {"extraArgs": ALONE}}
+        return json.dumps(
+            {
+                "kind": "Cluster",
+                "apiVersion": "kind.x-k8s.io/v1alpha4",
+                "name": self.name,
+                "nodes": [node],
+                "kubeadmConfigPatches": [json.dumps({"kind": "ClusterConfiguration", **parts})],
+            }
+        )
+
+    def inside(self, image: str) -> str:
+        """Return the path of an image's archive in the node."""
+        folders = sorted({archive.parent for archive in self.archives.values()})
+        archive = self.archives[image]
+        return f"{ARCHIVES}/{folders.index(archive.parent)}/{archive.name}"
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster that runs. Images are imported in the background; `await_image` waits for one."""
+
+    plan: Plan
+    machine: Machine
+    address: str
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(IMPORTS), repr=False)
+    _images: dict[str, Future[None]] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """What kind calls it."""
+        return self.plan.name
+
+    def api(self, namespace: str) -> Api:
+        """Return its API, for one namespace."""
+        plan = self.plan
+        cache = plan.folder / f"{plan.name}.discovery.json"
+        return Api(f"cluster {plan.name}", namespace, plan.kubeconfig, f"kind-{plan.name}", cache=cache)
+
+    def begin_imports(self) -> None:
+        """Begin to import every image of the plan, in its order."""
+        for image in self.plan.archives:
+            self._images[image] = self._pool.submit(self.machine.import_image, self.plan.inside(image))
+
+    def await_image(self, image: str) -> None:
+        """Return once an image of the plan is in the node. Raises HarnessError."""
+        if image in self._images:
+            self._images[image].result()
+
+    def destroy(self) -> None:
+        """Lose it: its node is killed and removed with its volumes. Raises HarnessError."""
+        self.machine.destroy()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self.plan.kubeconfig.unlink(missing_ok=True)
+
+
+def create(plan: Plan) -> Cluster:
+    """Make a cluster, and return once its API answers and its node takes pods; images come in the background.
+
+    Raises HarnessError, MissingPart, UsageError: one line each.
+    """
+    machine = Machine(f"{plan.name}-control-plane")
+    if machine.exists:
+        raise UsageError(f"cluster {plan.name}: the name is taken; `kind delete cluster --name {plan.name}`, or sweep")
+    _kind(plan)
+    cluster = Cluster(plan, machine, machine.address(plan.network))
+    cluster.begin_imports()
+    try:
+        _await_node(cluster)
+    except HarnessError:
+        cluster.destroy()
+        raise
+    return cluster
+
+
+def _kind(plan: Plan) -> None:
+    command = [str(plan.kind), "create", "cluster", "--name", plan.name, "--image", plan.node_image, "--quiet"]
+    command += ["--kubeconfig", str(plan.kubeconfig), "--config", "-"]
+    own = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": plan.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
+    try:
+        done = subprocess.run(
+            command, input=plan.text(), env={**os.environ, **own, **plan.tags}, capture_output=True, text=True,
+            check=False, timeout=CREATE,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise MissingPart(f"{plan.kind}: is not there; `make images` builds kind") from None
+    except subprocess.TimeoutExpired:
+        Machine(f"{plan.name}-control-plane").destroy()
+        raise HarnessError(
+            f"cluster {plan.name}: kind did not make it within {CREATE:g} s; is the machine busy?"
+        ) from None
+    if done.returncode:
+        raise _explained(plan, done.stderr)
+
+
+def _explained(plan: Plan, stderr: str) -> HarnessError:
+    """Return what kind's complaint amounts to."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "it said nothing")
+    text = stderr.lower()
+    if "already exist" in text:
+        return UsageError(f"cluster {plan.name}: the name is taken; `kind delete cluster --name {plan.name}`, or sweep")
+    if "cannot connect to the docker daemon" in text or "docker: not found" in text:
+        return MissingPart(f"cluster {plan.name}: no container engine answers; install Docker Engine and start it")
+    if "failed to pull image" in text or "no such image" in text or "unable to find image" in text:
+        return MissingPart(f"cluster {plan.name}: the node image {plan.node_image} is not there; run `make images`")
+    if "port is already allocated" in text or "address already in use" in text:
+        return Taken(f"cluster {plan.name}: a port on loopback was taken meanwhile; try again: {lines[-1]}")
+    return HarnessError(f"cluster {plan.name}: kind could not make it: {said.removeprefix('ERROR: ')}")
+
+
+def _await_node(cluster: Cluster) -> None:
+    reason = "no node"
+    for nodes in cluster.api("default").follow("Node", "", READY):
+        for node in nodes:
+            found = {c["type"]: c for c in node.get("status", {}).get("conditions", ())}.get("Ready", {})
+            if found.get("status") == "True":
+                return
+            reason = str(found.get("message", "no condition"))
+    raise HarnessError(f"cluster {cluster.name}: its node is not ready within {READY:g} s: {' '.join(reason.split())}")
+
+
+def load_archive(kind: Path, cluster: str, archive: Path) -> None:
+    """Bring an image into a cluster that it was not planned for. Raises HarnessError."""
+    done = subprocess.run(
+        [str(kind), "load", "image-archive", str(archive), "--name", cluster],
+        capture_output=True, text=True, check=False, timeout=CREATE,
+    )  # fmt: skip
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"kind ended with code {done.returncode}"]
+        raise HarnessError(f"cluster {cluster}: {archive.name} cannot be loaded: {said[-1]}")
+
+
+def sweep(prefix: str) -> int:
+    """Remove every cluster whose name begins with `prefix`; return how many there were. Raises HarnessError."""
+    found = machines(prefix)
+    for machine in found:
+        machine.destroy()
+    return len(found)

@@ -1,0 +1,121 @@
+"""What can happen to a cluster while it lives: each a function, each with its undoing where it has one."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Iterator
+
+from harness.core.clock import wait_until
+from harness.core.errors import HarnessError, TookTooLong
+from harness.kubernetes.api import Api, Away, Rejected
+from harness.kubernetes.machine import Machine
+from harness.kubernetes.objects import Pod
+from harness.kubernetes.waiting import await_gone, selector_of
+
+MANIFESTS, ASIDE = "/etc/kubernetes/manifests", "/etc/kubernetes/aside"
+API_SERVER = "kube-apiserver"
+STOPPED = 60.0  # seconds in which the kubelet takes a static pod down, or up again
+EVERY = 0.2
+
+
+class Refusing(Exception):  # noqa: N818 - it is a state, and never leaves this module
+    """A budget does not allow an eviction now."""
+
+
+def cordon(api: Api, node: str) -> None:
+    """Let no new pod onto a node. Raises HarnessError."""
+    api.patch("Node", node, {"spec": {"unschedulable": True}})
+
+
+def uncordon(api: Api, node: str) -> None:
+    """Let pods onto it again. Raises HarnessError."""
+    api.patch("Node", node, {"spec": {"unschedulable": None}})
+
+
+def drain(api: Api, node: str, patience: float) -> tuple[str, ...]:
+    """Cordon a node and evict the pods of this namespace from it, as budgets allow; return their names.
+
+    Pods of Jobs are not evicted, those of DaemonSets neither. Raises TookTooLong that names the pod whose budget does
+    not allow it, HarnessError.
+    """
+    cordon(api, node)
+    doomed = [pod for pod in api.pods() if pod.alive and pod.owner not in ("DaemonSet", "Job", "Node")]
+    for pod in doomed:
+        _evict(api, pod, patience)
+    return tuple(pod.name for pod in doomed)
+
+
+def _evict(api: Api, pod: Pod, patience: float) -> None:
+    def ask() -> None:
+        if refused := api.evict(pod.name):
+            raise Refusing(refused)
+
+    try:
+        wait_until(ask, patience=patience, on=Refusing, every=EVERY, what=f"pod {pod.name}: evicted")
+    except TookTooLong as error:
+        raise TookTooLong(f"{error}; its disruption budget does not allow it") from None
+
+
+def kill_pods(api: Api, name: str) -> tuple[str, ...]:
+    """Delete the pods of a node with no grace; its workload makes others. Return their names. Raises HarnessError."""
+    doomed = api.pods(selector_of(name))
+    for pod in doomed:
+        api.delete("Pod", pod.name, grace=0)
+    return tuple(pod.name for pod in doomed)
+
+
+def lose_claim(api: Api, name: str, users: tuple[str, ...], patience: float) -> None:
+    """Lose a volume with all in it; the nodes that use it are scaled to none first. Raises HarnessError."""
+    for kind in ("Deployment", "StatefulSet"):
+        for user in users:
+            with contextlib.suppress(Rejected):
+                api.scale(kind, user, 0)
+    for user in users:
+        kill_pods(api, user)
+        await_gone(api, user, patience, what=f"{user} in {api.namespace}")
+    if not api.delete("PersistentVolumeClaim", name, grace=0):
+        raise HarnessError(f"{api.where}: namespace {api.namespace} has no volume {name}; nothing was lost")
+
+
+def spoil_secret(api: Api, name: str, key: str, value: str) -> str:
+    """Put a wrong value into a Secret; return the right one as `mend_secret` wants it. Raises HarnessError."""
+    found = api.get("Secret", name)
+    if found is None or key not in found.get("data", {}):
+        raise HarnessError(f"{api.where}: namespace {api.namespace} has no Secret {name} with a key {key}")
+    api.patch("Secret", name, {"data": {key: base64.b64encode(value.encode()).decode()}})
+    return str(found["data"][key])
+
+
+def mend_secret(api: Api, name: str, key: str, before: str) -> None:
+    """Put back what `spoil_secret` returned. Raises HarnessError."""
+    api.patch("Secret", name, {"data": {key: before}})
+
+
+@contextlib.contextmanager
+def api_away(machine: Machine, api: Api) -> Iterator[None]:
+    """Take a cluster's API server away for as long as the block lasts; pods run on. Raises HarnessError."""
+    take_api(machine)
+    try:
+        yield
+    finally:
+        give_api(machine)
+        api.identity()
+
+
+def take_api(machine: Machine) -> None:
+    """Take the API server's manifest from the kubelet and end it. Raises HarnessError."""
+    move = f"mkdir -p {ASIDE}; mv {MANIFESTS}/{API_SERVER}.yaml {ASIDE}/ 2>/dev/null || true"
+    machine.execute(f"{move}; pkill -KILL -x {API_SERVER} || true")
+
+    def down() -> None:
+        if machine.execute(f"pgrep -x {API_SERVER} || true"):
+            machine.execute(f"pkill -KILL -x {API_SERVER} || true")
+            raise Away("it runs")
+
+    wait_until(down, patience=STOPPED, on=Away, every=EVERY, what=f"{machine.name}: API server away")
+
+
+def give_api(machine: Machine) -> None:
+    """Give the manifest back; the kubelet starts the API server by and by. Raises HarnessError."""
+    machine.execute(f"mv {ASIDE}/{API_SERVER}.yaml {MANIFESTS}/ 2>/dev/null || true")

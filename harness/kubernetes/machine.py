@@ -1,0 +1,130 @@
+"""A cluster's node from below: the container that it is, and what runs in it, past the API server."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import requests
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container
+
+from harness.core.errors import HarnessError
+from harness.images.engine import engine
+
+CLUSTER = "io.x-k8s.kind.cluster"  # the label that kind gives to its containers
+CTR = "ctr -n k8s.io"
+# A task that was killed is gone when containerd no longer calls it running.
+KILL = """
+for id in {ids}; do {ctr} task kill -s SIGKILL -a $id; {ctr} task resume $id; done 2>/dev/null
+for try in $(seq 100); do
+  {ctr} task ls | grep -E '{pattern}' | grep -qE 'RUNNING|PAUSED|PAUSING' || exit 0
+  sleep 0.05
+done
+echo still running; exit 1
+"""
+# A paused container lets nobody begin work in it: first the work must be there, beside what waits and the headline.
+PAUSE_WORK = """
+for id in {ids}; do
+  for try in $(seq 50); do [ $({ctr} task ps $id | wc -l) -gt 2 ] && break; sleep 0.1; done
+  {ctr} task pause $id || exit 1
+done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The container that is a node of a cluster of one."""
+
+    name: str
+
+    def execute(self, script: str) -> str:
+        """Run a script of the shell in it as root and return what it writes. Raises HarnessError with its last line."""
+        try:
+            code, output = self._container().exec_run(["sh", "-c", script])
+        except (DockerException, requests.RequestException) as error:
+            raise HarnessError(f"{self.name}: {' '.join(str(error).split())}") from None
+        text = str(output.decode(errors="replace")).strip()
+        if code:
+            raise HarnessError(f"{self.name}: ended with code {code}: {text.rpartition(chr(10))[2] or 'silent'}")
+        return text
+
+    def pause(self, tasks: Iterable[str]) -> None:
+        """Stop containers of pods in mid-thought. Raises HarnessError."""
+        self._each("pause", tasks)
+
+    def pause_work(self, tasks: Iterable[str]) -> None:
+        """Stop containers in which work is done on behalf of `kubectl exec`, once it has begun. Raises HarnessError."""
+        self.execute(PAUSE_WORK.format(ids=" ".join(map(shlex.quote, tasks)), ctr=CTR))
+
+    def resume(self, tasks: Iterable[str]) -> None:
+        """Let them go on. Raises HarnessError."""
+        self._each("resume", tasks)
+
+    def kill(self, tasks: Iterable[str]) -> None:
+        """End containers of pods with no chance to tidy up, frozen or not; returns once they are gone."""
+        ids = tuple(map(shlex.quote, tasks))
+        if ids:
+            self.execute(KILL.format(ids=" ".join(ids), ctr=CTR, pattern="|".join(ids)))
+
+    def import_image(self, path: str) -> None:
+        """Make the images of an archive that lies in the node known to the cluster. Raises HarnessError."""
+        self.execute(f"{CTR} images import --all-platforms --digests {shlex.quote(path)} 2>&1")
+
+    def forget_image(self, reference: str) -> None:
+        """Take an image from the node; what runs from it runs on. Raises HarnessError."""
+        found = self.execute(f"{CTR} images ls -q").splitlines()
+        doomed = [line for line in found if line.endswith(reference) or line == reference]
+        if not doomed:
+            raise HarnessError(f"{self.name}: has no image {reference}; nothing was removed")
+        self.execute(f"{CTR} images rm --sync {' '.join(map(shlex.quote, doomed))}")
+
+    def address(self, network: str) -> str:
+        """Return its address on a network of the engine. Raises HarnessError."""
+        try:
+            found = self._container().attrs["NetworkSettings"]["Networks"]
+            return str(found[network]["IPAddress"])
+        except KeyError:
+            raise HarnessError(f"{self.name}: is not on network {network}") from None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a container, running or not."""
+        try:
+            self._container()
+        except HarnessError:
+            return False
+        return True
+
+    def destroy(self) -> None:
+        """Kill it and remove it with its volumes; one that is gone is left alone. Raises HarnessError."""
+        try:
+            engine().containers.get(self.name).remove(force=True, v=True)
+        except NotFound:
+            return
+        except (APIError, requests.RequestException) as error:
+            if "already in progress" not in str(error):
+                raise HarnessError(f"{self.name}: cannot be removed: {' '.join(str(error).split())}") from None
+
+    def _each(self, verb: str, tasks: Iterable[str]) -> None:
+        ids = tuple(map(shlex.quote, tasks))
+        if ids:
+            self.execute(f"for id in {' '.join(ids)}; do {CTR} task {verb} $id || exit 1; done")
+
+    def _container(self) -> Container:
+        try:
+            return engine().containers.get(self.name)
+        except NotFound:
+            raise HarnessError(f"{self.name}: is not there; its cluster was lost or never made") from None
+        except (DockerException, requests.RequestException) as error:
+            raise HarnessError(f"{self.name}: the engine does not answer ({' '.join(str(error).split())})") from None
+
+
+def machines(prefix: str) -> tuple[Machine, ...]:
+    """Return the containers of all clusters whose name begins with `prefix`. Raises HarnessError."""
+    try:
+        found = engine().containers.list(all=True, filters={"label": CLUSTER}, ignore_removed=True)
+    except (DockerException, requests.RequestException) as error:
+        raise HarnessError(f"the engine does not answer ({' '.join(str(error).split())}); is it running?") from None
+    return tuple(Machine(str(c.name)) for c in found if c.labels.get(CLUSTER, "").startswith(prefix))

@@ -1,0 +1,144 @@
+"""What a run has on a container engine: labelled when it is made, found by label when it is swept."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from threading import Lock
+
+from docker.errors import APIError, DockerException, NotFound
+from docker.models.networks import Network
+
+from harness.core.clock import wait_until
+from harness.core.errors import HarnessError, TookTooLong
+from harness.images.engine import engine
+from harness.substrate.docker_task import remove
+from harness.substrate.folders import make_folder
+from harness.substrate.ports import Taken
+
+RUN, SITE = "blackstart.run", "blackstart.site"
+MARK = "engine"  # the file in a run folder that says: there is something on the engine
+NO_PROGRAM = ("executable file not found", "no such file or directory: unknown")
+IN_THE_WAY = ("port is already allocated", "address already in use")
+IN_USE = 10.0  # seconds after which what held a removed container's volume has let go
+_making = Lock()
+
+
+class StillUsed(HarnessError):  # noqa: N818 - it is a state
+    """A volume or a network is still somebody's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """How many things of a run were found on the engine and removed."""
+
+    containers: int = 0
+    volumes: int = 0
+    networks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """Names and labels of what one run makes. `run`: its folder."""
+
+    run: Path
+
+    def labels(self, site: str) -> dict[str, str]:
+        """Return the labels of a thing of a site; notes in the run folder, before it is made, that there is one."""
+        make_folder(self.run)
+        (self.run / MARK).touch(mode=0o600)
+        return {RUN: str(self.run), SITE: site}
+
+    def name(self, site: str, thing: str) -> str:
+        """Return the name of a thing, unlike that of any other run."""
+        return f"bs-{hashlib.sha256(str(self.run).encode()).hexdigest()[:8]}-{site}-{thing}"
+
+    def network(self, site: str) -> Network:
+        """Return the network of a site, made when it is not there. Raises HarnessError."""
+        name = self.name(site, "net")
+        with _making, told(f"network of site {site}"):
+            for found in engine().networks.list(names=[name]):
+                if found.name == name:
+                    return found
+            return engine().networks.create(name, driver="bridge", labels=self.labels(site), check_duplicate=True)
+
+
+@contextlib.contextmanager
+def naming(where: str, program: str) -> Iterator[None]:
+    """As `told`, for a start: a program that is not there is named, and a port that is taken raises Taken."""
+    try:
+        with told(where):
+            yield
+    except HarnessError as error:
+        reason = str(error)
+        if any(words in reason for words in NO_PROGRAM):
+            raise HarnessError(f"{where}: {program} is not a program here; its image has none of that name") from None
+        if any(words in reason for words in IN_THE_WAY):
+            raise Taken(reason) from None
+        raise
+
+
+@contextlib.contextmanager
+def told(what: str) -> Iterator[None]:
+    """Turn an error of the engine into one line that names `what`; raises HarnessError."""
+    try:
+        yield
+    except APIError as error:
+        raise HarnessError(f"{what}: the engine says: {said(error)}") from None
+    except (DockerException, OSError) as error:
+        raise HarnessError(f"{what}: the engine does not answer ({error}); is it running?") from None
+
+
+def said(error: APIError) -> str:
+    """Return an engine's error as one line."""
+    return " ".join(str(error.explanation or error).split())
+
+
+def sweep_engine(run: Path, site: str = "") -> Swept:
+    """Remove every container, volume and network of a run, or of one of its sites; works in another process.
+
+    Raises HarnessError when something is left.
+    """
+    run = run.resolve()
+    if not (run / MARK).exists():
+        return Swept()
+    labels = [f"{RUN}={run}", *([f"{SITE}={site}"] if site else [])]
+    client = engine()
+    with told(f"sweep of {run}"):
+        containers = client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
+        for container in containers:
+            remove(container)
+        volumes = client.volumes.list(filters={"label": labels})
+        for volume in volumes:
+            _once_free(partial(volume.remove, force=True), f"volume {volume.name}")
+        networks = client.networks.list(filters={"label": labels})
+        for network in networks:
+            _once_free(partial(_dissolve, network), f"network {network.name}")
+    return Swept(len(containers), len(volumes), len(networks))
+
+
+def _dissolve(network: Network) -> None:
+    network.reload()
+    for member in list(network.attrs.get("Containers") or {}):  # guests of other sites, and of other clusters
+        with contextlib.suppress(APIError):
+            network.disconnect(member, force=True)
+    network.remove()
+
+
+def _once_free(removal: Callable[[], object], what: str) -> None:
+    def try_it() -> None:
+        try:
+            removal()
+        except NotFound:
+            return
+        except APIError as error:
+            raise StillUsed(said(error)) from None
+
+    try:
+        wait_until(try_it, patience=IN_USE, on=StillUsed, what=what)
+    except TookTooLong as error:
+        raise HarnessError(f"{error}; remove it by hand") from None

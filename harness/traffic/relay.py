@@ -1,0 +1,69 @@
+"""A relay: whoever reaches an address of this machine reaches what listens on its loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from dataclasses import dataclass, field
+from threading import Thread
+
+from harness.core.errors import HarnessError
+from harness.core.node import Address
+
+CHUNK = 1 << 16
+CONNECT = 5.0  # seconds
+
+
+@dataclass(slots=True)
+class Relay:
+    """Passes connections on to `target`, from a port of `host` that is free. A context manager."""
+
+    host: str
+    target: Address
+    _server: socket.socket | None = field(default=None, repr=False)
+
+    @property
+    def address(self) -> Address:
+        """Where it listens; raises HarnessError before it does."""
+        if self._server is None:
+            raise HarnessError(f"relay to {self.target}: not open")
+        return Address(self.host, int(self._server.getsockname()[1]))
+
+    def __enter__(self) -> Relay:
+        try:
+            self._server = socket.create_server((self.host, 0))
+        except OSError as error:
+            raise HarnessError(f"{self.host}: nobody can listen there ({error.strerror})") from None
+        Thread(target=self._serve, args=(self._server,), daemon=True).start()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        if self._server is not None:
+            with contextlib.suppress(OSError):
+                self._server.shutdown(socket.SHUT_RDWR)
+            self._server.close()
+            self._server = None
+
+    def _serve(self, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # closed under our hands: that is how it ends
+            while True:
+                caller, _ = server.accept()
+                Thread(target=self._join, args=(caller,), daemon=True).start()
+
+    def _join(self, caller: socket.socket) -> None:
+        with caller, contextlib.suppress(OSError):
+            called = socket.create_connection((self.target.host, self.target.port), timeout=CONNECT)
+            called.settimeout(None)
+            with called:
+                back = Thread(target=_pump, args=(called, caller), daemon=True)
+                back.start()
+                _pump(caller, called)
+                back.join()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(CHUNK):
+            sink.sendall(piece)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)

@@ -1,0 +1,116 @@
+"""The CronJobs of `deploy/cluster`: what they promise is in them, and fits their declarations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.core.errors import MissingPart
+from harness.estate.config import load_config, load_promises
+from harness.estate.interlock import read_targets
+from harness.images.programs import kubectl_program
+from harness.kubernetes.deploy import Manifests, rendered
+
+CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
+FOLDERS = ("backup", "rehearsal")
+
+
+def manifests(folder: str) -> list[dict[str, Any]]:
+    files = yaml.safe_load((CLUSTER / folder / "kustomization.yaml").read_text())["resources"]
+    return [one for file in files for one in yaml.safe_load_all((CLUSTER / folder / file).read_text())]
+
+
+def only(folder: str, kind: str) -> dict[str, Any]:
+    (found,) = [one for one in manifests(folder) if one["kind"] == kind]
+    return found
+
+
+def pod(folder: str) -> dict[str, Any]:
+    spec: dict[str, Any] = only(folder, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_it_is_rendered(folder: str) -> None:
+    try:
+        kubectl = kubectl_program()
+    except MissingPart as missing:
+        pytest.skip(str(missing))
+    found: Manifests = rendered(kubectl, CLUSTER / folder)
+    assert {"CronJob", "ServiceAccount", "ConfigMap"} <= {one["kind"] for one in found.every}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_it_never_runs_twice_at_once_and_never_for_ever(folder: str) -> None:
+    spec = only(folder, "CronJob")["spec"]
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["startingDeadlineSeconds"] > 0
+    assert spec["successfulJobsHistoryLimit"] > 0
+    assert spec["failedJobsHistoryLimit"] > 0
+    job = spec["jobTemplate"]["spec"]
+    assert job["backoffLimit"] == 0
+    assert job["activeDeadlineSeconds"] > 0
+    assert job["template"]["spec"]["restartPolicy"] == "Never"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_it_runs_as_nobody_on_a_root_that_cannot_be_written(folder: str) -> None:
+    found = pod(folder)
+    assert found["securityContext"]["runAsNonRoot"] is True
+    (container,) = found["containers"]
+    inner = container["securityContext"]
+    assert (inner["readOnlyRootFilesystem"], inner["allowPrivilegeEscalation"]) == (True, False)
+    assert inner["capabilities"] == {"drop": ["ALL"]}
+    assert "memory" in container["resources"]["limits"]
+    secrets = {v["name"] for v in found["volumes"] if "secret" in v}
+    assert all(m["readOnly"] for m in container["volumeMounts"] if m["name"] in secrets)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_path_of_its_declaration_is_mounted(folder: str) -> None:
+    existing = load_config(CLUSTER / folder / "estate.toml").existing
+    assert existing is not None
+    mounted = {mount["mountPath"] for mount in pod(folder)["containers"][0]["volumeMounts"]}
+    site = existing.primary or existing.dr
+    assert site is not None
+    assert existing.offsite is not None
+    wanted = {site.secrets, existing.offsite.secrets, *site.volumes.values()}
+    assert {str(path) for path in wanted} <= mounted
+
+
+def test_the_backup_has_no_token_and_cannot_change_the_files_it_reads() -> None:
+    found = pod("backup")
+    assert found["automountServiceAccountToken"] is False
+    assert {one["kind"] for one in manifests("backup")}.isdisjoint({"Role", "ClusterRole", "RoleBinding"})
+    (odoo,) = [m for m in found["containers"][0]["volumeMounts"] if m["name"] == "odoo"]
+    assert odoo["readOnly"] is True
+
+
+def test_the_drill_may_scale_exactly_the_workloads_that_are_declared() -> None:
+    existing = load_config(CLUSTER / "rehearsal" / "estate.toml").existing
+    assert existing is not None
+    assert existing.dr is not None
+    assert existing.dr.cluster is not None
+    declared = set(existing.dr.cluster.workloads.values())
+    rules = only("rehearsal", "Role")["rules"]
+    named = {
+        f"{resource.partition('/')[0].removesuffix('s')}/{name}"
+        for rule in rules
+        for resource in rule["resources"]
+        if resource.endswith("/scale")
+        for name in rule["resourceNames"]
+    }
+    assert named == declared
+    assert not [rule for rule in rules if {"secrets", "configmaps", "*"} & {*rule["resources"], *rule["verbs"]}]
+
+
+def test_the_drill_reads_productions_repository_and_no_more() -> None:
+    existing = load_config(CLUSTER / "rehearsal" / "estate.toml").existing
+    assert existing is not None
+    assert existing.offsite is not None
+    assert existing.offsite.read_only
+    assert read_targets(CLUSTER / "rehearsal" / "drill-targets.toml")[0].cluster
+    assert "restore drill" in load_promises(CLUSTER / "rehearsal" / "budgets.toml")

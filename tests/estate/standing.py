@@ -1,0 +1,68 @@
+"""A site that stands: real servers that somebody else started, seen through a declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.estate.config import Config, load_config
+from harness.estate.existing import ExistingEstate, dr_of
+from harness.estate.secrets import Secrets
+from harness.estate.site import EstateSite
+from harness.s3.client import ensure_bucket, tag
+from harness.substrate.embedded import Embedded
+
+BUCKET, TAG = "notifications", "example-shop-dr"
+ESTATE = """
+[estate]
+name = "example-shop"
+zone = "shop.test"
+[sites.primary]
+edge = "127.0.0.2"
+[sites.dr]
+edge = "127.0.0.3"
+[services.notification]
+kind = "notification"
+[services.gateway]
+kind = "gateway"
+needs = ["notification"]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The servers, the secrets of their site, a folder for declarations, and where one-shot work runs."""
+
+    site: EstateSite
+    secrets: Secrets
+    folder: Path
+    desk: Embedded
+
+    def declare(self, **more: str) -> Config:
+        """Return a declaration of the site, with further lines for its table."""
+        place = self.site.place
+        lines = [f'sql = "{place.sql.outside}"', f's3 = "{place.s3.outside}"', 'gateway = "127.0.0.1:9"']
+        lines += [f'secrets = "{self.secrets.root / "dr"}"', *(f"{key} = {value}" for key, value in more.items())]
+        file = self.folder / "estate.toml"
+        file.write_text(ESTATE + "\n[existing.dr]\n" + "\n".join(lines) + "\n")
+        return load_config(file)
+
+    def estate(self, **more: str) -> ExistingEstate:
+        """Return the site as a declaration shows it."""
+        return dr_of(self.declare(**more), self.desk)
+
+    def list_targets(self, **identity: str) -> Path:
+        """Write a list with one target, and return its path."""
+        file = self.folder / "drill-targets.toml"
+        file.write_text("[[target]]\n" + "\n".join(f'{key} = "{value}"' for key, value in identity.items()) + "\n")
+        return file
+
+
+def tagged(site: EstateSite) -> None:
+    """Tag the bucket of a site as that of a drill target."""
+    ensure_bucket(site.place.s3, BUCKET)
+    tag(site.place.s3, BUCKET, TAG)
+
+
+Declared = Callable[[], Standing]

@@ -1,0 +1,211 @@
+"""What stands already, on real servers: backed up and rehearsed from its declaration alone; never destroyed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import Refused, UsageError
+from harness.core.node import NodeSpec, Ready, Task
+from harness.estate.config import load_config
+from harness.estate.existing import ReadOnly, offsite_of, references
+from harness.estate.footprint import footprint, take_away
+from harness.notification.app import Notification
+from harness.postgres.identity import system_facts
+from harness.postgres.server import connect
+from harness.repository.catalogue import Repository
+from harness.repository.objects import MemoryStore
+from harness.s3.client import client, ensure_bucket
+from harness.substrate.existing import ExistingSite
+from tests.estate.standing import ESTATE, Standing
+
+pytestmark = pytest.mark.programs
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def blackstart(standing: Standing, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    env = os.environ | {"BLACKSTART_RUNS": str(standing.folder / "runs"), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=standing.folder, env=env, capture_output=True, text=True, check=False)
+
+
+def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def seeded(servers: Standing) -> Iterator[Standing]:
+    """The servers with the data of a notification service, as a primary has them."""
+    ensure_bucket(servers.site.place.s3, "backups", versioning=False)
+    Notification().seed(servers.site.place)
+    yield servers
+    with connect(servers.site.place.sql) as connection:
+        connection.execute("DROP DATABASE notification")
+        connection.execute("DROP ROLE notification")
+
+
+def declare(standing: Standing, read_only: bool = False) -> Path:
+    """Declare the servers as a primary, and their own store as the offsite one: enough for a backup."""
+    place, root = standing.site.place, standing.folder / "secrets"
+    (root / "offsite").mkdir(parents=True)
+    for name, reference in (("s3-access", place.s3.access_key_ref), ("s3-secret", place.s3.secret_key_ref)):
+        (root / "offsite" / name).write_bytes(Path(reference.removeprefix("file:")).read_bytes())
+    primary = root / "primary"
+    primary.mkdir()
+    for file in sorted((standing.secrets.root / "primary").iterdir()):
+        (primary / file.name).write_bytes(file.read_bytes())
+    for file in sorted((standing.secrets.root / "dr").iterdir()):  # whose server and store these are
+        if file.name.startswith(("postgres", "s3")):
+            (primary / file.name).write_bytes(file.read_bytes())
+    declared = standing.folder / "estate.toml"
+    declared.write_text(
+        ESTATE
+        + f'[existing.primary]\nsql = "{place.sql.outside}"\ns3 = "{place.s3.outside}"\nsecrets = "secrets/primary"\n'
+        + f'[existing.offsite]\ns3 = "{place.s3.outside}"\nsecrets = "secrets/offsite"\n'
+        + f"read_only = {str(read_only).lower()}\n"
+    )
+    return declared
+
+
+def test_a_primary_that_stands_is_backed_up_from_its_declaration(seeded: Standing, standing: Standing) -> None:
+    declare(standing)
+    done = blackstart(standing, "backup", "--config", "estate.toml")
+    assert done.returncode == 0, done.stderr
+    told = lines(done)
+    assert {"1.2", "1.3", "1.4", "1.5", "1.6"} <= {str(line.get("message")) for line in told}
+    assert told[-1]["kind"] == "receipt"
+    place = seeded.site.place
+    kept = [entry.object_name for entry in client(place.s3).list_objects("backups", recursive=True)]
+    assert any(str(told[-1]["backup"]) in str(name) and "COMMIT" in str(name).upper() for name in kept)
+    assert not list((standing.folder / "runs").iterdir())
+
+
+def test_a_backup_into_a_read_only_repository_is_a_mistake(seeded: Standing, standing: Standing) -> None:
+    declare(standing, read_only=True)
+    done = blackstart(standing, "backup", "--config", "estate.toml")
+    assert done.returncode == 2, seeded.folder
+    assert "existing.offsite.read_only: a backup has to be written" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_rehearsal_without_a_declared_site_is_a_mistake(standing: Standing) -> None:
+    (standing.folder / "estate.toml").write_text(ESTATE)
+    done = blackstart(standing, "rehearse", "--budgets", str(ROOT / "features/budgets.toml"))
+    assert done.returncode == 2
+    assert "declares no DR site under [existing.dr]" in done.stderr
+
+
+def test_a_rehearsal_off_the_list_ends_with_3_and_says_why(seeded: Standing, standing: Standing) -> None:
+    declare(standing)
+    place = seeded.site.place
+    with (standing.folder / "estate.toml").open("a") as file:
+        file.write(
+            f'[existing.dr]\nsql = "127.0.0.1:9"\ns3 = "127.0.0.1:9"\ngateway = "{place.s3.outside}"\n'
+            f'secrets = "{standing.secrets.root / "dr"}"\n'
+        )
+    done = blackstart(standing, "rehearse", "--budgets", str(ROOT / "features/budgets.toml"))
+    assert done.returncode == 3, done.stdout + done.stderr
+    verdict = lines(done)[-1]
+    assert verdict["verdict"] == "UNKNOWN"
+    assert "no list of drill targets" in str(verdict["reasons"])
+    record = Path(str(verdict["record"])) / "record.json"
+    assert "2.1: a restore drill strikes nothing" in json.loads(record.read_text())["not_drilled"]
+
+
+def test_what_a_restore_brought_is_taken_away_and_nothing_else(seeded: Standing, standing: Standing) -> None:
+    services, place = (Notification("mine", "mine", "mine-objects"),), seeded.site.place
+    other = footprint(place, (Notification(),))
+    before = footprint(place, services)
+    declared = standing.estate()
+    secrets = {**standing.site.secrets, "mine-db": standing.site.secrets["notification-db"]}
+    services[0].seed(type(place)(place.site, place.sql, place.s3, secrets))
+    assert footprint(place, services) != before
+    contents = _Contents("mine")
+    removed = take_away(declared.place, services, contents, before)  # type: ignore[arg-type]
+    assert "databases: mine" in removed
+    assert footprint(place, services) == before
+    assert footprint(place, (Notification(),)) == other
+
+
+class _Contents:
+    """Only the names of databases, as a manifest has them."""
+
+    def __init__(self, *names: str) -> None:
+        self.databases = [type("Named", (), {"name": name})() for name in names]
+
+
+def test_what_stands_is_never_destroyed(standing: Standing) -> None:
+    estate = standing.estate()
+    estate.activate()
+    with pytest.raises(Refused, match="never destroyed; strike: not drilled"):
+        estate.destroy()
+    with pytest.raises(Refused, match="never killed"):
+        estate.nodes["postgres"].kill()
+    assert system_facts(estate.place.sql).identifier == system_facts(standing.site.place.sql).identifier
+
+
+def test_one_shot_work_finds_the_volume_that_is_mounted_here(standing: Standing, tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / "file").write_text("here\n")
+    site = ExistingSite("dr", standing.desk.site("dr"), {}, {"odoo": tmp_path / "kept"})
+    with site.run(Task("cat", ("cat", "@{volume:odoo}/file"), volumes=("odoo",))) as running:
+        assert running.stdout.read() == b"here\n"
+        assert running.finish(10).code == 0
+    assert list(site.volume("odoo").walk()) == ["file"]
+    with pytest.raises(UsageError, match="is no folder here; mount it there"):
+        ExistingSite("dr", standing.desk.site("dr"), {}, {"odoo": tmp_path / "absent"}).volume("odoo")
+
+
+def test_a_node_without_a_workload_must_answer(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.substrate.existing.ANSWERS", 0.2)
+    estate = standing.estate()
+    assert isinstance(estate.site, ExistingSite)
+    with pytest.raises(Exception, match="see whether it is up, and its address under"):
+        estate.site.launch(NodeSpec("gateway", (), ports=("http",), ready=Ready(port="http")))
+
+
+def test_a_read_only_repository_is_read_and_nothing_else() -> None:
+    inner = MemoryStore()
+    inner.put("here", [b"kept"])
+    store = ReadOnly(inner, "the repository")
+    assert b"".join(store.get("here")) == b"kept"
+    assert [entry.key for entry in store.list("")] == ["here"]
+    for change in (lambda: store.put("x", []), lambda: store.delete("here"), lambda: store.abandon("")):
+        with pytest.raises(Refused, match="the repository: read-only here"):
+            change()
+    assert [entry.key for entry in inner.list("")] == ["here"]
+
+
+def test_the_declared_repository_is_closed_unless_it_says_otherwise(standing: Standing) -> None:
+
+    _, repository = offsite_of(load_config(declare(standing, read_only=True)))
+    assert isinstance(repository, Repository)
+    assert isinstance(repository.store, ReadOnly)
+
+
+def test_a_mounted_secret_is_read_without_its_hidden_folders(tmp_path: Path) -> None:
+    (tmp_path / "..2026").mkdir()
+    (tmp_path / "..2026" / "key").write_text("k")
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "key").symlink_to("..data/key")
+    assert references(tmp_path, "key") == {"key": f"file:{tmp_path / 'key'}"}
+    with pytest.raises(UsageError, match="other: not there; add that secret"):
+        references(tmp_path, "other")
+    with pytest.raises(UsageError, match="no secrets there"):
+        references(tmp_path / "absent")
+
+
+def test_a_dr_site_that_is_the_primary_is_no_declaration(standing: Standing) -> None:
+    file = declare(standing)
+    place = standing.site.place
+    with file.open("a") as more:
+        more.write(f'[existing.dr]\nsql = "{place.sql.outside}"\ns3 = "127.0.0.1:9"\nsecrets = "s"\n')
+
+    with pytest.raises(UsageError, match=r"existing: dr.sql is the primary's own; a drill on it would be its end"):
+        load_config(file)

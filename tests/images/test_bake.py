@@ -1,0 +1,100 @@
+"""Images are baked once, loaded from their archives after that, and a damaged archive is no obstacle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from docker.errors import ImageNotFound
+
+from harness.core.errors import MissingPart
+from harness.images import bake, recipes
+from harness.images.bake import Provider
+from harness.images.engine import engine
+from harness.images.find import BAKED, PUBLIC, baked, reference
+from harness.images.keys import key
+from harness.images.shelf import archive_of, has, load, save
+from harness.images.table import Image
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture
+def another_nginx(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An image nginx that nobody else has: its recipe says one more thing."""
+    monkeypatch.setattr(recipes, "RECIPES", tuple(map(_more, recipes.RECIPES)))
+    ours = baked("nginx")
+    yield ours
+    archive_of("nginx", key("nginx")).unlink(missing_ok=True)
+    if has(ours):
+        engine().images.remove(ours)
+
+
+def _more(how: recipes.Recipe) -> recipes.Recipe:
+    return replace(how, instructions=f"LABEL tried=yes\n{how.instructions}") if how.name == "nginx" else how
+
+
+def test_an_image_is_baked_then_there_then_loaded(another_nginx: str) -> None:
+    said: list[str] = []
+    provider = Provider(said.append, choice=BAKED)
+    done = provider.provide("nginx")
+    assert (done.reference, done.how) == (another_nginx, "baked")
+    assert engine().images.get(another_nginx).labels["tried"] == "yes"
+    assert provider.provide("nginx").how == "there"
+    assert archive_of("nginx", key("nginx")).is_file()
+    engine().images.remove(another_nginx)
+    assert provider.provide("nginx").how == "loaded"
+    assert reference("nginx") == another_nginx
+    assert [line.split(" in ")[0] for line in said] == [
+        f"image nginx: {another_nginx} {how}" for how in ("baked", "loaded")
+    ]
+
+
+def test_a_damaged_archive_is_removed_and_the_image_baked_anew(another_nginx: str) -> None:
+    archive = archive_of("nginx", key("nginx"))
+    archive.write_bytes(b"no archive")
+    assert Provider(choice=BAKED).provide("nginx").how == "baked"
+    assert archive.stat().st_size > 1_000_000
+    assert has(another_nginx)
+
+
+def test_sources_that_change_while_they_are_read_are_read_again(
+    another_nginx: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def unsteady(name: str) -> str:
+        asked.append(name)
+        return key(name) if name != "nginx" or len(asked) > 6 else f"{len(asked):012x}"
+
+    monkeypatch.setattr(bake, "key", unsteady)
+    provider = Provider(choice=BAKED)
+    assert provider.provide("nginx").reference == another_nginx
+
+
+def test_a_registry_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bake, "image", lambda name: Image(name, "127.0.0.1:9/none:1"))
+    provider = Provider(choice=PUBLIC)
+    for _ in range(2):
+        with pytest.raises(MissingPart, match=r"^image nginx: 127\.0\.0\.1:9/none:1 cannot be had; unset"):
+            provider.provide("nginx")
+        assert not provider.registry
+
+
+def test_an_archive_gives_back_what_was_saved(tmp_path: Path) -> None:
+    ours, name = Provider(choice=BAKED).provide("nginx").reference, "blackstart/tried:1"
+    engine().images.get(ours).tag("blackstart/tried", "1")
+    try:
+        archive = save(name, tmp_path / "tried.tar")
+        engine().images.remove(name)
+        assert not has(name)
+        assert load(archive, name)
+        assert engine().images.get(name).id == engine().images.get(ours).id
+    finally:
+        try:
+            engine().images.remove(name)
+        except ImageNotFound as error:
+            raise AssertionError("the archive was not loaded") from error
+    assert [path.name for path in tmp_path.iterdir()] == ["tried.tar"]

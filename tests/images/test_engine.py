@@ -1,0 +1,131 @@
+"""Without an engine, without leave to use it, without room and without an image: one line each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import HarnessError, MissingPart, UsageError
+from harness.images.bake import main
+from harness.images.engine import engine, require_room
+from harness.images.find import archive, baked, digest, reference
+from harness.images.table import IMAGES
+
+STRANGER = 4711
+
+
+def _ask_as_a_stranger(host: str, answer: Connection) -> None:
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(STRANGER)
+        os.setuid(STRANGER)
+    os.environ["DOCKER_HOST"] = host
+    engine.cache_clear()
+    try:
+        engine()
+    except MissingPart as error:
+        answer.send(str(error))
+    else:
+        answer.send("")
+
+
+def _as_a_stranger(host: str) -> str:
+    """What another user is told; a process of its own, since it cannot come back."""
+    forked = multiprocessing.get_context("fork")
+    ours, theirs = forked.Pipe()
+    child = forked.Process(target=_ask_as_a_stranger, args=(host, theirs))
+    child.start()
+    try:
+        assert ours.poll(30)
+        return str(ours.recv())
+    finally:
+        child.join(10)
+        assert child.exitcode == 0
+
+
+def test_without_an_engine_the_remedy_is_told(tmp_path: Path) -> None:
+    said = _as_a_stranger(f"unix://{tmp_path}/nowhere.sock" if os.geteuid() else "unix:///nowhere.sock")
+    assert said.startswith("no container engine answers at unix:///")
+    assert said.endswith(
+        "(No such file or directory): install Docker Engine, e.g. `apt-get install docker.io`, and start it"
+    )
+    assert "\n" not in said
+
+
+def test_an_engine_that_refuses_connections_is_none() -> None:
+    with socket.socket() as taken:  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        said = _as_a_stranger(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+    assert "(Connection refused): install Docker Engine" in said
+    assert "\n" not in said
+
+
+def test_without_permission_the_group_is_told() -> None:
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+        Path(folder).chmod(0o755)
+        path = Path(folder) / "docker.sock"
+        server.bind(str(path))
+        server.listen()
+        path.chmod(0)
+        said = _as_a_stranger(f"unix://{path}")
+    assert said == (
+        f"no permission to use the container engine at {path}: "
+        "`sudo usermod -aG docker $USER`, then log in again, or run as root"
+    )
+
+
+def test_baking_without_an_engine_ends_with_code_3() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.images.bake", "postgres"],
+        env={**os.environ, "DOCKER_HOST": "unix:///nowhere.sock"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.startswith("no container engine answers at unix:///nowhere.sock")
+    assert done.stderr.count("\n") == 1
+
+
+def test_an_image_that_is_not_in_the_table_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["postgras"]) == 3
+    assert capsys.readouterr().err == f"postgras: no such image; there are {', '.join(i.name for i in IMAGES)}\n"
+
+
+@pytest.mark.engine
+def test_an_image_that_the_engine_has_not_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MissingPart, match=r"^image somebody/thing:1: the container engine has none .* `docker pull"):
+        reference("somebody/thing:1")
+    monkeypatch.setattr("harness.images.recipes.INGREDIENTS", ("another base",))
+    monkeypatch.setenv("BLACKSTART_IMAGES", "baked")
+    with pytest.raises(MissingPart, match=r"^image postgres: the container engine has not .*; run `make images`$"):
+        reference("postgres")
+    monkeypatch.setenv("BLACKSTART_IMAGES", "some")
+    with pytest.raises(UsageError, match=r"^BLACKSTART_IMAGES=some: neither `baked` nor `public`$"):
+        reference("postgres")
+
+
+@pytest.mark.engine
+def test_an_image_is_found_and_its_archive_bears_its_name() -> None:
+    found = reference("nginx")
+    assert found in {baked("nginx"), "nginx:1.31.3"}
+    assert digest(found).startswith("sha256:")
+    assert reference(found) == found  # a reference of the reader's own
+    with tarfile.open(archive("nginx")) as packed:
+        manifest = packed.extractfile("manifest.json")
+        assert manifest is not None
+        assert found in manifest.read().decode()
+
+
+@pytest.mark.engine
+def test_a_full_disk_is_told_before_anything_is_started() -> None:
+    require_room(1)
+    with pytest.raises(HarnessError, match=r"^container engine: [\d.]+ GiB free in .*, [\d.]+ GiB needed; make room"):
+        require_room(1 << 60)

@@ -1,0 +1,9 @@
+"""What every substrate does, on two clusters that stand for the whole session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.substrate.test_conformance import *  # noqa: F403
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]

@@ -1,0 +1,276 @@
+"""What a cluster does that is hurt, and what is said of pods that do not get ready: on a real one."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import SYSTEM
+from harness.core.errors import HarnessError, TookTooLong, UsageError
+from harness.core.node import Freezable, NodeSpec, Ready, Task
+from harness.images.engine import engine
+from harness.images.find import reference
+from harness.images.programs import kind_program
+from harness.kubernetes import cluster as kubernetes_clusters
+from harness.kubernetes import disruption
+from harness.kubernetes.api import Api
+from harness.kubernetes.cluster import Plan
+from harness.kubernetes.objects import OWNER
+from harness.kubernetes.waiting import await_job, await_ready
+from harness.substrate.kind import NETWORK, gateway_of
+from harness.substrate.kind_manifest import filled
+from harness.substrate.kind_node import WorkloadNode
+from harness.substrate.kind_site import KindSite
+from tests.kubernetes.bench import KindBench
+from tests.substrate.benches import server, task
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+
+
+@pytest.fixture
+def site(bench: KindBench) -> KindSite:
+    return bench.substrate.cluster_site("primary")
+
+
+def launched(site: KindSite, spec: NodeSpec) -> WorkloadNode:
+    node = site.launch(spec)
+    assert isinstance(node, WorkloadNode)
+    return node
+
+
+def words(spec: NodeSpec, **changes: object) -> NodeSpec:
+    return replace(spec, **{"ready": Ready(port="talk", patience=25), **changes})  # type: ignore[arg-type]
+
+
+def one_line(error: BaseException) -> str:
+    assert "\n" not in str(error)
+    return str(error)
+
+
+def test_two_clusters_have_two_identities(bench: KindBench) -> None:
+    found = {bench.substrate.cluster_site(name).api.identity() for name in ("primary", "dr")}
+    assert len(found) == 2
+    assert all(len(uid) == 36 for uid in found)
+
+
+def test_an_image_that_the_node_has_not_is_named(site: KindSite, spec: NodeSpec) -> None:
+    made = filled(spec, "blackstart/nowhere:1", {"talk": 30_027}, ())
+    site.standing.claim(spec.volumes)
+    site.api.apply(made.manifests)
+    with pytest.raises(HarnessError, match=r"image \S*blackstart/nowhere:1 is not in the cluster's node") as refused:
+        await_ready(site.api, spec.name, 90, what="server on primary")
+    assert one_line(refused.value).startswith("server on primary: ")
+
+
+def test_a_secret_that_is_not_there_is_named(site: KindSite, spec: NodeSpec) -> None:
+    site.standing.claim(spec.volumes)
+    site.standing.require_image("blackstart")
+    node = launched(site, spec)
+    image = node.pods[0].containers[0].image
+    node.kill()
+    made = filled(spec, image, node.ports, ())
+    site.api.delete("Secret", "server-env")
+    site.api.apply([manifest for manifest in made.manifests if manifest["metadata"]["name"] != "server-env"])
+    with pytest.raises(HarnessError, match=r"server on primary: .*(Secret|ConfigMap) server-env is not there; make it"):
+        await_ready(site.api, spec.name, 60, what="server on primary")
+
+
+def test_a_pod_that_no_node_takes_is_explained(site: KindSite, spec: NodeSpec) -> None:
+    made = filled(spec, "blackstart/nowhere:1", {"talk": 30_027}, ())
+    container = made.manifests[-1]["spec"]["template"]["spec"]["containers"][0]
+    container["resources"] = {"requests": {"cpu": "64"}}
+    site.standing.claim(spec.volumes)
+    site.api.apply(made.manifests)
+    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 3 s \(no node takes it: .*cpu"):
+        await_ready(site.api, spec.name, 3, what="server on primary")
+
+
+def test_a_pod_that_never_gets_ready_is_shown_with_its_last_lines(site: KindSite, spec: NodeSpec) -> None:
+    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 6 s \(.*its log ends: serving\)"):
+        site.launch(replace(spec, ready=Ready(port="talk", path="/nothing", patience=6)))
+
+
+def test_a_pod_that_is_deleted_comes_back_with_its_data(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    with site.volume("data").open("note", "wb") as file:
+        file.write(b"kept")
+    before = {pod.name for pod in node.pods}
+    assert disruption.kill_pods(site.api, "server") == tuple(before)
+    await_ready(site.api, "server", 30, what="server on primary")
+    assert not before & {pod.name for pod in node.pods}
+    assert bench.ask(node)
+    with site.volume("data").open("note", "rb") as file:
+        assert file.read() == b"kept"
+
+
+def test_a_drain_moves_everything_and_heeds_budgets(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    machine = site.standing.cluster.machine.name
+    budget = {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "server", "labels": {"app.kubernetes.io/managed-by": OWNER}},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app.kubernetes.io/name": "server"}}},
+    }
+    site.api.apply([budget])
+    try:
+        with pytest.raises(TookTooLong, match=r"pod server-\S+: evicted: not within 2 s .*disruption budget"):
+            disruption.drain(site.api, machine, 2)
+        assert bench.ask(node)
+        site.api.delete("PodDisruptionBudget", "server")
+        assert [name for name in disruption.drain(site.api, machine, 20) if name.startswith("server-")]
+        with pytest.raises(TookTooLong, match="no node takes it"):
+            await_ready(site.api, "server", 4, what="server on primary")
+    finally:
+        disruption.uncordon(site.api, machine)
+    await_ready(site.api, "server", 40, what="server on primary")
+
+
+def test_a_lost_volume_is_empty_when_it_is_there_again(site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    with site.volume("data").open("note", "wb") as file:
+        file.write(b"lost")
+    site.lose_volume("data")
+    assert not node.alive
+    node.start()
+    assert list(site.volume("data").walk()) == []
+
+
+def test_an_api_server_that_is_away_is_waited_for(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    machine = site.standing.cluster.machine
+    api = site.api
+    disruption.take_api(machine)
+    try:
+        assert bench.ask(node)  # pods do not need it
+        hurried = Api(api.where, api.namespace, api.kubeconfig, api.context, 1.0, api.cache)
+        with pytest.raises(
+            TookTooLong, match=r"cluster bs-\S+-primary-cluster: its API server does not answer"
+        ) as away:
+            hurried.pods()
+        one_line(away.value)
+        back = threading.Timer(3, disruption.give_api, (machine,))
+        back.start()
+        assert len(node.pods) == 1  # asked while it is away, answered when it is back
+        back.join()
+    finally:
+        disruption.give_api(machine)
+    assert api.identity()
+
+
+def test_a_wrong_secret_is_put_right_again(site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    before = disruption.spoil_secret(site.api, "server-env", "TOKEN", "wrong")
+    found = site.api.get("Secret", "server-env")
+    assert found is not None
+    assert found["data"]["TOKEN"] != before
+    disruption.mend_secret(site.api, "server-env", "TOKEN", before)
+    assert (site.api.get("Secret", "server-env") or {})["data"]["TOKEN"] == before
+    with pytest.raises(HarnessError, match="has no Secret server-env with a key NOTHING"):
+        disruption.spoil_secret(site.api, "server-env", "NOTHING", "x")
+    assert node.alive
+
+
+def test_the_wall_stands_on_dr_and_lets_the_drill_through(bench: KindBench, spec: NodeSpec) -> None:
+    site = bench.substrate.cluster_site("dr")
+    node = launched(site, spec)
+    outside = gateway_of(bench.substrate.around.owned.network("offsite"))
+    assert outside != bench.substrate.here
+    assert "was denied; the node itself reaches it" in site.prove_wall(outside)
+    assert bench.ask(node)
+    with socket.create_server((bench.substrate.here, 0)) as sink:
+        port = sink.getsockname()[1]
+        with site.run(Task("call", ("python3", "-c", CALL.format(host=bench.substrate.here, port=port)))) as running:
+            assert running.stdout.read() == b"reached\n"
+            assert running.finish(20).code == 0
+        name = "import socket\ntry: print(socket.getaddrinfo('example.com', 80))\nexcept OSError: print('no name')"
+        with site.run(Task("ask", ("python3", "-c", name))) as running:
+            assert running.stdout.read() == b"no name\n"
+
+
+CALL = "import socket; socket.create_connection(('{host}', {port}), timeout=5); print('reached')"
+
+
+def test_a_frozen_task_and_a_frozen_node_share_nothing(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    with site.run(task(bench, "lasting")) as running:
+        assert running.stdout.readline() == b"up\n"
+        assert isinstance(running, Freezable)
+        running.freeze()
+        assert bench.ask(node)
+        running.thaw()
+
+
+def test_work_within_a_node_is_done_among_its_processes(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    pid = bench.ask(node).split()[-1]
+    look = "import os; print(*sorted(p for p in os.listdir('/proc') if p.isdigit()))"
+    with site.run(Task("look", ("python3", "-c", look), within="server")) as running:
+        assert pid in running.stdout.read().split()
+        assert running.finish(20).code == 0
+    with pytest.raises(HarnessError, match="look on primary: nobody does not run; start it first"):
+        site.run(Task("look", ("true",), within="nobody"))
+
+
+def test_a_job_is_waited_for_by_watch(site: KindSite) -> None:
+    image = site.standing.cluster.plan.archives
+    assert image
+    site.standing.require_image("blackstart")
+    began = SYSTEM.monotonic()
+    with pytest.raises(TookTooLong, match="drill: job nothing ended: not within 1 s"):
+        await_job(site.api, "nothing", 1, what="drill")
+    assert SYSTEM.monotonic() - began < 5
+
+
+def test_a_name_that_is_taken_is_said(site: KindSite, tmp_path: Path) -> None:
+    standing = site.standing
+    plan = replace(standing.cluster.plan, folder=tmp_path, ports={})
+    with pytest.raises(UsageError, match=f"cluster {plan.name}: the name is taken") as refused:
+        kubernetes_clusters.create(plan)
+    one_line(refused.value)
+
+
+def test_a_node_image_that_is_not_there_is_said(bench: KindBench, tmp_path: Path) -> None:
+    network = bench.substrate.around.owned.network(NETWORK).name
+    name = bench.substrate.cluster_name("ghost")
+    plan = Plan(name, "blackstart/kind-node:nowhere", tmp_path, {}, str(network), kind_program())
+    with pytest.raises(HarnessError, match=r"node image blackstart/kind-node:nowhere is not there; run `make images`"):
+        kubernetes_clusters.create(plan)
+    label = {"label": f"io.x-k8s.kind.cluster={name}"}
+    assert engine().containers.list(all=True, filters=label) == []
+    assert reference("kind-node")
+
+
+def test_a_kubeconfig_that_leads_nowhere_is_said(tmp_path: Path) -> None:
+    for path, text in ((tmp_path / "none", None), (tmp_path / "bad", "{}"), (tmp_path / "other", OTHER)):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(UsageError, match=f"{path}: leads to no cluster") as refused:
+            Api("cluster x", "default", path, "kind-x", 1.0).identity()
+        one_line(refused.value)
+
+
+OTHER = """
+apiVersion: v1
+kind: Config
+current-context: production
+clusters: [{name: production, cluster: {server: "https://192.0.2.1:6443"}}]
+contexts: [{name: production, context: {cluster: production, user: x}}]
+users: [{name: x, user: {token: x}}]
+"""
+
+
+def test_another_specs_server_is_a_node_of_its_own(bench: KindBench, site: KindSite, token: Path) -> None:
+    first, second = (site.launch(server(bench, token, name)) for name in ("one", "Two.2"))
+    assert bench.ask(first)
+    assert bench.ask(second)
+    assert first.endpoint("talk").inside.host == "one"
+    with site.run(Task("peer", ("python3", "-c", PEER.format(host="one", port=7000)))) as running:
+        assert len(running.stdout.read().split()) == 3
+
+
+PEER = "import socket; print(socket.create_connection(('{host}', {port}), timeout=5).recv(999).decode())"

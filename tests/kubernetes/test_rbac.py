@@ -1,0 +1,99 @@
+"""What the accounts of `deploy/cluster` may do, asked of a real cluster: what is needed, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.kubernetes.bench import KindBench
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
+REHEARSAL, BACKUP = "blackstart-rehearsal", "blackstart-backup"
+Asks = Callable[[str, str], bool]
+
+MAY = (
+    "get pods",
+    "list pods",
+    "watch pods",
+    "get pods --subresource=log",
+    "get statefulset.apps/postgres",
+    "get statefulset.apps/objects",
+    "get deployment.apps/odoo",
+    "patch deployment.apps/odoo --subresource=scale",
+    "patch deployment.apps/gateway --subresource=scale",
+    "patch statefulset.apps/postgres --subresource=scale",
+    "get namespace/kube-system",
+)
+MAY_NOT = (
+    "get secrets",
+    "list secrets",
+    "watch secrets",
+    "get secret/blackstart-dr",
+    "get configmaps",
+    "create pods",
+    "delete pods",
+    "create pods --subresource=exec",
+    "create pods --subresource=eviction",
+    "create jobs.batch",
+    "patch deployment.apps/odoo",
+    "delete deployment.apps/odoo",
+    "list deployments.apps",
+    "get deployment.apps/other",
+    "patch deployment.apps/other --subresource=scale",
+    "patch statefulset.apps/other --subresource=scale",
+    "get persistentvolumeclaims",
+    "get namespace/default",
+    "get namespace/primary",
+    "list namespaces",
+    "get nodes",
+    "create serviceaccounts --subresource=token",
+    "impersonate users",
+    "get pods -n kube-system",
+    "get pods --subresource=log -n kube-system",
+    "get secrets -n kube-system",
+    "get pods -n default",
+    "patch deployment.apps/odoo --subresource=scale -n default",
+    "list pods --all-namespaces",
+    "* *",
+)
+
+
+@pytest.fixture(scope="module")
+def may(clusters: KindBench) -> Asks:
+    """Return a function that asks the cluster whether an account may do something."""
+    command = clusters.substrate.cluster_site("dr").standing.kubectl()
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+
+    for folder in ("rehearsal", "backup"):
+        done = run("apply", "--server-side", "-f", str(CLUSTER / folder / "account.yaml"))
+        assert done.returncode == 0, done.stderr
+
+    def ask(account: str, what: str) -> bool:
+        done = run("auth", "can-i", *what.split(), f"--as=system:serviceaccount:dr:{account}")
+        answer = done.stdout.strip().splitlines()[-1:]
+        assert answer in (["yes"], ["no"]), done.stdout + done.stderr
+        assert done.returncode == (0 if answer == ["yes"] else 1)
+        return answer == ["yes"]
+
+    return ask
+
+
+@pytest.mark.parametrize("what", MAY)
+def test_the_restore_drill_may(may: Asks, what: str) -> None:
+    assert may(REHEARSAL, what)
+
+
+@pytest.mark.parametrize("what", MAY_NOT)
+def test_the_restore_drill_may_not(may: Asks, what: str) -> None:
+    assert not may(REHEARSAL, what)
+
+
+@pytest.mark.parametrize("what", [*MAY, *MAY_NOT])
+def test_the_backup_may_do_nothing_at_all(may: Asks, what: str) -> None:
+    assert not may(BACKUP, what)

@@ -1,0 +1,175 @@
+"""What only the docker substrate does: limits, networks, labels, sweeps from another process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.core.node import Fillable, Isolatable, NodeSpec, Task
+from harness.images.engine import engine
+from harness.substrate.docker import Docker
+from harness.substrate.docker_node import ContainerNode
+from harness.substrate.engine_objects import RUN
+from harness.substrate.sweeping import sweep_run
+from tests.substrate.benches import DockerBench, server
+
+pytestmark = pytest.mark.engine
+
+MIB = 1 << 20
+HARNESS = """
+import sys
+from pathlib import Path
+from harness.core.node import NodeSpec, Task
+from harness.substrate.docker import Docker
+
+run = Path(sys.argv[1])
+site = Docker(run, run.parent / "logs").site("primary")
+site.launch(NodeSpec("sleeper", (), "blackstart", ("sleep", "300"), volumes=("data",)))
+task = site.run(Task("task", ("sh", "-c", "echo up; sleep 300"), "blackstart"))
+task.stdout.readline()
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[DockerBench]:
+    docker = Docker(tmp_path / "run", tmp_path / "logs", bounded={"offsite/data": 16})
+    yield DockerBench(docker)
+    docker.sweep()
+
+
+@pytest.fixture
+def spec(bench: DockerBench, tmp_path: Path) -> NodeSpec:
+    token = tmp_path / "token"
+    token.write_text("secret")
+    return server(bench, token)
+
+
+def left(run: Path) -> int:
+    """Return how many things of a run are on the engine."""
+    labels = {"label": f"{RUN}={run.resolve()}"}
+    client = engine()
+    found = (client.containers.list(all=True, filters=labels), client.volumes.list(filters=labels))
+    return sum(map(len, (*found, client.networks.list(filters=labels))))
+
+
+def launched(bench: DockerBench, site: str, spec: NodeSpec) -> ContainerNode:
+    node = bench.substrate.site(site).launch(spec)
+    assert isinstance(node, ContainerNode)
+    return node
+
+
+def test_a_node_that_is_cut_off_is_reached_again_once_it_may_be(bench: DockerBench, spec: NodeSpec) -> None:
+    node = launched(bench, "primary", spec)
+    assert isinstance(node, Isolatable)
+    node.isolate()
+    assert node.alive
+    with pytest.raises(OSError):  # noqa: PT011 - refused, reset or silent, by the engine's version
+        bench.ask(node)
+    node.rejoin()
+    assert bench.ask(node)
+
+
+def test_a_bounded_volume_is_filled_to_its_last_byte_and_emptied_again(bench: DockerBench) -> None:
+    volume = bench.substrate.site("offsite").volume("data")
+    assert isinstance(volume, Fillable)
+    with volume.open("kept", "wb") as file:
+        file.write(b"before")
+    volume.fill()
+    with pytest.raises(OSError, match="No space left"), volume.open("more", "wb") as file:
+        file.write(bytes(MIB))
+    assert next(volume.walk()) == "kept"
+    volume.drain()
+    with volume.open("more", "wb") as file:
+        file.write(bytes(8 * MIB))
+    assert volume.size == len(b"before") + 8 * MIB
+
+
+def test_a_bounded_volume_keeps_its_data_while_its_node_is_down(bench: DockerBench, spec: NodeSpec) -> None:
+    node = launched(bench, "offsite", spec)
+    with bench.substrate.site("offsite").volume("data").open("kept", "wb") as file:
+        file.write(b"here")
+    node.kill()
+    node.start()
+    with bench.substrate.site("offsite").volume("data").open("kept", "rb") as file:
+        assert file.read() == b"here"
+
+
+def test_a_volume_without_a_limit_cannot_be_filled(bench: DockerBench) -> None:
+    assert not isinstance(bench.substrate.site("primary").volume("data"), Fillable)
+
+
+def test_ports_are_published_on_loopback_only(bench: DockerBench, spec: NodeSpec) -> None:
+    launched(bench, "primary", replace(spec, published={"talk": ("127.0.0.2",)}))
+    found = engine().containers.list(filters={"label": f"{RUN}={bench.substrate.run}"})
+    hosts = {b["HostIp"] for c in found for bound in c.ports.values() for b in bound or ()}
+    assert hosts == {"127.0.0.1", "127.0.0.2"}
+
+
+def test_sites_do_not_see_each_other_and_public_nodes_are_seen_from_the_edge(
+    bench: DockerBench, spec: NodeSpec
+) -> None:
+    launched(bench, "primary", replace(spec, public=True))
+    connect = (
+        "python3 -c \"import socket, sys; socket.create_connection((sys.argv[1], 7000), 2).recv(1); print('in')\" "
+    )
+
+    def reaches(site: str, name: str) -> bool:
+        with bench.substrate.site(site).run(Task("try", ("sh", "-c", connect + name), "blackstart")) as running:
+            said = running.stdout.read()
+            return running.finish(20).code == 0 and b"in" in said
+
+    assert reaches("primary", "server")
+    assert reaches("edge", "server.primary")
+    assert not reaches("dr", "server")
+    assert not reaches("dr", "server.primary")
+
+
+def test_containers_have_no_privileges_and_limits(bench: DockerBench, spec: NodeSpec) -> None:
+    node = launched(bench, "primary", spec)
+    assert node.container is not None
+    node.container.reload()
+    config, host = node.container.attrs["Config"], node.container.attrs["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["CapDrop"], host["Privileged"]) == (True, ["ALL"], False)
+    assert host["Memory"] > 0 < host["PidsLimit"]
+    assert not config["User"].startswith("0")
+
+
+def test_work_within_a_node_sees_its_processes_and_ends_with_its_code(bench: DockerBench, spec: NodeSpec) -> None:
+    launched(bench, "primary", spec)
+    site = bench.substrate.site("primary")
+    task = Task("look", ("sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; exit 3"), "blackstart", within="server")
+    with site.run(task) as running:
+        assert b"python3" in running.stdout.read()
+        assert running.finish(10).code == 3
+    with pytest.raises(HarnessError, match="look on dr: server is not running"):
+        bench.substrate.site("dr").run(task)
+
+
+def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", HARNESS, str(run)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as harness:
+        assert harness.stdout is not None
+        assert harness.stdout.readline() == b"up\n"
+        harness.kill()
+    assert left(run) == 5  # a node, a task, a volume, its agent, a network
+    swept = sweep_run(run)
+    assert (swept.containers, swept.volumes, swept.networks) == (3, 1, 1)
+    assert left(run) == 0
+    assert not run.exists()
+
+
+def test_a_full_disk_is_said_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.substrate.docker.ROOM", 1 << 60)
+    with pytest.raises(HarnessError, match="room") as refused:
+        Docker(tmp_path / "run", tmp_path / "logs")
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
