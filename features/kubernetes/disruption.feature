@@ -8,6 +8,7 @@ Feature: What befalls a cluster is survived, or named
 
   Rule: What a cluster heals by itself costs no acknowledged write
 
+    @smoke
     Scenario: Clients are served again after pods were killed and the machine was drained
       When the primary cluster suffers a killed database pod
       Then clients are served again
@@ -17,7 +18,7 @@ Feature: What befalls a cluster is survived, or named
 
   Rule: What it cannot heal is brought back elsewhere
 
-    @destroys_site
+    @smoke @destroys_site
     Scenario: A database whose volume is lost comes back on a DR cluster whose control plane was away
       Given an earlier backup
       When the volume of the primary's database is lost

@@ -6,6 +6,7 @@ Feature: The clusters back up and rehearse by themselves
     Given the "site loss, rehearsed" promise
     And a primary cluster with data to protect
 
+  @smoke
   Scenario: The daily backup and the nightly restore drill are started by the clusters' own clocks
     Given the primary cluster backs itself up
     And a DR cluster at rest that is listed as a drill target

@@ -24,7 +24,7 @@ from harness.parts.doctor import survey
 from harness.parts.install import install
 from harness.substrate.started import harness_of
 from harness.substrate.started import runs as runs_left
-from harness.substrate.started import sweep as sweep_run
+from harness.substrate.sweeping import sweep_run
 
 SITE_LOSS = "features/estate/site_loss.feature"
 
@@ -62,8 +62,14 @@ def prepare(config: ConfigFile = Path("estate.toml")) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def drill(context: typer.Context, reports: Reports = Path("reports")) -> None:
-    """Run a drill (site loss, unless features are named), build its report, and say where it is."""
-    named = context.args or [SITE_LOSS]
+    """Run a drill (site loss, unless features are named), build its report, and say where it is.
+
+    What else is said goes to pytest: --substrate=docker, --substrate=kind --strategy=cold, -k, -m.
+    """
+    named = [
+        *context.args,
+        *([] if any(".feature" in word or Path(word).is_dir() for word in context.args) else [SITE_LOSS]),
+    ]
     command = [
         sys.executable,
         "-m",
@@ -104,15 +110,14 @@ def report(reports: Reports = Path("reports")) -> None:
 def sweep(
     run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None,
 ) -> None:
-    """Clear what an interrupted drill or a recovery left: processes and files, from its own journal."""
+    """Clear what an interrupted drill or a recovery left: processes, files, and what is on a container engine."""
     for folder in [run] if run else runs_left(RUNS):
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such run")
         if run is None and (pid := harness_of(folder)) is not None:
             out.print(f"{folder}: left alone, process {pid} is at work on it; name the folder to sweep it all the same")
             continue
-        swept = sweep_run(folder)
-        out.print(f"{folder}: {swept.processes} processes ended, {swept.files} files removed")
+        out.print(f"{folder}: {sweep_run(folder)}")
 
 
 @app.command("refine")

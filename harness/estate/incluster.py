@@ -174,11 +174,17 @@ class InCluster:
 
     def backup_fired(self) -> Fired:
         """Return the first backup that the primary's cluster took by itself."""
-        return fired(self.kind.cluster_site("primary").api, BACKUP)
+        return self._kept(fired(self.kind.cluster_site("primary").api, BACKUP))
 
     def rehearsal_fired(self) -> Fired:
         """Return the first restore drill that the DR cluster carried out by itself."""
-        return fired(self.kind.cluster_site("dr").api, REHEARSAL)
+        return self._kept(fired(self.kind.cluster_site("dr").api, REHEARSAL))
+
+    def _kept(self, done: Fired) -> Fired:
+        """Keep what a Job said beside the logs of the nodes; return it."""
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in done.told)
+        (self.drill.folder.logs / f"{done.job}.jsonl").write_text(text, encoding="utf-8")
+        return done
 
     def require_backed_up(self, done: Fired) -> None:
         """The clock of the cluster started it, it succeeded, and the backup that it names is in the repository."""

@@ -12,6 +12,8 @@ from harness.substrate.embedded import Embedded
 
 NODE = "kind-node"  # the image that a cluster of kind is made of
 SUBSTRATES = ("embedded", "docker", "kind")
+INFRASTRUCTURE = ("blackstart", "postgres", "minio")
+OF_KIND = {"odoo": "odoo", "n8n": "n8n", "notification": "notifier", "gateway": "traefik"}  # kind of service -> image
 LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many times the data it holds besides
 
 
@@ -25,8 +27,14 @@ def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]
     if name == "kind":
         from harness.substrate.kind import Kind  # noqa: PLC0415
 
-        return partial(Kind, strategy=config.sites.dr.strategy)
+        return partial(Kind, strategy=config.sites.dr.strategy, images=images_for(config))
     return Embedded
+
+
+def images_for(config: Config) -> tuple[str, ...]:
+    """Return the images that the clusters of an estate need, the first that are needed first."""
+    found = [OF_KIND.get(table.kind, table.image) for table in config.services.values()]
+    return tuple(dict.fromkeys((*INFRASTRUCTURE, *(image for image in found if image))))
 
 
 def label_of(name: str, config: Config) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Lock
 
 from docker.errors import APIError, DockerException, ImageNotFound
 
@@ -12,6 +13,7 @@ from harness.images.engine import engine
 from harness.images.table import OURS
 from harness.parts.cache import cache_home
 
+_saving = Lock()
 KEPT = 3  # images of one name: other checkouts of this machine may use those before
 
 
@@ -51,6 +53,11 @@ def save(reference: str, archive: Path) -> Path:
     """Write the image as a docker archive, complete or not at all, and return `archive`. Raises HarnessError."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
+    with _saving:  # two clusters of a drill may want the same one
+        return archive if archive.is_file() else _save(reference, archive, partial)
+
+
+def _save(reference: str, archive: Path, partial: Path) -> Path:
     try:
         with partial.open("wb") as file:
             for piece in engine().api.get_image(reference):

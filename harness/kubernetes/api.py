@@ -19,28 +19,16 @@ from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
+from harness.kubernetes.answers import PASSING, Away, Rejected, refusal, said
 from harness.kubernetes.objects import API_VERSIONS, OWNER, Manifest, Pod, pod_of
 
 CONNECT, READ = 3.0, 15.0  # seconds
 LONG = 24 * 3600.0  # seconds that a program may be silent
 PATIENCE = 60.0  # seconds that a server may be away
 EVERY = 0.2
-NOT_FOUND, TOO_MANY = 404, 429
-PASSING = (0, TOO_MANY, 500, 502, 503, 504)  # answers of a server that is not itself
+FORBIDDEN, NOT_FOUND = 403, 404
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-
-
-class Away(Exception):  # noqa: N818 - it is a state, and never leaves this package
-    """The API server does not answer, or not with sense."""
-
-
-class Rejected(HarnessError):  # noqa: N818 - reads as the sentence it is
-    """The API server understood, and said no. `status` is that of HTTP."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(slots=True)
@@ -204,7 +192,7 @@ class Api:
         except urllib3.exceptions.ReadTimeoutError:
             return
         except urllib3.exceptions.HTTPError as error:
-            raise Away(_said(error)) from None
+            raise Away(said(error)) from None
         finally:
             response.close()
 
@@ -223,7 +211,7 @@ class Api:
         try:
             return bytes(response.data)
         except urllib3.exceptions.HTTPError as error:
-            raise Away(_said(error)) from None
+            raise Away(said(error)) from None
 
     def _request(self, method: str, where: str, body: Manifest | None, *, read: float, **options: Any) -> Any:
         try:
@@ -231,11 +219,19 @@ class Api:
                 method, where, body=body, serialize=False, _request_timeout=(CONNECT, read), **options
             )
         except ApiException as error:
-            if error.status in PASSING:
-                raise Away(_refusal(error)) from None
-            raise Rejected(f"{self.where}: {where.partition('?')[0]}: {_refusal(error)}", error.status) from None
+            # A server that has just come up knows nobody's rights yet: it is not ready, and says no to everybody.
+            if error.status in PASSING or (error.status == FORBIDDEN and not self._is_ready()):
+                raise Away(refusal(error)) from None
+            raise Rejected(f"{self.where}: {where.partition('?')[0]}: {refusal(error)}", error.status) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Away(_said(error)) from None
+            raise Away(said(error)) from None
+
+    def _is_ready(self) -> bool:
+        try:
+            self._dynamic().request("get", "/readyz", serialize=False, _request_timeout=(CONNECT, CONNECT))
+        except (ApiException, urllib3.exceptions.HTTPError, OSError):
+            return False
+        return True
 
     def _path(self, kind: str, name: str = "", version: str = "") -> str:
         known = version or API_VERSIONS.get(kind, "v1")
@@ -246,7 +242,7 @@ class Api:
             except ResourceNotFoundError:
                 raise HarnessError(f"{self.where}: knows no {kind} of {known}; its version is another") from None
             except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise Away(_said(error)) from None
+                raise Away(said(error)) from None
             return str(found.path(name=name or None, namespace=self.namespace if found.namespaced else None))
 
         return wait_until(
@@ -282,17 +278,3 @@ def _nothing_new(until: float) -> Any:
             raise Away
 
     return wait
-
-
-def _refusal(error: ApiException) -> str:
-    try:
-        return " ".join(str(json.loads(error.body or "")["message"]).split())
-    except (TypeError, ValueError, KeyError):
-        return f"{error.status} {error.reason}"
-
-
-def _said(error: Exception) -> str:
-    """Return the last of what a chain of network errors says: the first of it names objects of Python."""
-    reason = getattr(error, "reason", None)
-    said = str(reason if reason is not None else error)
-    return " ".join(said.rpartition(": ")[2].split()) or type(error).__name__

@@ -139,7 +139,7 @@ def create(plan: Plan) -> Cluster:
 
 
 def _kind(plan: Plan) -> None:
-    command = [str(plan.kind), "create", "cluster", "--name", plan.name, "--image", plan.node_image, "--quiet"]
+    command = [str(plan.kind), "create", "cluster", "--name", plan.name, "--image", plan.node_image]
     command += ["--kubeconfig", str(plan.kubeconfig), "--config", "-"]
     own = {"KIND_EXPERIMENTAL_DOCKER_NETWORK": plan.network, "KIND_EXPERIMENTAL_PROVIDER": "docker"}
     try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
-from harness.kubernetes.api import Api, Away, Rejected
+from harness.kubernetes.answers import Away, Rejected
+from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod
 from harness.kubernetes.waiting import await_gone, selector_of
@@ -34,7 +35,7 @@ def uncordon(api: Api, node: str) -> None:
 
 
 def drain(api: Api, node: str, patience: float) -> tuple[str, ...]:
-    """Cordon a node and evict the pods of this namespace from it, as budgets allow; return their names.
+    """Cordon a node, evict the pods of this namespace from it, as budgets allow, and return their names once gone.
 
     Pods of Jobs are not evicted, those of DaemonSets neither. Raises TookTooLong that names the pod whose budget does
     not allow it, HarnessError.
@@ -43,7 +44,19 @@ def drain(api: Api, node: str, patience: float) -> tuple[str, ...]:
     doomed = [pod for pod in api.pods() if pod.alive and pod.owner not in ("DaemonSet", "Job", "Node")]
     for pod in doomed:
         _evict(api, pod, patience)
+    _await_none(api, "Pod", {pod.uid: pod.name for pod in doomed}, patience)
     return tuple(pod.name for pod in doomed)
+
+
+def _await_none(api: Api, kind: str, doomed: Mapping[str, str], patience: float) -> None:
+    """Wait until none is left of the objects of these uids: one of the same name may have taken a place meanwhile."""
+    left = list(doomed)
+    for found in api.follow(kind, "", patience):
+        left = [uid for uid in doomed if uid in {one["metadata"]["uid"] for one in found}]
+        if not left:
+            return
+    names = ", ".join(doomed[uid] for uid in left)
+    raise TookTooLong(f"{api.where}: {kind} {names}: gone: not within {patience:g} s")
 
 
 def _evict(api: Api, pod: Pod, patience: float) -> None:
@@ -74,8 +87,10 @@ def lose_claim(api: Api, name: str, users: tuple[str, ...], patience: float) -> 
     for user in users:
         kill_pods(api, user)
         await_gone(api, user, patience, what=f"{user} in {api.namespace}")
-    if not api.delete("PersistentVolumeClaim", name, grace=0):
+    claim = api.get("PersistentVolumeClaim", name)
+    if claim is None or not api.delete("PersistentVolumeClaim", name, grace=0):
         raise HarnessError(f"{api.where}: namespace {api.namespace} has no volume {name}; nothing was lost")
+    _await_none(api, "PersistentVolumeClaim", {claim["metadata"]["uid"]: name}, patience)
 
 
 def spoil_secret(api: Api, name: str, key: str, value: str) -> str:

@@ -72,6 +72,7 @@ class Pod:
     waits: str
     containers: tuple[Container, ...]
     owner: str = ""
+    uid: str = ""
 
     @property
     def alive(self) -> bool:
@@ -101,6 +102,7 @@ def pod_of(found: Manifest) -> Pod:
             map(_container, [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())])
         ),
         owner=owners[0].get("kind", ""),
+        uid=meta.get("uid", ""),
     )
 
 

@@ -41,7 +41,8 @@ def _of_container(container: Container) -> Trouble | None:
         remedy = "import it there, or let the cluster pull it"
         return Trouble(f"image {container.image} is not in the cluster's node; {remedy} ({reason})")
     if reason in NO_CONFIG:
-        return Trouble(f"{missing_in(said) or said} ({reason})")
+        # A kubelet that is busy may not have read yet what is there; what is not there will not come by itself.
+        return Trouble(f"{missing_in(said) or said} ({reason})", final="failed to sync" not in said)
     if ghost := NOT_FOUND.search(said):
         return Trouble(f"{ghost[1].rpartition('/')[2]} is not a program here; the image has none of that name")
     if reason in NO_START:

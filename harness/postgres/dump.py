@@ -21,6 +21,9 @@ from harness.postgres.server import IMAGE, connect, one_line
 
 CHUNK = 4 * 1024 * 1024  # bytes handed on at a time
 SHOWN = 3  # lines of a program's last words that go into an error
+# libpq takes no password file that its group may read, and a cluster gives files to the group of a pod.
+PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in a container of the task's own, in memory
+OWN_PASSWORD_FILE = 'umask 077 && cp "$GIVEN_PASSFILE" "$PGPASSFILE" && exec "$0" "$@"'  # noqa: S105
 PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
 
 
@@ -111,7 +114,12 @@ def client_task(name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volume
         files={"pgpass": f"*:*:*:*:@{{secret:{PASSWORD}}}\n"},
         stdin=stdin,
     )
-    return replace(task, contained=replace(task, argv=(name, *task.argv[1:])))
+    contained = replace(
+        task,
+        argv=("sh", "-c", OWN_PASSWORD_FILE, name, *task.argv[1:]),
+        env={**task.env, "PGPASSFILE": PASSWORD_FILE, "GIVEN_PASSFILE": "@{file:pgpass}"},
+    )
+    return replace(task, contained=contained)
 
 
 def conninfo(database: str) -> str:

@@ -86,9 +86,10 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
         f"@{{volume:{spool_volume}}}/{spool_path}",
         volumes=(spool_volume,),
     )
-    env = {**task.env, "PGOPTIONS": SESSION}
-    contained = replace(task.contained, env=env) if task.contained else None
-    done = _run(site, replace(task, env=env, contained=contained))
+    session = {"PGOPTIONS": SESSION}
+    if inside := task.contained:
+        task = replace(task, contained=replace(inside, env={**inside.env, **session}))
+    done = _run(site, replace(task, env={**task.env, **session}))
     if done.code:
         raise RestoreFailed(f"database {facts.name} at {sql.outside}: {how_it_ended(done)}")
 

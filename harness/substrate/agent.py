@@ -20,7 +20,9 @@ import hmac
 import json
 import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -145,7 +147,7 @@ class Handler(BaseHTTPRequestHandler):
                 tar.stdin.close()
             said = tar.stderr.read().decode(errors="replace").strip().splitlines()
         if tar.returncode:
-            raise OSError(errno.EIO, said[-1] if said else f"tar ended with code {tar.returncode}")
+            raise OSError(errno.EIO, said[0] if said else f"tar ended with code {tar.returncode}")
         self._text("")
 
     def _fill(self) -> None:
@@ -194,6 +196,8 @@ def main() -> None:
     if owner := os.environ.get("AGENT_OWNER", ""):
         become(owner, settings.root)
     os.umask(0o077)
+    # The first process of a container is not ended by a signal that it does not take.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Handler.settings = settings
     server = ThreadingHTTPServer(("0.0.0.0", settings.port), Handler)  # noqa: S104 - a container's own address
     server.daemon_threads = True

@@ -73,7 +73,11 @@ class AgentVolume:
 
     def unpack(self, source: Path) -> None:
         """Copy a folder of this machine into it, with modes and without owners. Raises HarnessError."""
-        command = ["tar", "--create", "--directory", str(source), "--numeric-owner", "."]
+        # Not the folder itself: it belongs to whoever made the volume, and its mode and times are not ours to set.
+        names = sorted(f"./{entry.name}" for entry in source.iterdir())
+        if not names:
+            return
+        command = ["tar", "--create", "--directory", str(source), "--numeric-owner", "--", *names]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
             out = tar.stdout
             if out is None or tar.stderr is None:

@@ -24,7 +24,7 @@ from harness.substrate.folders import make_folder
 from harness.substrate.kind_cluster import Standing, folder_of
 from harness.substrate.kind_site import KindSite
 from harness.substrate.paths import plain
-from harness.substrate.ports import take_port
+from harness.substrate.ports import Taken, take_port
 from harness.substrate.processes import NODE_TAG, RUN_TAG, Owner, end_all
 from harness.substrate.started import Started
 
@@ -32,7 +32,7 @@ SITES = ("primary", "dr")
 IMAGES = ("blackstart", "postgres", "minio", "odoo", "n8n", "notifier", "traefik")
 WALLED = ("dr",)
 NETWORK = "kind"  # the network of a run's clusters; the front door stands on it too
-TRIES = 2  # of a cluster whose ports somebody else took meanwhile
+TRIES = 3  # of a cluster whose ports somebody else took meanwhile
 
 
 @dataclass
@@ -116,7 +116,7 @@ class Kind:
         for _ in range(TRIES - 1):
             try:
                 return self._create_once(site)
-            except clusters.Taken:
+            except (clusters.Taken, Taken):
                 continue
         return self._create_once(site)
 
@@ -156,8 +156,7 @@ class Kind:
             self._sites.clear()
             making = (*self._making.values(), *self._waited)
             self._making, self._waited, self._lit = {}, [], False
-        for site in SITES:  # clusters that are just being made
-            end_all(set(), Owner(self.run, f"{site}/cluster"))
+        end_makers(self.run)
         for future in making:
             if not future.cancel():
                 future.exception()  # why it failed was said to who asked for it
@@ -169,8 +168,17 @@ class Kind:
 
 def sweep_clusters(run: Path) -> int:
     """Remove the clusters of a run, in another process too, after a SIGKILL; return how many. Raises HarnessError."""
-    prefix = Owned(run.resolve()).name("", "").rstrip("-") + "-"
-    return clusters.sweep(prefix)
+    run = run.resolve()
+    ended = end_makers(run)
+    prefix = Owned(run).name("", "").rstrip("-") + "-"
+    swept = clusters.sweep(prefix)
+    # What was asked of the engine by a program that was ended then may have come of it meanwhile.
+    return swept + (clusters.sweep(prefix) if ended else 0)
+
+
+def end_makers(run: Path) -> int:
+    """End what is just making clusters of a run; return how many processes that was. Raises TookTooLong."""
+    return sum(end_all(set(), Owner(run, f"{site}/cluster")) for site in SITES)
 
 
 def gateway_of(network: Network) -> str:

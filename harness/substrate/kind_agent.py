@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from harness.core.clock import wait_until
 from harness.core.node import Address, NodeSpec
 from harness.images.find import reference
@@ -10,7 +12,7 @@ from harness.kubernetes.objects import name_of
 from harness.kubernetes.waiting import await_ready
 from harness.substrate.agent_volume import AgentVolume
 from harness.substrate.kind_cluster import Standing
-from harness.substrate.kind_manifest import filled
+from harness.substrate.kind_manifest import USER, filled
 from harness.substrate.ports import LOOPBACK
 from harness.substrate.ready import UNANSWERED, probe
 
@@ -36,6 +38,16 @@ def agent_spec(volume: str, token: str) -> NodeSpec:
     )
 
 
+def _own(standing: Standing, claim: str) -> None:
+    """Give the folder of a volume to the site's user: kind's provisioner makes it root's, and knows no fsGroup."""
+    found = standing.api.get("PersistentVolumeClaim", claim) or {}
+    volume = standing.api.get("PersistentVolume", found.get("spec", {}).get("volumeName", claim)) or {}
+    source = volume.get("spec", {})
+    path = (source.get("hostPath") or source.get("local") or {}).get("path")
+    if path:
+        standing.cluster.machine.execute(f"chown {USER}:{USER} {shlex.quote(path)}")
+
+
 def open_volume(standing: Standing, name: str, token: str, what: str) -> AgentVolume:
     """Return a volume, its claim and its agent made when they are not there; `what` begins the error.
 
@@ -47,6 +59,7 @@ def open_volume(standing: Standing, name: str, token: str, what: str) -> AgentVo
     port = standing.ports.take()
     standing.api.apply(filled(spec, reference(OURS), {"agent": port}, ()).manifests)
     await_ready(standing.api, name_of(spec.name), WAITING, what=what)
+    _own(standing, name_of(name))
     address = Address(LOOPBACK, standing.cluster.plan.ports[port])
     wait_until(
         lambda: probe(address, "/size", UNAUTHORIZED), patience=WAITING, on=UNANSWERED, what=f"{what}: its agent"

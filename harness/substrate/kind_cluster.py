@@ -60,8 +60,8 @@ class Standing:
         self.ports = NodePorts(deque(self.cluster.plan.ports), f"cluster {self.cluster.name}")
 
     def prepare(self) -> None:
-        """Make the namespace. Raises HarnessError."""
-        labels = {MANAGED: OWNER}
+        """Make the namespace; nothing runs in it that the strictest standard for pods forbids. Raises HarnessError."""
+        labels = {MANAGED: OWNER, "pod-security.kubernetes.io/enforce": "restricted"}
         self.api.apply(
             [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace, "labels": labels}}]
         )

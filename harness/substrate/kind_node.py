@@ -12,7 +12,8 @@ from threading import Event, Thread
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address, Endpoint, NodeSpec
-from harness.kubernetes.api import Api, Rejected
+from harness.kubernetes.answers import Rejected
+from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod, name_of, pod_of
 from harness.kubernetes.waiting import await_gone, selector_of
@@ -107,9 +108,10 @@ class WorkloadNode:
         return self.endpoints[port]
 
     def lose(self) -> None:
-        """Take notice that its cluster is gone."""
+        """Take notice that its cluster is gone. What its pods said was written as they said it; nothing more comes."""
         self.api = self.machine = None
-        self.flush()
+        self._ended.set()
+        self._follower = None
 
     def follow(self) -> None:
         """Keep what its pods say from now on in its log."""

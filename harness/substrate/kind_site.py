@@ -21,7 +21,7 @@ from harness.kubernetes.objects import NAME, Pod, name_of
 from harness.kubernetes.waiting import await_ready
 from harness.substrate.agent_volume import AgentVolume
 from harness.substrate.folders import make_folder, remove_tree
-from harness.substrate.kind_agent import OURS, WAITING
+from harness.substrate.kind_agent import OURS, WAITING, open_volume
 from harness.substrate.kind_cluster import Standing
 from harness.substrate.kind_manifest import Filled, filled
 from harness.substrate.kind_node import WorkloadNode
@@ -194,7 +194,9 @@ class KindSite:
         """The volume of that name, made when it is not there. Raises HarnessError."""
         plain("volume", name)
         with self._opening:
-            return self._volumes.get(name) or self._volumes.setdefault(name, self._open(name))
+            if name not in self._volumes:
+                self._volumes[name] = open_volume(self.standing, name, self.token, f"volume {name} of {self.name}")
+            return self._volumes[name]
 
     def lose_volume(self, name: str, patience: float = WAITING) -> None:
         """Lose a volume with all in it; whoever uses it is ended first. Raises HarnessError."""

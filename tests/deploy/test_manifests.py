@@ -91,7 +91,7 @@ def test_image_arguments_and_ports_are_those_of_the_spec(
     node: str, manifests: dict[str, Manifests], specs: dict[str, NodeSpec]
 ) -> None:
     spec, shell, found = specs[node], Shell.of(specs[node]), container(manifests, node)
-    assert found["image"] == (image(spec.image).public or "blackstart/notifier:latest")
+    assert found["image"] == (image(spec.image).public or "blackstart/notifier:0.1.0")
     assert found.get("args", []) == shell.arguments(spec.args)
     assert {p["name"]: p["containerPort"] for p in found["ports"]} == dict(shell.ports)
     service = one(manifests, "Service", node)["spec"]

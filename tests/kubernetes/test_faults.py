@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.clock import SYSTEM
+from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import Freezable, NodeSpec, Ready, Task
 from harness.images.engine import engine
@@ -44,6 +44,11 @@ def launched(site: KindSite, spec: NodeSpec) -> WorkloadNode:
 
 def words(spec: NodeSpec, **changes: object) -> NodeSpec:
     return replace(spec, **{"ready": Ready(port="talk", patience=25), **changes})  # type: ignore[arg-type]
+
+
+def served(bench: KindBench, node: WorkloadNode) -> bytes:
+    """Ask until it answers: a cluster takes notice of a new pod by and by."""
+    return wait_until(lambda: bench.ask(node), patience=10, on=OSError)
 
 
 def one_line(error: BaseException) -> str:
@@ -90,8 +95,8 @@ def test_a_pod_that_no_node_takes_is_explained(site: KindSite, spec: NodeSpec) -
 
 
 def test_a_pod_that_never_gets_ready_is_shown_with_its_last_lines(site: KindSite, spec: NodeSpec) -> None:
-    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 6 s \(.*its log ends: serving\)"):
-        site.launch(replace(spec, ready=Ready(port="talk", path="/nothing", patience=6)))
+    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 25 s \(.*its log ends: serving\)"):
+        site.launch(replace(spec, ready=Ready(port="talk", path="/nothing", patience=25)))
 
 
 def test_a_pod_that_is_deleted_comes_back_with_its_data(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
@@ -102,7 +107,7 @@ def test_a_pod_that_is_deleted_comes_back_with_its_data(bench: KindBench, site: 
     assert disruption.kill_pods(site.api, "server") == tuple(before)
     await_ready(site.api, "server", 30, what="server on primary")
     assert not before & {pod.name for pod in node.pods}
-    assert bench.ask(node)
+    assert served(bench, node)
     with site.volume("data").open("note", "rb") as file:
         assert file.read() == b"kept"
 
@@ -122,7 +127,7 @@ def test_a_drain_moves_everything_and_heeds_budgets(bench: KindBench, site: Kind
             disruption.drain(site.api, machine, 2)
         assert bench.ask(node)
         site.api.delete("PodDisruptionBudget", "server")
-        assert [name for name in disruption.drain(site.api, machine, 20) if name.startswith("server-")]
+        assert [name for name in disruption.drain(site.api, machine, 60) if name.startswith("server-")]
         with pytest.raises(TookTooLong, match="no node takes it"):
             await_ready(site.api, "server", 4, what="server on primary")
     finally:
@@ -207,10 +212,10 @@ def test_a_frozen_task_and_a_frozen_node_share_nothing(bench: KindBench, site: K
 
 def test_work_within_a_node_is_done_among_its_processes(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
     node = launched(site, spec)
-    pid = bench.ask(node).split()[-1]
-    look = "import os; print(*sorted(p for p in os.listdir('/proc') if p.isdigit()))"
+    assert bench.ask(node)
+    look = "print('create_server' in open('/proc/1/cmdline').read())"
     with site.run(Task("look", ("python3", "-c", look), within="server")) as running:
-        assert pid in running.stdout.read().split()
+        assert running.stdout.read() == b"True\n"
         assert running.finish(20).code == 0
     with pytest.raises(HarnessError, match="look on primary: nobody does not run; start it first"):
         site.run(Task("look", ("true",), within="nobody"))

@@ -1,0 +1,68 @@
+"""A harness that is killed while it makes clusters leaves nothing that a sweep does not find."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import wait_until
+from harness.images.engine import engine
+from harness.kubernetes.machine import CLUSTER
+from harness.substrate.engine_objects import Owned
+from harness.substrate.sweeping import sweep_run
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+
+WORK = """
+import sys
+from pathlib import Path
+from harness.substrate.kind import Kind
+kind = Kind(Path(sys.argv[1]), Path(sys.argv[2]), "pilot-light", images=())
+kind.cluster_site("primary").standing
+print("stands", flush=True)
+sys.stdin.read()
+"""
+
+
+class NotThere(Exception):  # noqa: N818 - it is a state
+    pass
+
+
+def left_of(run: Path) -> list[str]:
+    """What a run has on the engine: containers, volumes and networks, by name."""
+    prefix = Owned(run.resolve()).name("", "").rstrip("-")
+    containers = engine().containers.list(all=True, ignore_removed=True)
+    named = [c.name for c in containers if c.labels.get(CLUSTER, c.name).startswith(prefix)]
+    return [*named, *(n.name for n in engine().networks.list() if n.name.startswith(prefix))]
+
+
+@pytest.mark.parametrize("standing", [True, False], ids=["standing", "being made"])
+def test_a_sweep_after_a_kill_leaves_nothing(tmp_path: Path, *, standing: bool) -> None:
+    run = tmp_path / "run"
+    volumes = {volume.name for volume in engine().volumes.list()}
+    words = [sys.executable, "-c", WORK, str(run), str(tmp_path / "logs")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ) as harness:
+        assert harness.stdout is not None
+        if standing:
+            assert harness.stdout.readline() == b"stands\n"
+        else:
+            wait_until(lambda: require_containers(run), patience=60, on=NotThere)
+        harness.send_signal(signal.SIGKILL)
+    assert left_of(run)
+    made = {volume.name for volume in engine().volumes.list()} - volumes
+    swept = sweep_run(run)
+    assert swept.clusters >= 1
+    assert left_of(run) == []
+    assert not made & {volume.name for volume in engine().volumes.list()}
+    assert not run.exists()
+    assert sweep_run(run).clusters == 0
+
+
+def require_containers(run: Path) -> None:
+    if not [name for name in left_of(run) if "control-plane" in name]:
+        raise NotThere
