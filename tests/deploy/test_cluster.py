@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.core.errors import MissingPart
 from harness.estate.config import load_config, load_promises
 from harness.estate.interlock import read_targets
 from harness.images.programs import kubectl_program
@@ -33,13 +32,10 @@ def pod(folder: str) -> dict[str, Any]:
     return spec
 
 
+@pytest.mark.engine
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_it_is_rendered(folder: str) -> None:
-    try:
-        kubectl = kubectl_program()
-    except MissingPart as missing:
-        pytest.skip(str(missing))
-    found: Manifests = rendered(kubectl, CLUSTER / folder)
+    found: Manifests = rendered(kubectl_program(), CLUSTER / folder)
     assert {"CronJob", "ServiceAccount", "ConfigMap"} <= {one["kind"] for one in found.every}
 
 

@@ -25,7 +25,8 @@ from harness.s3.server import server_spec as objects_spec
 from harness.substrate.fake import Fake
 from harness.substrate.shell import FILES, VOLUMES, Shell
 
-pytestmark = pytest.mark.programs  # kubectl, and the programs that the specs name
+# The programs that the specs name, and kubectl, which comes with the images.
+pytestmark = [pytest.mark.programs, pytest.mark.engine]
 
 OVERLAYS = ("kind", "primary", "dr")
 NODES = ("postgres", "objects", "odoo", "n8n", "notification", "gateway")
