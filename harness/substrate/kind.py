@@ -63,9 +63,12 @@ class Kind:
         self.run, self.logs = self.around.run, self.around.logs
         self.around.also = (self.network,)
 
-    @cached_property
+    @property
     def here(self) -> str:
-        """The address of this machine on the network of the clusters; every pod and container reaches it."""
+        """The address of this machine on the network of the clusters; every pod and container reaches it.
+
+        Asked anew each time: after a sweep the network is another one, and has another address.
+        """
         return gateway_of(self.around.owned.network(NETWORK))
 
     @property
