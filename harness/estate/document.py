@@ -14,6 +14,7 @@ from harness.core.sequence import MESSAGES, Branch, expected
 from harness.estate.refine import refine
 
 if TYPE_CHECKING:
+    from harness.core.budget import Promise
     from harness.core.journal import Event
     from harness.estate.drill import Drill
 
@@ -132,6 +133,18 @@ def seen_messages(events: tuple[Event, ...]) -> tuple[SeenMessage, ...]:
     )
 
 
+def promise_facts(promise: Promise) -> Mapping[str, str | float]:
+    """Return a promise as a record says it, in seconds."""
+    return {
+        "name": promise.name,
+        "rto_s": promise.rto.total_seconds(),
+        "rpo_s": promise.rpo.total_seconds(),
+        "exposure_s": promise.exposure.total_seconds(),
+        "owner": promise.owner,
+        "reason": promise.reason,
+    }
+
+
 def _record(drill: Drill, result: Judgement) -> DrillRecord:
     paper, promise, events = drill.paper, drill.promise, drill.journal.events
     loss, fault = result.loss, drill.fault
@@ -146,14 +159,7 @@ def _record(drill: Drill, result: Judgement) -> DrillRecord:
         finished="",
         commit=paper.commit,
         hashes=dict(paper.hashes),
-        promise={
-            "name": promise.name,
-            "rto_s": promise.rto.total_seconds(),
-            "rpo_s": promise.rpo.total_seconds(),
-            "exposure_s": promise.exposure.total_seconds(),
-            "owner": promise.owner,
-            "reason": promise.reason,
-        },
+        promise=promise_facts(promise),
         verdict=str(result.verdict),
         reasons=result.reasons,
         rto=result.rto,

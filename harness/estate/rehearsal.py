@@ -18,7 +18,7 @@ from harness.core.judge import Verdict
 from harness.core.node import Address
 from harness.core.record import DrillRecord, FindingEntry
 from harness.core.service import Mode, PublicDoor, Service
-from harness.estate.document import DUE, Paper, phases_of, seen_messages
+from harness.estate.document import DUE, Paper, phases_of, promise_facts, seen_messages
 from harness.estate.edge import RoutingStatus
 from harness.estate.footprint import Footprint, footprint, take_away
 from harness.estate.interlock import Interlock
@@ -253,14 +253,7 @@ class Rehearsal:
             finished="",
             commit=paper.commit,
             hashes=dict(paper.hashes),
-            promise={
-                "name": promise.name,
-                "rto_s": promise.rto.total_seconds(),
-                "rpo_s": promise.rpo.total_seconds(),
-                "exposure_s": promise.exposure.total_seconds(),
-                "owner": promise.owner,
-                "reason": promise.reason,
-            },
+            promise=promise_facts(promise),
             verdict=str(verdict),
             reasons=reasons,
             rto=None,

@@ -29,7 +29,7 @@ from harness.substrate.docker_volume import open_volume
 from harness.substrate.engine_objects import Owned, naming, sweep_engine, told
 from harness.substrate.folders import make_folder, remove_tree
 from harness.substrate.paths import plain
-from harness.substrate.ports import LOOPBACK, Port, Taken, take_port
+from harness.substrate.ports import LOOPBACK, Port, on_free_ports, take_port
 from harness.substrate.process import last_lines
 from harness.substrate.ready import UNANSWERED, NotReady, probe
 from harness.substrate.shell import FILES, TMP, VOLUMES, Shell, write_first_files
@@ -38,7 +38,6 @@ from harness.substrate.shell import FILES, TMP, VOLUMES, Shell, write_first_file
 testcontainers_config.ryuk_disabled = True
 
 MODE = "rw,nocopy"  # whose a new volume is was settled by its agent; what the image has there is not asked
-TRIES = 3  # launches of a node whose ports somebody else took first
 MEMORY = "2g"  # what one node may take at most
 PROCESSES = 512
 
@@ -68,12 +67,7 @@ class DockerSite:
     def launch(self, spec: NodeSpec) -> Node:
         """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
         spec = spec.contained or spec
-        for _ in range(TRIES - 1):
-            try:
-                return self._launch(spec)
-            except Taken:  # nobody knows its ports yet: others serve as well
-                continue
-        return self._launch(spec)
+        return on_free_ports(lambda: self._launch(spec))
 
     def _launch(self, spec: NodeSpec) -> Node:
         with self._lock:

@@ -15,7 +15,7 @@ from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task, Volume
 from harness.substrate.folders import make_folder, remove_tree
 from harness.substrate.paths import plain
-from harness.substrate.ports import LOOPBACK, Taken, take_port
+from harness.substrate.ports import LOOPBACK, on_free_ports, take_port
 from harness.substrate.process import Child, ProcessNode, RunningTask, last_lines, spawn, wrapper
 from harness.substrate.processes import Owner, end_all
 from harness.substrate.ready import UNANSWERED, ask, probe
@@ -24,7 +24,6 @@ from harness.substrate.started import Started, sweep
 from harness.substrate.volume import FolderVolume
 
 SPOOL = "spool"  # the volume whose files are plaintext of a backup: journalled one by one
-TRIES = 3  # launches of a node whose ports somebody else took first
 FIRST_RUN = 300.0  # seconds that a command of a first run may take
 
 
@@ -52,12 +51,7 @@ class EmbeddedSite:
 
     def launch(self, spec: NodeSpec) -> Node:
         """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
-        for _ in range(TRIES - 1):
-            try:
-                return self._launch(spec)
-            except Taken:  # nobody knows its ports yet: others serve as well
-                continue
-        return self._launch(spec)
+        return on_free_ports(lambda: self._launch(spec))
 
     def _launch(self, spec: NodeSpec) -> Node:
         with self._lock:

@@ -9,12 +9,19 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.core.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 15_000, 65_000
 TRIES = 1000
+LAUNCHES = 3  # of a node whose ports somebody else took first
 APART = 251  # ports: more than one drill takes
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
@@ -86,6 +93,16 @@ def take_port() -> Port:
         if port.hold():
             return port
     raise HarnessError(f"{LOOPBACK}: no free port between {lowest} and {above}; end what listens there")
+
+
+def on_free_ports(launch: Callable[[], T]) -> T:
+    """Return what `launch` returns, tried again on other ports when somebody took its own; the last Taken is raised."""
+    for _ in range(LAUNCHES - 1):
+        try:
+            return launch()
+        except Taken:  # nobody knows its ports yet: others serve as well
+            continue
+    return launch()
 
 
 @cache
