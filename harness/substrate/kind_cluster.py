@@ -16,9 +16,9 @@ from harness.kubernetes.cluster import Cluster, load_archive
 from harness.kubernetes.deploy import WORKLOADS, Manifests
 from harness.kubernetes.objects import MANAGED, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_emptied
-from harness.substrate.kind_manifest import claim_of
+from harness.substrate.kind_manifest import CLAIM, claim_of, placed
 
-KINDS = ("Deployment", "StatefulSet", "Job", "Service", "ConfigMap", "Secret", "PersistentVolumeClaim")
+KINDS = ("Deployment", "StatefulSet", "Job", "Service", "ConfigMap", "Secret", CLAIM)
 EMPTIED = 60.0
 
 
@@ -57,6 +57,7 @@ class Standing:
 
     def __post_init__(self) -> None:
         self.api = self.cluster.api(self.namespace)
+        self.manifests = Manifests(tuple(map(self._placed, self.manifests.every)))
         self.ports = NodePorts(deque(self.cluster.plan.ports), f"cluster {self.cluster.name}")
 
     def prepare(self) -> None:
@@ -70,6 +71,9 @@ class Standing:
         """Have every manifest applied, with no replica: what an activation scales. Raises HarnessError."""
         self.api.apply(_at_rest(one) for one in self.manifests.every)
 
+    def _placed(self, manifest: Manifest) -> Manifest:
+        return placed(manifest, self.cluster.machine.name) if manifest["kind"] == CLAIM else manifest
+
     def await_images(self) -> None:
         """Return once every image that was planned for is in the node. Raises HarnessError."""
         for image in self.cluster.plan.archives:
@@ -78,7 +82,7 @@ class Standing:
     def claim(self, volumes: Iterable[str]) -> None:
         """Have the claims of these volumes. Raises HarnessError."""
         lacking = [volume for volume in volumes if volume not in self._claimed]
-        self.api.apply(claim_of(volume, self.manifests.claim(name_of(volume))) for volume in lacking)
+        self.api.apply(self._placed(claim_of(volume, self.manifests.claim(name_of(volume)))) for volume in lacking)
         self._claimed.update(lacking)
 
     def require_image(self, image: str) -> None:

@@ -28,6 +28,8 @@ POD: Manifest = {
     "fsGroupChangePolicy": "OnRootMismatch",
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+CLAIM = "PersistentVolumeClaim"
+PLACE = "volume.kubernetes.io/selected-node"  # the scheduler's word to the provisioner of volumes
 PATIENT = 60  # failures of a probe until a node of ours is taken out of service: frozen is silent, not gone
 
 
@@ -87,10 +89,20 @@ def claim_of(volume: str, given: Manifest | None = None) -> Manifest:
     """Return the claim of a volume: `given`, or a plain one."""
     return given or {
         "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
+        "kind": CLAIM,
         "metadata": meta(name_of(volume), name_of(volume)),
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": SIZE}}},
     }
+
+
+def placed(claim: Manifest, node: str) -> Manifest:
+    """Return a claim whose volume is made on a node at once, and not when its first pod is scheduled.
+
+    A scheduler that still remembers a lost claim of that name as bound would never say where the new one goes, and its
+    pod would wait for ever.
+    """
+    metadata = claim["metadata"]
+    return {**claim, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), PLACE: node}}}
 
 
 def mounts_of(volumes: tuple[str, ...], node: str, files: tuple[str, ...]) -> tuple[list[Manifest], list[Manifest]]:

@@ -145,6 +145,14 @@ def test_a_lost_volume_is_empty_when_it_is_there_again(site: KindSite, spec: Nod
     assert list(site.volume("data").walk()) == []
 
 
+def test_a_volume_does_not_wait_for_its_first_pod(site: KindSite) -> None:
+    site.standing.claim(("data",))
+    for found in site.api.follow("PersistentVolumeClaim", "", 30):
+        if [one["status"]["phase"] for one in found] == ["Bound"]:
+            return
+    pytest.fail("nobody made the volume of a claim that no pod uses")
+
+
 def test_an_api_server_that_is_away_is_waited_for(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
     node = launched(site, spec)
     machine = site.standing.cluster.machine
