@@ -75,4 +75,4 @@ def _(borrowed: Borrowed) -> None:
 
 @then("nothing was written to the DR site")
 def _(borrowed: Borrowed) -> None:
-    borrowed.require_cleared()
+    borrowed.require_unwritten()

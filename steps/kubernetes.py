@@ -46,6 +46,11 @@ def _(drill: Drill) -> None:
     mishaps().require_none_lost(drill)
 
 
+@then("no pod of the DR cluster reaches the world")
+def _(drill: Drill) -> None:
+    mishaps().require_walled(drill)
+
+
 @then(parsers.parse("the recovery failed, naming {_what}"))
 def _(drill: Drill, cause: str) -> None:
     mishaps().require_named(drill, cause)

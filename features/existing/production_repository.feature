@@ -47,3 +47,4 @@ Feature: Production's backups are rehearsed without touching production
         | its database is of another system        | the database system |
         | its store carries no tag                 | the bucket tag      |
         | production itself is declared and listed | production          |
+        | it holds a database, as one in use does  | the use             |

@@ -24,6 +24,7 @@ Feature: What befalls a cluster is survived, or named
       When the volume of the primary's database is lost
       And the estate is recovered although the DR control plane is away at first
       Then the promise is kept
+      And no pod of the DR cluster reaches the world
 
   Rule: A DR cluster that cannot take over says what it lacks
 

@@ -27,6 +27,7 @@ from harness.estate.standing import ExistingOffsiteTable, ExistingSiteTable, Exi
 from harness.estate.world import World
 from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
+from harness.postgres.server import connect
 from harness.repository.catalogue import Receipt, Repository
 from harness.repository.damage import DAMAGE
 from harness.s3.client import client, ensure_bucket, tag
@@ -41,6 +42,7 @@ SAID = {
     "the database system": "its database system is",
     "the bucket tag": "its bucket tag is no tag",
     "production": "is production's, and never a drill target",
+    "the use": "site dr is in use: it holds the database of_clients",
 }
 
 
@@ -92,6 +94,7 @@ class Borrowed:
         self._receipt: Receipt | None = None
         self._seen: Seen | None = None
         self._found: Footprint | None = None
+        self._held: tuple[Mapping[str, Facts], frozenset[str]] | None = None
 
     def write(self) -> Borrowed:
         """Have the other estate take a backup; return this, with what it then holds noted."""
@@ -165,6 +168,7 @@ class Borrowed:
         """Rehearse on the DR site that stands already, as `blackstart rehearse` does; return the record."""
         ours, site = self.ours, self.ours.world.dr
         self._found = footprint(site.place, ours.world.services)
+        self._held = facts_of(site.place), objects_of(site.place.s3)
         desk = Embedded(ours.world.run / "desk", ours.folder.logs)
         try:
             work = rehearsal_of(self._declared(), desk, ours.promise, ours.folder, ours.journal, ours.paper)
@@ -183,7 +187,7 @@ class Borrowed:
         # The gateway has no address before it is started: the drill is told where it is once it is.
         gateway = place.sql.outside
         dr = ExistingSiteTable(sql=place.sql.outside, s3=place.s3.outside, gateway=gateway, secrets=self._keys)
-        repository = ExistingOffsiteTable(s3=offsite.outside, secrets=secrets.root / "offsite")
+        repository = ExistingOffsiteTable(s3=offsite.outside, secrets=secrets.root / "offsite", tls=False)
         existing = ExistingTable(targets=self.targets, dr=dr, offsite=repository)
         return world.config.model_copy(update={"existing": existing})
 
@@ -197,6 +201,7 @@ class Borrowed:
             "its database is of another system": lambda: self._list(OTHER_SYSTEM, TAG),
             "its store carries no tag": lambda: untag(place.s3),
             "production itself is declared and listed": self._declare_production,
+            "it holds a database, as one in use does": lambda: _serve_clients(place),
         }
         doubts[doubt]()
         record = self.rehearse_there()
@@ -244,6 +249,14 @@ class Borrowed:
         claims.require(found.facts == self._seen.facts, "the other estate's databases are not as they were")
         claims.require(found.objects == self._seen.objects, "the other estate's objects are not as they were")
 
+    def require_unwritten(self) -> None:
+        """Our DR site holds what it held, to the row and to the byte, and no backup was so much as chosen."""
+        self.require_cleared()
+        place, events = self.ours.world.dr.place, self.ours.journal.events
+        claims.require(self._held == (facts_of(place), objects_of(place.s3)), "the DR site was written to")
+        begun = [event.kind for event in events if event.kind in ("selected", "cleared")]
+        claims.require(not begun, f"refused, and yet the journal says: {', '.join(begun)}")
+
     def require_cleared(self) -> None:
         """Our DR site holds what it held before, and no service of it runs."""
         world = self.ours.world
@@ -265,6 +278,13 @@ def facts_of(place: Place) -> Mapping[str, Facts]:
 def objects_of(s3: S3) -> frozenset[str]:
     """Return every object of a bucket with its digest."""
     return frozenset(f"{e.object_name} {e.etag}" for e in client(s3).list_objects(BUCKET, recursive=True))
+
+
+def _serve_clients(place: Place) -> None:
+    """Have a database there, with a table of theirs."""
+    for name, statement in (("postgres", "CREATE DATABASE of_clients"), ("of_clients", "CREATE TABLE orders (n int)")):
+        with connect(place.sql, name) as connection:
+            connection.execute(statement)
 
 
 def untag(s3: S3) -> None:

@@ -163,7 +163,9 @@ def offsite_of(config: Config) -> tuple[ExistingOffsiteTable, Repository]:
         raise UsageError(f"estate {config.estate.name}: no repository is declared under [existing.offsite]")
     held = references(table.secrets, ACCESS, SECRET)
     keys = (read_text_secret(held[ACCESS]), read_text_secret(held[SECRET]))
-    store: ObjectStore = S3Store.connect(table.s3.host, table.s3.port, *keys, table.bucket)
+    store: ObjectStore = S3Store.connect(
+        table.s3.host, table.s3.port, *keys, table.bucket, secure=table.tls, region=table.region
+    )
     if table.read_only:
         store = ReadOnly(store, f"repository of {config.estate.name} at {table.s3}")
     return table, Repository(store, config.estate.name)
@@ -221,7 +223,8 @@ def interlock_of(config: Config, dr: ExistingEstate, repository: Repository) -> 
 def production_of(config: Config, repository: Repository) -> Production:
     """Return what production is known by: the systems its backups are of, and its primary where one is declared.
 
-    Raises HarnessError when any of it cannot be read.
+    Raises HarnessError when any of it cannot be read, but for the manifest of a damaged backup: the drill is to show
+    that it is passed over. A system that only such a backup names has taken over, and is in use (`in_use`).
     """
     systems = {b.manifest.contents.system.identifier for b in repository.committed() if b.damaged is None}
     table = declared(config).primary

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
+from minio import Minio
 from psycopg import sql as text
 
-from harness.core.contents import Contents
 from harness.core.errors import HarnessError
 from harness.core.service import Place, Service
+from harness.estate.trees import RESTORED
 from harness.postgres.identity import ask, databases
 from harness.postgres.server import connect, one_line
+from harness.repository.manifest import Manifest
 from harness.s3.client import ERRORS, client, said
 
 
@@ -48,20 +50,21 @@ def _keys(place: Place, bucket: str) -> frozenset[str] | None:
         raise HarnessError(f"bucket {bucket} at {place.s3.outside}: {said(error)}") from None
 
 
-def take_away(place: Place, services: Sequence[Service], contents: Contents, before: Footprint) -> tuple[str, ...]:
-    """Remove what the restore of `contents` brought and was not there before; return a line for each kind.
+def take_away(place: Place, services: Sequence[Service], manifest: Manifest, before: Footprint) -> tuple[str, ...]:
+    """Remove what the restore of a backup brought and was not there before; return a line for each kind.
 
-    The services must be down. A database, a role, an object or a file that was there before stays as it is. Raises
-    HarnessError for what cannot be removed.
+    The services must be down. A database, a role, an object or a file that was there before stays as it is, and so does
+    an object that replication brought meanwhile. Raises HarnessError for what cannot be removed.
     """
     now = footprint(place, services)
-    names = sorted(now.databases - before.databases & {d.name for d in contents.databases})
+    names = sorted(now.databases - before.databases & {d.name for d in manifest.contents.databases})
     roles = sorted(now.roles - before.roles)
     _drop(place, names, roles)
     lines = [f"databases: {', '.join(names) or 'none'}", f"roles: {', '.join(roles) or 'none'}"]
     for bucket, keys in now.objects.items():
         there = before.objects[bucket]
-        removed = _empty(place, bucket, (keys or frozenset()) - (there or frozenset()), whole=there is None)
+        new = (keys or frozenset()) - (there or frozenset())
+        removed = _empty(place, bucket, new, manifest.backup_id, whole=there is None)
         lines.append(f"bucket {bucket}: {removed} objects")
     # Beside what was restored, what the services wrote while they were up: sessions, caches.
     for name, files in now.files.items():
@@ -83,11 +86,12 @@ def _drop(place: Place, names: Sequence[str], roles: Sequence[str]) -> None:
             raise HarnessError(f"PostgreSQL at {place.sql.outside}: not cleared: {one_line(error)}") from error
 
 
-def _empty(place: Place, bucket: str, keys: frozenset[str], *, whole: bool) -> int:
-    """Remove every version of these objects, and the bucket itself where the restore made it; return how many."""
+def _empty(place: Place, bucket: str, keys: frozenset[str], backup_id: str, *, whole: bool) -> int:
+    """Remove every version of those that were restored, and the bucket where the restore made it; return how many."""
     store = client(place.s3)
     try:
-        for key in sorted(keys):
+        ours = [key for key in sorted(keys) if whole or _origin(store, bucket, key) == backup_id]
+        for key in ours:
             for entry in store.list_objects(bucket, prefix=key, include_version=True):
                 if entry.object_name == key:
                     store.remove_object(bucket, key, version_id=entry.version_id)
@@ -95,4 +99,9 @@ def _empty(place: Place, bucket: str, keys: frozenset[str], *, whole: bool) -> i
             store.remove_bucket(bucket)
     except ERRORS as error:
         raise HarnessError(f"bucket {bucket} at {place.s3.outside}: not cleared: {said(error)}") from None
-    return len(keys)
+    return len(ours)
+
+
+def _origin(store: Minio, bucket: str, key: str) -> str:
+    """Return from which backup an object was restored, "" for one that was not."""
+    return str((store.stat_object(bucket, key).metadata or {}).get(f"x-amz-meta-{RESTORED}", ""))

@@ -129,7 +129,7 @@ class InCluster:
     def _repository(self, *, read_only: bool) -> str:
         return (
             f'[existing.offsite]\ns3 = "{self._offsite}"\nsecrets = "/secrets/offsite"\n'
-            f"read_only = {str(read_only).lower()}\n"
+            f"tls = false\nread_only = {str(read_only).lower()}\n"
         )
 
     def _provide(self, site: KindSite) -> None:

@@ -15,6 +15,7 @@ from harness.estate.site import EstateSite
 from harness.images.find import reference
 from harness.kubernetes import disruption
 from harness.notification.writer import survivors
+from harness.substrate.kind import Kind, gateway_of
 from harness.substrate.kind_site import KindSite
 from harness.traffic.witness import served_by
 
@@ -75,6 +76,15 @@ def require_served_again(drill: Drill) -> None:
             raise HarnessError("clients' writes are not acknowledged")
 
     wait_until(served, patience=SERVED, on=(HarnessError, OSError), what="clients served again")
+
+
+def require_walled(drill: Drill) -> None:
+    """A pod of DR was denied a connection to an address outside that its machine reaches; the journal says which."""
+    substrate = drill.world.substrate
+    if not isinstance(substrate, Kind):
+        raise HarnessError("no clusters here: the wall around DR cannot be tried")
+    outside = gateway_of(substrate.around.owned.network("offsite"))
+    drill.journal.mark("walled", "dr cluster", proof=cluster_of(drill.world.dr).prove_wall(outside))
 
 
 def require_none_lost(drill: Drill) -> None:

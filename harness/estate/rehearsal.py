@@ -21,6 +21,7 @@ from harness.core.service import Mode, PublicDoor, Service
 from harness.estate.document import DUE, Paper, phases_of, promise_facts, seen_messages
 from harness.estate.edge import RoutingStatus
 from harness.estate.footprint import Footprint, footprint, take_away
+from harness.estate.in_use import require_empty, require_nobody_served, require_own_gateway
 from harness.estate.interlock import Interlock
 from harness.estate.recovery import Recovery, Selected, Switched, Tested
 from harness.estate.refine import refine
@@ -115,6 +116,8 @@ class Rehearsal:
         self.began, self.began_wall = began.at, began.wall
         try:
             self._attempt(self._carry_out)
+        except KeyboardInterrupt:  # a cancelled drill leaves a record as well
+            self._doubt("interrupted before it was done")
         finally:
             self._attempt(self._clear)
         return self._document(self._exposure(began.wall))
@@ -123,9 +126,15 @@ class Rehearsal:
         try:
             work()
         except (Finding, HarnessError, OSError) as error:
-            found = isinstance(error, Finding | RestoreFailed | NoValidBackup) or self._came_to_nothing(error)
-            self.journal.mark("finding" if found else "doubt", self.name, error=str(error))
-            (self.findings if found else self.doubts).append(str(error))
+            if isinstance(error, Finding | RestoreFailed | NoValidBackup) or self._came_to_nothing(error):
+                self.journal.mark("finding", self.name, error=str(error))
+                self.findings.append(str(error))
+            else:
+                self._doubt(str(error))
+
+    def _doubt(self, reason: str) -> None:
+        self.journal.mark("doubt", self.name, error=reason)
+        self.doubts.append(reason)
 
     def _came_to_nothing(self, error: Exception) -> bool:
         """Return whether the estate failed to come back, as opposed to a drill that could not be carried out."""
@@ -136,15 +145,18 @@ class Rehearsal:
         if self.interlock is not None:
             listed = self.interlock.before()
             self.journal.mark("interlock", self.dr.site.name, listed=", ".join(target.name for target in listed))
+            require_nobody_served(self.dr.site, self.services)
         recovery = self._recovery = self._make_recovery()
         activated = recovery.activate()
         if self.interlock is not None:
             target = self.interlock.after()
             self.journal.mark("interlock", self.dr.site.name, target=target.name, system=target.system)
+            require_empty(self.dr.place)
         self.found = footprint(self.dr.place, self.services)
         self.selected = recovery.select(activated)
         self.restored = recovery.restore(self.selected)
         started = recovery.start(self.restored)
+        require_own_gateway(recovery.edge.door, self.dr.site.name, self.where())
         self.tested = recovery.test(Switched(started, "not switched", str(self.where())))
 
     def _make_recovery(self) -> Recovery:
@@ -169,7 +181,7 @@ class Rehearsal:
         try:
             self._end_services()
             if self.selected is not None and self.found is not None:
-                removed = take_away(self.dr.place, self.services, self.selected.contents, self.found)
+                removed = take_away(self.dr.place, self.services, self.selected.backup.manifest, self.found)
                 self.journal.mark("cleared", site.name, removed="; ".join(removed))
         finally:
             if isinstance(site, ExistingSite):

@@ -79,7 +79,10 @@ class Restore:
                     self.on_bytes(len(chunk))
 
         targets = {tree.name: partial(into_volume, self.place, tree) for tree in self._trees()}
-        targets |= {name_of(objects): partial(into_bucket, self.place, objects) for objects in self._objects()}
+        targets |= {
+            name_of(objects): partial(into_bucket, self.place, objects, self.backup.manifest.backup_id)
+            for objects in self._objects()
+        }
         if unknown := {facts.name for facts in self.contents.trees} - set(targets):
             raise RestoreFailed(f"no service of estate.toml takes back {', '.join(sorted(unknown))}; declare it")
 

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from harness.core.node import Address
+from harness.s3.client import REGION
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 LAST_PORT = 65535
@@ -72,12 +73,17 @@ class ExistingSiteTable(Table):
 
 
 class ExistingOffsiteTable(Table):
-    """An offsite repository that stands already; nothing is written to it when it is `read_only`."""
+    """An offsite repository that stands already; nothing is written to it when it is `read_only`.
+
+    `tls`: whether it is spoken to by https, its certificate checked.
+    """
 
     s3: Endpoint
     bucket: str = "backups"
     secrets: Beside
     read_only: bool = True
+    tls: bool = True
+    region: str = REGION
 
 
 class ExistingTable(Table):
@@ -92,7 +98,8 @@ class ExistingTable(Table):
     def two_sites(self) -> ExistingTable:
         """Refuse a DR site that is the primary."""
         if self.primary and self.dr:
-            for part in ("sql", "s3"):
-                if getattr(self.primary, part) == getattr(self.dr, part):
+            for part in ("sql", "s3", "gateway"):
+                theirs = getattr(self.primary, part)
+                if theirs is not None and theirs == getattr(self.dr, part):
                     raise ValueError(f"dr.{part} is the primary's own; a drill on it would be its end")
         return self

@@ -15,6 +15,7 @@ from harness.postgres.checks import column
 from harness.s3.client import ERRORS, client, ensure_bucket, said
 
 CHUNK = 1 << 20
+RESTORED = "blackstart-restored"  # metadata of an object that a restore put: which backup it came from
 
 
 @dataclass(slots=True)
@@ -160,8 +161,11 @@ def into_volume(place: Place, tree: Tree) -> Callable[[str, bytes], None]:
     return write
 
 
-def into_bucket(place: Place, objects: Objects) -> Callable[[str, bytes], None]:
-    """Return a function that puts an object into its bucket, unless replication brought it before."""
+def into_bucket(place: Place, objects: Objects, backup_id: str) -> Callable[[str, bytes], None]:
+    """Return a function that puts an object into its bucket, unless replication brought it before.
+
+    What it puts says which backup it came from.
+    """
     ensure_bucket(place.s3, objects.bucket)
     store = client(place.s3)
     there = {entry.object_name for entry in store.list_objects(objects.bucket, recursive=True)}
@@ -170,7 +174,7 @@ def into_bucket(place: Place, objects: Objects) -> Callable[[str, bytes], None]:
         if key in there:
             return
         try:
-            store.put_object(objects.bucket, key, io.BytesIO(data), len(data))
+            store.put_object(objects.bucket, key, io.BytesIO(data), len(data), metadata={RESTORED: backup_id})
         except ERRORS as error:
             raise RestoreFailed(f"bucket {objects.bucket}: {key}: {said(error)}") from None
 

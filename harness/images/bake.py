@@ -1,7 +1,7 @@
 """Providing the images of the table: `python -m harness.images.bake [--baked | --public] [name ...]`.
 
 What the engine has under its content key is left alone; then come the public image if the engine has it, the archive
-in the cache, the registry, and baking. A registry that cannot be reached is asked once.
+in the cache, the registry, and baking. A registry that cannot be asked is asked once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.core.errors import HarnessError, MissingPart
 from harness.images import recipes
 from harness.images.base import build_base
 from harness.images.context import build, new_context
-from harness.images.engine import engine, require_room
+from harness.images.engine import REFUSALS, ROOM, engine, explained, reason, require_room
 from harness.images.find import BAKED, CHOICE, PUBLIC, baked, choice
 from harness.images.keys import key
 from harness.images.kind import node
@@ -49,14 +49,15 @@ class Provider:
 
     say: Say = field(default=lambda _: None)
     choice: str = field(default_factory=choice)
-    registry: bool = True  # until it has not answered
+    silence: str = ""  # why the registry did not answer; it is not asked again then
 
     def provide(self, name: str) -> Provided:
         """Return that image of the table once the engine has it. Raises MissingPart, HarnessError."""
         begun = SYSTEM.monotonic()
-        public = image(name).public if self.choice != BAKED else ""
-        ours = baked(name) if self.choice != PUBLIC else ""
-        reference, how = self._find(name, ours, public)
+        with explained(f"image {name}"):  # whatever else a disk or the engine refuses on the way
+            public = image(name).public if self.choice != BAKED else ""
+            ours = baked(name) if self.choice != PUBLIC else ""
+            reference, how = self._find(name, ours, public)
         done = Provided(name, reference, how, SYSTEM.monotonic() - begun)
         if how != "there":
             self.say(f"image {name}: {reference} {how} in {done.seconds:.1f} s")
@@ -68,24 +69,35 @@ class Provider:
                 return reference, "there"
         if ours and self._from_archive(name):
             return ours, "loaded"
-        if public and self.registry and self._pull(public):
+        lacking = self._pull(public) if public else "there is no public one"
+        if not lacking:
             return public, "pulled"
         if not ours:
-            raise MissingPart(
-                f"image {name}: {public or 'no public one'} cannot be had; unset {CHOICE} to have it baked"
-            )
-        return self._bake(name), "baked"
+            what = f"{public} cannot be had: {lacking}" if public else lacking
+            remedy = "" if ROOM in lacking else f"; unset {CHOICE} to have it baked"
+            raise MissingPart(f"image {name}: {what}{remedy}")
+        try:
+            return self._bake(name), "baked"
+        except HarnessError as error:
+            if not public:
+                raise
+            raise type(error)(f"{error}; nor can {public} be had: {lacking}") from error
 
-    def _pull(self, public: str) -> bool:
+    def _pull(self, public: str) -> str:
+        """Return why the public image cannot be pulled, "" once it is there."""
+        if self.silence:
+            return self.silence
         repository, _, tag = public.rpartition(":")
         try:
-            engine().images.pull(repository, tag=tag)
-        except NotFound:  # the registry answers, and has no such image
-            return False
-        except (DockerException, OSError):
-            self.registry = False
-            return False
-        return True
+            for step in engine().api.pull(repository, tag=tag, stream=True, decode=True):
+                if isinstance(step, dict) and "error" in step:  # after it began: `images.pull` keeps that to itself
+                    return reason(DockerException(step["error"]))
+        except NotFound as error:  # the registry answers, and has no such image
+            return reason(error)
+        except REFUSALS as error:
+            self.silence = reason(error)
+            return self.silence
+        return "" if has(public) else "it was pulled, and the engine has it not"
 
     def _from_archive(self, name: str) -> bool:
         archive = archive_of(name, key(name))

@@ -9,16 +9,15 @@ import tempfile
 from io import BytesIO
 from pathlib import Path
 
-from docker.errors import APIError
-
 from harness.core.errors import HarnessError, MissingPart
-from harness.images.engine import engine
+from harness.images.engine import engine, explained
 from harness.parts.apt import AptRoot, download, open_root, unpack, would_install
 from harness.parts.command import environment, run
 
 SUITE = "bookworm"
 PACKAGES = ("python3", "ca-certificates", "tzdata", "usr-is-merged")  # the last stands for usrmerge, which needs Perl
 PATIENCE = 900.0
+READER = "blackstart.reader"  # label of a container that is only read from
 STATUS = "var/lib/dpkg/status"
 _UNREAD = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 _USER = "blackstart:x:1000:1000::/tmp:/bin/sh"
@@ -48,10 +47,8 @@ def build_base(tag: str) -> str:
             version = _member(archive, "./etc/debian_version").strip()
         changes = ["ENV LANG=C.UTF-8", f"LABEL org.opencontainers.image.version={version}"]
         repository, _, name = tag.rpartition(":")
-        try:
+        with explained(f"image {tag}: not imported"):
             engine().api.import_image(src=str(work / "base.tar"), repository=repository, tag=name, changes=changes)
-        except APIError as error:
-            raise HarnessError(f"image {tag}: not imported: {error.explanation or error}") from error
     return version
 
 
@@ -76,14 +73,16 @@ def _all_needed(root: AptRoot, packages: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _file_in(image: str, path: str) -> bytes:
-    """Return the content of a file of an image."""
-    container = engine().containers.create(image, ["true"])
-    try:
-        pieces, _ = container.get_archive(f"/{path}")
-        with tarfile.open(fileobj=BytesIO(b"".join(pieces))) as archive:
-            return _member(archive, Path(path).name).encode()
-    finally:
-        container.remove()
+    """Return the content of a file of an image. Raises HarnessError as the engine says."""
+    with explained(f"image {image}: its /{path} cannot be read"):
+        engine().containers.prune(filters={"label": READER, "until": "1h"})  # what a killed bake left
+        container = engine().containers.create(image, ["true"], labels={READER: path})
+        try:
+            pieces, _ = container.get_archive(f"/{path}")
+            with tarfile.open(fileobj=BytesIO(b"".join(pieces))) as archive:
+                return _member(archive, Path(path).name).encode()
+        finally:
+            container.remove()
 
 
 def _member(archive: tarfile.TarFile, name: str) -> str:

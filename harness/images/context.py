@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from docker.errors import APIError, BuildError
+from docker.errors import BuildError
 
 from harness.core.errors import HarnessError
-from harness.images.engine import engine
+from harness.images.engine import engine, explained, reason
 
 ROOT = "root"  # the folder of the archive that is the image's root
 EXECUTABLE = 0o755
@@ -67,18 +67,17 @@ def new_context() -> Iterator[tuple[Context, IO[bytes]]]:
 
 def build(context: Context, file: IO[bytes], tag: str, arguments: dict[str, str] | None = None) -> None:
     """Build the image `tag` from a context, which is closed by that; raises HarnessError with what the engine said."""
-    context.archive.close()
-    file.seek(0)
-    try:
-        engine().images.build(
-            fileobj=file, custom_context=True, tag=tag, rm=True, forcerm=True, buildargs=arguments or {}
-        )
-    except BuildError as error:
-        lines = [str(entry.get("stream", "")).strip() for entry in error.build_log if isinstance(entry, dict)]
-        said = " | ".join([line for line in lines if line][-_LAST_LINES:])
-        raise HarnessError(f"image {tag}: not built: {error.msg}: {said}") from error
-    except APIError as error:
-        raise HarnessError(f"image {tag}: not built: {error.explanation or error}") from error
+    with explained(f"image {tag}: not built"):
+        context.archive.close()
+        file.seek(0)
+        try:
+            engine().images.build(
+                fileobj=file, custom_context=True, tag=tag, rm=True, forcerm=True, buildargs=arguments or {}
+            )
+        except BuildError as error:
+            lines = [str(entry.get("stream", "")) for entry in error.build_log if isinstance(entry, dict)]
+            said = " | ".join([" ".join(line.split()) for line in lines if line.strip()][-_LAST_LINES:])
+            raise HarnessError(f"image {tag}: not built: {reason(error)}: {said}") from error
 
 
 def _of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import docker
 from docker.errors import DockerException
+from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError, MissingPart
 
@@ -19,6 +24,20 @@ PATIENCE = 300  # seconds for one answer of the engine: it unpacks large layers
 KNOCK = 10.0  # seconds for the engine to take a connection
 INSTALL = "install Docker Engine, e.g. `apt-get install docker.io`, and start it"
 GIB = 1 << 30
+# What the engine, the way to it, or a disk of ours refuses with: requests' errors are OSErrors, and urllib3's come bare
+# out of answers that are streamed.
+REFUSALS = (DockerException, OSError, HTTPError)
+ROOM = "make room"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_REMEDIES = (  # what is said -> what helps; the first that fits
+    ("no space left|quota exceeded", f"{ROOM} on the engine's disk, e.g. with `docker system prune`"),
+    ("toomanyrequests|too many requests|rate limit", "`docker login`, or try again later"),
+    ("dial |lookup |no route|unreachable|i/o timeout|tls handshake|x509|proxyconnect|request canceled|deadline",
+     "see that the engine reaches the registry"),
+    (r"\btimed out", f"no answer for {PATIENCE} s: see whether the engine or its disk hangs, then try again"),
+    ("connection refused|connection aborted|remote end closed|broken pipe", "is the engine still running?"),
+)  # fmt: skip
 
 
 @cache
@@ -47,7 +66,9 @@ def require_room(needed: int) -> None:
 
     Raises HarnessError when it has not, MissingPart when there is no engine.
     """
-    root = Path(str(engine().info().get("DockerRootDir", "")))
+    with explained("container engine"):
+        info = engine().info()
+    root = Path(str(info.get("DockerRootDir", "")))
     try:
         free = shutil.disk_usage(root).free
     except OSError:  # the engine is in a virtual machine, or on another one
@@ -55,8 +76,28 @@ def require_room(needed: int) -> None:
     if free < needed:
         raise HarnessError(
             f"container engine: {free / GIB:.1f} GiB free in {root}, {needed / GIB:.1f} GiB needed; "
-            "make room, e.g. with `docker system prune`"
+            f"{ROOM}, e.g. with `docker system prune`"
         )
+
+
+def reason(error: BaseException) -> str:
+    """Return in one line why one of REFUSALS came, and what helps where that is known."""
+    if isinstance(error, OSError) and error.errno:  # of a disk of ours: the engine's own carry no number
+        where = f" ({error.filename})" if error.filename else ""
+        remedy = f"; {ROOM} on the disk of the cache and of $TMPDIR" if error.errno in _FULL else ""
+        remedy = "; is this user to write there?" if error.errno in _FORBIDDEN else remedy
+        return f"{error.strerror}{where}{remedy}"
+    said = " ".join(str(getattr(error, "explanation", None) or error).split()) or type(error).__name__
+    return next((f"{said}; {remedy}" for words, remedy in _REMEDIES if re.search(words, said, re.IGNORECASE)), said)
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn a refusal of the engine or of a disk into one line that names `what`. Raises HarnessError."""
+    try:
+        yield
+    except REFUSALS as error:
+        raise HarnessError(f"{what}: {reason(error)}") from error
 
 
 def _knock(where: str) -> None:

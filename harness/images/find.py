@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from docker.errors import APIError, ImageNotFound
+from docker.errors import ImageNotFound
 
-from harness.core.errors import HarnessError, MissingPart, UsageError
-from harness.images.engine import engine
+from harness.core.errors import MissingPart, UsageError
+from harness.images.engine import engine, explained
 from harness.images.keys import key
 from harness.images.shelf import archive_of, has, save, tag_of
 from harness.images.table import image, known
@@ -51,12 +51,11 @@ def reference(name: str) -> str:
 
 def digest(ref: str) -> str:
     """Return what a record calls that image: its digest in a registry, else its id. Raises MissingPart."""
-    try:
-        found = engine().images.get(ref)
-    except ImageNotFound as error:
-        raise MissingPart(f"image {ref}: the container engine has not got it; run `make images`") from error
-    except APIError as error:
-        raise HarnessError(f"image {ref}: {error.explanation or error}") from error
+    with explained(f"image {ref}"):
+        try:
+            found = engine().images.get(ref)
+        except ImageNotFound as error:
+            raise MissingPart(f"image {ref}: the container engine has not got it; run `make images`") from error
     digests = found.attrs.get("RepoDigests") or []
     return str(digests[0]).rpartition("@")[2] if digests else str(found.id)
 

@@ -2,7 +2,8 @@
 
 The public image is used where the engine has it or can pull it; `make images` bakes what cannot be had, with the same
 contract (`tests/images/test_contract.py`): every image runs as any user, with a read-only root file system, a `/tmp`
-that is in memory, and its volumes below `/volumes`; its programs are found by their bare names.
+that is in memory (of postgres also `/var/run/postgresql`), and its volumes below `/volumes`; its programs are found by
+their bare names.
 """
 
 from __future__ import annotations

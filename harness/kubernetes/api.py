@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any, cast
 
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
@@ -26,9 +27,12 @@ CONNECT, READ = 3.0, 15.0  # seconds
 LONG = 24 * 3600.0  # seconds that a program may be silent
 PATIENCE = 60.0  # seconds that a server may be away
 EVERY = 0.2
+# For who keeps nothing: the client complains aloud of a file that is there and empty, and cannot make one here.
+NOWHERE = f"{os.devnull}/discovery.json"
 FORBIDDEN, NOT_FOUND = 403, 404
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+MALFORMED = (yaml.YAMLError, TypeError, AttributeError, ValueError, LookupError)  # what a kubeconfig of another form is
 
 
 @dataclass(slots=True)
@@ -43,10 +47,6 @@ class Api:
     cache: Path | None = None
     _client: DynamicClient | None = field(default=None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
-
-    def within(self, namespace: str) -> Api:
-        """Return the same cluster's other namespace."""
-        return Api(self.where, namespace, self.kubeconfig, self.context, self.patience, self.cache, self._client)
 
     def identity(self) -> str:
         """Return what tells this cluster from all others: the UID of its namespace kube-system. Raises HarnessError."""
@@ -252,7 +252,7 @@ class Api:
     def _dynamic(self) -> DynamicClient:
         with self._lock:
             if self._client is None:
-                cache = str(self.cache or os.devnull)
+                cache = str(self.cache or NOWHERE)
                 self._client = DynamicClient(self._connect(), cache_file=cache)  # type: ignore[no-untyped-call]
             return self._client
 
@@ -268,8 +268,20 @@ class Api:
         except (ConfigException, OSError) as error:
             what = self.kubeconfig or "the service account of this pod"
             raise UsageError(f"{what}: leads to no cluster ({' '.join(str(error).split())})") from None
+        except MALFORMED as error:
+            why = _malformed(error)
+            raise UsageError(f"{self.kubeconfig}: is no kubeconfig ({why}); mend it, or name another") from None
         settings.retries = False
         return client.ApiClient(settings)
+
+
+def _malformed(error: Exception) -> str:
+    """Return what is wrong with a kubeconfig, with none of its text: there are keys in it."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1} is not YAML"
+    if isinstance(error, (yaml.YAMLError, UnicodeError)):
+        return "it is not YAML"
+    return "its YAML has another form"
 
 
 def _nothing_new(until: float) -> Any:

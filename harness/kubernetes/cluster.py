@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -128,12 +129,14 @@ def create(plan: Plan) -> Cluster:
     if machine.exists:
         raise UsageError(f"cluster {plan.name}: the name is taken; `kind delete cluster --name {plan.name}`, or sweep")
     _kind(plan)
-    cluster = Cluster(plan, machine, machine.address(plan.network))
-    cluster.begin_imports()
+    cluster = Cluster(plan, machine, "")
     try:
+        cluster.address = machine.address(plan.network)
+        cluster.begin_imports()
         _await_node(cluster)
-    except HarnessError:
-        cluster.destroy()
+    except BaseException:
+        with contextlib.suppress(HarnessError):  # the first error says what is wrong
+            cluster.destroy()
         raise
     return cluster
 
@@ -187,10 +190,15 @@ def _await_node(cluster: Cluster) -> None:
 
 def load_archive(kind: Path, cluster: str, archive: Path) -> None:
     """Bring an image into a cluster that it was not planned for. Raises HarnessError."""
-    done = subprocess.run(
-        [str(kind), "load", "image-archive", str(archive), "--name", cluster],
-        capture_output=True, text=True, check=False, timeout=CREATE,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [str(kind), "load", "image-archive", str(archive), "--name", cluster],
+            capture_output=True, text=True, check=False, timeout=CREATE,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise HarnessError(
+            f"cluster {cluster}: {archive.name} was not loaded within {CREATE:g} s; is the machine busy?"
+        ) from None
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"kind ended with code {done.returncode}"]
         raise HarnessError(f"cluster {cluster}: {archive.name} cannot be loaded: {said[-1]}")

@@ -35,13 +35,6 @@ class Manifests:
                 return copy.deepcopy(one)
         return None
 
-    def workload(self, node: str) -> Manifest | None:
-        """Return a copy of a node's Deployment or StatefulSet, None where it is not known."""
-        for one in self.every:
-            if one["kind"] in WORKLOADS and one["metadata"]["name"] == node:
-                return copy.deepcopy(one)
-        return None
-
 
 def rendered(kubectl: Path, overlay: Path) -> Manifests:
     """Return what an overlay renders to. Raises MissingPart when it is not there, HarnessError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
@@ -105,17 +105,6 @@ def spoil_secret(api: Api, name: str, key: str, value: str) -> str:
 def mend_secret(api: Api, name: str, key: str, before: str) -> None:
     """Put back what `spoil_secret` returned. Raises HarnessError."""
     api.patch("Secret", name, {"data": {key: before}})
-
-
-@contextlib.contextmanager
-def api_away(machine: Machine, api: Api) -> Iterator[None]:
-    """Take a cluster's API server away for as long as the block lasts; pods run on. Raises HarnessError."""
-    take_api(machine)
-    try:
-        yield
-    finally:
-        give_api(machine)
-        api.identity()
 
 
 def take_api(machine: Machine) -> None:

@@ -87,20 +87,6 @@ def await_gone(api: Api, name: str, patience: float, *, what: str) -> None:
     raise TookTooLong(f"{what}: gone: not within {patience:g} s")
 
 
-def await_job(api: Api, name: str, patience: float, *, what: str) -> bool:
-    """Return whether a Job succeeded, once it has ended. Raises TookTooLong with its reason."""
-    for found in api.follow("Job", "", patience):
-        for job in found:
-            if job["metadata"]["name"] != name:
-                continue
-            conditions = {c["type"]: c["status"] for c in job.get("status", {}).get("conditions", ())}
-            if conditions.get("Complete") == "True":
-                return True
-            if conditions.get("Failed") == "True":
-                return False
-    raise TookTooLong(f"{what}: job {name} ended: not within {patience:g} s ({_reason(api, name, ())})")
-
-
 def await_emptied(api: Api, selector: str, patience: float) -> None:
     """Return once no pod and no volume that is selected is left. Raises TookTooLong."""
     for kind in ("Pod", "PersistentVolumeClaim"):

@@ -17,6 +17,7 @@ from harness.vault import read_text_secret
 IMAGE = "postgres"
 PORT = "sql"
 SOCKETS = "/tmp"  # noqa: S108 - in a container, in memory
+DEFAULT_SOCKETS = "/var/run/postgresql"  # where the public image looks when it sets up a new server
 SUPERUSER = "postgres"
 SUPERUSER_PASSWORD = "postgres-superuser"  # noqa: S105 - the name of the secret, not the secret
 CONNECT_TIMEOUT = 5  # seconds; a server of the estate is on the same network or it is lost
@@ -111,7 +112,7 @@ def _contained(spec: NodeSpec, data: str, settings: Sequence[str]) -> NodeSpec:
     return replace(
         spec,
         argv=(),
-        args=("postgres", *settings, "-c", f"unix_socket_directories={SOCKETS}"),
+        args=("postgres", *settings, "-c", f"unix_socket_directories={SOCKETS},{DEFAULT_SOCKETS}"),
         env={
             "PGDATA": data,
             "POSTGRES_PASSWORD_FILE": "@{file:superuser}",

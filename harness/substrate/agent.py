@@ -10,6 +10,7 @@ folder is to be and as whom it goes on (AGENT_OWNER, `uid:gid`).
     POST   /fill        leaves no room                  POST /drain       gives it back
 
 Errors: 404 not there, 409 a path that leaves the volume or leads through a link, 507 no room; the body says why.
+What goes wrong in the middle of a file ends the connection, before as many bytes came as were announced.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ import errno
 import hmac
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -66,6 +66,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     settings: ClassVar[Settings]
+    _begun = False  # whether the answer to this request is under way
 
     @property
     def volume(self) -> FolderVolume:
@@ -92,6 +93,7 @@ class Handler(BaseHTTPRequestHandler):
         self._route({"fill": self._fill, "drain": self._drain}, None)
 
     def _route(self, words: dict[str, Callable[[], None]], on_file: Callable[[str], None] | None) -> None:
+        self._begun = False
         given = self.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self.settings.token}".encode()):
             self._refuse(UNAUTHORIZED, "the token is not the agent's")
@@ -113,10 +115,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def _read(self, path: str) -> None:
         with self.volume.open(path, "rb") as file:
-            self.send_response(OK)
-            self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
-            self.end_headers()
-            shutil.copyfileobj(file, self.wfile, CHUNK)
+            left = os.fstat(file.fileno()).st_size
+            self._head(OK, left)
+            # A program that runs may write to it meanwhile: no more is sent than was said.
+            while left and (piece := file.read(min(left, CHUNK))):
+                self.wfile.write(piece)
+                left -= len(piece)
+            if left:
+                self.close_connection = True  # how the other side learns that there is no more
 
     def _write(self, path: str) -> None:
         with self.volume.open(path, "wb") as file:
@@ -180,14 +186,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def _refuse(self, status: int, why: str) -> None:
         self.close_connection = True  # what is left of the body is not read
-        self._answer(status, why)
+        if not self._begun:  # else it would be taken for what was asked for
+            self._answer(status, why)
 
     def _answer(self, status: int, text: str) -> None:
         body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
+        self._head(status, len(body))
         self.wfile.write(body)
+
+    def _head(self, status: int, size: int) -> None:
+        self._begun = True
+        self.send_response(status)
+        self.send_header("Content-Length", str(size))
+        self.end_headers()
 
 
 def main() -> None:

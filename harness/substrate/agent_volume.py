@@ -49,14 +49,15 @@ class AgentVolume:
             raise UsageError(f"volume {self.name}: mode {mode!r} is neither rb nor wb")
         connection = self._connect()
         try:
-            connection.request("GET", where, headers=self._headers)
-            answer = connection.getresponse()
-            if answer.status != OK:
-                self._complain(answer.status, answer.read().decode(errors="replace"))
+            with _whole(self.name):
+                connection.request("GET", where, headers=self._headers)
+                answer = connection.getresponse()
+                if answer.status != OK:
+                    self._complain(answer.status, answer.read().decode(errors="replace"))
         except BaseException:
             connection.close()
             raise
-        return cast("IO[bytes]", _Reading(answer, connection))
+        return cast("IO[bytes]", _Reading(answer, connection, self.name))
 
     def walk(self) -> Iterator[str]:
         """Every file in it, by relative path, in sorted order. Raises OSError."""
@@ -132,21 +133,46 @@ class BoundedVolume(AgentVolume):
         self.ask("POST", "/drain", b"")
 
 
-class _Reading(io.RawIOBase):
-    """A file as it arrives; closing it ends its connection."""
+@contextlib.contextmanager
+def _whole(volume: str) -> Iterator[None]:
+    """Turn an answer that is none, or not all of one, into an OSError."""
+    try:
+        yield
+    except http.client.HTTPException as error:
+        raise _broken_off(volume, str(error) or type(error).__name__) from None
 
-    def __init__(self, answer: http.client.HTTPResponse, connection: http.client.HTTPConnection) -> None:
-        self._answer, self._connection = answer, connection
+
+def _broken_off(volume: str, why: str) -> OSError:
+    return OSError(errno.EIO, f"volume {volume}: its agent broke off ({why})")
+
+
+class _Reading(io.RawIOBase):
+    """A file as it arrives; closing it ends its connection. Raises OSError when it ends before its end."""
+
+    def __init__(self, answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, volume: str) -> None:
+        self._answer, self._connection, self._volume = answer, connection, volume
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        return self._answer.readinto(buffer)
+        with _whole(self._volume):
+            return self._checked(self._answer.readinto(buffer), len(buffer))
 
     def read(self, size: int = -1) -> bytes:
         """Return what is asked for, not what happens to be there: as a buffered file does."""
-        return self._answer.read() if size < 0 else self._answer.read(size)
+        with _whole(self._volume):
+            if size < 0:
+                return self._answer.read()
+            piece = self._answer.read(size)
+            self._checked(len(piece), size)
+            return piece
+
+    def _checked(self, came: int, wanted: int) -> int:
+        # To http.client a connection that ends is the file's end, however many bytes are still to come.
+        if came < wanted and self._answer.length:
+            raise _broken_off(self._volume, f"{self._answer.length} bytes of a file are still to come")
+        return came
 
     def close(self) -> None:
         if not self.closed:
@@ -211,6 +237,8 @@ class _Writing(io.RawIOBase):
         with contextlib.closing(self._connection) as connection:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.send(b"0\r\n\r\n")
-            answer = connection.getresponse()
+            with _whole(self._volume.name):
+                answer = connection.getresponse()
+                why = answer.read().decode(errors="replace")
             if answer.status != OK:
-                self._volume._complain(answer.status, answer.read().decode(errors="replace"))  # noqa: SLF001 - its own file
+                self._volume._complain(answer.status, why)  # noqa: SLF001 - its own file

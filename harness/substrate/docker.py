@@ -17,6 +17,7 @@ from harness.substrate.docker_site import DockerSite
 from harness.substrate.embedded import Embedded
 from harness.substrate.engine_objects import Owned, sweep_engine
 from harness.substrate.paths import plain
+from harness.substrate.sweeping import Steps
 
 HERE = "replication"  # the site whose work is done beside the drill: it may reach what is published on loopback
 ROOM = 2 << 30  # bytes that a drill may need on the engine's disk
@@ -91,11 +92,19 @@ class Docker:
         self.containers(site).volume(volume).unpack(source)
 
     def sweep(self) -> None:
-        """Leave nothing of this run behind but its logs. Raises HarnessError for what cannot be ended or removed."""
+        """Leave nothing of this run behind but its logs.
+
+        Raises HarnessError for what cannot be ended or removed, once all the rest is; another sweep tries it again.
+        """
         with self._lock:
             sites = tuple(self._sites.values())
             self._sites.clear()
+        steps = Steps()
         for site in sites:
-            site.destroy()
-        sweep_engine(self.run)
-        self.beside.sweep()
+            with steps.step():
+                site.destroy()
+        with steps.step():
+            sweep_engine(self.run)
+        with steps.step():
+            self.beside.sweep()
+        steps.end(self.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import secrets as random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,15 +25,16 @@ from harness.images.find import reference
 from harness.images.table import port_numbers
 from harness.substrate.agent_volume import AgentVolume
 from harness.substrate.docker_node import ContainerNode
-from harness.substrate.docker_task import ContainerTask, remove
+from harness.substrate.docker_task import WORK, ContainerTask, Within, code_of, limited
 from harness.substrate.docker_volume import open_volume
-from harness.substrate.engine_objects import Owned, naming, sweep_engine, told
+from harness.substrate.engine_objects import Owned, discard, naming, remove, sweep_engine, told
 from harness.substrate.folders import make_folder, remove_tree
 from harness.substrate.paths import plain
 from harness.substrate.ports import LOOPBACK, Port, on_free_ports, take_port
 from harness.substrate.process import last_lines
-from harness.substrate.ready import UNANSWERED, NotReady, probe
-from harness.substrate.shell import FILES, TMP, VOLUMES, Shell, write_first_files
+from harness.substrate.ready import COMMAND, UNANSWERED, NotReady, probe
+from harness.substrate.shell import FILES, RUN, TMP, VOLUMES, Shell, write_first_files
+from harness.substrate.sweeping import Steps
 
 # Ryuk, testcontainers' own reaper, is an image that offline machines cannot have; what is swept is swept by label.
 testcontainers_config.ryuk_disabled = True
@@ -120,14 +122,19 @@ class DockerSite:
         node.networks = {self.name: (network, (spec.name,))}
         made.with_network_aliases(spec.name)
         made._network = network  # noqa: SLF001 - made and labelled by us, and of the same shape
-        with naming(node.where, (node.spec.args or ("its program",))[0]):
-            made.start()
-        node.container = made.get_wrapped_container()
-        node.follow()
-        if spec.public:
-            self._join(node, self.owned.network("edge"), f"{spec.name}.{self.name}")
-        for name in self.also:
-            self._join(node, engine().networks.get(name), spec.name)
+        try:
+            with naming(node.where, (node.spec.args or ("its program",))[0]):
+                made.start()
+            node.container = made.get_wrapped_container()
+            node.follow()
+            if spec.public:
+                self._join(node, self.owned.network("edge"), f"{spec.name}.{self.name}")
+            for name in self.also:
+                self._join(node, engine().networks.get(name), spec.name)
+        except BaseException:
+            discard(made._container)  # noqa: SLF001 - it has no other word for one that was made and not started
+            node.container = None
+            raise
 
     def _join(self, node: ContainerNode, network: Network, alias: str) -> None:
         with told(f"{node.where}: joining a network"):
@@ -138,7 +145,8 @@ class DockerSite:
         """Return the container of a node, described and not yet made; its files are written, its volumes there."""
         made = DockerContainer(reference(shell.image)).with_name(name)
         made.with_envs(**shell.environment())
-        made.with_tmpfs_mount(TMP, "mode=1777")
+        for folder in (TMP, RUN):
+            made.with_tmpfs_mount(folder, "mode=1777")
         if command:
             made.with_command(command)
         home = self._write(shell)
@@ -182,14 +190,14 @@ class DockerSite:
 
     def _await_ready(self, node: ContainerNode) -> None:
         ready, shell = node.spec.ready, Shell.of(node.spec)
-        command = shell.arguments(ready.argv)
+        command = limited(shell.arguments(ready.argv), COMMAND) if ready.argv else []
 
         def answers() -> None:
             if not node.alive:
                 raise Died(node.died())
             if command and node.container is not None:
                 code, words = node.container.exec_run(command, user=self.user)
-                if code:
+                if code != 0:  # None: it is not known yet
                     raise NotReady(f"the ready command ended with code {code}: {words.decode(errors='replace')[-200:]}")
             elif ready.port:
                 probe(node.endpoint(ready.port).outside, ready.path, ready.status, relayed=True)
@@ -225,36 +233,37 @@ class DockerSite:
             try:
                 stream = container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
                 container.start()
-            except APIError:
-                remove(container)
+            except BaseException:
+                discard(container)
                 raise
         running = ContainerTask(
-            task.name, stream, self._log(shell.name), lambda: int(container.wait()["StatusCode"]),
+            task.name, stream, self._log(shell.name), lambda _: code_of(container, f"{task.name} on {self.name}"),
             lambda: self._forget(container, self.files / shell.name), container,
         )  # fmt: skip
         running.follow(task.stdin)
         return running
 
     def _forget(self, container: Container, files: Path) -> None:
-        remove(container)
-        remove_tree(files)  # they may hold secrets, and nobody needs them any more
+        try:
+            with told(f"container {container.name}"):
+                remove(container)
+        finally:
+            remove_tree(files)  # they may hold secrets, and nobody needs them any more
 
     def _run_within(self, task: Task) -> Running:
         node = self._nodes.get(task.within)
         if node is None or node.container is None or not node.alive:
             raise HarnessError(f"{task.name} on {self.name}: {task.within} is not running")
-        shell = Shell.of(task)
-        api = engine().api
-        with naming(f"{task.name} on {self.name}", task.argv[0]):
+        shell, api, what, tag = Shell.of(task), engine().api, f"{task.name} on {self.name}", random.token_hex(8)
+        with naming(what, task.argv[0]):
             made = api.exec_create(
                 node.container.id, shell.arguments(task.argv), stdin=True, user=self.user,
-                environment=shell.environment(),
+                environment={**shell.environment(), WORK: tag},
             )  # fmt: skip
             stream = api.exec_start(made["Id"], socket=True)
+        work = Within(what, node.container, made["Id"], tag, self.user)
         log = self._log(f"{task.name}-{next(self._numbers)}")
-        running = ContainerTask(
-            task.name, stream, log, lambda: int(api.exec_inspect(made["Id"])["ExitCode"] or 0), lambda: None
-        )
+        running = ContainerTask(task.name, stream, log, work.code, work.end)
         running.follow(task.stdin)
         return running
 
@@ -266,16 +275,25 @@ class DockerSite:
         with self._opening:
             if plain("volume", name) not in self._volumes:
                 limit = self.bounded.get(f"{self.name}/{name}", 0)
-                self._volumes[name] = open_volume(self.owned, self.name, name, self.user, self.token, limit)
+                self._volumes[name] = on_free_ports(
+                    lambda: open_volume(self.owned, self.name, name, self.user, self.token, limit)
+                )
             return self._volumes[name]
 
     def destroy(self) -> None:
-        """Lose it: every container killed, every volume and the network removed. Logs are kept."""
+        """Lose it: every container killed, every volume and the network removed. Logs are kept.
+
+        Raises HarnessError for what cannot be removed, once all the rest is; asked again, it tries it again.
+        """
         with self._lock:
             nodes = tuple(self._nodes.values())
             self._nodes.clear()
             self._volumes.clear()
-        sweep_engine(self.owned.run, self.name)
+        steps = Steps()
+        with steps.step():
+            sweep_engine(self.owned.run, self.name)
         for node in nodes:
             node.leave()
-        remove_tree(self.files)
+        with steps.step():
+            remove_tree(self.files)
+        steps.end()

@@ -8,7 +8,7 @@ from harness.images.engine import engine
 from harness.images.find import reference
 from harness.images.table import port_numbers
 from harness.substrate.agent_volume import AgentVolume, BoundedVolume
-from harness.substrate.engine_objects import Owned, naming, told
+from harness.substrate.engine_objects import Owned, discard, naming, told
 from harness.substrate.ports import LOOPBACK, take_port
 from harness.substrate.ready import UNANSWERED
 from harness.substrate.shell import TMP, VOLUMES
@@ -37,11 +37,10 @@ def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit
         engine().volumes.create(full, driver="local", driver_opts=options, labels=labels)
     port.hand_over(what)
     with naming(f"agent of {what}", "python3"):
-        engine().containers.run(
+        container = engine().containers.create(
             reference("blackstart"),
             ["-m", "harness.substrate.agent"],
             entrypoint=["python3"],
-            detach=True,
             name=owned.name(site, f"agent-{name}"),
             environment=environment,
             labels=labels,
@@ -57,5 +56,11 @@ def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit
             security_opt=["no-new-privileges"],
         )
     volume = (BoundedVolume if limit else AgentVolume)(name, Address(LOOPBACK, port.number), token)
-    wait_until(lambda: volume.size, patience=PATIENCE, on=UNANSWERED, what=f"agent of {what}")
+    try:
+        with naming(f"agent of {what}", "python3"):
+            container.start()
+        wait_until(lambda: volume.size, patience=PATIENCE, on=UNANSWERED, what=f"agent of {what}")
+    except BaseException:
+        discard(container)
+        raise
     return volume

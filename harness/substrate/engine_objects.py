@@ -9,19 +9,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from docker.errors import APIError, DockerException, NotFound
+from docker.models.containers import Container
 from docker.models.networks import Network
+from docker.models.volumes import Volume
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.images.engine import engine
-from harness.substrate.docker_task import remove
-from harness.substrate.folders import make_folder
 from harness.substrate.ports import Taken
+from harness.substrate.sweeping import MARK, Steps, mark
 
 RUN, SITE = "blackstart.run", "blackstart.site"
-MARK = "engine"  # the file in a run folder that says: there is something on the engine
 NO_PROGRAM = ("executable file not found", "no such file or directory: unknown")
 IN_THE_WAY = ("port is already allocated", "address already in use")
 IN_USE = 10.0  # seconds after which what held a removed container's volume has let go
@@ -49,8 +50,7 @@ class Owned:
 
     def labels(self, site: str) -> dict[str, str]:
         """Return the labels of a thing of a site; notes in the run folder, before it is made, that there is one."""
-        make_folder(self.run)
-        (self.run / MARK).touch(mode=0o600)
+        mark(self.run)
         return {RUN: str(self.run), SITE: site}
 
     def name(self, site: str, thing: str) -> str:
@@ -101,24 +101,57 @@ def said(error: APIError) -> str:
 def sweep_engine(run: Path, site: str = "") -> Swept:
     """Remove every container, volume and network of a run, or of one of its sites; works in another process.
 
-    Raises HarnessError when something is left.
+    Raises HarnessError that names all that is left, once everything else is removed.
     """
     run = run.resolve()
     if not (run / MARK).exists():
         return Swept()
     labels = [f"{RUN}={run}", *([f"{SITE}={site}"] if site else [])]
-    client = engine()
-    with told(f"sweep of {run}"):
-        containers = client.containers.list(all=True, filters={"label": labels}, ignore_removed=True)
-        for container in containers:
+    client, steps, filters = engine(), Steps(), {"label": labels}
+    kinds: tuple[tuple[str, Callable[[], list[Any]], Callable[[Any], None]], ...] = (
+        ("container", partial(client.containers.list, all=True, filters=filters, ignore_removed=True), remove),
+        ("volume", partial(client.volumes.list, filters=filters), _discard_volume),
+        ("network", partial(client.networks.list, filters=filters), _discard_network),
+    )
+    counts = []
+    for kind, listed, removal in kinds:
+        found: list[Any] = []
+        with steps.step(), told(f"{kind}s of {run}"):
+            found = listed()
+        for one in found:
+            with steps.step(), told(f"{kind} {one.name}"):
+                removal(one)
+        counts.append(len(found))
+    steps.end()
+    return Swept(*counts)
+
+
+def remove(container: Container) -> None:
+    """Kill a container if it runs and remove it with its anonymous volumes; one that is gone is left alone."""
+    with contextlib.suppress(NotFound):
+        try:
+            container.remove(force=True, v=True)
+        except APIError as error:
+            if "already in progress" not in str(error):
+                raise
+
+
+def discard(container: Container | None) -> None:
+    """Remove a container that did not start: the next try needs its name.
+
+    What hinders that is not said, for why it did not start is; a sweep finds it.
+    """
+    if container is not None:
+        with contextlib.suppress(DockerException, OSError):
             remove(container)
-        volumes = client.volumes.list(filters={"label": labels})
-        for volume in volumes:
-            _once_free(partial(volume.remove, force=True), f"volume {volume.name}")
-        networks = client.networks.list(filters={"label": labels})
-        for network in networks:
-            _once_free(partial(_dissolve, network), f"network {network.name}")
-    return Swept(len(containers), len(volumes), len(networks))
+
+
+def _discard_volume(volume: Volume) -> None:
+    _once_free(partial(volume.remove, force=True), f"volume {volume.name}")
+
+
+def _discard_network(network: Network) -> None:
+    _once_free(partial(_dissolve, network), f"network {network.name}")
 
 
 def _dissolve(network: Network) -> None:

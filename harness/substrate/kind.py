@@ -27,6 +27,7 @@ from harness.substrate.paths import plain
 from harness.substrate.ports import Taken, take_port
 from harness.substrate.processes import NODE_TAG, RUN_TAG, Owner, end_all
 from harness.substrate.started import Started
+from harness.substrate.sweeping import Steps
 
 SITES = ("primary", "dr")
 IMAGES = ("blackstart", "postgres", "minio", "odoo", "n8n", "notifier", "traefik")
@@ -153,20 +154,30 @@ class Kind:
         self.cluster_site(site).volume(volume).unpack(source)
 
     def sweep(self) -> None:
-        """Leave nothing of this run behind but its logs. Raises HarnessError for what cannot be ended or removed."""
+        """Leave nothing of this run behind but its logs.
+
+        Raises HarnessError for what cannot be ended or removed, once all the rest is; another sweep tries it again.
+        """
         with self._lock:
             sites = tuple(self._sites.values())
             self._sites.clear()
             making = (*self._making.values(), *self._waited)
             self._making, self._waited, self._lit = {}, [], False
-        end_makers(self.run)
+        steps, ended = Steps(), False
+        with steps.step():
+            end_makers(self.run)
+            ended = True
         for future in making:
-            if not future.cancel():
+            if not future.cancel() and ended:  # else it may go on without end
                 future.exception()  # why it failed was said to who asked for it
         for standing in sites:
-            standing.destroy()
-        sweep_clusters(self.run)
-        self.around.sweep()
+            with steps.step():
+                standing.destroy()
+        with steps.step():
+            sweep_clusters(self.run)
+        with steps.step():
+            self.around.sweep()
+        steps.end(self.run)
 
 
 def sweep_clusters(run: Path) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 
 from harness.core.clock import wait_until
+from harness.core.errors import HarnessError
 from harness.core.node import Address, NodeSpec
 from harness.images.find import reference
 from harness.images.table import port_numbers
@@ -18,6 +20,7 @@ from harness.substrate.ready import UNANSWERED, probe
 
 OURS = "blackstart"  # the image of what is made of none
 WAITING = 60.0  # seconds for an agent, or a task's pod
+TOKEN = "AGENT_TOKEN"  # noqa: S105 - what the variable is called
 UNAUTHORIZED = 401  # how an agent answers who has no token
 
 
@@ -31,7 +34,7 @@ def agent_spec(volume: str, token: str) -> NodeSpec:
         ports=("agent",),
         volumes=(volume,),
         env={
-            "AGENT_TOKEN": token,
+            TOKEN: token,
             "AGENT_ROOT": f"@{{volume:{volume}}}",
             "AGENT_PORT": str(port_numbers(OURS, ("agent",))["agent"]),
         },
@@ -57,11 +60,29 @@ def open_volume(standing: Standing, name: str, token: str, what: str) -> AgentVo
     standing.claim((name,))
     standing.require_image(OURS)
     port = standing.ports.take()
-    standing.api.apply(filled(spec, reference(OURS), {"agent": port}, ()).manifests)
-    await_ready(standing.api, name_of(spec.name), WAITING, what=what)
-    _own(standing, name_of(name))
     address = Address(LOOPBACK, standing.cluster.plan.ports[port])
-    wait_until(
-        lambda: probe(address, "/size", UNAUTHORIZED), patience=WAITING, on=UNANSWERED, what=f"{what}: its agent"
-    )
+    try:
+        standing.api.apply(filled(spec, reference(OURS), {"agent": port}, (), hidden=(TOKEN,)).manifests)
+        await_ready(standing.api, name_of(spec.name), WAITING, what=what)
+        _own(standing, name_of(name))
+        wait_until(
+            lambda: probe(address, "/size", UNAUTHORIZED), patience=WAITING, on=UNANSWERED, what=f"{what}: its agent"
+        )
+    except HarnessError:
+        with contextlib.suppress(HarnessError):  # the first error says what is wrong
+            _give_port(standing, spec.name, port)
+        raise
     return AgentVolume(name, address, token)
+
+
+def close_volume(standing: Standing, volume: AgentVolume) -> None:
+    """Let nobody reach a volume's agent, and give back the port on which it was reached. Raises HarnessError."""
+    for port, outside in standing.cluster.plan.ports.items():
+        if outside == volume.address.port:
+            _give_port(standing, f"agent-{volume.name}", port)
+
+
+def _give_port(standing: Standing, agent: str, port: int) -> None:
+    # The cluster lets no other Service have it before this one is gone.
+    standing.api.delete("Service", name_of(agent))
+    standing.ports.give((port,))

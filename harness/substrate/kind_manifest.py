@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import HarnessError
@@ -41,13 +41,16 @@ class Filled:
     kind: str
 
 
-def filled(spec: NodeSpec, image: str, ports: Mapping[str, int], given: tuple[Manifest, ...]) -> Filled:
+def filled(
+    spec: NodeSpec, image: str, ports: Mapping[str, int], given: tuple[Manifest, ...], hidden: Iterable[str] = ()
+) -> Filled:
     """Return a node's manifests with one replica. `ports`: its ports of the cluster's node; `given`: from `deploy/`.
 
+    `hidden`: variables of its environment that are secrets although they mention none.
     Raises UsageError, HarnessError for what cannot be filled in, before anything is applied.
     """
     shell, name = Shell.of(spec), name_of(spec.name)
-    args, env = shell.arguments(spec.args), surroundings(shell, name)
+    args, env = shell.arguments(spec.args), surroundings(shell, name, hidden)
     workload = next((one for one in given if one["kind"] in WORKLOADS), None)
     if workload is None:
         command = [] if spec.image else shell.arguments(spec.argv)
@@ -58,14 +61,17 @@ def filled(spec: NodeSpec, image: str, ports: Mapping[str, int], given: tuple[Ma
     return Filled((*others, *env, *_service(spec, shell, name, ports), workload), workload["kind"])
 
 
-def surroundings(shell: Shell, name: str) -> tuple[Manifest, ...]:
-    """Return the ConfigMap of what is said aloud, the Secret of what is not, and the Secret of the files."""
+def surroundings(shell: Shell, name: str, hidden: Iterable[str] = ()) -> tuple[Manifest, ...]:
+    """Return the ConfigMap of what is said aloud, the Secret of what is not, and the Secret of the files.
+
+    What mentions a secret is not said aloud, and what is `hidden` is not. Raises HarnessError.
+    """
     env = shell.environment()
-    hidden = {key for key, text in shell.env.items() if secrets_in(text)}
-    aloud = {key: value for key, value in env.items() if key not in hidden}
+    untold = {key for key, text in shell.env.items() if secrets_in(text)} | set(hidden)
+    aloud = {key: value for key, value in env.items() if key not in untold}
     return (
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(f"{name}-env", name), "data": aloud},
-        _secret(f"{name}-env", name, {key: env[key] for key in hidden}),
+        _secret(f"{name}-env", name, {key: env[key] for key in untold}),
         _secret(f"{name}-files", name, {key_of(file): text for file, text in shell.contents().items()}),
     )
 

@@ -21,7 +21,7 @@ from harness.kubernetes.objects import NAME, Pod, name_of
 from harness.kubernetes.waiting import await_ready
 from harness.substrate.agent_volume import AgentVolume
 from harness.substrate.folders import make_folder, remove_tree
-from harness.substrate.kind_agent import OURS, WAITING, open_volume
+from harness.substrate.kind_agent import OURS, WAITING, close_volume, open_volume
 from harness.substrate.kind_cluster import Standing
 from harness.substrate.kind_manifest import Filled, filled
 from harness.substrate.kind_node import WorkloadNode
@@ -65,13 +65,21 @@ class KindSite:
         with self._opening:
             if self._standing is None:
                 made = self.make()
-                if self.walled:
-                    wall.build(made.cluster.machine, self.walled)
-                made.prepare()
-                if self.lit:
-                    made.light()
+                try:
+                    self._prepare(made)
+                except BaseException:
+                    with contextlib.suppress(HarnessError):  # the first error says what is wrong
+                        made.destroy()
+                    raise
                 self._standing = made
             return self._standing
+
+    def _prepare(self, made: Standing) -> None:
+        if self.walled:
+            wall.build(made.cluster.machine, self.walled)
+        made.prepare()
+        if self.lit:
+            made.light()
 
     @property
     def api(self) -> Api:
@@ -201,7 +209,9 @@ class KindSite:
     def lose_volume(self, name: str, patience: float = WAITING) -> None:
         """Lose a volume with all in it; whoever uses it is ended first. Raises HarnessError."""
         with self._opening:
-            self._volumes.pop(name, None)
+            if name in self._volumes:
+                close_volume(self.standing, self._volumes[name])
+                del self._volumes[name]
             users = [node.name for node in self._nodes.values() if name in node.spec.volumes]
             disruption.lose_claim(self.api, name_of(name), (*users, name_of(f"agent-{name}")), patience)
             self.standing.forget_claim(name)

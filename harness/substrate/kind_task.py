@@ -9,15 +9,18 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from harness.core.clock import wait_until
 from harness.core.errors import HarnessError
 from harness.core.node import Completed, Task
 from harness.images.find import reference
-from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, Pod
+from harness.kubernetes.api import Api
+from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, Pod, pod_of
 from harness.kubernetes.waiting import Died, await_ready
 from harness.substrate.kind_agent import OURS, WAITING
 from harness.substrate.kind_cluster import Standing
 from harness.substrate.kind_manifest import meta, pod_of_ours, surroundings
 from harness.substrate.process import RunningTask
+from harness.substrate.ready import NotReady
 from harness.substrate.shell import Shell
 
 TASK = "app.kubernetes.io/component"  # label of all pods that hold a task
@@ -26,6 +29,7 @@ LONGEST = 24 * 3600  # seconds that one may take
 WAITS = b"waiting"
 WAIT = f'command -v "$0" >/dev/null || exit 127; echo {WAITS.decode()}; exec sleep {LONGEST}'
 NO_PROGRAM = 127
+LOOK = 0.1  # seconds between two looks whether it waits
 KUBECTLS = "command terminated with exit code"  # its last word, which is not the task's
 
 
@@ -83,9 +87,13 @@ def wait_for_work(standing: Standing, task: Task, shell: Shell, name: str, where
     try:
         standing.api.apply((*env, job_of(task, shell, name, reference(image))))
         pod = await_ready(standing.api, name, WAITING, what=where)[0]
-        if not any(WAITS in piece for piece in standing.api.follow_log(pod.name, "task")):
-            # It was ready for a moment, before it looked for its program.
-            raise Died(f"{where}: its pod ended before the work began", NO_PROGRAM)
+        wait_until(
+            lambda: require_waiting(standing.api, pod.name, where),
+            patience=WAITING,
+            on=NotReady,
+            every=LOOK,
+            what=f"{where}: ready",
+        )
     except HarnessError as error:
         end_work(standing, name, None)
         if isinstance(error, Died) and error.code == NO_PROGRAM:
@@ -93,6 +101,23 @@ def wait_for_work(standing: Standing, task: Task, shell: Shell, name: str, where
             raise HarnessError(f"{where}: {program} is not a program here; image {image} has none") from None
         raise
     return pod
+
+
+def require_waiting(api: Api, pod: str, where: str) -> None:
+    """Do nothing once a task's pod says that it waits for work: it may be ready before it looked for its program.
+
+    Raises NotReady while it does not, Died with the exit code when it ended, HarnessError.
+    """
+    if WAITS in api.logs(pod, "task"):
+        return
+    found = api.get("Pod", pod)
+    now = pod_of(found) if found is not None else None
+    for container in now.containers if now is not None else ():
+        if container.code is not None and not container.running:
+            raise Died(f"{where}: its pod ended with code {container.code} before the work began", container.code)
+    if now is None or not now.alive:
+        raise HarnessError(f"{where}: its pod was taken away before the work began; try again")
+    raise NotReady("its log does not say that it waits")
 
 
 def end_work(standing: Standing | None, name: str, pod: Pod | None) -> None:

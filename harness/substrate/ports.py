@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.core.errors import HarnessError
+from harness.core.clock import wait_until
+from harness.core.errors import HarnessError, TookTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +22,7 @@ T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 15_000, 65_000
 TRIES = 1000
+STARTING = 1.0  # seconds from fork to exec, on a machine that is busy
 LAUNCHES = 3  # of a node whose ports somebody else took first
 APART = 251  # ports: more than one drill takes
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -57,10 +59,22 @@ class Port:
             socket.close(self._held.pop())
 
     def hand_over(self, whose: str) -> None:
-        """Let its node have it, now. Raises Taken when somebody else is there."""
+        """Let its node have it, now. Raises Taken when somebody else is there.
+
+        A program of ours that is just being started by another thread has a copy of every socket until it is executed:
+        that is waited for.
+        """
         self.release()
-        if not self.hold():
-            raise Taken(f"{whose}: {LOOPBACK}:{self.number} is taken; end what listens there and start it again")
+        taken = Taken(f"{whose}: {LOOPBACK}:{self.number} is taken; end what listens there and start it again")
+
+        def free() -> None:
+            if not self.hold():
+                raise taken
+
+        try:
+            wait_until(free, patience=STARTING, on=Taken, every=0.01)
+        except TookTooLong:
+            raise taken from None
         self.release()
 
 

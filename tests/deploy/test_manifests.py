@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -64,9 +65,9 @@ def specs(monkeypatch: pytest.MonkeyPatch) -> dict[str, NodeSpec]:
 
 
 def workload(manifests: dict[str, Manifests], node: str, overlay: str = "kind") -> Manifest:
-    found = manifests[overlay].workload(node)
-    assert found is not None, f"{node}: no workload in {overlay}"
-    return found
+    found = [m for m in manifests[overlay].every if m["kind"] in WORKLOADS and m["metadata"]["name"] == node]
+    assert len(found) == 1, f"{node}: {len(found)} workloads in {overlay}"
+    return copy.deepcopy(found[0])
 
 
 def container(manifests: dict[str, Manifests], node: str) -> Manifest:

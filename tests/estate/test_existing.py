@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -16,10 +19,12 @@ from harness.core.node import NodeSpec, Ready, Task
 from harness.estate.config import load_config
 from harness.estate.existing import ReadOnly, offsite_of, references
 from harness.estate.footprint import footprint, take_away
+from harness.estate.trees import into_bucket
 from harness.notification.app import Notification
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
 from harness.repository.catalogue import Repository
+from harness.repository.manifest import Manifest
 from harness.repository.objects import MemoryStore
 from harness.s3.client import client, ensure_bucket
 from harness.substrate.existing import ExistingSite
@@ -67,7 +72,7 @@ def declare(standing: Standing, read_only: bool = False) -> Path:
     declared.write_text(
         ESTATE
         + f'[existing.primary]\nsql = "{place.sql.outside}"\ns3 = "{place.s3.outside}"\nsecrets = "secrets/primary"\n'
-        + f'[existing.offsite]\ns3 = "{place.s3.outside}"\nsecrets = "secrets/offsite"\n'
+        + f'[existing.offsite]\ns3 = "{place.s3.outside}"\nsecrets = "secrets/offsite"\ntls = false\n'
         + f"read_only = {str(read_only).lower()}\n"
     )
     return declared
@@ -126,18 +131,33 @@ def test_what_a_restore_brought_is_taken_away_and_nothing_else(seeded: Standing,
     secrets = {**standing.site.secrets, "mine-db": standing.site.secrets["notification-db"]}
     services[0].seed(type(place)(place.site, place.sql, place.s3, secrets))
     assert footprint(place, services) != before
-    contents = _Contents("mine")
-    removed = take_away(declared.place, services, contents, before)  # type: ignore[arg-type]
+    removed = take_away(declared.place, services, _manifest("mine"), before)
     assert "databases: mine" in removed
     assert footprint(place, services) == before
     assert footprint(place, (Notification(),)) == other
 
 
-class _Contents:
-    """Only the names of databases, as a manifest has them."""
+def test_an_object_that_replication_brought_meanwhile_stays(seeded: Standing) -> None:
+    place, services = seeded.site.place, (Notification(),)
+    (objects,) = services[0].sources().objects
+    before = footprint(place, services)
+    client(place.s3).put_object(objects.bucket, "replicated", BytesIO(b"r"), 1)
+    into_bucket(place, objects, "another backup")("of another", b"o")
+    into_bucket(place, objects, BACKUP)("restored", b"s")
+    assert f"bucket {objects.bucket}: 1 objects" in take_away(place, services, _manifest(), before)
+    left = footprint(place, services).objects[objects.bucket] or frozenset()
+    assert left - (before.objects[objects.bucket] or frozenset()) == {"replicated", "of another"}
+    for key in ("replicated", "of another"):
+        client(place.s3).remove_object(objects.bucket, key)
 
-    def __init__(self, *names: str) -> None:
-        self.databases = [type("Named", (), {"name": name})() for name in names]
+
+BACKUP = "20260101T000000.000000Z-0000000000"
+
+
+def _manifest(*names: str) -> Manifest:
+    """As far as it is looked at: what the backup is called, and the names of its databases."""
+    databases = [SimpleNamespace(name=name) for name in names]
+    return cast("Manifest", SimpleNamespace(backup_id=BACKUP, contents=SimpleNamespace(databases=databases)))
 
 
 def test_what_stands_is_never_destroyed(standing: Standing) -> None:

@@ -10,7 +10,7 @@ from harness.images.engine import engine
 from harness.images.find import baked
 from harness.images.table import image
 from harness.postgres.server import HBA, INITDB
-from tests.images.bench import HOME, LOOPBACK, USERS, bench, get, kinds, of, outside, says, stop
+from tests.images.bench import HOME, LOOPBACK, SOCKETS, USERS, bench, get, kinds, of, outside, says, stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -67,7 +67,8 @@ def test_postgres_makes_its_cluster_once(kind: str, user: str) -> None:
             "POSTGRES_PASSWORD_FILE": f"{HOME}/superuser",
             "POSTGRES_INITDB_ARGS": " ".join(INITDB[1:]),
         }
-        options = ("-c", f"hba_file={HOME}/hba", "-c", "unix_socket_directories=", "-c", "listen_addresses=0.0.0.0")
+        sockets = f"unix_socket_directories=/tmp,{SOCKETS}"
+        options = ("-c", f"hba_file={HOME}/hba", "-c", sockets, "-c", "listen_addresses=0.0.0.0")
         psql = ("psql", "-h", LOOPBACK, "-U", "postgres", "-Atc")
         first = one.start(*options, env=env)
         said = says(first, *psql, "create table t as select 7 as n; show data_checksums", env={"PGPASSWORD": PASSWORD})
@@ -80,6 +81,21 @@ def test_postgres_makes_its_cluster_once(kind: str, user: str) -> None:
         second = one.start(*options, env=env)
         assert says(second, *psql, "select n from t", env={"PGPASSWORD": PASSWORD}).strip() == "7"
         assert says(second, *psql, "show server_version_num", env={"PGPASSWORD": PASSWORD}).startswith("18")
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize("kind", of("postgres"))
+def test_postgres_is_set_up_through_its_default_socket(kind: str, user: str) -> None:
+    env = {"PGDATA": f"{HOME}/data", "POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": "estate", "PGHOST": "/none"}
+    env |= {"POSTGRES_INITDB_ARGS": "--auth=scram-sha-256"}
+    with bench("postgres", kind, user) as one:  # where it has no socket, the first start fails, and not later
+        code, said = one.run("-c", "unix_socket_directories=/tmp", env=env)
+        assert code != 0
+        assert f'"{SOCKETS}/.s.PGSQL.5432" failed' in said
+    with bench("postgres", kind, user) as one:
+        server = one.start("-c", f"unix_socket_directories=/tmp,{SOCKETS}", env=env)
+        psql = ("psql", "-h", LOOPBACK, "-U", "postgres", "-d", "estate", "-Atc")
+        assert says(server, *psql, "select current_database()", env={"PGPASSWORD": PASSWORD}).strip() == "estate"
 
 
 @pytest.mark.parametrize("user", USERS)

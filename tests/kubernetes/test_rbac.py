@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
 REHEARSAL, BACKUP = "blackstart-rehearsal", "blackstart-backup"
 Asks = Callable[[str, str], bool]
+HOME = {"rehearsal": "dr", "backup": "primary"}  # each account where it is deployed
 
 MAY = (
     "get pods",
@@ -22,10 +23,10 @@ MAY = (
     "get pods --subresource=log",
     "get statefulset.apps/postgres",
     "get statefulset.apps/objects",
-    "get deployment.apps/odoo",
-    "patch deployment.apps/odoo --subresource=scale",
-    "patch deployment.apps/gateway --subresource=scale",
+    *(f"get deployment.apps/{name}" for name in ("odoo", "n8n", "notification", "gateway")),
+    *(f"patch deployment.apps/{name} --subresource=scale" for name in ("odoo", "n8n", "notification", "gateway")),
     "patch statefulset.apps/postgres --subresource=scale",
+    "patch statefulset.apps/objects --subresource=scale",
     "get namespace/kube-system",
 )
 MAY_NOT = (
@@ -51,6 +52,9 @@ MAY_NOT = (
     "list namespaces",
     "get nodes",
     "create serviceaccounts --subresource=token",
+    "create rolebindings.rbac.authorization.k8s.io",
+    "update deployment.apps/odoo",
+    "delete persistentvolumeclaims",
     "impersonate users",
     "get pods -n kube-system",
     "get pods --subresource=log -n kube-system",
@@ -70,12 +74,15 @@ def may(clusters: KindBench) -> Asks:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *words], capture_output=True, text=True, check=False)
 
-    for folder in ("rehearsal", "backup"):
-        done = run("apply", "--server-side", "-f", str(CLUSTER / folder / "account.yaml"))
+    run("create", "namespace", "primary")
+    for folder, site in HOME.items():
+        done = run("apply", "--server-side", "--namespace", site, "-f", str(CLUSTER / folder / "account.yaml"))
         assert done.returncode == 0, done.stderr
 
     def ask(account: str, what: str) -> bool:
-        done = run("auth", "can-i", *what.split(), f"--as=system:serviceaccount:dr:{account}")
+        site = HOME[account.removeprefix("blackstart-")]
+        where = [] if " -n " in what else ["--namespace", site]
+        done = run("auth", "can-i", *what.split(), *where, f"--as=system:serviceaccount:{site}:{account}")
         answer = done.stdout.strip().splitlines()[-1:]
         assert answer in (["yes"], ["no"]), done.stdout + done.stderr
         assert done.returncode == (0 if answer == ["yes"] else 1)

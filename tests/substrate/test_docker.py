@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import HarnessError
-from harness.core.node import Fillable, Isolatable, NodeSpec, Task
+from harness.core.clock import SYSTEM, wait_until
+from harness.core.errors import HarnessError, TookTooLong
+from harness.core.node import Fillable, Isolatable, NodeSpec, Ready, Task
 from harness.images.engine import engine
 from harness.substrate.docker import Docker
 from harness.substrate.docker_node import ContainerNode
 from harness.substrate.engine_objects import RUN
+from harness.substrate.ports import LOOPBACK, Port
 from harness.substrate.sweeping import sweep_run
 from tests.substrate.benches import DockerBench, server
 
@@ -151,6 +155,77 @@ def test_work_within_a_node_sees_its_processes_and_ends_with_its_code(bench: Doc
         assert running.finish(10).code == 3
     with pytest.raises(HarnessError, match="look on dr: server is not running"):
         bench.substrate.site("dr").run(task)
+
+
+@pytest.mark.parametrize("whose", ["server on primary", "volume data of primary"])
+def test_a_port_that_somebody_took_at_the_last_moment_is_replaced_by_another(
+    bench: DockerBench, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    taken: list[int] = []
+    real = Port.hand_over
+    with contextlib.ExitStack() as thief:
+
+        def hand_over(port: Port, to: str) -> None:
+            real(port, to)
+            if to.startswith(whose) and not taken:
+                taken.append(port.number)
+                thief.enter_context(socket.create_server((LOOPBACK, port.number)))
+
+        monkeypatch.setattr(Port, "hand_over", hand_over)
+        node = launched(bench, "primary", spec)
+        assert node.endpoint("talk").outside.port not in taken
+        assert bench.ask(node)
+    assert len(taken) == 1
+    assert left(bench.substrate.run) == 4  # a node, a volume, its agent, a network: nothing of the first try
+
+
+def test_a_node_that_cannot_start_says_why_each_time(bench: DockerBench) -> None:
+    nothing = NodeSpec("server", (), "blackstart", ("no-such-program",))
+    for _ in range(2):
+        with pytest.raises(HarnessError, match="server on primary: no-such-program is not a program here"):
+            bench.substrate.site("primary").launch(nothing)
+    launched(bench, "primary", replace(nothing, args=("sleep", "300")))
+
+
+def test_a_ready_command_that_does_not_end_is_ended(bench: DockerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.substrate.docker_site.COMMAND", 1)
+    ready = Ready(argv=("sleep", "200"), patience=2)
+    began = SYSTEM.monotonic()
+    with pytest.raises(TookTooLong, match="code 124"):
+        bench.substrate.site("primary").launch(NodeSpec("slow", (), "blackstart", ("sleep", "300"), ready=ready))
+    assert SYSTEM.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("within", ["", "server"])
+def test_work_on_a_site_that_is_lost_ends_and_has_failed(bench: DockerBench, spec: NodeSpec, within: str) -> None:
+    site = bench.substrate.site("primary")
+    launched(bench, "primary", spec)
+    long = Task("long", ("sh", "-c", "echo up; exec sleep 300"), "blackstart", within=within)
+    with site.run(long) as running:
+        assert running.stdout.readline() == b"up\n"
+        site.destroy()
+        assert running.finish(20).code != 0
+
+
+def test_work_within_a_node_that_is_ended_early_ends_with_all_it_started(bench: DockerBench, spec: NodeSpec) -> None:
+    node = launched(bench, "primary", spec)
+    assert node.container is not None
+    container = node.container
+
+    def sleepers() -> int:
+        listed = container.top()["Processes"]
+        return sum("sleep" in " ".join(row) for row in listed)
+
+    def none_left() -> None:
+        assert sleepers() == 0
+
+    script = "sleep 300 & echo up; sleep 301; echo never"
+    with bench.substrate.site("primary").run(Task("long", ("sh", "-c", script), within="server")) as running:
+        assert running.stdout.readline() == b"up\n"
+        assert sleepers() >= 1
+    wait_until(none_left, patience=5, on=AssertionError)
+    assert node.alive
+    assert bench.ask(node)
 
 
 def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(tmp_path: Path) -> None:

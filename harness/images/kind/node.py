@@ -59,10 +59,13 @@ def bake(reference: str, archive: Path) -> None:
         obtain(programs_folder(), lambda empty: _keep(work / "bin", empty))
         run(["bash", "bake-node-image.sh"], cwd=work, env=env, patience=PATIENCE)
         partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
-        shutil.move(work / "build/node.tar", partial)
-        partial.rename(archive)
+        try:
+            shutil.move(work / "build/node.tar", partial)
+            partial.rename(archive)
+        finally:
+            partial.unlink(missing_ok=True)
     if not load(archive, reference):
-        raise HarnessError(f"image {reference}: baked, and the engine does not load it; `docker load -i {archive}`")
+        raise HarnessError(f"image {reference}: baked, and {archive} does not hold it whole; run `make images` again")
 
 
 def _keep(built: Path, folder: Path) -> str:

@@ -1,0 +1,62 @@
+"""A site that somebody uses is not drilled on, though it is on the list: it may have taken over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from harness.core.errors import Refused
+from harness.core.node import Address
+from harness.core.service import Answer
+from harness.estate.in_use import require_empty, require_nobody_served, require_own_gateway
+from harness.notification.app import Notification
+from harness.postgres.server import connect
+from harness.substrate.existing import ByHand, ExistingSite
+from tests.estate.standing import Standing
+
+
+class AllRunning(ByHand):
+    def replicas(self, node: str) -> int | None:
+        return 1
+
+
+@pytest.mark.programs
+def test_a_server_that_holds_a_database_is_refused(standing: Standing) -> None:
+    place = standing.site.place
+    require_empty(place)
+    with connect(place.sql) as connection:
+        connection.execute("CREATE DATABASE somebodys")
+        try:
+            with pytest.raises(Refused, match="is in use: it holds the database somebodys; nothing was written to it"):
+                require_empty(place)
+        finally:
+            connection.execute("DROP DATABASE somebodys")
+
+
+@pytest.mark.programs
+def test_a_site_whose_services_run_is_refused(standing: Standing) -> None:
+    site = standing.estate().site
+    assert isinstance(site, ExistingSite)
+    require_nobody_served(site, (Notification(),))
+    with pytest.raises(Refused, match="site dr is in use: notification runs there"):
+        require_nobody_served(replace(site, workloads=AllRunning()), (Notification(),))
+
+
+class Says:
+    """A door behind which a gateway says that."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.headers = headers
+
+    def request(self, *_words: object, **_more: object) -> Answer:
+        return Answer(200, b"", self.headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"), [({"x-site": "primary"}, "is of site primary"), ({}, "of a site that it does not name")]
+)
+def test_a_gateway_that_is_not_the_sites_own_is_refused(headers: dict[str, str], said: str) -> None:
+    with pytest.raises(Refused, match=f"the gateway at gate:80 .*{said}, not of dr; correct its address"):
+        require_own_gateway(Says(headers), "dr", Address("gate", 80))
+    require_own_gateway(Says({"x-site": "dr"}), "dr", Address("gate", 80))

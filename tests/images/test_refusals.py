@@ -1,0 +1,225 @@
+"""What an engine, a registry or a disk refuses is told in one line, with its reason; no good archive is lost by it."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import NoReturn
+
+import pytest
+import requests
+from docker.errors import APIError, ImageLoadError, ImageNotFound, NotFound
+from urllib3.exceptions import ReadTimeoutError
+
+from harness.core.errors import HarnessError, MissingPart
+from harness.images import bake, base, context, shelf
+from harness.images.bake import Provider, main, provide
+from harness.images.find import BAKED, PUBLIC
+from harness.images.kind import node
+from harness.images.shelf import load, save
+from harness.kubernetes.cluster import load_archive
+
+FULL = APIError("500 Server Error", explanation="write /layer.tar: no space left on device")
+ROUTE = APIError("500", explanation='Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io')
+LIMIT = APIError("500", explanation="toomanyrequests: You have reached your pull rate limit")
+SILENT = requests.ReadTimeout("UnixHTTPConnectionPool(host='localhost', port=None): Read timed out.")
+BROKEN = ReadTimeoutError(None, None, "Read timed out.")  # type: ignore[arg-type]  # as an answer that is streamed ends
+DISK = OSError(errno.ENOSPC, "No space left on device")
+
+
+def refusing(error: Exception) -> Callable[..., NoReturn]:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise error
+
+    return refuse
+
+
+def use(monkeypatch: pytest.MonkeyPatch, **kinds: object) -> None:
+    """Put a client in the engine's place that has these collections and nothing else; the images are not there."""
+    images = kinds.pop("images", SimpleNamespace(get=refusing(ImageNotFound("404"))))
+    client = SimpleNamespace(images=images, **kinds)
+    for module in (bake, base, context, shelf):
+        monkeypatch.setattr(module, "engine", lambda: client)
+
+
+def images(**more: object) -> SimpleNamespace:
+    return SimpleNamespace(**{"get": refusing(ImageNotFound("404")), **more})
+
+
+def an_archive(path: Path) -> Path:
+    with tarfile.open(path, "w") as packed:
+        for name, data in (("layer.tar", b"x" * 5000), ("manifest.json", b"[]")):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            packed.addfile(entry, BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize("error", [FULL, SILENT, BROKEN, ImageLoadError("no space left on device")])
+def test_a_whole_archive_stays_when_the_engine_does_not_take_it(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, images=images(load=refusing(error)))
+    archive = an_archive(tmp_path / "a.tar")
+    with pytest.raises(
+        HarnessError, match=r"^image o/a:1: its archive is not loaded: .*(no space|timed out).*"
+    ) as told:
+        load(archive, "o/a:1")
+    assert archive.is_file()
+    assert f"{archive} is kept" in str(told.value)
+    assert ("make room" in str(told.value)) == ("no space" in str(told.value))
+
+
+@pytest.mark.parametrize("size", [0, 700, 5500, 6600])
+def test_a_damaged_archive_is_removed(size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, images=images(load=refusing(FULL)))
+    archive = an_archive(tmp_path / "a.tar")
+    archive.write_bytes(archive.read_bytes()[:size])
+    assert not load(archive, "o/a:1")
+    assert not archive.exists()
+
+
+def test_the_node_image_that_does_not_load_leaves_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, images=images(load=refusing(FULL)))
+    archive = tmp_path / "kept/kind-node.tar"
+
+    def build(argv: list[str], *, cwd: Path, **_: object) -> str:
+        (cwd / "build").mkdir(exist_ok=True)
+        an_archive(cwd / "build/node.tar")
+        return ""
+
+    monkeypatch.setattr(node, "_require", lambda: None)
+    monkeypatch.setattr(node, "require_room", lambda _: None)
+    monkeypatch.setattr(node, "obtain", lambda *_: None)
+    monkeypatch.setattr(node, "run", build)
+    with pytest.raises(HarnessError, match="no space left on device; make room"):
+        node.bake("o/kind-node:1", archive)
+    assert [path.name for path in archive.parent.iterdir()] == ["kind-node.tar"]
+
+
+@pytest.mark.parametrize("error", [FULL, SILENT, DISK])
+def test_an_archive_that_cannot_be_written_is_told(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, api=SimpleNamespace(get_image=refusing(error)))
+    with pytest.raises(HarnessError, match=r"^image o/a:1: cannot be saved as /.*/new/a\.tar: .+; \S") as told:
+        save("o/a:1", tmp_path / "new/a.tar")
+    assert "\n" not in str(told.value)
+    assert not list((tmp_path / "new").iterdir())
+
+
+def test_a_cache_that_is_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    (tmp_path / "file").touch()
+    with pytest.raises(HarnessError, match=r"^image o/a:1: cannot be saved as .*: Not a directory \(/"):
+        save("o/a:1", tmp_path / "file/images/a.tar")
+
+
+@pytest.mark.parametrize("error", [FULL, SILENT, BROKEN])
+def test_an_engine_that_does_not_build_is_told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, images=images(build=refusing(error)))
+    with (
+        context.new_context() as (written, file),
+        pytest.raises(HarnessError, match=r"^image o/a:1: not built: .*(no space left|timed out).*; \S"),
+    ):
+        context.build(written, file, "o/a:1")
+
+
+def test_what_reads_from_an_image_is_labelled_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, object]] = []
+    gone: list[str] = []
+    pruned: list[dict[str, object]] = []
+    held = SimpleNamespace(get_archive=refusing(SILENT), remove=lambda: gone.append("it"))
+
+    def create(*_: object, **how: object) -> SimpleNamespace:
+        made.append(how)
+        return held
+
+    def prune(filters: dict[str, object]) -> None:
+        pruned.append(filters)
+
+    use(monkeypatch, containers=SimpleNamespace(create=create, prune=prune))
+    with pytest.raises(HarnessError, match=r"^image o/base:1: its /var/lib/dpkg/status cannot be read: .*timed out"):
+        base._file_in("o/base:1", base.STATUS)
+    assert gone == ["it"]
+    assert list(made[0]["labels"]) == [base.READER]  # type: ignore[call-overload]
+    assert pruned == [{"label": base.READER, "until": "1h"}]
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"), [(SILENT, "no answer for 300 s"), (DISK, "make room on the disk of the cache"), (FULL, "room")]
+)
+def test_every_image_is_tried_and_each_failure_is_a_line(
+    error: Exception, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    use(monkeypatch, images=images(get=refusing(error)))
+    with pytest.raises(HarnessError) as told:
+        provide(["nginx", "knot"])
+    lines = str(told.value).splitlines()
+    assert [line.partition(": ")[0].partition(":")[0] for line in lines] == [
+        "image blackstart/nginx", "image blackstart/knot"
+    ]  # fmt: skip
+    assert all(remedy in line for line in lines)
+    assert main(["nginx"]) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_disk_that_fills_while_an_image_is_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch)
+    monkeypatch.setattr(Provider, "_from_archive", refusing(DISK))
+    with pytest.raises(HarnessError, match=r"^image knot: No space left on device; make room on the disk of the cache"):
+        Provider(choice=BAKED).provide("knot")
+
+
+@pytest.mark.parametrize(
+    ("error", "said", "asked"),
+    [
+        (ROUTE, r"dial tcp.*; see that the engine reaches the registry; unset BLACKSTART_IMAGES", 1),
+        (LIMIT, r"toomanyrequests.*; `docker login`, or try again later; unset BLACKSTART_IMAGES", 1),
+        (FULL, r"no space left on device; make room [^;]*$", 1),
+        (NotFound("404", explanation="manifest unknown"), r"manifest unknown; unset BLACKSTART_IMAGES", 2),
+    ],
+)
+def test_why_the_registry_gives_nothing_is_told(
+    error: Exception, said: str, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def pull(repository: str, **_: object) -> Iterator[object]:
+        calls.append(repository)
+        raise error
+
+    use(monkeypatch, api=SimpleNamespace(pull=pull))
+    provider = Provider(choice=PUBLIC)
+    for name in ("nginx", "knot"):
+        with pytest.raises(MissingPart, match=rf"^image {name}: \S+ cannot be had: .*{said}"):
+            provider.provide(name)
+    assert len(calls) == asked
+
+
+def test_a_pull_that_ends_half_way_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [{"status": "Pulling from library/nginx"}, {"error": "failed to register layer: no space left on device"}]
+    use(monkeypatch, api=SimpleNamespace(pull=lambda *_, **__: iter(steps)))
+    with pytest.raises(MissingPart, match=r"^image nginx: nginx:\S+ cannot be had: failed to register layer: no space"):
+        Provider(choice=PUBLIC).provide("nginx")
+
+
+def test_what_cannot_be_pulled_nor_baked_says_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, api=SimpleNamespace(pull=refusing(ROUTE)))
+    monkeypatch.setattr(Provider, "_from_archive", lambda *_: False)
+    monkeypatch.setattr(Provider, "_bake", refusing(MissingPart("image base: mmdebstrap is not on this machine")))
+    with pytest.raises(MissingPart, match=r"^image base: mmdebstrap is .*; nor can nginx:\S+ be had: .*dial tcp"):
+        Provider(choice="").provide("nginx")
+
+
+def test_a_cluster_that_does_not_take_an_archive_in_time_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subprocess, "run", refusing(subprocess.TimeoutExpired("kind", 240.0)))
+    with pytest.raises(HarnessError, match=r"^cluster c: a\.tar was not loaded within 240 s; is the machine busy\?$"):
+        load_archive(tmp_path / "kind", "c", tmp_path / "a.tar")

@@ -1,0 +1,171 @@
+"""An agent that serves a real folder: a file that breaks off in its middle is an error, and never a shorter file."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from typing import IO, cast
+
+import pytest
+
+from harness.core.clock import wait_until
+from harness.core.node import Address
+from harness.substrate.agent import CHUNK, Handler, Settings
+from harness.substrate.agent_volume import AgentVolume
+from harness.substrate.ports import LOOPBACK, take_port
+from harness.substrate.volume import FolderVolume
+
+TOKEN = "canary-77aa01"
+LARGE = 64 * CHUNK  # more than a connection holds on its way
+
+Read = Callable[[IO[bytes]], object]
+Serve = Callable[..., AgentVolume]
+READS: dict[str, Read] = {
+    "all at once": lambda file: file.read(),
+    "in pieces": lambda file: list(iter(lambda: file.read(CHUNK), b"")),
+    "into a buffer": lambda file: list(iter(lambda: cast("io.RawIOBase", file).readinto(bytearray(CHUNK)), 0)),
+}
+ways = pytest.mark.parametrize("read", READS.values(), ids=READS)
+
+
+class Broken(io.FileIO):
+    """A file whose disk fails after the first piece."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            raise OSError(errno.EIO, "the disk is broken")
+        return super().read(size)
+
+
+class BrokenVolume(FolderVolume):
+    def open(self, path: str, mode: str) -> IO[bytes]:
+        return cast("IO[bytes]", Broken(self.root / path, mode))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "volume"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def serve(root: Path) -> Iterator[Serve]:
+    servers: list[tuple[ThreadingHTTPServer, threading.Thread]] = []
+
+    def begin(kind: type[FolderVolume] = FolderVolume) -> AgentVolume:
+        class Own(Handler):
+            settings = Settings(root, 0, TOKEN)
+
+            @property
+            def volume(self) -> FolderVolume:
+                return kind(root)
+
+        server = ThreadingHTTPServer((LOOPBACK, 0), Own)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        servers.append((server, thread))
+        return AgentVolume("data", Address(LOOPBACK, server.server_address[1]), TOKEN)
+
+    yield begin
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def large(root: Path) -> Path:
+    path = root / "large"
+    path.touch()
+    os.truncate(path, LARGE)
+    return path
+
+
+@ways
+def test_a_file_arrives_whole(serve: Serve, root: Path, read: Read) -> None:
+    large(root)
+    volume = serve()
+    with volume.open("large", "rb") as file:
+        assert read(file)
+    volume.pool.close()
+
+
+@ways
+def test_a_file_that_is_shortened_while_it_is_read_is_an_error(serve: Serve, root: Path, read: Read) -> None:
+    path = large(root)
+    with serve().open("large", "rb") as file:
+        assert len(file.read(CHUNK)) == CHUNK
+        os.truncate(path, CHUNK)
+        with pytest.raises(OSError, match="volume data: its agent broke off") as broken:
+            read(file)
+    assert broken.value.errno == errno.EIO
+
+
+def test_a_file_that_grows_while_it_is_read_is_as_long_as_it_was(serve: Serve, root: Path) -> None:
+    path = large(root)
+    volume = serve()
+    with volume.open("large", "rb") as file:
+        first = file.read(CHUNK)
+        os.truncate(path, 2 * LARGE)
+        assert len(first + file.read()) == LARGE
+
+
+@ways
+def test_a_disk_that_fails_in_mid_file_writes_nothing_into_it(serve: Serve, root: Path, read: Read) -> None:
+    large(root)
+    with serve(BrokenVolume).open("large", "rb") as file:
+        assert not file.read(CHUNK).strip(b"\0")
+        with pytest.raises(OSError, match="volume data: its agent broke off"):
+            read(file)
+
+
+def test_what_goes_wrong_before_the_first_byte_is_said(serve: Serve) -> None:
+    volume = serve()
+    with pytest.raises(FileNotFoundError):
+        volume.open("nothing", "rb")
+    with pytest.raises(OSError, match="volume data: the token is not the agent's"):
+        AgentVolume("data", volume.address, "wrong").open("nothing", "rb")
+
+
+def test_who_answers_with_something_else_is_an_error() -> None:
+    with socket.create_server((LOOPBACK, 0)) as listener:
+
+        def babble() -> None:
+            client, _ = listener.accept()
+            with client:
+                client.recv(CHUNK)
+                client.sendall(b"no such protocol\r\n\r\n")
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        with pytest.raises(OSError, match="volume data: its agent broke off"):
+            AgentVolume("data", Address(LOOPBACK, listener.getsockname()[1]), TOKEN).open("x", "rb")
+        thread.join()
+
+
+@pytest.mark.programs
+@ways
+def test_an_agent_that_is_killed_in_mid_file_is_an_error(root: Path, read: Read) -> None:
+    large(root)
+    port = take_port()
+    port.release()
+    env = {**os.environ, "AGENT_ROOT": str(root), "AGENT_PORT": str(port.number), "AGENT_TOKEN": TOKEN}
+    volume = AgentVolume("data", Address(LOOPBACK, port.number), TOKEN)
+    with subprocess.Popen([sys.executable, "-m", "harness.substrate.agent"], env=env) as agent:
+        try:
+            with wait_until(lambda: volume.open("large", "rb"), patience=20, on=OSError) as file:
+                assert len(file.read(CHUNK)) == CHUNK
+                agent.kill()
+                agent.wait()
+                with pytest.raises(OSError, match=r"volume data: its agent broke off|reset"):
+                    read(file)
+        finally:
+            agent.kill()

@@ -1,0 +1,274 @@
+"""A removal that fails is no reason to leave the rest; what an engine cannot say of work is no success."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from docker.errors import APIError, NotFound
+
+from harness.core.errors import HarnessError, TookTooLong
+from harness.core.node import NodeSpec
+from harness.substrate import docker, docker_task, engine_objects, kind
+from harness.substrate.docker import Docker
+from harness.substrate.docker_task import END, LOST, WORK, Within, code_of, limited
+from harness.substrate.engine_objects import Owned, discard, sweep_engine
+from harness.substrate.kind import Kind
+from harness.substrate.processes import Owner, family
+from harness.substrate.sweeping import MARK, sweep_run
+
+SLEEPER = NodeSpec("sleeper", ("sleep", "300"))
+
+
+@dataclass
+class Thing:
+    """A container, a volume or a network of an engine that refuses to remove it `refusals` times."""
+
+    name: str
+    kept: list[Thing]
+    refusals: int = 0
+    attrs: dict[str, object] = field(default_factory=dict)
+
+    def reload(self) -> None:
+        """Know of nothing new."""
+
+    def remove(self, **_: object) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise APIError(f"{self.name} will not go")
+        self.kept.remove(self)
+
+
+@dataclass
+class Kept:
+    """All of one kind that an engine has."""
+
+    things: list[Thing] = field(default_factory=list)
+
+    def list(self, **_: object) -> list[Thing]:
+        return [*self.things]
+
+    def add(self, name: str, refusals: int = 0) -> None:
+        self.things.append(Thing(name, self.things, refusals))
+
+
+@dataclass
+class Engine:
+    """Two of each kind, the first of which may not go."""
+
+    containers: Kept = field(default_factory=Kept)
+    volumes: Kept = field(default_factory=Kept)
+    networks: Kept = field(default_factory=Kept)
+
+    def fill(self, refusals: int) -> None:
+        for kept, kind_of in ((self.containers, "c"), (self.volumes, "v"), (self.networks, "n")):
+            kept.add(f"{kind_of}1", refusals)
+            kept.add(f"{kind_of}2")
+
+    def left(self) -> list[str]:
+        return [thing.name for kept in (self.containers, self.volumes, self.networks) for thing in kept.things]
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    machine = Engine()
+    monkeypatch.setattr(engine_objects, "engine", lambda: machine)
+    monkeypatch.setattr(engine_objects, "IN_USE", 0.0)
+    monkeypatch.setattr(docker, "engine", lambda: machine)
+    monkeypatch.setattr(docker, "require_room", lambda _: None)
+    return machine
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def mark(run: Path) -> None:
+    Owned(run).labels("primary")
+
+
+def test_what_will_not_go_does_not_keep_the_rest(machine: Engine, run: Path) -> None:
+    mark(run)
+    machine.fill(refusals=1)
+    with pytest.raises(HarnessError) as failed:
+        sweep_engine(run)
+    assert machine.left() == ["c1", "v1", "n1"]
+    assert [words in str(failed.value) for words in ("container c1", "volume v1", "network n1")] == [True] * 3
+    assert "\n" not in str(failed.value)
+    swept = sweep_engine(run)
+    assert (swept.containers, swept.volumes, swept.networks) == (1, 1, 1)
+    assert machine.left() == []
+
+
+@pytest.mark.programs
+def test_processes_and_secrets_go_though_a_container_stays_and_the_next_sweep_tries_again(
+    machine: Engine, tmp_path: Path, run: Path
+) -> None:
+    substrate = Docker(run, tmp_path / "logs")
+    substrate.site("replication").launch(SLEEPER)
+    for name in ("primary", "dr"):
+        files = substrate.containers(name).files
+        files.mkdir(parents=True)
+        (files / "password").write_text("secret")
+    mark(run)
+    machine.containers.add("c1", refusals=3)  # of both sites, and of the run
+    with pytest.raises(HarnessError, match="container c1: the engine says: c1 will not go"):
+        substrate.sweep()
+    assert not family(set(), Owner(substrate.run))
+    assert [path.name for path in run.iterdir()] == [MARK]
+    substrate.sweep()
+    assert machine.left() == []
+    assert not run.exists()
+
+
+def test_a_lost_site_keeps_no_files_though_its_container_stays(machine: Engine, tmp_path: Path, run: Path) -> None:
+    site = Docker(run, tmp_path / "logs").containers("primary")
+    site.files.mkdir(parents=True)
+    (site.files / "password").write_text("secret")
+    mark(run)
+    machine.containers.add("c1", refusals=1)
+    with pytest.raises(HarnessError, match="c1 will not go"):
+        site.destroy()
+    assert not site.files.exists()
+    site.destroy()
+    assert machine.left() == []
+
+
+def no_clusters(run: Path) -> int:
+    raise HarnessError(f"{run.name}: a cluster will not go")
+
+
+def test_a_cluster_that_will_not_go_does_not_keep_what_is_around_it(
+    machine: Engine, tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kind, "kind_program", lambda: Path("kind"))
+    substrate = Kind(run, tmp_path / "logs")
+    mark(run)
+    machine.fill(refusals=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "sweep_clusters", no_clusters)
+        with pytest.raises(HarnessError, match="run: a cluster will not go"):
+            substrate.sweep()
+    assert machine.left() == []
+    assert [path.name for path in run.iterdir()] == [MARK]
+    monkeypatch.setattr(kind, "sweep_clusters", lambda _: 1)
+    substrate.sweep()
+    assert not run.exists()
+
+
+def test_a_sweep_from_elsewhere_goes_on_too_and_names_all_that_is_left(
+    machine: Engine, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark(run)
+    (run / "password").write_text("secret")
+    machine.containers.add("c1", refusals=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "sweep_clusters", no_clusters)
+        with pytest.raises(HarnessError, match=r"a cluster will not go; container c1: .* will not go"):
+            sweep_run(run)
+    assert [path.name for path in run.iterdir()] == [MARK]
+    monkeypatch.setattr(kind, "sweep_clusters", lambda _: 1)
+    swept = sweep_run(run)
+    assert (swept.clusters, swept.containers) == (1, 1)
+    assert not run.exists()
+
+
+def test_what_hinders_the_removal_of_what_did_not_start_is_not_said(machine: Engine) -> None:
+    machine.containers.add("c1", refusals=1)
+    discard(machine.containers.things[0])
+    discard(None)
+    assert machine.left() == ["c1"]
+
+
+class Gone:
+    """A container that was removed."""
+
+    status = "running"
+
+    def wait(self) -> dict[str, int]:
+        raise NotFound("no such container")
+
+    def reload(self) -> None:
+        raise NotFound("no such container")
+
+    def exec_run(self, *_: object, **__: object) -> tuple[int | None, bytes]:
+        raise NotFound("no such container")
+
+
+class Lives(Gone):
+    """A container that runs, and says how what was executed in it ended."""
+
+    def __init__(self, code: int | None) -> None:
+        self.code = code
+
+    def reload(self) -> None:
+        """Know of nothing new."""
+
+    def exec_run(self, *_: object, **__: object) -> tuple[int | None, bytes]:
+        return self.code, b"why\nnot"
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, object]) -> Iterator[dict[str, object]]:
+    left = iter(answers)
+    monkeypatch.setattr(
+        docker_task, "engine", lambda: SimpleNamespace(api=SimpleNamespace(exec_inspect=lambda _: next(left)))
+    )
+    return left
+
+
+def test_the_code_of_a_container_that_is_gone_is_that_of_what_was_killed() -> None:
+    assert code_of(Gone(), "task") == LOST
+
+
+def test_a_code_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    under_way: dict[str, object] = {"Running": True, "ExitCode": None}
+    work = Within("look on primary", Lives(0), "1", "tag", "1000:1000")
+    answering(monkeypatch, under_way, under_way, {"Running": False, "ExitCode": 3})
+    assert work.code(5) == 3
+    answering(monkeypatch, {"Running": False, "ExitCode": None})
+    assert work.code(5) == LOST
+    answering(monkeypatch, under_way)
+    with pytest.raises(TookTooLong, match="look on primary"):
+        work.code(0)
+    answering(monkeypatch, under_way)
+    assert Within("look", Gone(), "1", "tag", "1000:1000").code(0) == LOST
+
+
+def test_work_that_could_not_be_ended_is_said_unless_its_node_ended() -> None:
+    Within("look", Gone(), "1", "tag", "1000:1000").end()
+    Within("look", Lives(0), "1", "tag", "1000:1000").end()
+    with pytest.raises(HarnessError, match="look: not ended, code 124: why not"):
+        Within("look", Lives(124), "1", "tag", "1000:1000").end()
+
+
+def shell(script: str) -> tuple[str, ...]:
+    return ("sh", "-c", script)
+
+
+@pytest.mark.programs
+def test_all_that_work_started_is_ended_and_nothing_else() -> None:
+    tag = f"{WORK}={os.urandom(8).hex()}"
+    name, _, value = tag.partition("=")
+    other = subprocess.Popen(shell("exec sleep 300"), env={name: value + "0", "PATH": os.environ["PATH"]})
+    script = "setsid sleep 300 & sleep 300 & echo up; wait"
+    env = {name: value, "PATH": os.environ["PATH"]}
+    with subprocess.Popen(shell(script), env=env, stdout=subprocess.PIPE) as work:
+        assert work.stdout is not None
+        assert work.stdout.readline() == b"up\n"
+        subprocess.run(limited(["sh", "-c", END, tag], 10), check=True)
+        assert work.stdout.read() == b""  # nobody is left who could write
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+@pytest.mark.programs
+def test_a_command_with_a_limit_ends_though_it_refuses() -> None:
+    assert subprocess.run(limited(["sh", "-c", "exit 3"], 5), check=False).returncode == 3
+    assert subprocess.run(limited(["sleep", "300"], 0.1), check=False).returncode == 124
