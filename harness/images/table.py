@@ -2,8 +2,7 @@
 
 The public image is used where the engine has it or can pull it; `make images` bakes what cannot be had, with the same
 contract (`tests/images/test_contract.py`): every image runs as any user, with a read-only root file system, a `/tmp`
-that is in memory (of postgres also `/var/run/postgresql`), and its volumes below `/volumes`; its programs are found by
-their bare names.
+that is in memory as its `scratch` is, and its volumes below `/volumes`; its programs are found by their bare names.
 """
 
 from __future__ import annotations
@@ -21,20 +20,22 @@ FIRST_PORT = 8000  # of an image that the table does not know
 class Image:
     """One image. `public`: its reference in a registry, "" for what only we build.
 
-    `ports`: a node's port name -> the number it listens on inside. `programs`: found on its PATH.
+    `ports`: a node's port name -> the number it listens on inside. `programs`: found on its PATH. `scratch`: folders
+    besides `/tmp` that it writes to and that need not last.
     """
 
     name: str
     public: str
     ports: Mapping[str, int] = field(default_factory=dict)
     programs: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
 
 
 MINIO_VERSION = "RELEASE.2025-09-07T16-13-09Z"  # the last that its makers published as an image
 _PG_TOOLS = ("postgres", "initdb", "pg_dump", "pg_dumpall", "pg_restore", "psql", "pg_isready")
 
 IMAGES: tuple[Image, ...] = (
-    Image("postgres", "postgres:18.6", {"sql": 5432}, _PG_TOOLS),
+    Image("postgres", "postgres:18.6", {"sql": 5432}, _PG_TOOLS, ("/var/run/postgresql",)),
     Image("minio", f"minio/minio:{MINIO_VERSION}", {"s3": 9000}, ("minio",)),
     Image("odoo", "odoo:19.0", {"http": 8069}, ("odoo",)),
     Image("n8n", "n8nio/n8n:2.41.1", {"http": 5678, "broker": 5679}, ("n8n",)),
@@ -58,6 +59,11 @@ def image(name: str) -> Image:
 def known(name: str) -> bool:
     """Return whether `name` is one of the table, and not a reference of the reader's own."""
     return any(one.name == name for one in IMAGES)
+
+
+def scratch_of(name: str) -> tuple[str, ...]:
+    """Return the folders of an image's scratch; none where the table does not know it."""
+    return image(name).scratch if known(name) else ()
 
 
 def port_numbers(name: str, ports: tuple[str, ...]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task
 from harness.images.engine import engine
 from harness.images.find import reference
-from harness.images.table import port_numbers
+from harness.images.table import port_numbers, scratch_of
 from harness.substrate.agent_volume import AgentVolume
 from harness.substrate.docker_node import ContainerNode
 from harness.substrate.docker_task import WORK, ContainerTask, Within, code_of, limited
@@ -33,7 +33,7 @@ from harness.substrate.paths import plain
 from harness.substrate.ports import LOOPBACK, Port, on_free_ports, take_port
 from harness.substrate.process import last_lines
 from harness.substrate.ready import COMMAND, UNANSWERED, NotReady, probe
-from harness.substrate.shell import FILES, RUN, TMP, VOLUMES, Shell, write_first_files
+from harness.substrate.shell import FILES, TMP, VOLUMES, Shell, write_first_files
 from harness.substrate.sweeping import Steps
 
 # Ryuk, testcontainers' own reaper, is an image that offline machines cannot have; what is swept is swept by label.
@@ -145,7 +145,7 @@ class DockerSite:
         """Return the container of a node, described and not yet made; its files are written, its volumes there."""
         made = DockerContainer(reference(shell.image)).with_name(name)
         made.with_envs(**shell.environment())
-        for folder in (TMP, RUN):
+        for folder in (TMP, *scratch_of(shell.image)):
             made.with_tmpfs_mount(folder, "mode=1777")
         if command:
             made.with_command(command)

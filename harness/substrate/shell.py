@@ -12,7 +12,6 @@ from harness.substrate.paths import parts_of
 from harness.vault import read_text_secret
 
 VOLUMES, FILES, TMP = "/volumes", "/files", "/tmp"  # noqa: S108 - in the container, in memory
-RUN = "/run"  # sockets and such, in memory
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - of the container's own network
 
 

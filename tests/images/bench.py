@@ -25,7 +25,6 @@ from harness.images.table import IMAGES, image, port_numbers
 
 HOME = "/volumes/v"
 USERS = ("1000:1000", "4711:4711")  # one that has an entry in /etc/passwd, and one that has none
-SOCKETS = "/var/run/postgresql"  # where PostgreSQL is set up: a folder in memory, as /tmp
 LOOPBACK = "127.0.0.1"
 NO_COPY = "rw,nocopy"  # else Docker gives an empty volume the owner of the image's folder of that name: root
 
@@ -90,17 +89,13 @@ class Bench:
     def number(self, port: str) -> int:
         return image(self.name).ports[port]
 
-    @property
-    def _sockets(self) -> tuple[str, ...]:
-        return (SOCKETS,) if self.name == "postgres" else ()
-
     def _make(
         self, *args: str, entrypoint: str | None, env: Mapping[str, str], ports: tuple[str, ...], beside: str = "bridge"
     ) -> Container:
         numbers = port_numbers(self.name, ports) if ports else {}
         container = engine().containers.create(
             self.reference, list(args), entrypoint=[entrypoint] if entrypoint else None, user=self.user,
-            read_only=True, tmpfs=dict.fromkeys(("/tmp", *self._sockets), "mode=1777"),  # noqa: S108 - inside
+            read_only=True, tmpfs=dict.fromkeys(("/tmp", *image(self.name).scratch), "mode=1777"),  # noqa: S108 - inside
             environment={"HOME": "/tmp", **env},  # noqa: S108
             volumes={self.volume.name: {"bind": HOME, "mode": NO_COPY}}, working_dir=HOME, network_mode=beside,
             ports={f"{number}/tcp": (LOOPBACK, None) for number in numbers.values()},

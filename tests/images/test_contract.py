@@ -10,9 +10,10 @@ from harness.images.engine import engine
 from harness.images.find import baked
 from harness.images.table import image
 from harness.postgres.server import HBA, INITDB
-from tests.images.bench import HOME, LOOPBACK, SOCKETS, USERS, bench, get, kinds, of, outside, says, stop
+from tests.images.bench import HOME, LOOPBACK, USERS, bench, get, kinds, of, outside, says, stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+SOCKETS = image("postgres").scratch[0]
 
 NGINX = """daemon off; pid nginx.pid; error_log stderr notice;
 events {{ }}
