@@ -74,7 +74,7 @@ report: setup  ## build the report of the newest drills
 	@$(BIN)/blackstart report
 
 bench: setup  ## run every benchmark
-	@for one in memory site_loss; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
+	@for one in memory site_loss clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 lock: setup  ## write all lock files anew, with hashes and without addresses
 	@$(BIN)/python -m harness.parts.lock

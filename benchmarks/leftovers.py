@@ -25,14 +25,15 @@ from pathlib import Path
 import psutil
 import yaml
 
+from benchmarks import page
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import TookTooLong
 from harness.images.engine import engine
 from harness.substrate.engine_objects import SITE
 from harness.substrate.processes import RUN_TAG
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks/results/leftovers.jsonl"
+ROOT = page.ROOT
+RESULTS = page.RESULTS / "leftovers.jsonl"
 IN_THE_MIDDLE = '"message": "2.4.2"'  # of the sequence: a backup is being restored
 PATIENCE = 600.0  # seconds until a drill comes there, and until it has ended
 COUNTER = re.compile(r"^\[\d+:\d+\] ")
@@ -153,6 +154,7 @@ def main() -> None:
             amid = ", ".join(f"{number} {kind}" for kind, number in row.amid.items() if number)
             print(f"{substrate}, {ending}: exit code {row.code}; amid {amid}; left {left or 'nothing'}", flush=True)
             clean = clean and not left
+    page.write()
     sys.exit(0 if clean else 1)
 
 

@@ -16,22 +16,20 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from threading import Event, Thread
 
 import psutil
 
+from benchmarks import page
 from harness.core.clock import SYSTEM
 from harness.evidence.folder import read_record, records
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks/results/site_loss.jsonl"
-PAGE = ROOT / "docs/BENCHMARKS.md"
-ALL = ("embedded", "docker", "kind", "kind,cold")
+ROOT = page.ROOT
+RESULTS = page.RESULTS / "site_loss.jsonl"
 MIB = 1 << 20
 
 
@@ -94,45 +92,10 @@ def drill(substrate: str) -> Row:
     )
 
 
-def spread(figures: Sequence[float]) -> str:
-    """Return the median, with the least and the most where there are several."""
-    if len(figures) < 2:  # noqa: PLR2004
-        return f"{figures[0]:.1f}" if figures else "-"
-    return f"{median(figures):.1f} ({min(figures):.1f} to {max(figures):.1f})"
-
-
-def page(rows: Sequence[Row]) -> str:
-    """Return the page of figures, by number of processors and substrate."""
-    lines = [
-        "# Benchmarks",
-        "",
-        "Written by `python -m benchmarks.site_loss`; medians, with least and most of the runs.",
-    ]
-    for processors in sorted({row.processors for row in rows}):
-        of = {s: [r for r in rows if r.substrate == s and r.processors == processors] for s in ALL}
-        shown = [s for s in ALL if of[s]]
-        lines += ["", f"## Site loss, example estate (200 MB of bulk), {processors} processors", ""]
-        lines += ["| | " + " | ".join(shown) + " |", "|---|" + "---|" * len(shown)]
-
-        def line(what: str, figures: list[list[float]]) -> str:
-            return f"| {what} | " + " | ".join(map(spread, figures)) + " |"
-
-        lines.append("| drills | " + " | ".join(str(len(of[s])) for s in shown) + " |")
-        kept = [f"{sum(r.verdict == 'KEPT' for r in of[s])} of {len(of[s])}" for s in shown]
-        lines.append("| KEPT | " + " | ".join(kept) + " |")
-        lines.append(line("whole drill, s", [[r.wall for r in of[s]] for s in shown]))
-        lines.append(line("RTO, s", [[r.rto for r in of[s] if r.rto is not None] for s in shown]))
-        lines.append(line("RPO, s", [[r.rpo for r in of[s] if r.rpo is not None] for s in shown]))
-        for phase in rows[0].phases:
-            lines.append(line(f"&nbsp;&nbsp;{phase}, s", [[r.phases.get(phase, 0.0) for r in of[s]] for s in shown]))
-        lines.append(line("peak memory, MiB", [[float(r.memory) for r in of[s]] for s in shown]))
-    return "\n".join(lines) + "\n"
-
-
 def main() -> None:
     """Run the drills that were asked for and write the page."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("substrates", nargs="*", default=list(ALL))
+    parser.add_argument("substrates", nargs="*", default=list(page.SUBSTRATES))
     parser.add_argument("--runs", type=int, default=1)
     asked = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} processors")
@@ -142,8 +105,7 @@ def main() -> None:
             print(f"{substrate}: {row.verdict}, {row.wall} s, RTO {row.rto}, {row.memory} MiB", flush=True)
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(row)) + "\n")
-    rows = [Row(**json.loads(line)) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
-    PAGE.write_text(page(rows), encoding="utf-8")
+    page.write()
 
 
 if __name__ == "__main__":

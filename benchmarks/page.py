@@ -1,0 +1,94 @@
+"""`docs/BENCHMARKS.md`, written from all rows of `results/`: `python -m benchmarks.page`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks/results"
+PAGE = ROOT / "docs/BENCHMARKS.md"
+SUBSTRATES = ("embedded", "docker", "kind", "kind,cold")
+FIGURES = {"whole drill, s": "wall", "RTO, s": "rto", "RPO, s": "rpo", "peak memory, MiB": "memory"}
+PAIR = {
+    "both ready, s": "ready",
+    "and the images in both, s": "images",
+    "one killed and its volumes removed, s": "lost",
+    "the rest swept, s": "swept",
+}
+Rows = Sequence[dict[str, Any]]
+
+
+def rows_of(name: str) -> Rows:
+    """Return the rows of one benchmark, oldest first; none where it never ran."""
+    file = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def spread(figures: Iterable[float | None]) -> str:
+    """Return the median, with the least and the most where there are several."""
+    known = [figure for figure in figures if figure is not None]
+    if len(known) < 2:  # noqa: PLR2004
+        return f"{known[0]:.1f}" if known else "-"
+    return f"{median(known):.1f} ({min(known):.1f} to {max(known):.1f})"
+
+
+def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> list[str]:
+    """Return the lines of a table."""
+    first = list(head)
+    return [f"| {' | '.join(first)} |", "|---" * len(first) + "|", *(f"| {' | '.join(line)} |" for line in lines)]
+
+
+def site_loss(rows: Rows) -> list[str]:
+    """Return the section of what a lost site costs, by number of processors and substrate."""
+    lines: list[str] = []
+    for processors in sorted({row["processors"] for row in rows}):
+        here = [row for row in rows if row["processors"] == processors]
+        of = {s: [row for row in here if row["substrate"] == s] for s in SUBSTRATES}
+        shown = [s for s in SUBSTRATES if of[s]]
+        kept = [f"{sum(r['verdict'] == 'KEPT' for r in of[s])} of {len(of[s])}" for s in shown]
+        body = [["KEPT", *kept]]
+        for what, key in FIGURES.items():
+            body.append([what, *(spread(r[key] for r in of[s]) for s in shown)])
+        for phase in here[0]["phases"]:
+            body.append([f"of RTO: {phase}, s", *(spread(r["phases"].get(phase) for r in of[s]) for s in shown)])
+        lines += ["", f"## Site loss, example estate (200 MB of bulk), {processors} processors", ""]
+        lines += table(["", *shown], body)
+    return lines
+
+
+def clusters(rows: Rows) -> list[str]:
+    """Return the section of what a pair of clusters takes, by number of processors."""
+    lines: list[str] = []
+    for processors in sorted({row["processors"] for row in rows}):
+        here = [row for row in rows if row["processors"] == processors]
+        body = [[what, spread(row[key] for row in here)] for what, key in PAIR.items()]
+        lines += ["", f"## A pair of clusters of kind, {processors} processors, {len(here)} runs", ""]
+        lines += table(["", "seconds"], body)
+    return lines
+
+
+def leftovers(rows: Rows) -> list[str]:
+    """Return the section of what drills leave behind: the newest of each ending."""
+    newest = {(row["substrate"], row["ending"]): row for row in rows}
+    body = []
+    for (substrate, ending), row in newest.items():
+        amid = ", ".join(f"{number} {what}" for what, number in row["amid"].items() if number)
+        left = "; ".join(f"{what}: {', '.join(names)}" for what, names in row["left"].items() if names)
+        body.append([substrate, ending, str(row["code"]), amid, row["swept"], left or "nothing"])
+    head = ["substrate", "how it ended", "exit code", "there in the middle", "said by the sweep", "left"]
+    return ["", "## What a drill leaves behind", "", *table(head, body)] if body else []
+
+
+def write() -> None:
+    """Write the page."""
+    lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
+    lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()
