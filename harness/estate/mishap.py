@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.clock import wait_until
 from harness.core.errors import Finding, HarnessError
+from harness.core.journal import phase
 from harness.estate.drill import Drill
 from harness.estate.site import EstateSite
 from harness.images.find import reference
@@ -107,7 +108,8 @@ def recover_past_absence(drill: Drill) -> None:
     """Recover while DR's API server is away for the first seconds of the activation."""
     site = cluster_of(drill.world.dr)
     machine = site.standing.cluster.machine
-    disruption.take_api(machine)
+    with phase(drill.journal, "mishap"):  # so that no second of the recovery is without a name
+        disruption.take_api(machine)
     back = Timer(AWAY, disruption.give_api, (machine,))
     back.start()
     try:

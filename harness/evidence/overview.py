@@ -36,9 +36,9 @@ def card(record: DrillRecord) -> str:
     """Return one drill: verdict, figures against the promise, reasons, phases."""
     promise = record.promise
     rows = (
-        ("RTO", f"{figure(record.rto)} s", f"{promise.get('rto_s', '?')} s"),
-        ("RPO", f"{figure(record.rpo)} s", f"{promise.get('rpo_s', '?')} s"),
-        ("exposure", f"{figure(record.exposure)} s", f"{promise.get('exposure_s', '?')} s"),
+        ("RTO", figure(record.rto), f"{promise.get('rto_s', '?')} s"),
+        ("RPO", figure(record.rpo), f"{promise.get('rpo_s', '?')} s"),
+        ("exposure", figure(record.exposure), f"{promise.get('exposure_s', '?')} s"),
         ("writes lost", str(len(record.lost)), f"of {record.acknowledged} acknowledged"),
         ("backup", str(record.backup.get("id", "none")), f"{len(record.passed_over)} passed over"),
         ("measured at", f"{record.data_bytes / 1e6:,.0f} MB", f"{record.data_rows:,} rows"),

@@ -81,9 +81,9 @@ def summary(record: DrillRecord) -> RenderableType:
     promise = record.promise
     verdict = Text.assemble(
         (record.verdict, STYLES.get(record.verdict, "bold")),
-        f"  RTO {figure(record.rto)} s of {promise.get('rto_s', '?')} s"
-        f" · RPO {figure(record.rpo)} s of {promise.get('rpo_s', '?')} s"
-        f" · exposure {figure(record.exposure)} s"
+        f"  RTO {figure(record.rto)} of {promise.get('rto_s', '?')} s"
+        f" · RPO {figure(record.rpo)} of {promise.get('rpo_s', '?')} s"
+        f" · exposure {figure(record.exposure)}"
         f" · {len(record.lost)} of {record.acknowledged} acknowledged writes lost",
     )
     backup = record.backup.get("id", "none")

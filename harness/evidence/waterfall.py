@@ -55,5 +55,5 @@ def headline(record: DrillRecord) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Return seconds with one decimal, or `not measured`."""
-    return "not measured" if value is None else f"{value:.1f}"
+    """Return seconds with one decimal and their unit, or `not measured`."""
+    return "not measured" if value is None else f"{value:.1f} s"

@@ -69,7 +69,7 @@ def _reason(api: Api, name: str, pods: tuple[Pod, ...]) -> str:
             if trouble := trouble_of(pod):
                 return trouble.text
             noted = [event for event in api.events(pod.name) if event.startswith(PENDING)]
-            said = noted[-1] if noted else f"pod {pod.name} is {pod.phase}"
+            said = noted[-1] if noted else _unbound(api) or f"pod {pod.name} is {pod.phase}"
             return f"{missing_in(said) or said}; its log ends: {last_words(api, pod)}"
         for kind in ("Deployment", "StatefulSet", "Job"):
             if api.get(kind, name) is not None:
@@ -77,6 +77,14 @@ def _reason(api: Api, name: str, pods: tuple[Pod, ...]) -> str:
                 return noted[-1] if noted else f"{kind} {name} has no pod"
         return f"there is no workload {name}"
     return f"the API server of {api.where} does not answer"
+
+
+def _unbound(api: Api) -> str:
+    """Return which volumes of the namespace nobody made yet, "" where all are there: their pods just wait."""
+    claims = [one for one in api.find("PersistentVolumeClaim") if one["status"].get("phase") == "Pending"]
+    names = [str(one["metadata"]["name"]) for one in claims]
+    noted = [event for name in names[:1] for event in api.events(name)]
+    return f"volume {', '.join(names)} is not made yet{f': {noted[-1]}' if noted else ''}" if names else ""
 
 
 def await_gone(api: Api, name: str, patience: float, *, what: str) -> None:

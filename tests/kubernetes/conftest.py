@@ -7,6 +7,7 @@ import pytest
 
 from harness.core.node import NodeSpec
 from harness.substrate.kind import Kind
+from harness.substrate.kind_site import KindSite
 from tests.kubernetes.bench import KindBench
 from tests.substrate.benches import server
 from tests.substrate.conftest import TOKEN
@@ -36,3 +37,8 @@ def token(tmp_path: Path) -> Path:
 @pytest.fixture
 def spec(bench: KindBench, token: Path) -> NodeSpec:
     return server(bench, token)
+
+
+@pytest.fixture
+def site(bench: KindBench) -> KindSite:
+    return bench.substrate.cluster_site("primary")

@@ -31,11 +31,6 @@ from tests.substrate.benches import server, task
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
 
-@pytest.fixture
-def site(bench: KindBench) -> KindSite:
-    return bench.substrate.cluster_site("primary")
-
-
 def launched(site: KindSite, spec: NodeSpec) -> WorkloadNode:
     node = site.launch(spec)
     assert isinstance(node, WorkloadNode)
@@ -133,26 +128,6 @@ def test_a_drain_moves_everything_and_heeds_budgets(bench: KindBench, site: Kind
     finally:
         disruption.uncordon(site.api, machine)
     await_ready(site.api, "server", 40, what="server on primary")
-
-
-def test_a_lost_volume_is_empty_when_it_is_there_again(site: KindSite, spec: NodeSpec) -> None:
-    node = launched(site, spec)
-    free = len(site.standing.ports.free)
-    with site.volume("data").open("note", "wb") as file:
-        file.write(b"lost")
-    site.lose_volume("data")
-    assert len(site.standing.ports.free) == free
-    assert not node.alive
-    node.start()
-    assert list(site.volume("data").walk()) == []
-
-
-def test_a_volume_does_not_wait_for_its_first_pod(site: KindSite) -> None:
-    site.standing.claim(("data",))
-    for found in site.api.follow("PersistentVolumeClaim", "", 30):
-        if [one["status"]["phase"] for one in found] == ["Bound"]:
-            return
-    pytest.fail("nobody made the volume of a claim that no pod uses")
 
 
 def test_an_api_server_that_is_away_is_waited_for(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
