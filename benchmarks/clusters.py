@@ -8,17 +8,14 @@ the images of the example estate are in both; until one is lost; until nothing i
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
 from harness.core.clock import SYSTEM
 from harness.substrate.kind import SITES, Kind
-
-RESULTS = page.RESULTS / "clusters.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +60,7 @@ def main() -> None:
     for _ in range(parser.parse_args().runs):
         row = pair()
         print(f"ready {row.ready} s, images {row.images} s, one lost {row.lost} s, swept {row.swept} s", flush=True)
-        with RESULTS.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(row)) + "\n")
+        page.add("clusters", row)
     page.write()
 
 

@@ -10,7 +10,6 @@ processes, run folders, mounts. A row an ending is added to `results/leftovers.j
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shutil
@@ -19,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -33,7 +32,6 @@ from harness.substrate.engine_objects import SITE
 from harness.substrate.processes import RUN_TAG
 
 ROOT = page.ROOT
-RESULTS = page.RESULTS / "leftovers.jsonl"
 IN_THE_MIDDLE = '"message": "2.4.2"'  # of the sequence: a backup is being restored
 PATIENCE = 600.0  # seconds until a drill comes there, and until it has ended
 COUNTER = re.compile(r"^\[\d+:\d+\] ")
@@ -148,8 +146,7 @@ def main() -> None:
     for substrate in asked.substrates:
         for ending, fault in ENDINGS.items():
             row = drill(substrate, ending, fault)
-            with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(row)) + "\n")
+            page.add("leftovers", row)
             left = {kind: names for kind, names in row.left.items() if names}
             amid = ", ".join(f"{number} {kind}" for kind, number in row.amid.items() if number)
             print(f"{substrate}, {ending}: exit code {row.code}; amid {amid}; left {left or 'nothing'}", flush=True)

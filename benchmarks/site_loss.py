@@ -10,7 +10,6 @@ from all of them. Images and the prepared estate must be there: nothing is warme
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -18,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 
@@ -29,7 +28,6 @@ from harness.core.clock import SYSTEM
 from harness.evidence.folder import read_record, records
 
 ROOT = page.ROOT
-RESULTS = page.RESULTS / "site_loss.jsonl"
 MIB = 1 << 20
 
 
@@ -103,8 +101,7 @@ def main() -> None:
         for substrate in asked.substrates:
             row = drill(substrate)
             print(f"{substrate}: {row.verdict}, {row.wall} s, RTO {row.rto}, {row.memory} MiB", flush=True)
-            with RESULTS.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(row)) + "\n")
+            page.add("site_loss", row)
     page.write()
 
 
