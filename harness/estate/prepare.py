@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -26,7 +25,7 @@ from harness.estate.strike import Identity
 from harness.n8n.app import N8n
 from harness.notification.app import Notification
 from harness.odoo.app import Odoo
-from harness.parts.cache import cache_home
+from harness.parts.cache import alone, cache_home
 from harness.parts.install import ensure
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
@@ -106,9 +105,8 @@ def prepare(config: Config, say: Say = lambda _line: None) -> Template:
 
 def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
     home = cache_home() / "estates"
-    home.mkdir(parents=True, exist_ok=True)
     final = home / key
-    with _locked(home / f"{key}.lock"):
+    with alone(home / f"{key}.lock"):
         if not (final / "identity.json").exists():
             say(f"preparing the example estate {key}")
             building = home / f".{key}.building"
@@ -119,13 +117,6 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
             make(building)
             building.rename(final)
     return Template(final)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _make_base(building: Path, name: str, say: Say) -> None:

@@ -22,8 +22,9 @@ from harness.images.engine import REFUSALS, ROOM, engine, explained, reason, req
 from harness.images.find import BAKED, CHOICE, PUBLIC, baked, choice
 from harness.images.keys import key
 from harness.images.kind import node
-from harness.images.shelf import archive_of, has, load, save, tag_of, tidy
+from harness.images.shelf import archive_of, has, load, making, save, tag_of, tidy
 from harness.images.table import IMAGES, image
+from harness.parts.cache import alone
 
 Say = Callable[[str], None]
 TRIES = 3
@@ -64,9 +65,14 @@ class Provider:
         return done
 
     def _find(self, name: str, ours: str, public: str) -> tuple[str, str]:
-        for reference in filter(None, (ours, public)):
-            if has(reference):
+        if reference := _there(ours, public):
+            return reference, "there"
+        with alone(making()):  # of two at once on a machine, one bakes and the other waits
+            if reference := _there(ours, public):
                 return reference, "there"
+            return self._make(name, ours, public)
+
+    def _make(self, name: str, ours: str, public: str) -> tuple[str, str]:
         if ours and self._from_archive(name):
             return ours, "loaded"
         lacking = self._pull(public) if public else "there is no public one"
@@ -149,6 +155,11 @@ class Provider:
         self.say(f"image {name}: {reference} baked")
         tidy(name)
         return reference
+
+
+def _there(*references: str) -> str:
+    """Return the first of the references that the engine has, "" without one."""
+    return next((one for one in references if one and has(one)), "")
 
 
 def provide(names: Sequence[str] = (), say: Say = lambda _: None) -> tuple[Provided, ...]:

@@ -29,6 +29,11 @@ def archive_of(name: str, key: str) -> Path:
     return cache_home() / "images" / f"{name}-{key}.tar"
 
 
+def making() -> Path:
+    """Return the file that whoever makes an image holds locked: images stand on one another, so it is one for all."""
+    return cache_home() / "images" / ".lock"
+
+
 def has(reference: str) -> bool:
     """Return whether the engine has that image. Raises MissingPart without an engine, HarnessError as it says."""
     with explained(f"image {reference}"):

@@ -51,8 +51,7 @@ def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = LOCK
     """
     if folder.is_dir():
         return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_name(f".{folder.name}.lock"), patience):
+    with alone(folder.with_name(f".{folder.name}.lock"), patience):
         if folder.is_dir():
             return False
         partial = folder.with_name(f".{folder.name}.partial")
@@ -70,8 +69,12 @@ def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = LOCK
 
 
 @contextmanager
-def _alone(lock: Path, patience: float) -> Iterator[None]:
-    """Hold an exclusive lock on that file. flock(2): of the open file, so it parts threads as well as processes."""
+def alone(lock: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
+    """Hold an exclusive lock on that file, made where it is not there. Raises TookTooLong after `patience` seconds.
+
+    flock(2): of the open file, so it parts threads as well as processes, and ends with the process.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
         wait_until(
             lambda: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB),

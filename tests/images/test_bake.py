@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def test_an_image_is_baked_then_there_then_loaded(another_nginx: str) -> None:
     assert [line.split(" in ")[0] for line in said] == [
         f"image nginx: {another_nginx} {how}" for how in ("baked", "loaded")
     ]
+
+
+def test_of_two_at_once_one_bakes_and_the_other_finds_it(another_nginx: str) -> None:
+    with ThreadPoolExecutor(2) as both:
+        done = list(both.map(lambda _: Provider(choice=BAKED).provide("nginx"), range(2)))
+    assert sorted(one.how for one in done) == ["baked", "there"]
+    assert {one.reference for one in done} == {another_nginx}
 
 
 def test_a_damaged_archive_is_removed_and_the_image_baked_anew(another_nginx: str) -> None:
