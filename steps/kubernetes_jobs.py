@@ -21,7 +21,7 @@ def _(open_drill: OpenDrill, promise_name: str) -> Iterator[InCluster]:
     # Clients of engines and clusters take a second to import: drills that need none do without.
     from harness.estate.incluster import InCluster  # noqa: PLC0415
 
-    clusters = InCluster(open_drill("notification", promise_name))
+    clusters = InCluster(open_drill("example", promise_name))
     with closing(clusters):
         yield clusters.stand()
 

@@ -254,7 +254,7 @@ class Freezable(Protocol):
 
 @runtime_checkable
 class Isolatable(Protocol):
-    """A node that can be cut off from all others."""
+    """A node, or a whole site, that can be cut off from all others."""
 
     def isolate(self) -> None:
         """Cut it off."""

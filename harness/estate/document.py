@@ -35,6 +35,7 @@ class Paper:
     versions: Mapping[str, str]
     substrate: str = "embedded"
     mode: str = "drill"
+    limits: tuple[str, ...] = ()  # what no drill on that substrate can show
 
 
 def phases_of(events: tuple[Event, ...], fault: float) -> tuple[Phase, ...]:
@@ -54,7 +55,8 @@ def phases_of(events: tuple[Event, ...], fault: float) -> tuple[Phase, ...]:
 def not_drilled(drill: Drill) -> tuple[str, ...]:
     """Return, by name, what this drill could not show, and why."""
     kinds = {table.kind for table in drill.world.config.services.values()}
-    lacking = [
+    lacking = [*drill.paper.limits]
+    lacking += [
         f"{', '.join(numbers)}: no {kind} in this estate" for kind, numbers in OF_KIND.items() if kind not in kinds
     ]
     if not drill.scheduled:

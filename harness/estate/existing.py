@@ -28,7 +28,7 @@ from harness.repository.store import S3Store
 from harness.s3.client import read_tag
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded import Embedded
-from harness.substrate.existing import ByHand, ExistingSite, Workloads
+from harness.substrate.existing import PATIENCE, ByHand, ExistingSite, Workloads
 from harness.vault import read_text_secret
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class ExistingEstate(EstateSite):
 
     def start_service(self, service: Service) -> NodeStatus:
         """Have one service up; return its status. Raises HarnessError."""
-        self.nodes[service.name] = self.site.launch(NodeSpec(service.name, (), ports=("http",)))
+        ready = Ready(port="http", patience=PATIENCE)
+        self.nodes[service.name] = self.site.launch(NodeSpec(service.name, (), ports=("http",), ready=ready))
         return NodeStatus(service.name, ready=True, detail="")
 
     def destroy(self) -> None:
@@ -130,8 +131,8 @@ def existing_estate(
     """Return a site that stands, as it is declared. `needed`: further secrets it must have. Raises UsageError."""
     secrets = references(table.secrets, SUPERUSER_PASSWORD, ACCESS, SECRET, *needed)
     addresses = {DATABASE: {"sql": table.sql}, STORE: {"s3": table.s3}}
-    if table.gateway is not None:
-        addresses[GATEWAY] = {"http": table.gateway}
+    services = {**table.services, **({GATEWAY: table.gateway} if table.gateway is not None else {})}
+    addresses |= {service: {"http": address} for service, address in services.items()}
     site = ExistingSite(name, desk.site(name), addresses, table.volumes, workloads_of(table.cluster))
     sql = Sql(table.sql, table.sql, SUPERUSER, secrets[SUPERUSER_PASSWORD])
     s3 = S3(table.s3, table.s3, secrets[ACCESS], secrets[SECRET])

@@ -16,10 +16,13 @@ from harness.traffic.witness import SITE_HEADER, SITE_PATH, served_by
 
 
 def require_nobody_served(site: Site, services: Sequence[Service]) -> None:
-    """Refuse a site whose services run: it has taken over. Raises Refused, HarnessError where that cannot be seen."""
+    """Refuse a site whose services run: it has taken over.
+
+    Raises Refused, UsageError or another HarnessError where that cannot be seen.
+    """
     if not isinstance(site, ExistingSite):
         return
-    if running := [service.name for service in services if site.workloads.replicas(service.name)]:
+    if running := [service.name for service in services if site.serves(service.name)]:
         raise Refused(
             f"site {site.name} is in use: {', '.join(running)} runs there; nothing was written to it. "
             "A drill starts from services at rest"

@@ -34,7 +34,6 @@ EVERY_MINUTE = "* * * * *"
 DUE = 240.0  # seconds in which a CronJob of every minute must have fired and its Job ended
 REST = 60.0
 BUCKET, TAG = "notifications", "the DR site of a drill"
-VOLUMES = ("odoo",)  # what the CronJobs mount, in an estate without a shop as well
 BACKUP, REHEARSAL = "blackstart-backup", "blackstart-rehearsal"
 
 
@@ -161,7 +160,6 @@ class InCluster:
 
     def _install(self, site: KindSite, folder: str, told: Mapping[str, str]) -> None:
         """Apply `deploy/cluster/FOLDER` with this estate's declaration, our image, and an hour that comes soon."""
-        site.standing.claim(VOLUMES)
         site.standing.require_image(IMAGE)
         for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
             if manifest["kind"] == "ConfigMap":

@@ -251,6 +251,10 @@ class Rehearsal:
             notes["age of the data"] = f"{age:.0f} s"
         return notes
 
+    @property
+    def _limits(self) -> tuple[str, ...]:
+        return NOT_DRILLED if isinstance(self.dr.site, ExistingSite) else self.paper.limits
+
     def _record(self, exposed: float | None, verdict: Verdict, reasons: tuple[str, ...]) -> DrillRecord:
         paper, promise, events = self.paper, self.promise, self.journal.events
         restored, selected, tested = self.restored, self.selected, self.tested
@@ -284,7 +288,7 @@ class Rehearsal:
             key_results=tuple(replace(r, at=r.at - self.began) for r in tested.results) if tested else (),
             messages=(),
             versions=dict(paper.versions),
-            not_drilled=(*LEFT_OUT, *(NOT_DRILLED if isinstance(self.dr.site, ExistingSite) else ())),
+            not_drilled=(*LEFT_OUT, *self._limits),
             findings=(),
             notes=self._notes(),
         )

@@ -62,13 +62,18 @@ class ClusterTable(Table):
 
 
 class ExistingSiteTable(Table):
-    """A site that stands already: where it answers, and the folders of its secrets and volumes on this machine."""
+    """A site that stands already: where it answers, and the folders of its secrets and volumes on this machine.
+
+    `services`: where those services answer that no workload of a cluster is named for. They are yours to start when a
+    restore drill asks for them, and to end after it.
+    """
 
     sql: Endpoint
     s3: Endpoint
     secrets: Beside
     volumes: dict[Name, Beside] = {}
     gateway: Endpoint | None = None
+    services: dict[Name, Endpoint] = {}
     cluster: ClusterTable | None = None
 
 

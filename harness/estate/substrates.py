@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,16 @@ NODE = "kind-node"  # the image that a cluster of kind is made of
 SUBSTRATES = ("embedded", "docker", "kind")
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
 OF_KIND = {"odoo": "odoo", "n8n": "n8n", "notification": "notifier", "gateway": "traefik"}  # kind of service -> image
+# What no drill on that substrate can show: it stands in every record. Tags of features say what is left out besides.
+HELD_WITHIN = "egress: no wall stands around the DR site; what acts on the world is held within the services"
+LIMITS: Mapping[str, tuple[str, ...]] = {
+    "embedded": (HELD_WITHIN,),
+    "docker": (HELD_WITHIN,),
+    "kind": (
+        "network policies: the network of kind enforces none; a wall in DR's node stands in for them",
+        "machines of a cluster: it has one, and no pod ever comes up on another",
+    ),
+}
 LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many times the data it holds besides
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 
 from docker.errors import DockerException, NotFound
 
@@ -22,7 +23,7 @@ from harness.images.engine import REFUSALS, ROOM, engine, explained, reason, req
 from harness.images.find import BAKED, CHOICE, PUBLIC, baked, choice
 from harness.images.keys import key
 from harness.images.kind import node
-from harness.images.shelf import archive_of, has, load, making, save, tag_of, tidy
+from harness.images.shelf import archive_of, has, load, making, release, save, tag_of, tidy
 from harness.images.table import IMAGES, image
 from harness.parts.cache import alone
 
@@ -59,6 +60,8 @@ class Provider:
             public = image(name).public if self.choice != BAKED else ""
             ours = baked(name) if self.choice != PUBLIC else ""
             reference, how = self._find(name, ours, public)
+            if not image(name).public:
+                release(name, reference, metadata.version("blackstart"))
         done = Provided(name, reference, how, SYSTEM.monotonic() - begun)
         if how != "there":
             self.say(f"image {name}: {reference} {how} in {done.seconds:.1f} s")

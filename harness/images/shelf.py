@@ -44,6 +44,13 @@ def has(reference: str) -> bool:
     return True
 
 
+def release(name: str, reference: str, version: str) -> str:
+    """Give an image that only we build the tag of its version too, by which `deploy/` names it; return that."""
+    with explained(f"image {name}"):
+        engine().images.get(reference).tag(f"{OURS}/{name}", version)
+    return f"{OURS}/{name}:{version}"
+
+
 def load(archive: Path, reference: str) -> bool:
     """Load an archive into the engine; returns whether `reference` is there now. A damaged archive is removed.
 

@@ -82,9 +82,15 @@ class Api:
         """Merge a change (RFC 7386) into an object, or into a `part` of it such as `scale`. Raises HarnessError."""
         self._call("patch", self._path(kind, name) + (f"/{part}" if part else ""), change, content_type=MERGE)
 
-    def scale(self, kind: str, name: str, replicas: int) -> None:
-        """Say how many pods of a workload there are to be; returns at once. Raises HarnessError."""
-        self.patch(kind, name, {"spec": {"replicas": replicas}}, "scale")
+    def scale(self, kind: str, name: str, replicas: int) -> bool:
+        """Say how many pods of a workload there are to be; returns at once, and whether it was there."""
+        try:
+            self.patch(kind, name, {"spec": {"replicas": replicas}}, "scale")
+        except Rejected as refused:
+            if refused.status == NOT_FOUND:
+                return False
+            raise
+        return True
 
     def evict(self, pod: str) -> str:
         """Ask for a pod's eviction; return "" when it is granted or the pod is gone, else why not now."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from collections.abc import Mapping
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
-from harness.kubernetes.answers import Away, Rejected
+from harness.kubernetes.answers import Away
 from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod
@@ -70,11 +69,15 @@ def _evict(api: Api, pod: Pod, patience: float) -> None:
         raise TookTooLong(f"{error}; its disruption budget does not allow it") from None
 
 
-def kill_pods(api: Api, name: str) -> tuple[str, ...]:
-    """Delete the pods of a node with no grace; its workload makes others. Return their names. Raises HarnessError."""
+def kill_pods(api: Api, name: str, patience: float) -> tuple[str, ...]:
+    """Delete the pods of a node with no grace and return their names once gone; its workload makes others.
+
+    Raises TookTooLong, HarnessError.
+    """
     doomed = api.pods(selector_of(name))
     for pod in doomed:
         api.delete("Pod", pod.name, grace=0)
+    _await_none(api, "Pod", {pod.uid: pod.name for pod in doomed}, patience)
     return tuple(pod.name for pod in doomed)
 
 
@@ -82,10 +85,9 @@ def lose_claim(api: Api, name: str, users: tuple[str, ...], patience: float) -> 
     """Lose a volume with all in it; the nodes that use it are scaled to none first. Raises HarnessError."""
     for kind in ("Deployment", "StatefulSet"):
         for user in users:
-            with contextlib.suppress(Rejected):
-                api.scale(kind, user, 0)
+            api.scale(kind, user, 0)  # it is of the one kind or of the other
     for user in users:
-        kill_pods(api, user)
+        kill_pods(api, user, patience)
         await_gone(api, user, patience, what=f"{user} in {api.namespace}")
     claim = api.get("PersistentVolumeClaim", name)
     if claim is None or not api.delete("PersistentVolumeClaim", name, grace=0):

@@ -24,6 +24,20 @@ for try in $(seq 100); do
 done
 echo still running; exit 1
 """
+# What belongs to a pod, its sandbox too: that one ends when the kubelet has let go of the pod. Until then the kubelet
+# may not know that the pod was deleted, and starts again what was killed.
+LET_GO = """
+of() {{ for uid in {uids}; do {ctr} containers ls -q "labels.\\"io.kubernetes.pod.uid\\"==$uid$1"; done; }}
+for try in $(seq 150); do
+  {ctr} task ls | awk '$3 ~ /RUNNING|PAUS/ {{print $1}}' >/tmp/alive.$$
+  of | grep -qxFf /tmp/alive.$$ || exit 0
+  for id in $(of ',labels."io.cri-containerd.kind"==container' | grep -xFf /tmp/alive.$$); do
+    {ctr} task kill -s SIGKILL -a $id; {ctr} task resume $id
+  done 2>/dev/null
+  sleep 0.1
+done
+echo still running; exit 1
+"""
 # A paused container lets nobody begin work in it: first the work must be there, beside what waits and the headline.
 PAUSE_WORK = """
 for id in {ids}; do
@@ -67,6 +81,12 @@ class Machine:
         ids = tuple(map(shlex.quote, tasks))
         if ids:
             self.execute(KILL.format(ids=" ".join(ids), ctr=CTR, pattern="|".join(ids)))
+
+    def let_go(self, pods: Iterable[str]) -> None:
+        """Kill what is still started of deleted pods, by uid, and return once the kubelet has let go of them."""
+        uids = " ".join(map(shlex.quote, pods))
+        if uids:
+            self.execute(LET_GO.format(uids=uids, ctr=CTR))
 
     def import_image(self, path: str) -> None:
         """Make the images of an archive that lies in the node known to the cluster. Raises HarnessError."""

@@ -15,10 +15,12 @@ from docker.models.networks import Network
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.node import Endpoint, NodeSpec
+from harness.substrate.engine_objects import told
 from harness.substrate.ports import Port
 from harness.substrate.process import last_lines, open_log
 
 LIVING = ("running", "paused", "restarting")
+ENDING = 30  # seconds that the engine may take over what it has killed
 FLUSH = 5.0  # seconds that the last lines of an ended container may take to its log
 
 
@@ -38,13 +40,14 @@ class ContainerNode:
 
     @property
     def status(self) -> str:
-        """The engine's word for its state, "" for a container that is not there."""
+        """The engine's word for its state, "" for a container that is not there. Raises HarnessError."""
         if self.container is None:
             return ""
-        try:
-            self.container.reload()
-        except NotFound:
-            return ""
+        with told(self.where):
+            try:
+                self.container.reload()
+            except NotFound:
+                return ""
         return str(self.container.status)
 
     @property
@@ -58,23 +61,29 @@ class ContainerNode:
             self.begin(self)
 
     def kill(self) -> None:
-        """End it with no chance to tidy up; its volumes and its ports stay its own."""
+        """End it with no chance to tidy up; its volumes and its ports stay its own. Raises HarnessError."""
         if self.container is not None and self.alive:
-            with contextlib.suppress(NotFound, APIError):  # it ended by itself meanwhile
-                if self.status == "paused":
-                    self.container.unpause()
-                self.container.kill()
-            with contextlib.suppress(NotFound):
-                self.container.wait()
+            self._kill(self.container)
         self._flush()
         for port in self.ports.values():
             port.hold()
 
+    def _kill(self, container: Container) -> None:
+        with told(self.where), contextlib.suppress(NotFound):  # it went by itself meanwhile
+            try:
+                if self.status == "paused":
+                    container.unpause()
+                container.kill()
+            except APIError:
+                if self.alive:
+                    raise
+            container.wait(timeout=ENDING)
+
     def stop(self, patience: float) -> None:
-        """Ask it to end in good order; kill it when `patience` seconds were not enough."""
+        """Ask it to end in good order; kill it when `patience` seconds were not enough. Raises HarnessError."""
         if self.container is not None and self.alive:
             self.thaw()
-            with contextlib.suppress(NotFound):
+            with told(self.where), contextlib.suppress(NotFound):
                 self.container.stop(timeout=max(1, round(patience)))
         self.kill()
 
@@ -85,27 +94,34 @@ class ContainerNode:
             port.release()
 
     def freeze(self) -> None:
-        """Stop all its processes in mid-thought: the engine's pause."""
+        """Stop all its processes in mid-thought: the engine's pause. Raises HarnessError."""
         if self.container is not None and self.status == "running":
-            self.container.pause()
+            with told(self.where):
+                self.container.pause()
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Let them go on. Raises HarnessError."""
         if self.container is not None and self.status == "paused":
-            self.container.unpause()
+            with told(self.where):
+                self.container.unpause()
 
     def isolate(self) -> None:
-        """Cut it off from every network: its peers, other sites, and clients on loopback."""
+        """Cut it off from every network: its peers, other sites, and clients on loopback. Raises HarnessError."""
         for network, _ in self.networks.values():
-            with contextlib.suppress(NotFound, APIError):  # cut off already
-                network.disconnect(self.container, force=True)
+            with told(f"{self.where}: cutting it off"):
+                if self._joined(network):
+                    network.disconnect(self.container, force=True)
 
     def rejoin(self) -> None:
-        """Let it be reached again, by the names it had."""
+        """Let it be reached again, by the names it had. Raises HarnessError."""
         for network, aliases in self.networks.values():
-            network.reload()
-            if self.container is not None and self.container.id not in (network.attrs.get("Containers") or {}):
-                network.connect(self.container, aliases=list(aliases))
+            with told(f"{self.where}: joining a network"):
+                if self.container is not None and not self._joined(network):
+                    network.connect(self.container, aliases=list(aliases))
+
+    def _joined(self, network: Network) -> bool:
+        network.reload()
+        return self.container is not None and self.container.id in (network.attrs.get("Containers") or {})
 
     def endpoint(self, port: str) -> Endpoint:
         """Where its port of that name is; raises HarnessError for a name it has not."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import secrets as random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from harness.substrate.docker_node import ContainerNode
 from harness.substrate.docker_task import WORK, ContainerTask, Within, code_of, limited
 from harness.substrate.docker_volume import open_volume
 from harness.substrate.engine_objects import Owned, discard, naming, remove, sweep_engine, told
-from harness.substrate.folders import make_folder, remove_tree
+from harness.substrate.folders import make_folder, remove_tree, write_for
 from harness.substrate.paths import plain
 from harness.substrate.ports import LOOPBACK, Port, on_free_ports, take_port
 from harness.substrate.process import last_lines
@@ -176,17 +175,8 @@ class DockerSite:
         contents = shell.contents()
         if not contents:
             return None
-        home = make_folder(self.files / shell.name)
         uid, gid = (int(number) for number in self.user.split(":"))
-        for name, text in contents.items():
-            path = home / name
-            path.touch(mode=0o600)
-            path.write_text(text, encoding="utf-8")
-            if os.getuid() == 0:
-                os.chown(path, uid, gid)
-        if os.getuid() == 0:
-            os.chown(home, uid, gid)
-        return home
+        return write_for(self.files / shell.name, contents, uid, gid)
 
     def _await_ready(self, node: ContainerNode) -> None:
         ready, shell = node.spec.ready, Shell.of(node.spec)
@@ -279,6 +269,16 @@ class DockerSite:
                     lambda: open_volume(self.owned, self.name, name, self.user, self.token, limit)
                 )
             return self._volumes[name]
+
+    def isolate(self) -> None:
+        """Cut every node off from all networks, the site's own too. Raises HarnessError."""
+        for node in tuple(self._nodes.values()):
+            node.isolate()
+
+    def rejoin(self) -> None:
+        """Let all that was cut off be reached again. Raises HarnessError."""
+        for node in tuple(self._nodes.values()):
+            node.rejoin()
 
     def destroy(self) -> None:
         """Lose it: every container killed, every volume and the network removed. Logs are kept.

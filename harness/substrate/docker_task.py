@@ -22,6 +22,7 @@ from harness.core.node import Completed
 from harness.images.engine import engine
 from harness.substrate.docker_node import LIVING
 from harness.substrate.engine_objects import told
+from harness.substrate.folders import drop_if_empty
 from harness.substrate.process import LEAVE, TAIL, open_log
 
 STDOUT = 1  # the stream's number in the engine's attach protocol
@@ -190,5 +191,4 @@ class ContainerTask:
             for thread in self._threads:
                 thread.join(LEAVE)
             self.stream.close()
-            if self.log.exists() and not self.log.stat().st_size:
-                self.log.unlink()
+            drop_if_empty(self.log)

@@ -43,7 +43,7 @@ class Workloads(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ByHand:
-    """A site whose nodes somebody else starts and ends."""
+    """A site whose nodes somebody else starts and ends: what they do is seen at their addresses."""
 
     def replicas(self, node: str) -> int | None:
         """None: nothing is known of any node."""
@@ -68,6 +68,31 @@ class ExistingSite:
     folders: Mapping[str, Path] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=ByHand)
     woken: list[str] = field(default_factory=list)
+
+    def serves(self, node: str) -> bool:
+        """Whether a node is up: its workload asks for it, or it answers where it has none.
+
+        Raises UsageError for a node of which neither is declared: nobody could start it, nor see that it runs.
+        """
+        asked = self.workloads.replicas(node)
+        if asked is not None:
+            return asked > 0
+        for address in self.declared(node).values():
+            try:
+                probe(address, "", 0)
+            except UNANSWERED:
+                continue
+            return True
+        return False
+
+    def declared(self, node: str) -> Mapping[str, Address]:
+        """Return where a node without a workload answers, by port. Raises UsageError where nobody said."""
+        if not self.addresses.get(node):
+            raise UsageError(
+                f"{node} on {self.name}: neither its workload nor its address is declared; name it under "
+                f"[existing.{self.name}.cluster.workloads] or [existing.{self.name}.services]"
+            )
+        return self.addresses[node]
 
     def launch(self, spec: NodeSpec) -> Node:
         """Scale the node's workload up, if it has one, and return once it is ready and answers. Raises HarnessError."""
@@ -119,25 +144,24 @@ class ExistingNode:
     @property
     def alive(self) -> bool:
         """Whether its workload asks for it; without one, whether it accepts a connection."""
-        asked = self.site.workloads.replicas(self.spec.name)
-        if asked is not None:
-            return asked > 0
-        try:
-            self._probe()
-        except UNANSWERED:
-            return False
-        return True
+        return self.site.serves(self.spec.name)
 
     def start(self) -> None:
-        """Scale it up where it is at nothing, and return once it answers. Raises HarnessError."""
+        """Scale it up where it is at nothing, and return once it answers. Raises HarnessError.
+
+        One that somebody else starts is waited for as long as its spec says.
+        """
         workloads, name = self.site.workloads, self.spec.name
         asked = workloads.replicas(name)
-        if asked is not None:
+        if asked is None:
+            self.site.declared(name)
+        else:
             if not asked:
                 self.site.woken.append(name)
             workloads.scale(name, max(asked, 1), PATIENCE)
         try:
-            wait_until(self._probe, patience=ANSWERS, on=UNANSWERED, what=f"{name} on {self.site.name}: an answer")
+            patience = self.spec.ready.patience if asked is None else ANSWERS
+            wait_until(self._probe, patience=patience, on=UNANSWERED, what=f"{name} on {self.site.name}: an answer")
         except TookTooLong as error:
             raise TookTooLong(f"{error}; see whether it is up, and its address under [existing]") from None
 

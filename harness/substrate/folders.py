@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +21,19 @@ def make_folder(folder: Path) -> Path:
         make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
     return folder
+
+
+def write_for(home: Path, contents: Mapping[str, str], uid: int, gid: int) -> Path:
+    """Write files, by name, into a folder that is made; only that user may read them. Return it. Raises OSError."""
+    make_folder(home)
+    for name, text in contents.items():
+        path = home / name
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+    if os.getuid() == 0:
+        for path in (*(home / name for name in contents), home):
+            os.chown(path, uid, gid)
+    return home
 
 
 def remove_tree(folder: Path) -> None:
@@ -47,3 +61,10 @@ def remove_tree(folder: Path) -> None:
 
     if os.path.lexists(folder):
         shutil.rmtree(folder, onerror=open_and_retry)
+
+
+def drop_if_empty(file: Path) -> None:
+    """Remove a file with nothing in it; one that is not there, or that somebody else removes just now, is no matter."""
+    with contextlib.suppress(FileNotFoundError):
+        if not file.stat().st_size:
+            file.unlink()

@@ -12,7 +12,6 @@ from threading import Event, Thread
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address, Endpoint, NodeSpec
-from harness.kubernetes.answers import Rejected
 from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod, name_of, pod_of
@@ -64,7 +63,10 @@ class WorkloadNode:
             self.begin(self)
 
     def kill(self) -> None:
-        """End it with no chance to tidy up: stopped in mid-thought, scaled to none, killed. Its data stays."""
+        """End it with no chance to tidy up: stopped in mid-thought, scaled to none, killed. Its data stays.
+
+        Raises HarnessError.
+        """
         if self.api is None or self.machine is None:
             return
         pods = self.pods
@@ -74,9 +76,11 @@ class WorkloadNode:
         if not self._scale(0):
             return
         self._await_going()
-        for pod in self.pods:
+        doomed = {pod.uid: pod for pod in (*pods, *self.pods)}
+        for pod in doomed.values():
             self.api.delete("Pod", pod.name, grace=0)
         self.machine.kill(tasks)
+        self.machine.let_go(doomed)
         await_gone(self.api, self.name, GOING, what=self.where)
         self.flush()
         self._await_closed()
@@ -129,13 +133,13 @@ class WorkloadNode:
             self._follower = None
 
     def _copy(self, api: Api, ended: Event) -> None:
-        seen: set[tuple[str, int]] = set()
+        seen: set[tuple[str, str, int]] = set()
         while True:
             last = ended.is_set()
             with contextlib.suppress(HarnessError, OSError):
                 for pod in api.pods(selector_of(self.name)):
                     for container in pod.containers:
-                        key = (pod.name, container.restarts)
+                        key = (pod.name, container.name, container.restarts)
                         if key not in seen and (container.running or container.code is not None):
                             seen.add(key)
                             self._write(api, pod.name, container.name)
@@ -148,14 +152,8 @@ class WorkloadNode:
                 log.write(piece)
 
     def _scale(self, replicas: int) -> bool:
-        """Return whether there is a workload to be scaled."""
-        if self.api is None:
-            return False
-        try:
-            self.api.scale(self.kind, self.name, replicas)
-        except Rejected:
-            return False
-        return True
+        """Return whether there is a workload to be scaled. Raises HarnessError when it is not done."""
+        return self.api is not None and self.api.scale(self.kind, self.name, replicas)
 
     def _await_going(self) -> None:
         """Wait until the controller has let go of every pod: one that is deleted before would be replaced."""

@@ -217,11 +217,16 @@ class KindSite:
             self.standing.forget_claim(name)
 
     def prove_wall(self, outside: str) -> str:
-        """Return a line for the record: a pod here was denied a connection to `outside`. Raises HarnessError."""
-        for pod in self.api.pods():
-            for task in pod.tasks:
-                return wall.prove(self.standing.cluster.machine, task, outside, self.walled[0])
-        raise HarnessError(f"site {self.name}: no pod runs there; the egress wall cannot be tried")
+        """Return a line for the record: every node's pod was denied a connection to `outside`. Raises HarnessError."""
+        machine, tried = self.standing.cluster.machine, []
+        for node in self._nodes.values():
+            if tasks := [task for pod in node.pods if pod.alive and not pod.going for task in pod.tasks]:
+                tried.append(f"{node.name}: {wall.prove(machine, tasks[0], outside, self.walled[0])}")
+            elif node.alive:
+                raise HarnessError(f"{node.where}: its pod has no process yet; the egress wall cannot be tried")
+        if not tried:
+            raise HarnessError(f"site {self.name}: no pod runs there; the egress wall cannot be tried")
+        return "; ".join(tried)
 
     def destroy(self) -> None:
         """Lose it: its cluster's node killed and removed with its volumes. Logs are kept."""

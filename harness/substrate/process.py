@@ -17,7 +17,7 @@ from typing import IO
 
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed, Endpoint, NodeSpec
-from harness.substrate.folders import remove_tree
+from harness.substrate.folders import drop_if_empty, remove_tree
 from harness.substrate.ports import Port
 from harness.substrate.processes import Known, Owner, end_all, family, send, stop_all
 from harness.substrate.started import Started
@@ -229,8 +229,7 @@ class RunningTask:
             self.stdout.close()
             # Its files may hold secrets, and nobody needs them any more; nor an empty log.
             remove_tree(self.home)
-            if self.log.exists() and not self.log.stat().st_size:
-                self.log.unlink()
+            drop_if_empty(self.log)
 
     def _join(self) -> None:
         for thread in self._threads:

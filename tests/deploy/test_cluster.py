@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,9 @@ def pod(folder: str) -> dict[str, Any]:
 def test_it_is_rendered(folder: str) -> None:
     found: Manifests = rendered(kubectl_program(), CLUSTER / folder)
     assert {"CronJob", "ServiceAccount", "ConfigMap"} <= {one["kind"] for one in found.every}
+    (job,) = [one for one in found.every if one["kind"] == "CronJob"]
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"blackstart/blackstart:{metadata.version('blackstart')}"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

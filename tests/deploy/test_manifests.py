@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ pytestmark = [pytest.mark.programs, pytest.mark.engine]
 
 OVERLAYS = ("kind", "primary", "dr")
 NODES = ("postgres", "objects", "odoo", "n8n", "notification", "gateway")
+VERSION = metadata.version("blackstart")
 INWARD = "broker"  # a port that only its own pod uses
 SECRETS = (
     "postgres-superuser", "s3-access", "s3-secret", "odoo-db", "odoo-admin", "n8n-db", "n8n-key", "notification-db",
@@ -93,7 +95,7 @@ def test_image_arguments_and_ports_are_those_of_the_spec(
     node: str, manifests: dict[str, Manifests], specs: dict[str, NodeSpec]
 ) -> None:
     spec, shell, found = specs[node], Shell.of(specs[node]), container(manifests, node)
-    assert found["image"] == (image(spec.image).public or "blackstart/notifier:0.1.0")
+    assert found["image"] == (image(spec.image).public or f"blackstart/notifier:{VERSION}")
     assert found.get("args", []) == shell.arguments(spec.args)
     assert {p["name"]: p["containerPort"] for p in found["ports"]} == dict(shell.ports)
     service = one(manifests, "Service", node)["spec"]

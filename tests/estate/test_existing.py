@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
-from harness.core.errors import Refused, UsageError
-from harness.core.node import NodeSpec, Ready, Task
+from harness.core.errors import Refused, TookTooLong, UsageError
+from harness.core.node import Address, NodeSpec, Ready, Task
 from harness.estate.config import load_config
 from harness.estate.existing import ReadOnly, offsite_of, references
 from harness.estate.footprint import footprint, take_away
@@ -28,6 +31,7 @@ from harness.repository.manifest import Manifest
 from harness.repository.objects import MemoryStore
 from harness.s3.client import client, ensure_bucket
 from harness.substrate.existing import ExistingSite
+from harness.substrate.ports import LOOPBACK
 from tests.estate.standing import ESTATE, Standing
 
 pytestmark = pytest.mark.programs
@@ -183,11 +187,27 @@ def test_one_shot_work_finds_the_volume_that_is_mounted_here(standing: Standing,
 
 
 def test_a_node_without_a_workload_must_answer(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.substrate.existing.ANSWERS", 0.2)
     estate = standing.estate()
     assert isinstance(estate.site, ExistingSite)
-    with pytest.raises(Exception, match="see whether it is up, and its address under"):
-        estate.site.launch(NodeSpec("gateway", (), ports=("http",), ready=Ready(port="http")))
+    spec = NodeSpec("gateway", (), ports=("http",), ready=Ready(port="http", patience=0.2))
+    with pytest.raises(TookTooLong, match="see whether it is up, and its address under"):
+        estate.site.launch(spec)
+    with pytest.raises(UsageError, match="odoo on dr: neither its workload nor its address is declared"):
+        estate.site.launch(replace(spec, name="odoo"))
+
+
+def test_a_service_that_somebody_else_starts_is_waited_for(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.estate.existing.PATIENCE", 5.0)
+    estate = standing.estate()
+    assert isinstance(estate.site, ExistingSite)
+    with socket.socket() as server:
+        server.bind((LOOPBACK, 0))
+        estate.site.addresses = {"notification": {"http": Address(*server.getsockname())}}
+        started = Timer(0.5, server.listen)
+        started.start()
+        assert estate.start_service(Notification()).ready
+        assert started.finished.is_set()
+        started.join()
 
 
 def test_a_read_only_repository_is_read_and_nothing_else() -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 
 import pytest
 
-from harness.core.errors import Refused
+from harness.core.errors import Refused, UsageError
 from harness.core.node import Address
 from harness.core.service import Answer
 from harness.estate.in_use import require_empty, require_nobody_served, require_own_gateway
 from harness.notification.app import Notification
 from harness.postgres.server import connect
 from harness.substrate.existing import ByHand, ExistingSite
+from harness.substrate.ports import LOOPBACK
 from tests.estate.standing import Standing
+
+
+class Asleep(ByHand):
+    def replicas(self, node: str) -> int | None:
+        return 0
 
 
 class AllRunning(ByHand):
@@ -38,9 +45,23 @@ def test_a_server_that_holds_a_database_is_refused(standing: Standing) -> None:
 def test_a_site_whose_services_run_is_refused(standing: Standing) -> None:
     site = standing.estate().site
     assert isinstance(site, ExistingSite)
-    require_nobody_served(site, (Notification(),))
+    with pytest.raises(UsageError, match=r"notification on dr: neither its workload nor its address is declared; name"):
+        require_nobody_served(site, (Notification(),))
+    require_nobody_served(replace(site, workloads=Asleep()), (Notification(),))
     with pytest.raises(Refused, match="site dr is in use: notification runs there"):
         require_nobody_served(replace(site, workloads=AllRunning()), (Notification(),))
+
+
+@pytest.mark.programs
+def test_a_service_that_answers_where_no_workload_is_named_is_refused(standing: Standing) -> None:
+    site = standing.estate().site
+    assert isinstance(site, ExistingSite)
+    with socket.create_server((LOOPBACK, 0)) as server:
+        at = Address(*server.getsockname())
+        site = replace(site, addresses={"notification": {"http": at}})
+        with pytest.raises(Refused, match="site dr is in use: notification runs there"):
+            require_nobody_served(site, (Notification(),))
+    require_nobody_served(site, (Notification(),))
 
 
 class Says:

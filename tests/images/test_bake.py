@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_of_two_at_once_one_bakes_and_the_other_finds_it(another_nginx: str) -> 
         done = list(both.map(lambda _: Provider(choice=BAKED).provide("nginx"), range(2)))
     assert sorted(one.how for one in done) == ["baked", "there"]
     assert {one.reference for one in done} == {another_nginx}
+
+
+@pytest.mark.parametrize("name", ["blackstart", "notifier"])
+def test_what_only_we_build_has_the_name_that_deploy_gives_it(name: str) -> None:
+    ours = Provider(choice=BAKED).provide(name).reference
+    released = engine().images.get(f"blackstart/{name}:{metadata.version('blackstart')}")
+    assert released.id == engine().images.get(ours).id
 
 
 def test_a_damaged_archive_is_removed_and_the_image_baked_anew(another_nginx: str) -> None:

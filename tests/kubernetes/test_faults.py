@@ -99,12 +99,29 @@ def test_a_pod_that_is_deleted_comes_back_with_its_data(bench: KindBench, site: 
     with site.volume("data").open("note", "wb") as file:
         file.write(b"kept")
     before = {pod.name for pod in node.pods}
-    assert disruption.kill_pods(site.api, "server") == tuple(before)
+    assert disruption.kill_pods(site.api, "server", 30) == tuple(before)
     await_ready(site.api, "server", 30, what="server on primary")
     assert not before & {pod.name for pod in node.pods}
     assert served(bench, node)
     with site.volume("data").open("note", "rb") as file:
         assert file.read() == b"kept"
+
+
+def test_a_killed_node_is_let_go_by_a_kubelet_that_was_slow(site: KindSite, spec: NodeSpec) -> None:
+    """It would start again what was killed, until it knows that the pod was deleted."""
+    node, machine = launched(site, spec), site.standing.cluster.machine
+    (pod,) = node.pods
+    machine.execute("systemctl kill --signal=STOP kubelet")
+    back = threading.Timer(2, machine.execute, ("systemctl kill --signal=CONT kubelet",))
+    back.start()
+    try:
+        node.kill()
+    finally:
+        back.join()
+    theirs = machine.execute(f"""ctr -n k8s.io containers ls -q 'labels."io.kubernetes.pod.uid"=={pod.uid}'""").split()
+    running = [line.split()[0] for line in machine.execute("ctr -n k8s.io task ls").splitlines() if "RUNNING" in line]
+    assert running
+    assert not set(theirs) & set(running)
 
 
 def test_a_drain_moves_everything_and_heeds_budgets(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:

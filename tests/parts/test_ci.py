@@ -1,4 +1,4 @@
-"""`.ci/run` ends as `make test` ends, and `make help` lists what there is."""
+"""`.ci/run` ends as what it calls ends, and `make help` lists what there is."""
 
 from __future__ import annotations
 
@@ -14,32 +14,64 @@ from harness.parts.wheels import LOCKS
 ROOT = LOCKS.parents[2]
 
 
-@pytest.mark.parametrize(("code", "line"), [(0, "=== 3 passed in 0.10s ==="), (2, "=== 1 failed in 0.10s ===")])
-def test_ci_has_the_code_of_make_and_ends_with_the_closing_line(tmp_path: Path, code: int, line: str) -> None:
-    (tmp_path / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
-    engine = tmp_path / ".ci/engine"
+ALL = {
+    "setup",
+    "test",
+    "images",
+    "engine-tests",
+    "drill-docker",
+    "drill-kind DRILLS=smoke",
+}
+
+
+def ci(folder: Path, failing: str, code: int) -> subprocess.CompletedProcess[str]:
+    """Run `.ci/run` beside a make of ours, of which one target fails, after some time, with that exit code."""
+    (folder / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
+    engine, make = folder / ".ci/engine", folder / "bin/make"
+    make.parent.mkdir()
     engine.write_text("#!/bin/sh\necho engine\n")
-    engine.chmod(0o755)
-    (tmp_path / "bin").mkdir()
-    make = tmp_path / "bin/make"
     make.write_text(
-        f"#!/bin/sh\necho \"$@\"\necho '=== 9 passed in 9.99s ==='\necho '{line}'\necho more\nexit {code}\n"
+        f"""#!/bin/sh
+[ "$*" != "{failing}" ] || {{ sleep 0.2; echo '=== 1 failed in 0.10s ==='; echo more; exit {code}; }}
+echo "made $*"; echo '=== 9 passed in 9.99s ==='
+"""
     )
-    make.chmod(0o755)
-    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [tmp_path / ".ci/run"],
+    for program in (engine, make):
+        program.chmod(0o755)
+    path = f"{make.parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        [folder / ".ci/run"],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    assert done.returncode == code
-    assert done.stdout.splitlines()[0] == "test"
-    assert ("engine-tests" in done.stdout.splitlines()) is (code == 0)  # after a failure nothing more is begun
-    assert done.stdout.splitlines()[-1] == line
+
+
+def made(done: subprocess.CompletedProcess[str]) -> set[str]:
+    return {line.partition("made ")[2] for line in done.stdout.splitlines() if "made " in line}
+
+
+def test_ci_makes_everything_and_ends_with_the_closing_lines(tmp_path: Path) -> None:
+    done = ci(tmp_path, "nothing", 2)
+    assert done.returncode == 0
+    assert made(done) == ALL
+    assert done.stdout.splitlines()[-1] == "=== 9 passed in 9.99s ==="
+
+
+@pytest.mark.parametrize("failing", sorted(ALL - {"images"}))
+def test_ci_has_the_code_of_what_failed_and_ends_with_its_closing_line(tmp_path: Path, failing: str) -> None:
+    done = ci(tmp_path, failing, 3)
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[-1] == "=== 1 failed in 0.10s ==="
+    assert f"ci: make {failing}: " in done.stdout
+
+
+@pytest.mark.parametrize(("failing", "never"), [("setup", ALL), ("engine-tests", {"drill-kind DRILLS=smoke"})])
+def test_ci_begins_nothing_after_a_failure(tmp_path: Path, failing: str, never: set[str]) -> None:
+    assert not made(ci(tmp_path, failing, 2)) & never
 
 
 def test_make_without_a_target_lists_the_targets() -> None:

@@ -11,6 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from docker.errors import APIError
+from docker.models.containers import Container
+from docker.models.networks import Network
 
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong
@@ -70,15 +73,37 @@ def launched(bench: DockerBench, site: str, spec: NodeSpec) -> ContainerNode:
     return node
 
 
-def test_a_node_that_is_cut_off_is_reached_again_once_it_may_be(bench: DockerBench, spec: NodeSpec) -> None:
-    node = launched(bench, "primary", spec)
-    assert isinstance(node, Isolatable)
-    node.isolate()
+@pytest.mark.parametrize("whole", [False, True], ids=["node", "site"])
+def test_what_is_cut_off_is_reached_again_once_it_may_be(bench: DockerBench, spec: NodeSpec, whole: bool) -> None:
+    node, other = launched(bench, "primary", spec), launched(bench, "dr", spec)
+    what = bench.substrate.site("primary") if whole else node
+    assert isinstance(what, Isolatable)
+    for _ in range(2):  # again changes nothing
+        what.isolate()
     assert node.alive
+    assert bench.ask(other)
     with pytest.raises(OSError):  # noqa: PT011 - refused, reset or silent, by the engine's version
         bench.ask(node)
-    node.rejoin()
+    for _ in range(2):
+        what.rejoin()
     assert bench.ask(node)
+
+
+def test_a_node_that_the_engine_does_not_cut_off_is_not_said_to_be(
+    bench: DockerBench, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = launched(bench, "primary", spec)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise APIError("no", explanation="the engine is not itself")
+
+    monkeypatch.setattr(Network, "disconnect", refuse)
+    with pytest.raises(HarnessError, match=r"^server on primary: cutting it off: the engine says: the engine is not"):
+        node.isolate()
+    monkeypatch.setattr(Container, "kill", refuse)
+    with pytest.raises(HarnessError, match=r"^server on primary: the engine says: the engine is not itself$"):
+        node.kill()
+    assert node.alive
 
 
 def test_a_bounded_volume_is_filled_to_its_last_byte_and_emptied_again(bench: DockerBench) -> None:
