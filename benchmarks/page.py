@@ -93,10 +93,24 @@ def leftovers(rows: Rows) -> list[str]:
     return ["", "## What a drill leaves behind", "", *table(head, body)] if body else []
 
 
+def ci(rows: Rows) -> list[str]:
+    """Return the section of what CI takes as a whole: every run that was green."""
+    green = [row for row in rows if row["code"] == 0]
+    steps = list(dict.fromkeys(step for row in green for step in row["steps"]))
+    body = []
+    for row in green:
+        caches = "empty" if row["cold"] else "warm"
+        took = [f"{row['steps'][step]}" if step in row["steps"] else "-" for step in steps]
+        body.append([row["commit"], str(row["processors"]), caches, f"{row['seconds'] / 60:.1f}", *took])
+    head = ["commit", "processors", "caches", "all, min", *(f"{step}, s" for step in steps)]
+    return ["", "## CI as a whole, `.ci/run`, in two lanes at once", "", *table(head, body)] if body else []
+
+
 def write() -> None:
     """Write the page."""
     lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
     lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
+    lines += ci(rows_of("ci"))
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -24,7 +24,7 @@ from harness.parts.doctor import survey
 from harness.parts.install import install
 from harness.substrate.started import harness_of
 from harness.substrate.started import runs as runs_left
-from harness.substrate.sweeping import sweep_run
+from harness.substrate.sweeping import lost_runs, mark, sweep_run
 
 SITE_LOSS = "features/estate/site_loss.feature"
 
@@ -111,13 +111,18 @@ def sweep(
     run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None,
 ) -> None:
     """Clear what an interrupted drill or a recovery left: processes, files, and what is on a container engine."""
+    lost = lost_runs()
     for folder in [run] if run else runs_left(RUNS):
+        if folder.resolve() in lost:
+            mark(folder)  # somebody removed it, and not what the engine has
         if not folder.is_dir():
             raise UsageError(f"{folder}: no such run")
         if run is None and (pid := harness_of(folder)) is not None:
             out.print(f"{folder}: left alone, process {pid} is at work on it; name the folder to sweep it all the same")
             continue
         out.print(f"{folder}: {sweep_run(folder)}")
+    for folder in () if run else lost:
+        out.print(f"{folder}: is not here, and has things on the container engine; name it to have them swept")
 
 
 @app.command("refine")

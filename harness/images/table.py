@@ -37,11 +37,11 @@ _PG_TOOLS = ("postgres", "initdb", "pg_dump", "pg_dumpall", "pg_restore", "psql"
 IMAGES: tuple[Image, ...] = (
     Image("postgres", "postgres:18.6", {"sql": 5432}, _PG_TOOLS, ("/var/run/postgresql",)),
     Image("minio", f"minio/minio:{MINIO_VERSION}", {"s3": 9000}, ("minio",)),
-    Image("odoo", "odoo:19.0", {"http": 8069}, ("odoo",)),
+    Image("odoo", "odoo:19.0-20260908", {"http": 8069}, ("odoo",)),
     Image("n8n", "n8nio/n8n:2.41.1", {"http": 5678, "broker": 5679}, ("n8n",)),
     Image("traefik", "traefik:v3.7.15", {"http": 8000}, ("traefik",)),
     Image("nginx", "nginx:1.31.3", {"http": 8080}, ("nginx", "mv")),
-    Image("knot", "cznic/knot:3.4", {"dns": 5353}, ("knotd",)),
+    Image("knot", "cznic/knot:v3.4.6", {"dns": 5353}, ("knotd",)),
     Image("kind-node", "kindest/node:v1.34.0"),
     Image("notifier", "", {"http": 8080}, ("python3",)),
     Image("blackstart", "", {"agent": 7070, "talk": 7000}, ("blackstart", "python3", "pg_dump", "pg_restore", "psql")),

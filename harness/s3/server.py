@@ -7,6 +7,7 @@ Measured with SeaweedFS 4.48 on two busy cores: 0.9 s from start to the first an
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 
 from harness.core.errors import UsageError
@@ -19,6 +20,8 @@ PORT = "s3"
 ACCESS = "s3-access"
 SECRET = "s3-secret"  # noqa: S105 - the name of the secret, not the secret
 VOLUME_MB = 256  # size of one of SeaweedFS's own files, grown as it fills and never allocated ahead
+
+WHERE = (f"@{{bind:{PORT}}}:@{{port:{PORT}}}", "@{bind:master}:@{port:master}.@{port:master-grpc}")
 
 # Every part of it that listens, by the option that says where. An option left out would listen on a fixed port.
 LISTENERS: Mapping[str, str] = {
@@ -33,6 +36,20 @@ LISTENERS: Mapping[str, str] = {
     "admin": "admin.port",
     "admin-grpc": "admin.port.grpc",
 }
+
+# Its S3 part says that it is well before the master has heard of the volumes: then every read fails, for seconds after
+# a start in which master and volumes missed each other. The master can be asked by its shell alone, its HTTP being off.
+WELL = """
+import http.client, subprocess, sys
+weed, s3, master = sys.argv[1:]
+asked = http.client.HTTPConnection(s3, timeout=5)
+asked.request("GET", "/healthz")
+if (status := asked.getresponse().status) != 200:
+    sys.exit(f"/healthz answers {status}")
+shell = [weed, "shell", f"-master={master}"]
+told = subprocess.run(shell, input=b"volume.list\\n", capture_output=True, timeout=8).stdout
+sys.exit(None if b"(volume:" in told else "the master knows of no volumes")
+"""
 
 # Unix sockets that it puts in /tmp, whatever TMPDIR says, and leaves there when it is killed.
 LEAVES = tuple(
@@ -92,7 +109,7 @@ def server_spec(
         volumes=(volume,),
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
         files={"owner": _owner()},
-        ready=Ready(port=PORT, path="/healthz", patience=60.0),
+        ready=Ready(argv=(sys.executable, "-I", "-S", "-c", WELL, program("weed"), *WHERE), patience=60.0),
         leaves=LEAVES,
         contained=_contained(name, volume, secrets),
     )

@@ -98,6 +98,22 @@ def said(error: APIError) -> str:
     return " ".join(str(error.explanation or error).split())
 
 
+def labelled_runs() -> tuple[Path, ...]:
+    """Return the folder of every run that has something on the engine, as its labels say; none without an engine."""
+    filters = {"label": RUN}
+    try:
+        client = engine()
+        with told("runs on the engine"):
+            found = [
+                *((one.labels or {}) for one in client.containers.list(all=True, filters=filters, ignore_removed=True)),
+                *((one.attrs.get("Labels") or {}) for one in client.volumes.list(filters=filters)),
+                *((one.attrs.get("Labels") or {}) for one in client.networks.list(filters=filters)),
+            ]
+    except HarnessError:
+        return ()
+    return tuple(sorted({Path(labels[RUN]) for labels in found if RUN in labels}))
+
+
 def sweep_engine(run: Path, site: str = "") -> Swept:
     """Remove every container, volume and network of a run, or of one of its sites; works in another process.
 

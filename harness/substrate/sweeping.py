@@ -73,6 +73,16 @@ class SweptRun:
         return f"{self.processes} processes ended, {self.files} files removed{more}"
 
 
+def lost_runs() -> tuple[Path, ...]:
+    """Return the folders of runs that have something on the engine and are not there; none without an engine.
+
+    They may be another machine's, or another container's, that use the same engine.
+    """
+    from harness.substrate.engine_objects import labelled_runs  # noqa: PLC0415 - as below
+
+    return tuple(run for run in labelled_runs() if not run.is_dir())
+
+
 def sweep_run(run: Path) -> SweptRun:
     """Clear a run from its folder alone, in another process too, and return what was there.
 

@@ -110,6 +110,17 @@ def test_a_store_that_is_gone_is_one_line_soon(launch: Launch) -> None:
     store.site.destroy()
 
 
+def test_what_is_stored_is_read_as_soon_as_a_store_is_up_again(launch: Launch) -> None:
+    """Its S3 part is up before its volumes are known: reads failed, once in some starts."""
+    store = launch("again")
+    ensure_bucket(store.s3, "first")
+    store.put("first", "key", b"value")
+    for _ in range(3):
+        store.node.kill()
+        store.node.start()
+        assert store.get("first", "key") == b"value"
+
+
 def test_data_outlives_a_kill_and_a_move_to_other_ports(launch: Launch) -> None:
     store, data = launch("moved"), os.urandom(3 * MIB)
     ensure_bucket(store.s3, "moving")

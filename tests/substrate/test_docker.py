@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from harness.substrate.docker import Docker
 from harness.substrate.docker_node import ContainerNode
 from harness.substrate.engine_objects import RUN
 from harness.substrate.ports import LOOPBACK, Port
-from harness.substrate.sweeping import sweep_run
+from harness.substrate.sweeping import lost_runs, sweep_run
 from tests.substrate.benches import DockerBench, server
 
 pytestmark = pytest.mark.engine
@@ -273,3 +275,19 @@ def test_a_full_disk_is_said_before_anything_is_made(tmp_path: Path, monkeypatch
         Docker(tmp_path / "run", tmp_path / "logs")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_folder_was_removed_is_named_and_swept_by_its_label(tmp_path: Path, spec: NodeSpec) -> None:
+    docker = Docker(tmp_path / "lost", tmp_path / "logs")
+    docker.site("primary").launch(spec)
+    shutil.rmtree(docker.run)
+    assert docker.run in lost_runs()
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "sweep"]
+    env = os.environ | {"BLACKSTART_RUNS": str(tmp_path / "runs")}
+    named = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert f"{docker.run}: is not here, and has things on the container engine" in " ".join(named.stdout.split("\n"))
+    assert docker.run in lost_runs()
+    swept = subprocess.run([*command, str(docker.run)], env=env, capture_output=True, text=True, check=True)
+    assert "2 containers removed, 1 volumes removed, 1 networks removed" in " ".join(swept.stdout.split())
+    assert docker.run not in lost_runs()
+    assert not docker.run.exists()

@@ -1,0 +1,82 @@
+"""How long CI takes as a whole: `python -m benchmarks.ci [--cold]`, on a machine that does nothing else.
+
+`.ci/run` on a fresh clone of what is committed here. `--cold`: with empty caches (parts, prepared estates, wheels, Go
+and npm modules) and none of our images on the engine, from which they are removed; Debian's packages stay as they are.
+A row is added to `results/ci.jsonl`. Ends with the exit code of CI.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import page
+from harness.core.clock import SYSTEM
+from harness.evidence.folder import commit_of
+from harness.images.engine import engine
+from harness.images.table import OURS
+
+STEP = re.compile(r"ci: (.+): (\d+) s, exit code (\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One run. `seconds`: of all; `steps`: of each step, in the order in which they ended."""
+
+    at: str
+    commit: str
+    processors: int
+    cold: bool
+    code: int
+    seconds: float
+    steps: dict[str, int]
+
+
+def emptied(home: Path) -> dict[str, str]:
+    """Take our images from the engine, and return the environment in which every cache is a new folder in `home`."""
+    for image in engine().images.list():
+        if any(tag.startswith(f"{OURS}/") for tag in image.tags):
+            engine().images.remove(image.id, force=True)
+    caches = {"XDG_CACHE_HOME": "cache", "GOMODCACHE": "go", "npm_config_cache": "npm"}
+    return {name: str(home / folder) for name, folder in caches.items()}
+
+
+def run(*, cold: bool) -> Row:
+    """Clone the project, run its CI, show what it says, and return the row."""
+    with tempfile.TemporaryDirectory() as home:
+        clone = Path(home) / "clone"
+        subprocess.run([shutil.which("git") or "git", "clone", "--quiet", str(page.ROOT), str(clone)], check=True)
+        commit = commit_of(clone)[:7]
+        env = {name: value for name, value in os.environ.items() if name != "BLACKSTART_CACHE" or not cold}
+        env |= {"CI": "true"} | (emptied(Path(home)) if cold else {})
+        begun, steps = SYSTEM.monotonic(), dict[str, int]()
+        with subprocess.Popen([".ci/run"], cwd=clone, env=env, stdout=subprocess.PIPE, text=True) as running:
+            for line in running.stdout or ():
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                if found := STEP.search(line):
+                    steps[found[1]] = max(int(found[2]), steps.get(found[1], 0))
+        seconds = round(SYSTEM.monotonic() - begun, 1)
+    at = SYSTEM.wall().isoformat(timespec="seconds")
+    return Row(at, commit, os.cpu_count() or 0, cold, running.returncode, seconds, steps)
+
+
+def main() -> int:
+    """Run CI once, write the page, and return the exit code of CI."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cold", action="store_true")
+    row = run(cold=parser.parse_args().cold)
+    page.add("ci", row)
+    page.write()
+    return row.code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
