@@ -70,7 +70,7 @@ class Provider:
     def _find(self, name: str, ours: str, public: str) -> tuple[str, str]:
         if reference := _there(ours, public):
             return reference, "there"
-        with alone(making()):  # of two at once on a machine, one bakes and the other waits
+        with alone(making(name)):  # of two at once on a machine, one bakes and the other waits
             if reference := _there(ours, public):
                 return reference, "there"
             return self._make(name, ours, public)
@@ -148,13 +148,16 @@ class Provider:
     def _stand(self, name: str) -> str:
         """Return the reference of an image that others stand on, once it is there."""
         reference = tag_of(name, key(name))
-        if has(reference) or self._from_archive(name):
+        if has(reference):
             return reference
-        if name == recipes.BASE:
-            build_base(reference)
-            save(reference, archive_of(name, key(name)))
-        else:
-            reference = self._bake_unchanged(recipes.recipe(name))
+        with alone(making(name)):
+            if has(reference) or self._from_archive(name):
+                return reference
+            if name == recipes.BASE:
+                build_base(reference)
+                save(reference, archive_of(name, key(name)))
+            else:
+                reference = self._bake_unchanged(recipes.recipe(name))
         self.say(f"image {name}: {reference} baked")
         tidy(name)
         return reference

@@ -29,9 +29,9 @@ def archive_of(name: str, key: str) -> Path:
     return cache_home() / "images" / f"{name}-{key}.tar"
 
 
-def making() -> Path:
-    """Return the file that whoever makes an image holds locked: images stand on one another, so it is one for all."""
-    return cache_home() / "images" / ".lock"
+def making(name: str) -> Path:
+    """Return the file that whoever makes an image of that name holds locked."""
+    return cache_home() / "images" / f".{name}.lock"
 
 
 def has(reference: str) -> bool:

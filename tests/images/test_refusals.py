@@ -32,6 +32,12 @@ BROKEN = ReadTimeoutError(None, None, "Read timed out.")  # type: ignore[arg-typ
 DISK = OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits here for images that are really made meanwhile."""
+    monkeypatch.setenv("BLACKSTART_CACHE", str(tmp_path / "cache"))
+
+
 def refusing(error: Exception) -> Callable[..., NoReturn]:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise error
