@@ -29,15 +29,16 @@ LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many
 
 def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]:
     """Return what makes the substrate of that name for an estate, from a run folder and a folder for logs."""
+    bounded = {"offsite/objects": LEAST + MORE * config.data.bulk_mb}
     # Clients of engines and clusters take a second to import: who drills embedded does without.
     if name == "docker":
         from harness.substrate.docker import Docker  # noqa: PLC0415
 
-        return partial(Docker, bounded={"offsite/objects": LEAST + MORE * config.data.bulk_mb})
+        return partial(Docker, bounded=bounded)
     if name == "kind":
         from harness.substrate.kind import Kind  # noqa: PLC0415
 
-        return partial(Kind, strategy=config.sites.dr.strategy, images=images_for(config))
+        return partial(Kind, strategy=config.sites.dr.strategy, images=images_for(config), bounded=bounded)
     return Embedded
 
 

@@ -10,6 +10,8 @@ from harness.kubernetes.objects import Container, Pod
 NO_IMAGE = ("ErrImageNeverPull", "ImagePullBackOff", "InvalidImageName", "ImageInspectError")
 NO_CONFIG = ("CreateContainerConfigError",)
 NO_START = ("RunContainerError", "CreateContainerError", "StartError", "ContainerCannotRun")
+# What runc says when it loses a race on a busy machine: the kubelet tries again within seconds.
+PASSING = "unable to freeze"
 NOT_FOUND = re.compile(r'exec: \\?"([^"\\]+)\\?": (?:executable file not found|stat|no such file)')
 MISSING = re.compile(r'(secret|configmap) "([^"]+)" not found', re.IGNORECASE)
 KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) (\S+)")
@@ -45,8 +47,8 @@ def _of_container(container: Container) -> Trouble | None:
         return Trouble(f"{missing_in(said) or said} ({reason})", final="failed to sync" not in said)
     if ghost := NOT_FOUND.search(said):
         return Trouble(f"{ghost[1].rpartition('/')[2]} is not a program here; the image has none of that name")
-    if reason in NO_START:
-        return Trouble(f"it cannot be started: {said} ({reason})")
+    if reason in NO_START or PASSING in said:
+        return Trouble(f"it cannot be started: {said} ({reason})", final=PASSING not in said)
     if container.code is not None and not container.running:
         return Trouble(f"ended with code {container.code}", code=container.code)
     return None

@@ -41,13 +41,15 @@ class Kind:
     """Two clusters and what is around them. `run`: folder of this run, `logs`: where logs are kept.
 
     `strategy`: `pilot-light` has the cluster of dr stand from the beginning, with nothing running in it; `cold` makes
-    it when it is first used. `images`: what is brought into each cluster, the first that are needed first.
+    it when it is first used. `images`: what is brought into each cluster, the first that are needed first. `bounded`:
+    volume -> MiB, those around the clusters that have a limit and can be filled.
     """
 
     run: Path
     logs: Path
     strategy: Literal["pilot-light", "cold"] = "pilot-light"
     images: tuple[str, ...] = IMAGES
+    bounded: dict[str, int] = field(default_factory=dict)
     name: str = "kind"
     around: Docker = field(init=False, repr=False)
     token: str = field(default_factory=lambda: random.token_hex(16), repr=False)
@@ -60,7 +62,7 @@ class Kind:
 
     def __post_init__(self) -> None:
         kind_program()  # what lacks is said before anything is made
-        self.around = Docker(self.run, self.logs)
+        self.around = Docker(self.run, self.logs, bounded=self.bounded)
         self.run, self.logs = self.around.run, self.around.logs
         self.around.also = (self.network,)
 
