@@ -111,17 +111,16 @@ def sweep(
     run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None,
 ) -> None:
     """Clear what an interrupted drill or a recovery left: processes, files, and what is on a container engine."""
-    lost = lost_runs()
+    if run is not None and not run.is_dir():
+        if run.resolve() not in lost_runs():
+            raise UsageError(f"{run}: no such run")
+        mark(run)  # somebody removed it, and not what the engine has
     for folder in [run] if run else runs_left(RUNS):
-        if folder.resolve() in lost:
-            mark(folder)  # somebody removed it, and not what the engine has
-        if not folder.is_dir():
-            raise UsageError(f"{folder}: no such run")
         if run is None and (pid := harness_of(folder)) is not None:
             out.print(f"{folder}: left alone, process {pid} is at work on it; name the folder to sweep it all the same")
             continue
         out.print(f"{folder}: {sweep_run(folder)}")
-    for folder in () if run else lost:
+    for folder in () if run else lost_runs():
         out.print(f"{folder}: is not here, and has things on the container engine; name it to have them swept")
 
 
