@@ -128,7 +128,8 @@ def _contained(name: str, volume: str, secrets: Mapping[str, str]) -> NodeSpec:
         env={"MINIO_CONFIG_ENV_FILE": "@{file:owner}", "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"},
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
         files={"owner": owner},
-        ready=Ready(port=PORT, path="/minio/health/ready", patience=60.0),
+        # Not /minio/health/ready: that answers 200 while buckets and credentials are still being read, and S3 says 503.
+        ready=Ready(port=PORT, path="/minio/health/cluster", patience=60.0),
     )
 
 

@@ -25,6 +25,7 @@ from harness.images.table import IMAGES, image, port_numbers
 
 HOME = "/volumes/v"
 USERS = ("1000:1000", "4711:4711")  # one that has an entry in /etc/passwd, and one that has none
+PERIOD = 100_000  # microseconds
 LOOPBACK = "127.0.0.1"
 NO_COPY = "rw,nocopy"  # else Docker gives an empty volume the owner of the image's folder of that name: root
 
@@ -72,10 +73,13 @@ class Bench:
         self.made.remove(holder)
 
     def start(
-        self, *args: str, env: Mapping[str, str] | None = None, ports: tuple[str, ...] = (), beside: str = "bridge"
-    ) -> Container:
-        """Start the image with these arguments, by its own entry point; `beside`: on whose network."""
+        self, *args: str, env: Mapping[str, str] | None = None, ports: tuple[str, ...] = (), beside: str = "bridge",
+        cpus: float | None = None,
+    ) -> Container:  # fmt: skip
+        """Start the image with these arguments, by its own entry point; `beside`: on whose network, `cpus`: so slow."""
         container = self._make(*args, entrypoint=None, env=env or {}, ports=ports, beside=beside)
+        if cpus is not None:
+            container.update(cpu_period=PERIOD, cpu_quota=int(cpus * PERIOD))
         container.start()
         return container
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import dns.message
 import dns.query
 import pytest
+import urllib3
+from minio import Minio
 
 from harness.images.engine import engine
 from harness.images.find import baked
 from harness.images.table import image
 from harness.postgres.server import HBA, INITDB
+from harness.s3.client import REGION
 from tests.images.bench import HOME, LOOPBACK, USERS, bench, get, kinds, of, outside, says, stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
@@ -101,13 +104,17 @@ def test_postgres_is_set_up_through_its_default_socket(kind: str, user: str) -> 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("minio"))
-def test_minio_serves_with_the_credentials_of_a_file(kind: str, user: str) -> None:
+def test_minio_serves_with_the_credentials_of_a_file_as_soon_as_it_says_that_it_is_well(kind: str, user: str) -> None:
     with bench("minio", kind, user) as one:
         one.put("keys", "MINIO_ROOT_USER=someone\nMINIO_ROOT_PASSWORD=something-secret\n")
         number = one.number("s3")
         words = ("server", f"{HOME}/objects", "--address", f"0.0.0.0:{number}")
-        server = one.start(*words, env={"MINIO_CONFIG_ENV_FILE": f"{HOME}/keys"}, ports=("s3",))
-        assert get(server, number, "/minio/health/ready")[0] == 200
+        # So slow that it is asked while it is still starting.
+        server = one.start(*words, env={"MINIO_CONFIG_ENV_FILE": f"{HOME}/keys"}, ports=("s3",), cpus=0.05)
+        assert get(server, number, "/minio/health/cluster")[0] == 200
+        once = urllib3.PoolManager(retries=urllib3.Retry(total=0))
+        where = f"{LOOPBACK}:{outside(server, number)}"
+        Minio(where, "someone", "something-secret", secure=False, region=REGION, http_client=once).make_bucket("first")
         assert "minioadmin" not in server.logs().decode()  # what it calls itself without a file
 
 
