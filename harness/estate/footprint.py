@@ -15,7 +15,7 @@ from harness.estate.trees import RESTORED
 from harness.postgres.identity import ask, databases
 from harness.postgres.server import connect, one_line
 from harness.repository.manifest import Manifest
-from harness.s3.client import ERRORS, client, said
+from harness.s3.client import asked, client
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,10 @@ def footprint(place: Place, services: Sequence[Service]) -> Footprint:
 
 def _keys(place: Place, bucket: str) -> frozenset[str] | None:
     store = client(place.s3)
-    try:
+    with asked(place.s3, bucket, "cannot be listed"):
         if not store.bucket_exists(bucket):
             return None
         return frozenset(str(entry.object_name) for entry in store.list_objects(bucket, recursive=True))
-    except ERRORS as error:
-        raise HarnessError(f"bucket {bucket} at {place.s3.outside}: {said(error)}") from None
 
 
 def take_away(place: Place, services: Sequence[Service], manifest: Manifest, before: Footprint) -> tuple[str, ...]:
@@ -89,7 +87,7 @@ def _drop(place: Place, names: Sequence[str], roles: Sequence[str]) -> None:
 def _empty(place: Place, bucket: str, keys: frozenset[str], backup_id: str, *, whole: bool) -> int:
     """Remove every version of those that were restored, and the bucket where the restore made it; return how many."""
     store = client(place.s3)
-    try:
+    with asked(place.s3, bucket, "not cleared"):
         ours = [key for key in sorted(keys) if whole or _origin(store, bucket, key) == backup_id]
         for key in ours:
             for entry in store.list_objects(bucket, prefix=key, include_version=True):
@@ -97,8 +95,6 @@ def _empty(place: Place, bucket: str, keys: frozenset[str], backup_id: str, *, w
                     store.remove_object(bucket, key, version_id=entry.version_id)
         if whole and store.bucket_exists(bucket):
             store.remove_bucket(bucket)
-    except ERRORS as error:
-        raise HarnessError(f"bucket {bucket} at {place.s3.outside}: not cleared: {said(error)}") from None
     return len(ours)
 
 

@@ -30,7 +30,7 @@ from harness.parts.install import ensure
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
-from harness.s3.client import client, ensure_bucket, tag
+from harness.s3.client import asked, client, ensure_bucket, tag
 from harness.substrate.embedded import Embedded
 from harness.substrate.started import sweep
 
@@ -203,19 +203,24 @@ def clone(template: Template, run: Path, substrate: Substrate) -> Secrets:
 def load_objects(template: Template, s3: S3) -> None:
     """Put the seeded objects and the estate's tag into the store of a primary that has none. Raises HarnessError."""
     store = client(s3)
-    if store.bucket_exists(TAGGED):
-        return
+    with asked(s3, TAGGED, "cannot be looked for"):
+        if store.bucket_exists(TAGGED):
+            return
     for bucket in sorted(template.objects.iterdir()):
         ensure_bucket(s3, bucket.name)
-        for file in sorted(path for path in bucket.rglob("*") if path.is_file()):
-            store.fput_object(bucket.name, file.relative_to(bucket).as_posix(), str(file))
+        with asked(s3, bucket.name, "cannot be filled"):
+            for file in sorted(path for path in bucket.rglob("*") if path.is_file()):
+                store.fput_object(bucket.name, file.relative_to(bucket).as_posix(), str(file))
     tag(s3, TAGGED, template.identity.tag)
 
 
 def _export(s3: S3, into: Path) -> None:
     """Copy every object out of a store, a folder a bucket."""
     store = client(s3)
-    for bucket in store.list_buckets():
-        (into / bucket.name).mkdir(parents=True)
-        for entry in store.list_objects(bucket.name, recursive=True):
-            store.fget_object(bucket.name, str(entry.object_name), str(into / bucket.name / str(entry.object_name)))
+    with asked(s3, "*", "cannot be listed"):
+        names = [bucket.name for bucket in store.list_buckets()]
+    for name in names:
+        (into / name).mkdir(parents=True)
+        with asked(s3, name, "cannot be copied"):
+            for entry in store.list_objects(name, recursive=True):
+                store.fget_object(name, str(entry.object_name), str(into / name / str(entry.object_name)))

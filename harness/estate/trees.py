@@ -12,7 +12,7 @@ from harness.core.contents import TreeFacts
 from harness.core.errors import BackupFailed, HarnessError, RestoreFailed
 from harness.core.service import Objects, Place, Tree
 from harness.postgres.checks import column
-from harness.s3.client import ERRORS, client, ensure_bucket, said
+from harness.s3.client import ERRORS, asked, client, ensure_bucket, said
 
 CHUNK = 1 << 20
 RESTORED = "blackstart-restored"  # metadata of an object that a restore put: which backup it came from
@@ -168,14 +168,13 @@ def into_bucket(place: Place, objects: Objects, backup_id: str) -> Callable[[str
     """
     ensure_bucket(place.s3, objects.bucket)
     store = client(place.s3)
-    there = {entry.object_name for entry in store.list_objects(objects.bucket, recursive=True)}
+    with asked(place.s3, objects.bucket, "cannot be listed", RestoreFailed):
+        there = {entry.object_name for entry in store.list_objects(objects.bucket, recursive=True)}
 
     def write(key: str, data: bytes) -> None:
         if key in there:
             return
-        try:
+        with asked(place.s3, objects.bucket, f"{key} cannot be put there", RestoreFailed):
             store.put_object(objects.bucket, key, io.BytesIO(data), len(data), metadata={RESTORED: backup_id})
-        except ERRORS as error:
-            raise RestoreFailed(f"bucket {objects.bucket}: {key}: {said(error)}") from None
 
     return write

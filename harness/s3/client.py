@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED, Tags
@@ -49,16 +52,26 @@ def said(error: Exception) -> str:
     return " ".join(str(reason).split()) or type(error).__name__
 
 
+@contextmanager
+def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError] = HarnessError) -> Iterator[None]:
+    """Turn what a store refuses, or its silence, into one line: which bucket, where, the `outcome`, and why.
+
+    Raises `as_`.
+    """
+    try:
+        yield
+    except ERRORS as error:
+        raise as_(f"bucket {bucket} at {s3.outside}: {outcome}: {said(error)}") from error
+
+
 def ensure_bucket(s3: S3, name: str, versioning: bool = True) -> None:
     """Make the bucket unless it is there, and with `versioning` keep what is overwritten; raises HarnessError."""
     store = client(s3)
-    try:
+    with asked(s3, name, "cannot be made"):
         if not store.bucket_exists(name):
             _make(store, name)
         if versioning and store.get_bucket_versioning(name).status != ENABLED:
             store.set_bucket_versioning(name, VersioningConfig(ENABLED))
-    except ERRORS as error:
-        raise HarnessError(f"bucket {name} at {s3.outside}: cannot be made: {said(error)}") from error
 
 
 def _make(store: Minio, name: str) -> None:
@@ -73,10 +86,8 @@ def tag(s3: S3, bucket: str, estate: str) -> None:
     """Write on the bucket which estate it belongs to; raises HarnessError."""
     tags = Tags.new_bucket_tags()
     tags[ESTATE] = estate
-    try:
+    with asked(s3, bucket, "cannot be tagged"):
         client(s3).set_bucket_tags(bucket, tags)
-    except ERRORS as error:
-        raise HarnessError(f"bucket {bucket} at {s3.outside}: cannot be tagged: {said(error)}") from error
 
 
 def read_tag(s3: S3, bucket: str) -> str | None:
@@ -84,12 +95,11 @@ def read_tag(s3: S3, bucket: str) -> str | None:
 
     Raises HarnessError when the store does not answer or has no such bucket: that is not the same.
     """
-    try:
-        tags = client(s3).get_bucket_tags(bucket)
-    except S3Error as error:
-        if error.code == NO_TAGS:
-            return None
-        raise HarnessError(f"bucket {bucket} at {s3.outside}: its tag cannot be read: {said(error)}") from error
-    except ERRORS as error:
-        raise HarnessError(f"bucket {bucket} at {s3.outside}: its tag cannot be read: {said(error)}") from error
+    with asked(s3, bucket, "its tag cannot be read"):
+        try:
+            tags = client(s3).get_bucket_tags(bucket)
+        except S3Error as error:
+            if error.code == NO_TAGS:
+                return None
+            raise
     return tags.get(ESTATE) if tags else None

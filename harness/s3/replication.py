@@ -12,7 +12,7 @@ from harness.core.journal import Journal
 from harness.core.node import Running, Site, Task
 from harness.core.service import S3
 from harness.parts.programs import program
-from harness.s3.client import ERRORS, REGION, client, said
+from harness.s3.client import REGION, asked, client
 
 PAUSE = 1.0  # seconds between two rounds
 PATIENCE = 600.0  # seconds that one round over one bucket may take
@@ -153,8 +153,6 @@ def missing(target: S3, bucket: str, referenced: Iterable[str]) -> tuple[str, ..
     wanted = set(referenced)
     if not wanted:
         return ()
-    try:
+    with asked(target, bucket, "cannot be listed"):
         there = {entry.object_name for entry in client(target).list_objects(bucket, recursive=True)}
-    except ERRORS as error:
-        raise HarnessError(f"bucket {bucket} at {target.outside}: cannot be listed: {said(error)}") from error
     return tuple(sorted(wanted - there))

@@ -12,6 +12,7 @@ from minio.error import S3Error
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, UsageError
+from harness.estate.prepare import Template, load_objects
 from harness.s3.client import client, ensure_bucket, read_tag, tag
 from harness.s3.server import LISTENERS, s3_of, server_spec
 from harness.substrate.process import ProcessNode
@@ -97,7 +98,7 @@ def test_the_tag_says_whose_it_is(primary: Store) -> None:
         read_tag(primary.s3, "nosuch")
 
 
-def test_a_store_that_is_gone_is_one_line_soon(launch: Launch) -> None:
+def test_a_store_that_is_gone_is_one_line_soon(launch: Launch, tmp_path: Path) -> None:
     store = launch("gone")
     store.node.kill()
     began = SYSTEM.monotonic()
@@ -106,6 +107,8 @@ def test_a_store_that_is_gone_is_one_line_soon(launch: Launch) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be tagged: "):
         tag(store.s3, "b12", "example-shop")
+    with pytest.raises(HarnessError, match=r"bucket notifications at 127\.0\.0\.1:\d+: cannot be looked for: "):
+        load_objects(Template(tmp_path), store.s3)
     assert SYSTEM.monotonic() - began < 5
     store.site.destroy()
 
