@@ -198,6 +198,8 @@ class Handler(BaseHTTPRequestHandler):
         self._begun = True
         self.send_response(status)
         self.send_header("Content-Length", str(size))
+        if self.close_connection:  # else the other side may ask again by this connection, just before it sees it end
+            self.send_header("Connection", "close")
         self.end_headers()
 
 

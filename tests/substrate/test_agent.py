@@ -135,6 +135,21 @@ def test_what_goes_wrong_before_the_first_byte_is_said(serve: Serve) -> None:
         AgentVolume("data", volume.address, "wrong").open("nothing", "rb")
 
 
+def test_a_connection_that_ends_with_a_refusal_is_not_used_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish, asked = Handler.finish, threading.Event()
+
+    def slowly(handler: Handler) -> None:
+        asked.wait(0.5)  # so that the end of the connection is not seen before it is asked again
+        finish(handler)
+
+    monkeypatch.setattr(Handler, "finish", slowly)
+    volume = serve()
+    with pytest.raises(FileNotFoundError):
+        volume.ask("GET", "/no-such-thing", None)
+    assert volume.size == 0
+    asked.set()
+
+
 def test_who_answers_with_something_else_is_an_error() -> None:
     with socket.create_server((LOOPBACK, 0)) as listener:
 
