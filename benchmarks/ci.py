@@ -21,6 +21,7 @@ from benchmarks import page
 from harness.core.clock import SYSTEM
 from harness.evidence.folder import commit_of
 from harness.images.engine import engine
+from harness.images.kind.stock import LABEL
 from harness.images.table import OURS
 
 STEP = re.compile(r"ci: (.+): (\d+) s, exit code (\d+)$")
@@ -48,6 +49,13 @@ def emptied(home: Path) -> dict[str, str]:
     return {name: str(home / folder) for name, folder in caches.items()}
 
 
+def cleared(home: Path) -> None:
+    """Take from the engine the stocks that the caches in `home` knew of."""
+    for volume in engine().volumes.list(filters={"label": LABEL}):
+        if str(volume.attrs["Labels"][LABEL]).startswith(str(home)):
+            volume.remove()
+
+
 def run(*, cold: bool) -> Row:
     """Clone the project, run its CI, show what it says, and return the row."""
     with tempfile.TemporaryDirectory() as home:
@@ -64,6 +72,7 @@ def run(*, cold: bool) -> Row:
                 if found := STEP.search(line):
                     steps[found[1]] = max(int(found[2]), steps.get(found[1], 0))
         seconds = round(SYSTEM.monotonic() - begun, 1)
+        cleared(Path(home))
     at = SYSTEM.wall().isoformat(timespec="seconds")
     return Row(at, commit, os.cpu_count() or 0, cold, running.returncode, seconds, steps)
 

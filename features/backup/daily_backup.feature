@@ -7,7 +7,7 @@ Feature: The daily backup is taken, or somebody hears of it
 
   Rule: A backup that succeeded is listed, and says what is in it
 
-    @smoke
+    @smoke @brief
     Scenario: The schedule fires and a backup is taken
       When the schedule comes due
       Then the backup is confirmed with its path, time, size and digest
@@ -34,17 +34,21 @@ Feature: The daily backup is taken, or somebody hears of it
       And the operations team is alerted
       And only the earlier backup is listed
 
+      @brief
+      Examples: what is lost midway, and what is full
+        | trouble                             |
+        | the database gone during the dump   |
+        | the offsite store dying midway      |
+        | the offsite store full              |
+
       Examples: the source
         | trouble                             |
         | the database gone before the dump   |
-        | the database gone during the dump   |
         | a missing attachment                |
 
       Examples: the offsite store
         | trouble                             |
         | the offsite store refusing          |
-        | the offsite store dying midway      |
-        | the offsite store full              |
 
       Examples: the keys
         | trouble                             |

@@ -16,9 +16,13 @@ Feature: Only a backup that opens to its last segment is restored
       Then the earlier backup was used
       And the record says why the newer one was not
 
-      Examples:
+      @brief
+      Examples: what is there is another
         | damage              |
         | a flipped bit       |
+
+      Examples: what is there is not what was written
+        | damage              |
         | a missing object    |
         | a cut-off object    |
         | an edited manifest  |
@@ -34,9 +38,13 @@ Feature: Only a backup that opens to its last segment is restored
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
-      Examples:
+      @brief
+      Examples: an empty repository
         | nothing usable         |
         | none at all            |
+
+      Examples: one of no use
+        | nothing usable         |
         | only a damaged one     |
         | none for the DR key    |
 
@@ -50,8 +58,12 @@ Feature: Only a backup that opens to its last segment is restored
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
-      Examples:
+      @brief
+      Examples: something is lost meanwhile
         | misfortune                              |
         | the DR database server dies             |
+
+      Examples: something is not as it was
+        | misfortune                              |
         | the selected backup vanishes            |
         | the DR database server is not empty     |

@@ -12,6 +12,7 @@ Feature: A promise that was not kept is found out
       And the estate is recovered
       Then the drill is judged BROKEN because of the RTO
 
+    @brief
     Scenario: Writes that were lost break the RPO
       Given the "hardly a write lost" promise
       And a healthy notification estate with clients at work
@@ -23,6 +24,7 @@ Feature: A promise that was not kept is found out
 
   Rule: A drill that could not be carried out is UNKNOWN, never KEPT
 
+    @brief
     Scenario: A strike without effect proves nothing
       Given the "site loss, rehearsed" promise
       And a healthy notification estate with clients at work
@@ -30,6 +32,7 @@ Feature: A promise that was not kept is found out
       When a strike has no effect
       Then the drill is judged UNKNOWN
 
+    @brief
     Scenario: A strike on another estate is refused
       Given the "site loss, rehearsed" promise
       And a healthy notification estate with clients at work

@@ -1,4 +1,4 @@
-@full @destroys_site @apps @severity:critical @control:NIST-CP-4 @control:NIST-CP-10 @control:ISO22301-8.5
+@full @brief @destroys_site @apps @severity:critical @control:NIST-CP-4 @control:NIST-CP-10 @control:ISO22301-8.5
 Feature: The company survives the loss of its primary site
   Orders, workflows and notifications come back on the DR site, from an encrypted offsite backup, within the promise.
 

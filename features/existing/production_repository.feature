@@ -8,12 +8,14 @@ Feature: Production's backups are rehearsed without touching production
 
   Rule: What comes back works, and where it came from all is as it was
 
+    @brief
     Scenario: Another estate's backup is rehearsed on a DR site made for it
       When its newest backup is rehearsed on a DR site of ours
       Then the rehearsal is judged KEPT
       And the repository and the other estate are as they were
       And nothing of the rehearsal is left on the DR site
 
+    @brief
     Scenario: Another estate's backup is rehearsed on a DR site that stands already
       Given a DR site that stands already and is listed as a drill target
       When its newest backup is rehearsed there
@@ -40,11 +42,15 @@ Feature: Production's backups are rehearsed without touching production
       And nothing was written to the DR site
       And the repository and the other estate are as they were
 
-      Examples:
+      @brief
+      Examples: the site is another
+        | doubt                                    | what                |
+        | its database is of another system        | the database system |
+
+      Examples: the list, the store, the use
         | doubt                                    | what                |
         | the list of drill targets is missing     | the list            |
         | the list of drill targets is unreadable  | the list            |
-        | its database is of another system        | the database system |
         | its store carries no tag                 | the bucket tag      |
         | production itself is declared and listed | production          |
         | it holds a database, as one in use does  | the use             |

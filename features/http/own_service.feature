@@ -1,4 +1,4 @@
-@full @destroys_site
+@full @brief @destroys_site
 Feature: A program of the reader's own is drilled by declaring it
   Another service is a table in the estate's declaration, not code.
 

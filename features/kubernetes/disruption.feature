@@ -1,4 +1,4 @@
-@full @needs_kubernetes @control:NIST-CP-10
+@full @brief @needs_kubernetes @control:NIST-CP-10
 Feature: What befalls a cluster is survived, or named
   Clusters heal themselves of much. What they cannot heal must be said in words, not by a recovery that never ends.
 

@@ -1,4 +1,4 @@
-@full @needs_kubernetes @control:NIST-CP-9 @control:NIST-CP-4
+@full @brief @needs_kubernetes @control:NIST-CP-9 @control:NIST-CP-4
 Feature: The clusters back up and rehearse by themselves
   Nobody has to remember either. The clusters' own clocks start them, with no more rights than they need.
 

@@ -1,4 +1,4 @@
-@full
+@full @brief
 Feature: A bad front-door configuration is refused
   On the worst day nobody proof-reads. The door checks for itself, and the old configuration serves on.
 

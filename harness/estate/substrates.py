@@ -22,6 +22,7 @@ LIMITS: Mapping[str, tuple[str, ...]] = {
     "kind": (
         "network policies: the network of kind enforces none; a wall in DR's node stands in for them",
         "machines of a cluster: it has one, and no pod ever comes up on another",
+        "pulling images: a new cluster has them on its node from the beginning",
     ),
 }
 LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many times the data it holds besides

@@ -33,7 +33,7 @@ def overview(records: Sequence[DrillRecord], details: str) -> str:
 
 
 def card(record: DrillRecord) -> str:
-    """Return one drill: verdict, figures against the promise, reasons, phases."""
+    """Return one drill: verdict, figures against the promise, reasons, phases, what it could not show."""
     promise = record.promise
     rows = (
         ("RTO", figure(record.rto), f"{promise.get('rto_s', '?')} s"),
@@ -44,13 +44,21 @@ def card(record: DrillRecord) -> str:
         ("measured at", f"{record.data_bytes / 1e6:,.0f} MB", f"{record.data_rows:,} rows"),
     )
     table = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td><td>{escape(c)}</td></tr>" for a, b, c in rows)
-    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in record.reasons)
     colour = COLOURS.get(record.verdict, "#555")
     return (
         f'<article><h2><span class="verdict" style="background:{colour}">{escape(record.verdict)}</span>'
         f'{escape(record.drill)}</h2><p class="dim">{escape(record.objective)}</p>'
         f"<table><tr><th></th><th>achieved</th><th>promised</th></tr>{table}</table>"
-        f"{f'<ul>{reasons}</ul>' if reasons else ''}{waterfall(record)}"
+        f"{_listed(record.reasons)}{waterfall(record)}"
+        f"{_listed(record.not_drilled, 'Not drilled, and so not shown:')}"
         f'<p class="dim">{escape(record.started)}, by {escape(record.initiator)}, on {escape(record.substrate)}, '
         f"promise “{escape(str(promise.get('name', '')))}” of {escape(str(promise.get('owner', '')))}</p></article>"
+    )
+
+
+def _listed(lines: Sequence[str], heading: str = "") -> str:
+    if not lines:
+        return ""
+    return (
+        f"<p>{escape(heading)}</p>" * bool(heading) + f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in lines)}</ul>"
     )

@@ -1,7 +1,8 @@
 """Providing the images of the table: `python -m harness.images.bake [--baked | --public] [name ...]`.
 
 What the engine has under its content key is left alone; then come the public image if the engine has it, the archive
-in the cache, the registry, and baking. A registry that cannot be asked is asked once.
+in the cache, the registry, and baking. A registry that cannot be asked is asked once. When all of them are there, so is
+the stock of those that clusters need.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from harness.images.engine import REFUSALS, ROOM, engine, explained, reason, req
 from harness.images.find import BAKED, CHOICE, PUBLIC, baked, choice
 from harness.images.keys import key
 from harness.images.kind import node
+from harness.images.kind.stock import stock
 from harness.images.shelf import archive_of, has, load, making, release, save, tag_of, tidy
 from harness.images.table import IMAGES, image
 from harness.parts.cache import alone
@@ -193,8 +195,11 @@ def main(argv: Sequence[str]) -> int:
     for word in (BAKED, PUBLIC):
         if f"--{word}" in argv:
             os.environ[CHOICE] = word
+    names = [word for word in argv if not word.startswith("--")]
     try:
-        done = provide([word for word in argv if not word.startswith("--")], lambda line: _say(f"  {line}"))
+        done = provide(names, lambda line: _say(f"  {line}"))
+        if not names:
+            stock(lambda line: _say(f"  {line}"))
     except HarnessError as error:
         _say(str(error))
         return 3

@@ -33,7 +33,8 @@ class Plan:
     """What a cluster is to be. `folder`: where its private kubeconfig goes; `ports`: of the node -> of loopback.
 
     `network`: of the engine, already made; `kind`: the program; `tags`: put into the environment of what makes it, so
-    that a sweep finds it; `archives`: name of an image -> its archive.
+    that a sweep finds it; `mounts`: path on the engine's machine -> path in the node, read-only; `stocked`: names of
+    the images that the node has from the beginning by them; `archives`: name of another image -> its archive.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Plan:
     network: str
     kind: Path
     tags: Mapping[str, str] = field(default_factory=dict)
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    stocked: frozenset[str] = frozenset()
     archives: Mapping[str, Path] = field(default_factory=dict)
 
     @property
@@ -53,6 +56,7 @@ class Plan:
     def text(self) -> str:
         """Return kind's configuration (JSON is YAML). Format: kind.x-k8s.io/v1alpha4."""
         folders = sorted({archive.parent for archive in self.archives.values()})
+        mounts = {**self.mounts, **{str(found): f"{ARCHIVES}/{number}" for number, found in enumerate(folders)}}
         node = {
             "role": "control-plane",
             "extraPortMappings": [
@@ -60,8 +64,7 @@ class Plan:
                 for inside, outside in self.ports.items()
             ],
             "extraMounts": [
-                {"hostPath": str(found), "containerPath": f"{ARCHIVES}/{number}", "readOnly": True}
-                for number, found in enumerate(folders)
+                {"hostPath": outside, "containerPath": inside, "readOnly": True} for outside, inside in mounts.items()
             ],
         }
         parts = {"controllerManager": {"extraArgs": ALONE}, "scheduler": {"extraArgs": ALONE}}

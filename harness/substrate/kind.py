@@ -15,6 +15,7 @@ from docker.models.networks import Network
 from harness.core.errors import HarnessError
 from harness.core.node import Site
 from harness.images.find import archive, reference
+from harness.images.kind.stock import IMAGES, stock
 from harness.images.programs import kind_program, kubectl_program
 from harness.kubernetes import cluster as clusters
 from harness.kubernetes.deploy import FOLDER, Manifests, rendered
@@ -30,7 +31,6 @@ from harness.substrate.started import Started
 from harness.substrate.sweeping import Steps
 
 SITES = ("primary", "dr")
-IMAGES = ("blackstart", "postgres", "minio", "odoo", "n8n", "notifier", "traefik")
 WALLED = ("dr",)
 NETWORK = "kind"  # the network of a run's clusters; the front door stands on it too
 TRIES = 3  # of a cluster whose ports somebody else took meanwhile
@@ -41,8 +41,8 @@ class Kind:
     """Two clusters and what is around them. `run`: folder of this run, `logs`: where logs are kept.
 
     `strategy`: `pilot-light` has the cluster of dr stand from the beginning, with nothing running in it; `cold` makes
-    it when it is first used. `images`: what is brought into each cluster, the first that are needed first. `bounded`:
-    volume -> MiB, those around the clusters that have a limit and can be filled.
+    it when it is first used. `images`: what is brought into each cluster, the first that are needed first, but for what
+    the stock has. `bounded`: volume -> MiB, those around the clusters that have a limit and can be filled.
     """
 
     run: Path
@@ -128,6 +128,8 @@ class Kind:
 
     def _create_once(self, site: str) -> Standing:
         self.around.owned.network(NETWORK)
+        held = stock()
+        stocked = frozenset(image for image in (*IMAGES, *self.images) if reference(image) in held.references)
         ports = {clusters.FIRST + number: take_port() for number in range(clusters.COUNT)}
         plan = clusters.Plan(
             name=self.cluster_name(site),
@@ -137,7 +139,9 @@ class Kind:
             network=self.network,
             kind=kind_program(),
             tags={RUN_TAG: str(self.run), NODE_TAG: f"{site}/cluster"},
-            archives={image: archive(image) for image in self.images},
+            mounts=held.mounts,
+            stocked=stocked,
+            archives={image: archive(image) for image in self.images if image not in stocked},
         )
         Started(self.run).intend(site, f"cluster {plan.name}", "kind")
         for port in ports.values():

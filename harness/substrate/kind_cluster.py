@@ -89,7 +89,7 @@ class Standing:
         """Return once an image is in the node; one that was not planned for is brought there. Raises HarnessError."""
         if image in self.cluster.plan.archives:
             self.cluster.await_image(image)
-        elif image not in self._imported:
+        elif image not in self._imported | self.cluster.plan.stocked:
             load_archive(kind_program(), self.cluster.name, archive(image))
             self._imported.add(image)
 

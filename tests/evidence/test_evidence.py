@@ -17,6 +17,7 @@ from harness.evidence.folder import RecordFolder, read_record, records
 from harness.evidence.html import harden
 from harness.evidence.journal import JournalFile, read_journal
 from harness.evidence.ledger import LedgerFile, read_ledger
+from harness.evidence.overview import overview
 from harness.evidence.terminal import summary
 from harness.evidence.waterfall import waterfall
 
@@ -123,3 +124,9 @@ def test_an_allure_page_is_hardened_or_refused() -> None:
         harden("<html></html>")
     with pytest.raises(HarnessError, match="analytics"):
         harden(f'<meta charset="utf-8">{tag}{tag}')
+
+
+def test_the_first_page_names_what_was_not_drilled_and_says_nothing_where_all_was() -> None:
+    page = overview([a_record()], "allure.html")
+    assert "Not drilled, and so not shown:</p><ul><li>1.1: by hand</li></ul>" in page
+    assert "Not drilled" not in overview([replace(a_record(), not_drilled=())], "allure.html")

@@ -19,7 +19,7 @@ ALL = {
     "test",
     "images",
     "engine-tests",
-    "drill-docker",
+    "drill-docker DRILLS=brief",
     "drill-kind DRILLS=smoke",
 }
 

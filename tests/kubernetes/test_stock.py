@@ -1,0 +1,44 @@
+"""What nodes share they cannot harm: the layers of the stock are only read, and outlive what a node does to its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.images.find import reference
+from harness.images.kind.stock import IMAGES
+from harness.kubernetes.machine import CTR
+from harness.substrate.kind_site import KindSite
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+LAYERS = "io.containerd.snapshotter.v1.overlayfs/snapshots"
+# By all its names: only then are its layers cleared away.
+FORGET = """
+digest=$({ctr} images ls | awk '$1 == "docker.io/{image}" {{print $3}}')
+{ctr} images ls | awk -v digest=$digest '$3 == digest {{print $1}}' | xargs {ctr} images rm --sync
+"""
+
+
+def test_a_node_has_the_images_of_the_stock_from_the_beginning(site: KindSite) -> None:
+    plan = site.standing.cluster.plan
+    assert plan.stocked >= set(IMAGES) - {"blackstart"}  # the sources of that one change daily
+    held = site.standing.cluster.machine.execute(f"{CTR} images ls -q").splitlines()
+    assert {f"docker.io/{reference(image)}" for image in plan.stocked} <= set(held)
+
+
+def test_a_node_cannot_write_to_the_stock_and_what_it_forgets_stays_there(site: KindSite) -> None:
+    machine = site.standing.cluster.machine
+    with pytest.raises(HarnessError, match="Read-only file system"):
+        machine.execute("touch /stock/mine")
+    count = f"find /stock/{LAYERS} -mindepth 3 | wc -l; ls /var/lib/containerd/{LAYERS} | wc -l"
+    files, linked = map(int, machine.execute(count).split())
+    machine.execute(FORGET.format(ctr=CTR, image=reference("traefik")))
+    left, own = map(int, machine.execute(count).split())
+    assert left == files > 0
+    assert own < linked
+
+
+def test_what_the_stock_lacks_is_brought_there(site: KindSite) -> None:
+    site.standing.require_image("nginx")
+    assert reference("nginx") in site.standing.cluster.machine.execute(f"{CTR} images ls -q")
