@@ -14,13 +14,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
 from harness.core.clock import SYSTEM
 from harness.evidence.folder import commit_of
-from harness.images.engine import engine
+from harness.images.engine import REFUSALS, engine
 from harness.images.kind.stock import LABEL
 from harness.images.table import OURS
 
@@ -49,11 +51,16 @@ def emptied(home: Path) -> dict[str, str]:
     return {name: str(home / folder) for name, folder in caches.items()}
 
 
-def cleared(home: Path) -> None:
-    """Take from the engine the stocks that the caches in `home` knew of."""
-    for volume in engine().volumes.list(filters={"label": LABEL}):
-        if str(volume.attrs["Labels"][LABEL]).startswith(str(home)):
-            volume.remove()
+@contextmanager
+def cleared(home: Path) -> Iterator[None]:
+    """At the end, take from the engine the stocks that the caches in `home` knew of."""
+    try:
+        yield
+    finally:
+        with suppress(*REFUSALS):
+            for volume in engine().volumes.list(filters={"label": LABEL}):
+                if str(volume.attrs["Labels"][LABEL]).startswith(str(home)):
+                    volume.remove()
 
 
 def run(*, cold: bool) -> Row:
@@ -65,14 +72,16 @@ def run(*, cold: bool) -> Row:
         env = {name: value for name, value in os.environ.items() if name != "BLACKSTART_CACHE" or not cold}
         env |= {"CI": "true"} | (emptied(Path(home)) if cold else {})
         begun, steps = SYSTEM.monotonic(), dict[str, int]()
-        with subprocess.Popen([".ci/run"], cwd=clone, env=env, stdout=subprocess.PIPE, text=True) as running:
+        with (
+            cleared(Path(home)),
+            subprocess.Popen([".ci/run"], cwd=clone, env=env, stdout=subprocess.PIPE, text=True) as running,
+        ):
             for line in running.stdout or ():
                 sys.stdout.write(line)
                 sys.stdout.flush()
                 if found := STEP.search(line):
                     steps[found[1]] = max(int(found[2]), steps.get(found[1], 0))
         seconds = round(SYSTEM.monotonic() - begun, 1)
-        cleared(Path(home))
     at = SYSTEM.wall().isoformat(timespec="seconds")
     return Row(at, commit, os.cpu_count() or 0, cold, running.returncode, seconds, steps)
 

@@ -28,6 +28,7 @@ from benchmarks import page
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import TookTooLong
 from harness.images.engine import engine
+from harness.images.kind.stock import LABEL
 from harness.substrate.engine_objects import SITE
 from harness.substrate.processes import RUN_TAG
 
@@ -64,7 +65,7 @@ def present(runs: Path) -> dict[str, set[str]]:
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     return {
         "containers": {str(c.name) for c in client.containers.list(all=True, ignore_removed=True)},
-        "volumes": {str(volume.name) for volume in client.volumes.list()},
+        "volumes": {str(v.name) for v in client.volumes.list() if LABEL not in (v.attrs["Labels"] or {})},
         "networks": {str(network.name) for network in client.networks.list()},
         "contexts": {str(context["name"]) for context in contexts},
         "rules": {COUNTER.sub("", rule) for rule in rules if rule[:1] not in "#:*"},

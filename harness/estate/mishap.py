@@ -127,7 +127,7 @@ def without_image(drill: Drill) -> Iterator[str]:
     """Take the notification service's image from DR's machine; yields what the failure must name."""
     site = cluster_of(drill.world.dr)
     image = reference("notifier")
-    site.standing.cluster.await_image("notifier")
+    site.standing.require_image("notifier")
     site.standing.cluster.machine.forget_image(image)
     yield re.escape(image)
 

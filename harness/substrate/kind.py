@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets as random
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ from typing import Literal
 
 from docker.models.networks import Network
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, MissingPart
 from harness.core.node import Site
 from harness.images.find import archive, reference
-from harness.images.kind.stock import IMAGES, stock
+from harness.images.kind.stock import DROP_IN, IMAGES, LINKED, Stock, stock
 from harness.images.programs import kind_program, kubectl_program
 from harness.kubernetes import cluster as clusters
 from harness.kubernetes.deploy import FOLDER, Manifests, rendered
@@ -111,25 +112,25 @@ class Kind:
     def _stand(self, name: str) -> Standing:
         """Return a new cluster for a site; with a pilot light that of the other site is begun along with the first."""
         with self._lock:
+            held = stock_or_none()
             if self.strategy == "pilot-light" and not self._lit:
-                self._making = {site: self._pool.submit(self._create, site) for site in SITES}
+                self._making = {site: self._pool.submit(self._create, site, held) for site in SITES}
             self._lit = True
-            making = self._making.pop(name, None) or self._pool.submit(self._create, name)
+            making = self._making.pop(name, None) or self._pool.submit(self._create, name, held)
             self._waited.append(making)
         return making.result()
 
-    def _create(self, site: str) -> Standing:
+    def _create(self, site: str, held: Stock) -> Standing:
         for _ in range(TRIES - 1):
             try:
-                return self._create_once(site)
+                return self._create_once(site, held)
             except (clusters.Taken, Taken):
                 continue
-        return self._create_once(site)
+        return self._create_once(site, held)
 
-    def _create_once(self, site: str) -> Standing:
+    def _create_once(self, site: str, held: Stock) -> Standing:
         self.around.owned.network(NETWORK)
-        held = stock()
-        stocked = frozenset(image for image in (*IMAGES, *self.images) if reference(image) in held.references)
+        stocked = frozenset(image for image in dict.fromkeys((*IMAGES, *self.images)) if held.has(image))
         ports = {clusters.FIRST + number: take_port() for number in range(clusters.COUNT)}
         plan = clusters.Plan(
             name=self.cluster_name(site),
@@ -146,7 +147,10 @@ class Kind:
         Started(self.run).intend(site, f"cluster {plan.name}", "kind")
         for port in ports.values():
             port.hand_over(f"cluster {plan.name}")
-        return Standing(clusters.create(plan), site, self.manifests)
+        cluster = clusters.create(plan)
+        if held.folder:
+            require_linked(cluster)
+        return Standing(cluster, site, self.manifests)
 
     def cluster_name(self, site: str) -> str:
         """Return what the cluster of a site is called, unlike that of any other run."""
@@ -184,6 +188,32 @@ class Kind:
         with steps.step():
             self.around.sweep()
         steps.end(self.run)
+
+
+def stock_or_none() -> Stock:
+    """Return the stock of images, an empty one where none can be made: every image is imported then.
+
+    Raises MissingPart when an image is not there.
+    """
+    try:
+        return stock()
+    except MissingPart:
+        raise
+    except HarnessError:
+        return Stock()
+
+
+def require_linked(cluster: clusters.Cluster) -> None:
+    """Do nothing where the node of a new cluster linked the stock; else the cluster is lost. Raises HarnessError."""
+    try:
+        cluster.machine.execute(f"test -e {LINKED}")
+    except HarnessError:
+        with contextlib.suppress(HarnessError):  # the first error says what is wrong
+            cluster.destroy()
+        raise HarnessError(
+            f"cluster {cluster.name}: its node did not link the stock of images; was that removed meanwhile, or does "
+            f"the node's image not heed {DROP_IN}?"
+        ) from None
 
 
 def sweep_clusters(run: Path) -> int:

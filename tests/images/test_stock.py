@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docker.errors import NotFound
 
 from harness.core.errors import HarnessError
 from harness.images.engine import engine
-from harness.images.find import archive, reference
+from harness.images.find import archive, digest, reference
 from harness.images.kind import stock as module
-from harness.images.kind.stock import LABEL, stock
+from harness.images.kind.stock import LABEL, Stock, stock
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
@@ -30,42 +32,61 @@ def volumes(notes: Path) -> set[str]:
     return {str(volume.name) for volume in engine().volumes.list(filters={"label": f"{LABEL}={notes}"})}
 
 
-def test_a_stock_is_made_once_and_made_anew_when_it_was_removed(notes: Path) -> None:
+def test_a_stock_is_made_once_and_made_anew_over_what_a_killed_maker_left(notes: Path) -> None:
     said: list[str] = []
     made = stock(said.append)
-    assert made.references == {reference("knot")}
+    assert made.digests == {digest(reference("knot"))}
+    assert made.has("knot")
+    assert not made.has("nginx")
     assert stock(said.append) == made
     assert len(said) == 1
-    (first,) = volumes(notes)
-    engine().volumes.get(first).remove()
+    (note,) = notes.glob("*.json")
+    note.write_text('{"volume": "bl')  # cut off
+    labels = {LABEL: str(notes)}
+    left = engine().volumes.create(labels=labels)
+    maker = engine().containers.create(
+        reference("knot"), ["true"], labels=labels, volumes={left.name: {"bind": "/stock"}}
+    )
     again = stock(said.append)
     assert len(said) == 2
-    assert (again.references, again.folder != made.folder, len(volumes(notes))) == (made.references, True, 1)
+    assert (again.digests, again.folder != made.folder) == (made.digests, True)
+    assert volumes(notes) == {Path(again.folder).parent.name}
+    with pytest.raises(NotFound):
+        maker.reload()
 
 
-def test_a_stock_that_cannot_be_made_is_one_line_and_the_next_one_clears_it_away(notes: Path) -> None:
+def test_a_stock_that_cannot_be_made_is_one_line_and_leaves_nothing(notes: Path) -> None:
     packed = archive("knot")
     whole = packed.read_bytes()
     packed.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(HarnessError, match=r"^stock of images: ended with code 1: [^\n]+$"):
+    with pytest.raises(HarnessError, match=r"^stock of images: ended with code 1: [^\n]*unexpected EOF$"):
         stock()
-    (unfinished,) = volumes(notes)
-    packed.write_bytes(whole)
-    stock()
-    assert unfinished not in volumes(notes)
-    assert len(volumes(notes)) == 1
+    assert not volumes(notes)
+    assert not list(notes.glob("*"))
 
 
-def test_the_newest_are_kept_and_what_a_container_has_mounted(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    oldest = stock()
-    holder = engine().containers.create(
-        reference("knot"), ["true"], volumes={oldest.folder: {"bind": "/stock", "mode": "ro"}}
-    )
+def test_those_last_used_are_kept_and_what_a_container_has_mounted(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def quickly(_: str, held: dict[str, str], note: Path) -> None:
+        volume = engine().volumes.create(f"blackstart-stock-{note.stem}", labels={LABEL: str(note.parent)})
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps({"volume": volume.name, "digests": sorted(held.values())}))
+
+    monkeypatch.setattr(module, "_make", quickly)
+
+    def another(number: int) -> Stock:
+        monkeypatch.setattr(module, "_LINK", f"# another one: {number}\n")
+        return stock()
+
+    mounted, used = another(0), another(1)
+    holder = engine().containers.create(reference("knot"), ["true"], volumes={mounted.folder: {"bind": "/stock"}})
     try:
-        for number in range(3):
-            monkeypatch.setattr(module, "_LINK", f"# another one: {number}\n")
-            stock()
-        assert len(volumes(notes)) == module.KEPT + 1
-        assert Path(oldest.folder).parent.name in volumes(notes)
+        for number in (2, 3):
+            another(number)
+            assert another(1) == used
+        kept = {Path(one.folder).parent.name for one in (mounted, used, another(3))}
+        assert volumes(notes) == kept
+        assert len(kept) == module.KEPT + 1
     finally:
         holder.remove()

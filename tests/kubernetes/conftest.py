@@ -13,7 +13,7 @@ from tests.substrate.benches import server
 from tests.substrate.conftest import TOKEN
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KindBench]:
     home = tmp_path_factory.mktemp("kind")
     kind = Kind(home / "run", home / "logs", "cold", images=("blackstart",))

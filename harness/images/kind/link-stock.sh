@@ -8,7 +8,7 @@ rm -rf $own/io.containerd.*
 cd /stock
 for part in io.containerd.metadata.v1.bolt io.containerd.content.v1.content io.containerd.snapshotter.v1.*; do
   mkdir -p -m 700 $own/$part
-  find $part -mindepth 1 -maxdepth 1 -type f -exec cp -p {} $own/{} \;
+  find $part -mindepth 1 -maxdepth 1 -type f -exec cp -p -t $own/$part {} +
 done
 for folder in io.containerd.content.v1.content/blobs/* io.containerd.snapshotter.v1.*/snapshots; do
   [ -d "$folder" ] || continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docker.errors import NotFound
+from docker.models.containers import Container
 from docker.types import Mount
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.images import recipes
 from harness.images.engine import REFUSALS, engine, explained, require_room
-from harness.images.find import archive, reference
+from harness.images.find import archive, digest, reference
 from harness.images.kind.node import NAME as NODE
 from harness.images.shelf import making
 from harness.parts.cache import alone, cache_home
@@ -31,24 +33,30 @@ IMAGES = ("postgres", "minio", "odoo", "n8n", "notifier", "traefik", "blackstart
 OURS = "blackstart"  # its sources change daily: of the stock are the layers that it stands on
 WHERE = "/stock"  # in a node
 DROP_IN = "/etc/systemd/system/containerd.service.d/stock.conf"  # in a node: links before containerd starts
-LABEL = "blackstart.stock"  # of a volume: the folder of the cache that knows of it
-KEPT = 2  # stocks of one cache
-PATIENCE = 900.0  # seconds
+LINKED = "/var/lib/containerd/.stocked"  # in a node: there once it did
+LABEL = "blackstart.stock"  # of a volume, and of what makes it: the folder of the cache that knows of it
+WHAT = "stock of images"
+KEPT = 2  # stocks of one cache, the last used
+PATIENCE = 270.0  # seconds; the engine's own answers are waited for a little longer
 ROOM = 8 << 30  # bytes
 _MAKE, _LINK = (Path(__file__).with_name(f"{name}-stock.sh").read_text(encoding="utf-8") for name in ("make", "link"))
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """One that is whole. `folder`: where the engine keeps it; `references`: of the images in it."""
+    """One that is whole. `folder`: where the engine keeps it, "" without one; `digests`: of the images in it."""
 
-    folder: str
-    references: frozenset[str]
+    folder: str = ""
+    digests: frozenset[str] = frozenset()
 
     @property
     def mounts(self) -> dict[str, str]:
         """What a node mounts, read-only: path of the engine's machine -> path in the node."""
-        return {self.folder: WHERE, f"{self.folder}/containerd.conf": DROP_IN}
+        return {self.folder: WHERE, f"{self.folder}/containerd.conf": DROP_IN} if self.folder else {}
+
+    def has(self, image: str) -> bool:
+        """Return whether that image of the table, as the engine has it, is in it. Raises MissingPart."""
+        return bool(self.folder) and digest(reference(image)) in self.digests
 
 
 def stock(say: Callable[[str], None] = lambda _: None) -> Stock:
@@ -57,77 +65,104 @@ def stock(say: Callable[[str], None] = lambda _: None) -> Stock:
     Raises MissingPart when an image is not there, HarnessError as the engine says.
     """
     node = reference(NODE)
-    held = {name: reference(name) for name in IMAGES}
-    note = cache_home() / "stocks" / f"{_key(node, held)}.json"
-    if found := _found(note):
-        return found
-    with alone(making("stock")):
+    held = {name: digest(reference(name)) for name in IMAGES}
+    note = cache_home() / "stocks" / f"{_key(digest(node), held)}.json"
+    with explained(WHAT):
         if found := _found(note):
             return found
-        begun = SYSTEM.monotonic()
-        _make(node, held, note)
-        say(f"stock of images for clusters: made in {SYSTEM.monotonic() - begun:.1f} s")
-        with suppress(*REFUSALS):  # what cannot be dropped now is dropped next time
+        with alone(making("stock")):
+            if found := _found(note):
+                return found
+            begun = SYSTEM.monotonic()
             _tidy(note.parent)
-    if found := _found(note):
-        return found
-    raise HarnessError(f"stock of images: made, and the engine has it not; is {LABEL} pruned meanwhile?")
+            _make(node, held, note)
+            _tidy(note.parent)
+            say(f"{WHAT} for clusters: made in {SYSTEM.monotonic() - begun:.1f} s")
+        if found := _found(note):
+            return found
+    raise HarnessError(f"{WHAT}: made, and the engine has it not; does something prune its volumes?")
 
 
 def _key(node: str, held: dict[str, str]) -> str:
-    digest = hashlib.sha256(recipes.key(recipes.recipe(OURS).stands_on).encode())
+    words = hashlib.sha256(recipes.key(recipes.recipe(OURS).stands_on).encode())
     for text in (node, *(held[name] for name in IMAGES if name != OURS), _MAKE, _LINK):
-        digest.update(b"\0" + text.encode())
-    return digest.hexdigest()[:12]
+        words.update(b"\0" + text.encode())
+    return words.hexdigest()[:12]
 
 
 def _found(note: Path) -> Stock | None:
+    """Return the stock that a note names, if it is there, and note that it was used."""
+    said = _read(note)
     try:
-        said = json.loads(note.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        volume = engine().volumes.get(said["volume"])
+    except (KeyError, NotFound):
         return None
-    with explained("stock of images"):
-        try:
-            volume = engine().volumes.get(said["volume"])
-        except NotFound:
-            return None
-    return Stock(str(volume.attrs["Mountpoint"]), frozenset(said["references"]))
+    with suppress(OSError):
+        note.touch()
+    return Stock(str(volume.attrs["Mountpoint"]), frozenset(said["digests"]))
+
+
+def _read(note: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(note.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError):
+        return {}
 
 
 def _make(node: str, held: dict[str, str], note: Path) -> None:
     require_room(ROOM)
     archives = [archive(name) for name in IMAGES]
-    name = f"blackstart-stock-{note.stem}-{secrets.token_hex(3)}"
-    with explained("stock of images"):
-        engine().volumes.create(name, labels={LABEL: str(note.parent)})
+    labels = {LABEL: str(note.parent)}
+    volume = engine().volumes.create(f"blackstart-stock-{note.stem}-{secrets.token_hex(3)}", labels=labels)
+    try:
         container = engine().containers.create(
             node, [path.name for path in archives], entrypoint=["sh", "-c", _MAKE, "make-stock"], privileged=True,
-            environment={"LINK": _LINK}, network_mode="none", tmpfs={"/tmp": "", "/run": ""},  # noqa: S108 - inside
+            labels=labels, environment={"LINK": _LINK}, network_mode="none",
+            tmpfs={"/tmp": "", "/run": ""},  # noqa: S108 - inside
             mounts=[
-                Mount(WHERE, name),
+                Mount(WHERE, volume.name),
                 Mount("/archives", str(archives[0].parent), type="bind", read_only=True),
             ],
         )  # fmt: skip
         try:
-            container.start()
-            code = container.wait(timeout=PATIENCE)["StatusCode"]
-            said = container.logs().decode(errors="replace").strip()
+            _finish(container)
         finally:
             container.remove(force=True, v=True)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_name(f".{note.name}.{os.getpid()}.partial")
+        partial.write_text(json.dumps({"volume": volume.name, "digests": sorted(held.values())}), encoding="utf-8")
+        partial.rename(note)
+    except BaseException:
+        with suppress(*REFUSALS):  # why it was given up is what is to be told
+            volume.remove(force=True)
+        raise
+
+
+def _finish(container: Container) -> None:
+    container.start()
+    try:
+        code = container.wait(timeout=PATIENCE)["StatusCode"]
+    except OSError:
+        raise HarnessError(f"{WHAT}: not made within {PATIENCE:g} s; is the machine busy, or its disk slow?") from None
     if code:
-        raise HarnessError(f"stock of images: ended with code {code}: {said.rpartition(chr(10))[2] or 'silent'}")
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps({"volume": name, "references": sorted(held.values())}), encoding="utf-8")
+        said = container.logs().decode(errors="replace").strip().rpartition("\n")[2]
+        raise HarnessError(f"{WHAT}: ended with code {code}: {said or 'silent'}")
 
 
 def _tidy(notes: Path) -> None:
-    """Drop all but the newest few, and what was never finished; what a node has mounted stays."""
-    known = sorted(notes.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    kept = {json.loads(path.read_text(encoding="utf-8"))["volume"] for path in known[:KEPT]}
-    everything = engine().containers.list(all=True, ignore_removed=True)
-    used = {mount.get("Source") for container in everything for mount in container.attrs["Mounts"]}
-    for volume in engine().volumes.list(filters={"label": f"{LABEL}={notes}"}):
-        if volume.name not in kept and volume.attrs["Mountpoint"] not in used:
-            volume.remove()
-    for path in known[KEPT:]:
-        path.unlink()
+    """Drop what a killed maker left, and all but those that were last used; what a node has mounted stays.
+
+    Under the lock nobody else of this cache makes one. What cannot be dropped now is dropped next time.
+    """
+    with suppress(*REFUSALS):
+        for maker in engine().containers.list(all=True, filters={"label": f"{LABEL}={notes}"}, ignore_removed=True):
+            maker.remove(force=True, v=True)
+        known = sorted(notes.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+        kept = {_read(path).get("volume") for path in known[:KEPT]}
+        everything = engine().containers.list(all=True, ignore_removed=True)
+        used = {mount.get("Source") for container in everything for mount in container.attrs["Mounts"]}
+        for volume in engine().volumes.list(filters={"label": f"{LABEL}={notes}"}):
+            if volume.name not in kept and volume.attrs["Mountpoint"] not in used:
+                volume.remove()
+        for path in known[KEPT:]:
+            path.unlink()
