@@ -103,7 +103,7 @@ def ci(rows: Rows) -> list[str]:
         took = [f"{row['steps'][step]}" if step in row["steps"] else "-" for step in steps]
         body.append([row["commit"], str(row["processors"]), caches, f"{row['seconds'] / 60:.1f}", *took])
     head = ["commit", "processors", "caches", "all, min", *(f"{step}, s" for step in steps)]
-    return ["", "## CI as a whole, `.ci/run`, in three lanes at once", "", *table(head, body)] if body else []
+    return ["", "## CI as a whole, `.ci/run`, in two lanes at once", "", *table(head, body)] if body else []
 
 
 def write() -> None:

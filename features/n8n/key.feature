@@ -1,4 +1,4 @@
-@full @brief @apps @destroys_site
+@full @apps @destroys_site
 Feature: Workflows come back with the key that opens their credentials
   The database holds what only the key can read, and the key is not in the backup.
 

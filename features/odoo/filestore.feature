@@ -1,4 +1,4 @@
-@full @brief @apps @destroys_site
+@full @apps @destroys_site
 Feature: A shop without its files is not a shop
   Odoo's own health says yes while every attachment is empty.
 
