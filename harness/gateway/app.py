@@ -60,7 +60,7 @@ class Gateway:
                 public=True,
                 secrets=secrets,
                 files=files,
-                ready=Ready(port="http", path=SITE_PATH, patience=20.0),
+                ready=Ready(port="http", path=SITE_PATH),
             ),
         )
 

@@ -69,7 +69,7 @@ def test_ci_has_the_code_of_what_failed_and_ends_with_its_closing_line(tmp_path:
     assert f"ci: make {failing}: " in done.stdout
 
 
-@pytest.mark.parametrize(("failing", "never"), [("setup", ALL), ("engine-tests", {"drill-docker DRILLS=brief"})])
+@pytest.mark.parametrize(("failing", "never"), [("setup", ALL), ("engine-tests", {"drill-kind DRILLS=smoke"})])
 def test_ci_begins_nothing_after_a_failure(tmp_path: Path, failing: str, never: set[str]) -> None:
     assert not made(ci(tmp_path, failing, 2)) & never
 
