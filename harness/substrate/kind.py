@@ -130,7 +130,7 @@ class Kind:
 
     def _create_once(self, site: str, held: Stock) -> Standing:
         self.around.owned.network(NETWORK)
-        stocked = frozenset(image for image in dict.fromkeys((*IMAGES, *self.images)) if held.has(image))
+        stocked = frozenset(image for image in {*IMAGES, *self.images} if held.has(image))
         ports = {clusters.FIRST + number: take_port() for number in range(clusters.COUNT)}
         plan = clusters.Plan(
             name=self.cluster_name(site),
