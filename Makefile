@@ -62,7 +62,7 @@ images: setup  ## have the images that docker and kind need: pulled where there 
 	@$(BIN)/python -m harness.images.bake
 
 engine-tests: setup  ## tests that need a container engine: contracts of the images, substrates, clusters
-	$(BIN)/pytest tests -m engine
+	$(BIN)/pytest $(or $(TESTS),tests) -m engine
 
 drill-docker: setup  ## every drill, with sites of containers
 	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")

@@ -7,7 +7,7 @@ Feature: The daily backup is taken, or somebody hears of it
 
   Rule: A backup that succeeded is listed, and says what is in it
 
-    @smoke @brief
+    @brief
     Scenario: The schedule fires and a backup is taken
       When the schedule comes due
       Then the backup is confirmed with its path, time, size and digest

@@ -24,7 +24,6 @@ Feature: A promise that was not kept is found out
 
   Rule: A drill that could not be carried out is UNKNOWN, never KEPT
 
-    @brief
     Scenario: A strike without effect proves nothing
       Given the "site loss, rehearsed" promise
       And a healthy notification estate with clients at work

@@ -37,10 +37,6 @@ def launched(site: KindSite, spec: NodeSpec) -> WorkloadNode:
     return node
 
 
-def words(spec: NodeSpec, **changes: object) -> NodeSpec:
-    return replace(spec, **{"ready": Ready(port="talk", patience=25), **changes})  # type: ignore[arg-type]
-
-
 def served(bench: KindBench, node: WorkloadNode) -> bytes:
     """Ask until it answers: a cluster takes notice of a new pod by and by."""
     return wait_until(lambda: bench.ask(node), patience=10, on=OSError)
@@ -90,8 +86,8 @@ def test_a_pod_that_no_node_takes_is_explained(site: KindSite, spec: NodeSpec) -
 
 
 def test_a_pod_that_never_gets_ready_is_shown_with_its_last_lines(site: KindSite, spec: NodeSpec) -> None:
-    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 25 s \(.*its log ends: serving\)"):
-        site.launch(replace(spec, ready=Ready(port="talk", path="/nothing", patience=25)))
+    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 15 s \(.*its log ends: serving\)"):
+        site.launch(replace(spec, ready=Ready(port="talk", path="/nothing", patience=15)))
 
 
 def test_a_pod_that_is_deleted_comes_back_with_its_data(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:

@@ -22,7 +22,7 @@ WORK = """
 import sys
 from pathlib import Path
 from harness.substrate.kind import Kind
-kind = Kind(Path(sys.argv[1]), Path(sys.argv[2]), "pilot-light", images=())
+kind = Kind(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], images=())
 kind.cluster_site("primary").standing
 print("stands", flush=True)
 sys.stdin.read()
@@ -48,10 +48,10 @@ def volumes_of(run: Path) -> set[str]:
     return {mount["Name"] for node in nodes for mount in node.attrs["Mounts"] if mount["Type"] == "volume"}
 
 
-@pytest.mark.parametrize("standing", [True, False], ids=["standing", "being made"])
+@pytest.mark.parametrize("standing", [True, False], ids=["one that stands", "two that are being made"])
 def test_a_sweep_after_a_kill_leaves_nothing(tmp_path: Path, *, standing: bool) -> None:
     run = tmp_path / "run"
-    words = [sys.executable, "-c", WORK, str(run), str(tmp_path / "logs")]
+    words = [sys.executable, "-c", WORK, str(run), str(tmp_path / "logs"), "cold" if standing else "pilot-light"]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ) as harness:
         assert harness.stdout is not None
         if standing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as codec
-import secrets as random
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,14 +17,13 @@ import pytest
 
 from harness.core.errors import Finding, HarnessError, Refused
 from harness.core.node import Address, Node
-from harness.core.service import S3, Answer, Place
+from harness.core.service import Answer, Place
 from harness.odoo.app import Odoo, forget_filestore
 from harness.odoo.shop import CRON_NAME, MAIL_HOST
-from harness.postgres.server import connect, server_spec, sql_of
-from harness.substrate.embedded import Embedded
+from harness.postgres.server import connect
+from tests.seeded import seeded
 
 pytestmark = [pytest.mark.programs, pytest.mark.apps]
-NO_STORE = S3(Address("127.0.0.1", 1), Address("127.0.0.1", 1), "env:NONE", "env:NONE")
 
 
 @dataclass
@@ -110,20 +108,8 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    home = tmp_path_factory.mktemp("odoo")
-    substrate = Embedded(home / "run", home / "logs")
-    secrets = {}
-    for name in ("postgres-superuser", "odoo-db", "odoo-admin"):
-        (home / name).write_text(random.token_hex(16))
-        secrets[name] = f"file:{home / name}"
-    try:
-        site = substrate.site("primary")
-        node = site.launch(server_spec(secrets=secrets))
-        place = Place(site, sql_of(node, secrets["postgres-superuser"]), NO_STORE, secrets)
-        Odoo().seed(place)
+    with seeded("shop", tmp_path_factory.mktemp("odoo")) as place:
         yield Shop(place)
-    finally:
-        substrate.sweep()
 
 
 def values_of(place: Place) -> list[str]:

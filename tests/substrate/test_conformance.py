@@ -13,8 +13,6 @@ from harness.core.node import Freezable, NodeSpec, Ready, Stoppable, Task
 from tests.substrate.benches import Bench, server, task
 from tests.substrate.conftest import TOKEN
 
-ESCAPES = ("../out", "/etc/passwd", "a/../../out", "..", "", ".")
-
 
 def test_a_node_answers_once_it_is_launched_and_a_second_start_changes_nothing(bench: Bench, spec: NodeSpec) -> None:
     node = bench.substrate.site("primary").launch(spec)
@@ -73,13 +71,13 @@ def test_a_node_that_is_asked_to_end_does(bench: Bench, spec: NodeSpec, *, froze
     assert isinstance(node, Freezable)
     if frozen:
         node.freeze()
-    node.stop(10)
+    node.stop(3)
     assert (node.alive, bench.living()) == (False, 0)
     node.start()
     assert bench.ask(node)
 
 
-def test_data_outlives_a_kill_and_not_the_site(bench: Bench, spec: NodeSpec) -> None:
+def test_data_outlives_a_kill(bench: Bench, spec: NodeSpec) -> None:
     site = bench.substrate.site("primary")
     node = site.launch(spec)
     with site.volume("data").open("kept/note", "wb") as file:
@@ -88,13 +86,12 @@ def test_data_outlives_a_kill_and_not_the_site(bench: Bench, spec: NodeSpec) -> 
     node.start()
     with site.volume("data").open("kept/note", "rb") as file:
         assert file.read() == b"still here"
-    site.destroy()
-    assert list(site.volume("data").walk()) == []
 
 
 def test_a_destroyed_site_takes_all_with_it_but_its_logs_and_can_be_used_afresh(bench: Bench, spec: NodeSpec) -> None:
     site, other = bench.substrate.site("primary"), bench.substrate.site("dr")
     node, survivor = site.launch(spec), other.launch(spec)
+    site.volume("data").open("note", "wb").close()
     with site.run(task(bench, "lasting")) as running:
         assert running.stdout.readline() == b"up\n"
         site.destroy()
@@ -106,6 +103,7 @@ def test_a_destroyed_site_takes_all_with_it_but_its_logs_and_can_be_used_afresh(
     with pytest.raises(HarnessError, match="server on primary: lost with its site"):
         node.start()
     assert bench.ask(site.launch(spec))
+    assert list(site.volume("data").walk()) == []
 
 
 def test_a_sweep_leaves_nothing_and_may_be_repeated(bench: Bench, spec: NodeSpec) -> None:
@@ -122,7 +120,7 @@ def test_a_sweep_leaves_nothing_and_may_be_repeated(bench: Bench, spec: NodeSpec
 def test_no_port_is_given_twice(bench: Bench, spec: NodeSpec) -> None:
     site = bench.substrate.site("primary")
     ports = []
-    for _ in range(6):
+    for _ in range(4):
         node = site.launch(spec)
         ports.append(node.endpoint("talk").outside.port)
         node.kill()
@@ -245,14 +243,14 @@ def test_a_volume_lists_measures_and_removes(bench: Bench) -> None:
         volume.open("a", "rb")
 
 
-@pytest.mark.parametrize("path", ESCAPES)
-def test_no_path_leaves_a_volume(bench: Bench, path: str) -> None:
+def test_no_path_leaves_a_volume(bench: Bench) -> None:
     volume = bench.substrate.site("primary").volume("data")
-    for mode in ("rb", "wb"):
-        with pytest.raises(UsageError, match=r"volume data: .* leaves the volume"):
-            volume.open(path, mode)
-    with pytest.raises(UsageError, match="leaves the volume"):
-        volume.remove(path)
+    for path in ("../out", "/etc/passwd", "a/../../out", "..", "", "."):
+        for mode in ("rb", "wb"):
+            with pytest.raises(UsageError, match=r"volume data: .* leaves the volume"):
+                volume.open(path, mode)
+        with pytest.raises(UsageError, match="leaves the volume"):
+            volume.remove(path)
 
 
 def test_a_file_is_no_folder(bench: Bench) -> None:
