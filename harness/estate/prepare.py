@@ -6,13 +6,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import psycopg.sql
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.node import Stoppable, Substrate
 from harness.core.service import S3, Seedable, Service
@@ -47,6 +48,8 @@ SEEDS = (
     "harness/s3/server.py",
     "harness/parts/locks",
 )
+KNOWN_BY = "identity.json"  # written last
+UNUSED = 14.0  # days
 STOP = 30.0  # seconds given to a program to end in good order
 Say = Callable[[str], None]
 
@@ -70,7 +73,7 @@ class Template:
     @property
     def identity(self) -> Identity:
         """What the primary made from it is known by."""
-        return Identity(**json.loads((self.path / "identity.json").read_text(encoding="utf-8")))
+        return Identity(**json.loads((self.path / KNOWN_BY).read_text(encoding="utf-8")))
 
 
 def source_digest(names: Iterable[str] = SEEDS) -> str:
@@ -107,7 +110,8 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
     home = cache_home() / "estates"
     final = home / key
     with alone(home / f"{key}.lock"):
-        if not (final / "identity.json").exists():
+        there = (final / KNOWN_BY).exists()
+        if not there:
             say(f"preparing the example estate {key}")
             building = home / f".{key}.building"
             sweep(building / "run")  # what somebody who was killed while preparing left running
@@ -116,7 +120,20 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
             building.mkdir(mode=0o700)
             make(building)
             building.rename(final)
+        (final / KNOWN_BY).touch()  # used now
+    if not there:
+        drop_unused(home)
     return Template(final)
+
+
+def drop_unused(home: Path, days: float = UNUSED) -> None:
+    """Remove the prepared estates in `home` that nobody used for so many days: other checkouts may use some of them."""
+    oldest = SYSTEM.wall().timestamp() - days * 86_400
+    for known in home.glob(f"[!.]*/{KNOWN_BY}"):
+        with alone(home / f"{known.parent.name}.lock"), suppress(FileNotFoundError):
+            if known.stat().st_mtime < oldest:
+                known.unlink()  # first: without it nobody takes what is left for a whole one
+                shutil.rmtree(known.parent)
 
 
 def _make_base(building: Path, name: str, say: Say) -> None:
@@ -129,7 +146,7 @@ def _make_base(building: Path, name: str, say: Say) -> None:
         _export(site.place.s3, building / "objects")
         identity = Identity(system_facts(site.place.sql).identifier, TAGGED, name)
     text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
-    (building / "identity.json").write_text(text, encoding="utf-8")
+    (building / KNOWN_BY).write_text(text, encoding="utf-8")
 
 
 def _derive(building: Path, base: Template, config: Config) -> None:
@@ -150,7 +167,7 @@ def _derive(building: Path, base: Template, config: Config) -> None:
             _seed(service, site, lambda _line: None)
         if config.data.bulk_mb:
             seed_bulk(site.site, sql, megabytes=config.data.bulk_mb)
-    shutil.copy2(base.path / "identity.json", building / "identity.json")
+    shutil.copy2(base.path / KNOWN_BY, building / KNOWN_BY)
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
 from harness.core.clock import wait_until
@@ -93,20 +92,6 @@ def lose_claim(api: Api, name: str, users: tuple[str, ...], patience: float) -> 
     if claim is None or not api.delete("PersistentVolumeClaim", name, grace=0):
         raise HarnessError(f"{api.where}: namespace {api.namespace} has no volume {name}; nothing was lost")
     _await_none(api, "PersistentVolumeClaim", {claim["metadata"]["uid"]: name}, patience)
-
-
-def spoil_secret(api: Api, name: str, key: str, value: str) -> str:
-    """Put a wrong value into a Secret; return the right one as `mend_secret` wants it. Raises HarnessError."""
-    found = api.get("Secret", name)
-    if found is None or key not in found.get("data", {}):
-        raise HarnessError(f"{api.where}: namespace {api.namespace} has no Secret {name} with a key {key}")
-    api.patch("Secret", name, {"data": {key: base64.b64encode(value.encode()).decode()}})
-    return str(found["data"][key])
-
-
-def mend_secret(api: Api, name: str, key: str, before: str) -> None:
-    """Put back what `spoil_secret` returned. Raises HarnessError."""
-    api.patch("Secret", name, {"data": {key: before}})
 
 
 def take_api(machine: Machine) -> None:

@@ -165,19 +165,6 @@ def test_an_api_server_that_is_away_is_waited_for(bench: KindBench, site: KindSi
     assert api.identity()
 
 
-def test_a_wrong_secret_is_put_right_again(site: KindSite, spec: NodeSpec) -> None:
-    node = launched(site, spec)
-    before = disruption.spoil_secret(site.api, "server-env", "TOKEN", "wrong")
-    found = site.api.get("Secret", "server-env")
-    assert found is not None
-    assert found["data"]["TOKEN"] != before
-    disruption.mend_secret(site.api, "server-env", "TOKEN", before)
-    assert (site.api.get("Secret", "server-env") or {})["data"]["TOKEN"] == before
-    with pytest.raises(HarnessError, match="has no Secret server-env with a key NOTHING"):
-        disruption.spoil_secret(site.api, "server-env", "NOTHING", "x")
-    assert node.alive
-
-
 def test_the_wall_stands_on_dr_and_lets_the_drill_through(bench: KindBench, spec: NodeSpec) -> None:
     site = bench.substrate.cluster_site("dr")
     node = launched(site, spec)
