@@ -16,7 +16,6 @@ Feature: Only a backup that opens to its last segment is restored
       Then the earlier backup was used
       And the record says why the newer one was not
 
-      @brief
       Examples: what is there is another
         | damage              |
         | a flipped bit       |
@@ -38,7 +37,6 @@ Feature: Only a backup that opens to its last segment is restored
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
-      @brief
       Examples: an empty repository
         | nothing usable         |
         | none at all            |

@@ -12,7 +12,6 @@ Feature: A promise that was not kept is found out
       And the estate is recovered
       Then the drill is judged BROKEN because of the RTO
 
-    @brief
     Scenario: Writes that were lost break the RPO
       Given the "hardly a write lost" promise
       And a healthy notification estate with clients at work

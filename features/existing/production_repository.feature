@@ -42,7 +42,6 @@ Feature: Production's backups are rehearsed without touching production
       And nothing was written to the DR site
       And the repository and the other estate are as they were
 
-      @brief
       Examples: the site is another
         | doubt                                    | what                |
         | its database is of another system        | the database system |

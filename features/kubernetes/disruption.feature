@@ -18,7 +18,7 @@ Feature: What befalls a cluster is survived, or named
 
   Rule: What it cannot heal is brought back elsewhere
 
-    @smoke @destroys_site
+    @destroys_site
     Scenario: A database whose volume is lost comes back on a DR cluster whose control plane was away
       Given an earlier backup
       When the volume of the primary's database is lost

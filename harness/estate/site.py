@@ -11,6 +11,7 @@ from harness.core.service import S3, Place, Service, Sql
 from harness.estate.parallel import in_parallel
 from harness.postgres import server as postgres
 from harness.s3 import server as objects
+from harness.s3.client import await_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,12 @@ class EstateSite:
         return NodeStatus("objects", ready=True, detail=str(self.s3.outside))
 
     def activate(self) -> tuple[NodeStatus, ...]:
-        """Start database server and object store side by side; return the status of each."""
-        return tuple(in_parallel({"postgres": self.start_database, "objects": self.start_store}).values())
+        """Start database server and object store side by side; return the status of each once both answer."""
+        statuses = tuple(in_parallel({"postgres": self.start_database, "objects": self.start_store}).values())
+        # It stood before, to be replicated to: what kept the database waiting may have put it out of service meanwhile,
+        # as a cluster does whose control plane was away.
+        await_store(self.place.s3, f"objects on {self.site.name}")
+        return statuses
 
     def start_service(self, service: Service) -> NodeStatus:
         """Start the nodes of one service, whose needs are met; its peers see it from then on."""

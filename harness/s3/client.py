@@ -11,6 +11,7 @@ from minio.commonconfig import ENABLED, Tags
 from minio.error import MinioException, S3Error
 from minio.versioningconfig import VersioningConfig
 
+from harness.core.clock import wait_until
 from harness.core.errors import HarnessError
 from harness.core.service import S3
 from harness.vault import read_text_secret
@@ -19,12 +20,14 @@ REGION = "us-east-1"  # said, so that no client asks for it
 CONNECT = 3.0  # seconds
 READ = 30.0  # seconds between two bytes
 RETRIES = 2
+PATIENCE = 60.0  # seconds in which a store that stands has to answer
 ESTATE = "blackstart-estate"  # the key of the tag
 NO_TAGS = "NoSuchTagSet"
 OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 # Everything that a request to a store that is gone, full or not ours can raise.
-ERRORS = (MinioException, urllib3.exceptions.HTTPError, OSError)
+SILENT = (urllib3.exceptions.HTTPError, OSError)
+ERRORS = (MinioException, *SILENT)
 
 
 def client(s3: S3) -> Minio:
@@ -62,6 +65,13 @@ def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError] = HarnessEr
         yield
     except ERRORS as error:
         raise as_(f"bucket {bucket} at {s3.outside}: {outcome}: {said(error)}") from error
+
+
+def await_store(s3: S3, where: str, patience: float = PATIENCE) -> None:
+    """Return once the store answers. Raises TookTooLong with why not, HarnessError when it refuses these keys."""
+    store = client(s3)
+    with asked(s3, "*", "cannot be listed"):
+        wait_until(store.list_buckets, patience=patience, on=SILENT, every=0.2, what=f"{where}: answers")
 
 
 def ensure_bucket(s3: S3, name: str, versioning: bool = True) -> None:

@@ -16,7 +16,7 @@ from tests.substrate.conftest import TOKEN
 @pytest.fixture(scope="package")
 def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KindBench]:
     home = tmp_path_factory.mktemp("kind")
-    kind = Kind(home / "run", home / "logs", images=("blackstart",))  # a pilot light: both begin at once
+    kind = Kind(home / "run", home / "logs", "cold", images=("blackstart",))
     yield KindBench(kind)
     kind.sweep()
 

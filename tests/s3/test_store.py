@@ -11,9 +11,9 @@ import pytest
 from minio.error import S3Error
 
 from harness.core.clock import SYSTEM
-from harness.core.errors import HarnessError, UsageError
+from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.estate.prepare import Template, load_objects
-from harness.s3.client import client, ensure_bucket, read_tag, tag
+from harness.s3.client import await_store, client, ensure_bucket, read_tag, tag
 from harness.s3.server import LISTENERS, s3_of, server_spec
 from harness.substrate.process import ProcessNode
 from tests.s3.conftest import Launch, Store
@@ -109,6 +109,8 @@ def test_a_store_that_is_gone_is_one_line_soon(launch: Launch, tmp_path: Path) -
         tag(store.s3, "b12", "example-shop")
     with pytest.raises(HarnessError, match=r"bucket notifications at 127\.0\.0\.1:\d+: cannot be looked for: "):
         load_objects(Template(tmp_path), store.s3)
+    with pytest.raises(TookTooLong, match=r"objects on gone: answers: not within 0.5 s \("):
+        await_store(store.s3, "objects on gone", 0.5)
     assert SYSTEM.monotonic() - began < 5
     store.site.destroy()
 

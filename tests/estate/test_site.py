@@ -1,0 +1,31 @@
+"""What stands on a site before the services do."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.estate.secrets import make_secrets
+from harness.estate.site import EstateSite
+from harness.s3.client import client
+from harness.substrate.embedded import Embedded
+
+pytestmark = pytest.mark.programs
+
+
+def test_a_store_that_stood_before_is_waited_for(tmp_path: Path) -> None:
+    """An activation said that it was ready, and the restore found nobody."""
+    substrate, secrets = Embedded(tmp_path / "run", tmp_path / "logs"), make_secrets(tmp_path / "secrets", ())
+    site = EstateSite(substrate.site("dr"), secrets.of("dr"), {})
+    try:
+        site.start_store()
+        site.nodes["objects"].kill()
+        back = threading.Timer(4, site.nodes["objects"].start)
+        back.start()
+        site.activate()
+        assert client(site.place.s3).list_buckets() == []
+        back.join()
+    finally:
+        substrate.sweep()
