@@ -2,7 +2,8 @@
 
 `.ci/run` on a fresh clone of what is committed here. `--cold`: with empty caches (parts, prepared estates, wheels, Go
 and npm modules) and none of our images on the engine, from which they are removed; Debian's packages stay as they are.
-A row is added to `results/ci.jsonl`. Ends with the exit code of CI.
+A row is added to `results/ci.jsonl`; of a run that failed the drills' records are kept in `reports/`. Ends with the
+exit code of CI.
 """
 
 from __future__ import annotations
@@ -82,6 +83,10 @@ def run(*, cold: bool) -> Row:
                 if found := STEP.search(line):
                     steps[found[1]] = max(int(found[2]), steps.get(found[1], 0))
         seconds = round(SYSTEM.monotonic() - begun, 1)
+        records, kept = clone / "reports", page.ROOT / "reports" / f"ci-{commit}"
+        if running.returncode and records.is_dir():
+            shutil.copytree(records, kept, dirs_exist_ok=True)
+            print(f"ci: the records of its drills are in {kept.relative_to(page.ROOT)}")
     at = SYSTEM.wall().isoformat(timespec="seconds")
     return Row(at, commit, os.cpu_count() or 0, cold, running.returncode, seconds, steps)
 
