@@ -11,6 +11,7 @@ from typing import Protocol
 from harness.core.clock import SYSTEM, Clock
 
 Fact = str | int | float | bool
+END = "end"  # the kind of the event that ends a phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def phase(journal: Journal, name: str, *, message: str = "") -> Iterator[None]:
     except BaseException as error:
         journal.mark("failed", name, error=str(error) or type(error).__name__)
         raise
-    journal.mark("end", name)
+    journal.mark(END, name)
 
 
 def messages_seen(events: tuple[Event, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from harness.core.journal import messages_seen
+from harness.core.journal import END, messages_seen
 from harness.core.judge import Evidence, Judgement, Phase, judge
 from harness.core.record import DrillRecord, FindingEntry, SeenMessage
 from harness.core.sequence import MESSAGES, Branch, expected
@@ -47,7 +47,7 @@ def phases_of(events: tuple[Event, ...], fault: float) -> tuple[Phase, ...]:
             continue
         if event.kind == "begin":
             begun[event.subject] = event.at
-        elif event.kind in ("end", "failed") and event.subject in begun:
+        elif event.kind in (END, "failed") and event.subject in begun:
             phases.append(Phase(event.subject, begun.pop(event.subject) - fault, event.at - fault))
     return tuple(phases)
 

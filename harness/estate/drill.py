@@ -13,7 +13,7 @@ from harness.core.budget import Promise
 from harness.core.clock import SYSTEM, Clock, wait_until
 from harness.core.errors import Finding, HarnessError
 from harness.core.exposure import exposure
-from harness.core.journal import Event, Journal
+from harness.core.journal import END, Event, Journal
 from harness.core.judge import fault_moment, measure_loss
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
@@ -148,10 +148,10 @@ class Drill:
             journal=self.journal,
             destroy=destroy,
         )
-        self.journal.mark("end", "detect")
+        self.journal.mark(END, "detect")
         self.journal.mark("begin", "declare")
         self.journal.mark("declared", "disaster", initiator=self.paper.initiator)
-        self.journal.mark("end", "declare")
+        self.journal.mark(END, "declare")
         return self.struck
 
     def rpo_met(self, sql: Sql) -> bool | None:

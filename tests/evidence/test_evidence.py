@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
+from harness.core.journal import phase
 from harness.core.judge import Phase
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.estate.document import phases_of
 from harness.estate.refine import refine
 from harness.evidence.folder import RecordFolder, read_record, records
 from harness.evidence.html import harden
@@ -51,6 +55,26 @@ def test_a_journal_is_read_back_and_a_change_is_seen(tmp_path: Path) -> None:
     journal.path.write_text("{}\n")
     with pytest.raises(Unreadable, match="line 1 is not a journal line"):
         read_journal(journal.path)
+
+
+def test_waiting_for_a_slow_disk_is_time_of_a_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that images were written to took 0.3 s for a line, and a drill was judged UNKNOWN for it."""
+    now, sync = 100.0, os.fsync
+
+    def slow(file: int) -> None:
+        nonlocal now
+        now += 1
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    journal = JournalFile(tmp_path / "journal.jsonl", replace(SYSTEM, monotonic=lambda: now))
+    for name in ("open", "restore"):
+        with phase(journal, name):
+            journal.mark("status", name)
+    phases = phases_of(journal.events, 100.0)
+    assert [(one.name, one.took) for one in phases] == [("open", 2.0), ("restore", 2.0)]
+    assert now == 104
+    assert [event.kind for event in read_journal(journal.path)] == ["begin", "status", "end"] * 2
 
 
 def test_a_ledger_is_read_back(tmp_path: Path) -> None:
