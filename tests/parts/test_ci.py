@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.parts.wheels import LOCKS
 
 ROOT = LOCKS.parents[2]
 
+FAILURE = ("=== FAILURES ===", "why it failed", "FAILED tests/one.py", "=== 1 failed in 0.10s ===", "more")
 CLUSTERS = "engine-tests TESTS=tests/kubernetes"
 ALL = {
     "setup",
@@ -35,7 +37,7 @@ def ci(folder: Path, failing: str, code: int) -> subprocess.CompletedProcess[str
     engine.write_text("#!/bin/sh\necho engine\n")
     make.write_text(
         f"""#!/bin/sh
-[ "$*" != "{failing}" ] || {{ sleep 0.2; echo '=== 1 failed in 0.10s ==='; echo more; exit {code}; }}
+[ "$*" != "{failing}" ] || {{ sleep 0.2; printf '%s\\n' {shlex.join(FAILURE)}; exit {code}; }}
 echo "made $*"; echo '=== 9 passed in 9.99s ==='
 """
     )
@@ -64,11 +66,13 @@ def test_ci_makes_everything_and_ends_with_the_closing_lines(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("failing", sorted(ALL - {"images"}))
-def test_ci_has_the_code_of_what_failed_and_ends_with_its_closing_line(tmp_path: Path, failing: str) -> None:
+def test_ci_has_the_code_of_what_failed_and_ends_with_why(tmp_path: Path, failing: str) -> None:
     done = ci(tmp_path, failing, 3)
     assert done.returncode == 3
-    assert done.stdout.splitlines()[-1] == "=== 1 failed in 0.10s ==="
     assert f"ci: make {failing}: " in done.stdout
+    _, _, end = done.stdout.partition("ci: what failed, once more:\n")
+    assert end.splitlines()[: len(FAILURE)] == list(FAILURE)
+    assert end.splitlines()[-1] == "=== 1 failed in 0.10s ==="
 
 
 @pytest.mark.parametrize(("failing", "never"), [("setup", ALL), (CLUSTERS, {"drill-kind DRILLS=smoke"})])
