@@ -11,7 +11,8 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 
 from harness.core.errors import HarnessError
-from harness.images.engine import engine
+from harness.images.engine import REFUSALS, engine, reason
+from harness.images.inside import execute
 
 CLUSTER = "io.x-k8s.kind.cluster"  # the label that kind gives to its containers
 CTR = "ctr -n k8s.io"
@@ -56,9 +57,9 @@ class Machine:
     def execute(self, script: str) -> str:
         """Run a script of the shell in it as root and return what it writes. Raises HarnessError with its last line."""
         try:
-            code, output = self._container().exec_run(["sh", "-c", script])
-        except (DockerException, requests.RequestException) as error:
-            raise HarnessError(f"{self.name}: {' '.join(str(error).split())}") from None
+            code, output = execute(self._container(), ["sh", "-c", script])
+        except REFUSALS as error:
+            raise HarnessError(f"{self.name}: {reason(error)}") from None
         text = str(output.decode(errors="replace")).strip()
         if code:
             raise HarnessError(f"{self.name}: ended with code {code}: {text.rpartition(chr(10))[2] or 'silent'}")

@@ -19,6 +19,7 @@ from testcontainers.core.container import DockerContainer
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task
+from harness.images import inside
 from harness.images.engine import engine
 from harness.images.find import reference
 from harness.images.table import port_numbers, scratch_of
@@ -186,7 +187,7 @@ class DockerSite:
             if not node.alive:
                 raise Died(node.died())
             if command and node.container is not None:
-                code, words = node.container.exec_run(command, user=self.user)
+                code, words = inside.execute(node.container, command, user=self.user)
                 if code != 0:  # None: it is not known yet
                     raise NotReady(f"the ready command ended with code {code}: {words.decode(errors='replace')[-200:]}")
             elif ready.port:
@@ -244,14 +245,11 @@ class DockerSite:
         node = self._nodes.get(task.within)
         if node is None or node.container is None or not node.alive:
             raise HarnessError(f"{task.name} on {self.name}: {task.within} is not running")
-        shell, api, what, tag = Shell.of(task), engine().api, f"{task.name} on {self.name}", random.token_hex(8)
+        shell, what, tag = Shell.of(task), f"{task.name} on {self.name}", random.token_hex(8)
+        env = {**shell.environment(), WORK: tag}
         with naming(what, task.argv[0]):
-            made = api.exec_create(
-                node.container.id, shell.arguments(task.argv), stdin=True, user=self.user,
-                environment={**shell.environment(), WORK: tag},
-            )  # fmt: skip
-            stream = api.exec_start(made["Id"], socket=True)
-        work = Within(what, node.container, made["Id"], tag, self.user)
+            made, stream = inside.begin(node.container, shell.arguments(task.argv), user=self.user, env=env)
+        work = Within(what, node.container, made, tag, self.user)
         log = self._log(f"{task.name}-{next(self._numbers)}")
         running = ContainerTask(task.name, stream, log, work.code, work.end)
         running.follow(task.stdin)

@@ -19,6 +19,7 @@ from docker.utils.socket import frames_iter
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed
+from harness.images import inside
 from harness.images.engine import engine
 from harness.substrate.docker_node import LIVING
 from harness.substrate.engine_objects import told
@@ -94,7 +95,7 @@ class Within:
         command = limited(["sh", "-c", END, f"{WORK}={self.tag}"], ENDING)
         try:
             with told(self.what):
-                code, said = self.container.exec_run(command, user=self.user)
+                code, said = inside.execute(self.container, command, user=self.user)
         except HarnessError:
             if self._node_lives():
                 raise
@@ -131,8 +132,8 @@ class ContainerTask:
             thread.start()
 
     def _feed(self, stdin: bytes) -> None:
-        raw: socket.socket = getattr(self.stream, "_sock", self.stream)
         with contextlib.suppress(OSError):  # its exit code says why it stopped reading
+            raw = inside.input_of(self.stream)
             raw.sendall(stdin)
             raw.shutdown(socket.SHUT_WR)
 
@@ -190,5 +191,5 @@ class ContainerTask:
             self.stdout.close()
             for thread in self._threads:
                 thread.join(LEAVE)
-            self.stream.close()
+            inside.close(self.stream)
             drop_if_empty(self.log)

@@ -20,6 +20,7 @@ from harness.core.errors import MissingPart
 from harness.images.bake import Provider
 from harness.images.engine import engine
 from harness.images.find import BAKED, baked
+from harness.images.inside import execute
 from harness.images.shelf import has
 from harness.images.table import IMAGES, image, port_numbers
 
@@ -169,7 +170,7 @@ def says(container: Container, *argv: str, env: Mapping[str, str] | None = None)
         container.reload()
         assert container.status == "running", container.logs().decode()
         try:
-            code, said = container.exec_run(list(argv), environment=dict(env or {}))
+            code, said = execute(container, argv, env=env)
         except (APIError, NotFound) as error:
             raise NotYet(str(error)) from error
         if code != 0:

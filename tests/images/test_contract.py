@@ -10,6 +10,7 @@ from minio import Minio
 
 from harness.images.engine import engine
 from harness.images.find import baked
+from harness.images.inside import execute
 from harness.images.table import image
 from harness.postgres.server import HBA, INITDB
 from harness.s3.client import REGION
@@ -77,7 +78,7 @@ def test_postgres_makes_its_cluster_once(kind: str, user: str) -> None:
         first = one.start(*options, env=env)
         said = says(first, *psql, "create table t as select 7 as n; show data_checksums", env={"PGPASSWORD": PASSWORD})
         assert said.split() == ["SELECT", "1", "on"]
-        code, refused = first.exec_run([*psql, "select 1"], environment={"PGPASSWORD": "wrong"})
+        code, refused = execute(first, [*psql, "select 1"], env={"PGPASSWORD": "wrong"})
         assert code != 0
         assert b"authentication failed" in refused
         stop(first)

@@ -14,6 +14,7 @@ from docker.errors import APIError, NotFound
 
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import NodeSpec
+from harness.images import inside
 from harness.substrate import docker, docker_task, engine_objects, kind
 from harness.substrate.docker import Docker
 from harness.substrate.docker_task import END, LOST, WORK, Within, code_of, limited
@@ -197,7 +198,7 @@ class Gone:
     def reload(self) -> None:
         raise NotFound("no such container")
 
-    def exec_run(self, *_: object, **__: object) -> tuple[int | None, bytes]:
+    def execute(self) -> tuple[int | None, bytes]:
         raise NotFound("no such container")
 
 
@@ -210,7 +211,7 @@ class Lives(Gone):
     def reload(self) -> None:
         """Know of nothing new."""
 
-    def exec_run(self, *_: object, **__: object) -> tuple[int | None, bytes]:
+    def execute(self) -> tuple[int | None, bytes]:
         return self.code, b"why\nnot"
 
 
@@ -240,7 +241,8 @@ def test_a_code_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPa
     assert Within("look", Gone(), "1", "tag", "1000:1000").code(0) == LOST
 
 
-def test_work_that_could_not_be_ended_is_said_unless_its_node_ended() -> None:
+def test_work_that_could_not_be_ended_is_said_unless_its_node_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inside, "execute", lambda container, *_, **__: container.execute())
     Within("look", Gone(), "1", "tag", "1000:1000").end()
     Within("look", Lives(0), "1", "tag", "1000:1000").end()
     with pytest.raises(HarnessError, match="look: not ended, code 124: why not"):

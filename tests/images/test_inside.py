@@ -1,0 +1,90 @@
+"""What a command writes is read whole, however late its reader looks: a relay holds back what the engine says."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from harness.images.engine import SOCKET, engine
+from harness.images.find import reference
+from harness.images.inside import GATE, execute
+
+pytestmark = pytest.mark.engine
+
+QUIET = 0.5  # seconds: longer than a command takes to begin
+
+
+@pytest.fixture(scope="module")
+def container() -> Iterator[Container]:
+    made = engine().containers.run(reference("nginx"), entrypoint=["sleep"], command=["300"], detach=True)
+    yield made
+    made.remove(force=True)
+
+
+@pytest.fixture
+def behind(tmp_path: Path, container: Container) -> Iterator[Container]:
+    """The container as it is seen by who looks late: all that the engine says comes in one piece."""
+    path = tmp_path / "late.sock"
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen()
+        threading.Thread(target=serve, args=(door,), daemon=True).start()
+        client = docker.DockerClient(base_url=f"unix://{path}", version="auto")
+        yield client.containers.get(container.id)
+        client.close()
+
+
+def serve(door: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # the door is shut at the end
+        while True:
+            client, _ = door.accept()
+            threading.Thread(target=relay, args=(client,), daemon=True).start()
+
+
+def relay(client: socket.socket) -> None:
+    """Pass on what the client says at once, and what the engine says when it has been quiet for a while."""
+    held = b""
+    with client, socket.socket(socket.AF_UNIX) as there, contextlib.suppress(OSError):
+        there.connect(SOCKET)
+        asking = True
+        while True:
+            ready, _, _ = select.select([there, *([client] if asking else [])], [], [], QUIET)
+            if there in ready:
+                said = there.recv(1 << 16)
+                held += said
+                if not said:
+                    break
+            if client in ready:
+                asked = client.recv(1 << 16)
+                asking = bool(asked)
+                there.sendall(asked) if asked else there.shutdown(socket.SHUT_WR)
+            if not ready:
+                client.sendall(held)
+                held = b""
+        client.sendall(held)
+
+
+def test_nothing_that_a_command_writes_is_lost(behind: Container) -> None:
+    assert execute(behind, ["echo", "quick"]) == (0, b"quick\n")
+
+
+def test_docker_py_alone_loses_it(behind: Container) -> None:
+    """What the gate is for; once this fails, docker-py has mended it and the gate may go."""
+    assert behind.exec_run(["echo", "quick"]).output != b"quick\n"
+
+
+def test_its_exit_code_user_and_environment_are_its_own(container: Container) -> None:
+    words = ["sh", "-c", 'echo "$(id -u) $ONE"; cat; echo wrong >&2; exit 7']
+    assert execute(container, words, user="4711:4711", env={"ONE": "1"}) == (7, b"4711 1\nwrong\n")
+
+
+def test_nothing_runs_for_who_went_before_it_began(container: Container) -> None:
+    assert container.exec_run(["sh", "-c", GATE, "sh", "echo", "began"]).output == b""
