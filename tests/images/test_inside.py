@@ -19,7 +19,7 @@ from harness.images.inside import GATE, execute
 
 pytestmark = pytest.mark.engine
 
-QUIET = 0.5  # seconds: longer than a command takes to begin
+QUIET = 3.0  # seconds: longer than a command takes to begin and to end, on a busy machine too
 
 
 @pytest.fixture(scope="module")
@@ -50,23 +50,27 @@ def serve(door: socket.socket) -> None:
 
 
 def relay(client: socket.socket) -> None:
-    """Pass on what the client says at once, and what the engine says when it has been quiet for a while."""
-    held = b""
+    """Pass on what is said at once; but what the engine says to the start of a command, once it has been quiet."""
+    held, late = b"", False
     with client, socket.socket(socket.AF_UNIX) as there, contextlib.suppress(OSError):
         there.connect(SOCKET)
-        asking = True
+        listening = [there, client]
         while True:
-            ready, _, _ = select.select([there, *([client] if asking else [])], [], [], QUIET)
+            ready, _, _ = select.select(listening, [], [], QUIET if late else 0.05)
+            if client in ready:
+                asked = client.recv(1 << 16)
+                late = late or (b"/exec/" in asked and b"/start " in asked)
+                if asked:
+                    there.sendall(asked)
+                else:
+                    there.shutdown(socket.SHUT_WR)
+                    listening.remove(client)
             if there in ready:
                 said = there.recv(1 << 16)
                 held += said
                 if not said:
                     break
-            if client in ready:
-                asked = client.recv(1 << 16)
-                asking = bool(asked)
-                there.sendall(asked) if asked else there.shutdown(socket.SHUT_WR)
-            if not ready:
+            if not ready or not late:
                 client.sendall(held)
                 held = b""
         client.sendall(held)
@@ -87,4 +91,4 @@ def test_its_exit_code_user_and_environment_are_its_own(container: Container) ->
 
 
 def test_nothing_runs_for_who_went_before_it_began(container: Container) -> None:
-    assert container.exec_run(["sh", "-c", GATE, "sh", "echo", "began"]).output == b""
+    assert container.exec_run(["sh", "-c", GATE, "sh", "true"]).exit_code == 1
