@@ -87,7 +87,7 @@ class InCluster:
         return frozenset(b.backup_id for b in self.drill.world.repository.committed() if b.damaged is None)
 
     def schedule_backup(self) -> None:
-        """Have the primary's cluster take its backup every minute."""
+        """Have the primary's cluster take its backup, once that may come due."""
         site, secrets = self.kind.cluster_site("primary"), self.drill.world.secrets
         existing = (
             '[existing.primary]\nsql = "postgres:5432"\ns3 = "objects:9000"\nsecrets = "/secrets/primary"\n'
@@ -98,7 +98,7 @@ class InCluster:
         self._install(site, "backup", {"estate.toml": declaration(self.drill.world.config) + existing})
 
     def schedule_rehearsal(self, *, listed: bool) -> None:
-        """Have the DR cluster at rest, on the list of drill targets or not, and rehearse every minute."""
+        """Have the DR cluster at rest, on the list of drill targets or not, and rehearse, once that may come due."""
         world, site = self.drill.world, self.kind.cluster_site("dr")
         world.dr.activate()
         ensure_bucket(world.dr.place.s3, BUCKET)
@@ -159,14 +159,17 @@ class InCluster:
         site.api.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
 
     def _install(self, site: KindSite, folder: str, told: Mapping[str, str]) -> None:
-        """Apply `deploy/cluster/FOLDER` with this estate's declaration, our image, and an hour that comes soon."""
+        """Apply `deploy/cluster/FOLDER` with this estate's declaration, our image, and an hour that comes soon.
+
+        Its CronJob is suspended: a rehearsal that came due before the first backup was made would find none.
+        """
         site.standing.require_image(IMAGE)
         for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
             if manifest["kind"] == "ConfigMap":
                 manifest["data"] |= told
             if manifest["kind"] == "CronJob":
                 spec = manifest["spec"]
-                spec["schedule"] = EVERY_MINUTE
+                spec |= {"schedule": EVERY_MINUTE, "suspend": True}
                 spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = reference(IMAGE)
             site.api.apply([manifest])
 
@@ -235,10 +238,11 @@ def generations(api: Api) -> Mapping[str, int]:
 
 
 def fired(api: Api, name: str) -> Fired:
-    """Return the first Job of a CronJob that has ended, with its log; the CronJob is then suspended.
+    """Let a CronJob come due, and return the first Job of it that has ended, with its log; it is suspended again then.
 
     Raises HarnessError when none has ended in time.
     """
+    api.patch("CronJob", name, {"spec": {"suspend": False}})
     for found in api.follow("Job", f"{NAME}={name}", DUE):
         for job in found:
             conditions = {c["type"]: c["status"] for c in job.get("status", {}).get("conditions", ())}
