@@ -25,7 +25,7 @@ from harness.substrate.kind_agent import OURS, WAITING, close_volume, open_volum
 from harness.substrate.kind_cluster import Standing
 from harness.substrate.kind_manifest import Filled, filled
 from harness.substrate.kind_node import WorkloadNode
-from harness.substrate.kind_task import PodTask, end_work, wait_for_work
+from harness.substrate.kind_task import HOLD, PodTask, end_work, framed, wait_for_work
 from harness.substrate.paths import plain
 from harness.substrate.ports import LOOPBACK
 from harness.substrate.process import Child, spawn
@@ -167,7 +167,8 @@ class KindSite:
         else:
             name, prefix = f"task-{name_of(number)}", ()
             pod = wait_for_work(self.standing, task, shell, name, f"{task.name} on {self.name}")
-        command = (*self.standing.kubectl(), "exec", "-i", pod.name, "-c", pod.containers[0].name, "--", *prefix, *argv)
+        mark, work = framed(argv, 0 if task.within else HOLD)
+        command = (*self.standing.kubectl(), "exec", "-i", pod.name, "-c", pod.containers[0].name, "--", *prefix, *work)
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)}
         try:
             child = spawn(command, env, home, self.started, Owner(self.run_folder, f"{self.name}/{number}"), None)
@@ -180,6 +181,7 @@ class KindSite:
             child,
             make_folder(self.logs) / f"{number}.log",
             home,
+            mark=mark,
             end=lambda: end_work(self._standing, name, pod),
             hold=lambda: machine.pause_work(pod.tasks),
             go=lambda: machine.resume(pod.tasks),

@@ -1,16 +1,22 @@
 """One-shot work in a pod: a Job that waits, and `kubectl exec` that does the work through it.
 
-`kubectl` is a process of this machine like any other: journalled, ended, swept. Its exit code is the task's.
+`kubectl` is a process of this machine like any other: journalled, ended, swept. What it passes on may lack its end
+though its exit code is 0: on a busy machine the last 1.1 MB of a dump did not come. So the work says itself when all
+was written, with its exit code, and waits then to be ended.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import IO
 
-from harness.core.clock import wait_until
-from harness.core.errors import HarnessError
+from harness.core.clock import SYSTEM, wait_until
+from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed, Task
 from harness.images.find import reference
 from harness.kubernetes.api import Api
@@ -19,18 +25,26 @@ from harness.kubernetes.waiting import Died, await_ready
 from harness.substrate.kind_agent import OURS, WAITING
 from harness.substrate.kind_cluster import Standing
 from harness.substrate.kind_manifest import meta, pod_of_ours, surroundings
-from harness.substrate.process import RunningTask
+from harness.substrate.process import LINE, RunningTask, open_log
 from harness.substrate.ready import NotReady
 from harness.substrate.shell import Shell
 
 TASK = "app.kubernetes.io/component"  # label of all pods that hold a task
 LONGEST = 24 * 3600  # seconds that one may take
+HOLD = 3600  # seconds in which all that was written has been passed on; its pod is removed long before
 # A program that is not there is said before the work begins, with the shell's own code for it.
 WAITS = b"waiting"
 WAIT = f'command -v "$0" >/dev/null || exit 127; echo {WAITS.decode()}; exec sleep {LONGEST}'
 NO_PROGRAM = 127
 LOOK = 0.1  # seconds between two looks whether it waits
 KUBECTLS = "command terminated with exit code"  # its last word, which is not the task's
+# Runs what follows it, ends both outputs with its first argument, which is in neither, and stays a while: the streams
+# of what has ended may be closed before all in them was passed on. The code is in three digits.
+FRAME = 'end=$0; "$@"; code=$?; echo "$end" >&2; printf %s%03d "$end" $code; exec sleep {hold}'
+DIGITS = 3
+PIECE = 1 << 16  # bytes
+SAID = 5.0  # seconds that the end of one output may come after that of the other
+BROKEN_OFF = 74  # the code of work whose output has no end: EX_IOERR of sysexits.h
 
 
 def job_of(task: Task, shell: Shell, name: str, image: str) -> Manifest:
@@ -46,19 +60,96 @@ def job_of(task: Task, shell: Shell, name: str, image: str) -> Manifest:
     }
 
 
+def framed(argv: tuple[str, ...], hold: int) -> tuple[str, tuple[str, ...]]:
+    """Return the word with which the output of a command will end, new each time, and the command that does so.
+
+    `hold`: seconds that it stays then, unless it is ended.
+    """
+    end = secrets.token_hex(16)
+    return end, ("sh", "-c", FRAME.format(hold=hold), end, *argv)
+
+
 @dataclass(slots=True)
 class PodTask(RunningTask):
-    """A task under way in a pod. `end`: removes the pod; `hold`, `go`: freeze and thaw it."""
+    """A task under way in a pod.
 
+    `mark`: what ends its output; `end`: removes the pod; `hold`, `go`: freeze and thaw it.
+    """
+
+    mark: str = ""
     end: Callable[[], None] = field(default=lambda: None, repr=False)
     hold: Callable[[], None] = field(default=lambda: None, repr=False)
     go: Callable[[], None] = field(default=lambda: None, repr=False)
+    _code: int | None = None
+    _written: Event = field(default_factory=Event, repr=False)
+    _said: Event = field(default_factory=Event, repr=False)
+    _stdout: IO[bytes] | None = field(default=None, repr=False)
+
+    def follow(self, stdin: bytes) -> None:
+        """Feed standard input and take both outputs up to their ends, each in a thread of its own."""
+        reading, writing = os.pipe()
+        self._stdout = os.fdopen(reading, "rb")
+        RunningTask.follow(self, stdin)
+        self._threads.append(Thread(target=self._pass_on, args=(writing,), daemon=True))
+        self._threads[-1].start()
+
+    def _pass_on(self, writing: int) -> None:
+        """Write to a pipe what comes before the mark; what may be the beginning of the mark is held back."""
+        source, mark, held = self.child.stdout, self.mark.encode(), b""
+        if source is None:
+            return
+        size = len(mark) + DIGITS
+        try:
+            with open(writing, "wb", buffering=0) as out:
+                while self._code is None and (piece := os.read(source.fileno(), PIECE)):
+                    held += piece
+                    if held[-size:-DIGITS] == mark and held[-DIGITS:].isdigit():
+                        self._code, passed, held = int(held[-DIGITS:]), held[:-size], b""
+                    else:
+                        passed, held = held[:-size], held[-size:]
+                    _write(out, passed)
+                _write(out, held)
+        finally:
+            self._written.set()
+
+    def _drain(self) -> None:
+        if self.child.stderr is None:
+            return
+        mark = self.mark.encode() + b"\n"
+        with self.child.stderr as pipe, open_log(self.log) as log:
+            while line := pipe.readline(LINE):
+                if line.endswith(mark):
+                    line = line.removesuffix(mark)
+                    self._said.set()
+                if line:
+                    log.write(line)
+                    self._tail.append(line.decode(errors="replace").rstrip())
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """What it writes."""
+        if self._stdout is None:
+            raise HarnessError(f"task {self.name} was not followed")
+        return self._stdout
 
     def finish(self, patience: float) -> Completed:
-        """Wait for its end, at most `patience` seconds; raises TookTooLong."""
-        done = RunningTask.finish(self, patience)
+        """Wait for its end, at most `patience` seconds; raises TookTooLong.
+
+        The code is BROKEN_OFF where `kubectl` ended well and the output has no end.
+        """
+        begun = SYSTEM.monotonic()
+        if not self._written.wait(patience):
+            raise TookTooLong(f"task {self.name}: not done within {patience:g} s")
+        if self._code is not None:
+            self._said.wait(SAID)
+            self.running.end()
+            self._join()
+            return Completed(self._code, "\n".join(self._tail))
+        done = RunningTask.finish(self, max(SAID, patience - (SYSTEM.monotonic() - begun)))
         lines = [line for line in done.errors.splitlines() if not line.startswith(KUBECTLS)]
-        return Completed(done.code, "\n".join(lines))
+        if done.code == 0:
+            lines.append("error: its output broke off before its end; try again")
+        return Completed(done.code or BROKEN_OFF, "\n".join(lines))
 
     def freeze(self) -> None:
         """Stop it in mid-thought. Raises HarnessError."""
@@ -75,7 +166,17 @@ class PodTask(RunningTask):
         try:
             self.end()
         finally:
+            self.stdout.close()  # nobody reads on: whoever passes it on need not wait
             RunningTask.__exit__(self, *details)
+            if self.child.stdout is not None:
+                self.child.stdout.close()
+
+
+def _write(out: IO[bytes], data: bytes) -> None:
+    left = memoryview(data)
+    with contextlib.suppress(BrokenPipeError):  # nobody reads on; the work may still write
+        while left:
+            left = left[out.write(left) :]
 
 
 def wait_for_work(standing: Standing, task: Task, shell: Shell, name: str, where: str) -> Pod:

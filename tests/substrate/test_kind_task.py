@@ -1,0 +1,70 @@
+"""Work in a pod is done when it says so itself: what `kubectl` says of it may lack the end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import TookTooLong
+from harness.substrate.kind_task import BROKEN_OFF, HOLD, PodTask, framed
+from harness.substrate.process import spawn
+from harness.substrate.processes import Owner
+from harness.substrate.started import Started
+
+MUCH = "head -c 3000000 /dev/zero"
+
+
+def running(folder: Path, script: str, *, whole: bool = True, stdin: bytes = b"") -> PodTask:
+    """A task whose `kubectl` is the shell of this machine, or one that takes the end away."""
+    mark, work = framed(("sh", "-c", script), HOLD)
+    home = folder / "home"
+    home.mkdir()
+    env = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    argv = work if whole else ("sh", "-c", script)
+    child = spawn(argv, env, home, Started(folder), Owner(folder, "dr/work-1"), None)
+    made = PodTask("work", child, folder / "work.log", home, mark=mark)
+    made.follow(stdin)
+    return made
+
+
+@pytest.mark.parametrize("code", [0, 7, 255])
+def test_all_it_writes_comes_and_its_code_is_its_own(tmp_path: Path, code: int) -> None:
+    with running(tmp_path, f"cat; {MUCH}; printf 123; printf why >&2; exit {code}", stdin=b"given") as task:
+        assert task.stdout.read() == b"given" + bytes(3_000_000) + b"123"
+        done = task.finish(10)
+    assert (done.code, done.errors) == (code, "why")
+    assert (tmp_path / "work.log").read_text() == "why"
+
+
+def test_output_that_breaks_off_is_no_success(tmp_path: Path) -> None:
+    with running(tmp_path, MUCH, whole=False) as task:
+        assert task.stdout.read() == bytes(3_000_000)
+        done = task.finish(10)
+    assert done.code == BROKEN_OFF
+    assert done.errors == "error: its output broke off before its end; try again"
+
+
+def test_a_code_that_is_not_0_is_passed_on_as_it_is(tmp_path: Path) -> None:
+    with running(
+        tmp_path, "echo part; echo 'command terminated with exit code 137' >&2; exit 137", whole=False
+    ) as task:
+        assert task.stdout.read() == b"part\n"
+        done = task.finish(10)
+    assert (done.code, done.errors) == (137, "")
+
+
+def test_nobody_needs_to_read_on(tmp_path: Path) -> None:
+    with running(tmp_path, f"{MUCH}; exit 3") as task:
+        task.stdout.close()
+        assert task.finish(10).code == 3
+
+
+def test_work_that_is_left_early_is_ended(tmp_path: Path) -> None:
+    with (
+        running(tmp_path, "exec cat /dev/zero") as task,
+        pytest.raises(TookTooLong, match=r"work: not done within 0.2 s"),
+    ):
+        task.finish(0.2)
+    assert task.child.poll() is not None
