@@ -69,6 +69,15 @@ def framed(argv: tuple[str, ...], hold: int) -> tuple[str, tuple[str, ...]]:
     return end, ("sh", "-c", FRAME.format(hold=hold), end, *argv)
 
 
+def parted(data: bytes, mark: bytes) -> tuple[bytes, bytes]:
+    """Return what cannot belong to the mark and its digits, and the end of `data` that may be their beginning."""
+    for at in range(max(0, len(data) - len(mark) - DIGITS), len(data)):
+        word, digits = data[at : at + len(mark)], data[at + len(mark) :]
+        if mark.startswith(word) and (not digits or digits.isdigit()):
+            return data[:at], data[at:]
+    return data, b""
+
+
 @dataclass(slots=True)
 class PodTask(RunningTask):
     """A task under way in a pod.
@@ -98,16 +107,13 @@ class PodTask(RunningTask):
         source, mark, held = self.child.stdout, self.mark.encode(), b""
         if source is None:
             return
-        size = len(mark) + DIGITS
         try:
             with open(writing, "wb", buffering=0) as out:
                 while self._code is None and (piece := os.read(source.fileno(), PIECE)):
-                    held += piece
-                    if held[-size:-DIGITS] == mark and held[-DIGITS:].isdigit():
-                        self._code, passed, held = int(held[-DIGITS:]), held[:-size], b""
-                    else:
-                        passed, held = held[:-size], held[-size:]
+                    passed, held = parted(held + piece, mark)
                     _write(out, passed)
+                    if len(held) == len(mark) + DIGITS:
+                        self._code, held = int(held[-DIGITS:]), b""
                 _write(out, held)
         finally:
             self._written.set()

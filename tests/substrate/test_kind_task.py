@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import TookTooLong
-from harness.substrate.kind_task import BROKEN_OFF, HOLD, PodTask, framed
+from harness.substrate.kind_task import BROKEN_OFF, HOLD, PodTask, framed, parted
 from harness.substrate.process import spawn
 from harness.substrate.processes import Owner
 from harness.substrate.started import Started
@@ -36,6 +36,30 @@ def test_all_it_writes_comes_and_its_code_is_its_own(tmp_path: Path, code: int) 
         done = task.finish(10)
     assert (done.code, done.errors) == (code, "why")
     assert (tmp_path / "work.log").read_text() == "why"
+
+
+def test_what_it_writes_comes_at_once(tmp_path: Path) -> None:
+    with running(tmp_path, "echo up; exec sleep 300") as task:
+        assert task.stdout.readline() == b"up\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "held"),
+    [
+        (b"", b""),
+        (b"up\n", b""),
+        (b"up\na", b"a"),
+        (b"xabab", b"abab"),
+        (b"xababc", b"ababc"),
+        (b"xababd", b""),
+        (b"xababc0", b"ababc0"),
+        (b"xababc007", b"ababc007"),
+        (b"xababc0x", b""),
+        (b"xababc0071", b""),
+    ],
+)
+def test_only_what_may_be_the_mark_is_held_back(data: bytes, held: bytes) -> None:
+    assert parted(data, b"ababc") == (data.removesuffix(held), held)
 
 
 def test_output_that_breaks_off_is_no_success(tmp_path: Path) -> None:
