@@ -108,7 +108,7 @@ class PodTask(RunningTask):
         if source is None:
             return
         try:
-            with open(writing, "wb", buffering=0) as out:
+            with source, open(writing, "wb", buffering=0) as out:
                 while self._code is None and (piece := os.read(source.fileno(), PIECE)):
                     passed, held = parted(held + piece, mark)
                     _write(out, passed)
@@ -174,8 +174,6 @@ class PodTask(RunningTask):
         finally:
             self.stdout.close()  # nobody reads on: whoever passes it on need not wait
             RunningTask.__exit__(self, *details)
-            if self.child.stdout is not None:
-                self.child.stdout.close()
 
 
 def _write(out: IO[bytes], data: bytes) -> None:
