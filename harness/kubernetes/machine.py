@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-import requests
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from harness.core.errors import HarnessError
-from harness.images.engine import REFUSALS, engine, reason
+from harness.images.engine import engine, explained
 from harness.images.inside import execute
 
 CLUSTER = "io.x-k8s.kind.cluster"  # the label that kind gives to its containers
@@ -56,10 +56,8 @@ class Machine:
 
     def execute(self, script: str) -> str:
         """Run a script of the shell in it as root and return what it writes. Raises HarnessError with its last line."""
-        try:
+        with explained(self.name):
             code, output = execute(self._container(), ["sh", "-c", script])
-        except REFUSALS as error:
-            raise HarnessError(f"{self.name}: {reason(error)}") from None
         text = str(output.decode(errors="replace")).strip()
         if code:
             raise HarnessError(f"{self.name}: ended with code {code}: {text.rpartition(chr(10))[2] or 'silent'}")
@@ -120,13 +118,12 @@ class Machine:
 
     def destroy(self) -> None:
         """Kill it and remove it with its volumes; one that is gone is left alone. Raises HarnessError."""
-        try:
-            engine().containers.get(self.name).remove(force=True, v=True)
-        except NotFound:
-            return
-        except (APIError, requests.RequestException) as error:
-            if "already in progress" not in str(error):
-                raise HarnessError(f"{self.name}: cannot be removed: {' '.join(str(error).split())}") from None
+        with explained(f"{self.name}: cannot be removed"), suppress(NotFound):
+            try:
+                engine().containers.get(self.name).remove(force=True, v=True)
+            except APIError as error:
+                if "already in progress" not in str(error):
+                    raise
 
     def _each(self, verb: str, tasks: Iterable[str]) -> None:
         ids = tuple(map(shlex.quote, tasks))
@@ -134,18 +131,15 @@ class Machine:
             self.execute(f"for id in {' '.join(ids)}; do {CTR} task {verb} $id || exit 1; done")
 
     def _container(self) -> Container:
-        try:
-            return engine().containers.get(self.name)
-        except NotFound:
-            raise HarnessError(f"{self.name}: is not there; its cluster was lost or never made") from None
-        except (DockerException, requests.RequestException) as error:
-            raise HarnessError(f"{self.name}: the engine does not answer ({' '.join(str(error).split())})") from None
+        with explained(self.name):
+            try:
+                return engine().containers.get(self.name)
+            except NotFound:
+                raise HarnessError(f"{self.name}: is not there; its cluster was lost or never made") from None
 
 
 def machines(prefix: str) -> tuple[Machine, ...]:
     """Return the containers of all clusters whose name begins with `prefix`. Raises HarnessError."""
-    try:
+    with explained("clusters"):
         found = engine().containers.list(all=True, filters={"label": CLUSTER}, ignore_removed=True)
-    except (DockerException, requests.RequestException) as error:
-        raise HarnessError(f"the engine does not answer ({' '.join(str(error).split())}); is it running?") from None
     return tuple(Machine(str(c.name)) for c in found if c.labels.get(CLUSTER, "").startswith(prefix))

@@ -15,7 +15,7 @@ from docker.models.networks import Network
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.node import Endpoint, NodeSpec
-from harness.substrate.engine_objects import told
+from harness.images.engine import explained
 from harness.substrate.ports import Port
 from harness.substrate.process import last_lines, open_log
 
@@ -43,7 +43,7 @@ class ContainerNode:
         """The engine's word for its state, "" for a container that is not there. Raises HarnessError."""
         if self.container is None:
             return ""
-        with told(self.where):
+        with explained(self.where):
             try:
                 self.container.reload()
             except NotFound:
@@ -69,7 +69,7 @@ class ContainerNode:
             port.hold()
 
     def _kill(self, container: Container) -> None:
-        with told(self.where), contextlib.suppress(NotFound):  # it went by itself meanwhile
+        with explained(self.where), contextlib.suppress(NotFound):  # it went by itself meanwhile
             try:
                 if self.status == "paused":
                     container.unpause()
@@ -83,7 +83,7 @@ class ContainerNode:
         """Ask it to end in good order; kill it when `patience` seconds were not enough. Raises HarnessError."""
         if self.container is not None and self.alive:
             self.thaw()
-            with told(self.where), contextlib.suppress(NotFound):
+            with explained(self.where), contextlib.suppress(NotFound):
                 self.container.stop(timeout=max(1, round(patience)))
         self.kill()
 
@@ -96,26 +96,26 @@ class ContainerNode:
     def freeze(self) -> None:
         """Stop all its processes in mid-thought: the engine's pause. Raises HarnessError."""
         if self.container is not None and self.status == "running":
-            with told(self.where):
+            with explained(self.where):
                 self.container.pause()
 
     def thaw(self) -> None:
         """Let them go on. Raises HarnessError."""
         if self.container is not None and self.status == "paused":
-            with told(self.where):
+            with explained(self.where):
                 self.container.unpause()
 
     def isolate(self) -> None:
         """Cut it off from every network: its peers, other sites, and clients on loopback. Raises HarnessError."""
         for network, _ in self.networks.values():
-            with told(f"{self.where}: cutting it off"):
+            with explained(f"{self.where}: cutting it off"):
                 if self._joined(network):
                     network.disconnect(self.container, force=True)
 
     def rejoin(self) -> None:
         """Let it be reached again, by the names it had. Raises HarnessError."""
         for network, aliases in self.networks.values():
-            with told(f"{self.where}: joining a network"):
+            with explained(f"{self.where}: joining a network"):
                 if self.container is not None and not self._joined(network):
                     network.connect(self.container, aliases=list(aliases))
 

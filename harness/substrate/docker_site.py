@@ -20,14 +20,14 @@ from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task
 from harness.images import inside
-from harness.images.engine import engine
+from harness.images.engine import engine, explained
 from harness.images.find import reference
 from harness.images.table import port_numbers, scratch_of
 from harness.substrate.agent_volume import AgentVolume
 from harness.substrate.docker_node import ContainerNode
 from harness.substrate.docker_task import WORK, ContainerTask, Within, code_of, limited
 from harness.substrate.docker_volume import open_volume
-from harness.substrate.engine_objects import Owned, discard, naming, remove, sweep_engine, told
+from harness.substrate.engine_objects import Owned, discard, naming, remove, sweep_engine
 from harness.substrate.folders import make_folder, remove_tree, write_for
 from harness.substrate.paths import plain
 from harness.substrate.ports import LOOPBACK, Port, on_free_ports, take_port
@@ -137,7 +137,7 @@ class DockerSite:
             raise
 
     def _join(self, node: ContainerNode, network: Network, alias: str) -> None:
-        with told(f"{node.where}: joining a network"):
+        with explained(f"{node.where}: joining a network"):
             network.connect(node.container, aliases=[alias])
         node.networks = {**node.networks, alias: (network, (alias,))}
 
@@ -236,7 +236,7 @@ class DockerSite:
 
     def _forget(self, container: Container, files: Path) -> None:
         try:
-            with told(f"container {container.name}"):
+            with explained(f"container {container.name}"):
                 remove(container)
         finally:
             remove_tree(files)  # they may hold secrets, and nobody needs them any more

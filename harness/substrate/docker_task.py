@@ -20,9 +20,8 @@ from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed
 from harness.images import inside
-from harness.images.engine import engine
+from harness.images.engine import engine, explained
 from harness.substrate.docker_node import LIVING
-from harness.substrate.engine_objects import told
 from harness.substrate.folders import drop_if_empty
 from harness.substrate.process import LEAVE, TAIL, open_log
 
@@ -47,7 +46,7 @@ def limited(command: list[str], seconds: float) -> list[str]:
 def code_of(container: Container, what: str) -> int:
     """Return a container's exit code once it has ended, LOST of one that is gone. Raises HarnessError."""
     code = LOST
-    with told(what), contextlib.suppress(NotFound):
+    with explained(what), contextlib.suppress(NotFound):
         code = int(container.wait()["StatusCode"])
     return code
 
@@ -75,7 +74,7 @@ class Within:
 
     def _code(self) -> int:
         found: dict[str, Any] = {}
-        with told(self.what), contextlib.suppress(NotFound):
+        with explained(self.what), contextlib.suppress(NotFound):
             found = engine().api.exec_inspect(self.made)
         if found.get("Running") and self._node_lives():
             raise UnderWay("it runs")
@@ -83,7 +82,7 @@ class Within:
         return LOST if code is None or found.get("Running") else int(code)
 
     def _node_lives(self) -> bool:
-        with told(self.what), contextlib.suppress(NotFound):
+        with explained(self.what), contextlib.suppress(NotFound):
             self.container.reload()
             return self.container.status in LIVING
         return False
@@ -94,7 +93,7 @@ class Within:
             return
         command = limited(["sh", "-c", END, f"{WORK}={self.tag}"], ENDING)
         try:
-            with told(self.what):
+            with explained(self.what):
                 code, said = inside.execute(self.container, command, user=self.user)
         except HarnessError:
             if self._node_lives():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from harness.core.clock import wait_until
 from harness.core.node import Address
-from harness.images.engine import engine
+from harness.images.engine import engine, explained
 from harness.images.find import reference
 from harness.images.table import port_numbers
 from harness.substrate.agent_volume import AgentVolume, BoundedVolume
-from harness.substrate.engine_objects import Owned, discard, naming, told
+from harness.substrate.engine_objects import Owned, discard, naming
 from harness.substrate.ports import LOOPBACK, take_port
 from harness.substrate.ready import UNANSWERED
 from harness.substrate.shell import TMP, VOLUMES
@@ -33,7 +33,7 @@ def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit
         "AGENT_TOKEN": token,
         "AGENT_OWNER": user,
     }
-    with told(what):
+    with explained(what):
         engine().volumes.create(full, driver="local", driver_opts=options, labels=labels)
     port.hand_over(what)
     with naming(f"agent of {what}", "python3"):

@@ -18,7 +18,7 @@ from docker.models.volumes import Volume
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
-from harness.images.engine import engine
+from harness.images.engine import engine, explained, reason
 from harness.substrate.ports import Taken
 from harness.substrate.sweeping import MARK, Steps, mark
 
@@ -60,7 +60,7 @@ class Owned:
     def network(self, site: str) -> Network:
         """Return the network of a site, made when it is not there. Raises HarnessError."""
         name = self.name(site, "net")
-        with _making, told(f"network of site {site}"):
+        with _making, explained(f"network of site {site}"):
             for found in engine().networks.list(names=[name]):
                 if found.name == name:
                     return found
@@ -69,33 +69,17 @@ class Owned:
 
 @contextlib.contextmanager
 def naming(where: str, program: str) -> Iterator[None]:
-    """As `told`, for a start: a program that is not there is named, and a port that is taken raises Taken."""
+    """As `explained`, for a start: a program that is not there is named, and a port that is taken raises Taken."""
     try:
-        with told(where):
+        with explained(where):
             yield
     except HarnessError as error:
-        reason = str(error)
-        if any(words in reason for words in NO_PROGRAM):
+        said = str(error)
+        if any(words in said for words in NO_PROGRAM):
             raise HarnessError(f"{where}: {program} is not a program here; its image has none of that name") from None
-        if any(words in reason for words in IN_THE_WAY):
-            raise Taken(reason) from None
+        if any(words in said for words in IN_THE_WAY):
+            raise Taken(said) from None
         raise
-
-
-@contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Turn an error of the engine into one line that names `what`; raises HarnessError."""
-    try:
-        yield
-    except APIError as error:
-        raise HarnessError(f"{what}: the engine says: {said(error)}") from None
-    except (DockerException, OSError) as error:
-        raise HarnessError(f"{what}: the engine does not answer ({error}); is it running?") from None
-
-
-def said(error: APIError) -> str:
-    """Return an engine's error as one line."""
-    return " ".join(str(error.explanation or error).split())
 
 
 def labelled_runs() -> tuple[Path, ...]:
@@ -103,7 +87,7 @@ def labelled_runs() -> tuple[Path, ...]:
     filters = {"label": RUN}
     try:
         client = engine()
-        with told("runs on the engine"):
+        with explained("runs on the engine"):
             found = [
                 *((one.labels or {}) for one in client.containers.list(all=True, filters=filters, ignore_removed=True)),
                 *((one.attrs.get("Labels") or {}) for one in client.volumes.list(filters=filters)),
@@ -132,10 +116,10 @@ def sweep_engine(run: Path, site: str = "") -> Swept:
     counts = []
     for kind, listed, removal in kinds:
         found: list[Any] = []
-        with steps.step(), told(f"{kind}s of {run}"):
+        with steps.step(), explained(f"{kind}s of {run}"):
             found = listed()
         for one in found:
-            with steps.step(), told(f"{kind} {one.name}"):
+            with steps.step(), explained(f"{kind} {one.name}"):
                 removal(one)
         counts.append(len(found))
     steps.end()
@@ -185,7 +169,7 @@ def _once_free(removal: Callable[[], object], what: str) -> None:
         except NotFound:
             return
         except APIError as error:
-            raise StillUsed(said(error)) from None
+            raise StillUsed(reason(error)) from None
 
     try:
         wait_until(try_it, patience=IN_USE, on=StillUsed, what=what)

@@ -25,7 +25,7 @@ from harness.kubernetes.waiting import Died, await_ready
 from harness.substrate.kind_agent import OURS, WAITING
 from harness.substrate.kind_cluster import Standing
 from harness.substrate.kind_manifest import meta, pod_of_ours, surroundings
-from harness.substrate.process import LINE, RunningTask, open_log
+from harness.substrate.process import RunningTask
 from harness.substrate.ready import NotReady
 from harness.substrate.shell import Shell
 
@@ -96,17 +96,17 @@ class PodTask(RunningTask):
 
     def follow(self, stdin: bytes) -> None:
         """Feed standard input and take both outputs up to their ends, each in a thread of its own."""
+        if (source := self.child.stdout) is None:
+            raise HarnessError(f"task {self.name} has no output")
         reading, writing = os.pipe()
         self._stdout = os.fdopen(reading, "rb")
         RunningTask.follow(self, stdin)
-        self._threads.append(Thread(target=self._pass_on, args=(writing,), daemon=True))
+        self._threads.append(Thread(target=self._pass_on, args=(source, writing), daemon=True))
         self._threads[-1].start()
 
-    def _pass_on(self, writing: int) -> None:
+    def _pass_on(self, source: IO[bytes], writing: int) -> None:
         """Write to a pipe what comes before the mark; what may be the beginning of the mark is held back."""
-        source, mark, held = self.child.stdout, self.mark.encode(), b""
-        if source is None:
-            return
+        mark, held = self.mark.encode(), b""
         try:
             with source, open(writing, "wb", buffering=0) as out:
                 while self._code is None and (piece := os.read(source.fileno(), PIECE)):
@@ -118,18 +118,11 @@ class PodTask(RunningTask):
         finally:
             self._written.set()
 
-    def _drain(self) -> None:
-        if self.child.stderr is None:
-            return
+    def _kept(self, line: bytes) -> bytes:
         mark = self.mark.encode() + b"\n"
-        with self.child.stderr as pipe, open_log(self.log) as log:
-            while line := pipe.readline(LINE):
-                if line.endswith(mark):
-                    line = line.removesuffix(mark)
-                    self._said.set()
-                if line:
-                    log.write(line)
-                    self._tail.append(line.decode(errors="replace").rstrip())
+        if line.endswith(mark):
+            self._said.set()
+        return line.removesuffix(mark)
 
     @property
     def stdout(self) -> IO[bytes]:

@@ -190,9 +190,14 @@ class RunningTask:
         if self.child.stderr is None:
             return
         with self.child.stderr as pipe, open_log(self.log) as log:
-            while line := pipe.readline(LINE):
-                log.write(line)
-                self._tail.append(line.decode(errors="replace").rstrip())
+            while read := pipe.readline(LINE):
+                if line := self._kept(read):
+                    log.write(line)
+                    self._tail.append(line.decode(errors="replace").rstrip())
+
+    def _kept(self, line: bytes) -> bytes:
+        """Return what of a line of standard error is the work's own."""
+        return line
 
     @property
     def stdout(self) -> IO[bytes]:

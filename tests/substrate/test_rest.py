@@ -119,7 +119,7 @@ def test_processes_and_secrets_go_though_a_container_stays_and_the_next_sweep_tr
         (files / "password").write_text("secret")
     mark(run)
     machine.containers.add("c1", refusals=3)  # of both sites, and of the run
-    with pytest.raises(HarnessError, match="container c1: the engine says: c1 will not go"):
+    with pytest.raises(HarnessError, match="container c1: c1 will not go"):
         substrate.sweep()
     assert not family(set(), Owner(substrate.run))
     assert [path.name for path in run.iterdir()] == [MARK]
