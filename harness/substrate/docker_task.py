@@ -23,7 +23,7 @@ from harness.images import inside
 from harness.images.engine import engine, explained
 from harness.substrate.docker_node import LIVING
 from harness.substrate.folders import drop_if_empty
-from harness.substrate.process import LEAVE, TAIL, open_log
+from harness.substrate.process import LEAVE, TAIL, open_log, pass_on
 
 STDOUT = 1  # the stream's number in the engine's attach protocol
 LOST = 137  # the code of what was killed along with its container, and of what ended and nobody can say how
@@ -145,8 +145,7 @@ class ContainerTask:
             rest = b""
             for number, data in frames_iter(self.stream, tty=False):
                 if number == STDOUT:
-                    with contextlib.suppress(BrokenPipeError):  # nobody reads on; it may still write
-                        out.write(data)
+                    pass_on(out, data)
                     continue
                 log.write(data)
                 *lines, rest = (rest + data).split(b"\n")
@@ -185,9 +184,10 @@ class ContainerTask:
 
     def __exit__(self, *details: object) -> None:
         try:
+            # The engine ends nothing whose output it cannot get rid of: let go first of what nobody reads any more.
+            self.stdout.close()
             self.end()
         finally:
-            self.stdout.close()
             for thread in self._threads:
                 thread.join(LEAVE)
             inside.close(self.stream)

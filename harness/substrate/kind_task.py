@@ -25,7 +25,7 @@ from harness.kubernetes.waiting import Died, await_ready
 from harness.substrate.kind_agent import OURS, WAITING
 from harness.substrate.kind_cluster import Standing
 from harness.substrate.kind_manifest import meta, pod_of_ours, surroundings
-from harness.substrate.process import RunningTask
+from harness.substrate.process import RunningTask, pass_on
 from harness.substrate.ready import NotReady
 from harness.substrate.shell import Shell
 
@@ -111,10 +111,10 @@ class PodTask(RunningTask):
             with source, open(writing, "wb", buffering=0) as out:
                 while self._code is None and (piece := os.read(source.fileno(), PIECE)):
                     passed, held = parted(held + piece, mark)
-                    _write(out, passed)
+                    pass_on(out, passed)
                     if len(held) == len(mark) + DIGITS:
                         self._code, held = int(held[-DIGITS:]), b""
-                _write(out, held)
+                pass_on(out, held)
         finally:
             self._written.set()
 
@@ -167,13 +167,6 @@ class PodTask(RunningTask):
         finally:
             self.stdout.close()  # nobody reads on: whoever passes it on need not wait
             RunningTask.__exit__(self, *details)
-
-
-def _write(out: IO[bytes], data: bytes) -> None:
-    left = memoryview(data)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads on; the work may still write
-        while left:
-            left = left[out.write(left) :]
 
 
 def wait_for_work(standing: Standing, task: Task, shell: Shell, name: str, where: str) -> Pod:

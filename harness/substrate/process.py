@@ -247,6 +247,14 @@ def open_log(log: Path) -> IO[bytes]:
     return log.open("ab", buffering=0)
 
 
+def pass_on(out: IO[bytes], data: bytes) -> None:
+    """Write all of `data` to an unbuffered pipe, nothing of it once nobody reads there: the work may still write."""
+    left = memoryview(data)
+    with contextlib.suppress(BrokenPipeError):
+        while left:
+            left = left[out.write(left) :]
+
+
 def spawn(
     argv: tuple[str, ...], env: dict[str, str], cwd: Path, started: Started, owner: Owner, log: Path | None
 ) -> Child:

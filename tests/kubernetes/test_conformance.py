@@ -5,5 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.substrate.test_conformance import *  # noqa: F403
+from tests.substrate.test_conformance_volumes import *  # noqa: F403
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]

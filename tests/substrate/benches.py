@@ -47,8 +47,14 @@ children = [subprocess.Popen(["sleep", "300"], start_new_session=own) for own in
 print("up", flush=True)
 children[0].wait()
 """
+POURING = """
+import sys
+print("up", flush=True)
+while True:
+    sys.stdout.buffer.write(bytes(1 << 16))
+"""
 BRIEF = "import time; time.sleep(0.3)"
-SCRIPTS = {"server": SERVER, "dying": DYING, "say": SAY, "lasting": LASTING, "brief": BRIEF}
+SCRIPTS = {"server": SERVER, "dying": DYING, "say": SAY, "lasting": LASTING, "pouring": POURING, "brief": BRIEF}
 
 STARTS = itertools.count()
 
@@ -67,6 +73,7 @@ PROGRAMS = {
     "dying": lambda _: Outcome(3, errors="going up\nlast words\n"),
     "say": lambda call: Outcome(int(call.argv[1]), call.stdin, "warned"),
     "lasting": lambda _: Outcome(stdout=b"up\n"),
+    "pouring": lambda _: Outcome(stdout=b"up\n"),
     "brief": lambda _: Outcome(0),
 }
 
