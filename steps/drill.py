@@ -11,7 +11,6 @@ from harness.estate import claims
 from harness.estate.drill import Drill
 
 OpenDrill = Callable[[str, str], Drill]
-Show = Callable[[Drill, DrillRecord], None]
 
 
 @given(parsers.parse('the "{name}" promise'), target_fixture="promise_name")
@@ -43,30 +42,23 @@ def at_work(drill: Drill) -> Drill:
 
 
 @then("the promise is kept", target_fixture="record")
-def _(drill: Drill, shown: Show) -> DrillRecord:
-    record = concluded(drill, shown)
+def _(drill: Drill) -> DrillRecord:
+    record = drill.conclude()
     claims.require_verdict(record, "KEPT")
     return record
 
 
 @then(parsers.parse("the drill is judged {verdict:w}"), target_fixture="record")
-def _(drill: Drill, shown: Show, verdict: str) -> DrillRecord:
-    record = concluded(drill, shown)
+def _(drill: Drill, verdict: str) -> DrillRecord:
+    record = drill.conclude()
     claims.require_verdict(record, verdict)
     return record
 
 
 @then(parsers.parse("the drill is judged BROKEN because of the {objective:w}"), target_fixture="record")
-def _(drill: Drill, shown: Show, objective: str) -> DrillRecord:
-    record = concluded(drill, shown)
-    claims.require_verdict(record, "BROKEN", f"{objective} missed")
-    return record
-
-
-def concluded(drill: Drill, shown: Show) -> DrillRecord:
-    """Judge, write the record, and put it before the reader."""
+def _(drill: Drill, objective: str) -> DrillRecord:
     record = drill.conclude()
-    shown(drill, record)
+    claims.require_verdict(record, "BROKEN", f"{objective} missed")
     return record
 
 

@@ -12,7 +12,6 @@ from harness.estate.borrowed import Borrowed
 from harness.estate.drill import Drill
 
 OpenDrill = Callable[[str, str], Drill]
-Show = Callable[[Drill, DrillRecord], None]
 
 
 @given("a repository that another estate wrote", target_fixture="borrowed")
@@ -48,8 +47,7 @@ def _(borrowed: Borrowed, doubt: str) -> DrillRecord:
 
 
 @then(parsers.parse("the rehearsal is judged {verdict:w}"))
-def _(borrowed: Borrowed, record: DrillRecord, shown: Show, verdict: str) -> None:
-    shown(borrowed.ours, record)
+def _(borrowed: Borrowed, record: DrillRecord, verdict: str) -> None:
     borrowed.require_verdict(record, verdict)
 
 

@@ -176,6 +176,7 @@ class Borrowed:
                 work.dr.site.workloads = Hands(site, {service.name: service for service in work.services})
                 work.dr.site.addresses = {n: a for n, a in work.dr.site.addresses.items() if n != "gateway"}
             work.where = lambda: site.nodes["gateway"].endpoint("http").outside
+            work.name, work.objective = self.ours.name, self.ours.objective
             return work.run()
         finally:
             desk.sweep()

@@ -8,7 +8,8 @@ import re
 import secrets
 import shutil
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.clock import SYSTEM
@@ -17,15 +18,18 @@ from harness.core.judge import Phase
 from harness.core.record import FORMAT, DrillRecord, FindingEntry, KeyResult, SeenMessage
 from harness.evidence.waterfall import waterfall
 
+Show = Callable[["RecordFolder", DrillRecord], None]
+
 
 @dataclass(frozen=True, slots=True)
 class RecordFolder:
-    """Where one drill leaves its evidence."""
+    """Where one drill leaves its evidence. `show`: puts the record before a reader, once it is written."""
 
     path: Path
+    show: Show = field(default=lambda _folder, _record: None, repr=False)
 
     @classmethod
-    def make(cls, root: Path, drill: str) -> RecordFolder:
+    def make(cls, root: Path, drill: str, show: Show | None = None) -> RecordFolder:
         """Make `<root>/drills/<stamp>-<drill>/`; raises HarnessError when it cannot be written."""
         stamp = SYSTEM.wall().strftime("%Y%m%dT%H%M%SZ")
         name = re.sub(r"[^a-z0-9]+", "-", drill.lower()).strip("-")[:60]
@@ -34,7 +38,7 @@ class RecordFolder:
             (path / "logs").mkdir(parents=True)
         except OSError as error:
             raise HarnessError(f"{path}: the record cannot be kept there ({error.strerror})") from None
-        return cls(path)
+        return cls(path, show) if show else cls(path)
 
     @property
     def logs(self) -> Path:
@@ -42,10 +46,11 @@ class RecordFolder:
         return self.path / "logs"
 
     def write(self, record: DrillRecord) -> Path:
-        """Write record and picture; return the path of `record.json`."""
+        """Write record and picture, and show them; return the path of `record.json`."""
         (self.path / "phases.svg").write_text(waterfall(record), encoding="utf-8")
         target = self.path / "record.json"
         target.write_text(json.dumps(record.as_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.show(self, record)
         return target
 
     def keep(self, source: Path) -> None:

@@ -96,6 +96,17 @@ def test_a_record_is_read_back_whole(tmp_path: Path) -> None:
     assert records(tmp_path) == (folder.path,)
 
 
+def test_a_record_is_shown_once_all_of_it_is_there(tmp_path: Path) -> None:
+    shown: list[tuple[DrillRecord, bool]] = []
+
+    def show(folder: RecordFolder, record: DrillRecord) -> None:
+        shown.append((read_record(folder.path), (folder.path / "phases.svg").exists()))
+        assert record == shown[-1][0]
+
+    RecordFolder.make(tmp_path, "x", show).write(a_record())
+    assert shown == [(a_record(), True)]
+
+
 def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
     folder = RecordFolder.make(tmp_path, "x")
     folder.write(replace(a_record(), format="blackstart-record/9"))
