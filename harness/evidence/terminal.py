@@ -68,8 +68,8 @@ class Progress:
 
 
 def summary(record: DrillRecord) -> RenderableType:
-    """Return the table of phases and the verdict line."""
-    table = Table(title=record.drill, title_justify="left", title_style="bold")
+    """Return the drill's name, its phases if it came to any, the verdict line and the reasons."""
+    table = Table()
     table.add_column("phase")
     table.add_column("seconds", justify="right")
     table.add_column("from fault", justify="right")
@@ -88,6 +88,7 @@ def summary(record: DrillRecord) -> RenderableType:
     )
     backup = record.backup.get("id", "none")
     size = f"{record.data_bytes / 1e6:,.0f} MB, {record.data_rows:,} rows"
-    lines: list[RenderableType] = [table, verdict, Text(f"backup {backup}, measured at {size}", style="dim")]
+    lines: list[RenderableType] = [Text(record.drill, style="bold"), *([table] if record.phases else [])]
+    lines += [verdict, Text(f"backup {backup}, measured at {size}", style="dim")]
     lines += [Text(f"- {reason}", style="red") for reason in record.reasons]
     return Group(*lines)

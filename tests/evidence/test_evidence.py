@@ -139,6 +139,18 @@ def test_the_summary_says_verdict_figures_and_reasons() -> None:
     console.file.close()
 
 
+def test_a_drill_that_came_to_no_phase_is_shown_without_a_picture_of_them() -> None:
+    refused = replace(a_record(), phases=())
+    with Path("/dev/null").open("w") as nowhere:
+        console = Console(record=True, width=140, file=nowhere)
+        console.print(summary(refused))
+    text, page = console.export_text(), overview([refused], "details.html")
+    assert text.startswith(refused.drill)
+    assert "from fault" not in text
+    assert "<svg" not in page
+    assert "<svg" in overview([a_record()], "details.html")
+
+
 def test_refine_proposes_with_evidence() -> None:
     proposals = {p.change: p.evidence for p in refine(a_record())}
     assert proposals["shorten phase restore"].startswith("195.0 s")
