@@ -7,7 +7,7 @@ from html import escape
 from harness.core.record import DrillRecord
 
 COLOURS = {"KEPT": "#2e7d4f", "BROKEN": "#b3261e", "UNKNOWN": "#8a6d00"}
-WIDTH, LEFT, ROW, TOP = 860, 110, 26, 66
+WIDTH, LEFT, ROW, TOP = 860, 130, 26, 66  # LEFT: the longest verdict ends before it
 PLOT = WIDTH - LEFT - 90
 
 
@@ -51,7 +51,7 @@ def headline(record: DrillRecord) -> str:
         f"RPO {figure(record.rpo)} of {rpo:g} s" if isinstance(rpo, float | int) else "",
         f"{len(record.lost)} of {record.acknowledged} acknowledged writes lost",
     ]
-    return "   ".join(part for part in found if part)
+    return " · ".join(part for part in found if part)
 
 
 def figure(value: float | None) -> str:

@@ -177,3 +177,8 @@ def test_the_first_page_names_what_was_not_drilled_and_says_nothing_where_all_wa
     page = overview([a_record()], "allure.html")
     assert "Not drilled, and so not shown:</p><ul><li>1.1: by hand</li></ul>" in page
     assert "Not drilled" not in overview([replace(a_record(), not_drilled=())], "allure.html")
+
+
+def test_the_first_page_says_why_a_backup_was_passed_over() -> None:
+    assert "Backups passed over:</p><ul><li>b2: flipped</li></ul>" in overview([a_record()], "allure.html")
+    assert "Backups passed over" not in overview([replace(a_record(), passed_over=())], "allure.html")
