@@ -21,15 +21,19 @@ from harness.evidence.waterfall import waterfall
 Show = Callable[["RecordFolder", DrillRecord], None]
 
 
+def to_nobody(folder: RecordFolder, record: DrillRecord) -> None:
+    """Show a record to nobody; it is on disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordFolder:
     """Where one drill leaves its evidence. `show`: puts the record before a reader, once it is written."""
 
     path: Path
-    show: Show = field(default=lambda _folder, _record: None, repr=False)
+    show: Show = field(default=to_nobody, repr=False)
 
     @classmethod
-    def make(cls, root: Path, drill: str, show: Show | None = None) -> RecordFolder:
+    def make(cls, root: Path, drill: str, show: Show = to_nobody) -> RecordFolder:
         """Make `<root>/drills/<stamp>-<drill>/`; raises HarnessError when it cannot be written."""
         stamp = SYSTEM.wall().strftime("%Y%m%dT%H%M%SZ")
         name = re.sub(r"[^a-z0-9]+", "-", drill.lower()).strip("-")[:60]
@@ -38,7 +42,7 @@ class RecordFolder:
             (path / "logs").mkdir(parents=True)
         except OSError as error:
             raise HarnessError(f"{path}: the record cannot be kept there ({error.strerror})") from None
-        return cls(path, show) if show else cls(path)
+        return cls(path, show)
 
     @property
     def logs(self) -> Path:
