@@ -97,7 +97,7 @@ def explained(what: str) -> Iterator[None]:
     try:
         yield
     except REFUSALS as error:
-        raise HarnessError(f"{what}: {reason(error)}") from error
+        raise HarnessError(f"{what}: {reason(error)}") from None
 
 
 def _knock(where: str) -> None:
