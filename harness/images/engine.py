@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import docker
@@ -61,14 +62,18 @@ def engine() -> docker.DockerClient:
     return client
 
 
+def information() -> dict[str, Any]:
+    """Return what the engine says of itself (`GET /info` of its API). Raises HarnessError, MissingPart."""
+    with explained("container engine"):
+        return dict(engine().info())
+
+
 def require_room(needed: int) -> None:
     """Do nothing where the engine's disk has `needed` bytes free, or where this user cannot see that disk.
 
     Raises HarnessError when it has not, MissingPart when there is no engine.
     """
-    with explained("container engine"):
-        info = engine().info()
-    root = Path(str(info.get("DockerRootDir", "")))
+    root = Path(str(information().get("DockerRootDir", "")))
     try:
         free = shutil.disk_usage(root).free
     except OSError:  # the engine is in a virtual machine, or on another one

@@ -143,9 +143,10 @@ class Api:
         finally:
             response.close()
 
-    def events(self, about: str) -> tuple[str, ...]:
-        """Return what was noted about the object of that name, oldest first. Raises HarnessError."""
-        found = self._call("get", self._path("Event"), field_selector=f"involvedObject.name={about}").get("items", ())
+    def events(self, about: str, uid: str = "") -> tuple[str, ...]:
+        """Return what was noted about objects of that name, or of that uid too, oldest first. Raises HarnessError."""
+        chosen = f"involvedObject.name={about}" + (f",involvedObject.uid={uid}" if uid else "")
+        found = self._call("get", self._path("Event"), field_selector=chosen).get("items", ())
         told = sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
         return tuple(" ".join(f"{e.get('reason', '')}: {e.get('message', '')}".split()) for e in told)
 

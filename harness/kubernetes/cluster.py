@@ -21,6 +21,7 @@ CREATE = 240.0  # seconds that kind may take
 READY = 120.0  # seconds in which a new cluster gets ready
 IMPORTS = 2  # archives that a node unpacks at once
 ARCHIVES = "/archives"  # where archives of images lie in the node
+RUNC = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options'  # in containerd's configuration
 ALONE = {"leader-elect": "false"}  # one of each: saves 4 s at the start, and a restart has no old lease to wait out
 
 
@@ -34,7 +35,8 @@ class Plan:
 
     `network`: of the engine, already made; `kind`: the program; `tags`: put into the environment of what makes it, so
     that a sweep finds it; `mounts`: path on the engine's machine -> path in the node, read-only; `stocked`: names of
-    the images that the node has from the beginning by them; `archives`: name of another image -> its archive.
+    the images that the node has from the beginning by them; `archives`: name of another image -> its archive;
+    `old_cgroups`: whether the engine's machine has cgroups of version 1.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Plan:
     mounts: Mapping[str, str] = field(default_factory=dict)
     stocked: frozenset[str] = frozenset()
     archives: Mapping[str, Path] = field(default_factory=dict)
+    old_cgroups: bool = False
 
     @property
     def kubeconfig(self) -> Path:
@@ -67,16 +70,21 @@ class Plan:
                 {"hostPath": outside, "containerPath": inside, "readOnly": True} for outside, inside in mounts.items()
             ],
         }
-        parts = {"controllerManager": {"extraArgs": ALONE}, "scheduler": {"extraArgs": ALONE}}
-        return json.dumps(
+        parts: list[dict[str, object]] = [
             {
-                "kind": "Cluster",
-                "apiVersion": "kind.x-k8s.io/v1alpha4",
-                "name": self.name,
-                "nodes": [node],
-                "kubeadmConfigPatches": [json.dumps({"kind": "ClusterConfiguration", **parts})],
+                "kind": "ClusterConfiguration",
+                "controllerManager": {"extraArgs": ALONE},
+                "scheduler": {"extraArgs": ALONE},
             }
-        )
+        ]
+        whole = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "name": self.name, "nodes": [node]}
+        if self.old_cgroups:
+            # There runc stops a container in order to have systemd limit it, which on a busy machine fails ("unable to
+            # freeze", kubernetes issue 131087). A pod that is started once only is lost by that, such as those that
+            # make volumes: their maker waits 120 s for one. Nothing is stopped where systemd is left out.
+            parts.append({"kind": "KubeletConfiguration", "cgroupDriver": "cgroupfs"})
+            whole["containerdConfigPatches"] = [f"[{RUNC}]\nSystemdCgroup = false"]
+        return json.dumps({**whole, "kubeadmConfigPatches": list(map(json.dumps, parts))})
 
     def inside(self, image: str) -> str:
         """Return the path of an image's archive in the node."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from harness.core.errors import HarnessError, TookTooLong
 from harness.kubernetes.api import Api
@@ -10,6 +11,8 @@ from harness.kubernetes.objects import NAME, Pod, pod_of
 from harness.kubernetes.trouble import Trouble, missing_in, trouble_of
 
 SHOWN = 5  # last lines of a log in an error
+MAKERS = "local-path-storage"  # the namespace of what makes volumes in kind's clusters, and in many of one node
+ASKED = "ExternalProvisioning"  # noted of every claim, also of those whose volume is just being made
 PENDING = ("Unhealthy", "FailedMount", "FailedScheduling", "FailedCreate", "Failed", "BackOff")
 
 
@@ -72,8 +75,9 @@ def _reason(api: Api, name: str, pods: tuple[Pod, ...]) -> str:
             said = noted[-1] if noted else _unbound(api) or f"pod {pod.name} is {pod.phase}"
             return f"{missing_in(said) or said}; its log ends: {last_words(api, pod)}"
         for kind in ("Deployment", "StatefulSet", "Job"):
-            if api.get(kind, name) is not None:
-                noted = [event for event in api.events(name) if event.startswith(PENDING)]
+            if workload := api.get(kind, name):
+                told = api.events(name, workload["metadata"]["uid"])
+                noted = [event for event in told if event.startswith(PENDING)]
                 return noted[-1] if noted else f"{kind} {name} has no pod"
         return f"there is no workload {name}"
     return f"the API server of {api.where} does not answer"
@@ -82,9 +86,22 @@ def _reason(api: Api, name: str, pods: tuple[Pod, ...]) -> str:
 def _unbound(api: Api) -> str:
     """Return which volumes of the namespace nobody made yet, "" where all are there: their pods just wait."""
     claims = [one for one in api.find("PersistentVolumeClaim") if one["status"].get("phase") == "Pending"]
+    if not claims:
+        return ""
     names = [str(one["metadata"]["name"]) for one in claims]
-    noted = [event for name in names[:1] for event in api.events(name)]
-    return f"volume {', '.join(names)} is not made yet{f': {noted[-1]}' if noted else ''}" if names else ""
+    noted = [event for event in api.events(names[0], claims[0]["metadata"]["uid"]) if not event.startswith(ASKED)]
+    why = "; ".join([*noted[-1:], *_of_makers(replace(api, namespace=MAKERS))])
+    return f"volume {', '.join(names)} is not made yet{f': {why}' if why else ''}"
+
+
+def _of_makers(beside: Api) -> list[str]:
+    """Return what is wrong with the pods that make volumes, or what the last of them wrote; as far as we may see it."""
+    with contextlib.suppress(HarnessError):
+        pods = [pod for pod in beside.pods() if pod.phase != "Succeeded" and not pod.going]
+        found = [(pod, trouble_of(pod)) for pod in pods]
+        said = [f"{pod.name}: {trouble.text}: {last_words(beside, pod)}" for pod, trouble in found if trouble]
+        return said or [f"{pod.name}: its log ends: {last_words(beside, pod)}" for pod in pods[-1:]]
+    return []
 
 
 def await_gone(api: Api, name: str, patience: float, *, what: str) -> None:

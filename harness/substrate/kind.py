@@ -15,6 +15,7 @@ from docker.models.networks import Network
 
 from harness.core.errors import HarnessError, MissingPart
 from harness.core.node import Site
+from harness.images.engine import information
 from harness.images.find import archive, reference
 from harness.images.kind.stock import DROP_IN, IMAGES, LINKED, Stock, stock
 from harness.images.programs import kind_program, kubectl_program
@@ -143,6 +144,7 @@ class Kind:
             mounts=held.mounts,
             stocked=stocked,
             archives={image: archive(image) for image in self.images if image not in stocked},
+            old_cgroups=information().get("CgroupVersion") == "1",
         )
         Started(self.run).intend(site, f"cluster {plan.name}", "kind")
         for port in ports.values():

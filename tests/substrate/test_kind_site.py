@@ -124,6 +124,13 @@ def test_a_cluster_that_has_no_address_is_destroyed(tmp_path: Path, monkeypatch:
     assert machine.destroyed == 1
 
 
+@pytest.mark.parametrize("old", [True, False])
+def test_systemd_is_left_out_where_cgroups_are_old(tmp_path: Path, old: bool) -> None:
+    plan = Plan("x", "image", tmp_path, PORTS, "net", Path("kind"), old_cgroups=old)
+    assert ("cgroupfs" in plan.text()) is old
+    assert ("SystemdCgroup = false" in plan.text()) is old
+
+
 def test_the_token_of_an_agent_is_in_no_config_map() -> None:
     made = filled(agent_spec("data", SECRET), "image", {"agent": 30_000}, (), hidden=(TOKEN,)).manifests
     holders = [(one["kind"], one["metadata"]["name"]) for one in made if TOKEN in one.get("data", {})]
