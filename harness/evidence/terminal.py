@@ -69,15 +69,6 @@ class Progress:
 
 def summary(record: DrillRecord) -> RenderableType:
     """Return the drill's name, its phases if it came to any, the verdict line and the reasons."""
-    table = Table()
-    table.add_column("phase")
-    table.add_column("seconds", justify="right")
-    table.add_column("from fault", justify="right")
-    table.add_column("", no_wrap=True)
-    total = record.rto or max((p.end for p in record.phases), default=0.0) or 1.0
-    for phase in record.phases:
-        before, width = int(BAR * phase.begin / total), max(1, round(BAR * phase.took / total))
-        table.add_row(phase.name, f"{phase.took:.1f}", f"{phase.end:.1f}", " " * before + "█" * width)
     promise = record.promise
     verdict = Text.assemble(
         (record.verdict, STYLES.get(record.verdict, "bold")),
@@ -88,7 +79,20 @@ def summary(record: DrillRecord) -> RenderableType:
     )
     backup = record.backup.get("id", "none")
     size = f"{record.data_bytes / 1e6:,.0f} MB, {record.data_rows:,} rows"
-    lines: list[RenderableType] = [Text(record.drill, style="bold"), *([table] if record.phases else [])]
+    lines: list[RenderableType] = [Text(record.drill, style="bold"), *([_phases(record)] if record.phases else [])]
     lines += [verdict, Text(f"backup {backup}, measured at {size}", style="dim")]
     lines += [Text(f"- {reason}", style="red") for reason in record.reasons]
     return Group(*lines)
+
+
+def _phases(record: DrillRecord) -> Table:
+    table = Table()
+    table.add_column("phase")
+    table.add_column("seconds", justify="right")
+    table.add_column("from fault", justify="right")
+    table.add_column("", no_wrap=True)
+    total = record.rto or max((p.end for p in record.phases), default=0.0) or 1.0
+    for phase in record.phases:
+        before, width = int(BAR * phase.begin / total), max(1, round(BAR * phase.took / total))
+        table.add_row(phase.name, f"{phase.took:.1f}", f"{phase.end:.1f}", " " * before + "█" * width)
+    return table

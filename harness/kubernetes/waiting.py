@@ -71,16 +71,18 @@ def _reason(api: Api, name: str, pods: tuple[Pod, ...]) -> str:
         for pod in pods:
             if trouble := trouble_of(pod):
                 return trouble.text
-            noted = [event for event in api.events(pod.name) if event.startswith(PENDING)]
-            said = noted[-1] if noted else _unbound(api) or f"pod {pod.name} is {pod.phase}"
+            said = _noted(api, pod.name, pod.uid) or _unbound(api) or f"pod {pod.name} is {pod.phase}"
             return f"{missing_in(said) or said}; its log ends: {last_words(api, pod)}"
         for kind in ("Deployment", "StatefulSet", "Job"):
             if workload := api.get(kind, name):
-                told = api.events(name, workload["metadata"]["uid"])
-                noted = [event for event in told if event.startswith(PENDING)]
-                return noted[-1] if noted else f"{kind} {name} has no pod"
+                return _noted(api, name, workload["metadata"]["uid"]) or f"{kind} {name} has no pod"
         return f"there is no workload {name}"
     return f"the API server of {api.where} does not answer"
+
+
+def _noted(api: Api, name: str, uid: str) -> str:
+    """Return the last note about an object that says why it waits, or ""."""
+    return next((event for event in reversed(api.events(name, uid)) if event.startswith(PENDING)), "")
 
 
 def _unbound(api: Api) -> str:
