@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import page
 from harness.core.clock import SYSTEM
-from harness.substrate.kind import SITES, Kind
+from harness.substrate.kind.substrate import SITES, Kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import TookTooLong
 from harness.images.engine import engine
 from harness.images.kind.stock import LABEL
-from harness.substrate.engine_objects import SITE
-from harness.substrate.processes import RUN_TAG
+from harness.substrate.docker.ownership import SITE
+from harness.substrate.embedded.process_tree import RUN_TAG
 
 ROOT = page.ROOT
 IN_THE_MIDDLE = '"message": "2.4.2"'  # of the sequence: a backup is being restored

@@ -33,7 +33,7 @@ from harness.repository.keys import new_pair
 from harness.repository.store import S3Store
 from harness.s3.client import ensure_bucket
 from harness.s3.server import s3_of, server_spec
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
 BUCKET = "backups"

@@ -11,7 +11,7 @@ from harness.core.service import S3, Place
 from harness.estate.config import load_config
 from harness.estate.prepare import clone, prepare
 from harness.postgres.server import server_spec, sql_of
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 ESTATES = Path(__file__).resolve().parents[1] / "features" / "estates"
 NO_STORE = S3(Address("127.0.0.1", 1), Address("127.0.0.1", 1), "env:NONE", "env:NONE")

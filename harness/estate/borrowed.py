@@ -31,8 +31,8 @@ from harness.postgres.server import connect
 from harness.repository.catalogue import Receipt, Repository
 from harness.repository.damage import DAMAGE
 from harness.s3.client import client, ensure_bucket, tag
-from harness.substrate.embedded import Embedded
-from harness.substrate.existing import NOT_DRILLED, ExistingSite
+from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 
 BUCKET, TAG = "notifications", "a drill target"
 OTHER_SYSTEM = "1234567890123456789"

@@ -19,7 +19,7 @@ from harness.estate.registry import build_services, sinks_of, start_messages
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 NOWHERE = Address("127.0.0.1", 9)  # the discard port: until the switch the front door leads to nothing
 WITNESSES = 3  # answers in a row that must fail before the primary is called down

@@ -27,8 +27,9 @@ from harness.repository.objects import ObjectStore, StoredObject
 from harness.repository.store import S3Store
 from harness.s3.client import read_tag
 from harness.s3.server import ACCESS, SECRET
-from harness.substrate.embedded import Embedded
-from harness.substrate.existing import PATIENCE, ByHand, ExistingSite, Workloads
+from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.existing.site import PATIENCE, ExistingSite
+from harness.substrate.existing.workloads import ByHand, Workloads
 from harness.vault import read_text_secret
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def workloads_of(table: ClusterTable | None) -> Workloads:
     if table is None:
         return ByHand()
     # The client of clusters takes a second to import: who needs none does without.
-    from harness.substrate.scaled import Scaled  # noqa: PLC0415
+    from harness.substrate.existing.workloads import Scaled  # noqa: PLC0415
 
     return Scaled(cluster_api(table), table.workloads)
 

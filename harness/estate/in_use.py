@@ -11,7 +11,7 @@ from harness.core.errors import Refused
 from harness.core.node import Address, Site
 from harness.core.service import Place, PublicDoor, Service
 from harness.postgres.identity import databases
-from harness.substrate.existing import ExistingSite
+from harness.substrate.existing.site import ExistingSite
 from harness.traffic.witness import SITE_HEADER, SITE_PATH, served_by
 
 

@@ -23,9 +23,9 @@ from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_gone
 from harness.postgres.identity import system_facts
 from harness.s3.client import ensure_bucket, tag
-from harness.substrate.kind import Kind
-from harness.substrate.kind_manifest import filled
-from harness.substrate.kind_site import KindSite
+from harness.substrate.kind.manifests import filled
+from harness.substrate.kind.site import KindSite
+from harness.substrate.kind.substrate import Kind
 from harness.traffic.relay import Relay
 from harness.vault import read_secret
 

@@ -13,7 +13,7 @@ from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository
 from harness.repository.store import S3Store
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_text_secret
 
 BUCKET = "backups"

@@ -32,8 +32,8 @@ from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
 from harness.s3.client import asked, client, ensure_bucket, tag
-from harness.substrate.embedded import Embedded
-from harness.substrate.started import sweep
+from harness.substrate.embedded.start_journal import sweep
+from harness.substrate.embedded.substrate import Embedded
 
 STORE = "objects"  # the volume of the object store
 TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to

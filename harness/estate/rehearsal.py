@@ -29,7 +29,7 @@ from harness.estate.restore import Restored
 from harness.estate.site import EstateSite
 from harness.evidence.folder import RecordFolder
 from harness.repository.catalogue import Repository
-from harness.substrate.existing import NOT_DRILLED, ExistingSite
+from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 from harness.traffic.door import Door
 
 WINDOW = timedelta(days=1)

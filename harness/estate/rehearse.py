@@ -18,7 +18,7 @@ from harness.estate.rehearsal import Rehearsal
 from harness.evidence.folder import RecordFolder
 from harness.evidence.journal import JournalFile
 from harness.repository.catalogue import Receipt
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 OBJECTIVE = "The newest backup comes back, works, and is as fresh as was promised."
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.core.node import Substrate
 from harness.estate.config import Config
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 NODE = "kind-node"  # the image that a cluster of kind is made of
 SUBSTRATES = ("embedded", "docker", "kind")
@@ -33,11 +33,11 @@ def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]
     bounded = {"offsite/objects": LEAST + MORE * config.data.bulk_mb}
     # Clients of engines and clusters take a second to import: who drills embedded does without.
     if name == "docker":
-        from harness.substrate.docker import Docker  # noqa: PLC0415
+        from harness.substrate.docker.substrate import Docker  # noqa: PLC0415
 
         return partial(Docker, bounded=bounded)
     if name == "kind":
-        from harness.substrate.kind import Kind  # noqa: PLC0415
+        from harness.substrate.kind.substrate import Kind  # noqa: PLC0415
 
         return partial(Kind, strategy=config.sites.dr.strategy, images=images_for(config), bounded=bounded)
     return Embedded

@@ -29,7 +29,7 @@ from harness.repository.store import S3Store
 from harness.s3 import server as objects
 from harness.s3.client import ensure_bucket
 from harness.s3.replication import Replicator
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_text_secret
 
 BUCKET = "backups"

@@ -24,8 +24,8 @@ from harness.notification.app import Notification
 from harness.odoo.app import Odoo
 from harness.postgres.server import server_spec as postgres_spec
 from harness.s3.server import server_spec as objects_spec
-from harness.substrate.fake import Fake
-from harness.substrate.shell import FILES, VOLUMES, Shell
+from harness.substrate.containers.workspace import FILES, VOLUMES, Shell
+from tests.substrate.fake import Fake
 
 # The programs that the specs name, and kubectl, which comes with the images.
 pytestmark = [pytest.mark.programs, pytest.mark.engine]

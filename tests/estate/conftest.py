@@ -9,7 +9,7 @@ import pytest
 
 from harness.estate.secrets import make_secrets
 from harness.estate.site import EstateSite
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 from tests.estate.standing import Standing, tagged
 
 

@@ -11,7 +11,7 @@ from harness.estate.existing import ExistingEstate, dr_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.s3.client import ensure_bucket, tag
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 BUCKET, TAG = "notifications", "example-shop-dr"
 ESTATE = """

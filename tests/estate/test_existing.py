@@ -30,8 +30,8 @@ from harness.repository.catalogue import Repository
 from harness.repository.manifest import Manifest
 from harness.repository.objects import MemoryStore
 from harness.s3.client import client, ensure_bucket
-from harness.substrate.existing import ExistingSite
-from harness.substrate.ports import LOOPBACK
+from harness.substrate.common.ports import LOOPBACK
+from harness.substrate.existing.site import ExistingSite
 from tests.estate.standing import ESTATE, Standing
 
 pytestmark = pytest.mark.programs

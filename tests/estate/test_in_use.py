@@ -13,8 +13,9 @@ from harness.core.service import Answer
 from harness.estate.in_use import require_empty, require_nobody_served, require_own_gateway
 from harness.notification.app import Notification
 from harness.postgres.server import connect
-from harness.substrate.existing import ByHand, ExistingSite
-from harness.substrate.ports import LOOPBACK
+from harness.substrate.common.ports import LOOPBACK
+from harness.substrate.existing.site import ExistingSite
+from harness.substrate.existing.workloads import ByHand
 from tests.estate.standing import Standing
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.estate.secrets import make_secrets
 from harness.estate.site import EstateSite
 from harness.s3.client import client
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 pytestmark = pytest.mark.programs
 

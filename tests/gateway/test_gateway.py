@@ -15,7 +15,7 @@ from harness.core.node import Address, Node, Site
 from harness.core.service import S3, Place, Service, Sql
 from harness.gateway.app import Gateway, Limits, Route, key_header
 from harness.gateway.users import htpasswd
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 from harness.traffic.door import Door
 from harness.traffic.witness import served_by
 from tests.traffic.backend import Backend

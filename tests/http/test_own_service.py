@@ -12,7 +12,7 @@ from harness.core.node import Address, Site
 from harness.core.service import S3, Place, Seedable, Service, Sql
 from harness.http.app import HttpDeclaration, HttpService
 from harness.postgres import server as postgres
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 from harness.traffic.door import Door
 
 PROGRAM = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.core.node import Node
-from harness.substrate.kind import Kind
+from harness.substrate.kind.substrate import Kind
 from tests.substrate.benches import SCRIPTS, said_by
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.node import NodeSpec
-from harness.substrate.kind import Kind
-from harness.substrate.kind_site import KindSite
+from harness.substrate.kind.site import KindSite
+from harness.substrate.kind.substrate import Kind
 from tests.kubernetes.bench import KindBench
 from tests.substrate.benches import server
 from tests.substrate.conftest import TOKEN

@@ -7,7 +7,7 @@ import pytest
 from harness.core.node import NodeSpec
 from harness.images.engine import information
 from harness.kubernetes.machine import CTR
-from harness.substrate.kind_site import KindSite
+from harness.substrate.kind.site import KindSite
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 

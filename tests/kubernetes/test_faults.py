@@ -21,10 +21,10 @@ from harness.kubernetes.api import Api
 from harness.kubernetes.cluster import Plan
 from harness.kubernetes.objects import OWNER
 from harness.kubernetes.waiting import await_ready
-from harness.substrate.kind import NETWORK, gateway_of
-from harness.substrate.kind_manifest import filled
-from harness.substrate.kind_node import WorkloadNode
-from harness.substrate.kind_site import KindSite
+from harness.substrate.kind.manifests import filled
+from harness.substrate.kind.node import WorkloadNode
+from harness.substrate.kind.site import KindSite
+from harness.substrate.kind.substrate import NETWORK, gateway_of
 from tests.kubernetes.bench import KindBench
 from tests.substrate.benches import server, task
 

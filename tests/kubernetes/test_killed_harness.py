@@ -13,15 +13,15 @@ import pytest
 from harness.core.clock import wait_until
 from harness.images.engine import engine
 from harness.kubernetes.machine import CLUSTER
-from harness.substrate.engine_objects import Owned
-from harness.substrate.sweeping import sweep_run
+from harness.substrate.docker.ownership import Owned
+from harness.substrate.sweep import sweep_run
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
 WORK = """
 import sys
 from pathlib import Path
-from harness.substrate.kind import Kind
+from harness.substrate.kind.substrate import Kind
 kind = Kind(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], images=())
 kind.cluster_site("primary").standing
 print("stands", flush=True)

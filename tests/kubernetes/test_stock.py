@@ -8,7 +8,7 @@ from harness.core.errors import HarnessError
 from harness.images.find import reference
 from harness.images.kind.stock import IMAGES
 from harness.kubernetes.machine import CTR
-from harness.substrate.kind_site import KindSite
+from harness.substrate.kind.site import KindSite
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 

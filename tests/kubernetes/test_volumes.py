@@ -11,7 +11,7 @@ from harness.core.errors import TookTooLong
 from harness.core.node import NodeSpec, Ready
 from harness.kubernetes.api import Api
 from harness.kubernetes.waiting import MAKERS
-from harness.substrate.kind_site import KindSite
+from harness.substrate.kind.site import KindSite
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 

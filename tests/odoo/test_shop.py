@@ -18,7 +18,7 @@ from harness.odoo.app import Odoo
 from harness.odoo.contain import _parse
 from harness.odoo.example import KNOWN
 from harness.odoo.program import mail_sink
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 SECRETS = {"odoo-db": "env:ODOO_DB", "odoo-admin": "env:ODOO_ADMIN"}
 SERVER = Address("127.0.0.1", 5432)

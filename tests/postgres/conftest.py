@@ -11,7 +11,7 @@ import pytest
 from harness.core.node import Node, Site
 from harness.core.service import Sql
 from harness.postgres.server import SUPERUSER_PASSWORD, connect, server_spec, sql_of
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from harness.postgres.damage import drop_database_forcibly, end_dumps, lock_tabl
 from harness.postgres.dump import chunks, dump_task, facts, open_snapshot
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect, server_spec, sql_of
-from harness.substrate.embedded import Embedded
-from harness.substrate.process import RunningTask
+from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.task import RunningTask
 from tests.postgres.conftest import Server, launch
 
 pytestmark = pytest.mark.programs

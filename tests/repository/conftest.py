@@ -12,7 +12,7 @@ from harness.repository.catalogue import Repository
 from harness.repository.store import MemoryStore, ObjectStore, S3Store
 from harness.s3.client import ensure_bucket
 from harness.s3.server import s3_of, server_spec
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 from tests.repository.local import ACCESS, BUCKET, SECRET, Launch, Recipients, store_at
 
 

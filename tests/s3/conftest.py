@@ -13,7 +13,7 @@ from harness.core.node import Node, Site
 from harness.core.service import S3
 from harness.s3.client import client
 from harness.s3.server import s3_of, server_spec
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 
 @dataclass(frozen=True, slots=True)

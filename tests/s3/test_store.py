@@ -15,7 +15,7 @@ from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.estate.prepare import Template, load_objects
 from harness.s3.client import await_store, client, ensure_bucket, read_tag, tag
 from harness.s3.server import LISTENERS, s3_of, server_spec
-from harness.substrate.process import ProcessNode
+from harness.substrate.embedded.node import ProcessNode
 from tests.s3.conftest import Launch, Store
 
 pytestmark = pytest.mark.programs

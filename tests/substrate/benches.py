@@ -12,12 +12,12 @@ from typing import Protocol
 
 from harness.core.node import Node, NodeSpec, Ready, Substrate, Task
 from harness.images.engine import engine
-from harness.substrate.docker import Docker
-from harness.substrate.embedded import Embedded
-from harness.substrate.engine_objects import RUN
-from harness.substrate.fake import Call, Fake, FakeNode, Outcome
-from harness.substrate.process import ProcessNode
-from harness.substrate.processes import Owner, family
+from harness.substrate.docker.ownership import RUN
+from harness.substrate.docker.substrate import Docker
+from harness.substrate.embedded.node import ProcessNode
+from harness.substrate.embedded.process_tree import Owner, family
+from harness.substrate.embedded.substrate import Embedded
+from tests.substrate.fake import Call, Fake, FakeNode, Outcome
 
 SERVER = """
 import hashlib, os, pathlib, socket, sys

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness.core.node import NodeSpec
-from harness.substrate.docker import Docker
-from harness.substrate.embedded import Embedded
-from harness.substrate.fake import Fake
+from harness.substrate.docker.substrate import Docker
+from harness.substrate.embedded.substrate import Embedded
 from tests.substrate.benches import PROGRAMS, Bench, DockerBench, EmbeddedBench, FakeBench, server
+from tests.substrate.fake import Fake
 
 TOKEN = "canary-5f1e0c"  # what a secret is: it may be found nowhere
 

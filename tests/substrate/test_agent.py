@@ -18,10 +18,10 @@ import pytest
 
 from harness.core.clock import wait_until
 from harness.core.node import Address
-from harness.substrate.agent import CHUNK, Handler, Settings
-from harness.substrate.agent_volume import AgentVolume
-from harness.substrate.ports import LOOPBACK, take_port
-from harness.substrate.volume import FolderVolume
+from harness.substrate.common.folder_volume import FolderVolume
+from harness.substrate.common.ports import LOOPBACK, take_port
+from harness.substrate.containers.volume_agent import CHUNK, Handler, Settings
+from harness.substrate.containers.volume_client import AgentVolume
 
 TOKEN = "canary-77aa01"
 LARGE = 64 * CHUNK  # more than a connection holds on its way
@@ -174,7 +174,7 @@ def test_an_agent_that_is_killed_in_mid_file_is_an_error(root: Path, read: Read)
     port.release()
     env = {**os.environ, "AGENT_ROOT": str(root), "AGENT_PORT": str(port.number), "AGENT_TOKEN": TOKEN}
     volume = AgentVolume("data", Address(LOOPBACK, port.number), TOKEN)
-    with subprocess.Popen([sys.executable, "-m", "harness.substrate.agent"], env=env) as agent:
+    with subprocess.Popen([sys.executable, "-m", "harness.substrate.containers.volume_agent"], env=env) as agent:
         try:
             with wait_until(lambda: volume.open("large", "rb"), patience=20, on=OSError) as file:
                 assert len(file.read(CHUNK)) == CHUNK

@@ -21,11 +21,11 @@ from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Fillable, Isolatable, NodeSpec, Ready, Task
 from harness.images.engine import engine
-from harness.substrate.docker import Docker
-from harness.substrate.docker_node import ContainerNode
-from harness.substrate.engine_objects import RUN
-from harness.substrate.ports import LOOPBACK, Port
-from harness.substrate.sweeping import lost_runs, sweep_run
+from harness.substrate.common.ports import LOOPBACK, Port
+from harness.substrate.docker.node import ContainerNode
+from harness.substrate.docker.ownership import RUN
+from harness.substrate.docker.substrate import Docker
+from harness.substrate.sweep import lost_runs, sweep_run
 from tests.substrate.benches import DockerBench, server
 
 pytestmark = pytest.mark.engine
@@ -35,7 +35,7 @@ HARNESS = """
 import sys
 from pathlib import Path
 from harness.core.node import NodeSpec, Task
-from harness.substrate.docker import Docker
+from harness.substrate.docker.substrate import Docker
 
 run = Path(sys.argv[1])
 site = Docker(run, run.parent / "logs").site("primary")
@@ -215,7 +215,7 @@ def test_a_node_that_cannot_start_says_why_each_time(bench: DockerBench) -> None
 
 
 def test_a_ready_command_that_does_not_end_is_ended(bench: DockerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.substrate.docker_site.COMMAND", 1)
+    monkeypatch.setattr("harness.substrate.docker.site.COMMAND", 1)
     ready = Ready(argv=("sleep", "200"), patience=2)
     began = SYSTEM.monotonic()
     with pytest.raises(TookTooLong, match="code 124"):
@@ -270,7 +270,7 @@ def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(tmp_path: Pa
 
 
 def test_a_full_disk_is_said_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.substrate.docker.ROOM", 1 << 60)
+    monkeypatch.setattr("harness.substrate.docker.substrate.ROOM", 1 << 60)
     with pytest.raises(HarnessError, match="room") as refused:
         Docker(tmp_path / "run", tmp_path / "logs")
     assert "\n" not in str(refused.value)

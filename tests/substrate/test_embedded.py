@@ -13,8 +13,8 @@ import pytest
 
 from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import NodeSpec, Ready, Task
-from harness.substrate.embedded import Embedded
-from harness.substrate.ports import take_port
+from harness.substrate.common.ports import take_port
+from harness.substrate.embedded.substrate import Embedded
 from tests.substrate.benches import EmbeddedBench, python, server, started
 
 pytestmark = pytest.mark.programs

@@ -19,15 +19,16 @@ from harness.kubernetes.deploy import Manifests
 from harness.kubernetes.machine import Machine as Node
 from harness.kubernetes.objects import NAME, Manifest, Pod, pod_of
 from harness.kubernetes.waiting import Died
-from harness.substrate import kind_agent, kind_task
-from harness.substrate.kind_agent import TOKEN, agent_spec, close_volume, open_volume
-from harness.substrate.kind_cluster import NodePorts, Standing
-from harness.substrate.kind_manifest import filled
-from harness.substrate.kind_site import KindSite
-from harness.substrate.ports import LOOPBACK
-from harness.substrate.ready import NotReady
-from harness.substrate.shell import Shell
-from harness.substrate.started import Started
+from harness.substrate.common.ports import LOOPBACK
+from harness.substrate.common.probe import NotReady
+from harness.substrate.containers.workspace import Shell
+from harness.substrate.embedded.start_journal import Started
+from harness.substrate.kind import task as kind_task
+from harness.substrate.kind import volume as kind_agent
+from harness.substrate.kind.cluster import NodePorts, Standing
+from harness.substrate.kind.manifests import filled
+from harness.substrate.kind.site import KindSite
+from harness.substrate.kind.volume import TOKEN, agent_spec, close_volume, open_volume
 
 SECRET = "canary-3b9d11"
 PORTS = {30_000: 20_000, 30_001: 20_001}

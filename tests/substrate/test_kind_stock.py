@@ -11,8 +11,8 @@ from harness.core.errors import HarnessError, MissingPart
 from harness.estate import substrates
 from harness.images.kind.stock import IMAGES, LINKED, Stock
 from harness.kubernetes.cluster import Cluster
-from harness.substrate import kind
-from harness.substrate.kind import require_linked, stock_or_none
+from harness.substrate.kind import substrate as kind
+from harness.substrate.kind.substrate import require_linked, stock_or_none
 
 
 @dataclass

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import TookTooLong
-from harness.substrate.kind_task import BROKEN_OFF, HOLD, PodTask, framed, parted
-from harness.substrate.process import spawn
-from harness.substrate.processes import Owner
-from harness.substrate.started import Started
+from harness.substrate.embedded.process_tree import Owner
+from harness.substrate.embedded.spawn import spawn
+from harness.substrate.embedded.start_journal import Started
+from harness.substrate.kind.task import BROKEN_OFF, HOLD, PodTask, framed, parted
 
 MUCH = "head -c 3000000 /dev/zero"
 

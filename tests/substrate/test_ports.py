@@ -8,7 +8,7 @@ from threading import Timer
 
 import pytest
 
-from harness.substrate.ports import LOOPBACK, Taken, take_port
+from harness.substrate.common.ports import LOOPBACK, Taken, take_port
 
 
 def test_a_copy_that_a_starting_program_has_for_a_moment_is_waited_for() -> None:

@@ -15,13 +15,17 @@ from docker.errors import APIError, NotFound
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import NodeSpec
 from harness.images import inside
-from harness.substrate import docker, docker_task, engine_objects, kind
-from harness.substrate.docker import Docker
-from harness.substrate.docker_task import END, LOST, WORK, Within, code_of, limited
-from harness.substrate.engine_objects import Owned, discard, sweep_engine
-from harness.substrate.kind import Kind
-from harness.substrate.processes import Owner, family
-from harness.substrate.sweeping import MARK, sweep_run
+from harness.substrate.common.cleanup import MARK
+from harness.substrate.docker import ownership as engine_objects
+from harness.substrate.docker import substrate as docker
+from harness.substrate.docker import task as docker_task
+from harness.substrate.docker.ownership import Owned, discard, sweep_engine
+from harness.substrate.docker.substrate import Docker
+from harness.substrate.docker.task import END, LOST, WORK, Within, code_of, limited
+from harness.substrate.embedded.process_tree import Owner, family
+from harness.substrate.kind import substrate as kind
+from harness.substrate.kind.substrate import Kind
+from harness.substrate.sweep import sweep_run
 
 SLEEPER = NodeSpec("sleeper", ("sleep", "300"))
 

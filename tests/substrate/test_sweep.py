@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.substrate.processes import RUN_TAG, Owner, boot, family, look
-from harness.substrate.started import JOURNAL, Started, harness_of, journalled, runs, sweep
+from harness.substrate.embedded.process_tree import RUN_TAG, Owner, boot, family, look
+from harness.substrate.embedded.start_journal import JOURNAL, Started, harness_of, journalled, runs, sweep
 
 pytestmark = pytest.mark.programs
 
@@ -22,7 +22,7 @@ HARNESS = """
 import sys
 from pathlib import Path
 from harness.core.node import NodeSpec, Ready, Task
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 
 run = Path(sys.argv[1])
 substrate = Embedded(run, run.parents[1] / "logs")
@@ -77,7 +77,7 @@ def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(run: Path) -
     assert (run / "sites/primary/volumes/spool/shop.dump") in {row.file for row in journalled(run)}
 
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, pathlib; from harness.substrate.started import sweep; "
+        [sys.executable, "-c", "import sys, pathlib; from harness.substrate.embedded.start_journal import sweep; "
          "s = sweep(pathlib.Path(sys.argv[1])); print(s.processes, s.files)", str(run)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
@@ -128,7 +128,10 @@ def test_another_runs_processes_are_left_alone(run: Path, bystander: subprocess.
 
 def test_a_sweep_from_inside_a_run_spares_itself(run: Path) -> None:
     run.mkdir(parents=True)
-    code = "import sys, pathlib; from harness.substrate.started import sweep; sweep(pathlib.Path(sys.argv[1]))"
+    code = (
+        "import sys, pathlib; from harness.substrate.embedded.start_journal import sweep; "
+        "sweep(pathlib.Path(sys.argv[1]))"
+    )
     done = subprocess.run([sys.executable, "-c", code, str(run)], env={RUN_TAG: str(run)}, check=False)
     assert done.returncode == 0
     assert not run.exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.node import Site
-from harness.substrate.embedded import Embedded
+from harness.substrate.embedded.substrate import Embedded
 from tests.traffic.backend import Backend
 
 

@@ -1,0 +1,1 @@
+"""What every substrate uses: names, folders, ports, probes, logs."""

@@ -1,0 +1,1 @@
+"""What docker and kind share: the workspace inside a container, and volumes behind an agent."""

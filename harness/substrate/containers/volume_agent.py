@@ -1,0 +1,222 @@
+"""The agent: serves one volume of a site of containers over HTTP, to whoever has the token.
+
+Runs in the `blackstart` image as `python3 -m harness.substrate.containers.volume_agent`, beside the data. Its
+environment says which
+folder (AGENT_ROOT), which port (AGENT_PORT), the bearer token (AGENT_TOKEN) and, where it is started as root, whose the
+folder is to be and as whom it goes on (AGENT_OWNER, `uid:gid`).
+
+    GET    /file/PATH   200 with the file's bytes       PUT  /file/PATH   writes it, its folders with it
+    DELETE /file/PATH   removes a file or a folder      GET  /walk        every file's path, as a JSON list
+    GET    /size        bytes in all files              PUT  /tar         unpacks a tar stream into the folder
+    POST   /fill        leaves no room                  POST /drain       gives it back
+
+Errors: 404 not there, 409 a path that leaves the volume or leads through a link, 507 no room; the body says why.
+What goes wrong in the middle of a file ends the connection, before as many bytes came as were announced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import unquote
+
+from harness.core.errors import UsageError
+from harness.substrate.common.folder_volume import FolderVolume
+
+CHUNK = 1 << 20
+BALLAST = ".ballast"  # what fills a volume; never listed
+NOT_FOUND, CONFLICT, FAILED, NO_ROOM, OK, UNAUTHORIZED = 404, 409, 500, 507, 200, 401
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the agent serves. `token` is compared in constant time."""
+
+    root: Path
+    port: int
+    token: str = field(repr=False)
+
+    @classmethod
+    def read(cls) -> Settings:
+        """Return the settings of the environment; raises KeyError for one that lacks."""
+        return cls(Path(os.environ["AGENT_ROOT"]), int(os.environ["AGENT_PORT"]), os.environ["AGENT_TOKEN"])
+
+
+def become(owner: str, root: Path) -> None:
+    """As root, give the folder to `owner`, `uid:gid`, and go on as it; raises OSError."""
+    uid, gid = (int(number) for number in owner.split(":"))
+    os.chown(root, uid, gid)
+    os.setgroups([])
+    os.setgid(gid)
+    os.setuid(uid)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection; HTTP/1.1, so that many small files need one."""
+
+    protocol_version = "HTTP/1.1"
+    settings: ClassVar[Settings]
+    _begun = False  # whether the answer to this request is under way
+
+    @property
+    def volume(self) -> FolderVolume:
+        """The volume served."""
+        return FolderVolume(self.settings.root)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's own name
+        """Say nothing: paths may be as private as their content."""
+
+    def do_GET(self) -> None:
+        """Files, the list of files, their size."""
+        self._route({"walk": self._walk, "size": lambda: self._text(str(self._size()))}, self._read)
+
+    def do_PUT(self) -> None:
+        """A file, or a tar stream."""
+        self._route({"tar": self._untar}, self._write)
+
+    def do_DELETE(self) -> None:
+        """A file or a folder."""
+        self._route({}, self._remove)
+
+    def do_POST(self) -> None:
+        """Fill and drain."""
+        self._route({"fill": self._fill, "drain": self._drain}, None)
+
+    def _route(self, words: dict[str, Callable[[], None]], on_file: Callable[[str], None] | None) -> None:
+        self._begun = False
+        given = self.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self.settings.token}".encode()):
+            self._refuse(UNAUTHORIZED, "the token is not the agent's")
+            return
+        kind, _, path = self.path.lstrip("/").partition("/")
+        try:
+            if kind in words:
+                words[kind]()
+            elif kind == "file" and on_file is not None:
+                on_file(unquote(path))
+            else:
+                self._refuse(NOT_FOUND, f"{self.command} {self.path}: the agent knows no such thing")
+        except UsageError as error:
+            self._refuse(CONFLICT, str(error))
+        except FileNotFoundError as error:
+            self._refuse(NOT_FOUND, str(error.filename))
+        except OSError as error:
+            self._refuse(NO_ROOM if error.errno == errno.ENOSPC else FAILED, error.strerror or str(error))
+
+    def _read(self, path: str) -> None:
+        with self.volume.open(path, "rb") as file:
+            left = os.fstat(file.fileno()).st_size
+            self._head(OK, left)
+            # A program that runs may write to it meanwhile: no more is sent than was said.
+            while left and (piece := file.read(min(left, CHUNK))):
+                self.wfile.write(piece)
+                left -= len(piece)
+            if left:
+                self.close_connection = True  # how the other side learns that there is no more
+
+    def _write(self, path: str) -> None:
+        with self.volume.open(path, "wb") as file:
+            for chunk in self._body():
+                file.write(chunk)
+        self._text("")
+
+    def _remove(self, path: str) -> None:
+        self.volume.remove(path)
+        self._text("")
+
+    def _walk(self) -> None:
+        self._text(json.dumps([path for path in self.volume.walk() if path != BALLAST]))
+
+    def _size(self) -> int:
+        ballast = self.settings.root / BALLAST
+        return self.volume.size - (ballast.stat().st_size if ballast.exists() else 0)
+
+    def _untar(self) -> None:
+        command = ["tar", "--extract", "--directory", str(self.settings.root), "--no-same-owner", "--same-permissions"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
+            if tar.stdin is None or tar.stderr is None:
+                raise OSError(errno.EPIPE, "tar has no input")
+            with contextlib.suppress(BrokenPipeError):
+                for chunk in self._body():
+                    tar.stdin.write(chunk)
+            with contextlib.suppress(BrokenPipeError):
+                tar.stdin.close()
+            said = tar.stderr.read().decode(errors="replace").strip().splitlines()
+        if tar.returncode:
+            raise OSError(errno.EIO, said[0] if said else f"tar ended with code {tar.returncode}")
+        self._text("")
+
+    def _fill(self) -> None:
+        with (self.settings.root / BALLAST).open("ab", buffering=0) as ballast:
+            for size in (CHUNK, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while ballast.write(bytes(size)):
+                        pass
+        self._text("")
+
+    def _drain(self) -> None:
+        (self.settings.root / BALLAST).unlink(missing_ok=True)
+        self._text("")
+
+    def _body(self) -> Iterator[bytes]:
+        """Yield the request's body, of a known length or in chunks (RFC 9112, section 7.1)."""
+        if self.headers.get("Transfer-Encoding", "") != "chunked":
+            left = int(self.headers.get("Content-Length", "0"))
+            while left and (piece := self.rfile.read(min(left, CHUNK))):
+                left -= len(piece)
+                yield piece
+            return
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
+    def _text(self, text: str) -> None:
+        self._answer(OK, text)
+
+    def _refuse(self, status: int, why: str) -> None:
+        self.close_connection = True  # what is left of the body is not read
+        if not self._begun:  # else it would be taken for what was asked for
+            self._answer(status, why)
+
+    def _answer(self, status: int, text: str) -> None:
+        body = text.encode()
+        self._head(status, len(body))
+        self.wfile.write(body)
+
+    def _head(self, status: int, size: int) -> None:
+        self._begun = True
+        self.send_response(status)
+        self.send_header("Content-Length", str(size))
+        if self.close_connection:  # else the other side may ask again by this connection, just before it sees it end
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+
+def main() -> None:
+    """Serve until ended."""
+    settings = Settings.read()
+    if owner := os.environ.get("AGENT_OWNER", ""):
+        become(owner, settings.root)
+    os.umask(0o077)
+    # The first process of a container is not ended by a signal that it does not take.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    Handler.settings = settings
+    server = ThreadingHTTPServer(("0.0.0.0", settings.port), Handler)  # noqa: S104 - a container's own address
+    server.daemon_threads = True
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

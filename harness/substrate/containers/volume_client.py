@@ -1,0 +1,244 @@
+"""A volume of a site of containers, read and written through its agent."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import io
+import json
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+from urllib.parse import quote
+
+import urllib3
+
+from harness.core.errors import HarnessError, UsageError
+from harness.core.node import Address
+from harness.substrate.common.names import parts_of
+from harness.substrate.containers.volume_agent import CHUNK, CONFLICT, NO_ROOM, NOT_FOUND, OK
+
+PATIENCE = 60.0  # seconds without a byte after which the agent is taken to be gone
+SMALL = 4 * CHUNK  # bytes up to which a file goes in one piece
+
+
+@dataclass(frozen=True, slots=True)
+class AgentVolume:
+    """Storage of a site, behind its agent at `address`; connections are kept for the next request."""
+
+    name: str
+    address: Address
+    token: str = field(repr=False)
+    pool: urllib3.HTTPConnectionPool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        host, port = self.address.host, self.address.port
+        pool = urllib3.HTTPConnectionPool(host, port, timeout=PATIENCE, maxsize=8, retries=False)
+        object.__setattr__(self, "pool", pool)
+
+    def open(self, path: str, mode: str) -> IO[bytes]:
+        """Open for `rb` or `wb`; parents are made. Raises OSError, UsageError."""
+        where = self._file(path)
+        if mode == "wb":
+            self.ask("PUT", where, b"")  # what is wrong with the path is said now, as a file system does
+            return cast("IO[bytes]", io.BufferedWriter(_Writing(self, where), SMALL))
+        if mode != "rb":
+            raise UsageError(f"volume {self.name}: mode {mode!r} is neither rb nor wb")
+        connection = self._connect()
+        try:
+            with _whole(self.name):
+                connection.request("GET", where, headers=self._headers)
+                answer = connection.getresponse()
+                if answer.status != OK:
+                    self._complain(answer.status, answer.read().decode(errors="replace"))
+        except BaseException:
+            connection.close()
+            raise
+        return cast("IO[bytes]", _Reading(answer, connection, self.name))
+
+    def walk(self) -> Iterator[str]:
+        """Every file in it, by relative path, in sorted order. Raises OSError."""
+        yield from sorted(str(path) for path in json.loads(self.ask("GET", "/walk", None)))
+
+    def remove(self, path: str) -> None:
+        """Delete one file, or a folder with all in it; what is not there is left alone."""
+        self.ask("DELETE", self._file(path), None)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all its files."""
+        return int(self.ask("GET", "/size", None))
+
+    def unpack(self, source: Path) -> None:
+        """Copy a folder of this machine into it, with modes and without owners. Raises HarnessError."""
+        # Not the folder itself: it belongs to whoever made the volume, and its mode and times are not ours to set.
+        names = sorted(f"./{entry.name}" for entry in source.iterdir())
+        if not names:
+            return
+        command = ["tar", "--create", "--directory", str(source), "--numeric-owner", "--", *names]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
+            out = tar.stdout
+            if out is None or tar.stderr is None:
+                raise HarnessError(f"volume {self.name}: tar has no output")
+            try:
+                self.ask("PUT", "/tar", iter(lambda: out.read(CHUNK), b""))
+            except OSError as error:
+                tar.kill()
+                raise HarnessError(f"volume {self.name}: {source} cannot be copied: {error}") from None
+            said = tar.stderr.read().decode(errors="replace").strip().splitlines()
+        if tar.returncode:
+            raise HarnessError(f"volume {self.name}: {source} cannot be read: {said[-1] if said else tar.returncode}")
+
+    def ask(self, method: str, where: str, body: bytes | Iterable[bytes] | None) -> bytes:
+        """Return what the agent answers; raises OSError, UsageError."""
+        try:
+            answer = self.pool.request(method, where, body=body, headers=self._headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise OSError(errno.EIO, f"volume {self.name}: its agent does not answer ({error})") from None
+        if answer.status != OK:
+            self._complain(answer.status, answer.data.decode(errors="replace"))
+        return answer.data
+
+    def _connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection(self.address.host, self.address.port, timeout=PATIENCE)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def _complain(self, status: int, why: str) -> None:
+        if status == CONFLICT:
+            raise UsageError(why)
+        if status == NOT_FOUND:
+            raise FileNotFoundError(errno.ENOENT, "no such file", why)
+        raise OSError(errno.ENOSPC if status == NO_ROOM else errno.EIO, f"volume {self.name}: {why}")
+
+    def _file(self, path: str) -> str:
+        return "/file/" + "/".join(quote(part, safe="") for part in parts_of(self.name, path))
+
+
+@dataclass(frozen=True, slots=True)
+class BoundedVolume(AgentVolume):
+    """A volume with a limit of its own, which can be filled to it without harm to the machine."""
+
+    def fill(self) -> None:
+        """Leave no room. Raises OSError."""
+        self.ask("POST", "/fill", b"")
+
+    def drain(self) -> None:
+        """Give the room back. Raises OSError."""
+        self.ask("POST", "/drain", b"")
+
+
+@contextlib.contextmanager
+def _whole(volume: str) -> Iterator[None]:
+    """Turn an answer that is none, or not all of one, into an OSError."""
+    try:
+        yield
+    except http.client.HTTPException as error:
+        raise _broken_off(volume, str(error) or type(error).__name__) from None
+
+
+def _broken_off(volume: str, why: str) -> OSError:
+    return OSError(errno.EIO, f"volume {volume}: its agent broke off ({why})")
+
+
+class _Reading(io.RawIOBase):
+    """A file as it arrives; closing it ends its connection. Raises OSError when it ends before its end."""
+
+    def __init__(self, answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, volume: str) -> None:
+        self._answer, self._connection, self._volume = answer, connection, volume
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        with _whole(self._volume):
+            return self._checked(self._answer.readinto(buffer), len(buffer))
+
+    def read(self, size: int = -1) -> bytes:
+        """Return what is asked for, not what happens to be there: as a buffered file does."""
+        with _whole(self._volume):
+            if size < 0:
+                return self._answer.read()
+            piece = self._answer.read(size)
+            self._checked(len(piece), size)
+            return piece
+
+    def _checked(self, came: int, wanted: int) -> int:
+        # To http.client a connection that ends is the file's end, however many bytes are still to come.
+        if came < wanted and self._answer.length:
+            raise _broken_off(self._volume, f"{self._answer.length} bytes of a file are still to come")
+        return came
+
+    def close(self) -> None:
+        if not self.closed:
+            self._answer.close()
+            self._connection.close()
+        super().close()
+
+
+class _Writing(io.RawIOBase):
+    """A file that is sent when it is closed, or piece by piece once it is large."""
+
+    def __init__(self, volume: AgentVolume, where: str) -> None:
+        self._volume, self._where = volume, where
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._connection: http.client.HTTPConnection | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
+        piece = bytes(data)
+        self._size += len(piece)
+        if self._connection is None and self._size <= SMALL:
+            self._pieces.append(piece)
+            return len(piece)
+        if self._connection is None:
+            self._begin()
+        self._chunk(piece)
+        return len(piece)
+
+    def _begin(self) -> None:
+        self._connection = http.client.HTTPConnection(
+            self._volume.address.host, self._volume.address.port, timeout=PATIENCE
+        )
+        self._connection.putrequest("PUT", self._where)
+        self._connection.putheader("Authorization", f"Bearer {self._volume.token}")
+        self._connection.putheader("Transfer-Encoding", "chunked")
+        self._connection.endheaders()
+        for piece in self._pieces:
+            self._chunk(piece)
+        self._pieces.clear()
+
+    def _chunk(self, piece: bytes) -> None:
+        if self._connection is not None and piece:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer says why
+                self._connection.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        try:
+            self._finish()
+        finally:
+            super().close()
+
+    def _finish(self) -> None:
+        if self._connection is None:
+            if self._pieces:
+                self._volume.ask("PUT", self._where, b"".join(self._pieces))
+            return
+        with contextlib.closing(self._connection) as connection:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.send(b"0\r\n\r\n")
+            with _whole(self._volume.name):
+                answer = connection.getresponse()
+                why = answer.read().decode(errors="replace")
+            if answer.status != OK:
+                self._volume._complain(answer.status, why)  # noqa: SLF001 - its own file

@@ -1,0 +1,1 @@
+"""The docker substrate: a site is a network, its nodes are containers, its volumes are the engine's."""

@@ -1,0 +1,1 @@
+"""The embedded substrate: sites are folders, nodes are processes of this machine."""

@@ -1,0 +1,1 @@
+"""An existing site: it is connected to, never made and never destroyed."""
