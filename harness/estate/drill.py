@@ -27,9 +27,9 @@ from harness.estate.world import World
 from harness.evidence.folder import RecordFolder
 from harness.evidence.journal import JournalFile
 from harness.evidence.ledger import LedgerFile
-from harness.notification.writer import LedgerWriter, survivors
 from harness.postgres import checks
 from harness.repository.catalogue import Receipt
+from harness.services.notification.writer import LedgerWriter, survivors
 
 WINDOW = timedelta(days=1)
 AT_WORK = 10  # acknowledged writes after which clients are taken to be at work

@@ -15,7 +15,7 @@ from harness.estate.drill import Drill
 from harness.estate.site import EstateSite
 from harness.images.find import reference
 from harness.kubernetes import disruption
-from harness.notification.writer import survivors
+from harness.services.notification.writer import survivors
 from harness.substrate.kind.site import KindSite
 from harness.substrate.kind.substrate import Kind, gateway_of
 from harness.traffic.witness import served_by

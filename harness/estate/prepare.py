@@ -23,15 +23,15 @@ from harness.estate.registry import build_services
 from harness.estate.secrets import Secrets, add_service_secrets, make_secrets
 from harness.estate.site import EstateSite
 from harness.estate.strike import Identity
-from harness.n8n.app import N8n
-from harness.notification.app import Notification
-from harness.odoo.app import Odoo
 from harness.parts.cache import alone, cache_home
 from harness.parts.install import ensure
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
 from harness.s3.client import asked, client, ensure_bucket, tag
+from harness.services.n8n.app import N8n
+from harness.services.notification.app import Notification
+from harness.services.odoo.app import Odoo
 from harness.substrate.embedded.start_journal import sweep
 from harness.substrate.embedded.substrate import Embedded
 
@@ -42,9 +42,9 @@ SEEDS = (
     "notifier/schema.sql",
     *(f"harness/estate/{name}.py" for name in ("prepare", "secrets")),
     *(f"harness/postgres/{name}.py" for name in ("server", "roles", "bulk")),
-    *(f"harness/odoo/{name}.py" for name in ("example", "shop", "program")),
-    *(f"harness/n8n/{name}.py" for name in ("example", "app")),
-    *(f"harness/notification/{name}.py" for name in ("example", "seed")),
+    *(f"harness/services/odoo/{name}.py" for name in ("example", "shop", "program")),
+    *(f"harness/services/n8n/{name}.py" for name in ("example", "app")),
+    *(f"harness/services/notification/{name}.py" for name in ("example", "seed")),
     "harness/s3/server.py",
     "harness/parts/locks",
 )

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from harness.core.service import Service
 from harness.estate.config import Config, ServiceTable
-from harness.gateway.app import Gateway
-from harness.gateway.configuration import Route
-from harness.http.app import HttpDeclaration, HttpService
-from harness.n8n.app import N8n
-from harness.notification.app import Notification
-from harness.notification.keys import Arrivals
-from harness.odoo.app import Odoo
+from harness.services.gateway.app import Gateway
+from harness.services.gateway.configuration import Route
+from harness.services.http.app import HttpDeclaration, HttpService
+from harness.services.n8n.app import N8n
+from harness.services.notification.app import Notification
+from harness.services.notification.keys import Arrivals
+from harness.services.odoo.app import Odoo
 from harness.vault import read_text_secret
 
 # Where the gateway sends what, for the kinds that come with a path of their own.

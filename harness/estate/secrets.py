@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.gateway.users import htpasswd
 from harness.repository.keys import new_pair
+from harness.services.gateway.users import htpasswd
 from harness.vault import read_text_secret
 
 RECIPIENTS = ("recipient-dr.pub", "recipient-escrow.pub")

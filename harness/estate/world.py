@@ -23,12 +23,12 @@ from harness.estate.registry import build_services, start_messages
 from harness.estate.secrets import Secrets
 from harness.estate.services import start_all
 from harness.estate.site import EstateSite
-from harness.notification.receiver import Receiver
 from harness.repository.catalogue import Repository
 from harness.repository.store import S3Store
 from harness.s3 import server as objects
 from harness.s3.client import ensure_bucket
 from harness.s3.replication import Replicator
+from harness.services.notification.receiver import Receiver
 from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_text_secret
 

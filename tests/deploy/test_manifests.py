@@ -13,17 +13,17 @@ from harness.core.errors import HarnessError, MissingPart
 from harness.core.node import Address, NodeSpec
 from harness.core.render import secrets_in
 from harness.core.service import S3, Place, Sql
-from harness.gateway.app import Gateway
-from harness.gateway.configuration import Route
 from harness.images.programs import kubectl_program
 from harness.images.table import image
 from harness.kubernetes.deploy import FOLDER, WORKLOADS, Manifests, rendered
 from harness.kubernetes.objects import NAME, Manifest
-from harness.n8n.app import N8n
-from harness.notification.app import Notification
-from harness.odoo.app import Odoo
 from harness.postgres.server import server_spec as postgres_spec
 from harness.s3.server import server_spec as objects_spec
+from harness.services.gateway.app import Gateway
+from harness.services.gateway.configuration import Route
+from harness.services.n8n.app import N8n
+from harness.services.notification.app import Notification
+from harness.services.odoo.app import Odoo
 from harness.substrate.containers.workspace import FILES, VOLUMES, Shell
 from tests.substrate.fake import Fake
 

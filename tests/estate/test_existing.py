@@ -23,13 +23,13 @@ from harness.estate.config import load_config
 from harness.estate.existing import ReadOnly, offsite_of, references
 from harness.estate.footprint import footprint, take_away
 from harness.estate.trees import into_bucket
-from harness.notification.app import Notification
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
 from harness.repository.catalogue import Repository
 from harness.repository.manifest import Manifest
 from harness.repository.objects import MemoryStore
 from harness.s3.client import client, ensure_bucket
+from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
 from tests.estate.standing import ESTATE, Standing

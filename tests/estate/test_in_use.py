@@ -11,8 +11,8 @@ from harness.core.errors import Refused, UsageError
 from harness.core.node import Address
 from harness.core.service import Answer
 from harness.estate.in_use import require_empty, require_nobody_served, require_own_gateway
-from harness.notification.app import Notification
 from harness.postgres.server import connect
+from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
 from harness.substrate.existing.workloads import ByHand

@@ -1,0 +1,105 @@
+"""The API gateway as a service of the estate: Traefik, with its routes in a file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.core.errors import Finding, HarnessError
+from harness.core.node import NodeSpec, Ready
+from harness.core.service import KeyFunction, Place, PublicDoor, Sources
+from harness.parts.programs import program
+from harness.services.gateway.configuration import Limits, Route, dynamic_text, static_text
+from harness.traffic.witness import SITE_PATH
+from harness.vault import read_text_secret
+
+__all__ = ["USER", "Gateway", "Limits", "Route", "key_header"]
+
+IMAGE = "traefik"
+DEFAULT_LIMITS = Limits()
+USER = "clients"  # the user in the list of the gateway
+USERS, KEY = "gateway-users", "gateway-key"  # secrets: the site's list of users, the clients' key
+OK, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 200, 401, 403, 429, 500
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """Leads requests to the services that are there when it starts, and keeps out those without the key."""
+
+    name: str = "gateway"
+    routes: tuple[Route, ...] = ()
+    needs: tuple[str, ...] = ()
+    limits: Limits = DEFAULT_LIMITS
+
+    def nodes(self, place: Place) -> Sequence[NodeSpec]:
+        """One node that listens on its port `http`; ready once its routes are read.
+
+        Needs the secret `gateway-users` where a route wants the key; raises HarnessError without it.
+        """
+        files = {
+            "traefik.yml": static_text(),
+            "routes.yml": dynamic_text(place.site.name, self.routes, place.peers, self.limits),
+        }
+        secrets: dict[str, str] = {}
+        if any(route.auth and route.service in place.peers for route in self.routes):
+            if USERS not in place.secrets:
+                raise HarnessError(
+                    f"{self.name}: site {place.site.name} has no secret {USERS!r}; it would let anyone in"
+                )
+            secrets["users"] = place.secrets[USERS]
+            files["users"] = "@{secret:users}\n"
+        argument = "--configFile=@{file:traefik.yml}"
+        return (
+            NodeSpec(
+                name=self.name,
+                argv=(program("traefik"), argument),
+                image=IMAGE,
+                args=(argument,),
+                ports=("http",),
+                public=True,
+                secrets=secrets,
+                files=files,
+                ready=Ready(port="http", path=SITE_PATH),
+            ),
+        )
+
+    def sources(self) -> Sources:
+        """Nothing: it is made anew from estate.toml and the secrets."""
+        return Sources()
+
+    def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
+        """A call without the key is refused, one with it is let through: message 2.8. None without such a route."""
+        guarded = [route for route in self.routes if route.auth]
+        if not guarded:
+            return ()
+        if KEY not in secrets:
+            raise HarnessError(f"{self.name}: the clients have no secret {KEY!r}; their calls cannot be tried")
+        chosen = next((route for route in guarded if route.ready), guarded[0])
+
+        def check(door: PublicDoor) -> str:
+            return refuses_without_key(door, chosen, secrets[KEY])
+
+        return (KeyFunction("a call without key is refused", self.name, "2.8", check),)
+
+
+def key_header(reference: str) -> Mapping[str, str]:
+    """Return the request header (RFC 7617) that shows the key behind `reference`; raises UsageError."""
+    token = base64.b64encode(f"{USER}:{read_text_secret(reference)}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}
+
+
+def refuses_without_key(door: PublicDoor, route: Route, reference: str) -> str:
+    """Return a line for the record; raises Finding when the gateway lets in whom it should not, or keeps out others.
+
+    Raises OSError when there is no answer.
+    """
+    path = route.ready or f"{route.prefix.rstrip('/')}/"
+    stranger = door.request("GET", path).status
+    if stranger != UNAUTHORIZED:
+        raise Finding(f"GET {path} without the key: answered {stranger}, not {UNAUTHORIZED}")
+    client = door.request("GET", path, headers=key_header(reference)).status
+    kept_out = client in (UNAUTHORIZED, FORBIDDEN, TOO_MANY) or client >= SERVER_ERROR
+    if kept_out or (route.ready and client != OK):
+        raise Finding(f"GET {path} with the key: answered {client}")
+    return f"GET {path}: {stranger} without the key, {client} with it"

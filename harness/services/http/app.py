@@ -1,0 +1,173 @@
+"""A program of the reader's own, drilled as it is declared in estate.toml."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.core.errors import Finding, HarnessError, MissingPart
+from harness.core.node import NodeSpec, Ready
+from harness.core.service import KeyFunction, Place, PublicDoor, Sources
+from harness.services.http.seed import make_databases
+from harness.vault import read_text_secret
+
+USER, KEY = "clients", "gateway-key"
+SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
+
+
+@dataclass(frozen=True, slots=True)
+class HttpDeclaration:
+    """What estate.toml says of one program.
+
+    `command`, `environment`: may hold the placeholders of `harness.core.node`; `secrets`: name -> reference, for
+    `@{secret:NAME}` in `environment`. `method` to `contains` are its key function: a request through the front
+    door, with the gateway's key where `auth` says so, and the status and text that must come back.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    port: str = "http"
+    ready: str = "/"
+    databases: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    method: str = "GET"
+    path: str = "/"
+    json: object = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    auth: bool = True
+    status: int = 200
+    contains: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpService:
+    """One declared program as a service of the estate."""
+
+    declared: HttpDeclaration
+
+    @property
+    def name(self) -> str:
+        """Its name in estate.toml."""
+        return self.declared.name
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the services that must be ready before it starts."""
+        return self.declared.needs
+
+    @property
+    def role(self) -> str:
+        """The database role it connects as; it owns its databases."""
+        return self.name
+
+    @property
+    def secret(self) -> str:
+        """Name of the secret that holds the role's password."""
+        return f"{self.name}-db"
+
+    def nodes(self, place: Place) -> Sequence[NodeSpec]:
+        """One node. Besides what is declared its environment tells HOST and PORT, where it is to listen.
+
+        With databases also DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, and DB_NAME, the first of them.
+        What is declared wins. Raises HarnessError when the site lacks a secret, MissingPart without the program.
+        """
+        declared, secrets = self.declared, dict(self.declared.secrets)
+        given = {"HOST": f"@{{bind:{declared.port}}}", "PORT": f"@{{port:{declared.port}}}"}
+        if declared.databases:
+            secrets["db-password"] = self._password(place)
+            given |= {
+                "DB_HOST": place.sql.inside.host,
+                "DB_PORT": str(place.sql.inside.port),
+                "DB_NAME": declared.databases[0],
+                "DB_USER": self.role,
+                "DB_PASSWORD": "@{secret:db-password}",
+            }
+        contained = NodeSpec(
+            name=self.name,
+            argv=(),
+            image=declared.image,
+            args=tuple(f"@{{file:{Path(word).name}}}" if Path(word).is_file() else word for word in declared.command),
+            ports=(declared.port,),
+            volumes=declared.volumes,
+            env={**given, **declared.environment},
+            secrets=secrets,
+            # What the command names and lies here is taken along into the container.
+            files={Path(word).name: Path(word).read_text("utf-8") for word in declared.command if Path(word).is_file()},
+            ready=Ready(port=declared.port, path=declared.ready, patience=60.0),
+        )
+        argv = (found(declared.command[0], self.name), *map(anchored, declared.command[1:]))
+        return (replace(contained, argv=argv, files={}, contained=contained),)
+
+    def sources(self) -> Sources:
+        """Its databases."""
+        return Sources(databases=self.declared.databases)
+
+    def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
+        """The one that is declared: message 2.8. Raises HarnessError when the clients lack the gateway's key."""
+        declared = self.declared
+        if declared.auth and KEY not in secrets:
+            raise HarnessError(f"{self.name}: the clients have no secret {KEY!r}; its key function cannot be tried")
+        reference = secrets[KEY] if declared.auth else ""
+
+        def check(door: PublicDoor) -> str:
+            return answers_as_declared(door, declared, reference)
+
+        return (KeyFunction(f"{declared.method} {declared.path}", self.name, "2.8", check),)
+
+    def seed(self, place: Place) -> None:
+        """Make its role and its databases, empty: it fills them itself when it first starts. Raises HarnessError."""
+        if self.declared.databases:
+            make_databases(place.sql, self.declared.databases, self.role, self._password(place))
+
+    def _password(self, place: Place) -> str:
+        if self.secret not in place.secrets:
+            raise HarnessError(f"{self.name}: site {place.site.name} has no secret {self.secret!r} for its database")
+        return place.secrets[self.secret]
+
+
+def found(command: str, service: str) -> str:
+    """Return the absolute path of a program: as it stands, beside our own Python, or on PATH; raises MissingPart."""
+    if command.startswith("@{"):
+        return command
+    if "/" in command:
+        return anchored(command)
+    beside = str(Path(sys.executable).parent)
+    path = shutil.which(command, path=os.pathsep.join((beside, os.environ.get("PATH", os.defpath))))
+    if path is None:
+        raise MissingPart(f"services.{service}.command: no program {command!r} on PATH; install it or write its path")
+    return path
+
+
+def anchored(word: str) -> str:
+    """Return a word of a command, made absolute when it is a file here: nodes start in a folder of their own."""
+    return str(Path(word).resolve()) if not Path(word).is_absolute() and Path(word).is_file() else word
+
+
+def answers_as_declared(door: PublicDoor, declared: HttpDeclaration, reference: str) -> str:
+    """Send the declared request and return a line for the record.
+
+    Raises Finding when another status came back or the text is not in the answer, OSError when nothing came.
+    """
+    headers = dict(declared.headers)
+    if reference:
+        token = base64.b64encode(f"{USER}:{read_text_secret(reference)}".encode()).decode()
+        headers["Authorization"] = f"Basic {token}"
+    what = f"{declared.method} {declared.path}"
+    answer = door.request(declared.method, declared.path, json=declared.json, headers=headers)
+    text = answer.body.decode("utf-8", "replace")
+    if answer.status != declared.status:
+        raise Finding(f"{what}: answered {answer.status}, not {declared.status}: {text[:SHOWN]}")
+    if declared.contains not in text:
+        raise Finding(f"{what}: {declared.contains!r} is not in the answer: {text[:SHOWN]}")
+    return f"{what}: answered {answer.status}, {len(answer.body)} bytes" + (
+        f", with {declared.contains!r}" if declared.contains else ""
+    )

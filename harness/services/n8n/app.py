@@ -1,0 +1,114 @@
+"""n8n as a service: its node and its backup sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.core.errors import HarnessError
+from harness.core.node import NodeSpec, Ready
+from harness.core.service import Held, KeyFunction, Mode, Place, Sources
+from harness.parts.programs import program
+from harness.services.n8n import contain, example, keys
+
+IMAGE = "n8n"
+KEY = "n8n-key"
+# Modules that call out, or that the slimmed tree has no packages for.
+OFF = (
+    "agents,instance-ai,mcp-registry,mcp,chat-hub,workflow-builder,insights,external-secrets,source-control,"
+    "sso-oidc,sso-saml,ldap,log-streaming,quick-connect,dynamic-credentials,otel,token-exchange,provisioning,"
+    "community-packages,data-table,favorites,redaction,breaking-changes,n8n-packages,workflow-reviews,"
+    "runtime-credentials,instance-version-history"
+)
+SETTINGS = {
+    "NODE_ENV": "production",
+    "DB_TYPE": "postgresdb",
+    "N8N_SECURE_COOKIE": "false",
+    "N8N_DEFAULT_BINARY_DATA_MODE": "database",  # so that the database holds all of it but the key
+    "N8N_DIAGNOSTICS_ENABLED": "false",
+    "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
+    "N8N_TEMPLATES_ENABLED": "false",
+    "N8N_PERSONALIZATION_ENABLED": "false",
+    "N8N_DISABLE_UI": "true",
+    "N8N_PUBLIC_API_SWAGGERUI_DISABLED": "true",
+    "N8N_DISABLED_MODULES": OFF,
+    # A copy has the identity of its original, and must not give back or renew the licence in its name.
+    "N8N_LICENSE_AUTO_RENEW_ENABLED": "false",
+    "N8N_LICENSE_DETACH_FLOATING_ON_SHUTDOWN": "false",
+    "NODE_OPTIONS": "--max-semi-space-size=2",  # MiB; 390 MB resident instead of 530, and no slower start
+}
+JOURNAL = ".n8n/crash.journal"
+
+
+@dataclass(frozen=True, slots=True)
+class N8n:
+    """One n8n: a database, and a key outside it without which it does not start."""
+
+    name: str = "n8n"
+    database: str = "n8n"
+    volume: str = "n8n"
+    needs: tuple[str, ...] = ()
+
+    @property
+    def secret(self) -> str:
+        """Name of the secret that holds the role's password."""
+        return f"{self.name}-db"
+
+    def nodes(self, place: Place) -> Sequence[NodeSpec]:
+        """One node. Raises HarnessError when the site lacks a secret, MissingPart without the program."""
+        for name in (KEY, self.secret):
+            if name not in place.secrets:
+                raise HarnessError(
+                    f"{self.name}: site {place.site.name} has no secret {name!r}; put its reference there"
+                )
+        # Left by a kill, it makes the next start wait ten seconds.
+        place.site.volume(self.volume).remove(JOURNAL)
+        # Both by file, so that the environment of the process holds no secret.
+        env = SETTINGS | {
+            "DB_POSTGRESDB_HOST": place.sql.inside.host,
+            "DB_POSTGRESDB_PORT": str(place.sql.inside.port),
+            "DB_POSTGRESDB_DATABASE": self.database,
+            "DB_POSTGRESDB_USER": self.database,
+            "DB_POSTGRESDB_PASSWORD_FILE": "@{file:password}",
+            "N8N_ENCRYPTION_KEY_FILE": "@{file:key}",
+            "N8N_USER_FOLDER": f"@{{volume:{self.volume}}}",
+            "N8N_LISTEN_ADDRESS": "@{bind:http}",
+            "N8N_HOST": "@{bind:http}",
+            "N8N_PORT": "@{port:http}",
+            "N8N_RUNNERS_BROKER_PORT": "@{port:broker}",
+        }
+        return (
+            NodeSpec(
+                name=self.name,
+                argv=(program("node"), program("n8n"), "start"),
+                image=IMAGE,
+                args=("start",),
+                ports=("http", "broker"),
+                volumes=(self.volume,),
+                env=env,
+                secrets={"password": place.secrets[self.secret], "key": place.secrets[KEY]},
+                files={"password": "@{secret:password}", "key": "@{secret:key}"},
+                # /healthz answers 200 before the database is looked at.
+                ready=Ready(port="http", path="/healthz/readiness", patience=120.0),
+            ),
+        )
+
+    def sources(self) -> Sources:
+        """Its database; of its key only the fingerprint."""
+        return Sources(databases=(self.database,), fingerprints=(KEY,))
+
+    def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
+        """The dummy workflow runs, and uses a restored credential: message 2.8.2."""
+        return keys.key_functions(self.name, secrets)
+
+    def contain(self, place: Place, mode: Mode) -> Held:
+        """Hold what would start by itself; the same in both modes, for it can be undone. Raises HarnessError."""
+        return contain.hold(self.name, self.database, place)
+
+    def release(self, place: Place, held: Held) -> None:
+        """Let it go; n8n takes notice by itself. Raises HarnessError that names what is no longer there."""
+        contain.release(self.database, place, held)
+
+    def seed(self, place: Place) -> None:
+        """Make role, database and example workflows. Leaves nothing running."""
+        example.seed(place, self)

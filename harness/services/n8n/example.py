@@ -1,0 +1,161 @@
+"""Example data of n8n: an owner, a credential, a workflow behind a webhook, and one on a schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+
+from harness.core.clock import wait_until
+from harness.core.errors import HarnessError
+from harness.core.node import Node, Stoppable
+from harness.core.service import Place
+from harness.postgres.roles import make_database
+from harness.postgres.server import connect
+from harness.vault import read_text_secret
+
+if TYPE_CHECKING:
+    from harness.services.n8n.app import N8n
+
+WEBHOOK = "dummy"
+HEADER = "X-Shop-Token"
+OWNER = "owner@shop.test"
+STOP = 20.0  # seconds
+PATIENCE = 30.0  # seconds for one request
+OK = 200
+NOT_YET = (404, 502, 503)
+WORKFLOWS = 2
+EVERY = 2  # seconds between two runs of the scheduled workflow
+SCOPES = {
+    "workflow": ("create", "read", "list", "update", "activate"),
+    "execution": ("read", "list"),
+    "credential": ("create", "list"),
+}
+
+
+class NotUp(Exception):  # noqa: N818 - it is a state, and never leaves this module
+    """The API does not answer yet."""
+
+
+def seed(place: Place, service: N8n) -> None:
+    """Fill an empty n8n: an owner, a credential, two published workflows. Leaves nothing running.
+
+    Raises HarnessError; the site's secrets `shop-token` and `n8n-owner` must be there, besides those of the node.
+    """
+    for name in ("shop-token", "n8n-owner"):
+        if name not in place.secrets:
+            where = f"{service.name}: site {place.site.name}"
+            raise HarnessError(f"{where} has no secret {name!r}; put its reference there")
+    make_database(place.sql, service.database, service.database, place.secrets[service.secret])
+    (spec,) = service.nodes(place)
+    node = place.site.launch(spec)
+    try:
+        _fill(node, place, service.database)
+    except requests.RequestException as error:
+        raise HarnessError(f"{service.name} on {place.site.name} does not answer ({error}); see its log") from error
+    finally:
+        if isinstance(node, Stoppable):
+            node.stop(STOP)
+        else:
+            node.kill()
+
+
+def _fill(node: Node, place: Place, database: str) -> None:
+    base = f"http://{node.endpoint('http').outside}"
+    with requests.Session() as session:
+        # Ready is said a moment before these routes are there.
+        wait_until(lambda: _own(session, base, place), patience=30, on=NotUp, what="n8n's owner")
+        session.headers["X-N8N-API-KEY"] = _api_key(session, base)
+        header = {"name": HEADER, "value": read_text_secret(place.secrets["shop-token"])}
+        body = {"name": "shop token", "type": "httpHeaderAuth", "data": header}
+        credential = _call(session, f"{base}/api/v1/credentials", body)
+        for workflow in (dummy(str(credential["id"])), tidy_up()):
+            made = _call(session, f"{base}/api/v1/workflows", workflow)
+            _call(session, f"{base}/api/v1/workflows/{made['id']}/activate", {})
+    # An activation is acknowledged before it is carried out.
+    wait_until(lambda: _published(place, database), patience=30, on=NotUp, what="n8n's workflows")
+
+
+def _own(session: requests.Session, base: str, place: Place) -> None:
+    """Make the owner, who is logged in then."""
+    session.headers["browser-id"] = "blackstart"
+    password = read_text_secret(place.secrets["n8n-owner"])
+    owner = {"email": OWNER, "firstName": "Shop", "lastName": "Owner", "password": password}
+    answer = session.post(f"{base}/rest/owner/setup", json=owner, timeout=PATIENCE)
+    if answer.status_code in NOT_YET:
+        raise NotUp(f"owner set-up answers {answer.status_code}")
+    _require_ok(answer, "owner set-up")
+
+
+def _api_key(session: requests.Session, base: str) -> str:
+    """Return a key to the public API."""
+    scopes = [f"{what}:{verb}" for what, verbs in SCOPES.items() for verb in verbs]
+    body = {"label": "example", "expiresAt": None, "scopes": scopes}
+    return str(_call(session, f"{base}/rest/api-keys", body)["data"]["rawApiKey"])
+
+
+def _call(session: requests.Session, url: str, body: Any) -> dict[str, Any]:
+    answer = session.post(url, json=body, timeout=PATIENCE)
+    _require_ok(answer, urlsplit(url).path)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _require_ok(answer: requests.Response, what: str) -> None:
+    if answer.status_code != OK:
+        raise HarnessError(f"n8n: {what} answered {answer.status_code}: {' '.join(answer.text.split())[:200]}")
+
+
+def _published(place: Place, database: str) -> None:
+    query = """SELECT count(*) FROM workflow_entity w JOIN workflow_published_version p
+        ON p."workflowId" = w.id AND w."activeVersionId" = p."publishedVersionId" WHERE w.active"""
+    with connect(place.sql, database) as connection:
+        row = connection.execute(query).fetchone()
+    if row is None or row[0] < WORKFLOWS:
+        raise NotUp(f"{row[0] if row else 0} of {WORKFLOWS} published")
+
+
+def _node(name: str, kind: str, version: float, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
+    place = {"id": name.lower(), "name": name, "position": [0, 0]}
+    return {**place, "type": f"n8n-nodes-base.{kind}", "typeVersion": version, "parameters": parameters, **more}
+
+
+def _to(name: str) -> dict[str, Any]:
+    return {"main": [[{"node": name, "type": "main", "index": 0}]]}
+
+
+def dummy(credential: str) -> dict[str, Any]:
+    """Return a workflow that doubles a number, behind a webhook that a credential guards."""
+    hook = {"path": WEBHOOK, "httpMethod": "POST", "responseMode": "responseNode", "options": {}}
+    body = "={{ JSON.stringify({doubled: 2 * $json.body.number}) }}"
+    return {
+        "name": "dummy",
+        "nodes": [
+            _node(
+                "Webhook",
+                "webhook",
+                2,
+                {**hook, "authentication": "headerAuth"},
+                webhookId="11111111-1111-4111-8111-111111111111",
+                credentials={"httpHeaderAuth": {"id": credential, "name": "shop token"}},
+            ),
+            _node("Respond", "respondToWebhook", 1.1, {"respondWith": "json", "responseBody": body, "options": {}}),
+        ],
+        "connections": {"Webhook": _to("Respond")},
+        "settings": {"executionOrder": "v1"},
+    }
+
+
+def tidy_up() -> dict[str, Any]:
+    """Return a workflow that starts by itself every other second: what a restored copy must not do."""
+    rule = {"interval": [{"field": "seconds", "secondsInterval": EVERY}]}
+    return {
+        "name": "tidy up",
+        "nodes": [
+            _node("Schedule", "scheduleTrigger", 1.2, {"rule": rule}),
+            _node("Nothing", "noOp", 1, {}),
+        ],
+        "connections": {"Schedule": _to("Nothing")},
+        "settings": {"executionOrder": "v1"},
+    }

@@ -1,0 +1,111 @@
+"""Message 2.8 for the notification service: what its clients must be able to do again."""
+
+from __future__ import annotations
+
+import secrets as random
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from harness.core.clock import wait_until
+from harness.core.errors import Finding, TookTooLong
+from harness.core.service import KeyFunction, PublicDoor
+from harness.services.notification.client import ACCEPTED, KNOWN, PREFIX, Client, Outbox, key_in, refusal
+from harness.services.notification.example import PREFIX as EXAMPLES
+from harness.services.notification.example import attachment, number_of
+
+MESSAGE = "2.8"
+PATIENCE = 15.0  # seconds for what was queued to arrive
+
+
+class Arrivals(Protocol):
+    """The customers' side: which messages came, if any, under which reference."""
+
+    def seen(self, reference: str) -> Sequence[object]:
+        """Return what came under that reference; empty when nothing did."""
+        ...
+
+
+def key_functions(
+    service: str, secrets: Mapping[str, str], arrivals: Arrivals | None = None, patience: float = PATIENCE
+) -> tuple[KeyFunction, ...]:
+    """Return the three key functions; `secrets` holds the reference `gateway-key`.
+
+    With `arrivals` the customers' side is asked as well whether a queued message came.
+    """
+    reference = secrets["gateway-key"]
+
+    def arrive(door: PublicDoor) -> str:
+        return queued_messages_arrive(Client.open(door, reference), arrivals, patience)
+
+    def accept(door: PublicDoor) -> str:
+        return new_message_is_accepted(Client.open(door, reference))
+
+    def read(door: PublicDoor) -> str:
+        return attachment_can_be_read(Client.open(door, reference))
+
+    return (
+        KeyFunction("queued messages arrive", service, MESSAGE, arrive),
+        KeyFunction("a new message is accepted", service, MESSAGE, accept),
+        KeyFunction("an attachment can be read", service, MESSAGE, read),
+    )
+
+
+def queued_messages_arrive(client: Client, arrivals: Arrivals | None, patience: float) -> str:
+    """Wait until every example message is delivered; return a line for the record.
+
+    Where delivery is held and no customers' side is at hand to ask, as in a real recovery before its release,
+    it is enough that the messages are queued. Raises OSError, Finding.
+    """
+
+    def delivered() -> Outbox:
+        outbox = client.outbox(EXAMPLES)
+        if not outbox.messages:
+            raise Finding(f"GET {PREFIX}/messages: none of the queued messages {EXAMPLES}* is there")
+        late = [m.reference for m in outbox.messages if not arrived(m.reference, m.delivered, arrivals)]
+        if late and not (outbox.held and arrivals is None):
+            held = "; delivery is held" if outbox.held else ""
+            raise NotYet(f"{len(late)} of {len(outbox.messages)} are missing, {late[0]} first{held}")
+        return outbox
+
+    try:
+        outbox = wait_until(delivered, patience=patience, on=NotYet, every=0.2)
+    except TookTooLong as error:
+        raise Finding(f"queued messages did not arrive within {patience:g} s: {error.__cause__}") from error
+    waiting = sum(not message.delivered for message in outbox.messages)
+    note = f"; {waiting} queued and held until release" if waiting else ""
+    return f"{len(outbox.messages) - waiting} of {len(outbox.messages)} queued messages delivered{note}"
+
+
+class NotYet(Exception):  # noqa: N818 - it is a state, and never leaves this module
+    """Messages are still on their way."""
+
+
+def arrived(reference: str, delivered: bool, arrivals: Arrivals | None) -> bool:
+    """Return whether the service says so and, where it can be asked, the customers' side as well."""
+    return delivered and (arrivals is None or bool(arrivals.seen(reference)))
+
+
+def new_message_is_accepted(client: Client) -> str:
+    """Send a new message, twice: accepted, then known under the same key. Raises OSError, Finding."""
+    reference = f"key-{random.token_hex(8)}"
+    first = client.post(reference, "sent to see whether messages are accepted")
+    if first.status != ACCEPTED:
+        raise Finding(refusal("POST", f"{PREFIX}/messages", first))
+    again = client.post(reference, "sent to see whether messages are accepted")
+    if again.status != KNOWN or key_in(again) != key_in(first):
+        raise Finding(f"POST {PREFIX}/messages: {reference} sent again was answered {again.status}, not as a repeat")
+    return f"{reference} accepted under {key_in(first)}"
+
+
+def attachment_can_be_read(client: Client) -> str:
+    """Read the attachments of the first, the middle and the last example message. Raises OSError, Finding."""
+    numbers = sorted(n for n in (number_of(m.reference) for m in client.outbox(EXAMPLES).messages) if n)
+    if not numbers:
+        raise Finding(f"GET {PREFIX}/messages: no message {EXAMPLES}* whose attachment could be read")
+    size = 0
+    for number in sorted({numbers[0], numbers[len(numbers) // 2], numbers[-1]}):
+        content = client.attachment(f"{EXAMPLES}{number}")
+        if content != attachment(number):
+            raise Finding(f"attachment of {EXAMPLES}{number}: {len(content)} bytes that are not what was queued")
+        size += len(content)
+    return f"attachments read and compared, {size} bytes"

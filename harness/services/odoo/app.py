@@ -1,0 +1,87 @@
+"""Odoo as a service: its node, its backup sources, and where the rest of it is to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.core.node import NodeSpec, Ready, Site
+from harness.core.service import Held, KeyFunction, Mode, Place, Sources, Tree
+from harness.services.odoo import contain, example, keys
+from harness.services.odoo.program import DATABASE_SECRET, IMAGE, Program, reference
+
+
+@dataclass(frozen=True, slots=True)
+class Odoo:
+    """One Odoo: a database and a filestore that are nothing without each other."""
+
+    name: str = "odoo"
+    database: str = "odoo"
+    volume: str = "odoo"
+    needs: tuple[str, ...] = ()
+
+    @property
+    def program(self) -> Program:
+        """How its server and its one-shot commands are run."""
+        return Program(self.name, self.database, self.volume)
+
+    @property
+    def filestore(self) -> str:
+        """The folder of its attachments in the volume; Odoo calls it by the name of the database."""
+        return f"filestore/{self.database}"
+
+    def nodes(self, place: Place) -> Sequence[NodeSpec]:
+        """Return its only node. Raises MissingPart, UsageError without the secret `odoo-db`."""
+        program = self.program
+        # /web/health answers 200 over a database that cannot be used; the login page does not.
+        spec = NodeSpec(
+            name=self.name,
+            argv=program.command(),
+            image=IMAGE,
+            args=program.command_in_image(),
+            ports=("http",),
+            volumes=(self.volume,),
+            env=program.environment(),
+            secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
+            files={"odoo.conf": program.server_settings(place)},
+            needs=self.needs,
+            ready=Ready(port="http", path="/web/login", patience=120.0),
+        )
+        # The image's entry point reads the server's address from the settings file that ODOO_RC names.
+        return (replace(spec, contained=replace(spec, env={"ODOO_RC": "@{file:odoo.conf}"})),)
+
+    def sources(self) -> Sources:
+        """Return the database and every file that a row of it refers to."""
+        # `store_fname` is `xx/<SHA-1 of the content>`.
+        tree = Tree(
+            name=f"{self.name}-filestore",
+            volume=self.volume,
+            folder=self.filestore,
+            database=self.database,
+            referenced="select distinct store_fname from ir_attachment where store_fname is not null",
+            sha1_named=True,
+        )
+        return Sources(databases=(self.database,), trees=(tree,))
+
+    def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
+        """Return what a clerk of the shop must be able to do again; needs the secret `odoo-admin`."""
+        return keys.key_functions(self.name, self.database, secrets, example.KNOWN)
+
+    def contain(self, place: Place, mode: Mode) -> Held:
+        """Hold mail and scheduled actions of a restored copy; raises HarnessError when something stays loose."""
+        if mode == "rehearsal":
+            return contain.neutralize(self.program, place)
+        return contain.hold(self.name, self.database, place)
+
+    def release(self, place: Place, held: Held) -> None:
+        """Let go exactly what `contain` of mode `real` held; raises HarnessError."""
+        contain.release(self.database, place, held)
+
+    def seed(self, place: Place) -> None:
+        """Make role, database, filestore and the example shop; needs `odoo-db` and `odoo-admin`."""
+        example.seed(self.program, place)
+
+
+def forget_filestore(site: Site, volume: str = "odoo") -> None:
+    """Lose every attachment of the Odoo on `site`, as a restore of its database alone would."""
+    site.volume(volume).remove("filestore")

@@ -1,0 +1,192 @@
+"""What a clerk must be able to do again, tried through the public front door and nowhere else.
+
+JSON-RPC as Odoo's own web client speaks it:
+https://www.odoo.com/documentation/19.0/developer/reference/external_rpc_api.html
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.core.errors import Finding
+from harness.core.service import Answer, KeyFunction, PublicDoor
+from harness.services.odoo.example import Known
+from harness.services.odoo.program import ADMIN_SECRET, reference
+from harness.vault import read_text_secret
+
+MESSAGE = "2.8.1"
+LOGIN = "admin"
+OK = 200
+SESSION_EXPIRED = 100  # Odoo's own code in a JSON-RPC error
+PATIENCE = 30.0  # seconds for one request; the first after a start loads what later ones reuse
+CENT = 0.005
+ASSET = re.compile(rb'"(/web/assets/[^"]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Clerk:
+    """A user at the public door. `service` names the Odoo and its session."""
+
+    service: str
+    database: str
+    password_ref: str
+    door: PublicDoor
+
+    def log_in(self) -> int:
+        """Log in and return the number of the user; raises Finding."""
+        credentials = {"db": self.database, "login": LOGIN, "password": read_text_secret(self.password_ref)}
+        path = "/web/session/authenticate"
+        reply = self._post(path, credentials)
+        if "error" in reply:
+            raise Finding(f"log in as {LOGIN} to database {self.database}: {_reason(reply)}")
+        user = reply["result"].get("uid")
+        if not isinstance(user, int):
+            raise Finding(f"log in as {LOGIN} to database {self.database}: {path} returned no user")
+        return user
+
+    def call(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Return what a method of a model returns; logs in when the session is not known. Raises Finding."""
+        path = f"/web/dataset/call_kw/{model}/{method}"
+        params = {"model": model, "method": method, "args": args, "kwargs": kwargs}
+        reply = self._post(path, params)
+        if reply.get("error", {}).get("code") == SESSION_EXPIRED:
+            self.log_in()
+            reply = self._post(path, params)
+        if "error" in reply:
+            raise Finding(f"{model}.{method}: {_reason(reply)}")
+        return reply["result"]
+
+    def get(self, path: str) -> Answer:
+        """Return what a GET answers, within the session."""
+        return self.door.request("GET", path, session=self.service, patience=PATIENCE)
+
+    def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        body = {"jsonrpc": "2.0", "method": "call", "params": params}
+        answer = self.door.request("POST", path, json=body, session=self.service, patience=PATIENCE)
+        if answer.status != OK:
+            raise Finding(f"{path} answered {answer.status} instead of {OK}")
+        try:
+            reply = json.loads(answer.body)
+        except ValueError:
+            raise Finding(f"{path} answered no JSON: {answer.body[:80]!r}") from None
+        if not isinstance(reply, dict) or not ("error" in reply or "result" in reply):
+            raise Finding(f"{path} answered no JSON-RPC: {answer.body[:80]!r}")
+        return reply
+
+
+def key_functions(service: str, database: str, secrets: Mapping[str, str], known: Known) -> Sequence[KeyFunction]:
+    """Return the key functions of one Odoo; raises UsageError without `odoo-admin`."""
+    password = reference(secrets, ADMIN_SECRET)
+
+    def key(name: str, check: Callable[[Clerk], str]) -> KeyFunction:
+        return KeyFunction(name, service, MESSAGE, lambda door: check(Clerk(service, database, password, door)))
+
+    return (
+        key("log in", logs_in),
+        key("read a known order", lambda clerk: reads_order(clerk, known)),
+        key("open a known attachment", lambda clerk: opens_attachment(clerk, known)),
+        key("show the login page", shows_login_page),
+        key("write a new order", lambda clerk: writes_order(clerk, known)),
+    )
+
+
+def logs_in(clerk: Clerk) -> str:
+    """Log in with the password of the administrator."""
+    return f"logged in to database {clerk.database} as user {clerk.log_in()}"
+
+
+def reads_order(clerk: Clerk, known: Known) -> str:
+    """Read the known order and compare amount and lines."""
+    order = _find_order(clerk, known.order)
+    if abs(order["amount_total"] - known.amount) > CENT:
+        raise Finding(f"order {known.order}: amount {order['amount_total']} instead of {known.amount}")
+    found = _lines(clerk, order["order_line"])
+    if found != known.lines:
+        raise Finding(f"order {known.order}: lines {found} instead of {known.lines}")
+    return f"order {order['name']} ({known.order}): {len(found)} lines, {known.amount:.2f}"
+
+
+def opens_attachment(clerk: Clerk, known: Known) -> str:
+    """Open the known attachment and compare its bytes: Odoo's API hands out a file that is gone as empty, with 200."""
+    order = _find_order(clerk, known.order)
+    name = f'attachment "{known.attachment}" of order {known.order}'
+    domain = [["res_model", "=", "sale.order"], ["res_id", "=", order["id"]], ["name", "=", known.attachment]]
+    rows = clerk.call("ir.attachment", "search_read", domain, fields=["id"])
+    if len(rows) != 1:
+        raise Finding(f"{name}: {len(rows)} of that name instead of 1")
+    answer = clerk.get(f"/web/content/{rows[0]['id']}?download=1")
+    if answer.status != OK:
+        raise Finding(f"{name}: answered {answer.status} instead of its {known.size} bytes")
+    if len(answer.body) != known.size:
+        raise Finding(f"{name}: {len(answer.body)} bytes instead of {known.size}")
+    if (found := hashlib.sha256(answer.body).hexdigest()) != known.sha256:
+        raise Finding(f"{name}: SHA-256 {found[:12]} instead of {known.sha256[:12]}")
+    return f"{name}: {known.size} bytes, SHA-256 {known.sha256[:12]}"
+
+
+def shows_login_page(clerk: Clerk) -> str:
+    """Get the login page and every style sheet and script that it links to."""
+    page = clerk.door.request("GET", "/web/login", patience=PATIENCE)
+    if page.status != OK:
+        raise Finding(f"/web/login answered {page.status} instead of {OK}")
+    paths = sorted({path.decode() for path in ASSET.findall(page.body)})
+    if not paths:
+        raise Finding("/web/login links to no /web/assets: it is not Odoo's login page")
+    size = 0
+    for path in paths:
+        answer = clerk.door.request("GET", path, patience=PATIENCE)
+        if answer.status != OK or not answer.body:
+            raise Finding(f"{path} of the login page: answered {answer.status} with {len(answer.body)} bytes")
+        size += len(answer.body)
+    return f"login page with {len(paths)} assets of {size} bytes"
+
+
+def writes_order(clerk: Clerk, known: Known) -> str:
+    """Write an order for the known customer, read it back by requests of its own, and take it away again."""
+    customer = _find_order(clerk, known.order)["partner_id"][0]
+    code, quantity, price = known.lines[0]
+    products = clerk.call("product.product", "search_read", [["default_code", "=", code]], fields=["id"])
+    if not products:
+        raise Finding(f"product {code} is not there: no order could be written")
+    line = {"product_id": products[0]["id"], "product_uom_qty": quantity, "price_unit": price}
+    drill = f"BLACKSTART-DRILL-{uuid.uuid4()}"
+    row = {"partner_id": customer, "client_order_ref": drill, "order_line": [[0, 0, line]]}
+    created = clerk.call("sale.order", "create", [row])
+    order = _find_order(clerk, drill)
+    found = _lines(clerk, order["order_line"])
+    if [order["id"]] != created or found != (known.lines[0],):
+        raise Finding(f"order {drill}: written {known.lines[0]}, read back {found}")
+    # A draft, so that it may go: nothing of a drill stays in the books.
+    clerk.call("sale.order", "unlink", created)
+    return f"order {order['name']} written, read back, taken away"
+
+
+def _find_order(clerk: Clerk, wanted: str) -> dict[str, Any]:
+    fields = ["name", "amount_total", "order_line", "partner_id"]
+    found: list[dict[str, Any]] = clerk.call(
+        "sale.order", "search_read", [["client_order_ref", "=", wanted]], fields=fields
+    )
+    if len(found) != 1:
+        raise Finding(f"order {wanted}: {len(found)} of that reference instead of 1")
+    return found[0]
+
+
+def _lines(clerk: Clerk, ids: Sequence[int]) -> tuple[tuple[str, float, float], ...]:
+    """Return the lines of an order as (product code, quantity, unit price), in the order's own sequence."""
+    rows = clerk.call("sale.order.line", "read", ids, ["product_id", "product_uom_qty", "price_unit"])
+    codes = clerk.call("product.product", "read", [row["product_id"][0] for row in rows], ["default_code"])
+    named = {row["id"]: row["default_code"] for row in codes}
+    return tuple((named[r["product_id"][0]], float(r["product_uom_qty"]), float(r["price_unit"])) for r in rows)
+
+
+def _reason(reply: Mapping[str, Any]) -> str:
+    """Return Odoo's own words for an error, on one line."""
+    error = reply["error"]
+    detail = error.get("data", {}).get("message") or error.get("message") or "no reason given"
+    return " ".join(str(detail).split())[:200]

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import Finding, HarnessError, MissingPart
+from harness.core.node import Address, Site
+from harness.core.service import S3, Place, Seedable, Service, Sql
+from harness.postgres import server as postgres
+from harness.services.http.app import HttpDeclaration, HttpService
+from harness.substrate.embedded.substrate import Embedded
+from harness.traffic.door import Door
+
+PROGRAM = """
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Own(BaseHTTPRequestHandler):
+    def do_GET(self):
+        told = {k: v for k, v in os.environ.items() if k.startswith(("DB_", "OWN_"))}
+        told |= {"args": sys.argv[1:], "key": self.headers.get("Authorization"), "extra": self.headers.get("X-Extra")}
+        body = json.dumps(told).encode()
+        self.send_response(200 if self.path != "/gone" else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+    def log_message(self, *args): pass
+
+HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Own).serve_forever()
+"""
+PLAIN = HttpDeclaration(
+    name="own",
+    command=("python3", "own.py", "--fast"),
+    environment={"OWN_TOKEN": "@{secret:token}", "OWN_FOLDER": "@{volume:papers}", "DB_NAME": "chosen"},
+    ready="/ready",
+    databases=("own",),
+    volumes=("papers",),
+    needs=("notification",),
+    path="/own/entries",
+    contains="--fast",
+    headers={"X-Extra": "yes"},
+)
+
+
+@dataclass(frozen=True)
+class Here:
+    def resolve(self, _name: str) -> str:
+        return "127.0.0.1"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    embedded = Embedded(tmp_path / "run", tmp_path / "logs")
+    yield embedded.site("dr")
+    embedded.sweep()
+
+
+@pytest.fixture
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HttpDeclaration:
+    (tmp_path / "own.py").write_text(PROGRAM)
+    (tmp_path / "token").write_text("a token\n")
+    monkeypatch.chdir(tmp_path)  # where estate.toml is, and what its relative paths begin from
+    return replace(PLAIN, secrets={"token": f"file:{tmp_path / 'token'}"})
+
+
+@pytest.fixture
+def place(site: Site, tmp_path: Path) -> Place:
+    for name in ("own-db", "gateway-key"):
+        (tmp_path / name).write_text(f"value of {name}\n")
+    sql = Sql(Address("10.0.0.1", 5433), Address("127.0.0.1", 1), "postgres", "env:NONE")
+    nowhere = Address("127.0.0.1", 9)
+    return Place(site, sql, S3(nowhere, nowhere, "env:NONE", "env:NONE"), {"own-db": f"file:{tmp_path / 'own-db'}"})
+
+
+@pytest.fixture
+def clients(tmp_path: Path) -> dict[str, str]:
+    return {"gateway-key": f"file:{tmp_path / 'gateway-key'}"}
+
+
+@pytest.mark.programs
+def test_a_declared_program_runs_and_shows_its_key_function(
+    declared: HttpDeclaration, place: Place, clients: dict[str, str]
+) -> None:
+    service: Service = HttpService(declared)
+    node = place.site.launch(service.nodes(place)[0])
+    door = Door("www.shop.test", node.endpoint("http").outside.port, Here())
+    (function,) = service.key_functions(clients)
+    assert (function.name, function.service, function.message) == ("GET /own/entries", "own", "2.8")
+    assert function.check(door).startswith("GET /own/entries: answered 200, ")
+    told = door.request("GET", "/").body.decode()
+    for known in ('"10.0.0.1"', '"5433"', '"own"', '"value of own-db"', '"a token"', "volumes/papers", '"chosen"'):
+        assert known in told
+
+
+@pytest.mark.programs
+def test_another_answer_than_declared_is_a_finding(
+    declared: HttpDeclaration, place: Place, clients: dict[str, str]
+) -> None:
+    node = place.site.launch(HttpService(declared).nodes(place)[0])
+    door = Door("www.shop.test", node.endpoint("http").outside.port, Here())
+    for other, said in (
+        (replace(declared, path="/gone"), "GET /gone: answered 404, not 200"),
+        (replace(declared, contains="nowhere in it"), "'nowhere in it' is not in the answer"),
+        (replace(declared, method="POST", json={"a": 1}, status=201), "POST /own/entries: answered 200, not 201"),
+    ):
+        with pytest.raises(Finding, match=said):
+            HttpService(other).key_functions(clients)[0].check(door)
+
+
+@pytest.mark.programs
+def test_the_key_is_shown_only_where_the_gateway_asks_for_it(
+    declared: HttpDeclaration, place: Place, clients: dict[str, str]
+) -> None:
+    node = place.site.launch(HttpService(declared).nodes(place)[0])
+    door = Door("www.shop.test", node.endpoint("http").outside.port, Here())
+    with_key = replace(declared, contains='"key": "Basic ')
+    HttpService(with_key).key_functions(clients)[0].check(door)
+    without = replace(declared, auth=False, contains='"key": null')
+    HttpService(without).key_functions({})[0].check(door)
+
+
+@pytest.mark.programs
+def test_its_databases_are_made_once_and_are_its_own(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "superuser").write_text("of the server\n")
+    references = {**place.secrets, postgres.SUPERUSER_PASSWORD: f"file:{tmp_path / 'superuser'}"}
+    node = place.site.launch(postgres.server_spec(secrets=references))
+    sql = postgres.sql_of(node, references[postgres.SUPERUSER_PASSWORD])
+    service: Seedable = HttpService(replace(PLAIN, databases=("own", "second")))
+    for _ in range(2):
+        service.seed(replace(place, sql=sql))
+    for database in ("own", "second"):
+        with postgres.connect(sql, database, user="own", password_ref=place.secrets["own-db"]) as connection:
+            connection.execute("CREATE TABLE entries (said text)")
+    with postgres.connect(sql, "own", user="own", password_ref=place.secrets["own-db"]) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM entries").fetchone() or (None,)
+    assert count == 0
+
+
+def test_it_says_what_it_needs_and_what_is_backed_up() -> None:
+    service = HttpService(PLAIN)
+    assert (service.name, service.needs) == ("own", ("notification",))
+    assert service.sources().databases == ("own",)
+
+
+def test_a_program_that_is_not_there_is_named(place: Place) -> None:
+    missing = replace(PLAIN, command=("no-such-program",))
+    with pytest.raises(MissingPart, match=r"services\.own\.command: no program 'no-such-program'"):
+        HttpService(missing).nodes(place)
+
+
+def test_programs_beside_our_python_come_first(place: Place) -> None:
+    (spec,) = HttpService(PLAIN).nodes(place)
+    assert Path(spec.argv[0]).parent == Path(sys.executable).parent
+    assert spec.args == PLAIN.command
+
+
+def test_missing_secrets_are_named(place: Place) -> None:
+    with pytest.raises(HarnessError, match="site dr has no secret 'own-db'"):
+        HttpService(PLAIN).nodes(replace(place, secrets={}))
+    with pytest.raises(HarnessError, match="no secret 'gateway-key'"):
+        HttpService(PLAIN).key_functions({})

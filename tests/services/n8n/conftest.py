@@ -1,0 +1,21 @@
+"""One seeded site for all tests of n8n."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness.postgres.server import connect
+from tests.seeded import seeded
+from tests.services.n8n.local import Automation, fill
+
+
+@pytest.fixture(scope="session")
+def automation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Automation]:
+    with seeded("automation", tmp_path_factory.mktemp("n8n")) as place:
+        made = Automation(place)
+        fill(made)
+        with connect(place.sql) as connection:
+            connection.execute("ALTER DATABASE n8n RENAME TO seeded")
+        yield made

@@ -1,0 +1,143 @@
+"""What is known of Odoo without running it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import Finding, HarnessError, UsageError
+from harness.core.node import Address
+from harness.core.service import S3, Answer, Place, Sql
+from harness.services.odoo import shop
+from harness.services.odoo.app import Odoo
+from harness.services.odoo.contain import _parse
+from harness.services.odoo.example import KNOWN
+from harness.services.odoo.program import mail_sink
+from harness.substrate.embedded.substrate import Embedded
+
+SECRETS = {"odoo-db": "env:ODOO_DB", "odoo-admin": "env:ODOO_ADMIN"}
+SERVER = Address("127.0.0.1", 5432)
+
+
+def place(home: Path, sinks: Mapping[str, str]) -> Place:
+    sql, s3 = Sql(SERVER, SERVER, "postgres", "env:PG"), S3(SERVER, SERVER, "env:A", "env:B")
+    return Place(Embedded(home, home).site("dr"), sql, s3, SECRETS, {}, sinks)
+
+
+@dataclass
+class ScriptedDoor:
+    """A front door that answers from a table: path -> status and body."""
+
+    answers: Mapping[str, tuple[int, bytes]]
+    asked: list[str] = field(default_factory=list)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        session: str = "",
+        patience: float = 10.0,
+    ) -> Answer:
+        self.asked.append(f"{method} {path}")
+        status, body = self.answers[path]
+        return Answer(status, body, {})
+
+
+def result(value: object) -> tuple[int, bytes]:
+    return 200, json.dumps({"jsonrpc": "2.0", "id": None, "result": value}).encode()
+
+
+def check(name: str, answers: Mapping[str, tuple[int, bytes]]) -> str:
+    functions = {f.name: f for f in Odoo().key_functions({"odoo-admin": "env:ODOO_ADMIN"})}
+    return functions[name].check(ScriptedDoor(answers))
+
+
+def test_the_shop_is_the_same_at_every_seed() -> None:
+    documents = shop.documents()
+    assert len(documents) == shop.ATTACHMENTS == len({name for _, name, _ in documents})
+    assert all(2_000 <= len(data) <= 60_000 for _, _, data in documents)
+    digest = hashlib.sha256(b"".join(data for _, _, data in documents)).hexdigest()
+    assert digest == "6da68b7c2c41efaf61c9d7f059b02ee215a24e35f8ed246f1b2b355e5b4305e7"
+    assert shop.reference(0) == KNOWN.order
+    assert KNOWN.amount == pytest.approx(2629.50)
+
+
+def test_the_filestore_is_named_after_the_database() -> None:
+    (tree,) = Odoo("odoo", database="shop", volume="files").sources().trees
+    assert (tree.folder, tree.database, tree.volume, tree.sha1_named) == ("filestore/shop", "shop", "files", True)
+
+
+def test_a_sink_that_is_no_mail_server_is_refused(tmp_path: Path) -> None:
+    assert mail_sink(place(tmp_path, {})) is None
+    assert mail_sink(place(tmp_path, {"smtp": "smtp://127.0.0.1:2525"})) == Address("127.0.0.1", 2525)
+    with pytest.raises(UsageError, match="smtp://HOST:PORT"):
+        mail_sink(place(tmp_path, {"smtp": "http://127.0.0.1:2525"}))
+
+
+@pytest.mark.parametrize("action", ["cron:", "cron:1;2", "user:1", "cron"])
+def test_an_action_that_odoo_did_not_hold_is_not_released(action: str) -> None:
+    assert _parse(["cron:3,5", "mail_server:1"]) == {"cron": [3, 5], "mail_server": [1]}
+    with pytest.raises(HarnessError, match="none of Odoo's"):
+        _parse([action])
+
+
+def test_a_gateway_in_the_way_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODOO_ADMIN", "secret")
+    with pytest.raises(Finding, match="answered 502 instead of 200"):
+        check("log in", {"/web/session/authenticate": (502, b"Bad Gateway")})
+    with pytest.raises(Finding, match="answered no JSON"):
+        check("log in", {"/web/session/authenticate": (200, b"<html>")})
+    denied = json.dumps({"error": {"code": 0, "message": "x", "data": {"message": "Access\nDenied"}}}).encode()
+    with pytest.raises(Finding, match=r"database odoo: Access Denied$"):
+        check("log in", {"/web/session/authenticate": (200, denied)})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (200, b"", "0 bytes instead of 24576"),
+        (200, bytes(KNOWN.size), "SHA-256"),
+        (500, b"Internal Server Error", "answered 500 instead of its 24576 bytes"),
+    ],
+)
+def test_an_attachment_is_judged_by_its_bytes(status: int, body: bytes, reason: str) -> None:
+    answers = {
+        "/web/dataset/call_kw/sale.order/search_read": result([{"id": 21, "partner_id": [9, "Mill"]}]),
+        "/web/dataset/call_kw/ir.attachment/search_read": result([{"id": 7}]),
+    }
+    good = {**answers, "/web/content/7?download=1": (200, shop.letter(KNOWN.attachment, KNOWN.size))}
+    assert "24576 bytes" in check("open a known attachment", good)
+    with pytest.raises(Finding, match=f'attachment "terms.txt" of order {KNOWN.order}: .*{reason}'):
+        check("open a known attachment", {**answers, "/web/content/7?download=1": (status, body)})
+
+
+def test_a_page_without_its_assets_is_a_finding() -> None:
+    page = b'<link href="/web/assets/1/a.css"/><script src="/web/assets/2/b.js"></script>'
+    answers = {"/web/login": (200, page), "/web/assets/1/a.css": (200, b"x"), "/web/assets/2/b.js": (200, b"yz")}
+    assert "2 assets of 3 bytes" in check("show the login page", answers)
+    with pytest.raises(Finding, match=r"/web/assets/2/b\.js of the login page: answered 500"):
+        check("show the login page", {**answers, "/web/assets/2/b.js": (500, b"oops")})
+    with pytest.raises(Finding, match="links to no /web/assets"):
+        check("show the login page", {"/web/login": (200, b"<html>")})
+
+
+def test_an_order_with_another_amount_is_a_finding() -> None:
+    order = {"id": 21, "name": "S00021", "amount_total": 1.0, "order_line": [], "partner_id": [9, "Mill"]}
+    path = "/web/dataset/call_kw/sale.order/search_read"
+    with pytest.raises(Finding, match=f"order {KNOWN.order}: amount 1.0 instead of 2629.5"):
+        check("read a known order", {path: result([order])})
+    with pytest.raises(Finding, match="0 of that reference instead of 1"):
+        check("read a known order", {path: result([])})
+
+
+def test_a_secret_that_is_missing_is_named() -> None:
+    with pytest.raises(UsageError, match="no secret odoo-admin"):
+        Odoo().key_functions({})
