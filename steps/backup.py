@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pytest_bdd import given, parsers, then, when
 
 from harness.core.errors import BackupFailed
-from harness.estate import claims, trouble
-from harness.estate.drill import Drill
+from harness.drill.drill import Drill
 from harness.repository.catalogue import Receipt
+from harness.scenario.checks import backup as checks
+from harness.scenario.checks import verdict
+from harness.scenario.faults import backup as trouble
 
 OpenIndependently = Callable[[Drill, Receipt], None]
 
@@ -54,28 +56,28 @@ def _(drill: Drill) -> Receipt:
 @when(parsers.parse("a backup is attempted with {word}"))
 def _(drill: Drill, word: str) -> None:
     trouble.BACKUP_TROUBLE[word](drill.world)
-    claims.require_refused(drill.back_up, BackupFailed, "")
+    verdict.require_refused(drill.back_up, BackupFailed, "")
 
 
 @then("the backup is confirmed with its path, time, size and digest")
 def _(receipt: Receipt) -> None:
-    claims.require_confirmed(receipt)
+    checks.require_confirmed(receipt)
 
 
 @then("it holds every database of the live primary")
 def _(drill: Drill) -> None:
-    claims.require_everything_inside(drill)
+    checks.require_everything_inside(drill)
 
 
 @then("the success is logged")
 def _(drill: Drill) -> None:
-    claims.require_logged(drill, "1.1")
-    claims.require_logged(drill, "1.6")
+    checks.require_logged(drill, "1.1")
+    checks.require_logged(drill, "1.6")
 
 
 @then("only one backup was taken at a time")
 def _(drill: Drill) -> None:
-    claims.require_no_overlap(drill)
+    checks.require_no_overlap(drill)
 
 
 @then("independent tools open it with the key of the DR site")
@@ -85,15 +87,15 @@ def _(drill: Drill, receipt: Receipt, open_independently: OpenIndependently) -> 
 
 @then("the failure is logged with its error")
 def _(drill: Drill) -> None:
-    claims.require_failure_logged(drill)
+    checks.require_failure_logged(drill)
 
 
 @then("the operations team is alerted")
 def _(drill: Drill) -> None:
-    claims.require_alert(drill)
+    checks.require_alert(drill)
 
 
 @then("only the earlier backup is listed")
 def _(drill: Drill, earlier: Receipt) -> None:
     drill.world.revive_offsite()
-    claims.require_only(drill, [earlier.backup_id])
+    checks.require_only(drill, [earlier.backup_id])

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pytest_bdd import given, parsers, then
 
 from harness.core.record import DrillRecord
-from harness.estate import claims
-from harness.estate.drill import Drill
+from harness.drill.drill import Drill
+from harness.scenario.checks import recovery
+from harness.scenario.checks import verdict as judged
 
 OpenDrill = Callable[[str, str], Drill]
 
@@ -44,44 +45,44 @@ def at_work(drill: Drill) -> Drill:
 @then("the promise is kept", target_fixture="record")
 def _(drill: Drill) -> DrillRecord:
     record = drill.conclude()
-    claims.require_verdict(record, "KEPT")
+    judged.require_verdict(record, "KEPT")
     return record
 
 
 @then(parsers.parse("the drill is judged {verdict:w}"), target_fixture="record")
 def _(drill: Drill, verdict: str) -> DrillRecord:
     record = drill.conclude()
-    claims.require_verdict(record, verdict)
+    judged.require_verdict(record, verdict)
     return record
 
 
 @then(parsers.parse("the drill is judged BROKEN because of the {objective:w}"), target_fixture="record")
 def _(drill: Drill, objective: str) -> DrillRecord:
     record = drill.conclude()
-    claims.require_verdict(record, "BROKEN", f"{objective} missed")
+    judged.require_verdict(record, "BROKEN", f"{objective} missed")
     return record
 
 
 @then("every message of the mission was seen")
 def _(record: DrillRecord) -> None:
-    claims.require_all_messages(record)
+    judged.require_all_messages(record)
 
 
 @then("the copy was kept from acting on the world")
 def _(drill: Drill) -> None:
-    claims.require_contained(drill)
+    recovery.require_contained(drill)
 
 
 @then("the record tells the whole story")
 def _(record: DrillRecord) -> None:
-    claims.require_whole_record(record)
+    judged.require_whole_record(record)
 
 
 @then("the lost writes are named by number")
 def _(record: DrillRecord) -> None:
-    claims.require(record.lost, "writes were lost and none is named")
+    judged.require(record.lost, "writes were lost and none is named")
 
 
 @then(parsers.parse('the key function of "{service}" held'))
 def _(record: DrillRecord, service: str) -> None:
-    claims.require_key_functions_held(record, service)
+    recovery.require_key_functions_held(record, service)

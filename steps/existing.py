@@ -8,8 +8,8 @@ from contextlib import closing
 from pytest_bdd import given, parsers, then, when
 
 from harness.core.record import DrillRecord
-from harness.estate.borrowed import Borrowed
-from harness.estate.drill import Drill
+from harness.drill.drill import Drill
+from harness.scenario.foreign_repository import Borrowed
 
 OpenDrill = Callable[[str, str], Drill]
 

@@ -6,12 +6,12 @@ from types import ModuleType
 
 from pytest_bdd import parsers, then, when
 
-from harness.estate.drill import Drill
+from harness.drill.drill import Drill
 
 
 def mishaps() -> ModuleType:
     """What can befall a cluster; its clients take seconds to import, and most runs have no cluster."""
-    from harness.estate import mishap  # noqa: PLC0415
+    from harness.scenario.faults import cluster as mishap  # noqa: PLC0415
 
     return mishap
 

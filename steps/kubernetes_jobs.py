@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from pytest_bdd import given, then, when
 
-from harness.estate.drill import Drill
+from harness.drill.drill import Drill
 
 if TYPE_CHECKING:
-    from harness.estate.incluster import Fired, InCluster
+    from harness.scenario.cluster_jobs import Fired, InCluster
 
 OpenDrill = Callable[[str, str], Drill]
 
@@ -19,7 +19,7 @@ OpenDrill = Callable[[str, str], Drill]
 @given("a primary cluster with data to protect", target_fixture="clusters")
 def _(open_drill: OpenDrill, promise_name: str) -> Iterator[InCluster]:
     # Clients of engines and clusters take a second to import: drills that need none do without.
-    from harness.estate.incluster import InCluster  # noqa: PLC0415
+    from harness.scenario.cluster_jobs import InCluster  # noqa: PLC0415
 
     clusters = InCluster(open_drill("example", promise_name))
     with closing(clusters):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pytest_bdd import when
 
-from harness.estate.drill import Drill
-from harness.estate.recovery import Activated, Selected, Started, Switched
-from harness.estate.restore import Restored
+from harness.drill.drill import Drill
+from harness.recovery.recovery import Activated, Selected, Started, Switched
+from harness.recovery.restore import Restored
 
 
 @when("the primary site is lost")

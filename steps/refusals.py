@@ -6,9 +6,10 @@ from pytest_bdd import given, parsers, then, when
 
 from harness.core.errors import Refused
 from harness.core.record import DrillRecord
-from harness.estate import claims, misfortune
-from harness.estate.drill import Drill
+from harness.drill.drill import Drill
 from harness.repository.catalogue import Receipt
+from harness.scenario.checks import recovery, verdict
+from harness.scenario.faults import mistakes as misfortune
 
 
 @given(parsers.parse("a newer backup with {damage}"), target_fixture="newer")
@@ -43,13 +44,13 @@ def _(drill: Drill) -> str:
 
 @then("the strike is refused and clients are still served")
 def _(drill: Drill) -> None:
-    claims.require_refused(drill.strike, Refused, "strike refused")
+    verdict.require_refused(drill.strike, Refused, "strike refused")
     misfortune.require_served_by(drill, "primary")
 
 
 @then("it is refused, naming the mistake")
 def _(refusal: str) -> None:
-    claims.require("nonsense" in refusal, f"the mistake is not named: {refusal}")
+    verdict.require("nonsense" in refusal, f"the mistake is not named: {refusal}")
 
 
 @then("clients are still served by the primary site")
@@ -60,36 +61,36 @@ def _(drill: Drill) -> None:
 @then("the earlier backup was used", target_fixture="record")
 def _(drill: Drill, earlier: Receipt) -> DrillRecord:
     record = drill.conclude()
-    claims.require_verdict(record, "KEPT")
-    claims.require(record.backup["id"] == earlier.backup_id, f"{record.backup['id']} was used")
+    verdict.require_verdict(record, "KEPT")
+    verdict.require(record.backup["id"] == earlier.backup_id, f"{record.backup['id']} was used")
     return record
 
 
 @then("the record says why the newer one was not")
 def _(record: DrillRecord, newer: Receipt) -> None:
-    claims.require(newer.backup_id in dict(record.passed_over), f"passed over: {record.passed_over}")
+    verdict.require(newer.backup_id in dict(record.passed_over), f"passed over: {record.passed_over}")
 
 
 @then("the recovery stopped for want of a valid backup")
 def _(drill: Drill) -> None:
-    claims.require_stopped(drill, ["select"])
+    recovery.require_stopped(drill, ["select"])
 
 
 @then("the recovery stopped at the restore")
 def _(drill: Drill) -> None:
-    claims.require_stopped(drill, ["fetch", "open", "restore"])
+    recovery.require_stopped(drill, ["fetch", "open", "restore"])
 
 
 @then("the recovery stopped because of the automation key")
 def _(drill: Drill) -> None:
-    claims.require(any("n8n-key" in f for f in drill.findings), f"found instead: {drill.findings}")
+    verdict.require(any("n8n-key" in f for f in drill.findings), f"found instead: {drill.findings}")
 
 
 @then("no service was started and no traffic switched")
 def _(drill: Drill) -> None:
-    claims.require_nothing_started(drill)
+    recovery.require_nothing_started(drill)
 
 
 @then(parsers.parse('the key function "{word}" failed'))
 def _(drill: Drill, word: str) -> None:
-    claims.require_key_function_failed(drill, word)
+    recovery.require_key_function_failed(drill, word)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.core.node import Address
 from harness.core.service import S3, Place
+from harness.drill.template import clone, prepare
 from harness.estate.config import load_config
-from harness.estate.prepare import clone, prepare
 from harness.postgres.server import server_spec, sql_of
 from harness.substrate.embedded.substrate import Embedded
 

@@ -11,18 +11,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from harness.backup.build import describe, orchestrator_of
+from harness.backup.schedule import run_schedule
 from harness.cli.app import RUNS, AsJson, ConfigFile, LiveFile, Reports, app, err, out
 from harness.cli.existing import backup_existing
 from harness.core.clock import SYSTEM
 from harness.core.journal import MemoryJournal
-from harness.estate import disaster, live
-from harness.estate.byhand import describe, hold_open, orchestrator_of, release_live
+from harness.drill.up import hold_open
+from harness.estate import state_file as live
 from harness.estate.config import load_config
-from harness.estate.schedule import run_schedule
 from harness.estate.secrets import Secrets
 from harness.evidence.folder import RecordFolder
 from harness.evidence.journal import JournalFile
 from harness.evidence.terminal import Progress
+from harness.recovery import recover as disaster
+from harness.recovery.recover import release_live
 
 
 @app.command()

@@ -13,11 +13,11 @@ from rich.table import Table
 
 from harness.cli.app import RUNS, ConfigFile, Reports, app, err, out
 from harness.core.errors import HarnessError, UsageError
+from harness.core.parallel import in_parallel
 from harness.core.record import DrillRecord
-from harness.estate import refine
+from harness.drill.template import prepare as prepare_estate
 from harness.estate.config import load_config
-from harness.estate.parallel import in_parallel
-from harness.estate.prepare import prepare as prepare_estate
+from harness.evidence import refine
 from harness.evidence.folder import read_record, records
 from harness.evidence.html import build_report
 from harness.parts.doctor import survey

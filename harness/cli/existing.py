@@ -9,15 +9,16 @@ from typing import Annotated
 
 import typer
 
+from harness.backup.build import take_backup
 from harness.cli.app import RUNS, ConfigFile, Reports, app
 from harness.core.errors import UsageError
 from harness.core.journal import Event
-from harness.estate.config import Config, load_config, load_promises, promise_named
-from harness.estate.document import Paper
-from harness.estate.rehearse import rehearse as carry_out
-from harness.estate.rehearse import take_backup
+from harness.estate.config import Config, load_config
+from harness.estate.promises import load_promises, promise_named
 from harness.evidence.folder import RecordFolder, sha256_of
 from harness.evidence.journal import JournalFile, as_data
+from harness.evidence.record import Paper
+from harness.restore_test.build import rehearse as carry_out
 
 CODES = {"KEPT": 0, "BROKEN": 1}
 UNKNOWN = 3

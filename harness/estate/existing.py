@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.alerts.alerts import Alerts
 from harness.core.clock import wait_until
-from harness.core.errors import HarnessError, Refused, UsageError
-from harness.core.journal import Journal
+from harness.core.errors import HarnessError, UsageError
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import S3, Service, Sql
-from harness.estate.backup import BackupOrchestrator
 from harness.estate.config import Config
-from harness.estate.interlock import Interlock, Production
-from harness.estate.registry import build_services, sinks_of
-from harness.estate.secrets import RECIPIENTS
+from harness.estate.existing_config import ClusterTable, ExistingOffsiteTable, ExistingSiteTable, ExistingTable
 from harness.estate.site import EstateSite, NodeStatus
-from harness.estate.standing import ClusterTable, ExistingOffsiteTable, ExistingSiteTable, ExistingTable
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER, SUPERUSER_PASSWORD
 from harness.repository.catalogue import Repository
-from harness.repository.objects import ObjectStore, StoredObject
+from harness.repository.objects import ObjectStore
 from harness.repository.store import S3Store
-from harness.s3.client import read_tag
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import PATIENCE, ExistingSite
 from harness.substrate.existing.workloads import ByHand, Workloads
 from harness.vault import read_text_secret
+
+if TYPE_CHECKING:
+    from harness.kubernetes.api import Api
+import secrets as random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from harness.repository.read_only import ReadOnly
 
 if TYPE_CHECKING:
     from harness.kubernetes.api import Api
@@ -72,37 +73,6 @@ class ExistingEstate(EstateSite):
     def name(self) -> str:
         """The site's name."""
         return self.site.name
-
-
-@dataclass(frozen=True, slots=True)
-class ReadOnly:
-    """A store that belongs to somebody else: it is read, and every change of it is refused before it is sent."""
-
-    store: ObjectStore
-    what: str
-
-    def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Refuse."""
-        raise self._refused(key)
-
-    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes. Raises Unreadable, HarnessError."""
-        return self.store.get(key, offset, length)
-
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yield the objects below `prefix`. Raises HarnessError."""
-        return self.store.list(prefix)
-
-    def delete(self, key: str) -> None:
-        """Refuse."""
-        raise self._refused(key)
-
-    def abandon(self, prefix: str) -> int:
-        """Refuse."""
-        raise self._refused(prefix)
-
-    def _refused(self, key: str) -> Refused:
-        return Refused(f"{self.what}: read-only here; {key} is not touched")
 
 
 def declared(config: Config) -> ExistingTable:
@@ -173,69 +143,11 @@ def offsite_of(config: Config) -> tuple[ExistingOffsiteTable, Repository]:
     return table, Repository(store, config.estate.name)
 
 
-def backups_of(config: Config, desk: Embedded, journal: Journal) -> BackupOrchestrator:
-    """Return the Backup Orchestrator of a primary that stands, into the declared repository. Raises UsageError."""
-    table = declared(config).primary
-    offsite, repository = offsite_of(config)
-    if table is None:
-        raise UsageError(f"estate {config.estate.name}: no site is declared under [existing.primary]")
-    if offsite.read_only:
-        raise UsageError("existing.offsite.read_only: a backup has to be written; set it to false where one is taken")
-    services = build_services(config)
-    needed = {name for service in services for name in service.sources().fingerprints}
-    primary = existing_estate("primary", table, desk, {}, *RECIPIENTS, *sorted(needed))
-    return BackupOrchestrator(
-        config.estate.name,
-        primary,
-        services,
-        repository,
-        lambda: tuple(read_text_secret(primary.secrets[name]) for name in RECIPIENTS),
-        Alerts(config.backup.alerts),
-        journal,
-    )
-
-
-def dr_of(config: Config, desk: Embedded) -> ExistingEstate:
-    """Return the declared DR site. Raises UsageError."""
-    table = declared(config).dr
-    if table is None:
-        raise UsageError(f"estate {config.estate.name}: no site is declared under [existing.dr]")
-    if table.gateway is None:
-        raise UsageError("existing.dr.gateway: not declared; the key functions are tested there")
-    return existing_estate("dr", table, desk, sinks_of(config), "recipient.pem")
-
-
-def interlock_of(config: Config, dr: ExistingEstate, repository: Repository) -> Interlock:
-    """Return the interlock of the declared DR site. Raises UsageError."""
-    existing, place = declared(config), dr.place
-    site = existing.dr
-    cluster = site.cluster if site is not None else None
-    workloads = dr.site.workloads if isinstance(dr.site, ExistingSite) else ByHand()
-    return Interlock(
-        site=dr.name,
-        targets=existing.targets,
-        sql=place.sql,
-        s3=place.s3,
-        cluster=None if cluster is None else cluster_api(cluster).identity,
-        asleep=lambda node: workloads.replicas(node) == 0,
-        production=lambda: production_of(config, repository),
-    )
-
-
-def production_of(config: Config, repository: Repository) -> Production:
-    """Return what production is known by: the systems its backups are of, and its primary where one is declared.
-
-    Raises HarnessError when any of it cannot be read, but for the manifest of a damaged backup: the drill is to show
-    that it is passed over. A system that only such a backup names has taken over, and is in use (`in_use`).
-    """
-    systems = {b.manifest.contents.system.identifier for b in repository.committed() if b.damaged is None}
-    table = declared(config).primary
-    if table is None:
-        return Production(frozenset(systems))
-    held = references(table.secrets, SUPERUSER_PASSWORD, ACCESS, SECRET)
-    systems.add(system_facts(Sql(table.sql, table.sql, SUPERUSER, held[SUPERUSER_PASSWORD])).identifier)
-    s3 = S3(table.s3, table.s3, held[ACCESS], held[SECRET])
-    buckets = sorted({o.bucket for service in build_services(config) for o in service.sources().objects})
-    tags = {tag for bucket in buckets if (tag := read_tag(s3, bucket))}
-    clusters = {cluster_api(table.cluster).identity()} if table.cluster else set[str]()
-    return Production(frozenset(systems), frozenset(tags), frozenset(clusters))
+@contextmanager
+def desk_in(runs: Path, what: str, logs: Path) -> Iterator[Embedded]:
+    """Yield where one-shot work runs on this machine, and leave nothing of it but its logs."""
+    desk = Embedded(runs / f"{what}-{random.token_hex(4)}", logs)
+    try:
+        yield desk
+    finally:
+        desk.sweep()

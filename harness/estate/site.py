@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from harness.core.errors import HarnessError
 from harness.core.node import Address, Node, Site
+from harness.core.parallel import in_parallel
 from harness.core.service import S3, Place, Service, Sql
-from harness.estate.parallel import in_parallel
 from harness.postgres import server as postgres
 from harness.s3 import server as objects
 from harness.s3.client import await_store

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.estate.config import load_config, load_promises
-from harness.estate.interlock import read_targets
+from harness.estate.config import load_config
+from harness.estate.promises import load_promises
 from harness.images.programs import kubectl_program
 from harness.kubernetes.deploy import Manifests, rendered
+from harness.restore_test.interlock import read_targets
 
 CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
 FOLDERS = ("backup", "rehearsal")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.estate.config import Config, load_config
-from harness.estate.existing import ExistingEstate, dr_of
+from harness.estate.existing import ExistingEstate
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
+from harness.restore_test.build import dr_of
 from harness.s3.client import ensure_bucket, tag
 from harness.substrate.embedded.substrate import Embedded
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import UsageError
-from harness.estate.config import load_config, load_promises, promise_named
+from harness.estate.config import load_config
+from harness.estate.promises import load_promises, promise_named
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = (ROOT / "estate.toml").read_text()

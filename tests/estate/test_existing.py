@@ -17,17 +17,18 @@ from typing import cast
 
 import pytest
 
+from harness.backup.archive import into_bucket
 from harness.core.errors import Refused, TookTooLong, UsageError
 from harness.core.node import Address, NodeSpec, Ready, Task
 from harness.estate.config import load_config
-from harness.estate.existing import ReadOnly, offsite_of, references
-from harness.estate.footprint import footprint, take_away
-from harness.estate.trees import into_bucket
+from harness.estate.existing import offsite_of, references
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
 from harness.repository.catalogue import Repository
 from harness.repository.manifest import Manifest
 from harness.repository.objects import MemoryStore
+from harness.repository.read_only import ReadOnly
+from harness.restore_test.cleanup import footprint, take_away
 from harness.s3.client import client, ensure_bucket
 from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK

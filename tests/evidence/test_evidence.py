@@ -15,13 +15,13 @@ from harness.core.errors import HarnessError, Unreadable
 from harness.core.journal import phase
 from harness.core.judge import Phase
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
-from harness.estate.document import phases_of
-from harness.estate.refine import refine
 from harness.evidence.folder import RecordFolder, read_record, records
 from harness.evidence.html import harden
 from harness.evidence.journal import JournalFile, read_journal
 from harness.evidence.ledger import LedgerFile, read_ledger
 from harness.evidence.overview import overview
+from harness.evidence.record import phases_of
+from harness.evidence.refine import refine
 from harness.evidence.terminal import summary
 from harness.evidence.waterfall import waterfall
 

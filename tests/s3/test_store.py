@@ -12,7 +12,7 @@ from minio.error import S3Error
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.estate.prepare import Template, load_objects
+from harness.drill.template import Template, load_objects
 from harness.s3.client import await_store, client, ensure_bucket, read_tag, tag
 from harness.s3.server import LISTENERS, s3_of, server_spec
 from harness.substrate.embedded.node import ProcessNode

@@ -1,0 +1,1 @@
+"""Messages 1.1 to 1.7.2: backups of the live primary."""

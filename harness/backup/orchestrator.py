@@ -1,0 +1,140 @@
+"""The Backup Orchestrator: messages 1.2 to 1.7.2."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from harness.alerts.alerts import Alerts
+from harness.backup.archive import Archive, tar_objects, tar_tree
+from harness.core.contents import Contents, DatabaseFacts, TreeFacts
+from harness.core.errors import BackupFailed, HarnessError
+from harness.core.journal import Journal
+from harness.core.parallel import in_parallel
+from harness.core.service import Objects, Service, Sql, Tree
+from harness.estate.site import EstateSite
+from harness.postgres import dump
+from harness.postgres.identity import databases, system_facts
+from harness.repository.catalogue import Receipt, Repository, Writer
+from harness.vault import read_secret
+
+PATIENCE = 3600.0  # seconds that one dump may take before it is given up
+ABANDONED = 24 * 3600.0  # seconds after which an intent without a COMMIT belongs to nobody
+
+
+@dataclass(slots=True)
+class BackupOrchestrator:
+    """Takes full backups of the live primary into the offsite repository."""
+
+    estate: str
+    primary: EstateSite
+    services: Sequence[Service]
+    repository: Repository
+    recipients: Callable[[], Sequence[str]]
+    alerts: Alerts
+    journal: Journal
+
+    def back_up(self) -> Receipt:
+        """Take one full backup and return the store's confirmation.
+
+        On failure nothing is listed, the error is logged and an alert is sent; then BackupFailed is raised.
+        """
+        try:
+            receipt = self._take()
+        except HarnessError as error:
+            self.journal.mark("log", "backup failed", message="1.7.1", error=str(error), cause=type(error).__name__)
+            self._alert(str(error))
+            if isinstance(error, BackupFailed):
+                raise
+            raise BackupFailed(f"backup of {self.estate}: {error}") from error
+        self.journal.mark(
+            "log",
+            "backup succeeded",
+            message="1.6",
+            backup=receipt.backup_id,
+            path=receipt.path,
+            size=receipt.size,
+            plain=receipt.plain_size,
+            digest=receipt.digest,
+            committed_at=receipt.committed_at.isoformat(),
+        )
+        return receipt
+
+    def _alert(self, detail: str) -> None:
+        try:
+            delivery = self.alerts.send(f"Backup of {self.estate} failed", detail)
+        except HarnessError as error:
+            # The failure of the backup is the news; that nobody could be told is said beside it.
+            self.journal.mark("alert", "backup failure", message="1.7.2", sent=False, error=str(error))
+            return
+        self.journal.mark("alert", "backup failure", message="1.7.2", sent=delivery.sent, targets=delivery.targets)
+
+    def _take(self) -> Receipt:
+        sql = self.primary.place.sql
+        recipients = self.recipients()
+        system = system_facts(sql)
+        names = databases(sql)
+        self.journal.mark("begin", "backup", message="1.2", databases=", ".join(names))
+        self.repository.reap(ABANDONED)
+        writer = self.repository.begin(system.identifier, recipients)
+        try:
+            with ExitStack() as held:
+                snapshots = {name: held.enter_context(dump.open_snapshot(sql, name)) for name in names}
+                # Only after the snapshots: a file that a row refers to was there before the row was.
+                facts = in_parallel(
+                    {name: lambda s=s: self._database(writer, sql, s) for name, s in snapshots.items()}  # type: ignore[misc]
+                )
+                archives = [tar_tree(self.primary.place, tree) for tree in self._trees(names)]
+                archives += [tar_objects(self.primary.place, objects) for objects in self._objects(names)]
+                trees = in_parallel({a.name: partial(self._archive, writer, a) for a in archives})
+            writer.add("globals.sql", dump.chunks(self.primary.site.run(dump.globals_task(sql)), PATIENCE))
+            contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
+            self._tell(writer)
+            receipt = writer.commit(contents)
+        except BaseException:
+            writer.abort()
+            raise
+        self.journal.mark("stored", receipt.path, message="1.5", size=receipt.size, digest=receipt.digest)
+        return receipt
+
+    def _tell(self, writer: Writer) -> None:
+        """Say what was compressed and sealed, from the pipeline's own counters."""
+        plain, stored = writer.progress
+        if plain and writer.compressed:
+            self.journal.mark("compressed", "backup", message="1.3", plain=plain, compressed=writer.compressed)
+        if stored > writer.compressed:
+            self.journal.mark("sealed", "backup", message="1.4", cipher="AES-256-GCM", sealed=stored)
+
+    def _database(self, writer: Writer, sql: Sql, snapshot: dump.Snapshot) -> DatabaseFacts:
+        done = in_parallel(
+            {
+                "facts": lambda: dump.facts(snapshot),
+                "dump": lambda: writer.add(
+                    f"databases/{snapshot.database}.dump",
+                    dump.chunks(self.primary.site.run(dump.dump_task(sql, snapshot)), PATIENCE),
+                ),
+            }
+        )
+        facts = done["facts"]
+        if not isinstance(facts, DatabaseFacts):
+            raise BackupFailed(f"database {snapshot.database}: no facts were taken")
+        return facts
+
+    def _trees(self, names: Sequence[str]) -> Iterator[Tree]:
+        for service in self.services:
+            yield from (tree for tree in service.sources().trees if tree.database in names)
+
+    def _objects(self, names: Sequence[str]) -> Iterator[Objects]:
+        for service in self.services:
+            yield from (objects for objects in service.sources().objects if objects.database in names)
+
+    def _archive(self, writer: Writer, archive: Archive) -> TreeFacts:
+        writer.add(f"trees/{archive.name}.tar", archive.chunks())
+        return archive.facts
+
+    def _fingerprints(self) -> tuple[tuple[str, str], ...]:
+        names = sorted({name for service in self.services for name in service.sources().fingerprints})
+        return tuple((n, hashlib.sha256(read_secret(self.primary.secrets[n])).hexdigest()) for n in names)

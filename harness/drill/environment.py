@@ -1,0 +1,214 @@
+"""The whole estate, wired: primary, DR, offsite, front door, name service, and the clients outside them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.alerts.alerts import Alerts
+from harness.alerts.sink import AlertSink
+from harness.backup.orchestrator import BackupOrchestrator
+from harness.core.errors import HarnessError
+from harness.core.journal import Journal
+from harness.core.node import Fillable, Node, Site, Substrate
+from harness.core.parallel import in_parallel
+from harness.core.service import S3, PublicDoor, Service
+from harness.drill.template import Template, clone, load_objects
+from harness.estate.config import Config
+from harness.estate.registry import build_services, start_messages
+from harness.estate.secrets import Secrets
+from harness.estate.site import EstateSite
+from harness.recovery.recovery import Recovery
+from harness.recovery.start import start_all
+from harness.recovery.traffic_switch import Edge, open_edge
+from harness.repository.catalogue import Repository
+from harness.repository.store import S3Store
+from harness.s3 import server as objects
+from harness.s3.client import ensure_bucket
+from harness.s3.replication import Replicator
+from harness.services.notification.receiver import Receiver
+from harness.substrate.embedded.substrate import Embedded
+from harness.vault import read_text_secret
+
+BUCKET = "backups"
+
+
+@dataclass(slots=True)
+class World:
+    """An example estate under way. Everything in it belongs to one run folder and is swept with it."""
+
+    config: Config
+    template: Template
+    run: Path
+    logs: Path
+    journal: Journal
+    make: Callable[[Path, Path], Substrate] = Embedded
+    substrate: Substrate = field(init=False)
+    secrets: Secrets = field(init=False)
+    services: tuple[Service, ...] = field(init=False)
+    primary: EstateSite = field(init=False)
+    dr: EstateSite = field(init=False)
+    offsite_site: Site = field(init=False)
+    receiver: Receiver = field(init=False)
+    alert_sink: AlertSink = field(init=False)
+    offsite: Node | None = None
+    edge: Edge | None = None
+    replicator: Replicator | None = None
+
+    def __post_init__(self) -> None:
+        self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.substrate = self.make(self.run, self.logs)
+        try:
+            self._lay_out()
+        except BaseException:
+            self.substrate.sweep()
+            raise
+
+    def _lay_out(self) -> None:
+        self.secrets = clone(self.template, self.run, self.substrate)
+        self.receiver = Receiver(self.substrate.here).__enter__()
+        self.alert_sink = AlertSink().__enter__()
+        self.services = build_services(self.config, self.receiver)
+        sinks = {"notifications": self.receiver.url}
+        self.primary = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), sinks)
+        self.dr = EstateSite(self.substrate.site("dr"), self.secrets.of("dr"), sinks)
+        self.offsite_site = self.substrate.site("offsite")
+
+    def start_data(self) -> None:
+        """Start the primary's database and store, and the offsite store: enough for a backup."""
+        in_parallel({"primary": self._start_data, "offsite": self._start_offsite})
+
+    def _start_data(self) -> None:
+        self.primary.activate()
+        load_objects(self.template, self.primary.place.s3)
+
+    def _start_offsite(self) -> None:
+        self.offsite = self.offsite_site.launch(objects.server_spec("offsite", secrets=self.secrets.of("offsite")))
+        ensure_bucket(self.offsite_s3, BUCKET, versioning=False)
+
+    def refill_offsite(self, limit_mb: int) -> None:
+        """Leave the offsite store room for no more than `limit_mb`; what it holds stays."""
+        volume = self.offsite_site.volume("objects")
+        if isinstance(volume, Fillable):
+            volume.fill()
+            return
+        if self.offsite is not None:
+            self.offsite.kill()
+        secrets = self.secrets.of("offsite")
+        self.offsite = self.offsite_site.launch(objects.server_spec("offsite-full", secrets=secrets, limit_mb=limit_mb))
+
+    def revive_offsite(self) -> None:
+        """Start the offsite store again if it was killed, with room if it was filled."""
+        volume = self.offsite_site.volume("objects")
+        if isinstance(volume, Fillable):
+            volume.drain()
+        if self.offsite is not None:
+            self.offsite.start()
+
+    @property
+    def offsite_s3(self) -> S3:
+        """Where the repository lies."""
+        if self.offsite is None:
+            raise AssertionError("the offsite store is started first")
+        held = self.secrets.of("offsite")
+        return objects.s3_of(self.offsite, held["s3-access"], held["s3-secret"])
+
+    @property
+    def repository(self) -> Repository:
+        """The repository of backups."""
+        s3 = self.offsite_s3
+        keys = (read_text_secret(s3.access_key_ref), read_text_secret(s3.secret_key_ref))
+        store = S3Store.connect(s3.outside.host, s3.outside.port, *keys, BUCKET)
+        return Repository(store, self.config.estate.name)
+
+    def start_services(self) -> None:
+        """Start the primary's services, the replication of objects to DR, and the public edge."""
+        in_parallel({"services": self._start_primary, "replica": self._start_replica})
+        self.edge = open_edge(
+            self.substrate.site("edge"),
+            self.config,
+            self.secrets.of("names"),
+            self.primary.address_of("gateway"),
+            "primary",
+        )
+
+    def _start_primary(self) -> None:
+        start_all(self.primary, self.services, self.journal, {})
+
+    def _start_replica(self) -> None:
+        if self.config.sites.dr.strategy == "cold":
+            return  # nothing of the DR site stands: objects come from the backup alone
+        self.dr.start_store()
+        buckets = tuple(sorted({o.bucket for s in self.services for o in s.sources().objects}))
+        if self.dr.s3 is None or not buckets:
+            return
+        for bucket in buckets:
+            ensure_bucket(self.dr.s3, bucket)
+        self.replicator = Replicator(
+            self.substrate.site("replication"), self.primary.place.s3, self.dr.s3, buckets, self.journal
+        )
+        self.replicator.start()
+
+    @property
+    def door(self) -> PublicDoor:
+        """A client of the public name."""
+        return self.opened_edge.door
+
+    @property
+    def opened_edge(self) -> Edge:
+        """The public edge; raises HarnessError before the services are started."""
+        if self.edge is None:
+            raise HarnessError("the public edge is not open yet; start the services first")
+        return self.edge
+
+    @property
+    def backups(self) -> BackupOrchestrator:
+        """The Backup Orchestrator of the primary."""
+        return BackupOrchestrator(
+            self.config.estate.name,
+            self.primary,
+            self.services,
+            self.repository,
+            lambda: self.secrets.recipients,
+            Alerts((f"file:{self._alert_url()}",)),
+            self.journal,
+        )
+
+    def _alert_url(self) -> Path:
+        self.secrets.put("primary", "alert-url", self.alert_sink.url.encode())
+        return self.secrets.root / "primary" / "alert-url"
+
+    def recovery(self, **more: Any) -> Recovery:
+        """The recovery of this estate on its DR site; `more` goes to `Recovery`."""
+        dr_secrets = self.secrets.of("dr")
+        self.dr.secrets = dr_secrets
+        return Recovery(
+            estate=self.config.estate.name,
+            dr=self.dr,
+            services=self.services,
+            repository=self.repository,
+            private_key_ref=dr_secrets.get("recipient.pem", f"file:{self.secrets.root / 'dr' / 'recipient.pem'}"),
+            edge=self.opened_edge,
+            dr_edge=self.config.sites.dr.edge,
+            client_secrets=self.secrets.of("clients"),
+            journal=self.journal,
+            start_messages=start_messages(self.config),
+            **more,
+        )
+
+    def stop_replication(self) -> None:
+        """End the replication: afterwards nothing reads the primary."""
+        if self.replicator is not None:
+            self.replicator.stop()
+            self.replicator = None
+
+    def close(self) -> None:
+        """Leave nothing behind but the logs."""
+        try:
+            self.stop_replication()
+        finally:
+            self.receiver.__exit__(None, None, None)
+            self.alert_sink.__exit__(None, None, None)
+            self.substrate.sweep()

@@ -1,0 +1,244 @@
+"""The example estate, made once and kept in the cache by content; every drill works on a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import psycopg.sql
+
+from harness.core.clock import SYSTEM
+from harness.core.errors import HarnessError
+from harness.core.node import Stoppable, Substrate
+from harness.core.parallel import in_parallel
+from harness.core.service import S3, Seedable, Service
+from harness.drill.strike import Identity
+from harness.estate.config import Config
+from harness.estate.registry import build_services
+from harness.estate.secrets import Secrets, add_service_secrets, make_secrets
+from harness.estate.site import EstateSite
+from harness.parts.cache import alone, cache_home
+from harness.parts.install import ensure
+from harness.postgres.bulk import seed_bulk
+from harness.postgres.identity import databases, system_facts
+from harness.postgres.server import connect
+from harness.s3.client import asked, client, ensure_bucket, tag
+from harness.services.n8n.app import N8n
+from harness.services.notification.app import Notification
+from harness.services.odoo.app import Odoo
+from harness.substrate.embedded.start_journal import sweep
+from harness.substrate.embedded.substrate import Embedded
+
+STORE = "objects"  # the volume of the object store
+TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to
+# What decides the content of a prepared estate; a change elsewhere leaves it as it is.
+SEEDS = (
+    "notifier/schema.sql",
+    "harness/drill/template.py",
+    "harness/estate/secrets.py",
+    *(f"harness/postgres/{name}.py" for name in ("server", "roles", "bulk")),
+    *(f"harness/services/odoo/{name}.py" for name in ("example", "shop", "program")),
+    *(f"harness/services/n8n/{name}.py" for name in ("example", "app")),
+    *(f"harness/services/notification/{name}.py" for name in ("example", "seed")),
+    "harness/s3/server.py",
+    "harness/parts/locks",
+)
+KNOWN_BY = "identity.json"  # written last
+UNUSED = 14.0  # days
+STOP = 30.0  # seconds given to a program to end in good order
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prepared estate: volumes of its primary, secrets, identity."""
+
+    path: Path
+
+    @property
+    def volumes(self) -> Path:
+        """Folder of the primary's volumes."""
+        return self.path / "volumes"
+
+    @property
+    def objects(self) -> Path:
+        """Folder of the primary's objects, a folder a bucket."""
+        return self.path / "objects"
+
+    @property
+    def identity(self) -> Identity:
+        """What the primary made from it is known by."""
+        return Identity(**json.loads((self.path / KNOWN_BY).read_text(encoding="utf-8")))
+
+
+def source_digest(names: Iterable[str] = SEEDS) -> str:
+    """Return a digest of the code and locks that make an estate, hex."""
+    here = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256()
+    for name in names:
+        path = here / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(here)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_of(*facts: object) -> str:
+    """Return the content key of something made from `facts`, hex."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def prepare(config: Config, say: Say = lambda _line: None) -> Template:
+    """Return the prepared estate for `config`, made now if it is not in the cache.
+
+    All example data is seeded once, into one base; an estate with fewer services or other sizes is derived
+    from a copy of it, which takes seconds.
+    """
+    name, seeds = config.estate.name, source_digest()
+    base = _cached(digest_of("base", name, seeds), lambda at: _make_base(at, name, say), say)
+    services = {n: table.model_dump(mode="json") for n, table in config.services.items()}
+    key = digest_of("derived", name, seeds, services, config.data.bulk_mb)
+    return _cached(key, lambda at: _derive(at, base, config), say)
+
+
+def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
+    home = cache_home() / "estates"
+    final = home / key
+    with alone(home / f"{key}.lock"):
+        there = (final / KNOWN_BY).exists()
+        if not there:
+            say(f"preparing the example estate {key}")
+            building = home / f".{key}.building"
+            sweep(building / "run")  # what somebody who was killed while preparing left running
+            shutil.rmtree(building, ignore_errors=True)
+            shutil.rmtree(final, ignore_errors=True)
+            building.mkdir(mode=0o700)
+            make(building)
+            building.rename(final)
+        (final / KNOWN_BY).touch()  # used now
+    if not there:
+        drop_unused(home)
+    return Template(final)
+
+
+def drop_unused(home: Path, days: float = UNUSED) -> None:
+    """Remove the prepared estates in `home` that nobody used for so many days: other checkouts may use some of them."""
+    oldest = SYSTEM.wall().timestamp() - days * 86_400
+    for known in home.glob(f"[!.]*/{KNOWN_BY}"):
+        with alone(home / f"{known.parent.name}.lock"), suppress(FileNotFoundError):
+            if known.stat().st_mtime < oldest:
+                known.unlink()  # first: without it nobody takes what is left for a whole one
+                shutil.rmtree(known.parent)
+
+
+def _make_base(building: Path, name: str, say: Say) -> None:
+    services: tuple[Service, ...] = (Odoo(), N8n(), Notification())
+    secrets = make_secrets(building / "secrets", tuple(s.name for s in services))
+    with _primary(building, secrets) as site:
+        ensure_bucket(site.place.s3, TAGGED)
+        tag(site.place.s3, TAGGED, name)
+        in_parallel({s.name: lambda s=s: _seed(s, site, say) for s in services})  # type: ignore[misc]
+        _export(site.place.s3, building / "objects")
+        identity = Identity(system_facts(site.place.sql).identifier, TAGGED, name)
+    text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
+    (building / KNOWN_BY).write_text(text, encoding="utf-8")
+
+
+def _derive(building: Path, base: Template, config: Config) -> None:
+    shutil.copytree(base.path / "secrets", building / "secrets")
+    shutil.copytree(base.objects, building / "objects")
+    secrets = Secrets(building / "secrets")
+    services = build_services(config)
+    wanted = {database for s in services for database in s.sources().databases}
+    own = [s for s in services if config.services[s.name].kind == "http"]
+    for service in own:
+        add_service_secrets(secrets, service.name)
+    with _primary(building, secrets, base) as site:
+        sql = site.place.sql
+        for database in set(databases(sql)) - wanted:
+            with connect(sql) as connection:
+                connection.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(database)))
+        for service in own:
+            _seed(service, site, lambda _line: None)
+        if config.data.bulk_mb:
+            seed_bulk(site.site, sql, megabytes=config.data.bulk_mb)
+    shutil.copy2(base.path / KNOWN_BY, building / KNOWN_BY)
+
+
+@contextmanager
+def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> Iterator[EstateSite]:
+    """A primary site being made; its volumes are kept, cleanly shut down, when the block ends well."""
+    for part in ("postgres", "seaweedfs"):
+        ensure(part)
+    substrate = Embedded(building / "run", building / "logs")
+    site = EstateSite(substrate.site("primary"), secrets.of("primary"), {})
+    try:
+        for volume in sorted(base.volumes.iterdir()) if base else ():
+            substrate.import_volume("primary", volume.name, volume)
+        site.activate()
+        yield site
+        with connect(site.place.sql) as connection:
+            connection.execute("CHECKPOINT")
+        for node in site.nodes.values():
+            if isinstance(node, Stoppable):
+                node.stop(STOP)
+        (building / "run" / "sites" / "primary" / "volumes").rename(building / "volumes")
+    finally:
+        substrate.sweep()
+
+
+# What must be installed before a service is seeded: so that one can be seeded while another is still fetched.
+NEEDS_PARTS = {"odoo": ("postgres", "odoo", "odoo-python"), "n8n": ("node", "n8n")}
+
+
+def _seed(service: Service, site: EstateSite, say: Say) -> None:
+    if not isinstance(service, Seedable):
+        raise HarnessError(f"{service.name} cannot be seeded")
+    for part in NEEDS_PARTS.get(service.name, ()):
+        ensure(part)
+    say(f"seeding {service.name}")
+    service.seed(site.place)
+    say(f"seeded {service.name}")
+
+
+def clone(template: Template, run: Path, substrate: Substrate) -> Secrets:
+    """Copy secrets and volumes of a template into a run of its own; return the copied secrets.
+
+    Another product's object store cannot read the files of the one that was seeded: `load_objects` fills it.
+    """
+    shutil.copytree(template.path / "secrets", run / "secrets")
+    volumes = [v for v in sorted(template.volumes.iterdir()) if v.name != STORE or isinstance(substrate, Embedded)]
+    in_parallel({v.name: partial(substrate.import_volume, "primary", v.name, v) for v in volumes})
+    return Secrets(run / "secrets")
+
+
+def load_objects(template: Template, s3: S3) -> None:
+    """Put the seeded objects and the estate's tag into the store of a primary that has none. Raises HarnessError."""
+    store = client(s3)
+    with asked(s3, TAGGED, "cannot be looked for"):
+        if store.bucket_exists(TAGGED):
+            return
+    for bucket in sorted(template.objects.iterdir()):
+        ensure_bucket(s3, bucket.name)
+        with asked(s3, bucket.name, "cannot be filled"):
+            for file in sorted(path for path in bucket.rglob("*") if path.is_file()):
+                store.fput_object(bucket.name, file.relative_to(bucket).as_posix(), str(file))
+    tag(s3, TAGGED, template.identity.tag)
+
+
+def _export(s3: S3, into: Path) -> None:
+    """Copy every object out of a store, a folder a bucket."""
+    store = client(s3)
+    with asked(s3, "*", "cannot be listed"):
+        names = [bucket.name for bucket in store.list_buckets()]
+    for name in names:
+        (into / name).mkdir(parents=True)
+        with asked(s3, name, "cannot be copied"):
+            for entry in store.list_objects(name, recursive=True):
+                store.fget_object(name, str(entry.object_name), str(into / name / str(entry.object_name)))

@@ -1,0 +1,56 @@
+"""Message 2.8: runs the key functions through the public front door until all have held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import Finding, HarnessError
+from harness.core.journal import Journal
+from harness.core.parallel import in_parallel
+from harness.core.record import KeyResult
+from harness.core.service import KeyFunction, PublicDoor
+
+ROUNDS = 3
+HELD_FOR = 5.0  # seconds over which the rounds are spread
+
+
+def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: Clock) -> KeyResult:
+    """Return what one key function answered, with its time in seconds."""
+    begin = clock.monotonic()
+    try:
+        detail, passed = function.check(door), True
+    except (Finding, HarnessError, OSError) as error:
+        detail, passed = str(error) or type(error).__name__, False
+    took = clock.monotonic() - begin
+    message = function.message if passed else ""
+    event = journal.mark("key function", function.name, message=message, passed=passed, took=took, detail=detail)
+    return KeyResult(function.name, function.service, passed, detail, took, event.at)
+
+
+def hold_key_functions(
+    functions: Sequence[KeyFunction], door: PublicDoor, journal: Journal, clock: Clock = SYSTEM
+) -> tuple[KeyResult, ...]:
+    """Run all key functions in three rounds over five seconds and return every result.
+
+    Services are tested side by side, the functions of one in order. Raises Finding at the first round in
+    which one failed.
+    """
+    if not functions:
+        raise Finding("no key function is declared: that the services work cannot be shown")
+    results: list[KeyResult] = []
+    first = clock.monotonic()
+    by_service: dict[str, list[KeyFunction]] = {}
+    for function in functions:
+        by_service.setdefault(function.service, []).append(function)
+    for number in range(ROUNDS):
+        due = first + number * HELD_FOR / (ROUNDS - 1)
+        clock.sleep(max(0.0, due - clock.monotonic()))
+        done = in_parallel(
+            {name: lambda fs=fs: [run_once(f, door, journal, clock) for f in fs] for name, fs in by_service.items()}  # type: ignore[misc]
+        )
+        now = [result for group in done.values() for result in group]
+        results += now
+        if failed := [f"{r.service}: {r.name}: {r.detail}" for r in now if not r.passed]:
+            raise Finding(f"key function failed: {'; '.join(failed)}")
+    return tuple(results)

@@ -1,0 +1,141 @@
+"""Message 2.4: a selected backup becomes databases and files on the DR site."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from harness.backup.archive import into_bucket, into_volume, name_of, untar
+from harness.core.contents import Contents, DatabaseFacts, TreeFacts
+from harness.core.errors import RestoreFailed
+from harness.core.journal import Journal
+from harness.core.parallel import in_parallel
+from harness.core.service import Objects, Place, Service, Sql, Tree
+from harness.postgres import checks
+from harness.postgres import restore as postgres
+from harness.postgres.identity import databases, system_facts
+from harness.repository.catalogue import OpenBackup
+from harness.s3.replication import missing
+
+SPOOL = "spool"
+JOBS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Message 2.4's answer: what came back, and whether the RPO is met (None: there is no ledger to tell).
+
+    `lost_objects`: keys of objects that a database refers to and that had not been replicated.
+    """
+
+    contents: Contents
+    backup_id: str
+    size: int
+    rows: int
+    rpo_met: bool | None
+    lost_objects: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Restore:
+    """The steps of a restore, in order: prepare, open, execute, check."""
+
+    place: Place
+    services: Sequence[Service]
+    backup: OpenBackup
+    journal: Journal
+    on_bytes: Callable[[int], None]
+    globals: bytes = b""
+
+    @property
+    def contents(self) -> Contents:
+        """What the manifest says is inside."""
+        return self.backup.manifest.contents
+
+    def prepare(self) -> None:
+        """Refuse a target that is not an empty server of its own, and fetch the globals."""
+        system = system_facts(self.place.sql)
+        if system.identifier == self.contents.system.identifier:
+            raise RestoreFailed(
+                f"the target is system {system.identifier}, where the backup came from; nothing changed"
+            )
+        if system.version.split(".")[0] != self.contents.system.version.split(".")[0]:
+            raise RestoreFailed(
+                f"the target is PostgreSQL {system.version}, the backup is of {self.contents.system.version}"
+            )
+        if already := databases(self.place.sql):
+            raise RestoreFailed(f"the target already holds {', '.join(already)}; restore onto an empty server")
+        self.globals = b"".join(self.backup.read("globals.sql"))
+
+    def open(self) -> None:
+        """2.4.1: decrypt and decompress every dump into the spool, and every tree into its volume."""
+        spool = self.place.site.volume(SPOOL)
+
+        def dump(name: str) -> None:
+            with spool.open(f"{name}.dump", "wb") as target:
+                for chunk in self.backup.read(f"databases/{name}.dump"):
+                    target.write(chunk)
+                    self.on_bytes(len(chunk))
+
+        targets = {tree.name: partial(into_volume, self.place, tree) for tree in self._trees()}
+        targets |= {
+            name_of(objects): partial(into_bucket, self.place, objects, self.backup.manifest.backup_id)
+            for objects in self._objects()
+        }
+        if unknown := {facts.name for facts in self.contents.trees} - set(targets):
+            raise RestoreFailed(f"no service of estate.toml takes back {', '.join(sorted(unknown))}; declare it")
+
+        def unpack(facts: TreeFacts) -> None:
+            untar(facts.name, self.backup.read(f"trees/{facts.name}.tar"), facts, targets[facts.name]())
+
+        calls = {d.name: partial(dump, d.name) for d in self.contents.databases}
+        in_parallel(calls | {facts.name: partial(unpack, facts) for facts in self.contents.trees})
+
+    def execute(self) -> None:
+        """2.4.2: restore roles, then every database, and wipe the spool whatever happens."""
+        spool = self.place.site.volume(SPOOL)
+        try:
+            postgres.restore_globals(self.place.site, self.place.sql, self.globals)
+            in_parallel({d.name: partial(self._restore_database, d) for d in self.contents.databases})
+        finally:
+            for name in tuple(spool.walk()):
+                spool.remove(name)
+
+    def check(self, freshness: Callable[[Sql], bool | None]) -> Restored:
+        """Compare every table with the manifest, before anything is changed; return what came back."""
+        found = in_parallel({d.name: partial(checks.differences, self.place.sql, d) for d in self.contents.databases})
+        if wrong := [f"{name}: {line}" for name, lines in found.items() for line in lines]:
+            raise RestoreFailed(f"what was restored is not what was backed up: {'; '.join(wrong[:5])}")
+        rpo_met = freshness(self.place.sql)
+        size = sum(d.size for d in self.contents.databases) + sum(t.size for t in self.contents.trees)
+        restored = Restored(
+            self.contents, self.backup.manifest.backup_id, size, self.contents.rows, rpo_met, self._lost_objects()
+        )
+        self.journal.mark(
+            "status",
+            "database restore",
+            success=True,
+            rpo_met="not measured" if rpo_met is None else rpo_met,
+            rows=restored.rows,
+            size=size,
+            lost_objects=len(restored.lost_objects),
+        )
+        return restored
+
+    def _restore_database(self, facts: DatabaseFacts) -> None:
+        postgres.restore_database(self.place.site, self.place.sql, facts, SPOOL, f"{facts.name}.dump", JOBS)
+
+    def _trees(self) -> tuple[Tree, ...]:
+        return tuple(tree for service in self.services for tree in service.sources().trees)
+
+    def _objects(self) -> tuple[Objects, ...]:
+        return tuple(objects for service in self.services for objects in service.sources().objects)
+
+    def _lost_objects(self) -> tuple[str, ...]:
+        """Return what neither the replication nor the backup brought."""
+        lost: list[str] = []
+        for objects in self._objects():
+            keys = checks.column(self.place.sql, objects.database, objects.referenced)
+            lost += missing(self.place.s3, objects.bucket, keys)
+        return tuple(lost)

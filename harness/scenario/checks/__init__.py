@@ -1,0 +1,1 @@
+"""What the Then steps assert: each raises Finding with one line, or returns nothing."""

@@ -1,0 +1,72 @@
+"""Checks of backups, their log entries and their alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.core.clock import wait_until
+from harness.core.errors import Finding
+from harness.core.journal import Event
+from harness.drill.drill import Drill
+from harness.postgres.identity import databases
+from harness.repository.catalogue import Receipt
+from harness.scenario.checks.verdict import require
+
+ALERT_PATIENCE = 10.0
+
+
+def require_confirmed(receipt: Receipt) -> None:
+    """The offsite store confirmed path, time, size and digest."""
+    fields = (receipt.path, receipt.committed_at, receipt.size, receipt.digest)
+    require(all(fields), f"the confirmation of {receipt.backup_id} lacks a path, a time, a size or a digest")
+    require(receipt.size < receipt.plain_size, "the backup is not smaller than what it holds")
+
+
+def require_everything_inside(drill: Drill) -> None:
+    """The newest backup holds every database of the primary, and rows in each."""
+    newest = drill.world.repository.committed()[0]
+    inside = {d.name for d in newest.manifest.contents.databases}
+    live = set(databases(drill.world.primary.place.sql))
+    require(inside == live, f"the backup holds {sorted(inside)}, the primary {sorted(live)}")
+    empty = [d.name for d in newest.manifest.contents.databases if not d.rows]
+    require(not empty, f"no rows in {', '.join(empty)}")
+
+
+def require_only(drill: Drill, backups: Sequence[str]) -> None:
+    """The repository lists these and no others, and nothing of a failed one is left to be mistaken."""
+    listed = [b.backup_id for b in drill.world.repository.committed() if b.damaged is None]
+    require(sorted(listed) == sorted(backups), f"listed: {listed}; expected: {list(backups)}")
+
+
+def require_logged(drill: Drill, number: str) -> Event:
+    """The journal holds that message; return its event."""
+    found = [e for e in drill.journal.events if e.message == number]
+    require(found, f"message {number} was not logged")
+    return found[-1]
+
+
+def require_no_overlap(drill: Drill) -> None:
+    """While the schedule fired more than once, one backup was under way at a time, and one only was taken."""
+    begun = [e for e in drill.journal.events if e.message == "1.2"]
+    ended = [e for e in drill.journal.events if e.message in ("1.6", "1.7.1")]
+    require(len(begun) == len(ended) == 1, f"{len(begun)} backups began and {len(ended)} ended")
+    dropped = [e for e in drill.journal.events if e.kind == "dropped" and begun[0].at < e.at < ended[0].at]
+    require(dropped, "the schedule did not come due again while the backup was under way: nothing was shown")
+
+
+def require_failure_logged(drill: Drill) -> None:
+    """1.7.1 with the error in detail."""
+    event = require_logged(drill, "1.7.1")
+    require(str(event.facts.get("error", "")), "the failure was logged without its error")
+
+
+def require_alert(drill: Drill) -> None:
+    """1.7.2, and the alert arrived where alerts go."""
+    event = require_logged(drill, "1.7.2")
+    require(event.facts.get("sent"), "the alert was not sent")
+    sink = drill.world.alert_sink
+
+    def arrived() -> None:
+        require(sink.received, "the alert was sent and did not arrive")
+
+    wait_until(arrived, patience=ALERT_PATIENCE, on=Finding, what="the alert")

@@ -1,0 +1,282 @@
+"""Backup and restore drill as CronJobs of their clusters, on clusters that a drill made."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.core.errors import HarnessError
+from harness.core.node import Address
+from harness.drill.drill import Drill
+from harness.estate.config import Config
+from harness.images.find import reference
+from harness.images.programs import kubectl_program
+from harness.images.table import port_numbers
+from harness.kubernetes.api import Api
+from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered
+from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
+from harness.kubernetes.waiting import await_gone
+from harness.postgres.identity import system_facts
+from harness.s3.client import ensure_bucket, tag
+from harness.scenario.checks.verdict import require
+from harness.substrate.kind.manifests import filled
+from harness.substrate.kind.site import KindSite
+from harness.substrate.kind.substrate import Kind
+from harness.traffic.relay import Relay
+from harness.vault import read_secret
+
+IMAGE = "blackstart"
+EVERY_MINUTE = "* * * * *"
+DUE = 240.0  # seconds in which a CronJob of every minute must have fired and its Job ended
+REST = 60.0
+BUCKET, TAG = "notifications", "the DR site of a drill"
+BACKUP, REHEARSAL = "blackstart-backup", "blackstart-rehearsal"
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A Job that a CronJob started, and what its pod said: one entry a line of its log."""
+
+    job: str
+    owner: str
+    succeeded: bool
+    told: tuple[Mapping[str, Any], ...]
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        """The last line; empty when it said nothing."""
+        return self.told[-1] if self.told else {}
+
+
+@dataclass(slots=True)
+class InCluster:
+    """Two clusters that look after themselves. Their pods reach the offsite store by a relay on this machine."""
+
+    drill: Drill
+    _open: ExitStack = field(default_factory=ExitStack)
+    _offsite: Address | None = None
+    _backups: frozenset[str] = frozenset()
+    _asked: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """The substrate; raises HarnessError where there is no cluster."""
+        if not isinstance(self.drill.world.substrate, Kind):
+            raise HarnessError("there is no cluster here: drill this with --substrate=kind")
+        return self.drill.world.substrate
+
+    def close(self) -> None:
+        """Close the relay."""
+        self._open.close()
+
+    def stand(self) -> InCluster:
+        """Have the primary's data and the offsite store up; return this."""
+        world = self.drill.world
+        world.start_data()
+        relay = self._open.enter_context(Relay(self.kind.here, world.offsite_s3.outside))
+        self._offsite = relay.address
+        self._backups = self.listed()
+        return self
+
+    def listed(self) -> frozenset[str]:
+        """Return the ids of the backups in the offsite repository."""
+        return frozenset(b.backup_id for b in self.drill.world.repository.committed() if b.damaged is None)
+
+    def schedule_backup(self) -> None:
+        """Have the primary's cluster take its backup, once that may come due."""
+        site, secrets = self.kind.cluster_site("primary"), self.drill.world.secrets
+        existing = (
+            '[existing.primary]\nsql = "postgres:5432"\ns3 = "objects:9000"\nsecrets = "/secrets/primary"\n'
+            'volumes = { odoo = "/volumes/odoo" }\n' + self._repository(read_only=False)
+        )
+        self._put_secret(site, "blackstart-primary", secrets.of("primary"))
+        self._put_secret(site, "blackstart-offsite", secrets.of("offsite"))
+        self._install(site, "backup", {"estate.toml": declaration(self.drill.world.config) + existing})
+
+    def schedule_rehearsal(self, *, listed: bool) -> None:
+        """Have the DR cluster at rest, on the list of drill targets or not, and rehearse, once that may come due."""
+        world, site = self.drill.world, self.kind.cluster_site("dr")
+        world.dr.activate()
+        ensure_bucket(world.dr.place.s3, BUCKET)
+        tag(world.dr.place.s3, BUCKET, TAG)
+        cluster = site.api.identity() if listed else "another cluster"
+        targets = {"name": "dr", "system": system_facts(world.dr.place.sql).identifier, "bucket": BUCKET, "tag": TAG}
+        self._provide(site)
+        self._rest(site.api, ("StatefulSet",))
+        self._asked = generations(site.api)
+        workloads = {"postgres": "statefulset/postgres", "objects": "statefulset/objects"}
+        workloads |= {name: f"deployment/{name}" for name in world.config.services}
+        existing = (
+            '[existing]\ntargets = "drill-targets.toml"\n'
+            '[existing.dr]\nsql = "postgres:5432"\ns3 = "objects:9000"\ngateway = "gateway:8000"\n'
+            'secrets = "/secrets/dr"\nvolumes = { odoo = "/volumes/odoo", spool = "/volumes/spool" }\n'
+            f'[existing.dr.cluster]\nnamespace = "{site.name}"\n[existing.dr.cluster.workloads]\n{lines(workloads)}'
+            + self._repository(read_only=True)
+        )
+        self._put_secret(site, "blackstart-dr", world.secrets.of("dr"))
+        self._put_secret(site, "blackstart-offsite", world.secrets.of("offsite"))
+        told = {
+            "estate.toml": declaration(world.config) + existing,
+            "drill-targets.toml": f"[[target]]\n{lines({**targets, 'cluster': cluster})}",
+        }
+        self._install(site, "rehearsal", told)
+
+    def _repository(self, *, read_only: bool) -> str:
+        return (
+            f'[existing.offsite]\ns3 = "{self._offsite}"\nsecrets = "/secrets/offsite"\n'
+            f"tls = false\nread_only = {str(read_only).lower()}\n"
+        )
+
+    def _provide(self, site: KindSite) -> None:
+        """Apply every service with its Secrets, at no replica: what an operator sets up once."""
+        world, standing = self.drill.world, site.standing
+        for service in world.services:
+            for spec in (spec.contained or spec for spec in service.nodes(world.dr.place)):
+                ports = {port: standing.ports.take() for port in spec.ports}
+                given = standing.manifests.of(name_of(spec.name))
+                made = filled(spec, reference(spec.image), ports, given)
+                standing.claim(spec.volumes)
+                standing.require_image(spec.image)
+                site.api.apply(map(at_rest, made.manifests))
+                if "http" in spec.ports:
+                    number = port_numbers(spec.image, spec.ports)["http"]
+                    world.dr.peers[service.name] = Address(name_of(spec.name), number)
+
+    def _rest(self, api: Api, kinds: Iterable[str]) -> None:
+        for kind in kinds:
+            for one in api.find(kind):
+                name = one["metadata"]["name"]
+                api.scale(kind, name, 0)
+                await_gone(api, name, REST, what=f"{name} at rest")
+
+    def _put_secret(self, site: KindSite, name: str, secrets: Mapping[str, str]) -> None:
+        data = {key: base64.b64encode(read_secret(found)).decode() for key, found in secrets.items()}
+        metadata = {"name": name, "labels": {MANAGED: OWNER}}
+        site.api.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
+
+    def _install(self, site: KindSite, folder: str, told: Mapping[str, str]) -> None:
+        """Apply `deploy/cluster/FOLDER` with this estate's declaration, our image, and an hour that comes soon.
+
+        Its CronJob is suspended: a rehearsal that came due before the first backup was made would find none.
+        """
+        site.standing.require_image(IMAGE)
+        for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
+            if manifest["kind"] == "ConfigMap":
+                manifest["data"] |= told
+            if manifest["kind"] == "CronJob":
+                spec = manifest["spec"]
+                spec |= {"schedule": EVERY_MINUTE, "suspend": True}
+                spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = reference(IMAGE)
+            site.api.apply([manifest])
+
+    def backup_fired(self) -> Fired:
+        """Return the first backup that the primary's cluster took by itself."""
+        return self._kept(fired(self.kind.cluster_site("primary").api, BACKUP))
+
+    def rehearsal_fired(self) -> Fired:
+        """Return the first restore drill that the DR cluster carried out by itself."""
+        return self._kept(fired(self.kind.cluster_site("dr").api, REHEARSAL))
+
+    def _kept(self, done: Fired) -> Fired:
+        """Keep what a Job said beside the logs of the nodes; return it."""
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in done.told)
+        (self.drill.folder.logs / f"{done.job}.jsonl").write_text(text, encoding="utf-8")
+        return done
+
+    def require_backed_up(self, done: Fired) -> None:
+        """The clock of the cluster started it, it succeeded, and the backup that it names is in the repository."""
+        require(done.owner == f"CronJob/{BACKUP}", f"{done.job} was started by {done.owner or 'nobody'}")
+        require(done.succeeded, f"{done.job} failed: {dict(done.last)}")
+        new = self.listed() - self._backups
+        require(
+            done.last.get("backup") in new, f"the receipt is {dict(done.last)}; new in the repository: {sorted(new)}"
+        )
+
+    def require_verdict(self, done: Fired, verdict: str) -> None:
+        """The clock of the cluster started it, and that is the verdict in its log."""
+        require(done.owner == f"CronJob/{REHEARSAL}", f"{done.job} was started by {done.owner or 'nobody'}")
+        require(done.last.get("verdict") == verdict, f"{done.job}: {dict(done.last)}")
+        require(
+            done.succeeded == (verdict == "KEPT"), f"{done.job}: its verdict is {verdict}, and its Job says otherwise"
+        )
+
+    def require_refused(self, done: Fired, named: str) -> None:
+        """It could not be carried out, and its reason names that."""
+        self.require_verdict(done, "UNKNOWN")
+        require(
+            f"refused as a drill target: its {named} is" in str(done.last), f"{named} is not named: {dict(done.last)}"
+        )
+
+    def require_at_rest(self) -> None:
+        """Nothing runs in the DR cluster but what drills run there themselves, and every workload asks for nothing."""
+        api = self.kind.cluster_site("dr").api
+        asked = {
+            one["metadata"]["name"]: one["spec"].get("replicas", 1)
+            for kind in WORKLOADS
+            for one in api.find(kind)
+            if not one["metadata"]["name"].startswith("agent-")
+        }
+        awake = [name for name, replicas in asked.items() if replicas]
+        require(not awake, f"not at rest: {', '.join(sorted(awake))}")
+
+    def require_never_scaled(self) -> None:
+        """No workload of the DR cluster was scaled up since it was put to rest."""
+        self.require_at_rest()
+        found = generations(self.kind.cluster_site("dr").api)
+        changed = [name for name, number in found.items() if number != self._asked.get(name)]
+        require(not changed, f"changed although the drill was refused: {', '.join(changed)}")
+
+
+def generations(api: Api) -> Mapping[str, int]:
+    """Return how often what is asked for was changed, by workload; agents of volumes are left out."""
+    found = [one["metadata"] for kind in WORKLOADS for one in api.find(kind)]
+    return {one["name"]: int(one["generation"]) for one in found if not one["name"].startswith("agent-")}
+
+
+def fired(api: Api, name: str) -> Fired:
+    """Let a CronJob come due, and return the first Job of it that has ended, with its log; it is suspended again then.
+
+    Raises HarnessError when none has ended in time.
+    """
+    api.patch("CronJob", name, {"spec": {"suspend": False}})
+    for found in api.follow("Job", f"{NAME}={name}", DUE):
+        for job in found:
+            conditions = {c["type"]: c["status"] for c in job.get("status", {}).get("conditions", ())}
+            if "True" in (conditions.get("Complete"), conditions.get("Failed")):
+                api.patch("CronJob", name, {"spec": {"suspend": True}})
+                return _fired(api, job, conditions.get("Complete") == "True")
+    raise HarnessError(f"{api.where}: CronJob {name}: no Job of it has ended within {DUE:g} s")
+
+
+def _fired(api: Api, job: Manifest, succeeded: bool) -> Fired:
+    name = job["metadata"]["name"]
+    owners = job["metadata"].get("ownerReferences") or [{}]
+    log = b"".join(api.logs(pod.name) for pod in api.pods(f"batch.kubernetes.io/job-name={name}"))
+    told = tuple(json.loads(line) for line in log.decode(errors="replace").splitlines() if line.startswith("{"))
+    return Fired(name, f"{owners[0].get('kind', '')}/{owners[0].get('name', '')}", succeeded, told)
+
+
+def at_rest(manifest: Manifest) -> Manifest:
+    """Return a manifest with no replica, if it is one that has any."""
+    if manifest["kind"] in WORKLOADS:
+        manifest["spec"]["replicas"] = 0
+    return manifest
+
+
+def declaration(config: Config) -> str:
+    """Return estate.toml without what stands: name, sites, and what kind each service is of."""
+    estate, sites = config.estate, config.sites
+    text = f"[estate]\n{lines({'name': estate.name, 'zone': estate.zone, 'host': estate.host})}"
+    text += f'[sites.primary]\nedge = "{sites.primary.edge}"\n[sites.dr]\nedge = "{sites.dr.edge}"\n'
+    for name, table in config.services.items():
+        text += f'[services.{name}]\nkind = "{table.kind}"\nneeds = {json.dumps(list(table.needs))}\n'
+    return text
+
+
+def lines(facts: Mapping[str, str]) -> str:
+    """Return facts as lines of TOML."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in facts.items())

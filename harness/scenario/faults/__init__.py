@@ -1,0 +1,1 @@
+"""Every fault that a feature can inject, in one catalogue."""

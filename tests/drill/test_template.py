@@ -1,0 +1,24 @@
+"""What is kept of prepared estates."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.core.clock import SYSTEM
+from harness.drill.template import KNOWN_BY, drop_unused
+
+DAY = 86_400
+
+
+def test_an_estate_that_nobody_used_for_long_is_dropped_and_no_other(tmp_path: Path) -> None:
+    now = SYSTEM.wall().timestamp()
+    for name, days in (("new", 0), ("used last week", 7), ("old", 15), (".being made", 15)):
+        (tmp_path / name / "volumes").mkdir(parents=True)
+        (tmp_path / name / KNOWN_BY).touch()
+        os.utime(tmp_path / name / KNOWN_BY, (now - days * DAY,) * 2)
+    (tmp_path / "half" / "volumes").mkdir(parents=True)
+    drop_unused(tmp_path)
+    left = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert left == {"new", "used last week", ".being made", "half"}
+    drop_unused(tmp_path)

@@ -1,0 +1,128 @@
+"""The interlock on real servers: what is not on the list, cannot be read, or is production's, is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import HarnessError, Refused
+from harness.core.node import Address
+from harness.core.service import S3, Sql
+from harness.postgres.identity import system_facts
+from harness.restore_test.interlock import Interlock, Production
+from harness.s3.client import ensure_bucket
+from tests.estate.standing import BUCKET, TAG, Standing
+
+pytestmark = pytest.mark.programs
+NOBODY = Address("127.0.0.1", 9)
+
+
+def interlock(standing: Standing, targets: Path, **more: object) -> Interlock:
+    place = standing.site.place
+    return Interlock("dr", targets, place.sql, place.s3, **more)  # type: ignore[arg-type]
+
+
+def system(standing: Standing) -> str:
+    return system_facts(standing.site.place.sql).identifier
+
+
+def listed(standing: Standing, **other: str) -> Path:
+    identity = {"name": "dr", "system": system(standing), "bucket": BUCKET, "tag": TAG}
+    return standing.list_targets(**identity | other)
+
+
+def test_the_site_on_the_list_is_let_through(standing: Standing) -> None:
+    found = interlock(standing, listed(standing))
+    assert [target.name for target in found.before()] == ["dr"]
+    assert found.after().system == system(standing)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"system": "1234567890"}, "its database system is"),
+        ({"tag": "example-shop"}, "its bucket tag is example-shop-dr; drill-targets.toml lists dr: example-shop"),
+        ({"bucket": "absent"}, "its bucket tag cannot be read"),
+        ({"cluster": "0000-1111"}, "its cluster is none; drill-targets.toml lists dr: 0000-1111"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_any_other_identity_is_refused_by_name(standing: Standing, other: dict[str, str], said: str) -> None:
+    with pytest.raises(Refused, match="refused as a drill target") as refused:
+        interlock(standing, listed(standing, **other)).before()
+    assert said in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_a_store_without_a_tag_is_refused(standing: Standing) -> None:
+    ensure_bucket(standing.site.place.s3, "bare", versioning=False)
+    for word in ("anything", "no tag"):
+        with pytest.raises(Refused, match="its bucket tag is no tag"):
+            interlock(standing, listed(standing, bucket="bare", tag=word)).before()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "no list of drill targets"),
+        ("[[target", "unreadable list of drill targets"),
+        ("", "target: field required"),
+        ("target = []", "is empty"),
+        ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"', "target.0.tag: field required"),
+        ('[[target]]\nname = "dr"\nsystem = ""\nbucket = "b"\ntag = "t"', "target.0.system: string should have"),
+        ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"\ntag = "t"\nany = "x"', "target.0.any: extra inputs"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_refused(standing: Standing, text: str | None, said: str) -> None:
+    file = standing.folder / "drill-targets.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(Refused, match=str(file)) as refused:
+        interlock(standing, file).before()
+    assert said in str(refused.value)
+
+
+def test_a_server_that_does_not_answer_is_refused(standing: Standing) -> None:
+    place = standing.site.place
+    sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
+    with pytest.raises(Refused, match="its database system cannot be read"):
+        Interlock("dr", listed(standing), sql, place.s3).before()
+    s3 = S3(NOBODY, NOBODY, place.s3.access_key_ref, place.s3.secret_key_ref)
+    with pytest.raises(Refused, match="its bucket tag cannot be read"):
+        Interlock("dr", listed(standing), place.sql, s3).before()
+
+
+def test_a_server_that_sleeps_is_asked_once_it_is_up(standing: Standing) -> None:
+    place = standing.site.place
+    sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
+    sleeping = Interlock("dr", listed(standing), sql, place.s3, asleep=lambda node: node == "postgres")
+    assert sleeping.before()
+    with pytest.raises(Refused, match="its database system cannot be read"):
+        sleeping.after()
+
+
+def test_another_cluster_is_refused_before_anything_else_is_asked(standing: Standing) -> None:
+    place = standing.site.place
+    sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
+    with pytest.raises(Refused, match=r"its cluster is elsewhere; drill-targets\.toml lists dr: here"):
+        Interlock("dr", listed(standing, cluster="here"), sql, place.s3, cluster=lambda: "elsewhere").before()
+
+    def away() -> str:
+        raise HarnessError("the API does not answer")
+
+    with pytest.raises(Refused, match="its cluster cannot be read"):
+        interlock(standing, listed(standing, cluster="here"), cluster=away).before()
+
+
+def test_production_is_refused_though_somebody_listed_it(standing: Standing) -> None:
+    own = system(standing)
+    for production in (Production(systems=frozenset({own})), Production(tags=frozenset({TAG}))):
+        with pytest.raises(Refused, match="is production's, and never a drill target"):
+            interlock(standing, listed(standing), production=lambda p=production: p).before()
+
+    def unreadable() -> Production:
+        raise HarnessError("the repository does not answer")
+
+    with pytest.raises(Refused, match="what production is known by cannot be read"):
+        interlock(standing, listed(standing), production=unreadable).before()

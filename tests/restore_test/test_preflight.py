@@ -1,0 +1,84 @@
+"""A site that somebody uses is not drilled on, though it is on the list: it may have taken over."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+
+import pytest
+
+from harness.core.errors import Refused, UsageError
+from harness.core.node import Address
+from harness.core.service import Answer
+from harness.postgres.server import connect
+from harness.restore_test.preflight import require_empty, require_nobody_served, require_own_gateway
+from harness.services.notification.app import Notification
+from harness.substrate.common.ports import LOOPBACK
+from harness.substrate.existing.site import ExistingSite
+from harness.substrate.existing.workloads import ByHand
+from tests.estate.standing import Standing
+
+
+class Asleep(ByHand):
+    def replicas(self, node: str) -> int | None:
+        return 0
+
+
+class AllRunning(ByHand):
+    def replicas(self, node: str) -> int | None:
+        return 1
+
+
+@pytest.mark.programs
+def test_a_server_that_holds_a_database_is_refused(standing: Standing) -> None:
+    place = standing.site.place
+    require_empty(place)
+    with connect(place.sql) as connection:
+        connection.execute("CREATE DATABASE somebodys")
+        try:
+            with pytest.raises(Refused, match="is in use: it holds the database somebodys; nothing was written to it"):
+                require_empty(place)
+        finally:
+            connection.execute("DROP DATABASE somebodys")
+
+
+@pytest.mark.programs
+def test_a_site_whose_services_run_is_refused(standing: Standing) -> None:
+    site = standing.estate().site
+    assert isinstance(site, ExistingSite)
+    with pytest.raises(UsageError, match=r"notification on dr: neither its workload nor its address is declared; name"):
+        require_nobody_served(site, (Notification(),))
+    require_nobody_served(replace(site, workloads=Asleep()), (Notification(),))
+    with pytest.raises(Refused, match="site dr is in use: notification runs there"):
+        require_nobody_served(replace(site, workloads=AllRunning()), (Notification(),))
+
+
+@pytest.mark.programs
+def test_a_service_that_answers_where_no_workload_is_named_is_refused(standing: Standing) -> None:
+    site = standing.estate().site
+    assert isinstance(site, ExistingSite)
+    with socket.create_server((LOOPBACK, 0)) as server:
+        at = Address(*server.getsockname())
+        site = replace(site, addresses={"notification": {"http": at}})
+        with pytest.raises(Refused, match="site dr is in use: notification runs there"):
+            require_nobody_served(site, (Notification(),))
+    require_nobody_served(site, (Notification(),))
+
+
+class Says:
+    """A door behind which a gateway says that."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self.headers = headers
+
+    def request(self, *_words: object, **_more: object) -> Answer:
+        return Answer(200, b"", self.headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"), [({"x-site": "primary"}, "is of site primary"), ({}, "of a site that it does not name")]
+)
+def test_a_gateway_that_is_not_the_sites_own_is_refused(headers: dict[str, str], said: str) -> None:
+    with pytest.raises(Refused, match=f"the gateway at gate:80 .*{said}, not of dr; correct its address"):
+        require_own_gateway(Says(headers), "dr", Address("gate", 80))
+    require_own_gateway(Says({"x-site": "dr"}), "dr", Address("gate", 80))

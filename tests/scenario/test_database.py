@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import SYSTEM, wait_until
+from harness.core.errors import BackupFailed, HarnessError, Refused
+from harness.core.node import Task
+from harness.postgres.bulk import seed_bulk
+from harness.postgres.checks import column, connected, require_identity
+from harness.postgres.dump import chunks, dump_task, facts, open_snapshot
+from harness.postgres.identity import databases, system_facts
+from harness.postgres.server import connect, server_spec, sql_of
+from harness.scenario.faults.database import drop_database_forcibly, end_dumps, lock_table
+from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.task import RunningTask
+from tests.postgres.conftest import Server, launch
+
+pytestmark = pytest.mark.programs
+
+MEGABYTES = 24
+DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
+
+
+class NotYet(Exception):  # noqa: N818
+    pass
+
+
+@pytest.fixture(scope="module")
+def bulk(primary: Server) -> Iterator[Server]:
+    rows = seed_bulk(primary.site, primary.sql, megabytes=MEGABYTES)
+    assert primary.one("bulk", "SELECT count(*) FROM entries") == rows
+    yield primary
+    drop_database_forcibly(primary.sql, "bulk")
+    assert "bulk" not in databases(primary.sql)
+
+
+def until_dumping(server: Server) -> None:
+    def dumping() -> None:
+        if not column(server.sql, "postgres", DUMPS):
+            raise NotYet("no dump yet")
+
+    wait_until(dumping, patience=10, on=NotYet)
+
+
+def test_the_bulk_is_of_the_size_asked_for(bulk: Server) -> None:
+    size = bulk.one("bulk", "SELECT pg_table_size('entries')")
+    assert isinstance(size, int)
+    assert 0.95 < size / (MEGABYTES * 10**6) < 1.05
+    assert bulk.one("bulk", "SELECT count(*) FROM pg_indexes WHERE tablename = 'entries'") == 1
+
+
+def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: Server) -> None:
+    with (
+        open_snapshot(bulk.sql, "bulk") as snapshot,
+        closing(chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)) as dump,
+    ):
+        got = [next(dump)]
+        assert end_dumps(bulk.sql) == 1
+        with pytest.raises(BackupFailed, match=r"^dump: .*pg_dump: error: .*\(exit code 1\)$") as caught:
+            got += dump
+    assert b"PGDMP" in got[0][:5]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dump_that_is_killed_is_a_failed_backup(bulk: Server) -> None:
+    with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
+        running = bulk.site.run(dump_task(bulk.sql, snapshot))
+        assert isinstance(running, RunningTask)
+        until_dumping(bulk)
+        running.child.kill()
+        with pytest.raises(BackupFailed, match=r"^dump: ended by signal 9$"):
+            list(chunks(running, 10))
+
+
+def test_a_dump_that_stalls_is_given_up_in_time(bulk: Server) -> None:
+    with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
+        began = SYSTEM.monotonic()
+        with pytest.raises(BackupFailed, match="not done within 1 s"):
+            list(chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 1))
+        assert SYSTEM.monotonic() - began < 5
+
+
+def test_a_consumer_that_stops_ends_the_dump(bulk: Server) -> None:
+    with open_snapshot(bulk.sql, "bulk") as snapshot:
+        dump = chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)
+        next(dump)
+        dump.close()
+
+        def gone() -> None:
+            if column(bulk.sql, "postgres", DUMPS):
+                raise NotYet("still dumping")
+
+        wait_until(gone, patience=5, on=NotYet)
+
+
+def test_a_dump_stalls_for_as_long_as_the_table_is_locked(bulk: Server) -> None:
+    with open_snapshot(bulk.sql, "bulk") as snapshot:
+        began = SYSTEM.monotonic()
+        with lock_table(bulk.sql, "bulk", "entries", 1.0):
+            size = sum(map(len, chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)))
+    assert SYSTEM.monotonic() - began > 1.0
+    assert size > MEGABYTES * 10**6 / 2
+
+
+def test_a_released_lock_lets_go_at_once(bulk: Server) -> None:
+    with lock_table(bulk.sql, "bulk", "entries", 60) as lock:
+        with (
+            pytest.raises(HarnessError, match="table nosuch of bulk cannot be locked"),
+            lock_table(bulk.sql, "bulk", "nosuch", 1),
+        ):
+            pass
+        lock.release()
+        lock.release()
+        assert bulk.one("bulk", "SELECT count(*) > 0 FROM entries") is True
+
+
+def test_a_lock_outlives_its_server_without_complaint(substrate: Embedded, tmp_path: Path) -> None:
+    server = launch(substrate, "doomed", tmp_path)
+    identity = system_facts(server.sql)
+    server.execute("postgres", "CREATE TABLE entries (n int)", "INSERT INTO entries VALUES (1)")
+    with open_snapshot(server.sql, "postgres") as snapshot, lock_table(server.sql, "postgres", "entries", 60) as lock:
+        server.node.kill()
+        lock.release()
+        with pytest.raises(BackupFailed, match="database postgres: cannot be counted: "):
+            facts(snapshot)
+    with pytest.raises(BackupFailed, match=r"database postgres: PostgreSQL at .*is it running"):
+        open_snapshot(server.sql, "postgres").__enter__()
+    with pytest.raises(Refused, match="cannot be identified"):
+        require_identity(server.sql, identity.identifier)
+    server.node.start()
+    require_identity(server.sql, identity.identifier)
+    assert server.one("postgres", "SELECT n FROM entries") == 1
+    with pytest.raises(Refused, match="not 42"):
+        require_identity(server.sql, "42")
+    server.site.destroy()
+
+
+def test_who_is_connected_is_seen_from_the_servers_side(primary: Server) -> None:
+    assert not any("blackstart guest" in line for line in connected(primary.sql, "postgres", "postgres"))
+    with connect(primary.sql, application="blackstart guest") as connection:
+        assert any(
+            line.startswith(f"pid {connection.info.backend_pid} blackstart guest since ")
+            for line in connected(primary.sql, "postgres", "postgres")
+        )
+        assert connected(primary.sql, "postgres", "nobody") == ()
+        assert connected(primary.sql, "template1", "postgres") == ()
+
+
+def test_durable_private_and_checked(primary: Server) -> None:
+    shown = {
+        name: primary.one("postgres", f"SHOW {name}")
+        for name in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums", "password_encryption")
+    }
+    assert shown == dict.fromkeys(shown, "on") | {"password_encryption": "scram-sha-256"}
+    assert primary.one("postgres", "SHOW listen_addresses") == "127.0.0.1"
+    assert primary.one("postgres", "SHOW unix_socket_directories") == ""
+    assert primary.one("postgres", "SHOW max_connections") == "120"
+
+
+def test_no_secret_is_in_a_spec_or_task(primary: Server) -> None:
+    spec = server_spec(secrets={"postgres-superuser": primary.sql.password_ref})
+    with open_snapshot(primary.sql, "postgres") as snapshot:
+        task: Task = dump_task(primary.sql, snapshot)
+    assert "superuser of primary" not in f"{spec}{task}"
+    assert "@{secret:" not in " ".join((*spec.argv, *spec.first_run[0], *task.argv))
+
+
+def test_a_wrong_password_is_one_line(primary: Server, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.write_text("not it")
+    with pytest.raises(HarnessError, match=r"^PostgreSQL at 127.0.0.1:\d+, database postgres as postgres: ") as caught:
+        connect(sql_of(primary.node, f"file:{wrong}"))
+    assert "\n" not in str(caught.value)
+    assert "not it" not in str(caught.value)
+    assert str(caught.value).endswith('password authentication failed for user "postgres"')

@@ -1,0 +1,125 @@
+"""Every way to hurt a stored backup is refused by name, and the older valid one is chosen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+
+import pytest
+
+from harness.core.errors import NoValidBackup, Unreadable
+from harness.repository.catalogue import Repository
+from harness.repository.manifest import canonical
+from harness.repository.store import MemoryStore, ObjectStore
+from harness.scenario.faults.stored_backup import DAMAGE, flip_bit_at
+from tests.repository.local import Recipients, back_up
+
+SMALL = {"globals": b"CREATE ROLE odoo;", "databases__shop": secrets.token_bytes(2_500_000)}  # three segments
+
+
+@pytest.mark.parametrize("word", DAMAGE)
+def test_a_damaged_one_is_passed_over_and_the_reason_names_what(
+    word: str, repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
+) -> None:
+    older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
+    named = DAMAGE[word](store, estate, newer.backup_id)
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == older.backup_id
+    ((backup_id, reason),) = chosen.passed_over
+    assert backup_id == newer.backup_id
+    assert re.search(rf"\b{re.escape(named)}\b", reason), (named, reason)
+    assert "\n" not in reason
+    assert len(repository.committed()) == 2
+
+
+@pytest.mark.parametrize("word", DAMAGE)
+def test_nothing_of_a_damaged_object_is_taken_for_all_of_it(word: str, recipients: Recipients) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "shop")
+    receipt = back_up(repository, recipients, **SMALL)
+    DAMAGE[word](store, "shop", receipt.backup_id)
+    with pytest.raises(NoValidBackup, match=receipt.backup_id):
+        repository.latest_valid(recipients.escrow[0])
+
+    def read_all() -> None:
+        backup = repository.open(repository.committed()[0], recipients.dr[0])
+        for entry in backup.manifest.objects:
+            list(backup.read(entry.path))
+
+    with pytest.raises(Unreadable, match=receipt.backup_id):
+        read_all()
+
+
+def test_an_edited_manifest_with_its_digest_made_anew_is_refused_by_the_hmac(recipients: Recipients) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "shop")
+    receipt = back_up(repository, recipients, **SMALL)
+    DAMAGE["an edited manifest"](store, "shop", receipt.backup_id)
+    (entry,) = repository.committed()
+    assert entry.damaged is None  # without a key it looks right
+    with pytest.raises(Unreadable, match=r"manifest was altered after COMMIT \(its HMAC differs\)"):
+        repository.open(entry, recipients.dr[0])
+
+
+def test_an_edited_manifest_alone_is_told_without_a_key(recipients: Recipients) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "shop")
+    receipt = back_up(repository, recipients, **SMALL)
+    key = f"shop/manifest/{receipt.backup_id}.json"
+    store.put(key, (b"".join(store.get(key)).replace(b"7391", b"7392"),))
+    (entry,) = repository.committed()
+    assert entry.damaged is not None
+    assert "not the one that COMMIT names" in entry.damaged
+    for read in (lambda: entry.receipt, lambda: entry.size, lambda: entry.manifest):
+        with pytest.raises(Unreadable, match=receipt.backup_id):
+            read()
+
+
+def test_a_missing_manifest_and_a_broken_note_are_told(recipients: Recipients) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "shop")
+    older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
+    store.delete(f"shop/manifest/{newer.backup_id}.json")
+    store.put(older.path, (b"{}",))
+    reasons = {entry.backup_id: entry.damaged for entry in repository.committed()}
+    assert "not there" in str(reasons[newer.backup_id])
+    assert "COMMIT: malformed" in str(reasons[older.backup_id])
+
+
+def test_a_whole_backup_put_in_the_place_of_another_is_refused(recipients: Recipients) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "shop")
+    older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
+    for kind in ("manifest", "commit"):
+        store.put(f"shop/{kind}/{newer.backup_id}.json", store.get(f"shop/{kind}/{older.backup_id}.json"))
+    (first, _) = repository.committed()
+    assert first.damaged is not None
+    assert f"of backup {older.backup_id}" in first.damaged
+
+
+def test_a_manifest_renamed_in_full_is_still_refused(recipients: Recipients) -> None:
+    """Somebody takes an old backup, gives it a new name everywhere, and makes the digest anew."""
+    store = MemoryStore()
+    repository = Repository(store, "shop")
+    older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
+    manifest = json.loads(b"".join(store.get(f"shop/manifest/{older.backup_id}.json")))
+    commit = json.loads(b"".join(store.get(older.path)))
+    text = canonical({**manifest, "backup_id": newer.backup_id})
+    store.put(f"shop/manifest/{newer.backup_id}.json", (text,))
+    digest = hashlib.sha256(text).hexdigest()
+    store.put(newer.path, (canonical({**commit, "backup_id": newer.backup_id, "manifest_sha256": digest}),))
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == older.backup_id
+    assert "does not open: altered, or of another backup" in chosen.passed_over[0][1]
+
+
+@pytest.mark.parametrize("where", [0.0, 0.001, 0.3, 0.999, 1.0])
+def test_a_bit_flipped_anywhere_is_found(where: float, recipients: Recipients) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "shop")
+    receipt = back_up(repository, recipients)
+    named = flip_bit_at(store, "shop", receipt.backup_id, where)
+    with pytest.raises(NoValidBackup, match=f"object {named}: segment"):
+        repository.latest_valid(recipients.dr[0])
