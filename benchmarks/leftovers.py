@@ -51,7 +51,7 @@ class Row:
     left: dict[str, list[str]]
 
 
-class NotYet(Exception):  # noqa: N818 - it is a state
+class NotYet(Exception):
     """The drill is not there yet."""
 
 
@@ -124,7 +124,7 @@ def await_the_middle(reports: Path, child: subprocess.Popen[bytes]) -> None:
             raise NotYet
 
     try:
-        wait_until(look, patience=PATIENCE, on=NotYet, every=0.1, what="the middle of the drill")
+        wait_until(look, patience=PATIENCE, every=0.1, what="the middle of the drill")
     except TookTooLong as error:
         os.killpg(child.pid, signal.SIGINT)
         raise SystemExit(str(error)) from None

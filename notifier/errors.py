@@ -7,11 +7,11 @@ class ConfigurationError(Exception):
     """The environment does not say how to run."""
 
 
-class BadMessage(Exception):  # noqa: N818 - it is what the client sent
+class BadMessage(Exception):
     """The client sent something that cannot be accepted."""
 
 
-class Unavailable(Exception):  # noqa: N818 - it is a state
+class Unavailable(Exception):
     """The database or the object store does not answer; `what` is which."""
 
     def __init__(self, what: str, reason: str) -> None:
@@ -20,5 +20,5 @@ class Unavailable(Exception):  # noqa: N818 - it is a state
         self.what = what
 
 
-class Damaged(Exception):  # noqa: N818 - it is a state
+class Damaged(Exception):
     """An attachment that was accepted is not there, or is not what was accepted."""

@@ -16,12 +16,12 @@ from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Objects, Service, Sql, Tree
 from harness.estate.site import EstateSite
+from harness.patience import PATIENCE
 from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.vault import read_secret
 
-PATIENCE = 3600.0  # seconds that one dump may take before it is given up
 ABANDONED = 24 * 3600.0  # seconds after which an intent without a COMMIT belongs to nobody
 
 
@@ -90,7 +90,7 @@ class BackupOrchestrator:
                 archives = [tar_tree(self.primary.place, tree) for tree in self._trees(names)]
                 archives += [tar_objects(self.primary.place, objects) for objects in self._objects(names)]
                 trees = in_parallel({a.name: partial(self._archive, writer, a) for a in archives})
-            writer.add("globals.sql", dump.chunks(self.primary.site.run(dump.globals_task(sql)), PATIENCE))
+            writer.add("globals.sql", dump.chunks(self.primary.site.run(dump.globals_task(sql)), PATIENCE.dump))
             contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
             self._tell(writer)
             receipt = writer.commit(contents)
@@ -114,7 +114,7 @@ class BackupOrchestrator:
                 "facts": lambda: dump.facts(snapshot),
                 "dump": lambda: writer.add(
                     f"databases/{snapshot.database}.dump",
-                    dump.chunks(self.primary.site.run(dump.dump_task(sql, snapshot)), PATIENCE),
+                    dump.chunks(self.primary.site.run(dump.dump_task(sql, snapshot)), PATIENCE.dump),
                 ),
             }
         )

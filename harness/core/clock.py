@@ -24,6 +24,10 @@ class Clock:
     sleep: Callable[[float], None]
 
 
+class NotYet(Exception):
+    """What is waited for has not happened yet; the message says what was seen instead. Raised by probes alone."""
+
+
 SYSTEM = Clock(time.monotonic, lambda: datetime.now(UTC), time.sleep)
 
 
@@ -31,7 +35,7 @@ def wait_until(
     probe: Callable[[], T],
     *,
     patience: float,
-    on: type[Exception] | tuple[type[Exception], ...],
+    on: type[Exception] | tuple[type[Exception], ...] = NotYet,
     every: float = 0.05,
     what: str = "",
     clock: Clock = SYSTEM,

@@ -19,7 +19,7 @@ Every message is one line that names the thing, its place and the remedy: it is 
 from __future__ import annotations
 
 
-class Finding(AssertionError):  # noqa: N818 - a finding is a result, not an error
+class Finding(AssertionError):
     """The estate under drill broke a promise."""
 
 
@@ -27,31 +27,31 @@ class HarnessError(Exception):
     """The drill could not be carried out."""
 
 
-class TookTooLong(HarnessError):  # noqa: N818 - reads as the sentence it is
+class TookTooLong(HarnessError):
     """A wait ran out of patience before anything could be judged."""
 
 
-class MissingPart(HarnessError):  # noqa: N818
+class MissingPart(HarnessError):
     """A program that the drill needs is not installed."""
 
 
-class BackupFailed(HarnessError):  # noqa: N818
+class BackupFailed(HarnessError):
     """A backup was attempted and nothing was committed."""
 
 
-class Unreadable(HarnessError):  # noqa: N818
+class Unreadable(HarnessError):
     """A backup, a key or a segment cannot be opened or trusted."""
 
 
-class NoValidBackup(HarnessError):  # noqa: N818
+class NoValidBackup(HarnessError):
     """The repository holds nothing that can be restored."""
 
 
-class RestoreFailed(HarnessError):  # noqa: N818
+class RestoreFailed(HarnessError):
     """The restore began and did not finish."""
 
 
-class Refused(HarnessError):  # noqa: N818
+class Refused(HarnessError):
     """An interlock said no before anything was changed."""
 
 

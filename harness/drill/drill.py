@@ -11,7 +11,7 @@ from threading import Thread
 
 from harness.backup.schedule import run_schedule
 from harness.core.budget import Promise
-from harness.core.clock import SYSTEM, Clock, wait_until
+from harness.core.clock import SYSTEM, Clock, NotYet, wait_until
 from harness.core.errors import Finding, HarnessError
 from harness.core.exposure import exposure
 from harness.core.journal import END, Event, Journal
@@ -26,6 +26,7 @@ from harness.evidence.folder import RecordFolder
 from harness.evidence.journal import JournalFile
 from harness.evidence.ledger import LedgerFile
 from harness.evidence.record import Paper
+from harness.patience import PATIENCE
 from harness.postgres import checks
 from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
@@ -35,10 +36,6 @@ from harness.services.notification.writer import LedgerWriter, survivors
 WINDOW = timedelta(days=1)
 AT_WORK = 10  # acknowledged writes after which clients are taken to be at work
 RESTORED_WRITES = "SELECT substr(reference, 8) FROM outbox WHERE reference LIKE 'ledger-%'"
-
-
-class NotAtWork(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """Clients have not been answered often enough yet."""
 
 
 @dataclass(slots=True)
@@ -113,9 +110,9 @@ class Drill:
 
         def at_work() -> None:
             if len(self.book.ledger.acknowledged()) < AT_WORK:
-                raise NotAtWork("clients are not answered")
+                raise NotYet("clients are not answered")
 
-        wait_until(at_work, patience=30, on=NotAtWork, what="the first acknowledged writes")
+        wait_until(at_work, patience=PATIENCE.first_writes, what="the first acknowledged writes")
 
     def back_up(self) -> Receipt:
         """Take a backup by hand."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.core.journal import Journal
 from harness.estate.site import EstateSite
+from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.s3.client import read_tag
 
 CUT_OFF = 3  # failures in a row after which a client is taken to be cut off
-PATIENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,6 @@ class Struck:
 
     at: float
     witnessed: bool
-
-
-class StillAnswering(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """Clients still succeed."""
 
 
 def require_target(site: EstateSite, expected: Identity) -> None:
@@ -72,10 +68,10 @@ def strike(
 
     def cut_off() -> None:
         if failures() < CUT_OFF:
-            raise StillAnswering("clients are still answered")
+            raise NotYet("clients are still answered")
 
     try:
-        wait_until(cut_off, patience=PATIENCE, on=StillAnswering, what="the strike's effect on clients")
+        wait_until(cut_off, patience=PATIENCE.strike_effect, what="the strike's effect on clients")
     except TookTooLong:
         journal.mark("witness", "primary site", effect="none")
         return Struck(event.at, witnessed=False)

@@ -25,6 +25,7 @@ from harness.estate.secrets import Secrets, add_service_secrets, make_secrets
 from harness.estate.site import EstateSite
 from harness.parts.cache import alone, cache_home
 from harness.parts.install import ensure
+from harness.patience import PATIENCE
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
@@ -51,7 +52,6 @@ SEEDS = (
 )
 KNOWN_BY = "identity.json"  # written last
 UNUSED = 14.0  # days
-STOP = 30.0  # seconds given to a program to end in good order
 Say = Callable[[str], None]
 
 
@@ -187,7 +187,7 @@ def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> 
             connection.execute("CHECKPOINT")
         for node in site.nodes.values():
             if isinstance(node, Stoppable):
-                node.stop(STOP)
+                node.stop(PATIENCE.node_stop)
         (building / "run" / "sites" / "primary" / "volumes").rename(building / "volumes")
     finally:
         substrate.sweep()

@@ -14,6 +14,7 @@ from harness.core.service import S3, Service, Sql
 from harness.estate.config import Config
 from harness.estate.existing_config import ClusterTable, ExistingOffsiteTable, ExistingSiteTable, ExistingTable
 from harness.estate.site import EstateSite, NodeStatus
+from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER, SUPERUSER_PASSWORD
 from harness.repository.catalogue import Repository
@@ -21,7 +22,7 @@ from harness.repository.objects import ObjectStore
 from harness.repository.store import S3Store
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
-from harness.substrate.existing.site import PATIENCE, ExistingSite
+from harness.substrate.existing.site import ExistingSite
 from harness.substrate.existing.workloads import ByHand, Workloads
 from harness.vault import read_text_secret
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from harness.kubernetes.api import Api
 
 DATABASE, STORE, GATEWAY = "postgres", "objects", "gateway"
-ANSWERS = 60.0  # seconds in which a server that accepts connections must answer a query
 
 
 @dataclass(slots=True)
@@ -50,7 +50,11 @@ class ExistingEstate(EstateSite):
         self.nodes[DATABASE] = node
         sql = self.place.sql
         wait_until(
-            lambda: system_facts(sql), patience=ANSWERS, on=HarnessError, every=0.5, what=f"the database of {self.name}"
+            lambda: system_facts(sql),
+            patience=PATIENCE.existing_query,
+            on=HarnessError,
+            every=0.5,
+            what=f"the database of {self.name}",
         )
         return NodeStatus(DATABASE, ready=True, detail=str(sql.outside))
 
@@ -61,7 +65,7 @@ class ExistingEstate(EstateSite):
 
     def start_service(self, service: Service) -> NodeStatus:
         """Have one service up; return its status. Raises HarnessError."""
-        ready = Ready(port="http", patience=PATIENCE)
+        ready = Ready(port="http", patience=PATIENCE.workload_ready)
         self.nodes[service.name] = self.site.launch(NodeSpec(service.name, (), ports=("http",), ready=ready))
         return NodeStatus(service.name, ready=True, detail="")
 

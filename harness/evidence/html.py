@@ -13,6 +13,7 @@ from harness.evidence.folder import read_record
 from harness.evidence.overview import overview
 from harness.parts.command import run
 from harness.parts.programs import program
+from harness.patience import PATIENCE
 
 GTAG = re.compile(
     r'\s*<script async src="https://www\.googletagmanager\.com/gtag/js\?id=[^"]*"></script>\s*<script>.*?</script>',
@@ -58,7 +59,7 @@ def build_report(results: Path, out: Path, name: str = "blackstart: recovery dri
     run(
         (program("node"), program("allure"), "generate", "--config", str(config), "--cwd", str(out), str(results)),
         cwd=out,
-        patience=300,
+        patience=PATIENCE.report,
     )
     pages = sorted((out / "html").rglob("index.html"))
     if not pages:

@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 TRIES = 3
 
 
-class SourcesChanged(Exception):  # noqa: N818 - it never leaves this module
+class SourcesChanged(Exception):
     """The content key is another one than before the sources were read."""
 
 

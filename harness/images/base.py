@@ -13,10 +13,10 @@ from harness.core.errors import HarnessError, MissingPart
 from harness.images.engine import engine, explained
 from harness.parts.apt import AptRoot, download, open_root, unpack, would_install
 from harness.parts.command import environment, run
+from harness.patience import PATIENCE
 
 SUITE = "bookworm"
 PACKAGES = ("python3", "ca-certificates", "tzdata", "usr-is-merged")  # the last stands for usrmerge, which needs Perl
-PATIENCE = 900.0
 READER = "blackstart.reader"  # label of a container that is only read from
 STATUS = "var/lib/dpkg/status"
 _UNREAD = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
@@ -41,7 +41,7 @@ def build_base(tag: str) -> str:
         run(
             ["mmdebstrap", "--quiet", "--variant=minbase", "--skip=output/dev", f"--include={','.join(PACKAGES)}",
              *excluded, f"--customize-hook={_SCRIPT}", SUITE, str(work / "base.tar"), str(work / "apt/sources.list")],
-            env=environment(LC_ALL="C", TMPDIR=folder), patience=PATIENCE,
+            env=environment(LC_ALL="C", TMPDIR=folder), patience=PATIENCE.image_base,
         )  # fmt: skip
         with tarfile.open(work / "base.tar") as archive:
             version = _member(archive, "./etc/debian_version").strip()
@@ -64,7 +64,7 @@ def add_packages(base: str, into: Path, *packages: str, alone: bool = False) -> 
         files = download(root, root.folder / "debs", *wanted)
         for deb in files:
             unpack(deb, into)
-        return run(["dpkg-deb", "--field", str(files[0]), "Version"], patience=PATIENCE).strip()
+        return run(["dpkg-deb", "--field", str(files[0]), "Version"], patience=PATIENCE.image_base).strip()
 
 
 def _all_needed(root: AptRoot, packages: tuple[str, ...]) -> tuple[str, ...]:

@@ -19,10 +19,9 @@ from docker.errors import DockerException
 from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError, MissingPart
+from harness.patience import PATIENCE
 
 SOCKET = "/var/run/docker.sock"
-PATIENCE = 300  # seconds for one answer of the engine: it unpacks large layers
-KNOCK = 10.0  # seconds for the engine to take a connection
 INSTALL = "install Docker Engine, e.g. `apt-get install docker.io`, and start it"
 GIB = 1 << 30
 # What the engine, the way to it, or a disk of ours refuses with: requests' errors are OSErrors, and urllib3's come bare
@@ -36,7 +35,8 @@ _REMEDIES = (  # what is said -> what helps; the first that fits
     ("toomanyrequests|too many requests|rate limit", "`docker login`, or try again later"),
     ("dial |lookup |no route|unreachable|i/o timeout|tls handshake|x509|proxyconnect|request canceled|deadline",
      "see that the engine reaches the registry"),
-    (r"\btimed out", f"no answer for {PATIENCE} s: see whether the engine or its disk hangs, then try again"),
+    (r"\btimed out",
+     f"no answer for {PATIENCE.engine_answer:g} s: see whether the engine or its disk hangs, and try again"),
     ("connection refused|connection aborted|remote end closed|broken pipe", "is the engine still running?"),
 )  # fmt: skip
 
@@ -50,7 +50,7 @@ def engine() -> docker.DockerClient:
     where = os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
     try:
         _knock(where)  # the client library leaves a socket open where nobody answers, and words no reason
-        client = docker.from_env(version="auto", timeout=PATIENCE)
+        client = docker.from_env(version="auto", timeout=PATIENCE.engine_answer)
     except PermissionError as error:
         raise MissingPart(
             f"no permission to use the container engine at {where.removeprefix('unix://')}: "
@@ -110,8 +110,8 @@ def _knock(where: str) -> None:
     url = urlsplit(where)
     if url.scheme == "unix":
         with socket.socket(socket.AF_UNIX) as one:
-            one.settimeout(KNOCK)
+            one.settimeout(PATIENCE.engine_connect)
             one.connect(url.path)
     elif url.scheme == "tcp" and url.hostname:
-        with socket.create_connection((url.hostname, url.port or 2375), timeout=KNOCK):
+        with socket.create_connection((url.hostname, url.port or 2375), timeout=PATIENCE.engine_connect):
             pass

@@ -10,10 +10,10 @@ from pathlib import Path
 from harness.core.errors import MissingPart
 from harness.parts.cache import folder_of, obtain
 from harness.parts.command import environment, run
+from harness.patience import PATIENCE
 
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"  # the module has no tags that Go reads: the commit of that day
-PATIENCE = 1800.0
 
 
 def minio_folder() -> Path:
@@ -39,7 +39,8 @@ def _build(folder: Path) -> str:
     with tempfile.TemporaryDirectory(prefix="blackstart-go-") as work:
         run(
             [go(), "install", "-trimpath", "-ldflags", "-s -w", f"{MODULE}@{VERSION}"],
-            cwd=Path(work), env=environment(CGO_ENABLED="0", GOBIN=f"{work}/bin", GOFLAGS=""), patience=PATIENCE,
+            cwd=Path(work), env=environment(CGO_ENABLED="0", GOBIN=f"{work}/bin", GOFLAGS=""),
+            patience=PATIENCE.image_minio,
         )  # fmt: skip
         (folder / "bin").mkdir()
         shutil.copy2(Path(work) / "bin/minio", folder / "bin/minio")

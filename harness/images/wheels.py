@@ -11,12 +11,12 @@ from pathlib import Path
 from harness.core.errors import MissingPart
 from harness.parts.command import environment, run
 from harness.parts.wheels import LOCKS, locked
+from harness.patience import PATIENCE
 
 PYTHON = "3.11"  # the base image's
 PLATFORM = f"{platform.machine()}-manylinux_2_36"
 PROJECT = Path(__file__).resolve().parents[2]
 LOCK = PROJECT / "requirements.lock"
-PATIENCE = 900.0
 NOTIFIER = ("apprise", "minio", "psycopg", "psycopg-binary", "starlette", "uvicorn")
 HARNESS = (
     *NOTIFIER, "apscheduler", "cryptography", "dnspython", "docker", "kubernetes", "psutil", "pydantic", "requests",
@@ -49,7 +49,7 @@ def install_project(into: Path) -> None:
     """Install the project itself with its metadata and its commands, and nothing else. Raises HarnessError."""
     run(
         [*_uv(), "--target", str(into), "--no-deps", "--no-build-isolation", "--reinstall", str(PROJECT)],
-        env=environment(), patience=PATIENCE,
+        env=environment(), patience=PATIENCE.image_wheels,
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def _install(into: Path, *words: str) -> None:
     run(
         [*_uv(), "--target", str(into), "--python-version", PYTHON, "--python-platform", PLATFORM, "--require-hashes",
          *words],
-        env=environment(), patience=PATIENCE,
+        env=environment(), patience=PATIENCE.image_wheels,
     )  # fmt: skip
 
 

@@ -11,11 +11,7 @@ from harness.core.errors import HarnessError
 PASSING = (0, 429, 500, 502, 503, 504)  # answers of a server that is not itself
 
 
-class Away(Exception):  # noqa: N818 - it is a state, and never leaves this package
-    """The API server does not answer, or not with sense."""
-
-
-class Rejected(HarnessError):  # noqa: N818 - reads as the sentence it is
+class Rejected(HarnessError):
     """The API server understood, and said no. `status` is that of HTTP."""
 
     def __init__(self, message: str, status: int) -> None:

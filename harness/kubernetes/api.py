@@ -18,14 +18,13 @@ from kubernetes.config.config_exception import ConfigException
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
-from harness.core.clock import SYSTEM, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.kubernetes.answers import PASSING, Away, Rejected, refusal, said
+from harness.kubernetes.answers import PASSING, Rejected, refusal, said
 from harness.kubernetes.objects import API_VERSIONS, OWNER, Manifest, Pod, pod_of
+from harness.patience import PATIENCE
 
-CONNECT, READ = 3.0, 15.0  # seconds
 LONG = 24 * 3600.0  # seconds that a program may be silent
-PATIENCE = 60.0  # seconds that a server may be away
 EVERY = 0.2
 # For who keeps nothing: the client complains aloud of a file that is there and empty, and cannot make one here.
 NOWHERE = f"{os.devnull}/discovery.json"
@@ -43,7 +42,7 @@ class Api:
     namespace: str
     kubeconfig: Path | None
     context: str = ""
-    patience: float = PATIENCE
+    patience: float = PATIENCE.api_unavailable
     cache: Path | None = None
     _client: DynamicClient | None = field(default=None, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
@@ -96,8 +95,8 @@ class Api:
         """Ask for a pod's eviction; return "" when it is granted or the pod is gone, else why not now."""
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
         try:
-            self._attempt("post", f"{self._path('Pod', pod)}/eviction", body, read=READ)
-        except Away as away:  # 429 is how a budget says no
+            self._attempt("post", f"{self._path('Pod', pod)}/eviction", body, read=PATIENCE.api_read)
+        except NotYet as away:  # 429 is how a budget says no
             return str(away)
         except Rejected as refused:
             if refused.status != NOT_FOUND:
@@ -125,8 +124,8 @@ class Api:
         query = [f"{key}={value}" for key, value in (("container", container), ("tailLines", tail)) if value]
         where = self._path("Pod", pod) + "/log?" + "&".join([*query, f"previous={str(previous).lower()}"])
         try:
-            return self._attempt("get", where, None, read=READ)
-        except (Away, Rejected):
+            return self._attempt("get", where, None, read=PATIENCE.api_read)
+        except (NotYet, Rejected):
             return b""
 
     def follow_log(self, pod: str, container: str) -> Iterator[bytes]:
@@ -134,7 +133,7 @@ class Api:
         where = f"{self._path('Pod', pod)}/log?follow=true&container={container}"
         try:
             response = self._request("get", where, None, read=LONG)
-        except (Away, Rejected):
+        except (NotYet, Rejected):
             return
         try:
             yield from response.stream(amt=None, decode_content=False)
@@ -161,14 +160,16 @@ class Api:
             try:
                 yield from self._follow_once(kind, selector, left)
                 reason = ""
-            except Away as away:
+            except NotYet as away:
                 reason = str(away)
-                wait_until(_nothing_new(SYSTEM.monotonic() + EVERY), patience=1, on=Away, every=EVERY)
+                SYSTEM.sleep(EVERY)
         if reason:
             raise TookTooLong(f"{self.where}: its API server does not answer: not within {patience:g} s ({reason})")
 
     def _follow_once(self, kind: str, selector: str, patience: float) -> Iterator[tuple[Manifest, ...]]:
-        listed = json.loads(self._attempt("get", self._path(kind), None, label_selector=selector, read=READ))
+        listed = json.loads(
+            self._attempt("get", self._path(kind), None, label_selector=selector, read=PATIENCE.api_read)
+        )
         found = {item["metadata"]["name"]: item for item in listed["items"]}
         yield tuple(found.values())
         for kind_of, item in self._watch(kind, selector, listed["metadata"]["resourceVersion"], patience):
@@ -199,15 +200,15 @@ class Api:
         except urllib3.exceptions.ReadTimeoutError:
             return
         except urllib3.exceptions.HTTPError as error:
-            raise Away(said(error)) from None
+            raise NotYet(said(error)) from None
         finally:
             response.close()
 
     def _call(self, method: str, where: str, body: Manifest | None = None, **options: Any) -> Manifest:
         answer = wait_until(
-            lambda: self._attempt(method, where, body, read=READ, **options),
+            lambda: self._attempt(method, where, body, read=PATIENCE.api_read, **options),
             patience=self.patience,
-            on=Away,
+            on=NotYet,
             every=EVERY,
             what=f"{self.where}: its API server does not answer",
         )
@@ -218,24 +219,26 @@ class Api:
         try:
             return bytes(response.data)
         except urllib3.exceptions.HTTPError as error:
-            raise Away(said(error)) from None
+            raise NotYet(said(error)) from None
 
     def _request(self, method: str, where: str, body: Manifest | None, *, read: float, **options: Any) -> Any:
         try:
             return self._dynamic().request(
-                method, where, body=body, serialize=False, _request_timeout=(CONNECT, read), **options
+                method, where, body=body, serialize=False, _request_timeout=(PATIENCE.api_connect, read), **options
             )
         except ApiException as error:
             # A server that has just come up knows nobody's rights yet: it is not ready, and says no to everybody.
             if error.status in PASSING or (error.status == FORBIDDEN and not self._is_ready()):
-                raise Away(refusal(error)) from None
+                raise NotYet(refusal(error)) from None
             raise Rejected(f"{self.where}: {where.partition('?')[0]}: {refusal(error)}", error.status) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Away(said(error)) from None
+            raise NotYet(said(error)) from None
 
     def _is_ready(self) -> bool:
         try:
-            self._dynamic().request("get", "/readyz", serialize=False, _request_timeout=(CONNECT, CONNECT))
+            self._dynamic().request(
+                "get", "/readyz", serialize=False, _request_timeout=(PATIENCE.api_connect, PATIENCE.api_connect)
+            )
         except (ApiException, urllib3.exceptions.HTTPError, OSError):
             return False
         return True
@@ -249,11 +252,11 @@ class Api:
             except ResourceNotFoundError:
                 raise HarnessError(f"{self.where}: knows no {kind} of {known}; its version is another") from None
             except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
-                raise Away(said(error)) from None
+                raise NotYet(said(error)) from None
             return str(found.path(name=name or None, namespace=self.namespace if found.namespaced else None))
 
         return wait_until(
-            look, patience=self.patience, on=Away, every=EVERY, what=f"{self.where}: its API server does not answer"
+            look, patience=self.patience, every=EVERY, what=f"{self.where}: its API server does not answer"
         )
 
     def _dynamic(self) -> DynamicClient:
@@ -289,11 +292,3 @@ def _malformed(error: Exception) -> str:
     if isinstance(error, (yaml.YAMLError, UnicodeError)):
         return "it is not YAML"
     return "its YAML has another form"
-
-
-def _nothing_new(until: float) -> Any:
-    def wait() -> None:
-        if SYSTEM.monotonic() < until:
-            raise Away
-
-    return wait

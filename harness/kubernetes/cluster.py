@@ -14,18 +14,17 @@ from pathlib import Path
 from harness.core.errors import HarnessError, MissingPart, UsageError
 from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine, machines
+from harness.patience import PATIENCE
 
 LOOPBACK = "127.0.0.1"
 FIRST, COUNT = 30_000, 28  # ports of the node that are published
-CREATE = 240.0  # seconds that kind may take
-READY = 120.0  # seconds in which a new cluster gets ready
 IMPORTS = 2  # archives that a node unpacks at once
 ARCHIVES = "/archives"  # where archives of images lie in the node
 RUNC = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options'  # in containerd's configuration
 ALONE = {"leader-elect": "false"}  # one of each: saves 4 s at the start, and a restart has no old lease to wait out
 
 
-class Taken(HarnessError):  # noqa: N818 - reads as the sentence it is
+class Taken(HarnessError):
     """Somebody else took a port of loopback that was to be a cluster's."""
 
 
@@ -159,14 +158,14 @@ def _kind(plan: Plan) -> None:
     try:
         done = subprocess.run(
             command, input=plan.text(), env={**os.environ, **own, **plan.tags}, capture_output=True, text=True,
-            check=False, timeout=CREATE,
+            check=False, timeout=PATIENCE.cluster_create,
         )  # fmt: skip
     except FileNotFoundError:
         raise MissingPart(f"{plan.kind}: is not there; `make images` builds kind") from None
     except subprocess.TimeoutExpired:
         Machine(f"{plan.name}-control-plane").destroy()
         raise HarnessError(
-            f"cluster {plan.name}: kind did not make it within {CREATE:g} s; is the machine busy?"
+            f"cluster {plan.name}: kind did not make it within {PATIENCE.cluster_create:g} s; is the machine busy?"
         ) from None
     if done.returncode:
         raise _explained(plan, done.stderr)
@@ -190,13 +189,15 @@ def _explained(plan: Plan, stderr: str) -> HarnessError:
 
 def _await_node(cluster: Cluster) -> None:
     reason = "no node"
-    for nodes in cluster.api("default").follow("Node", "", READY):
+    for nodes in cluster.api("default").follow("Node", "", PATIENCE.cluster_ready):
         for node in nodes:
             found = {c["type"]: c for c in node.get("status", {}).get("conditions", ())}.get("Ready", {})
             if found.get("status") == "True":
                 return
             reason = str(found.get("message", "no condition"))
-    raise HarnessError(f"cluster {cluster.name}: its node is not ready within {READY:g} s: {' '.join(reason.split())}")
+    raise HarnessError(
+        f"cluster {cluster.name}: its node is not ready within {PATIENCE.cluster_ready:g} s: {' '.join(reason.split())}"
+    )
 
 
 def load_archive(kind: Path, cluster: str, archive: Path) -> None:
@@ -204,11 +205,11 @@ def load_archive(kind: Path, cluster: str, archive: Path) -> None:
     try:
         done = subprocess.run(
             [str(kind), "load", "image-archive", str(archive), "--name", cluster],
-            capture_output=True, text=True, check=False, timeout=CREATE,
+            capture_output=True, text=True, check=False, timeout=PATIENCE.cluster_create,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise HarnessError(
-            f"cluster {cluster}: {archive.name} was not loaded within {CREATE:g} s; is the machine busy?"
+            f"cluster {cluster}: {archive.name} not loaded within {PATIENCE.cluster_create:g} s; is the machine busy?"
         ) from None
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"kind ended with code {done.returncode}"]

@@ -11,10 +11,10 @@ import yaml
 
 from harness.core.errors import HarnessError, MissingPart
 from harness.kubernetes.objects import NAME, Manifest
+from harness.patience import PATIENCE
 
 FOLDER = Path(__file__).parents[2] / "deploy"
 WORKLOADS = ("Deployment", "StatefulSet")
-PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,11 @@ def rendered(kubectl: Path, overlay: Path) -> Manifests:
         raise MissingPart(f"{overlay}: no manifests there; they come with the checkout of the project")
     try:
         done = subprocess.run(
-            [str(kubectl), "kustomize", str(overlay)], capture_output=True, text=True, check=False, timeout=PATIENCE
+            [str(kubectl), "kustomize", str(overlay)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE.kubectl,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise MissingPart(f"{kubectl}: cannot be run ({error}); `make images` builds kubectl") from None

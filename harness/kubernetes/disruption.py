@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
-from harness.kubernetes.answers import Away
 from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod
 from harness.kubernetes.waiting import await_gone, selector_of
+from harness.patience import PATIENCE
 
 MANIFESTS, ASIDE = "/etc/kubernetes/manifests", "/etc/kubernetes/aside"
 API_SERVER = "kube-apiserver"
-STOPPED = 60.0  # seconds in which the kubelet takes a static pod down, or up again
 EVERY = 0.2
-
-
-class Refusing(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """A budget does not allow an eviction now."""
 
 
 def cordon(api: Api, node: str) -> None:
@@ -60,10 +55,10 @@ def _await_none(api: Api, kind: str, doomed: Mapping[str, str], patience: float)
 def _evict(api: Api, pod: Pod, patience: float) -> None:
     def ask() -> None:
         if refused := api.evict(pod.name):
-            raise Refusing(refused)
+            raise NotYet(refused)
 
     try:
-        wait_until(ask, patience=patience, on=Refusing, every=EVERY, what=f"pod {pod.name}: evicted")
+        wait_until(ask, patience=patience, every=EVERY, what=f"pod {pod.name}: evicted")
     except TookTooLong as error:
         raise TookTooLong(f"{error}; its disruption budget does not allow it") from None
 
@@ -102,9 +97,9 @@ def take_api(machine: Machine) -> None:
     def down() -> None:
         if machine.execute(f"pgrep -x {API_SERVER} || true"):
             machine.execute(f"pkill -KILL -x {API_SERVER} || true")
-            raise Away("it runs")
+            raise NotYet("it runs")
 
-    wait_until(down, patience=STOPPED, on=Away, every=EVERY, what=f"{machine.name}: API server away")
+    wait_until(down, patience=PATIENCE.static_pod, every=EVERY, what=f"{machine.name}: API server away")
 
 
 def give_api(machine: Machine) -> None:

@@ -16,7 +16,7 @@ ASKED = "ExternalProvisioning"  # noted of every claim, also of those whose volu
 PENDING = ("Unhealthy", "FailedMount", "FailedScheduling", "FailedCreate", "Failed", "BackOff")
 
 
-class Died(HarnessError):  # noqa: N818 - reads as the sentence it is
+class Died(HarnessError):
     """A pod's program ended before it was ready. `code`: its exit code."""
 
     def __init__(self, message: str, code: int) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError, MissingPart
 from harness.parts.command import environment, run
+from harness.patience import PATIENCE
 
-PATIENCE = 600.0
 _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -54,7 +54,7 @@ def open_root(folder: Path, *, suite: str = "") -> AptRoot:
             "Dir::Etc::sourceparts=-",
         ]
     root = AptRoot(folder, tuple(word for option in options for word in ("-o", option)))
-    run(["apt-get", *root.options, "-qq", "update"], env=environment(LC_ALL="C"), patience=PATIENCE)
+    run(["apt-get", *root.options, "-qq", "update"], env=environment(LC_ALL="C"), patience=PATIENCE.part_install)
     return root
 
 
@@ -62,7 +62,7 @@ def would_install(root: AptRoot, package: str) -> tuple[str, ...]:
     """Return `package` and what it needs that this machine has not."""
     said = run(
         ["apt-get", *root.options, "install", "-s", "--no-install-recommends", package],
-        env=environment(LC_ALL="C"), patience=PATIENCE,
+        env=environment(LC_ALL="C"), patience=PATIENCE.part_install,
     )  # fmt: skip
     lines = [line.split() for line in said.splitlines() if line.startswith("Inst ")]
     return tuple(dict.fromkeys([package, *(words[1] for words in lines)]))
@@ -75,19 +75,19 @@ def download(root: AptRoot, into: Path, *packages: str) -> tuple[Path, ...]:
         ["apt-get", *root.options, "-qq", "download", *packages],
         cwd=into,
         env=environment(LC_ALL="C"),
-        patience=PATIENCE,
+        patience=PATIENCE.part_install,
     )
     return tuple(_file_of(into, package) for package in packages)
 
 
 def version_of(deb: Path) -> str:
     """Return the version that a .deb says it is of."""
-    return run(["dpkg-deb", "--field", str(deb), "Version"], patience=PATIENCE).strip()
+    return run(["dpkg-deb", "--field", str(deb), "Version"], patience=PATIENCE.part_install).strip()
 
 
 def unpack(deb: Path, into: Path) -> None:
     """Unpack a .deb's files into a folder."""
-    run(["dpkg-deb", "--extract", str(deb), str(into)], patience=PATIENCE)
+    run(["dpkg-deb", "--extract", str(deb), str(into)], patience=PATIENCE.part_install)
 
 
 def _file_of(folder: Path, package: str) -> Path:
@@ -99,7 +99,7 @@ def _file_of(folder: Path, package: str) -> Path:
 def _mirror() -> str:
     if not _KEYS.is_file():
         raise MissingPart(f"odoo: no {_KEYS}; `apt-get install debian-archive-keyring`, or use `--substrate=docker`")
-    said = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], patience=PATIENCE)
+    said = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], patience=PATIENCE.part_install)
     mirrors = sorted({line for line in said.split() if "security" not in line})
     for mirror in sorted(mirrors, key=lambda line: not line.rstrip("/").endswith("debian")):
         return mirror

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.clock import wait_until
+from harness.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-LOCK_PATIENCE = 1200.0
 _VERSION = ".version"
 _DIGITS = 12
 
@@ -41,7 +41,7 @@ def version_in(folder: Path) -> str:
     return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
 
 
-def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = LOCK_PATIENCE) -> bool:
+def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = PATIENCE.cache_lock) -> bool:
     """Have `folder` in the cache, and return whether it was built now.
 
     `build` fills an empty folder and returns the version it found. It works in a temporary sibling that is renamed
@@ -69,7 +69,7 @@ def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = LOCK
 
 
 @contextmanager
-def alone(lock: Path, patience: float = LOCK_PATIENCE) -> Iterator[None]:
+def alone(lock: Path, patience: float = PATIENCE.cache_lock) -> Iterator[None]:
     """Hold an exclusive lock on that file, made where it is not there. Raises TookTooLong after `patience` seconds.
 
     flock(2): of the open file, so it parts threads as well as processes, and ends with the process.

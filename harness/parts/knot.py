@@ -11,6 +11,7 @@ from harness.parts.apt import download, has_apt, open_root, unpack, version_of, 
 from harness.parts.cache import folder_of
 from harness.parts.command import run
 from harness.parts.table import Part
+from harness.patience import PATIENCE
 
 _RECIPE = "1"  # raised when the steps below change what the folder holds
 
@@ -44,4 +45,4 @@ def _from_path(folder: Path) -> str:
     (folder / "usr/sbin").mkdir(parents=True)
     (folder / "usr/sbin/knotd").symlink_to(found)
     (folder / "usr/lib/none-linux-gnu").mkdir(parents=True)  # its libraries are where the system looks for them
-    return run([found, "--version"], patience=10.0).strip()
+    return run([found, "--version"], patience=PATIENCE.program_version).strip()

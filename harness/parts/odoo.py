@@ -13,10 +13,10 @@ from harness.parts.cache import folder_of
 from harness.parts.command import environment, pipe, run
 from harness.parts.odoo_modules import closure, imported, read_manifests
 from harness.parts.table import Part
+from harness.patience import PATIENCE
 
 SHOP = frozenset({"sale_management"})
 COUNTRY = "us"  # of the company in Odoo's demo data: its chart of accounts installs itself
-PATIENCE = 600.0
 _RECIPE = "4"  # raised when the steps below change what the folder holds
 _DIST = "usr/lib/python3/dist-packages"
 _LINKED = ("libjs-jquery", "libjs-jquery-form", "libjs-underscore")
@@ -42,7 +42,7 @@ def build_odoo(part: Part, folder: Path) -> str:
     left_out = [word for pattern in _UNREAD for word in ("--exclude", pattern)]
     pipe(
         ["dpkg-deb", "--fsys-tarfile", str(package)],
-        ["tar", "--extract", "--no-same-owner", "--directory", str(folder), *left_out], patience=PATIENCE,
+        ["tar", "--extract", "--no-same-owner", "--directory", str(folder), *left_out], patience=PATIENCE.part_install,
     )  # fmt: skip
     for deb in linked:
         unpack(deb, folder)
@@ -84,7 +84,7 @@ def _compile(folder: Path) -> None:
     """Write bytecode, which the first start would otherwise take a second to make. One file may not compile."""
     command = [sys.executable, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
     try:
-        run([*command, str(folder / _DIST / "odoo")], env=environment(), patience=PATIENCE)
+        run([*command, str(folder / _DIST / "odoo")], env=environment(), patience=PATIENCE.part_install)
     except HarnessError as error:
         if not any((folder / _DIST / "odoo").rglob("*.pyc")):
             raise HarnessError(f"odoo: no bytecode written: {error}") from error

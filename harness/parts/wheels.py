@@ -11,9 +11,9 @@ from harness.core.errors import MissingPart
 from harness.parts.cache import folder_of
 from harness.parts.command import environment, run
 from harness.parts.table import Part
+from harness.patience import PATIENCE
 
 LOCKS = Path(__file__).with_name("locks")
-PATIENCE = 600.0
 _OLDEST, _NEWEST = (3, 11), (3, 13)  # Odoo 19's safe_eval does not know the bytecode of 3.14
 
 
@@ -36,7 +36,7 @@ def build_wheel(part: Part, folder: Path) -> str:
     wanted.write_text(_requirement(part) + "\n", encoding="utf-8")
     run(
         [*_uv(), "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(wanted)],
-        env=environment(), patience=PATIENCE,
+        env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
     return part.version
 
@@ -60,12 +60,12 @@ def build_environment(part: Part, folder: Path) -> str:
     run(
         [sys.executable, "-m", "uv", "venv", "--quiet", "--relocatable", "--clear",
          "--python", sys.executable, str(folder)],
-        env=environment(), patience=PATIENCE,
+        env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
     run(
         [*_uv(), "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(folder / "bin/python"),
          "-r", str(LOCKS / part.package)],
-        env=environment(), patience=PATIENCE,
+        env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
     return f"Python {version}"
 

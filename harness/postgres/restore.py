@@ -10,10 +10,10 @@ from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.node import Completed, Site, Task
 from harness.core.service import Sql
+from harness.patience import PATIENCE
 from harness.postgres.dump import client_task, conninfo, how_it_ended
 from harness.postgres.identity import MAINTENANCE, ask
 
-PATIENCE = 4 * 3600.0  # seconds that one restore may take before it is given up
 CREATE_ROLE = re.compile(rb'CREATE ROLE ("(?:[^"]|"")+"|[^\s;"]+);')
 ALTER_ROLE = re.compile(rb'ALTER ROLE ("(?:[^"]|"")+"|[^\s;"]+) WITH ')
 
@@ -99,6 +99,6 @@ def _run(site: Site, task: Task) -> Completed:
     try:
         with site.run(task) as running:
             running.stdout.read()
-            return running.finish(PATIENCE)
+            return running.finish(PATIENCE.restore_database)
     except HarnessError as error:
         raise RestoreFailed(f"{task.name}: {error}") from error

@@ -12,6 +12,7 @@ from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Node, NodeSpec, Ready
 from harness.core.service import Sql
 from harness.parts.programs import program
+from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
 IMAGE = "postgres"
@@ -20,8 +21,6 @@ SOCKETS = "/tmp"  # noqa: S108 - in a container, in memory
 DEFAULT_SOCKETS = "/var/run/postgresql"  # where the public image looks when it sets up a new server
 SUPERUSER = "postgres"
 SUPERUSER_PASSWORD = "postgres-superuser"  # noqa: S105 - the name of the secret, not the secret
-CONNECT_TIMEOUT = 5  # seconds; a server of the estate is on the same network or it is lost
-READY_PATIENCE = 60.0  # seconds; a server that was killed replays its WAL before it answers
 
 # Every connection proves who it is. All come by TCP but the first ones of an image; the address keeps strangers away.
 HBA = """\
@@ -96,7 +95,7 @@ def server_spec(
                 "-d",
                 "postgres",
             ),
-            patience=READY_PATIENCE,
+            patience=PATIENCE.postgres_ready,
         ),
         first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB),),
     )
@@ -153,7 +152,7 @@ def connect(
             dbname=database,
             user=who,
             password=read_text_secret(password_ref or sql.password_ref),
-            connect_timeout=CONNECT_TIMEOUT,
+            connect_timeout=round(PATIENCE.sql_connect),
             application_name=application,
             gssencmode="disable",
             autocommit=autocommit,

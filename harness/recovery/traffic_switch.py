@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.node import Address, Site
 from harness.core.service import PublicDoor
 from harness.estate.config import Config
+from harness.patience import PATIENCE
 from harness.traffic.dns import NameServer, dns_spec
 from harness.traffic.door import Door
 from harness.traffic.nginx import FrontDoor, front_spec
 from harness.traffic.witness import served_by
-
-PATIENCE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +23,6 @@ class RoutingStatus:
 
     front: str
     address: str
-
-
-class NotYet(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """The old site still answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +53,9 @@ class Edge:
                 raise NotYet(f"{self.public_name} is {found}, answered by {by}")
             return RoutingStatus(by, found)
 
-        return wait_until(answered, patience=PATIENCE, on=(NotYet, HarnessError), what="the switch of traffic")
+        return wait_until(
+            answered, patience=PATIENCE.traffic_switch, on=(NotYet, HarnessError), what="the switch of traffic"
+        )
 
 
 def open_edge(site: Site, config: Config, secrets: Mapping[str, str], upstream: Address, leads_to: str) -> Edge:

@@ -14,6 +14,7 @@ from threading import BoundedSemaphore, Condition, Lock, Thread
 from types import TracebackType
 
 from harness.core.errors import HarnessError, Unreadable
+from harness.patience import PATIENCE
 from harness.repository.frames import FRAME, compress, decompress, regroup
 from harness.repository.heap import give_back_large_blocks
 from harness.repository.objects import ObjectStore
@@ -22,10 +23,9 @@ from harness.repository.seal import open_sealed, reader_of, seal
 BUDGET = 24 << 20  # bytes between stages, over all streams
 UPLOADS = 2  # streams at a time: each holds parts and frames beside the budget
 WORKERS = 2
-LEAVE_PATIENCE = 5.0  # seconds that a stage may need to notice that all is over
 
 
-class _Over(HarnessError):  # noqa: N818 - never leaves this module
+class _Over(HarnessError):
     """Another stage failed, or nobody wants the rest."""
 
 
@@ -152,7 +152,7 @@ class Stream:
             self.budget.changed.notify_all()
         for thread in self._threads:
             # A stage that waits for its source cannot be called back: it ends with the source's next word.
-            thread.join(LEAVE_PATIENCE)
+            thread.join(PATIENCE.pipeline_end)
         for queue in self._queues:
             queue.discard()
 

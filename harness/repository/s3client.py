@@ -19,13 +19,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError
+from harness.patience import PATIENCE
 from harness.repository.seal import Read, reader_of
 
 PART = 16 << 20
 MOST_PARTS = 10_000
 SEND = 1 << 18
-CONNECT_PATIENCE = 3.0
-SILENCE_PATIENCE = 4.0
 POOL = 16
 TYPE = {"Content-Type": "application/octet-stream"}
 
@@ -90,7 +89,7 @@ def connections(certificates: str | None) -> PoolManager:
     )
     pool = PoolManager(
         maxsize=POOL,
-        timeout=Timeout(connect=CONNECT_PATIENCE, read=SILENCE_PATIENCE),
+        timeout=Timeout(connect=PATIENCE.store_connect, read=PATIENCE.store_silence),
         retries=retry,
         cert_reqs="CERT_REQUIRED",
         ca_certs=certificates,

@@ -13,8 +13,9 @@ from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
 from urllib3.exceptions import TimeoutError as Silence
 
 from harness.core.errors import HarnessError, Unreadable
+from harness.patience import PATIENCE
 from harness.repository.objects import MemoryStore, ObjectStore, StoredObject
-from harness.repository.s3client import SILENCE_PATIENCE, Client, connections
+from harness.repository.s3client import Client, connections
 
 __all__ = ["MemoryStore", "ObjectStore", "S3Store", "StoredObject"]
 
@@ -127,5 +128,5 @@ def _silence(error: Exception) -> str:
     if isinstance(reason, NewConnectionError):
         return "connection refused; is the store running, and is this its address?"
     if isinstance(reason, Silence):
-        return f"no answer within {SILENCE_PATIENCE:g} s; the store hangs or is cut off"
+        return f"no answer within {PATIENCE.store_silence:g} s; the store hangs or is cut off"
     return f"the connection broke off ({type(reason).__name__}); did the store die?"

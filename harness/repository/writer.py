@@ -13,6 +13,7 @@ from threading import Condition
 from harness.core.clock import Clock
 from harness.core.contents import Contents
 from harness.core.errors import BackupFailed, HarnessError, Unreadable
+from harness.patience import PATIENCE
 from harness.repository.frames import FRAME
 from harness.repository.keys import fingerprint, read_recipients, wrap
 from harness.repository.layout import FORMAT, Layout, check_path, key_binding, new_id, object_binding
@@ -21,7 +22,6 @@ from harness.repository.objects import ObjectStore
 from harness.repository.pipeline import Pipeline, Stored, end
 from harness.repository.seal import HEADER, KEY, open_segment, place_of, segments_in
 
-LEAVE_PATIENCE = 15.0  # seconds that streams under way get to end at an abort
 PROGRAMS = ("blackstart", "cryptography", "zstandard", "minio")
 
 
@@ -190,7 +190,7 @@ class Writer:
                 return
             self._state = "aborted"
             # A stream that waits for its source cannot be called back; what it still stores is reaped later.
-            self._changed.wait_for(lambda: not self._busy, LEAVE_PATIENCE)
+            self._changed.wait_for(lambda: not self._busy, PATIENCE.backup_abort)
         with suppress(HarnessError):
             # COMMIT first: if it cannot be taken back, it must stay true, so the rest stays as well.
             if self._commit_tried:

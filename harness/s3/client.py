@@ -14,13 +14,11 @@ from minio.versioningconfig import VersioningConfig
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError
 from harness.core.service import S3
+from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
 REGION = "us-east-1"  # said, so that no client asks for it
-CONNECT = 3.0  # seconds
-READ = 30.0  # seconds between two bytes
 RETRIES = 2
-PATIENCE = 60.0  # seconds in which a store that stands has to answer
 ESTATE = "blackstart-estate"  # the key of the tag
 NO_TAGS = "NoSuchTagSet"
 OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
@@ -33,7 +31,7 @@ ERRORS = (MinioException, *SILENT)
 def client(s3: S3) -> Minio:
     """Return a client with short timeouts and few retries; it connects when it is first used."""
     pool = urllib3.PoolManager(
-        timeout=urllib3.Timeout(connect=CONNECT, read=READ),
+        timeout=urllib3.Timeout(connect=PATIENCE.s3_connect, read=PATIENCE.s3_read),
         maxsize=8,
         retries=urllib3.Retry(total=RETRIES, backoff_factor=0.1, status_forcelist=(502, 503, 504)),
     )
@@ -67,7 +65,7 @@ def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError] = HarnessEr
         raise as_(f"bucket {bucket} at {s3.outside}: {outcome}: {said(error)}") from error
 
 
-def await_store(s3: S3, where: str, patience: float = PATIENCE) -> None:
+def await_store(s3: S3, where: str, patience: float = PATIENCE.s3_answers) -> None:
     """Return once the store answers. Raises TookTooLong with why not, HarnessError when it refuses these keys."""
     store = client(s3)
     with asked(s3, "*", "cannot be listed"):

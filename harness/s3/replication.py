@@ -12,10 +12,10 @@ from harness.core.journal import Journal
 from harness.core.node import Running, Site, Task
 from harness.core.service import S3
 from harness.parts.programs import program
+from harness.patience import PATIENCE
 from harness.s3.client import REGION, asked, client
 
 PAUSE = 1.0  # seconds between two rounds
-PATIENCE = 600.0  # seconds that one round over one bucket may take
 SHOWN = 2  # of rclone's last lines, how many go into an error
 
 
@@ -133,7 +133,7 @@ class Replicator:
                     return ""
                 self._running = self.site.run(task)
             with self._running as running:
-                done = running.finish(PATIENCE)
+                done = running.finish(PATIENCE.replication_round)
         except HarnessError as error:
             return f"bucket {bucket}: {error}"
         finally:

@@ -14,6 +14,7 @@ from harness.core.errors import UsageError
 from harness.core.node import Node, NodeSpec, Ready
 from harness.core.service import S3
 from harness.parts.programs import program
+from harness.patience import PATIENCE
 
 IMAGE = "minio"
 PORT = "s3"
@@ -109,7 +110,9 @@ def server_spec(
         volumes=(volume,),
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
         files={"owner": _owner()},
-        ready=Ready(argv=(sys.executable, "-I", "-S", "-c", WELL, program("weed"), *WHERE), patience=60.0),
+        ready=Ready(
+            argv=(sys.executable, "-I", "-S", "-c", WELL, program("weed"), *WHERE), patience=PATIENCE.store_ready
+        ),
         leaves=LEAVES,
         contained=_contained(name, volume, secrets),
     )
@@ -129,7 +132,7 @@ def _contained(name: str, volume: str, secrets: Mapping[str, str]) -> NodeSpec:
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
         files={"owner": owner},
         # Not /minio/health/ready: that answers 200 while buckets and credentials are still being read, and S3 says 503.
-        ready=Ready(port=PORT, path="/minio/health/cluster", patience=60.0),
+        ready=Ready(port=PORT, path="/minio/health/cluster", patience=PATIENCE.store_ready),
     )
 
 

@@ -20,6 +20,7 @@ from harness.kubernetes.api import Api
 from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered
 from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_gone
+from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.s3.client import ensure_bucket, tag
 from harness.scenario.checks.verdict import require
@@ -31,8 +32,6 @@ from harness.vault import read_secret
 
 IMAGE = "blackstart"
 EVERY_MINUTE = "* * * * *"
-DUE = 240.0  # seconds in which a CronJob of every minute must have fired and its Job ended
-REST = 60.0
 BUCKET, TAG = "notifications", "the DR site of a drill"
 BACKUP, REHEARSAL = "blackstart-backup", "blackstart-rehearsal"
 
@@ -151,7 +150,7 @@ class InCluster:
             for one in api.find(kind):
                 name = one["metadata"]["name"]
                 api.scale(kind, name, 0)
-                await_gone(api, name, REST, what=f"{name} at rest")
+                await_gone(api, name, PATIENCE.scale_down, what=f"{name} at rest")
 
     def _put_secret(self, site: KindSite, name: str, secrets: Mapping[str, str]) -> None:
         data = {key: base64.b64encode(read_secret(found)).decode() for key, found in secrets.items()}
@@ -243,13 +242,13 @@ def fired(api: Api, name: str) -> Fired:
     Raises HarnessError when none has ended in time.
     """
     api.patch("CronJob", name, {"spec": {"suspend": False}})
-    for found in api.follow("Job", f"{NAME}={name}", DUE):
+    for found in api.follow("Job", f"{NAME}={name}", PATIENCE.cron_job):
         for job in found:
             conditions = {c["type"]: c["status"] for c in job.get("status", {}).get("conditions", ())}
             if "True" in (conditions.get("Complete"), conditions.get("Failed")):
                 api.patch("CronJob", name, {"spec": {"suspend": True}})
                 return _fired(api, job, conditions.get("Complete") == "True")
-    raise HarnessError(f"{api.where}: CronJob {name}: no Job of it has ended within {DUE:g} s")
+    raise HarnessError(f"{api.where}: CronJob {name}: no Job of it has ended within {PATIENCE.cron_job:g} s")
 
 
 def _fired(api: Api, job: Manifest, succeeded: bool) -> Fired:

@@ -18,13 +18,13 @@ import dns.update
 from harness.core.errors import HarnessError
 from harness.core.node import Address, NodeSpec, Ready
 from harness.parts.programs import program
+from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
 IMAGE = "knot"
 NAMES = "names"  # the node, and its volume
 KEY_NAME, ALGORITHM = "blackstart.", "hmac-sha256"
 TTL = 5  # seconds
-PATIENCE = 2.0  # seconds for one question
 
 # Knot makes the path of its control socket absolute, and a socket's path is at most 107 bytes: a run folder may be
 # deeper. So it starts inside its volume and names the socket by way of /proc.
@@ -93,7 +93,7 @@ def dns_spec(zone: str, records: Mapping[str, str], *, secrets: Mapping[str, str
         secrets={"tsig": secrets["tsig"]},
         files={"knot.conf": CONFIGURATION.replace("{zone}", zone)},
         first_files={"zone": zone_text(zone, records)},
-        ready=Ready(port="dns", patience=10.0),
+        ready=Ready(port="dns", patience=PATIENCE.dns_ready),
     )
     # A container starts in its volume, and its paths are short.
     contained = replace(spec, argv=(), image=IMAGE, args=("knotd", "-c", "@{file:knot.conf}"), env={})
@@ -126,7 +126,7 @@ class NameServer:
         """Send an update; raises HarnessError with the server's answer when it is not taken."""
         where = f"name service {self.address}: update of {self.zone}"
         try:
-            answer = dns.query.tcp(message, self.address.host, port=self.address.port, timeout=PATIENCE)
+            answer = dns.query.tcp(message, self.address.host, port=self.address.port, timeout=PATIENCE.dns_query)
         except (dns.exception.DNSException, OSError) as error:
             raise HarnessError(f"{where}: {error!r}; is it up, and the TSIG key its own?") from error
         if answer.rcode() != dns.rcode.NOERROR:
@@ -137,7 +137,7 @@ class NameServer:
         """Return the IPv4 address of `name`, asked anew over TCP; raises ConnectionError when there is none."""
         question = dns.message.make_query(f"{self._name(name)}.{self.zone}.", "A")
         try:
-            answer = dns.query.tcp(question, self.address.host, port=self.address.port, timeout=PATIENCE)
+            answer = dns.query.tcp(question, self.address.host, port=self.address.port, timeout=PATIENCE.dns_query)
         except (dns.exception.DNSException, OSError) as error:
             raise ConnectionError(f"{name}: name service {self.address} does not answer: {error!r}") from error
         found = [str(r) for rrset in answer.answer if rrset.rdtype == dns.rdatatype.A for r in rrset]

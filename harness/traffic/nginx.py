@@ -12,10 +12,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from harness.core.clock import SYSTEM, Clock, wait_until
+from harness.core.clock import SYSTEM, Clock, NotYet, wait_until
 from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.core.node import Address, Node, NodeSpec, Ready, Site, Task
 from harness.parts.programs import program
+from harness.patience import PATIENCE
 
 IMAGE = "nginx"
 FRONT = "front"  # the node, and its volume
@@ -25,7 +26,6 @@ READY_PATH = "/.front/ready"  # answered by the front door itself, with the mark
 SITE_HEADER = "X-Front-Site"
 CONNECT_S = 1  # seconds to reach a gateway
 READ_S = 60  # seconds that a gateway may take to answer
-PATIENCE = 10.0  # seconds for nginx to test or take a configuration
 ASKED = 3  # answers in a row, from each address, that show the new workers at work
 OK = 200
 LISTEN = re.compile(r"^ +listen (\S+);$", re.MULTILINE)
@@ -84,10 +84,6 @@ class RoutingStatus:
     took: float
 
 
-class OldWorkers(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """The configuration before is still served."""
-
-
 def mark_of(upstream: Address, site: str) -> str:
     """Return the word by which a configuration is known from outside: 16 hex digits."""
     return sha256(f"{site} {upstream}".encode()).hexdigest()[:16]
@@ -133,7 +129,7 @@ def front_spec(addresses: tuple[str, ...], upstream: Address, site: str) -> Node
         first_files={LIVE: text},
         published={"http": addresses},
         stop_signal="QUIT",
-        ready=Ready(port="http", path=READY_PATH, patience=10.0),
+        ready=Ready(port="http", path=READY_PATH, patience=PATIENCE.front_door_ready),
     )
 
 
@@ -212,10 +208,10 @@ class FrontDoor:
             for _ in range(ASKED):
                 found = ask_mark(Address(address, port))
                 if found != mark:
-                    raise OldWorkers(f"configuration {found} answers, not {mark}")
+                    raise NotYet(f"configuration {found} answers, not {mark}")
 
         what = f"front door on {address}:{port}: the switch"
-        wait_until(served, patience=PATIENCE, on=(OldWorkers, OSError), every=0.02, what=what, clock=self.clock)
+        wait_until(served, patience=PATIENCE.front_door, on=(NotYet, OSError), every=0.02, what=what, clock=self.clock)
 
     def _nginx(self, what: str, file: str, *options: str) -> tuple[int, str]:
         words = ("-e", "stderr", "-p", f"@{{volume:{FRONT}}}/", "-c", f"@{{volume:{FRONT}}}/{file}", *options)
@@ -225,7 +221,7 @@ class FrontDoor:
         task = Task(f"{FRONT}-{what}", argv, volumes=(FRONT,))
         contained = Task(task.name, in_image, IMAGE, within=FRONT)
         with self.site.run(replace(task, contained=contained)) as running:
-            done = running.finish(PATIENCE)
+            done = running.finish(PATIENCE.front_door)
         return done.code, done.errors
 
 

@@ -9,9 +9,9 @@ from threading import Thread
 
 from harness.core.errors import HarnessError
 from harness.core.node import Address
+from harness.patience import PATIENCE
 
 CHUNK = 1 << 16
-CONNECT = 5.0  # seconds
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Relay:
 
     def _join(self, caller: socket.socket) -> None:
         with caller, contextlib.suppress(OSError):
-            called = socket.create_connection((self.target.host, self.target.port), timeout=CONNECT)
+            called = socket.create_connection((self.target.host, self.target.port), timeout=PATIENCE.relay_connect)
             called.settimeout(None)
             with called:
                 back = Thread(target=_pump, args=(called, caller), daemon=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from harness.core.service import PublicDoor
+from harness.patience import PATIENCE
 
 SITE_HEADER = "X-Site"  # set by the gateway of each site on all it answers
 SITE_PATH = "/.gateway/ping"  # answered by the gateway itself, whatever stands behind it
-PATIENCE = 5.0
 
 
 def served_by(door: PublicDoor) -> str | None:
@@ -14,4 +14,4 @@ def served_by(door: PublicDoor) -> str | None:
 
     Raises OSError when there is no answer.
     """
-    return door.request("GET", SITE_PATH, patience=PATIENCE).headers.get(SITE_HEADER.lower())
+    return door.request("GET", SITE_PATH, patience=PATIENCE.site_probe).headers.get(SITE_HEADER.lower())

@@ -73,12 +73,12 @@ def test_a_reference_that_leads_nowhere_is_named(tmp_path: Path) -> None:
 
 
 def test_a_target_that_answers_with_an_error_was_not_told(tmp_path: Path) -> None:
-    class Refusing(AlertSink):
+    class NotYet(AlertSink):
         def take(self, content: bytes) -> int:
             super().take(content)
             return 500
 
-    with Refusing() as sink, pytest.raises(HarnessError):
+    with NotYet() as sink, pytest.raises(HarnessError):
         Alerts((reference(tmp_path, "sink", sink.url),)).send("title", "body")
 
 

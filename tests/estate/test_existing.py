@@ -198,7 +198,7 @@ def test_a_node_without_a_workload_must_answer(standing: Standing, monkeypatch: 
 
 
 def test_a_service_that_somebody_else_starts_is_waited_for(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.estate.existing.PATIENCE", 5.0)
+    monkeypatch.setattr("harness.patience.PATIENCE.workload_ready", 5.0)
     estate = standing.estate()
     assert isinstance(estate.site, ExistingSite)
     with socket.socket() as server:

@@ -15,7 +15,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import MissingPart
 from harness.images.bake import Provider
 from harness.images.engine import engine
@@ -29,10 +29,6 @@ USERS = ("1000:1000", "4711:4711")  # one that has an entry in /etc/passwd, and 
 PERIOD = 100_000  # microseconds
 LOOPBACK = "127.0.0.1"
 NO_COPY = "rw,nocopy"  # else Docker gives an empty volume the owner of the image's folder of that name: root
-
-
-class NotYet(Exception):  # noqa: N818 - a state
-    pass
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -143,7 +139,7 @@ def outside(container: Container, number: int) -> int:
             raise NotYet(container.status)
         return int(found[0]["HostPort"])
 
-    return wait_until(published, patience=20, on=NotYet)
+    return wait_until(published, patience=20)
 
 
 def get(container: Container, number: int, path: str) -> tuple[int, str]:
@@ -177,4 +173,4 @@ def says(container: Container, *argv: str, env: Mapping[str, str] | None = None)
             raise NotYet(said.decode())
         return str(said.decode())
 
-    return wait_until(done, patience=60, on=NotYet, every=0.2)
+    return wait_until(done, patience=60, every=0.2)

@@ -227,5 +227,5 @@ def test_a_cluster_that_does_not_take_an_archive_in_time_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subprocess, "run", refusing(subprocess.TimeoutExpired("kind", 240.0)))
-    with pytest.raises(HarnessError, match=r"^cluster c: a\.tar was not loaded within 240 s; is the machine busy\?$"):
+    with pytest.raises(HarnessError, match=r"^cluster c: a\.tar not loaded within 240 s; is the machine busy\?$"):
         load_archive(tmp_path / "kind", "c", tmp_path / "a.tar")

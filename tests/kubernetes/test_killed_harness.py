@@ -29,7 +29,7 @@ sys.stdin.read()
 """
 
 
-class NotThere(Exception):  # noqa: N818 - it is a state
+class NotThere(Exception):
     pass
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.core.clock import SYSTEM, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.s3.client import client, ensure_bucket
@@ -13,10 +13,6 @@ from harness.s3.replication import Replicator, copy_task, missing
 from tests.s3.conftest import Launch, Store
 
 pytestmark = pytest.mark.programs
-
-
-class NotYet(Exception):  # noqa: N818
-    pass
 
 
 @pytest.fixture
@@ -38,7 +34,7 @@ def until(replicator: Replicator, rounds: int) -> None:
         if replicator.rounds < rounds:
             raise NotYet(replicator.last_error or f"{replicator.rounds} rounds")
 
-    wait_until(enough, patience=30, on=NotYet)
+    wait_until(enough, patience=30)
 
 
 def test_what_is_written_arrives_and_what_was_not_is_named(
@@ -96,7 +92,7 @@ def test_a_source_that_dies_is_told_once_and_stop_is_quick(dr: Store, launch: La
         if not replicator.last_error:
             raise NotYet("still well")
 
-    wait_until(failed, patience=30, on=NotYet)
+    wait_until(failed, patience=30)
     began = SYSTEM.monotonic()
     replicator.stop()
     assert SYSTEM.monotonic() - began < 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.clock import SYSTEM, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import BackupFailed, HarnessError, Refused
 from harness.core.node import Task
 from harness.postgres.bulk import seed_bulk
@@ -25,10 +25,6 @@ MEGABYTES = 24
 DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
 
 
-class NotYet(Exception):  # noqa: N818
-    pass
-
-
 @pytest.fixture(scope="module")
 def bulk(primary: Server) -> Iterator[Server]:
     rows = seed_bulk(primary.site, primary.sql, megabytes=MEGABYTES)
@@ -43,7 +39,7 @@ def until_dumping(server: Server) -> None:
         if not column(server.sql, "postgres", DUMPS):
             raise NotYet("no dump yet")
 
-    wait_until(dumping, patience=10, on=NotYet)
+    wait_until(dumping, patience=10)
 
 
 def test_the_bulk_is_of_the_size_asked_for(bulk: Server) -> None:
@@ -94,7 +90,7 @@ def test_a_consumer_that_stops_ends_the_dump(bulk: Server) -> None:
             if column(bulk.sql, "postgres", DUMPS):
                 raise NotYet("still dumping")
 
-        wait_until(gone, patience=5, on=NotYet)
+        wait_until(gone, patience=5)
 
 
 def test_a_dump_stalls_for_as_long_as_the_table_is_locked(bulk: Server) -> None:

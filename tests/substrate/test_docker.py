@@ -215,7 +215,7 @@ def test_a_node_that_cannot_start_says_why_each_time(bench: DockerBench) -> None
 
 
 def test_a_ready_command_that_does_not_end_is_ended(bench: DockerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.substrate.docker.site.COMMAND", 1)
+    monkeypatch.setattr("harness.patience.PATIENCE.probe_command", 1)
     ready = Ready(argv=("sleep", "200"), patience=2)
     began = SYSTEM.monotonic()
     with pytest.raises(TookTooLong, match="code 124"):

@@ -10,6 +10,7 @@ from typing import cast
 
 import pytest
 
+from harness.core.clock import NotYet
 from harness.core.errors import HarnessError
 from harness.core.node import Task
 from harness.kubernetes import cluster as clusters
@@ -20,7 +21,6 @@ from harness.kubernetes.machine import Machine as Node
 from harness.kubernetes.objects import NAME, Manifest, Pod, pod_of
 from harness.kubernetes.waiting import Died
 from harness.substrate.common.ports import LOOPBACK
-from harness.substrate.common.probe import NotReady
 from harness.substrate.containers.workspace import Shell
 from harness.substrate.embedded.start_journal import Started
 from harness.substrate.kind import task as kind_task
@@ -201,7 +201,7 @@ def test_only_code_127_says_that_there_is_no_program(
 
 
 def test_a_pod_that_says_nothing_is_looked_at_again() -> None:
-    with pytest.raises(NotReady):
+    with pytest.raises(NotYet):
         kind_task.require_waiting(script(), "task-1", "dump on primary")
     with pytest.raises(Died) as died:
         kind_task.require_waiting(script(states=[pod({"terminated": {"exitCode": 3}})]), "task-1", "dump on primary")

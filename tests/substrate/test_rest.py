@@ -15,6 +15,7 @@ from docker.errors import APIError, NotFound
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import NodeSpec
 from harness.images import inside
+from harness.patience import PATIENCE
 from harness.substrate.common.cleanup import MARK
 from harness.substrate.docker import ownership as engine_objects
 from harness.substrate.docker import substrate as docker
@@ -83,7 +84,7 @@ class Engine:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     machine = Engine()
     monkeypatch.setattr(engine_objects, "engine", lambda: machine)
-    monkeypatch.setattr(engine_objects, "IN_USE", 0.0)
+    monkeypatch.setattr(PATIENCE, "engine_release", 0.0)
     monkeypatch.setattr(docker, "engine", lambda: machine)
     monkeypatch.setattr(docker, "require_room", lambda _: None)
     return machine

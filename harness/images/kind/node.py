@@ -15,10 +15,10 @@ from harness.images.minio import go
 from harness.images.shelf import load
 from harness.parts.cache import folder_of, obtain
 from harness.parts.command import environment, run
+from harness.patience import PATIENCE
 
 NAME = "kind-node"
 PROGRAMS = ("kind", "kubectl")  # kept in the cache: what the drill itself needs of them
-PATIENCE = 3600.0
 ROOM = 8 << 30  # bytes: Go's caches take most of it
 _HERE = Path(__file__).parent
 _FILES = (
@@ -55,9 +55,9 @@ def bake(reference: str, archive: Path) -> None:
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(_HERE / name, work / name)
         env = environment(NODE_IMAGE=reference, TMPDIR=folder)
-        run(["bash", "build-binaries.sh"], cwd=work, env=env, patience=PATIENCE)
+        run(["bash", "build-binaries.sh"], cwd=work, env=env, patience=PATIENCE.image_node)
         obtain(programs_folder(), lambda empty: _keep(work / "bin", empty))
-        run(["bash", "bake-node-image.sh"], cwd=work, env=env, patience=PATIENCE)
+        run(["bash", "bake-node-image.sh"], cwd=work, env=env, patience=PATIENCE.image_node)
         partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
         try:
             shutil.move(work / "build/node.tar", partial)
@@ -72,7 +72,7 @@ def _keep(built: Path, folder: Path) -> str:
     (folder / "bin").mkdir()
     for name in PROGRAMS:
         shutil.copy2(built / name, folder / "bin" / name)
-    return run([str(folder / "bin/kind"), "version", "-q"], patience=30.0).strip()
+    return run([str(folder / "bin/kind"), "version", "-q"], patience=PATIENCE.program_version).strip()
 
 
 def _require() -> None:

@@ -8,11 +8,10 @@ from harness.core.clock import wait_until
 from harness.core.errors import Finding
 from harness.core.journal import Event
 from harness.drill.drill import Drill
+from harness.patience import PATIENCE
 from harness.postgres.identity import databases
 from harness.repository.catalogue import Receipt
 from harness.scenario.checks.verdict import require
-
-ALERT_PATIENCE = 10.0
 
 
 def require_confirmed(receipt: Receipt) -> None:
@@ -69,4 +68,4 @@ def require_alert(drill: Drill) -> None:
     def arrived() -> None:
         require(sink.received, "the alert was sent and did not arrive")
 
-    wait_until(arrived, patience=ALERT_PATIENCE, on=Finding, what="the alert")
+    wait_until(arrived, patience=PATIENCE.alert, on=Finding, what="the alert")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Thread
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
 from harness.drill.environment import World
+from harness.patience import PATIENCE
 from harness.postgres.checks import column
 from harness.postgres.server import connect
 from harness.recovery.restore import Restored
@@ -18,10 +19,6 @@ from harness.scenario.faults.database import lock_table
 LARGEST = "bulk"
 TABLE = "entries"
 DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
-
-
-class NotYet(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """What is waited for has not happened yet."""
 
 
 @contextmanager
@@ -41,7 +38,7 @@ def during_dump(world: World, work: Callable[[], None]) -> Thread:
                 if not column(world.primary.place.sql, "postgres", DUMPS):
                     raise NotYet("no dump is under way")
 
-            wait_until(dumping, patience=60, on=NotYet, what="a dump under way")
+            wait_until(dumping, patience=PATIENCE.dump_begins, what="a dump under way")
             work()
             lock.release()
 

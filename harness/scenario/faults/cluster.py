@@ -15,6 +15,7 @@ from harness.drill.drill import Drill
 from harness.estate.site import EstateSite
 from harness.images.find import reference
 from harness.kubernetes import disruption
+from harness.patience import PATIENCE
 from harness.services.notification.writer import survivors
 from harness.substrate.kind.site import KindSite
 from harness.substrate.kind.substrate import Kind, gateway_of
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 AWAY = 10.0  # seconds that a control plane is away at first
-EVICTED = 60.0  # seconds in which what was killed or evicted is gone
-SERVED = 120.0  # seconds in which a cluster has healed itself
 IN_A_ROW = 10  # acknowledged writes after which clients are taken to be served again
 DATABASE = "postgres"
 
@@ -39,7 +38,7 @@ def cluster_of(site: EstateSite) -> KindSite:
 
 def killed_pod(drill: Drill) -> None:
     """Kill the pod of the primary's database; its workload makes another."""
-    if not disruption.kill_pods(cluster_of(drill.world.primary).api, DATABASE, EVICTED):
+    if not disruption.kill_pods(cluster_of(drill.world.primary).api, DATABASE, PATIENCE.pod_evicted):
         raise HarnessError(f"{DATABASE} of the primary had no pod: nothing was learnt")
 
 
@@ -48,7 +47,7 @@ def drained_machine(drill: Drill) -> None:
     site = cluster_of(drill.world.primary)
     machine = site.standing.cluster.machine.name
     try:
-        gone = disruption.drain(site.api, machine, EVICTED)
+        gone = disruption.drain(site.api, machine, PATIENCE.pod_evicted)
     finally:
         disruption.uncordon(site.api, machine)
     if not gone:
@@ -80,7 +79,7 @@ def require_served_again(drill: Drill) -> None:
         if len(since) < IN_A_ROW or None in since[-IN_A_ROW:]:
             raise HarnessError("clients' writes are not acknowledged")
 
-    wait_until(served, patience=SERVED, on=(HarnessError, OSError), what="clients served again")
+    wait_until(served, patience=PATIENCE.cluster_heals, on=(HarnessError, OSError), what="clients served again")
 
 
 def require_walled(drill: Drill) -> None:

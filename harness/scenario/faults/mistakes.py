@@ -9,6 +9,7 @@ from functools import partial
 from harness.core.clock import wait_until
 from harness.core.errors import Finding, HarnessError, Refused
 from harness.drill.drill import Drill
+from harness.patience import PATIENCE
 from harness.repository.catalogue import Receipt
 from harness.repository.keys import new_pair
 from harness.scenario.faults.backup import RESTORE_TROUBLE, START_TROUBLE
@@ -87,4 +88,4 @@ def require_served_by(drill: Drill, site: str) -> None:
         if by != site:
             raise HarnessError(f"clients are answered by {by}, not by {site}")
 
-    wait_until(answered, patience=5, on=(HarnessError, OSError), what=f"clients served by {site}")
+    wait_until(answered, patience=PATIENCE.served_by, on=(HarnessError, OSError), what=f"clients served by {site}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from harness.core.errors import Finding, HarnessError, MissingPart
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
+from harness.patience import PATIENCE
 from harness.services.http.seed import make_databases
 from harness.vault import read_text_secret
 
@@ -102,7 +103,7 @@ class HttpService:
             secrets=secrets,
             # What the command names and lies here is taken along into the container.
             files={Path(word).name: Path(word).read_text("utf-8") for word in declared.command if Path(word).is_file()},
-            ready=Ready(port=declared.port, path=declared.ready, patience=60.0),
+            ready=Ready(port=declared.port, path=declared.ready, patience=PATIENCE.http_ready),
         )
         argv = (found(declared.command[0], self.name), *map(anchored, declared.command[1:]))
         return (replace(contained, argv=argv, files={}, contained=contained),)

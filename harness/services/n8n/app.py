@@ -9,6 +9,7 @@ from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import Held, KeyFunction, Mode, Place, Sources
 from harness.parts.programs import program
+from harness.patience import PATIENCE
 from harness.services.n8n import contain, example, keys
 
 IMAGE = "n8n"
@@ -89,7 +90,7 @@ class N8n:
                 secrets={"password": place.secrets[self.secret], "key": place.secrets[KEY]},
                 files={"password": "@{secret:password}", "key": "@{secret:key}"},
                 # /healthz answers 200 before the database is looked at.
-                ready=Ready(port="http", path="/healthz/readiness", patience=120.0),
+                ready=Ready(port="http", path="/healthz/readiness", patience=PATIENCE.n8n_ready),
             ),
         )
 

@@ -7,10 +7,11 @@ from urllib.parse import urlsplit
 
 import requests
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.node import Node, Stoppable
 from harness.core.service import Place
+from harness.patience import PATIENCE
 from harness.postgres.roles import make_database
 from harness.postgres.server import connect
 from harness.vault import read_text_secret
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 WEBHOOK = "dummy"
 HEADER = "X-Shop-Token"
 OWNER = "owner@shop.test"
-STOP = 20.0  # seconds
-PATIENCE = 30.0  # seconds for one request
 OK = 200
 NOT_YET = (404, 502, 503)
 WORKFLOWS = 2
@@ -32,10 +31,6 @@ SCOPES = {
     "execution": ("read", "list"),
     "credential": ("create", "list"),
 }
-
-
-class NotUp(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """The API does not answer yet."""
 
 
 def seed(place: Place, service: N8n) -> None:
@@ -56,7 +51,7 @@ def seed(place: Place, service: N8n) -> None:
         raise HarnessError(f"{service.name} on {place.site.name} does not answer ({error}); see its log") from error
     finally:
         if isinstance(node, Stoppable):
-            node.stop(STOP)
+            node.stop(PATIENCE.n8n_stop)
         else:
             node.kill()
 
@@ -65,7 +60,7 @@ def _fill(node: Node, place: Place, database: str) -> None:
     base = f"http://{node.endpoint('http').outside}"
     with requests.Session() as session:
         # Ready is said a moment before these routes are there.
-        wait_until(lambda: _own(session, base, place), patience=30, on=NotUp, what="n8n's owner")
+        wait_until(lambda: _own(session, base, place), patience=PATIENCE.n8n_seed, what="n8n's owner")
         session.headers["X-N8N-API-KEY"] = _api_key(session, base)
         header = {"name": HEADER, "value": read_text_secret(place.secrets["shop-token"])}
         body = {"name": "shop token", "type": "httpHeaderAuth", "data": header}
@@ -74,7 +69,7 @@ def _fill(node: Node, place: Place, database: str) -> None:
             made = _call(session, f"{base}/api/v1/workflows", workflow)
             _call(session, f"{base}/api/v1/workflows/{made['id']}/activate", {})
     # An activation is acknowledged before it is carried out.
-    wait_until(lambda: _published(place, database), patience=30, on=NotUp, what="n8n's workflows")
+    wait_until(lambda: _published(place, database), patience=PATIENCE.n8n_seed, what="n8n's workflows")
 
 
 def _own(session: requests.Session, base: str, place: Place) -> None:
@@ -82,9 +77,9 @@ def _own(session: requests.Session, base: str, place: Place) -> None:
     session.headers["browser-id"] = "blackstart"
     password = read_text_secret(place.secrets["n8n-owner"])
     owner = {"email": OWNER, "firstName": "Shop", "lastName": "Owner", "password": password}
-    answer = session.post(f"{base}/rest/owner/setup", json=owner, timeout=PATIENCE)
+    answer = session.post(f"{base}/rest/owner/setup", json=owner, timeout=PATIENCE.n8n_request)
     if answer.status_code in NOT_YET:
-        raise NotUp(f"owner set-up answers {answer.status_code}")
+        raise NotYet(f"owner set-up answers {answer.status_code}")
     _require_ok(answer, "owner set-up")
 
 
@@ -96,7 +91,7 @@ def _api_key(session: requests.Session, base: str) -> str:
 
 
 def _call(session: requests.Session, url: str, body: Any) -> dict[str, Any]:
-    answer = session.post(url, json=body, timeout=PATIENCE)
+    answer = session.post(url, json=body, timeout=PATIENCE.n8n_request)
     _require_ok(answer, urlsplit(url).path)
     found: dict[str, Any] = answer.json()
     return found
@@ -113,7 +108,7 @@ def _published(place: Place, database: str) -> None:
     with connect(place.sql, database) as connection:
         row = connection.execute(query).fetchone()
     if row is None or row[0] < WORKFLOWS:
-        raise NotUp(f"{row[0] if row else 0} of {WORKFLOWS} published")
+        raise NotYet(f"{row[0] if row else 0} of {WORKFLOWS} published")
 
 
 def _node(name: str, kind: str, version: float, parameters: dict[str, Any], **more: Any) -> dict[str, Any]:

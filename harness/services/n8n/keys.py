@@ -7,18 +7,14 @@ import json
 import secrets as random
 from collections.abc import Mapping, Sequence
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Finding, HarnessError, TookTooLong
 from harness.core.service import Answer, KeyFunction, PublicDoor
+from harness.patience import PATIENCE
 from harness.services.n8n.example import HEADER, WEBHOOK
 from harness.vault import read_text_secret
 
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
-PATIENCE = 10.0  # seconds; webhooks are published a moment after n8n says that it is ready
-
-
-class NotPublished(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """The webhook is not published yet."""
 
 
 def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
@@ -46,18 +42,18 @@ def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
         headers = {"Authorization": f"Basic {user}", **more}
         answer = door.request("POST", f"/webhook/{WEBHOOK}", json={"number": number}, headers=headers)
         if answer.status == NOT_FOUND:
-            raise NotPublished("answers 404: its webhook is not published")
+            raise NotYet("answers 404: its webhook is not published")
         return answer
 
     try:
-        answer = wait_until(lambda: call(token), patience=PATIENCE, on=NotPublished, what="dummy workflow")
+        answer = wait_until(lambda: call(token), patience=PATIENCE.n8n_webhook, what="dummy workflow")
         if answer.status != OK:
             raise Finding(f"dummy workflow with its token: {answer.status} instead of {OK}; {_why(answer.status)}")
         doubled = _doubled(answer.body)
         if doubled != 2 * number:
             raise Finding(f"dummy workflow: answered {doubled!r} instead of {2 * number}")
         stranger = call({}).status
-    except (TookTooLong, NotPublished) as error:
+    except (TookTooLong, NotYet) as error:
         raise Finding(str(error)) from error
     if stranger != FORBIDDEN:
         raise Finding(f"dummy workflow without its token: {stranger} instead of {FORBIDDEN}; its credential is unused")

@@ -11,6 +11,7 @@ import psycopg
 from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import Held, KeyFunction, Mode, Objects, Place, Sources
+from harness.patience import PATIENCE
 from harness.postgres.server import connect
 from harness.services.notification import keys
 from harness.services.notification.seed import checkout, seed
@@ -75,7 +76,7 @@ class Notification:
             ports=("http",),
             env=env,
             secrets={name: self._needed(place.secrets, held, "secret") for name, held in names.items()},
-            ready=Ready(port="http", path="/ready", patience=30.0),
+            ready=Ready(port="http", path="/ready", patience=PATIENCE.notification_ready),
         )
         return (replace(spec, env={**env, "PYTHONPATH": str(checkout())}, contained=spec),)
 

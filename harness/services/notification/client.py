@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from harness.core.errors import Finding
 from harness.core.service import Answer, PublicDoor
+from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
 PREFIX = "/notify"  # where the gateway serves it
@@ -55,7 +56,7 @@ class Client:
     def outbox(self, prefix: str) -> Outbox:
         """Return all messages whose reference begins with `prefix`, oldest first. Raises OSError, Finding."""
         path = f"{PREFIX}/messages?prefix={prefix}"
-        answer = self.door.request("GET", path, headers=self.headers, patience=30.0)
+        answer = self.door.request("GET", path, headers=self.headers, patience=PATIENCE.notification_list)
         return parse_outbox(answer, path)
 
     def attachment(self, reference: str) -> bytes:

@@ -6,15 +6,15 @@ import secrets as random
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Finding, TookTooLong
 from harness.core.service import KeyFunction, PublicDoor
+from harness.patience import PATIENCE
 from harness.services.notification.client import ACCEPTED, KNOWN, PREFIX, Client, Outbox, key_in, refusal
 from harness.services.notification.example import PREFIX as EXAMPLES
 from harness.services.notification.example import attachment, number_of
 
 MESSAGE = "2.8"
-PATIENCE = 15.0  # seconds for what was queued to arrive
 
 
 class Arrivals(Protocol):
@@ -26,7 +26,10 @@ class Arrivals(Protocol):
 
 
 def key_functions(
-    service: str, secrets: Mapping[str, str], arrivals: Arrivals | None = None, patience: float = PATIENCE
+    service: str,
+    secrets: Mapping[str, str],
+    arrivals: Arrivals | None = None,
+    patience: float = PATIENCE.queued_delivery,
 ) -> tuple[KeyFunction, ...]:
     """Return the three key functions; `secrets` holds the reference `gateway-key`.
 
@@ -68,16 +71,12 @@ def queued_messages_arrive(client: Client, arrivals: Arrivals | None, patience: 
         return outbox
 
     try:
-        outbox = wait_until(delivered, patience=patience, on=NotYet, every=0.2)
+        outbox = wait_until(delivered, patience=patience, every=0.2)
     except TookTooLong as error:
         raise Finding(f"queued messages did not arrive within {patience:g} s: {error.__cause__}") from error
     waiting = sum(not message.delivered for message in outbox.messages)
     note = f"; {waiting} queued and held until release" if waiting else ""
     return f"{len(outbox.messages) - waiting} of {len(outbox.messages)} queued messages delivered{note}"
-
-
-class NotYet(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """Messages are still on their way."""
 
 
 def arrived(reference: str, delivered: bool, arrivals: Arrivals | None) -> bool:

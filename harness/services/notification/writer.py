@@ -9,11 +9,11 @@ from typing import Protocol
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.service import PublicDoor
+from harness.patience import PATIENCE
 from harness.services.notification.client import ACCEPTED, Client
 
 PREFIX = "ledger-"
 NUMBERED = re.compile(r"ledger-([1-9][0-9]*)")
-PATIENCE = 1.0  # seconds that one write may take
 
 
 class Book(Protocol):
@@ -131,7 +131,7 @@ class LedgerWriter:
     def _write(self, number: int) -> None:
         self._book.sent(number, self._clock.monotonic())
         try:
-            answer = self._client.post(f"{PREFIX}{number}", f"write {number}", patience=PATIENCE)
+            answer = self._client.post(f"{PREFIX}{number}", f"write {number}", patience=PATIENCE.ledger_write)
             accepted = answer.status == ACCEPTED
         except OSError:
             accepted = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from harness.core.node import NodeSpec, Ready, Site
 from harness.core.service import Held, KeyFunction, Mode, Place, Sources, Tree
+from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
 from harness.services.odoo.program import DATABASE_SECRET, IMAGE, Program, reference
 
@@ -45,7 +46,7 @@ class Odoo:
             secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
             files={"odoo.conf": program.server_settings(place)},
             needs=self.needs,
-            ready=Ready(port="http", path="/web/login", patience=120.0),
+            ready=Ready(port="http", path="/web/login", patience=PATIENCE.odoo_ready),
         )
         # The image's entry point reads the server's address from the settings file that ODOO_RC names.
         return (replace(spec, contained=replace(spec, env={"ODOO_RC": "@{file:odoo.conf}"})),)

@@ -14,10 +14,10 @@ from psycopg import sql
 from harness.core.errors import HarnessError, Refused
 from harness.core.node import Address
 from harness.core.service import Held, Place
+from harness.patience import PATIENCE
 from harness.services.odoo.database import Rows, exists, numbers, transaction
 from harness.services.odoo.program import Program, mail_sink, run
 
-PATIENCE = 300.0  # seconds for `odoo neutralize`
 NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves
 LEDGER = "blackstart.held"  # the row of ir_config_parameter that says what is held
 NEUTRALIZED = "neutralized"
@@ -38,7 +38,7 @@ def neutralize(program: Program, place: Place) -> Held:
 
     Mail goes to the sink `smtp` of the place, or nowhere when it has none.
     """
-    run(place, program.task(place, "neutralize", "neutralize"), patience=PATIENCE)
+    run(place, program.task(place, "neutralize", "neutralize"), patience=PATIENCE.odoo_neutralize)
     target = mail_sink(place) or NOWHERE
     with transaction(place, program.database) as connection:
         for word in TABLES:

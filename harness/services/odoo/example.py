@@ -11,13 +11,13 @@ from psycopg import sql
 
 from harness.core.errors import HarnessError
 from harness.core.service import Place
+from harness.patience import PATIENCE
 from harness.postgres.server import connect, one_line
 from harness.services.odoo import shop
 from harness.services.odoo.database import transaction
 from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, ROLE, Program, reference, run
 from harness.vault import read_text_secret
 
-PATIENCE = 900.0  # seconds for each step of the seed
 MODULE = "sale_management"
 
 
@@ -51,9 +51,9 @@ def seed(program: Program, place: Place) -> None:
     make_database(program, place)
     # Modules that install themselves beside it are not needed to sell, and cost a third of the time.
     install = ("server", "-i", MODULE, "--with-demo", "--skip-auto-install", "--stop-after-init")
-    run(place, program.task(place, "install", *install), patience=PATIENCE)
+    run(place, program.task(place, "install", *install), patience=PATIENCE.odoo_seed)
     script = files("harness.services.odoo").joinpath("shop.py").read_bytes() + b"\nfill(env)\n"
-    run(place, program.task(place, "fill", "shell", stdin=script, admin=ADMIN_SECRET), patience=PATIENCE)
+    run(place, program.task(place, "fill", "shell", stdin=script, admin=ADMIN_SECRET), patience=PATIENCE.odoo_seed)
     require_shop(program.database, place)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.core.errors import Finding
 from harness.core.service import Answer, KeyFunction, PublicDoor
+from harness.patience import PATIENCE
 from harness.services.odoo.example import Known
 from harness.services.odoo.program import ADMIN_SECRET, reference
 from harness.vault import read_text_secret
@@ -24,7 +25,6 @@ MESSAGE = "2.8.1"
 LOGIN = "admin"
 OK = 200
 SESSION_EXPIRED = 100  # Odoo's own code in a JSON-RPC error
-PATIENCE = 30.0  # seconds for one request; the first after a start loads what later ones reuse
 CENT = 0.005
 ASSET = re.compile(rb'"(/web/assets/[^"]+)"')
 
@@ -64,11 +64,11 @@ class Clerk:
 
     def get(self, path: str) -> Answer:
         """Return what a GET answers, within the session."""
-        return self.door.request("GET", path, session=self.service, patience=PATIENCE)
+        return self.door.request("GET", path, session=self.service, patience=PATIENCE.odoo_request)
 
     def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         body = {"jsonrpc": "2.0", "method": "call", "params": params}
-        answer = self.door.request("POST", path, json=body, session=self.service, patience=PATIENCE)
+        answer = self.door.request("POST", path, json=body, session=self.service, patience=PATIENCE.odoo_request)
         if answer.status != OK:
             raise Finding(f"{path} answered {answer.status} instead of {OK}")
         try:
@@ -132,7 +132,7 @@ def opens_attachment(clerk: Clerk, known: Known) -> str:
 
 def shows_login_page(clerk: Clerk) -> str:
     """Get the login page and every style sheet and script that it links to."""
-    page = clerk.door.request("GET", "/web/login", patience=PATIENCE)
+    page = clerk.door.request("GET", "/web/login", patience=PATIENCE.odoo_request)
     if page.status != OK:
         raise Finding(f"/web/login answered {page.status} instead of {OK}")
     paths = sorted({path.decode() for path in ASSET.findall(page.body)})
@@ -140,7 +140,7 @@ def shows_login_page(clerk: Clerk) -> str:
         raise Finding("/web/login links to no /web/assets: it is not Odoo's login page")
     size = 0
     for path in paths:
-        answer = clerk.door.request("GET", path, patience=PATIENCE)
+        answer = clerk.door.request("GET", path, patience=PATIENCE.odoo_request)
         if answer.status != OK or not answer.body:
             raise Finding(f"{path} of the login page: answered {answer.status} with {len(answer.body)} bytes")
         size += len(answer.body)

@@ -8,7 +8,6 @@ from typing import IO
 
 TAIL, LINE = 40, 4096  # lines of standard error kept of a task, bytes of each
 SHOWN = 5  # lines of a log shown in an error
-LEAVE = 5.0  # seconds that a pipe may stay open after all who could write to it were killed
 
 
 def last_lines(log: Path, count: int = SHOWN) -> str:

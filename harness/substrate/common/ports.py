@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong
+from harness.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 15_000, 65_000
 TRIES = 1000
-STARTING = 1.0  # seconds from fork to exec, on a machine that is busy
 LAUNCHES = 3  # of a node whose ports somebody else took first
 APART = 251  # ports: more than one drill takes
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -32,7 +32,7 @@ _lock = Lock()
 _turns = count(os.getpid() * APART)
 
 
-class Taken(HarnessError):  # noqa: N818 - reads as the sentence it is
+class Taken(HarnessError):
     """Somebody else listens on a port that was to be a node's."""
 
 
@@ -72,7 +72,7 @@ class Port:
                 raise taken
 
         try:
-            wait_until(free, patience=STARTING, on=Taken, every=0.01)
+            wait_until(free, patience=PATIENCE.port_hand_over, on=Taken, every=0.01)
         except TookTooLong:
             raise taken from None
         self.release()

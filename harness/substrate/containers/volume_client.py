@@ -18,10 +18,10 @@ import urllib3
 
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Address
+from harness.patience import PATIENCE
 from harness.substrate.common.names import parts_of
 from harness.substrate.containers.volume_agent import CHUNK, CONFLICT, NO_ROOM, NOT_FOUND, OK
 
-PATIENCE = 60.0  # seconds without a byte after which the agent is taken to be gone
 SMALL = 4 * CHUNK  # bytes up to which a file goes in one piece
 
 
@@ -36,7 +36,7 @@ class AgentVolume:
 
     def __post_init__(self) -> None:
         host, port = self.address.host, self.address.port
-        pool = urllib3.HTTPConnectionPool(host, port, timeout=PATIENCE, maxsize=8, retries=False)
+        pool = urllib3.HTTPConnectionPool(host, port, timeout=PATIENCE.volume_agent_silence, maxsize=8, retries=False)
         object.__setattr__(self, "pool", pool)
 
     def open(self, path: str, mode: str) -> IO[bytes]:
@@ -103,7 +103,7 @@ class AgentVolume:
         return answer.data
 
     def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.address.host, self.address.port, timeout=PATIENCE)
+        return http.client.HTTPConnection(self.address.host, self.address.port, timeout=PATIENCE.volume_agent_silence)
 
     @property
     def _headers(self) -> dict[str, str]:
@@ -206,7 +206,7 @@ class _Writing(io.RawIOBase):
 
     def _begin(self) -> None:
         self._connection = http.client.HTTPConnection(
-            self._volume.address.host, self._volume.address.port, timeout=PATIENCE
+            self._volume.address.host, self._volume.address.port, timeout=PATIENCE.volume_agent_silence
         )
         self._connection.putrequest("PUT", self._where)
         self._connection.putheader("Authorization", f"Bearer {self._volume.token}")

@@ -16,12 +16,11 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.node import Endpoint, NodeSpec
 from harness.images.engine import explained
+from harness.patience import PATIENCE
 from harness.substrate.common.logs import last_lines, open_log
 from harness.substrate.common.ports import Port
 
 LIVING = ("running", "paused", "restarting")
-ENDING = 30  # seconds that the engine may take over what it has killed
-FLUSH = 5.0  # seconds that the last lines of an ended container may take to its log
 
 
 @dataclass(slots=True)
@@ -77,7 +76,7 @@ class ContainerNode:
             except APIError:
                 if self.alive:
                     raise
-            container.wait(timeout=ENDING)
+            container.wait(timeout=PATIENCE.container_kill)
 
     def stop(self, patience: float) -> None:
         """Ask it to end in good order; kill it when `patience` seconds were not enough. Raises HarnessError."""
@@ -145,7 +144,7 @@ class ContainerNode:
 
     def _flush(self) -> None:
         if self._follower is not None:
-            self._follower.join(FLUSH)
+            self._follower.join(PATIENCE.log_flush)
             self._follower = None
 
     def died(self) -> str:

@@ -16,21 +16,17 @@ from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.models.volumes import Volume
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.images.engine import engine, explained, reason
+from harness.patience import PATIENCE
 from harness.substrate.common.cleanup import MARK, Steps, mark
 from harness.substrate.common.ports import Taken
 
 RUN, SITE = "blackstart.run", "blackstart.site"
 NO_PROGRAM = ("executable file not found", "no such file or directory: unknown")
 IN_THE_WAY = ("port is already allocated", "address already in use")
-IN_USE = 10.0  # seconds after which what held a removed container's volume has let go
 _making = Lock()
-
-
-class StillUsed(HarnessError):  # noqa: N818 - it is a state
-    """A volume or a network is still somebody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +165,9 @@ def _once_free(removal: Callable[[], object], what: str) -> None:
         except NotFound:
             return
         except APIError as error:
-            raise StillUsed(reason(error)) from None
+            raise NotYet(reason(error)) from None
 
     try:
-        wait_until(try_it, patience=IN_USE, on=StillUsed, what=what)
+        wait_until(try_it, patience=PATIENCE.engine_release, what=what)
     except TookTooLong as error:
         raise HarnessError(f"{error}; remove it by hand") from None

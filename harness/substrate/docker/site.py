@@ -16,19 +16,20 @@ from docker.models.networks import Network
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task
 from harness.images import inside
 from harness.images.engine import engine, explained
 from harness.images.find import reference
 from harness.images.table import port_numbers, scratch_of
+from harness.patience import PATIENCE
 from harness.substrate.common.cleanup import Steps
 from harness.substrate.common.filesystem import make_folder, remove_tree, write_for
 from harness.substrate.common.logs import last_lines
 from harness.substrate.common.names import plain
 from harness.substrate.common.ports import LOOPBACK, Port, on_free_ports, take_port
-from harness.substrate.common.probe import COMMAND, UNANSWERED, NotReady, probe
+from harness.substrate.common.probe import UNANSWERED, probe
 from harness.substrate.containers.volume_client import AgentVolume
 from harness.substrate.containers.workspace import FILES, TMP, VOLUMES, Shell, write_first_files
 from harness.substrate.docker.node import ContainerNode
@@ -44,7 +45,7 @@ MEMORY = "2g"  # what one node may take at most
 PROCESSES = 512
 
 
-class Died(HarnessError):  # noqa: N818 - reads as the sentence it is
+class Died(HarnessError):
     """A node ended before it was ready."""
 
 
@@ -181,7 +182,7 @@ class DockerSite:
 
     def _await_ready(self, node: ContainerNode) -> None:
         ready, shell = node.spec.ready, Shell.of(node.spec)
-        command = limited(shell.arguments(ready.argv), COMMAND) if ready.argv else []
+        command = limited(shell.arguments(ready.argv), PATIENCE.probe_command) if ready.argv else []
 
         def answers() -> None:
             if not node.alive:
@@ -189,7 +190,7 @@ class DockerSite:
             if command and node.container is not None:
                 code, words = inside.execute(node.container, command, user=self.user)
                 if code != 0:  # None: it is not known yet
-                    raise NotReady(f"the ready command ended with code {code}: {words.decode(errors='replace')[-200:]}")
+                    raise NotYet(f"the ready command ended with code {code}: {words.decode(errors='replace')[-200:]}")
             elif ready.port:
                 probe(node.endpoint(ready.port).outside, ready.path, ready.status, relayed=True)
             if not node.alive:

@@ -16,20 +16,19 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 
-from harness.core.clock import SYSTEM, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed
 from harness.images import inside
 from harness.images.engine import engine, explained
+from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import drop_if_empty
-from harness.substrate.common.logs import LEAVE, TAIL, open_log, pass_on
+from harness.substrate.common.logs import TAIL, open_log, pass_on
 from harness.substrate.docker.node import LIVING
 
 STDOUT = 1  # the stream's number in the engine's attach protocol
 LOST = 137  # the code of what was killed along with its container, and of what ended and nobody can say how
-NOTICED = 5.0  # seconds in which the engine knows that work has ended which writes no more
 WORK = "BLACKSTART_WORK"  # in the environment of all that work within a node starts: a value of its own
-ENDING = 10.0  # seconds that it may take to end all of it
 # The engine cannot kill what it executed in a container; a process of the same user can.
 END = """
 while found=$(grep -lszxF -e "$0" /proc/[0-9]*/environ); [ -n "$found" ]; do
@@ -51,10 +50,6 @@ def code_of(container: Container, what: str) -> int:
     return code
 
 
-class UnderWay(Exception):  # noqa: N818 - it is a state, and never leaves this file
-    """Work within a node has not ended yet."""
-
-
 @dataclass(slots=True)
 class Within:
     """Work among the processes of a node, which the engine calls `made`. `tag`: what its environment has of WORK."""
@@ -68,7 +63,7 @@ class Within:
 
     def code(self, patience: float) -> int:
         """Return its exit code once it has ended, LOST when its node did. Raises TookTooLong, HarnessError."""
-        code = wait_until(self._code, patience=patience, on=UnderWay, what=self.what)
+        code = wait_until(self._code, patience=patience, what=self.what)
         self._known = True
         return code
 
@@ -77,7 +72,7 @@ class Within:
         with explained(self.what), contextlib.suppress(NotFound):
             found = engine().api.exec_inspect(self.made)
         if found.get("Running") and self._node_lives():
-            raise UnderWay("it runs")
+            raise NotYet("it runs")
         code = found.get("ExitCode")
         return LOST if code is None or found.get("Running") else int(code)
 
@@ -91,7 +86,7 @@ class Within:
         """Kill it with all it started, unless it is known to have ended. Raises HarnessError."""
         if self._known:
             return
-        command = limited(["sh", "-c", END, f"{WORK}={self.tag}"], ENDING)
+        command = limited(["sh", "-c", END, f"{WORK}={self.tag}"], PATIENCE.task_kill)
         try:
             with explained(self.what):
                 code, said = inside.execute(self.container, command, user=self.user)
@@ -167,7 +162,7 @@ class ContainerTask:
         if not self._drained.wait(patience):
             raise TookTooLong(f"task {self.name}: not done within {patience:g} s")
         left = patience - (SYSTEM.monotonic() - begun)
-        return Completed(self.wait(max(left, NOTICED)), "\n".join(self._tail))
+        return Completed(self.wait(max(left, PATIENCE.exit_code)), "\n".join(self._tail))
 
     def freeze(self) -> None:
         """Stop it in mid-thought."""
@@ -189,6 +184,6 @@ class ContainerTask:
             self.end()
         finally:
             for thread in self._threads:
-                thread.join(LEAVE)
+                thread.join(PATIENCE.pipe_close)
             inside.close(self.stream)
             drop_if_empty(self.log)

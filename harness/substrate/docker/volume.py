@@ -7,13 +7,12 @@ from harness.core.node import Address
 from harness.images.engine import engine, explained
 from harness.images.find import reference
 from harness.images.table import port_numbers
+from harness.patience import PATIENCE
 from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.common.probe import UNANSWERED
 from harness.substrate.containers.volume_client import AgentVolume, BoundedVolume
 from harness.substrate.containers.workspace import TMP, VOLUMES
 from harness.substrate.docker.ownership import Owned, discard, naming
-
-PATIENCE = 20.0  # seconds for an agent to answer
 
 
 def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit: int) -> AgentVolume:
@@ -59,7 +58,7 @@ def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit
     try:
         with naming(f"agent of {what}", "python3"):
             container.start()
-        wait_until(lambda: volume.size, patience=PATIENCE, on=UNANSWERED, what=f"agent of {what}")
+        wait_until(lambda: volume.size, patience=PATIENCE.volume_agent_start, on=UNANSWERED, what=f"agent of {what}")
     except BaseException:
         discard(container)
         raise

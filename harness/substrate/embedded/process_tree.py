@@ -13,16 +13,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
+from harness.patience import PATIENCE
 
 PROC = Path("/proc")
 RUN_TAG = "BLACKSTART_RUN"  # in the environment of every process: the run folder
 NODE_TAG = "BLACKSTART_NODE"  # and what it is: `site/node` or `site/task-number`
-GONE = 10.0  # seconds that killed processes are given to disappear
-
-
-class StillThere(Exception):  # noqa: N818 - it is a state, and never leaves this module
-    """A killed process has not gone yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +157,20 @@ def end_all(leaders: Collection[Known], owner: Owner) -> int:
     """Kill a family and wait until it is gone; return how many there were. Raises TookTooLong."""
     doomed = stop_all(leaders, owner)
     send(doomed, signal.SIGKILL)
-    wait_until(lambda: _require_gone(doomed), patience=GONE, on=StillThere, every=0.002, what="ending processes")
+    wait_until(
+        lambda: _require_gone(doomed),
+        patience=PATIENCE.process_gone,
+        on=NotYet,
+        every=0.002,
+        what="ending processes",
+    )
     return len(doomed)
 
 
 def _require_gone(processes: Iterable[Known]) -> None:
     for known in processes:
         if alive(known):
-            raise StillThere(f"process {known.pid} lives on; end it by hand")
+            raise NotYet(f"process {known.pid} lives on; end it by hand")
 
 
 def boot() -> str:

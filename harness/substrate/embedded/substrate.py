@@ -13,6 +13,7 @@ from threading import Lock
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task, Volume
+from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import make_folder, remove_tree
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.logs import last_lines
@@ -27,10 +28,9 @@ from harness.substrate.embedded.task import RunningTask
 from harness.substrate.embedded.workspace import Room, volume_folder
 
 SPOOL = "spool"  # the volume whose files are plaintext of a backup: journalled one by one
-FIRST_RUN = 300.0  # seconds that a command of a first run may take
 
 
-class Died(HarnessError):  # noqa: N818 - reads as the sentence it is
+class Died(HarnessError):
     """A node ended before it was ready."""
 
 
@@ -100,9 +100,9 @@ class EmbeddedSite:
             child = spawn(argv, env, room.home, self.started, room.owner, log)
             what = f"{spec.name} on {self.name}: {Path(argv[0]).name}"
             try:
-                code = child.process.wait(FIRST_RUN)
+                code = child.process.wait(PATIENCE.first_run)
             except subprocess.TimeoutExpired:
-                raise TookTooLong(f"{what}: not done within {FIRST_RUN:g} s: {last_lines(log)}") from None
+                raise TookTooLong(f"{what}: not done within {PATIENCE.first_run:g} s: {last_lines(log)}") from None
             finally:
                 child.end()
                 if child.process.returncode:  # half a first run is none: the next start begins it anew

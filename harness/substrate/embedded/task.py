@@ -12,8 +12,9 @@ from typing import IO
 
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed
+from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import drop_if_empty, remove_tree
-from harness.substrate.common.logs import LEAVE, LINE, TAIL, open_log
+from harness.substrate.common.logs import LINE, TAIL, open_log
 from harness.substrate.embedded.spawn import Child
 
 
@@ -97,4 +98,4 @@ class RunningTask:
 
     def _join(self) -> None:
         for thread in self._threads:
-            thread.join(LEAVE)
+            thread.join(PATIENCE.pipe_close)

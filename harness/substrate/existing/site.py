@@ -13,12 +13,10 @@ from pathlib import Path
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, Refused, TookTooLong, UsageError
 from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Site, Task, Volume
+from harness.patience import PATIENCE
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.probe import UNANSWERED, probe
 from harness.substrate.existing.workloads import ByHand, Workloads
-
-PATIENCE = 600.0  # seconds for a workload to become ready: an image may have to be pulled first
-ANSWERS = 60.0  # seconds for what is said to be up to accept a connection
 
 # What a drill does to a site and nobody may do to one that stands: named in the record, with what is done instead.
 NOT_DRILLED = (
@@ -98,7 +96,7 @@ class ExistingSite:
         for node in [name for name in reversed(self.woken) if name not in but]:
             self.woken.remove(node)
             try:
-                self.workloads.scale(node, 0, PATIENCE)
+                self.workloads.scale(node, 0, PATIENCE.workload_ready)
             except HarnessError as error:
                 failed.append(str(error))
         if failed:
@@ -133,9 +131,9 @@ class ExistingNode:
         else:
             if not asked:
                 self.site.woken.append(name)
-            workloads.scale(name, max(asked, 1), PATIENCE)
+            workloads.scale(name, max(asked, 1), PATIENCE.workload_ready)
         try:
-            patience = self.spec.ready.patience if asked is None else ANSWERS
+            patience = self.spec.ready.patience if asked is None else PATIENCE.existing_answers
             wait_until(self._probe, patience=patience, on=UNANSWERED, what=f"{name} on {self.site.name}: an answer")
         except TookTooLong as error:
             raise TookTooLong(f"{error}; see whether it is up, and its address under [existing]") from None

@@ -11,10 +11,10 @@ from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.kubernetes.api import Api
 from harness.kubernetes.objects import Manifest, Pod, pod_of
 from harness.kubernetes.trouble import trouble_of
+from harness.patience import PATIENCE
 
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet"}
 LAST_LINES = 5
-GRACE = 20.0  # seconds in which a container that ended may still come up: it waits for another that is not up yet
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Scaled:
                 return
             if replicas and sum(pod.ready and not pod.going for pod in pods) >= replicas:
                 return
-            if replicas and SYSTEM.monotonic() - begin > GRACE:
+            if replicas and SYSTEM.monotonic() - begin > PATIENCE.container_restart:
                 self._require_hope(node, pods)
         state = self._told(pods) if replicas else f"{len(pods)} pods are still there"
         raise TookTooLong(f"{self.names[node]} in {self.api.namespace}: not within {patience:g} s: {state}")

@@ -9,20 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address, Endpoint, NodeSpec
 from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod, name_of, pod_of
 from harness.kubernetes.waiting import await_gone, selector_of
+from harness.patience import PATIENCE
 from harness.substrate.common.logs import open_log
-from harness.substrate.common.probe import NotReady
 
-GOING = 15.0  # seconds in which a controller takes a pod away
-CLOSED = 10.0  # seconds in which a cluster takes notice that nobody serves a port
 HUNG_UP = 0.25  # seconds: who accepts and says nothing for so long is somebody
-FLUSH = 3.0  # seconds for the last lines of a log
 AGAIN = 0.5  # seconds between two looks for another pod to follow
 
 
@@ -81,7 +78,7 @@ class WorkloadNode:
             self.api.delete("Pod", pod.name, grace=0)
         self.machine.kill(tasks)
         self.machine.let_go(doomed)
-        await_gone(self.api, self.name, GOING, what=self.where)
+        await_gone(self.api, self.name, PATIENCE.pod_termination, what=self.where)
         self.flush()
         self._await_closed()
 
@@ -129,7 +126,7 @@ class WorkloadNode:
         """Let the follower write what is still to come, and end."""
         if self._follower is not None:
             self._ended.set()
-            self._follower.join(FLUSH)
+            self._follower.join(PATIENCE.log_flush)
             self._follower = None
 
     def _copy(self, api: Api, ended: Event) -> None:
@@ -159,7 +156,7 @@ class WorkloadNode:
         """Wait until the controller has let go of every pod: one that is deleted before would be replaced."""
         if self.api is None:
             return
-        for found in self.api.follow("Pod", selector_of(self.name), GOING):
+        for found in self.api.follow("Pod", selector_of(self.name), PATIENCE.pod_termination):
             if all(pod.going for pod in map(pod_of, found)):
                 return
 
@@ -168,20 +165,20 @@ class WorkloadNode:
             address = endpoint.outside
             wait_until(
                 lambda at=address: require_closed(at),  # type: ignore[misc]
-                patience=CLOSED,
-                on=NotReady,
+                patience=PATIENCE.port_closed,
+                on=NotYet,
                 what=f"{self.where}: nobody at {address}",
             )
 
 
 def require_closed(address: Address) -> None:
-    """Do nothing when a connection is refused, or hung up at once by the engine's proxy; raises NotReady."""
+    """Do nothing when a connection is refused, or hung up at once by the engine's proxy; raises NotYet."""
     try:
         with socket.create_connection((address.host, address.port), timeout=HUNG_UP) as connection:
             connection.settimeout(HUNG_UP)
             if connection.recv(1):
-                raise NotReady(f"{address} still answers")
+                raise NotYet(f"{address} still answers")
     except TimeoutError:
-        raise NotReady(f"{address} is still open") from None
+        raise NotYet(f"{address} is still open") from None
     except OSError:
         return

@@ -19,6 +19,7 @@ from harness.kubernetes import disruption, wall
 from harness.kubernetes.api import Api
 from harness.kubernetes.objects import NAME, Pod, name_of
 from harness.kubernetes.waiting import await_ready
+from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import make_folder, remove_tree
 from harness.substrate.common.names import plain
 from harness.substrate.common.ports import LOOPBACK
@@ -32,7 +33,7 @@ from harness.substrate.kind.cluster import Standing
 from harness.substrate.kind.manifests import Filled, filled
 from harness.substrate.kind.node import WorkloadNode
 from harness.substrate.kind.task import HOLD, PodTask, end_work, framed, wait_for_work
-from harness.substrate.kind.volume import OURS, WAITING, close_volume, open_volume
+from harness.substrate.kind.volume import OURS, close_volume, open_volume
 
 
 @dataclass(slots=True)
@@ -208,7 +209,7 @@ class KindSite:
                 self._volumes[name] = open_volume(self.standing, name, self.token, f"volume {name} of {self.name}")
             return self._volumes[name]
 
-    def lose_volume(self, name: str, patience: float = WAITING) -> None:
+    def lose_volume(self, name: str, patience: float = PATIENCE.pod_start) -> None:
         """Lose a volume with all in it; whoever uses it is ended first. Raises HarnessError."""
         with self._opening:
             if name in self._volumes:

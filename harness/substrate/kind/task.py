@@ -15,20 +15,20 @@ from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import IO
 
-from harness.core.clock import SYSTEM, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Completed, Task
 from harness.images.find import reference
 from harness.kubernetes.api import Api
 from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, Pod, pod_of
 from harness.kubernetes.waiting import Died, await_ready
+from harness.patience import PATIENCE
 from harness.substrate.common.logs import pass_on
-from harness.substrate.common.probe import NotReady
 from harness.substrate.containers.workspace import Shell
 from harness.substrate.embedded.task import RunningTask
 from harness.substrate.kind.cluster import Standing
 from harness.substrate.kind.manifests import meta, pod_of_ours, surroundings
-from harness.substrate.kind.volume import OURS, WAITING
+from harness.substrate.kind.volume import OURS
 
 TASK = "app.kubernetes.io/component"  # label of all pods that hold a task
 LONGEST = 24 * 3600  # seconds that one may take
@@ -44,7 +44,6 @@ KUBECTLS = "command terminated with exit code"  # its last word, which is not th
 FRAME = 'end=$0; "$@"; code=$?; echo "$end" >&2; printf %s%03d "$end" $code; exec sleep {hold}'
 DIGITS = 3
 PIECE = 1 << 16  # bytes
-SAID = 5.0  # seconds that the end of one output may come after that of the other
 BROKEN_OFF = 74  # the code of work whose output has no end: EX_IOERR of sysexits.h
 
 
@@ -141,11 +140,11 @@ class PodTask(RunningTask):
         if not self._written.wait(patience):
             raise TookTooLong(f"task {self.name}: not done within {patience:g} s")
         if self._code is not None:
-            self._said.wait(SAID)
+            self._said.wait(PATIENCE.task_output_end)
             self.running.end()
             self._join()
             return Completed(self._code, "\n".join(self._tail))
-        done = RunningTask.finish(self, max(SAID, patience - (SYSTEM.monotonic() - begun)))
+        done = RunningTask.finish(self, max(PATIENCE.task_output_end, patience - (SYSTEM.monotonic() - begun)))
         lines = [line for line in done.errors.splitlines() if not line.startswith(KUBECTLS)]
         if done.code == 0:
             lines.append("error: its output broke off before its end; try again")
@@ -178,11 +177,11 @@ def wait_for_work(standing: Standing, task: Task, shell: Shell, name: str, where
     standing.require_image(image)
     try:
         standing.api.apply((*env, job_of(task, shell, name, reference(image))))
-        pod = await_ready(standing.api, name, WAITING, what=where)[0]
+        pod = await_ready(standing.api, name, PATIENCE.pod_start, what=where)[0]
         wait_until(
             lambda: require_waiting(standing.api, pod.name, where),
-            patience=WAITING,
-            on=NotReady,
+            patience=PATIENCE.pod_start,
+            on=NotYet,
             every=LOOK,
             what=f"{where}: ready",
         )
@@ -198,7 +197,7 @@ def wait_for_work(standing: Standing, task: Task, shell: Shell, name: str, where
 def require_waiting(api: Api, pod: str, where: str) -> None:
     """Do nothing once a task's pod says that it waits for work: it may be ready before it looked for its program.
 
-    Raises NotReady while it does not, Died with the exit code when it ended, HarnessError.
+    Raises NotYet while it does not, Died with the exit code when it ended, HarnessError.
     """
     if WAITS in api.logs(pod, "task"):
         return
@@ -209,7 +208,7 @@ def require_waiting(api: Api, pod: str, where: str) -> None:
             raise Died(f"{where}: its pod ended with code {container.code} before the work began", container.code)
     if now is None or not now.alive:
         raise HarnessError(f"{where}: its pod was taken away before the work began; try again")
-    raise NotReady("its log does not say that it waits")
+    raise NotYet("its log does not say that it waits")
 
 
 def end_work(standing: Standing | None, name: str, pod: Pod | None) -> None:

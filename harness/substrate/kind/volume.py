@@ -12,6 +12,7 @@ from harness.images.find import reference
 from harness.images.table import port_numbers
 from harness.kubernetes.objects import name_of
 from harness.kubernetes.waiting import await_ready
+from harness.patience import PATIENCE
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.common.probe import UNANSWERED, probe
 from harness.substrate.containers.volume_client import AgentVolume
@@ -19,7 +20,6 @@ from harness.substrate.kind.cluster import Standing
 from harness.substrate.kind.manifests import USER, filled
 
 OURS = "blackstart"  # the image of what is made of none
-WAITING = 60.0  # seconds for an agent, or a task's pod
 TOKEN = "AGENT_TOKEN"  # noqa: S105 - what the variable is called
 UNAUTHORIZED = 401  # how an agent answers who has no token
 
@@ -63,10 +63,13 @@ def open_volume(standing: Standing, name: str, token: str, what: str) -> AgentVo
     address = Address(LOOPBACK, standing.cluster.plan.ports[port])
     try:
         standing.api.apply(filled(spec, reference(OURS), {"agent": port}, (), hidden=(TOKEN,)).manifests)
-        await_ready(standing.api, name_of(spec.name), WAITING, what=what)
+        await_ready(standing.api, name_of(spec.name), PATIENCE.pod_start, what=what)
         _own(standing, name_of(name))
         wait_until(
-            lambda: probe(address, "/size", UNAUTHORIZED), patience=WAITING, on=UNANSWERED, what=f"{what}: its agent"
+            lambda: probe(address, "/size", UNAUTHORIZED),
+            patience=PATIENCE.pod_start,
+            on=UNANSWERED,
+            what=f"{what}: its agent",
         )
     except HarnessError:
         with contextlib.suppress(HarnessError):  # the first error says what is wrong

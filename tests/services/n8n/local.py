@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.node import Address, Node
 from harness.core.service import Answer, Place
 from harness.postgres.server import connect
@@ -140,7 +140,7 @@ def fill(site: Automation) -> None:
             if one["name"] not in ("both", "edited"):
                 send(f"/api/v1/workflows/{identifier}/activate", {})
         wait_until(lambda: send("/webhook/later", {}), patience=10, on=AssertionError)
-        wait_until(lambda: require(site.runs("later") == ["waiting"]), patience=10, on=NotYet)
+        wait_until(lambda: require(site.runs("later") == ["waiting"]), patience=10)
         wait_until(lambda: send("/webhook/slow", {}), patience=10, on=AssertionError)
         # Answered when its turn comes.
         with pytest.raises(requests.Timeout):
@@ -159,10 +159,6 @@ def fill(site: Automation) -> None:
     nodes = codec.dumps(workflow("edited", hook("edited"))["nodes"])
     with connect(site.place.sql, "n8n") as connection:
         connection.execute("UPDATE workflow_entity SET nodes = %s WHERE name = 'edited'", (nodes,))
-
-
-class NotYet(Exception):  # noqa: N818 - it is a state
-    """Not so yet."""
 
 
 def require(so: bool) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from harness.core.errors import Finding, HarnessError
 from harness.core.service import Answer
+from harness.patience import PATIENCE
 from harness.services.n8n import keys
 
 
@@ -70,7 +71,7 @@ def test_a_workflow_that_works(secrets: Mapping[str, str]) -> None:
 def test_each_failure_is_one_line(
     secrets: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, door: Door, line: str
 ) -> None:
-    monkeypatch.setattr(keys, "PATIENCE", 0.2)
+    monkeypatch.setattr(PATIENCE, "n8n_webhook", 0.2)
     with pytest.raises(Finding, match=line) as found:
         keys.run_dummy(door, secrets)
     assert "\n" not in str(found.value)

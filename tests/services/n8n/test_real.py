@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.clock import SYSTEM, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import Stoppable
-from tests.services.n8n.local import Automation, DirectDoor, NotYet, require
+from tests.services.n8n.local import Automation, DirectDoor, require
 
 pytestmark = [pytest.mark.programs, pytest.mark.apps]
 BY_THEMSELVES = ("both", "edited", "tidy up")
@@ -52,7 +52,7 @@ def test_a_copy_is_silent_until_it_is_released(automation: Automation) -> None:
         n8n.release(place, held)
         wait_until(
             lambda: require(all(len(automation.runs(name)) > len(ran[name]) for name in BY_THEMSELVES)),
-            patience=25, on=NotYet, what="schedules fire again",
+            patience=25, what="schedules fire again",
         )  # fmt: skip
         assert automation.published() == before
         assert "refused without the token" in check.check(door)

@@ -20,7 +20,7 @@ from urllib.error import HTTPError
 
 import psycopg
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.node import Address, Endpoint, NodeSpec, Running, Task, Volume
 from harness.core.render import render
@@ -28,10 +28,6 @@ from harness.core.service import Answer
 from harness.vault import read_text_secret
 
 AS_NOBODY = ("unshare", "--user", "--map-user=65534", "--map-group=65534", "--") if os.geteuid() == 0 else ()
-
-
-class NotReady(Exception):  # noqa: N818 - it is a state
-    pass
 
 
 def free_ports(count: int) -> list[int]:
@@ -57,7 +53,7 @@ class Process:
             self.process = subprocess.Popen(
                 (*AS_NOBODY, *self.argv), env={**os.environ, **self.env}, stdout=log, stderr=log
             )
-        wait_until(self._ready, patience=patience, on=NotReady, what=f"start of {self.argv[0]}")
+        wait_until(self._ready, patience=patience, what=f"start of {self.argv[0]}")
 
     def _ready(self) -> None:
         if not self.alive:
@@ -65,7 +61,7 @@ class Process:
         try:
             self.probe()
         except (OSError, psycopg.Error) as error:
-            raise NotReady(error) from error
+            raise NotYet(error) from error
 
     @property
     def alive(self) -> bool:
@@ -185,11 +181,11 @@ class Pipe:
     def shut(self) -> None:
         """Close it, and return once no connection goes through any more."""
         self.open = False
-        wait_until(self._is_quiet, patience=5, on=NotReady, what="the pipe to be shut")
+        wait_until(self._is_quiet, patience=5, what="the pipe to be shut")
 
     def _is_quiet(self) -> None:
         if self.busy:
-            raise NotReady
+            raise NotYet
 
     def pump(self, one: socket.socket, two: socket.socket) -> None:
         while self.open:

@@ -1,0 +1,146 @@
+"""Patience: how many seconds we wait before giving up. Every wait is in this table; none of them is a promise.
+
+On a slow machine `BLACKSTART_PATIENCE_<NAME>=<seconds>` replaces one of them, and `BLACKSTART_PATIENCE_FACTOR=<number>`
+multiplies all the others.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from harness.core.errors import UsageError
+
+PREFIX, FACTOR = "BLACKSTART_PATIENCE_", "FACTOR"
+
+
+@dataclass(slots=True)
+class Patience:
+    """Seconds until a wait is given up, by what is waited for."""
+
+    alert: float = 10.0  # a sent alert arrives
+    api_connect: float = 3.0  # a Kubernetes API server takes a connection
+    api_read: float = 15.0  # a Kubernetes API server answers
+    api_unavailable: float = 60.0  # a Kubernetes API server comes back
+    backup_abort: float = 15.0  # streams under way end after an aborted backup
+    cache_lock: float = 1200.0  # another process finishes with an entry of the cache
+    cluster_create: float = 240.0  # kind makes a cluster
+    cluster_heals: float = 120.0  # a cluster serves clients again by itself
+    cluster_ready: float = 120.0  # a new cluster gets ready
+    container_kill: float = 30.0  # the engine ends a killed container
+    container_restart: float = 20.0  # a container that ended comes up again: what it needs may start later
+    cron_job: float = 240.0  # a CronJob of every minute fires and its Job ends
+    dns_query: float = 2.0  # a name server answers
+    dns_ready: float = 10.0  # the name server gets ready
+    dump: float = 3600.0  # one pg_dump
+    dump_begins: float = 60.0  # a dump is under way
+    engine_answer: float = 300.0  # one answer of the container engine; it unpacks large layers
+    engine_connect: float = 10.0  # the container engine takes a connection
+    engine_release: float = 10.0  # the engine releases a volume or network of a removed container
+    existing_answers: float = 60.0  # a node of an existing site accepts a connection
+    existing_query: float = 60.0  # a database server that accepts connections answers a query
+    exit_code: float = 5.0  # the engine knows the exit code of work that ended
+    first_run: float = 300.0  # a command of a node's first run (initdb)
+    first_writes: float = 30.0  # the first writes of the client load are acknowledged
+    front_door: float = 10.0  # nginx tests or takes a configuration
+    front_door_ready: float = 10.0  # nginx gets ready
+    http_ready: float = 60.0  # a declared program gets ready
+    image_base: float = 900.0  # the base image is made
+    image_minio: float = 1800.0  # MinIO is built
+    image_node: float = 3600.0  # the node image of kind is built
+    image_wheels: float = 900.0  # wheels are installed into an image
+    kubectl: float = 60.0  # kubectl renders manifests
+    ledger_write: float = 1.0  # one write of the ledger
+    log_flush: float = 5.0  # the last lines of a node's log arrive
+    n8n_ready: float = 120.0  # n8n gets ready
+    n8n_request: float = 30.0  # one request to n8n
+    n8n_seed: float = 30.0  # n8n takes its example data
+    n8n_stop: float = 20.0  # n8n stops in good order
+    n8n_webhook: float = 10.0  # a webhook is published after n8n is ready
+    node_stop: float = 30.0  # a node stops in good order
+    notification_list: float = 30.0  # the notification service lists its messages
+    notification_ready: float = 30.0  # the notification service gets ready
+    npm_install: float = 900.0  # npm installs a tree
+    odoo_neutralize: float = 300.0  # `odoo neutralize`
+    odoo_ready: float = 120.0  # Odoo gets ready
+    odoo_request: float = 30.0  # one request to Odoo; the first after a start is slow
+    odoo_seed: float = 900.0  # one step of Odoo's seed
+    part_install: float = 600.0  # one program is downloaded and installed
+    pipe_close: float = 5.0  # a pipe closes after its writers were killed
+    pipeline_end: float = 5.0  # a stage of the pipeline notices that all is over
+    pod_evicted: float = 60.0  # a killed or evicted pod is gone
+    pod_start: float = 60.0  # a pod for a task or a volume starts
+    pod_termination: float = 15.0  # a controller removes a pod
+    port_closed: float = 10.0  # a cluster closes the port of a node that ended
+    port_hand_over: float = 1.0  # a port is free for its node
+    postgres_ready: float = 60.0  # PostgreSQL gets ready; after a kill it replays its WAL first
+    probe_answer: float = 5.0  # a probe is answered
+    probe_command: float = 10.0  # a ready command ends
+    probe_connect: float = 2.0  # a probe connects
+    process_gone: float = 10.0  # killed processes disappear
+    program_version: float = 30.0  # a program prints its version
+    queued_delivery: float = 15.0  # queued messages arrive after a recovery
+    relay_connect: float = 5.0  # a relay reaches its target
+    replication_round: float = 600.0  # one replication round over one bucket
+    report: float = 300.0  # Allure builds the report
+    restore_database: float = 14400.0  # one pg_restore
+    s3_answers: float = 60.0  # a site's object store answers after a start
+    s3_connect: float = 3.0  # a site's object store takes a connection
+    s3_read: float = 30.0  # a site's object store sends the next byte
+    scale_down: float = 60.0  # a workload is scaled to zero
+    served_by: float = 5.0  # clients are answered by the expected site
+    site_probe: float = 5.0  # a gateway says which site it is
+    sql_connect: float = 5.0  # PostgreSQL takes a connection
+    static_pod: float = 60.0  # the kubelet stops or starts a static pod
+    store_connect: float = 3.0  # the backup store takes a connection
+    store_ready: float = 60.0  # an object store gets ready
+    store_silence: float = 4.0  # the backup store sends the next byte
+    strike_effect: float = 15.0  # clients notice the strike
+    task_kill: float = 10.0  # all processes of a task are killed
+    task_output_end: float = 5.0  # standard error of a task ends after its output did
+    traffic_switch: float = 15.0  # the switch of traffic is seen by new connections
+    volume_agent_silence: float = 60.0  # a volume's agent sends the next byte
+    volume_agent_start: float = 20.0  # a volume's agent starts
+    workload_ready: float = 600.0  # a workload of an existing site gets ready; its image may have to be pulled
+
+
+def read_patience(environment: Mapping[str, str]) -> Patience:
+    """Return the table with what `environment` overrides; raises UsageError for an unknown name or a bad number."""
+    given = {key.removeprefix(PREFIX): text for key, text in environment.items() if key.startswith(PREFIX)}
+    factor = _positive(FACTOR, given.pop(FACTOR, "1"))
+    defaults = {field.name: float(getattr(Patience(), field.name)) for field in fields(Patience)}
+    for name in given:
+        if name.lower() not in defaults:
+            near = difflib.get_close_matches(name.lower(), defaults, n=1)
+            hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else f"; see {PREFIX}{FACTOR}"
+            raise UsageError(f"{PREFIX}{name}: no such patience{hint}")
+    chosen = {name.lower(): _positive(name, text) for name, text in given.items()}
+    return replace(Patience(), **{name: chosen.get(name, seconds * factor) for name, seconds in defaults.items()})
+
+
+def _positive(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"{PREFIX}{name}: {text!r} is no number of seconds above zero")
+    return value
+
+
+def read_environment() -> str:
+    """Read the overrides of this process's environment into `PATIENCE`; return "" or what is wrong with them."""
+    try:
+        found = read_patience(os.environ)
+    except UsageError as error:
+        return str(error)
+    for field in fields(Patience):
+        setattr(PATIENCE, field.name, getattr(found, field.name))
+    return ""
+
+
+PATIENCE = Patience()
+MISTAKE = read_environment()  # said by the command line and by pytest before anything is started
