@@ -16,6 +16,7 @@ pytest_plugins = (
     "steps.backup",
     "steps.recovery",
     "steps.refusals",
+    "steps.faults",
     "steps.kubernetes",
     "steps.existing",
     "steps.kubernetes_jobs",

@@ -43,6 +43,8 @@ class Patience:
     existing_answers: float = 60.0  # a node of an existing site accepts a connection
     existing_query: float = 60.0  # a database server that accepts connections answers a query
     exit_code: float = 5.0  # the engine knows the exit code of work that ended
+    fault_gone: float = 60.0  # an undone fault is no longer seen by its witness
+    fault_seen: float = 60.0  # an injected fault is seen by its witness
     first_run: float = 300.0  # a command of a node's first run (initdb)
     first_writes: float = 30.0  # the first writes of the client load are acknowledged
     front_door: float = 10.0  # nginx tests or takes a configuration

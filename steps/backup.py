@@ -1,17 +1,15 @@
-"""The daily backup: the schedule, the confirmation, and every way to fail."""
+"""Steps of the daily backup: the schedule, the confirmation, the failure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_bdd import given, parsers, then, when
+from pytest_bdd import given, then, when
 
-from harness.core.errors import BackupFailed
 from harness.drill.drill import Drill
 from harness.repository.catalogue import Receipt
 from harness.scenario.checks import backup as checks
-from harness.scenario.checks import verdict
-from harness.scenario.faults import backup as trouble
+from harness.scenario.faults.fault import Scene
 
 OpenIndependently = Callable[[Drill, Receipt], None]
 
@@ -21,42 +19,29 @@ def _(drill: Drill) -> Receipt:
     return drill.back_up()
 
 
+@given("a newer backup", target_fixture="newer")
+def _(drill: Drill) -> Receipt:
+    return drill.back_up()
+
+
 @given("the daily backup has run on schedule")
 def _(drill: Drill) -> None:
     drill.back_up_on_schedule()
 
 
-@given("a backup that is held up")
-def _(drill: Drill) -> None:
-    drill.hold_up = 3.0
-
-
-@given(parsers.parse("a backup that was held up for {seconds:d} seconds"))
-def _(drill: Drill, seconds: int) -> None:
-    with trouble.held_up(drill.world.primary.place.sql, seconds):
-        drill.back_up()
-
-
-@when("the schedule comes due", target_fixture="receipt")
+@when("the schedule fires", target_fixture="receipt")
 def _(drill: Drill) -> Receipt:
     return drill.back_up_on_schedule()
 
 
-@when("the schedule comes due again meanwhile")
+@when("the schedule fires again during the backup")
 def _(drill: Drill) -> None:
-    with trouble.held_up(drill.world.primary.place.sql, drill.hold_up):
-        drill.back_up_on_schedule("* * * * * *")
+    drill.back_up_on_schedule("* * * * * *")
 
 
 @when("a backup is taken", target_fixture="receipt")
 def _(drill: Drill) -> Receipt:
     return drill.back_up()
-
-
-@when(parsers.parse("a backup is attempted with {word}"))
-def _(drill: Drill, word: str) -> None:
-    trouble.BACKUP_TROUBLE[word](drill.world)
-    verdict.require_refused(drill.back_up, BackupFailed, "")
 
 
 @then("the backup is confirmed with its path, time, size and digest")
@@ -86,8 +71,8 @@ def _(drill: Drill, receipt: Receipt, open_independently: OpenIndependently) -> 
 
 
 @then("the failure is logged with its error")
-def _(drill: Drill) -> None:
-    checks.require_failure_logged(drill)
+def _(drill: Drill, scene: Scene) -> None:
+    checks.require_failure_logged(drill, scene.failure)
 
 
 @then("the operations team is alerted")
@@ -96,6 +81,6 @@ def _(drill: Drill) -> None:
 
 
 @then("only the earlier backup is listed")
-def _(drill: Drill, earlier: Receipt) -> None:
-    drill.world.revive_offsite()
+def _(drill: Drill, scene: Scene, earlier: Receipt) -> None:
+    scene.undo()
     checks.require_only(drill, [earlier.backup_id])

@@ -1,4 +1,4 @@
-"""Words that all drills share: promises, healthy estates, verdicts."""
+"""Steps that all drills share: promises, healthy estates, verdicts."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ def _(name: str) -> str:
     return name
 
 
-@given("a healthy estate with clients at work", target_fixture="drill")
+@given("a healthy estate under client load", target_fixture="drill")
 def _(open_drill: OpenDrill, promise_name: str) -> Drill:
-    return at_work(open_drill("example", promise_name))
+    return started(open_drill("example", promise_name))
 
 
-@given(parsers.re(r"a healthy (?P<estate>\w+) estate with clients at work"), target_fixture="drill")
+@given(parsers.re(r"a healthy (?P<estate>\w+) estate under client load"), target_fixture="drill")
 def _(open_drill: OpenDrill, promise_name: str, estate: str) -> Drill:
-    return at_work(open_drill(estate, promise_name))
+    return started(open_drill(estate, promise_name))
 
 
 @given("an estate with data to protect", target_fixture="drill")
 def _(open_drill: OpenDrill) -> Drill:
-    drill = open_drill("data", "site loss, rehearsed")
-    drill.world.start_data()
+    drill = open_drill("data", "site loss, one machine")
+    drill.environment.start_data()
     return drill
 
 
-def at_work(drill: Drill) -> Drill:
-    """Start the whole estate and its clients."""
-    drill.open_for_business()
+def started(drill: Drill) -> Drill:
+    """Start the whole estate and its client load; return the drill."""
+    drill.start()
     return drill
 
 
@@ -68,12 +68,12 @@ def _(record: DrillRecord) -> None:
     judged.require_all_messages(record)
 
 
-@then("the copy was kept from acting on the world")
+@then("outbound actions were contained")
 def _(drill: Drill) -> None:
     recovery.require_contained(drill)
 
 
-@then("the record tells the whole story")
+@then("the record is complete")
 def _(record: DrillRecord) -> None:
     judged.require_whole_record(record)
 
@@ -83,6 +83,6 @@ def _(record: DrillRecord) -> None:
     judged.require(record.lost, "writes were lost and none is named")
 
 
-@then(parsers.parse('the key function of "{service}" held'))
+@then(parsers.parse('the key function of "{service}" passed'))
 def _(record: DrillRecord, service: str) -> None:
     recovery.require_key_functions_held(record, service)

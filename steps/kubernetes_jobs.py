@@ -1,4 +1,4 @@
-"""Backup and restore drill as the clusters' own work."""
+"""Steps of backup and restore test as CronJobs of the clusters."""
 
 from __future__ import annotations
 
@@ -11,66 +11,66 @@ from pytest_bdd import given, then, when
 from harness.drill.drill import Drill
 
 if TYPE_CHECKING:
-    from harness.scenario.cluster_jobs import Fired, InCluster
+    from harness.scenario.cluster_jobs import ClusterJobs, Fired
 
 OpenDrill = Callable[[str, str], Drill]
 
 
 @given("a primary cluster with data to protect", target_fixture="clusters")
-def _(open_drill: OpenDrill, promise_name: str) -> Iterator[InCluster]:
-    # Clients of engines and clusters take a second to import: drills that need none do without.
-    from harness.scenario.cluster_jobs import InCluster  # noqa: PLC0415
+def _(open_drill: OpenDrill, promise_name: str) -> Iterator[ClusterJobs]:
+    # The Kubernetes client takes a second to import, and most drills need none.
+    from harness.scenario.cluster_jobs import ClusterJobs  # noqa: PLC0415
 
-    clusters = InCluster(open_drill("example", promise_name))
+    clusters = ClusterJobs(open_drill("example", promise_name))
     with closing(clusters):
-        yield clusters.stand()
+        yield clusters.start()
 
 
-@given("the primary cluster backs itself up")
-def _(clusters: InCluster) -> None:
+@given("a CronJob of the primary cluster takes its backup")
+def _(clusters: ClusterJobs) -> None:
     clusters.schedule_backup()
 
 
-@given("a DR cluster at rest that is listed as a drill target")
-def _(clusters: InCluster) -> None:
-    clusters.schedule_rehearsal(listed=True)
+@given("a DR cluster that is scaled to zero and listed as a drill target")
+def _(clusters: ClusterJobs) -> None:
+    clusters.schedule_restore_test(listed=True)
 
 
-@given("a DR cluster at rest that is not listed as a drill target")
-def _(clusters: InCluster) -> None:
-    clusters.schedule_rehearsal(listed=False)
+@given("a DR cluster that is scaled to zero and not listed as a drill target")
+def _(clusters: ClusterJobs) -> None:
+    clusters.schedule_restore_test(listed=False)
 
 
-@when("the daily backup comes due", target_fixture="fired")
-def _(clusters: InCluster) -> Fired:
+@when("the CronJob of the backup fires", target_fixture="fired")
+def _(clusters: ClusterJobs) -> Fired:
     return clusters.backup_fired()
 
 
-@when("the restore drill comes due", target_fixture="fired")
-def _(clusters: InCluster) -> Fired:
-    return clusters.rehearsal_fired()
+@when("the CronJob of the restore test fires", target_fixture="fired")
+def _(clusters: ClusterJobs) -> Fired:
+    return clusters.restore_test_fired()
 
 
 @then("it succeeded and its backup is in the offsite repository")
-def _(clusters: InCluster, fired: Fired) -> None:
+def _(clusters: ClusterJobs, fired: Fired) -> None:
     clusters.require_backed_up(fired)
 
 
 @then("its verdict is KEPT")
-def _(clusters: InCluster, fired: Fired) -> None:
+def _(clusters: ClusterJobs, fired: Fired) -> None:
     clusters.require_verdict(fired, "KEPT")
 
 
-@then("the restore drill is refused, naming its cluster")
-def _(clusters: InCluster, fired: Fired) -> None:
+@then("the restore test is refused, naming its cluster")
+def _(clusters: ClusterJobs, fired: Fired) -> None:
     clusters.require_refused(fired, "cluster")
 
 
-@then("the DR cluster is at rest again")
-def _(clusters: InCluster) -> None:
-    clusters.require_at_rest()
+@then("the DR cluster is scaled to zero again")
+def _(clusters: ClusterJobs) -> None:
+    clusters.require_scaled_to_zero()
 
 
 @then("nothing was scaled up")
-def _(clusters: InCluster) -> None:
+def _(clusters: ClusterJobs) -> None:
     clusters.require_never_scaled()

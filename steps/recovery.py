@@ -1,4 +1,4 @@
-"""The disaster and the recovery, phase by phase; each step hands its result to the next."""
+"""Steps of the disaster and the recovery, phase by phase; each hands its result to the next."""
 
 from __future__ import annotations
 
@@ -27,8 +27,7 @@ def _(drill: Drill, activated: Activated) -> Selected:
 
 @when("the databases are restored on the DR site", target_fixture="restored")
 def _(drill: Drill, selected: Selected) -> Restored:
-    drill.restored = drill.recovery.restore(selected)
-    return drill.restored
+    return drill.restore(selected)
 
 
 @when("the critical services are started on the DR site", target_fixture="started")

@@ -1,67 +1,71 @@
 @full @destroys_store @destroys_site @control:NIST-CP-9
 Feature: Only a backup that opens to its last segment is restored
-  The newest backup is not the best one when a bit of it has turned.
+  The newest backup is of no use when a bit of it has flipped.
 
   Background:
-    Given the "site loss, rehearsed" promise
-    And a healthy notification estate with clients at work
+    Given the "site loss, one machine" promise
+    And a healthy notification estate under client load
 
   Rule: A damaged backup is passed over, with its reason on record
 
     Scenario Outline: A newer backup with <damage> is passed over
       Given an earlier backup
-      And a newer backup with <damage>
+      And a newer backup
+      And the newest backup suffers "<damage>"
       When the primary site is lost
       And the estate is recovered
       Then the earlier backup was used
       And the record says why the newer one was not
 
-      Examples: what is there is another
+      Examples: altered
         | damage              |
         | a flipped bit       |
 
-      Examples: what is there is not what was written
+      Examples: lost, cut off, edited or swapped
         | damage              |
         | a missing object    |
         | a cut-off object    |
         | an edited manifest  |
-        | two objects swapped |
+        | two swapped objects |
 
   Rule: Without a valid backup nothing is started
 
-    Scenario Outline: Recovery stops when there is <nothing usable>
-      Given backups of which there is <nothing usable>
+    Scenario: Recovery stops when no backup was ever taken
       When the primary site is lost
       And recovery is attempted
-      Then the recovery stopped for want of a valid backup
+      Then the recovery stopped because there is no valid backup
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
-      Examples: an empty repository
-        | nothing usable         |
-        | none at all            |
+    Scenario Outline: Recovery stops when there is <fault>
+      Given the repository suffers "<fault>"
+      When the primary site is lost
+      And recovery is attempted
+      Then the recovery stopped because there is no valid backup
+      And no service was started and no traffic switched
+      And the drill is judged BROKEN
 
-      Examples: one of no use
-        | nothing usable         |
-        | only a damaged one     |
-        | none for the DR key    |
+      Examples:
+        | fault                               |
+        | a single backup, which is damaged   |
+        | a single backup, sealed to other keys |
 
   Rule: A restore that fails after selection stops the drill
 
-    Scenario Outline: Recovery stops when <misfortune>
+    Scenario Outline: Recovery stops when <fault>
       Given an earlier backup
       When the primary site is lost
-      And recovery is attempted while <misfortune>
+      And recovery is attempted with "<fault>"
       Then the recovery stopped at the restore
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
       @brief
-      Examples: something is lost meanwhile
-        | misfortune                              |
+      Examples: lost during the recovery
+        | fault                                   |
         | the DR database server dies             |
 
-      Examples: something is not as it was
-        | misfortune                              |
+      Examples: changed during the recovery
+        | fault                                   |
         | the selected backup vanishes            |
         | the DR database server is not empty     |

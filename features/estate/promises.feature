@@ -1,12 +1,12 @@
 @full @destroys_site
-Feature: A promise that was not kept is found out
-  A drill that cannot fail proves nothing: each way of missing a promise is shown to be seen.
+Feature: A broken promise is detected
+  A drill that cannot fail proves nothing: each way of breaking a promise is shown to be detected.
 
   Rule: A missed promise is BROKEN
 
-    Scenario: Service that is back too late breaks the RTO
+    Scenario: A recovery that takes too long breaks the RTO
       Given the "service back at once" promise
-      And a healthy notification estate with clients at work
+      And a healthy notification estate under client load
       And an earlier backup
       When the primary site is lost
       And the estate is recovered
@@ -14,8 +14,9 @@ Feature: A promise that was not kept is found out
 
     Scenario: Writes that were lost break the RPO
       Given the "hardly a write lost" promise
-      And a healthy notification estate with clients at work
-      And a backup that was held up for 3 seconds
+      And a healthy notification estate under client load
+      And the database suffers "a table that is locked for three seconds"
+      And an earlier backup
       When the primary site is lost
       And the estate is recovered
       Then the drill is judged BROKEN because of the RPO
@@ -24,15 +25,15 @@ Feature: A promise that was not kept is found out
   Rule: A drill that could not be carried out is UNKNOWN, never KEPT
 
     Scenario: A strike without effect proves nothing
-      Given the "site loss, rehearsed" promise
-      And a healthy notification estate with clients at work
+      Given the "site loss, one machine" promise
+      And a healthy notification estate under client load
       And an earlier backup
-      When a strike has no effect
+      When the primary suffers "a strike without effect"
       Then the drill is judged UNKNOWN
 
     @brief
     Scenario: A strike on another estate is refused
-      Given the "site loss, rehearsed" promise
-      And a healthy notification estate with clients at work
-      When the site to be struck is not the drill's target
+      Given the "site loss, one machine" promise
+      And a healthy notification estate under client load
+      When the drill suffers "a mistaken target"
       Then the strike is refused and clients are still served

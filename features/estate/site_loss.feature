@@ -4,8 +4,8 @@ Feature: The company survives the loss of its primary site
 
   @smoke
   Scenario: A lost primary site is brought back within its promise
-    Given the "site loss, rehearsed" promise
-    And a healthy estate with clients at work
+    Given the "site loss, one machine" promise
+    And a healthy estate under client load
     And the daily backup has run on schedule
     When the primary site is lost
     And the DR infrastructure is activated
@@ -16,5 +16,5 @@ Feature: The company survives the loss of its primary site
     And every key function is tested through the front door
     Then the promise is kept
     And every message of the mission was seen
-    And the copy was kept from acting on the world
-    And the record tells the whole story
+    And outbound actions were contained
+    And the record is complete

@@ -1,44 +1,45 @@
 @full @brief @needs_kubernetes @control:NIST-CP-10
-Feature: What befalls a cluster is survived, or named
-  Clusters heal themselves of much. What they cannot heal must be said in words, not by a recovery that never ends.
+Feature: A Kubernetes fault is healed, or named
+  Clusters heal many faults by themselves. A fault that they cannot heal is reported with its cause; no recovery waits for ever.
 
   Background:
-    Given the "site loss, rehearsed" promise
-    And a healthy notification estate with clients at work
+    Given the "site loss, one machine" promise
+    And a healthy notification estate under client load
 
-  Rule: What a cluster heals by itself costs no acknowledged write
+  Rule: A fault that a cluster heals by itself costs no acknowledged write
 
     @smoke
-    Scenario: Clients are served again after pods were killed and the machine was drained
-      When the primary cluster suffers a killed database pod
+    Scenario: Clients are served again after pods were killed and the node was drained
+      When the primary cluster suffers "a killed database pod"
       Then clients are served again
-      When the primary cluster suffers a drained machine
+      When the primary cluster suffers "a drained node"
       Then clients are served again
       And no acknowledged write is lost
 
-  Rule: What it cannot heal is brought back elsewhere
+  Rule: A fault that it cannot heal is recovered on the DR site
 
     @destroys_site
-    Scenario: A database whose volume is lost comes back on a DR cluster whose control plane was away
+    Scenario: A database whose volume is lost is recovered on a DR cluster whose control plane was unavailable
       Given an earlier backup
-      When the volume of the primary's database is lost
-      And the estate is recovered although the DR control plane is away at first
+      When the primary suffers "the loss of its database volume"
+      And the DR site suffers "a control plane that is unavailable at first"
+      And the estate is recovered
       Then the promise is kept
-      And no pod of the DR cluster reaches the world
+      And no pod of the DR cluster reaches the outside
 
-  Rule: A DR cluster that cannot take over says what it lacks
+  Rule: A DR cluster that cannot take over reports the cause
 
     @destroys_site
-    Scenario Outline: Recovery stops when <lack>
+    Scenario Outline: Recovery stops when <fault>
       Given an earlier backup
       When the primary site is lost
-      And recovery is attempted although <lack>
-      Then the recovery failed, naming <cause>
+      And recovery is attempted with "<fault>"
+      Then it failed, naming "<cause>"
       And the drill is judged BROKEN
 
       Examples:
-        | lack                                    | cause                       |
-        | an image is missing in the DR cluster   | the missing image           |
-        | the DR cluster holds a wrong password   | the refused password        |
-        | the DR cluster has no room for a pod    | the pod that found no place |
-        | the DR control plane never comes back   | the control plane           |
+        | fault                                   | cause                          |
+        | an image is missing in the DR cluster   | notifier                       |
+        | the DR cluster holds a wrong password   | password authentication failed |
+        | the DR cluster has no room for a pod    | unschedulable                  |
+        | the DR control plane never comes back   | API server does not answer     |

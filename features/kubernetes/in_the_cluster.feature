@@ -1,23 +1,23 @@
 @full @brief @needs_kubernetes @control:NIST-CP-9 @control:NIST-CP-4
-Feature: The clusters back up and rehearse by themselves
-  Nobody has to remember either. The clusters' own clocks start them, with no more rights than they need.
+Feature: The clusters run their backup and their restore test as CronJobs
+  Nobody has to remember either. CronJobs start them, with no more rights than they need.
 
   Background:
-    Given the "site loss, rehearsed" promise
+    Given the "site loss, one machine" promise
     And a primary cluster with data to protect
 
   @smoke
-  Scenario: The daily backup and the nightly restore drill are started by the clusters' own clocks
-    Given the primary cluster backs itself up
-    And a DR cluster at rest that is listed as a drill target
-    When the daily backup comes due
+  Scenario: CronJobs take the daily backup and run the nightly restore test
+    Given a CronJob of the primary cluster takes its backup
+    And a DR cluster that is scaled to zero and listed as a drill target
+    When the CronJob of the backup fires
     Then it succeeded and its backup is in the offsite repository
-    When the restore drill comes due
+    When the CronJob of the restore test fires
     Then its verdict is KEPT
-    And the DR cluster is at rest again
+    And the DR cluster is scaled to zero again
 
   Scenario: A DR cluster that is not listed as a drill target is refused
-    Given a DR cluster at rest that is not listed as a drill target
-    When the restore drill comes due
-    Then the restore drill is refused, naming its cluster
+    Given a DR cluster that is scaled to zero and not listed as a drill target
+    When the CronJob of the restore test fires
+    Then the restore test is refused, naming its cluster
     And nothing was scaled up

@@ -1,10 +1,10 @@
 @full @brief
 Feature: A bad front-door configuration is refused
-  On the worst day nobody proof-reads. The door checks for itself, and the old configuration serves on.
+  The front door tests a configuration before it takes it, and the old configuration stays in service.
 
-  Scenario: A bad configuration is refused and the old one serves on
-    Given the "site loss, rehearsed" promise
-    And a healthy notification estate with clients at work
-    When the front door is given a bad configuration
-    Then it is refused, naming the mistake
+  Scenario: A bad configuration is refused and the old one stays in service
+    Given the "site loss, one machine" promise
+    And a healthy notification estate under client load
+    When the front door suffers "a bad configuration"
+    Then it failed, naming "nonsense"
     And clients are still served by the primary site

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from functools import partial
 from harness.alerts.alerts import Alerts
 from harness.backup.archive import Archive, tar_objects, tar_tree
 from harness.core.contents import Contents, DatabaseFacts, TreeFacts
-from harness.core.errors import BackupFailed, HarnessError
+from harness.core.errors import REPORTED, BackupFailed, HarnessError, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Objects, Service, Sql, Tree
@@ -20,20 +20,20 @@ from harness.patience import PATIENCE
 from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
-from harness.vault import read_secret
+from harness.vault import read_secret, read_text_secret
 
-ABANDONED = 24 * 3600.0  # seconds after which an intent without a COMMIT belongs to nobody
+ABANDONED = 24 * 3600.0  # seconds after which an intent without a COMMIT is deleted
 
 
 @dataclass(slots=True)
 class BackupOrchestrator:
-    """Takes full backups of the live primary into the offsite repository."""
+    """Takes full backups of the live primary. `recipients`: references to the public keys that they are sealed to."""
 
     estate: str
     primary: EstateSite
     services: Sequence[Service]
     repository: Repository
-    recipients: Callable[[], Sequence[str]]
+    recipients: Sequence[str]
     alerts: Alerts
     journal: Journal
 
@@ -44,12 +44,13 @@ class BackupOrchestrator:
         """
         try:
             receipt = self._take()
-        except HarnessError as error:
-            self.journal.mark("log", "backup failed", message="1.7.1", error=str(error), cause=type(error).__name__)
-            self._alert(str(error))
-            if isinstance(error, BackupFailed):
+        except BaseException as error:  # whatever stopped a backup is logged, and somebody is told
+            reason = reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"
+            self.journal.mark("log", "backup failed", message="1.7.1", error=reason, cause=type(error).__name__)
+            self._alert(reason)
+            if isinstance(error, BackupFailed) or not isinstance(error, Exception):
                 raise
-            raise BackupFailed(f"backup of {self.estate}: {error}") from error
+            raise BackupFailed(f"backup of {self.estate}: {reason}") from error
         self.journal.mark(
             "log",
             "backup succeeded",
@@ -67,22 +68,22 @@ class BackupOrchestrator:
         try:
             delivery = self.alerts.send(f"Backup of {self.estate} failed", detail)
         except HarnessError as error:
-            # The failure of the backup is the news; that nobody could be told is said beside it.
+            # The backup's failure is what is raised; the failed alert is in the journal beside it.
             self.journal.mark("alert", "backup failure", message="1.7.2", sent=False, error=str(error))
             return
         self.journal.mark("alert", "backup failure", message="1.7.2", sent=delivery.sent, targets=delivery.targets)
 
     def _take(self) -> Receipt:
         sql = self.primary.place.sql
-        recipients = self.recipients()
+        recipients = [read_text_secret(reference) for reference in self.recipients]
         system = system_facts(sql)
         names = databases(sql)
         self.journal.mark("begin", "backup", message="1.2", databases=", ".join(names))
         self.repository.reap(ABANDONED)
         writer = self.repository.begin(system.identifier, recipients)
         try:
-            with ExitStack() as held:
-                snapshots = {name: held.enter_context(dump.open_snapshot(sql, name)) for name in names}
+            with ExitStack() as snapshots_open:
+                snapshots = {name: snapshots_open.enter_context(dump.open_snapshot(sql, name)) for name in names}
                 # Only after the snapshots: a file that a row refers to was there before the row was.
                 facts = in_parallel(
                     {name: lambda s=s: self._database(writer, sql, s) for name, s in snapshots.items()}  # type: ignore[misc]
@@ -92,7 +93,7 @@ class BackupOrchestrator:
                 trees = in_parallel({a.name: partial(self._archive, writer, a) for a in archives})
             writer.add("globals.sql", dump.chunks(self.primary.site.run(dump.globals_task(sql)), PATIENCE.dump))
             contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
-            self._tell(writer)
+            self._report(writer)
             receipt = writer.commit(contents)
         except BaseException:
             writer.abort()
@@ -100,7 +101,7 @@ class BackupOrchestrator:
         self.journal.mark("stored", receipt.path, message="1.5", size=receipt.size, digest=receipt.digest)
         return receipt
 
-    def _tell(self, writer: Writer) -> None:
+    def _report(self, writer: Writer) -> None:
         """Say what was compressed and sealed, from the pipeline's own counters."""
         plain, stored = writer.progress
         if plain and writer.compressed:

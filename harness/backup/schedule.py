@@ -9,7 +9,7 @@ from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from harness.core.errors import HarnessError
+from harness.core.errors import REPORTED, reason_of
 from harness.core.journal import Journal
 from harness.estate.config import CRON_FIELDS
 
@@ -30,8 +30,8 @@ def run_schedule(
         journal.mark("fired", "schedule", message="1.1", cron=expression)
         try:
             job()
-        except HarnessError as error:
-            journal.mark("log", "scheduled run failed", error=str(error))
+        except REPORTED as error:
+            journal.mark("log", "scheduled run failed", error=reason_of(error))
         finally:
             done += 1
             if runs is not None and done >= runs:
@@ -41,7 +41,7 @@ def run_schedule(
     scheduler = BackgroundScheduler(timezone="UTC")
     scheduler.add_job(fire, trigger, max_instances=1, coalesce=True, misfire_grace_time=None)
     scheduler.add_listener(
-        lambda _event: journal.mark("dropped", "schedule", reason="the run before is still under way"),
+        lambda _event: journal.mark("dropped", "schedule", reason="the previous run is still under way"),
         EVENT_JOB_MAX_INSTANCES,
     )
     scheduler.start()

@@ -1,4 +1,4 @@
-"""Commands on what stands already, as CronJobs of a cluster run them: one line of JSON an event, on standard output."""
+"""Commands on existing infrastructure, as CronJobs run them: one line of JSON an event, on standard output."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from harness.estate.config import Config, load_config
 from harness.estate.promises import load_promises, promise_named
 from harness.evidence.folder import RecordFolder, sha256_of
 from harness.evidence.journal import JournalFile, as_data
-from harness.evidence.record import Paper
-from harness.restore_test.build import rehearse as carry_out
+from harness.evidence.record import RecordHeader
+from harness.restore_test.build import NAME, OBJECTIVE, run_restore_test
 
 CODES = {"KEPT": 0, "BROKEN": 1}
 UNKNOWN = 3
@@ -50,22 +50,24 @@ def backup_existing(config: Config) -> None:
     )
 
 
-@app.command()
-def rehearse(
+@app.command("restore-test")
+def restore_test(
     config: ConfigFile = Path("estate.toml"),
     reports: Reports = Path("reports"),
     budgets: Annotated[Path, typer.Option(help="The file of promises.")] = Path("features/budgets.toml"),
     promise: Annotated[str, typer.Option(help="The promise that is judged.")] = "site loss",
 ) -> None:
-    """The nightly restore drill: restore, start and test the newest backup on the declared DR site, then clear it."""
+    """The nightly restore test: restore, start and test the newest backup on the declared DR site, then clear it."""
     loaded = load_config(config)
     budget = promise_named(load_promises(budgets), promise)
     if loaded.existing is None or loaded.existing.dr is None:
         raise UsageError(f"{config}: declares no DR site under [existing.dr]; see deploy/README.md")
-    folder = RecordFolder.make(reports.resolve(), f"rehearse {loaded.estate.name}")
+    folder = RecordFolder.make(reports.resolve(), f"restore test {loaded.estate.name}")
     journal = JournalFile(folder.path / "journal.jsonl", listener=say)
     hashes = {path.name: sha256_of(path) for path in (config, budgets)}
-    paper = Paper("schedule", "", "", hashes, {}, substrate="existing", mode="rehearsal")
-    record = carry_out(loaded, budget, folder, journal, paper, RUNS)
+    header = RecordHeader(
+        NAME, OBJECTIVE, budget, initiator="schedule", hashes=hashes, substrate="existing", mode="restore test"
+    )
+    record = run_restore_test(loaded, header, folder, journal, RUNS)
     tell({"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons), "record": str(folder.path)})
     raise typer.Exit(CODES.get(record.verdict, UNKNOWN))

@@ -2,18 +2,20 @@
 
 ::
 
-    Finding (AssertionError)      the estate broke its promise: verdict BROKEN, exit code 1
+    Finding (AssertionError)      the estate broke a promise: verdict BROKEN, exit code 1
+    |-- BackupFailed              a backup was attempted and nothing was committed
+    |-- NoValidBackup             the repository holds nothing that can be restored
+    `-- RestoreFailed             the restore began and did not finish
+
     HarnessError                  the drill could not be carried out: verdict UNKNOWN, exit code 3
     |-- TookTooLong               a wait ran out of patience
-    |-- MissingPart               a program that the drill needs is not installed
-    |-- BackupFailed              a backup was attempted and nothing was committed
+    |-- MissingPart               a program or package that is needed is not installed
     |-- Unreadable                a backup, a key or a segment that cannot be opened or trusted
-    |-- NoValidBackup             the repository holds nothing that can be restored
-    |-- RestoreFailed             the restore began and did not finish
     |-- Refused                   an interlock or a guard said no before anything was changed
-    `-- UsageError                the operator asked for something that cannot be: exit code 2
+    `-- UsageError                the operator asked for something that cannot be done: exit code 2
 
-Every message is one line that names the thing, its place and the remedy: it is what the operator reads.
+Every message is one line that names the thing, its place and the remedy: it is what the operator reads. What an error
+means for the verdict of a drill under way depends on the phase as well: `harness.core.judge.is_finding`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,18 @@ from __future__ import annotations
 
 class Finding(AssertionError):
     """The estate under drill broke a promise."""
+
+
+class BackupFailed(Finding):
+    """A backup was attempted and nothing was committed."""
+
+
+class NoValidBackup(Finding):
+    """The repository holds nothing that can be restored."""
+
+
+class RestoreFailed(Finding):
+    """The restore began and did not finish."""
 
 
 class HarnessError(Exception):
@@ -32,28 +46,31 @@ class TookTooLong(HarnessError):
 
 
 class MissingPart(HarnessError):
-    """A program that the drill needs is not installed."""
-
-
-class BackupFailed(HarnessError):
-    """A backup was attempted and nothing was committed."""
+    """A program or package that is needed is not installed."""
 
 
 class Unreadable(HarnessError):
     """A backup, a key or a segment cannot be opened or trusted."""
 
 
-class NoValidBackup(HarnessError):
-    """The repository holds nothing that can be restored."""
-
-
-class RestoreFailed(HarnessError):
-    """The restore began and did not finish."""
-
-
 class Refused(HarnessError):
-    """An interlock said no before anything was changed."""
+    """An interlock or a guard said no before anything was changed."""
 
 
 class UsageError(HarnessError):
-    """The operator asked for something that cannot be."""
+    """The operator asked for something that cannot be done."""
+
+
+REPORTED = (Finding, HarnessError, OSError)  # what a phase may raise; anything else is a defect of ours
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code that an error stands for: 1 a finding, 2 usage, 3 could not be carried out."""
+    if isinstance(error, UsageError):
+        return 2
+    return 1 if isinstance(error, Finding) else 3
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error as one line: its message, or the name of its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The verdict: pure functions from what was seen. RTO and RPO are defined here and nowhere else.
+"""The verdict on drills and restore tests: pure functions from what was seen. RTO and RPO are defined here alone.
 
 `fault` is the last acknowledgement that clients had before the strike. `RTA = key - fault`, `key` being the
 moment at which every key function had passed through the front door and held. `RPA = fault - t*`, `t*` being
@@ -7,11 +7,16 @@ the acknowledgement of the newest write such that it and every earlier one survi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.core.budget import Promise
+from harness.core.errors import REPORTED, Finding, MissingPart, Refused, UsageError
 from harness.core.ledger import Ledger, Write
+
+RECOVERY_PHASES = ("activate", "select", "fetch", "open", "restore", "db", "app", "switch", "key")
+SHOWN = 5  # writes that are named in one reason
 
 SILENCE = 2.0  # seconds without an acknowledgement before the strike after which nothing was being measured
 UNATTRIBUTED = 0.01  # share of the total that may belong to no phase
@@ -57,26 +62,47 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a drill saw. Times are monotonic seconds; None is `not seen`.
+class Clients:
+    """What the client load saw. `struck`: when the strike began; `witnessed`: requests that had succeeded failed after.
 
-    `struck`: when the strike began; `witnessed`: clients that succeeded before failed after;
-    `key`: every key function held; `survivors`: numbers found in the recovered system; `exposure`: seconds,
-    the largest gap between snapshots of valid backups; `missing`: steps that should have run and did not;
-    `findings`: promises broken outside RTO, RPO and exposure; `checks`: how many assertions were made.
+    `survivors`: the numbers of its writes in the recovered system. Times are monotonic seconds; None is `not seen`.
+    """
+
+    ledger: Ledger
+    struck: float | None
+    witnessed: bool
+    survivors: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a drill or a restore test saw. Times are monotonic seconds; None is `not seen`.
+
+    `clients`: None for a restore test, which has no clients and destroys nothing; its time counts from `activated`.
+    `key`: every key function had held; `exposure`: seconds, the largest gap between snapshots of valid backups;
+    `lost_objects`: objects that a database refers to and that are not on the DR site; `missing`: steps that should have
+    run and did not; `findings`: promises broken outside RTO, RPO and exposure; `doubts`: what could not be carried out;
+    `checks`: how many assertions were made.
     """
 
     promise: Promise
-    struck: float | None
-    witnessed: bool
+    clients: Clients | None
+    activated: float | None
     key: float | None
-    ledger: Ledger
-    survivors: frozenset[int] | None
     exposure: float | None
     phases: tuple[Phase, ...]
-    missing: tuple[str, ...]
-    findings: tuple[str, ...]
-    checks: int
+    lost_objects: int = 0
+    missing: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    checks: int = 0
+
+    @property
+    def origin(self) -> float | None:
+        """Where the time of recovery counts from: the fault, or in a restore test the activation."""
+        if self.clients is None:
+            return self.activated
+        return None if self.clients.struck is None else fault_moment(self.clients.ledger, self.clients.struck)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,64 +146,88 @@ def unattributed(phases: tuple[Phase, ...], total: float) -> float:
     return max(0.0, total - sum(phase.took for phase in phases))
 
 
-def doubts(evidence: Evidence, fault: float | None) -> tuple[str, ...]:
+def is_finding(error: BaseException, phase: str) -> bool:
+    """Return whether an error that ended `phase` says that the estate broke its promise; else it is a doubt.
+
+    `phase`: of the recovery, or "" outside of it. A recovery that fails is the estate's failure whatever raised the
+    error: its DR site, its backups or its services did not do what they were to do. A guard that refused, a mistaken
+    command and a missing program are not, and neither is anything that happened outside the recovery.
+    """
+    if isinstance(error, Refused | UsageError | MissingPart):
+        return False
+    if isinstance(error, Finding):
+        return True
+    return phase in RECOVERY_PHASES and isinstance(error, REPORTED)
+
+
+def doubts(evidence: Evidence, origin: float | None) -> tuple[str, ...]:
     """Return why nothing can be judged, if so."""
-    reasons = []
-    if evidence.struck is None:
-        reasons.append("nothing was struck")
-    elif fault is None or evidence.struck - fault > SILENCE:
-        reasons.append("the ledger was silent before the strike")
-    if evidence.struck is not None and not evidence.witnessed:
-        reasons.append("the strike had no effect that a client saw")
-    if evidence.survivors is None:
-        reasons.append("what survived was not read")
+    reasons, clients = list(evidence.doubts), evidence.clients
+    if clients is not None:
+        if clients.struck is None:
+            reasons.append("nothing was struck")
+        elif origin is None or clients.struck - origin > SILENCE:
+            reasons.append(f"no acknowledged write in the {SILENCE:g} s before the strike")
+        if clients.struck is not None and not clients.witnessed:
+            reasons.append("the strike had no effect that a client saw")
+        if clients.survivors is None:
+            reasons.append("what survived was not read")
+    elif evidence.findings or evidence.doubts:
+        return tuple(reasons)  # it stopped there, and that it went no further is no news
     if evidence.exposure is None:
         reasons.append("the exposure was not measured")
     if evidence.checks == 0:
         reasons.append("nothing was asserted")
-    reasons += [f"not done: {step}" for step in evidence.missing]
-    return tuple(reasons)
+    return (*reasons, *(f"not done: {step}" for step in evidence.missing))
 
 
-def breaches(evidence: Evidence, rto: float | None, loss: Loss | None) -> tuple[str, ...]:
-    """Return each broken promise in one line."""
+def breaches(evidence: Evidence, took: float | None, loss: Loss | None) -> tuple[str, ...]:
+    """Return each broken promise in one line. `took`: seconds from the origin to the key functions that held."""
     promise, found = evidence.promise, list(evidence.findings)
-    if evidence.key is None and not evidence.missing:
+    if evidence.lost_objects:
+        found.append(f"{evidence.lost_objects} referenced objects are not on the DR site")
+    if evidence.clients is not None and evidence.key is None and not evidence.missing:
         found.append("service was not restored: the key functions never held")
-    if rto is not None and rto > promise.rto.total_seconds():
-        found.append(f"RTO missed: {rto:.1f} s of {promise.rto.total_seconds():g} s")
+    if took is not None and took > promise.rto.total_seconds():
+        what = "RTO missed" if evidence.clients is not None else "RTO cannot be kept, the restore alone takes longer"
+        found.append(f"{what}: {took:.1f} s of {promise.rto.total_seconds():g} s")
     if loss is not None and loss.rpa is not None:
-        names = ", ".join(str(n) for n in loss.lost[:5]) + (" ..." if len(loss.lost) > 5 else "")  # noqa: PLR2004
-        if loss.everything:
-            found.append(f"RPO missed: none of {loss.acknowledged} acknowledged writes survived")
-        elif loss.rpa > promise.rpo.total_seconds():
-            found.append(
-                f"RPO missed: {loss.rpa:.1f} s of {promise.rpo.total_seconds():g} s, "
-                f"{len(loss.lost)} acknowledged writes lost ({names})"
-            )
-        if loss.phantom:
-            found.append(f"writes that were never sent are in the recovered system: {loss.phantom[:5]}")
-        if loss.out_of_order:
-            found.append(f"writes are missing while later ones survived: first {loss.lost[0]}")
+        found += _losses(promise, loss, loss.rpa)
     if evidence.exposure is not None and evidence.exposure > promise.exposure.total_seconds():
         found.append(f"exposure too large: {evidence.exposure:.0f} s of {promise.exposure.total_seconds():g} s")
     return tuple(found)
 
 
+def _losses(promise: Promise, loss: Loss, rpa: float) -> Iterator[str]:
+    names = ", ".join(str(n) for n in loss.lost[:SHOWN]) + (" ..." if len(loss.lost) > SHOWN else "")
+    if loss.everything:
+        yield f"RPO missed: none of {loss.acknowledged} acknowledged writes survived"
+    elif rpa > promise.rpo.total_seconds():
+        yield (
+            f"RPO missed: {rpa:.1f} s of {promise.rpo.total_seconds():g} s, "
+            f"{len(loss.lost)} acknowledged writes lost ({names})"
+        )
+    if loss.phantom:
+        yield f"writes that were never sent are in the recovered system: {loss.phantom[:SHOWN]}"
+    if loss.out_of_order:
+        yield f"writes are missing while later ones survived: first {loss.lost[0]}"
+
+
 def judge(evidence: Evidence) -> Judgement:
     """Return the verdict. A breach that was seen is BROKEN even where something else is in doubt."""
-    fault = None if evidence.struck is None else fault_moment(evidence.ledger, evidence.struck)
-    rto = None if fault is None or evidence.key is None else evidence.key - fault
+    origin, clients = evidence.origin, evidence.clients
+    took = None if origin is None or evidence.key is None else evidence.key - origin
     loss = None
-    if fault is not None and evidence.survivors is not None:
-        loss = measure_loss(evidence.ledger, evidence.survivors, fault)
-    reasons = list(doubts(evidence, fault))
-    if rto is not None:
-        gap = unattributed(evidence.phases, rto)
-        if gap > max(UNATTRIBUTED * rto, UNATTRIBUTED_FLOOR):
+    if clients is not None and origin is not None and clients.survivors is not None:
+        loss = measure_loss(clients.ledger, clients.survivors, origin)
+    reasons = list(doubts(evidence, origin))
+    if clients is not None and took is not None:
+        gap = unattributed(evidence.phases, took)
+        if gap > max(UNATTRIBUTED * took, UNATTRIBUTED_FLOOR):
             reasons.append(f"{gap:.2f} s of the recovery belong to no phase")
-    broken = breaches(evidence, rto, loss)
+    broken = breaches(evidence, took, loss)
     verdict = Verdict.UNKNOWN if reasons else Verdict.KEPT
-    if broken and (evidence.witnessed or evidence.findings):
+    if broken and (clients is None or clients.witnessed or evidence.findings):
         verdict = Verdict.BROKEN
+    rto = took if clients is not None else None
     return Judgement(verdict, (*broken, *reasons), rto, loss.rpa if loss else None, evidence.exposure, loss)

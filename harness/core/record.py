@@ -49,8 +49,8 @@ class FindingEntry:
 class DrillRecord:
     """Everything an auditor is told. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC.
 
-    `rto`, `rpo`, `exposure`: what was measured; `promise`: what was promised. `mode`: `drill`, `real`.
-    `inner`: a refusal scenario passes when this says BROKEN or UNKNOWN for the expected reason.
+    `rto`, `rpo`, `exposure`: what was measured, None where it was not; `promise`: what was promised.
+    `mode`: `drill` or `restore test`.
     """
 
     drill: str

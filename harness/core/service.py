@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from harness.core.node import Address, NodeSpec, Site
 
-Mode = Literal["rehearsal", "real"]
+Containment = Literal["disposable", "reversible"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,8 @@ class Service(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What was held back, so that it can be let go: one entry an action, in words that `release` understands."""
+class Contained:
+    """What was contained of a service, so that it can be released: one entry an action, as `release` reads it."""
 
     service: str
     actions: tuple[str, ...]
@@ -160,12 +160,15 @@ class Held:
 class Containable(Protocol):
     """A service that would act on the world when its copy starts."""
 
-    def contain(self, place: Place, mode: Mode) -> Held:
-        """Hold its outward actions, after the restore and before it starts; in `real` mode reversibly."""
+    def contain(self, place: Place, containment: Containment) -> Contained:
+        """Keep a restored copy from acting on the world; called after the restore and before it starts.
+
+        `disposable`: the copy is thrown away, so what cannot be undone is allowed; `reversible`: for what stays.
+        """
         ...
 
-    def release(self, place: Place, held: Held) -> None:
-        """Undo `contain` of mode `real`."""
+    def release(self, place: Place, contained: Contained) -> None:
+        """Undo a reversible `contain`."""
         ...
 
 

@@ -1,122 +1,106 @@
-"""A drill: a promise, an estate with clients at work, a disaster, a recovery, a verdict on record."""
+"""A drill: a promise, an estate with a client load, a disaster, a recovery, a verdict on record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import timedelta
 from threading import Event as Flag
 from threading import Thread
 
 from harness.backup.schedule import run_schedule
-from harness.core.budget import Promise
-from harness.core.clock import SYSTEM, Clock, NotYet, wait_until
-from harness.core.errors import Finding, HarnessError
-from harness.core.exposure import exposure
-from harness.core.journal import END, Event, Journal
-from harness.core.judge import fault_moment, measure_loss
+from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import REPORTED, HarnessError, reason_of
+from harness.core.journal import END, Journal, messages_seen
+from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
-from harness.drill.environment import World
-from harness.drill.outcome import document
+from harness.drill.environment import DrillEnvironment
+from harness.drill.outcome import missing, not_drilled
 from harness.drill.strike import Identity, Struck, strike
 from harness.estate.site import EstateSite
+from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
-from harness.evidence.journal import JournalFile
 from harness.evidence.ledger import LedgerFile
-from harness.evidence.record import Paper
+from harness.evidence.record import Outcome, RecordHeader, conclude, phases_of
 from harness.patience import PATIENCE
 from harness.postgres import checks
+from harness.recovery.exposure import measure_exposure
 from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
 from harness.repository.catalogue import Receipt
 from harness.services.notification.writer import LedgerWriter, survivors
 
-WINDOW = timedelta(days=1)
-AT_WORK = 10  # acknowledged writes after which clients are taken to be at work
 RESTORED_WRITES = "SELECT substr(reference, 8) FROM outbox WHERE reference LIKE 'ledger-%'"
+AT_WORK = 10  # acknowledged writes after which the client load counts as running
 
 
 @dataclass(slots=True)
 class Drill:
-    """One drill under way: the only mutable object of a scenario."""
+    """One drill that runs: the only mutable object of a scenario.
 
-    name: str
-    objective: str
-    world: World
-    promise: Promise
+    `target`: the identity of the site that may be destroyed, by default the estate that this drill made.
+    """
+
+    header: RecordHeader
+    environment: DrillEnvironment
     folder: RecordFolder
     journal: Journal
-    paper: Paper
     clock: Clock = SYSTEM
+    on_bytes: Callable[[int], None] = lambda _count: None
+    target: Identity = field(init=False)
+    ledger: LedgerFile = field(init=False)
+    failures: Failures = field(init=False)
     writer: LedgerWriter | None = None
     struck: Struck | None = None
     scheduled: bool = False
     receipts: list[Receipt] = field(default_factory=list)
-    findings: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
     selected: Selected | None = None
     restored: Restored | None = None
     tested: Tested | None = None
     surviving: frozenset[int] | None = None
-    exposed: float | None = None
-    on_bytes: Callable[[int], None] = lambda _count: None
-    hold_up: float = 0.0
-    _target: Identity | None = None
-    _away: ExitStack = field(default_factory=ExitStack)
+    record: DrillRecord | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
     _recovery: Recovery | None = None
-    _book: LedgerFile | None = None
 
-    @property
-    def book(self) -> LedgerFile:
-        """The ledger's file."""
-        if self._book is None:
-            self._book = LedgerFile(self.folder.path / "ledger.jsonl")
-        return self._book
-
-    @property
-    def target(self) -> Identity:
-        """What may be struck: by default the estate that this drill made."""
-        return self._target or self.world.template.identity
-
-    @target.setter
-    def target(self, identity: Identity) -> None:
-        self._target = identity
+    def __post_init__(self) -> None:
+        self.target = self.environment.template.identity
+        self.ledger = LedgerFile(self.folder.path / "ledger.jsonl")
+        self.failures = Failures(self.header.drill, self.journal, self.folder.logs)
 
     @property
     def recovery(self) -> Recovery:
         """The recovery of this drill."""
         if self._recovery is None:
-            self._recovery = self.world.recovery(freshness=self.rpo_met, on_bytes=self.on_bytes)
+            self._recovery = self.environment.recovery(self.rpo_met, self.on_bytes)
         return self._recovery
 
-    def open_for_business(self) -> None:
-        """Start the whole estate and its clients.
+    @property
+    def stopped(self) -> str:
+        """The phase in which the recovery failed, "" while it has not."""
+        return self._recovery.stopped if self._recovery is not None else ""
 
-        The customers' receiver is away from then until the strike: what is queued is still undelivered in every
+    def start(self) -> None:
+        """Start the whole estate and its client load.
+
+        The customers' receiver refuses deliveries from then until the strike: what is queued is undelivered in every
         backup, so that only the DR site can have delivered it.
         """
-        self._away.enter_context(self.world.receiver.away())
-        self.world.start_data()
-        self.world.start_services()
-        self.put_clients_to_work()
+        self._open.enter_context(self.environment.receiver.away())
+        self.environment.start_data()
+        self.environment.start_services()
+        self.start_client_load()
 
-    def put_clients_to_work(self, rate: float = 10.0) -> None:
-        """Start the writer and return once its writes are acknowledged."""
-        key = self.world.secrets.of("clients")["gateway-key"]
-        self.writer = LedgerWriter(self.world.door, self.book, key, rate=rate, clock=self.clock)
+    def start_client_load(self, rate: float = 10.0) -> None:
+        """Start the writer and return once its first writes are acknowledged; raises TookTooLong."""
+        key = self.environment.secrets.of("clients")["gateway-key"]
+        self.writer = LedgerWriter(self.environment.door, self.ledger, key, rate=rate, clock=self.clock)
         self.writer.start()
-
-        def at_work() -> None:
-            if len(self.book.ledger.acknowledged()) < AT_WORK:
-                raise NotYet("clients are not answered")
-
-        wait_until(at_work, patience=PATIENCE.first_writes, what="the first acknowledged writes")
+        self.writer.wait_acked(AT_WORK, PATIENCE.first_writes)
 
     def back_up(self) -> Receipt:
         """Take a backup by hand."""
-        receipt = self.world.backups.back_up()
+        receipt = self.environment.backups.back_up()
         self.receipts.append(receipt)
         return receipt
 
@@ -133,14 +117,14 @@ class Drill:
         return self.receipts[-1]
 
     def strike(self, destroy: Callable[[EstateSite], None] = EstateSite.destroy) -> Struck:
-        """2.1: destroy the primary site; detection and declaration are phases of the recovery."""
+        """2.1: destroy the primary site; detection and declaration are phases of the recovery. Raises Refused."""
         writer = self.writer
         if writer is None:
-            raise HarnessError("nobody would notice the strike: put clients to work first")
-        self.world.stop_replication()
-        self._away.close()
+            raise HarnessError("no client load is running; start it before the primary is destroyed")
+        self.environment.stop_replication()
+        self._open.close()
         self.struck = strike(
-            self.world.primary,
+            self.environment.primary,
             self.target,
             failures=lambda: writer.consecutive_failures,
             journal=self.journal,
@@ -148,84 +132,132 @@ class Drill:
         )
         self.journal.mark(END, "detect")
         self.journal.mark("begin", "declare")
-        self.journal.mark("declared", "disaster", initiator=self.paper.initiator)
+        self.journal.mark("declared", "disaster", initiator=self.header.initiator)
         self.journal.mark(END, "declare")
         return self.struck
 
     def rpo_met(self, sql: Sql) -> bool | None:
         """Compare the restored writes with the ledger: whether the RPO is met, None where that cannot be told."""
-        kinds = {table.kind for table in self.world.config.services.values()}
+        kinds = {table.kind for table in self.environment.config.services.values()}
         fault = self.fault
         if fault is None or "notification" not in kinds:
             return None
         found = frozenset(int(n) for n in checks.column(sql, "notification", RESTORED_WRITES))
-        loss = measure_loss(self.book.ledger, found, fault)
-        return loss.rpa is not None and not loss.everything and loss.rpa <= self.promise.rpo.total_seconds()
+        loss = measure_loss(self.ledger.ledger, found, fault)
+        return loss.rpa is not None and not loss.everything and loss.rpa <= self.header.promise.rpo.total_seconds()
 
     @property
     def fault(self) -> float | None:
         """The last success that clients had before the strike."""
-        return fault_moment(self.book.ledger, self.struck.at) if self.struck else None
-
-    def recover(self) -> None:
-        """Run every phase in order; raises at the first that fails."""
-        selected = self.select()
-        self.restored = self.recovery.restore(selected)
-        self.finish(self.restored)
+        return fault_moment(self.ledger.ledger, self.struck.at) if self.struck else None
 
     def select(self) -> Selected:
         """2.2 and 2.3."""
         self.selected = self.recovery.select(self.recovery.activate())
         return self.selected
 
+    def restore(self, selected: Selected) -> Restored:
+        """2.4."""
+        self.restored = self.recovery.restore(selected)
+        return self.restored
+
     def finish(self, restored: Restored) -> None:
         """2.6 to 2.8."""
-        self.restored = restored
         self.tested = self.recovery.test(self.recovery.switch(self.recovery.start(restored)))
 
-    def attempt(self, work: Callable[[], object]) -> None:
-        """Run a part of the recovery; a failure becomes a finding of the record instead of leaving here."""
+    def recover(self) -> None:
+        """Run every phase in order; raises at the first that fails."""
+        self.finish(self.restore(self.select()))
+
+    def attempt(self, work: Callable[[], object]) -> str:
+        """Run a part of the drill; return "", or why it failed, which goes into the record instead of leaving here."""
         try:
             work()
-        except (Finding, HarnessError) as error:
-            self.findings.append(str(error))
+        except REPORTED as error:
+            self.failures.note(error, self.stopped)
+            return reason_of(error)
+        return ""
 
-    def read_back(self) -> None:
-        """Stop the clients and read what survived through the front door."""
+    def conclude(self) -> DrillRecord:
+        """2.9 and 2.10: judge, document, refine; write the record and return it."""
+        exposed = None
+        try:
+            self._read_back()
+            exposed = self._exposure()
+        except REPORTED as error:
+            self.failures.note(error, "")
+        self.record = conclude(self.header, self._outcome(exposed), self.folder, self.journal, self.clock)
+        return self.record
+
+    def conclude_after(self, error: BaseException | None) -> None:
+        """Leave the final record of a scenario that has ended without one: `error` ended it, None for a passed one.
+
+        A passed scenario that asks for no verdict (of a backup, say) leaves its journal and no record.
+        """
+        if self.record is not None:
+            return
+        if error is None:
+            self.folder.withdraw()
+            return
+        self.failures.note(error, self.stopped)
+        self.conclude()
+
+    def _read_back(self) -> None:
+        """Stop the client load and read what survived through the front door."""
         if self.writer is None:
             return
         self.writer.stop()
         if self.tested is not None:
-            self.surviving = survivors(self.world.door, self.world.secrets.of("clients")["gateway-key"])
+            key = self.environment.secrets.of("clients")["gateway-key"]
+            self.surviving = survivors(self.environment.door, key)
 
-    def conclude(self) -> DrillRecord:
-        """2.9 and 2.10: judge, document, refine; write the record and return it."""
-        self.read_back()
-        self._measure_exposure()
-        return document(self)
-
-    def _measure_exposure(self) -> None:
+    def _exposure(self) -> float | None:
         strikes = [event for event in self.journal.events if event.kind == "struck"]
         if not strikes:
-            return
-        bad = {backup_id for backup_id, _ in self.selected.passed_over} if self.selected else set()
-        taken = [
-            b.manifest.contents.snapshot_at
-            for b in self.world.repository.committed()
-            if b.damaged is None and b.backup_id not in bad
-        ]
-        self.exposed = exposure(taken, strikes[0].wall, WINDOW)
+            return None
+        passed_over = self.selected.passed_over if self.selected else ()
+        return measure_exposure(self.environment.repository, passed_over, strikes[0].wall)
+
+    def _outcome(self, exposed: float | None) -> Outcome:
+        config, services = self.environment.config, self.environment.services
+        events, selected, restored, tested = self.journal.events, self.selected, self.restored, self.tested
+        seen = messages_seen(events)
+        clients = Clients(
+            ledger=self.ledger.ledger,
+            struck=self.struck.at if self.struck else None,
+            witnessed=bool(self.struck and self.struck.witnessed),
+            survivors=self.surviving,
+        )
+        evidence = Evidence(
+            promise=self.header.promise,
+            clients=clients,
+            activated=None,
+            key=tested.held_at if tested else None,
+            exposure=exposed,
+            phases=phases_of(events, self.fault),
+            lost_objects=len(restored.lost_objects) if restored else 0,
+            missing=() if self.stopped else missing(config, seen, scheduled=self.scheduled),
+            findings=tuple(self.failures.findings),
+            doubts=tuple(self.failures.doubts),
+            checks=len(tested.results) if tested else len(self.failures.findings),
+        )
+        return Outcome(
+            evidence,
+            backup=selected.facts if selected else {},
+            passed_over=selected.passed_over if selected else (),
+            size=restored.size if restored else 0,
+            rows=restored.rows if restored else 0,
+            lost_objects=restored.lost_objects if restored else (),
+            repeated=self.environment.receiver.repeats(),
+            results=tested.results if tested else (),
+            not_drilled=not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
+        )
 
     def close(self) -> None:
-        """Stop the clients and leave nothing behind but the record."""
+        """Stop the client load and leave nothing behind but the record."""
         try:
-            self._away.close()
+            self._open.close()
             if self.writer is not None:
                 self.writer.stop()
         finally:
-            self.world.close()
-
-
-def open_journal(folder: RecordFolder, listener: Callable[[Event], None]) -> JournalFile:
-    """Return the journal of a drill's folder."""
-    return JournalFile(folder.path / "journal.jsonl", listener=listener)
+            self.environment.close()

@@ -1,43 +1,41 @@
-"""The whole estate, wired: primary, DR, offsite, front door, name service, and the clients outside them all."""
+"""The environment of a drill: both sites, offsite store, front door, name service, and the clients outside them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.alerts.alerts import Alerts
 from harness.alerts.sink import AlertSink
+from harness.backup.build import orchestrator_of
 from harness.backup.orchestrator import BackupOrchestrator
 from harness.core.errors import HarnessError
 from harness.core.journal import Journal
 from harness.core.node import Fillable, Node, Site, Substrate
 from harness.core.parallel import in_parallel
-from harness.core.service import S3, PublicDoor, Service
+from harness.core.service import S3, PublicDoor, Service, Sql
 from harness.drill.template import Template, clone, load_objects
 from harness.estate.config import Config
-from harness.estate.registry import build_services, start_messages
+from harness.estate.connections import BUCKET, Connections, Offsite
+from harness.estate.registry import build_services, entry_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
+from harness.recovery.build import recovery_of
 from harness.recovery.recovery import Recovery
 from harness.recovery.start import start_all
 from harness.recovery.traffic_switch import Edge, open_edge
 from harness.repository.catalogue import Repository
-from harness.repository.store import S3Store
 from harness.s3 import server as objects
 from harness.s3.client import ensure_bucket
 from harness.s3.replication import Replicator
 from harness.services.notification.receiver import Receiver
 from harness.substrate.embedded.substrate import Embedded
-from harness.vault import read_text_secret
-
-BUCKET = "backups"
 
 
 @dataclass(slots=True)
-class World:
-    """An example estate under way. Everything in it belongs to one run folder and is swept with it."""
+class DrillEnvironment:
+    """An example estate that runs. Everything in it belongs to one run folder and is swept with it."""
 
     config: Config
     template: Template
@@ -109,19 +107,29 @@ class World:
 
     @property
     def offsite_s3(self) -> S3:
-        """Where the repository lies."""
+        """How to reach the offsite store; raises HarnessError before it is started."""
         if self.offsite is None:
-            raise AssertionError("the offsite store is started first")
-        held = self.secrets.of("offsite")
-        return objects.s3_of(self.offsite, held["s3-access"], held["s3-secret"])
+            raise HarnessError("the offsite store is not started yet")
+        secrets = self.secrets.of("offsite")
+        return objects.s3_of(self.offsite, secrets[objects.ACCESS], secrets[objects.SECRET])
 
     @property
     def repository(self) -> Repository:
         """The repository of backups."""
-        s3 = self.offsite_s3
-        keys = (read_text_secret(s3.access_key_ref), read_text_secret(s3.secret_key_ref))
-        store = S3Store.connect(s3.outside.host, s3.outside.port, *keys, BUCKET)
-        return Repository(store, self.config.estate.name)
+        return self.connections.repository
+
+    @property
+    def connections(self) -> Connections:
+        """How its parts are reached; raises HarnessError before the offsite store is started."""
+        return Connections(
+            self.config,
+            self.services,
+            Offsite(self.offsite_s3.outside, self.secrets.of("offsite")),
+            primary=self.primary,
+            dr=self.dr,
+            recipients=self.secrets.recipients,
+            client_secrets=self.secrets.of("clients"),
+        )
 
     def start_services(self) -> None:
         """Start the primary's services, the replication of objects to DR, and the public edge."""
@@ -130,7 +138,7 @@ class World:
             self.substrate.site("edge"),
             self.config,
             self.secrets.of("names"),
-            self.primary.address_of("gateway"),
+            self.primary.address_of(entry_of(self.config)),
             "primary",
         )
 
@@ -139,7 +147,7 @@ class World:
 
     def _start_replica(self) -> None:
         if self.config.sites.dr.strategy == "cold":
-            return  # nothing of the DR site stands: objects come from the backup alone
+            return  # nothing of the DR site runs: objects come from the backup alone
         self.dr.start_store()
         buckets = tuple(sorted({o.bucket for s in self.services for o in s.sources().objects}))
         if self.dr.s3 is None or not buckets:
@@ -165,37 +173,19 @@ class World:
 
     @property
     def backups(self) -> BackupOrchestrator:
-        """The Backup Orchestrator of the primary."""
-        return BackupOrchestrator(
-            self.config.estate.name,
-            self.primary,
-            self.services,
-            self.repository,
-            lambda: self.secrets.recipients,
-            Alerts((f"file:{self._alert_url()}",)),
-            self.journal,
-        )
+        """The Backup Orchestrator of the primary, whose alerts go to the drill's own sink."""
+        return orchestrator_of(self.connections, Alerts((f"file:{self._alert_url()}",)), self.journal)
 
     def _alert_url(self) -> Path:
         self.secrets.put("primary", "alert-url", self.alert_sink.url.encode())
         return self.secrets.root / "primary" / "alert-url"
 
-    def recovery(self, **more: Any) -> Recovery:
-        """The recovery of this estate on its DR site; `more` goes to `Recovery`."""
-        dr_secrets = self.secrets.of("dr")
-        self.dr.secrets = dr_secrets
-        return Recovery(
-            estate=self.config.estate.name,
-            dr=self.dr,
-            services=self.services,
-            repository=self.repository,
-            private_key_ref=dr_secrets.get("recipient.pem", f"file:{self.secrets.root / 'dr' / 'recipient.pem'}"),
-            edge=self.opened_edge,
-            dr_edge=self.config.sites.dr.edge,
-            client_secrets=self.secrets.of("clients"),
-            journal=self.journal,
-            start_messages=start_messages(self.config),
-            **more,
+    def recovery(
+        self, freshness: Callable[[Sql], bool | None], on_bytes: Callable[[int], None] = lambda _count: None
+    ) -> Recovery:
+        """The recovery of this estate on its DR site, which is thrown away afterwards. Raises HarnessError."""
+        return recovery_of(
+            self.connections, self.opened_edge, self.journal, "disposable", freshness=freshness, on_bytes=on_bytes
         )
 
     def stop_replication(self) -> None:

@@ -1,4 +1,4 @@
-"""Message 2.1: the primary site is destroyed. Nothing that recovers can reach this module."""
+"""Message 2.1: the primary site is destroyed. No package that recovers can import it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.s3.client import read_tag
 
-CUT_OFF = 3  # failures in a row after which a client is taken to be cut off
+CUT_OFF = 3  # failed requests in a row after which clients count as cut off
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def strike(
     """
     require_target(site, expected)
     if failures():
-        raise Refused("strike refused: clients fail before the strike; nothing could be learnt from it")
+        raise Refused("strike refused: clients were already failing before it; the result would be inconclusive")
     event = journal.mark("struck", "primary site", message="2.1", system=expected.system)
     destroy(site)
 

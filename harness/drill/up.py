@@ -1,4 +1,4 @@
-"""The estate by hand: kept up, backed up, released."""
+"""`blackstart up`: runs the example estate until Ctrl-C, for practice."""
 
 from __future__ import annotations
 
@@ -9,44 +9,46 @@ from threading import Event as Flag
 
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
-from harness.drill.environment import World
+from harness.drill.environment import DrillEnvironment
 from harness.drill.template import prepare
 from harness.estate.config import Config
-from harness.estate.state_file import Live
+from harness.estate.state_file import StateFile
 
 
-def hold_open(config: Config, runs: Path, at: Path, say: Callable[[str], None], until: Flag | None = None) -> None:
-    """Start the example estate, write where it is to `at`, and keep it up until Ctrl-C or `until` is set."""
+def run_until_stopped(
+    config: Config, runs: Path, at: Path, say: Callable[[str], None], until: Flag | None = None
+) -> None:
+    """Start the example estate, write its state file to `at`, and run it until Ctrl-C or `until` is set."""
     if at.exists():
         raise HarnessError(
-            f"{at}: an estate is up here, or ended badly; end it, or run `blackstart sweep` and remove it"
+            f"{at}: an estate runs already, or was killed; stop it, or run `blackstart sweep` and delete the file"
         )
     run = (runs / f"up-{random.token_hex(4)}").resolve()
-    world = World(config, prepare(config, say), run, run / "logs", MemoryJournal())
+    environment = DrillEnvironment(config, prepare(config, say), run, run / "logs", MemoryJournal())
     try:
-        world.start_data()
-        world.start_services()
-        live_of(world).write(at)
-        say(f"the estate {config.estate.name} is up; its parts are in {at}; Ctrl-C ends it")
+        environment.start_data()
+        environment.start_services()
+        state_of(environment).write(at)
+        say(f"the estate {config.estate.name} is up; its state file is {at}; Ctrl-C ends it")
         (until or Flag()).wait()
     finally:
         at.unlink(missing_ok=True)
-        world.close()
+        environment.close()
 
 
-def live_of(world: World) -> Live:
-    """Return where the parts of a running estate are."""
-    place, edge = world.primary.place, world.opened_edge
+def state_of(environment: DrillEnvironment) -> StateFile:
+    """Return the state file of a running estate."""
+    place, edge = environment.primary.place, environment.opened_edge
     port = edge.front.node.endpoint("http").outside.port
-    return Live(
-        estate=world.config.estate.name,
+    return StateFile(
+        estate=environment.config.estate.name,
         site="primary",
-        run=str(world.run),
-        logs=str(world.logs),
-        secrets=str(world.secrets.root),
+        run=str(environment.run),
+        logs=str(environment.logs),
+        secrets=str(environment.secrets.root),
         sql=str(place.sql.outside),
         s3=str(place.s3.outside),
-        offsite=str(world.offsite_s3.outside),
-        public=f"{world.config.sites.primary.edge}:{port}",
+        offsite=str(environment.offsite_s3.outside),
+        public=f"{environment.config.sites.primary.edge}:{port}",
         names=str(edge.names.address),
     )

@@ -1,8 +1,10 @@
-"""What stands already: production's primary to back up, its offsite repository, a DR site to rehearse on."""
+"""Connects to existing infrastructure that is declared under [existing]: a primary, a repository, a DR site."""
 
 from __future__ import annotations
 
+import secrets as random
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,148 +12,152 @@ from typing import TYPE_CHECKING
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import NodeSpec, Ready
-from harness.core.service import S3, Service, Sql
+from harness.core.service import Service
 from harness.estate.config import Config
-from harness.estate.existing_config import ClusterTable, ExistingOffsiteTable, ExistingSiteTable, ExistingTable
-from harness.estate.site import EstateSite, NodeStatus
+from harness.estate.connections import PRIVATE_KEY, Connections, Offsite
+from harness.estate.existing_config import ClusterTable, ExistingSiteTable, ExistingTable
+from harness.estate.registry import build_services, entry_of, sinks_of
+from harness.estate.secrets import RECIPIENTS
+from harness.estate.site import DATABASE, STORE, EstateSite, NodeStatus
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
-from harness.postgres.server import SUPERUSER, SUPERUSER_PASSWORD
-from harness.repository.catalogue import Repository
-from harness.repository.objects import ObjectStore
-from harness.repository.store import S3Store
+from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
 from harness.substrate.existing.workloads import ByHand, Workloads
-from harness.vault import read_text_secret
 
 if TYPE_CHECKING:
     from harness.kubernetes.api import Api
-import secrets as random
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from harness.repository.read_only import ReadOnly
-
-if TYPE_CHECKING:
-    from harness.kubernetes.api import Api
-
-DATABASE, STORE, GATEWAY = "postgres", "objects", "gateway"
 
 
 @dataclass(slots=True)
-class ExistingEstate(EstateSite):
-    """A site of the estate that stands already; its services are started by name, whatever they are made of."""
+class ExistingEstateSite(EstateSite):
+    """An existing site of the estate; its services are started by name, whatever they are made of."""
 
     def start_database(self) -> NodeStatus:
-        """Have the database server up and answering; return its status. Raises HarnessError."""
+        """Start the database server and wait until it answers a query; return its status. Raises HarnessError."""
         node = self.site.launch(NodeSpec(DATABASE, (), ports=("sql",), ready=Ready(port="sql")))
         self.nodes[DATABASE] = node
         sql = self.place.sql
-        wait_until(
-            lambda: system_facts(sql),
-            patience=PATIENCE.existing_query,
-            on=HarnessError,
-            every=0.5,
-            what=f"the database of {self.name}",
-        )
+        what = f"the database of {self.site.name}"
+        wait_until(lambda: system_facts(sql), patience=PATIENCE.existing_query, on=HarnessError, every=0.5, what=what)
         return NodeStatus(DATABASE, ready=True, detail=str(sql.outside))
 
     def start_store(self) -> NodeStatus:
-        """Have the object store up; return its status. Raises HarnessError."""
+        """Start the object store; return its status. Raises HarnessError."""
         self.nodes[STORE] = self.site.launch(NodeSpec(STORE, (), ports=("s3",), ready=Ready(port="s3")))
         return NodeStatus(STORE, ready=True, detail=str(self.place.s3.outside))
 
     def start_service(self, service: Service) -> NodeStatus:
-        """Have one service up; return its status. Raises HarnessError."""
+        """Start one service; return its status. Raises HarnessError."""
         ready = Ready(port="http", patience=PATIENCE.workload_ready)
         self.nodes[service.name] = self.site.launch(NodeSpec(service.name, (), ports=("http",), ready=ready))
         return NodeStatus(service.name, ready=True, detail="")
 
     def destroy(self) -> None:
-        """Refuse. Raises Refused."""
+        """Always refused. Raises Refused."""
         self.site.destroy()
-
-    @property
-    def name(self) -> str:
-        """The site's name."""
-        return self.site.name
 
 
 def declared(config: Config) -> ExistingTable:
-    """Return what the declaration says of what stands already; raises UsageError when it says nothing."""
+    """Return the [existing] table; raises UsageError when there is none."""
     if config.existing is None:
         raise UsageError(f"estate {config.estate.name}: nothing is declared under [existing]; see deploy/README.md")
     return config.existing
 
 
+def declared_site(config: Config, name: str) -> ExistingSiteTable:
+    """Return the table [existing.NAME] of a site; raises UsageError when there is none."""
+    table: ExistingSiteTable | None = getattr(declared(config), name)
+    if table is None:
+        raise UsageError(f"estate {config.estate.name}: no site is declared under [existing.{name}]")
+    return table
+
+
 def references(folder: Path, *needed: str) -> Mapping[str, str]:
-    """Return a reference to each secret in a folder; raises UsageError for a folder or a needed one that is not there.
+    """Return a reference to each secret in a folder; raises UsageError when the folder or a needed one is missing.
 
     A mounted Secret has folders of its own in there, whose names begin with a dot.
     """
     try:
         found = {p.name: f"file:{p}" for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.is_file()}
     except OSError as error:
-        raise UsageError(f"{folder}: no secrets there ({error.strerror}); put or mount them there") from None
+        raise UsageError(f"{folder}: secrets cannot be read ({error.strerror}); put or mount them there") from None
     if lacking := [name for name in needed if name not in found]:
-        raise UsageError(f"{folder}/{lacking[0]}: not there; add that secret")
+        raise UsageError(f"{folder}/{lacking[0]}: missing; add that secret")
     return found
 
 
-def existing_estate(
-    name: str, table: ExistingSiteTable, desk: Embedded, sinks: Mapping[str, str], *needed: str
-) -> ExistingEstate:
-    """Return a site that stands, as it is declared. `needed`: further secrets it must have. Raises UsageError."""
+def site_at(table: ExistingSiteTable, secrets: Mapping[str, str], site: ExistingSite) -> ExistingEstateSite:
+    """Return an existing site with its database server and its object store at the addresses of its table."""
+    made = ExistingEstateSite(site, secrets, {})
+    made.connect(table.sql, table.s3)
+    return made
+
+
+def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> ExistingEstateSite:
+    """Return a declared site. `local`: where one-shot work runs; `needed`: further secrets. Raises UsageError."""
+    table = declared_site(config, name)
     secrets = references(table.secrets, SUPERUSER_PASSWORD, ACCESS, SECRET, *needed)
     addresses = {DATABASE: {"sql": table.sql}, STORE: {"s3": table.s3}}
-    services = {**table.services, **({GATEWAY: table.gateway} if table.gateway is not None else {})}
+    services = {**table.services, **({entry_of(config): table.gateway} if table.gateway is not None else {})}
     addresses |= {service: {"http": address} for service, address in services.items()}
-    site = ExistingSite(name, desk.site(name), addresses, table.volumes, workloads_of(table.cluster))
-    sql = Sql(table.sql, table.sql, SUPERUSER, secrets[SUPERUSER_PASSWORD])
-    s3 = S3(table.s3, table.s3, secrets[ACCESS], secrets[SECRET])
-    return ExistingEstate(site, secrets, sinks, sql=sql, s3=s3)
+    site = ExistingSite(name, local.site(name), addresses, table.volumes, workloads_of(table.cluster))
+    return site_at(table, secrets, site)
 
 
 def workloads_of(table: ClusterTable | None) -> Workloads:
-    """Return what starts and ends the nodes of a site: nothing, where it stands in no cluster."""
+    """Return what starts and ends the nodes of a site: nobody here, where it is in no cluster."""
     if table is None:
         return ByHand()
-    # The client of clusters takes a second to import: who needs none does without.
+    # The Kubernetes client takes a second to import.
     from harness.substrate.existing.workloads import Scaled  # noqa: PLC0415
 
     return Scaled(cluster_api(table), table.workloads)
 
 
 def cluster_api(table: ClusterTable) -> Api:
-    """Return the API of a declared cluster, as the account of this pod where no kubeconfig is named."""
+    """Return the API of a declared cluster, as the service account of this pod where no kubeconfig is named."""
     from harness.kubernetes.api import Api  # noqa: PLC0415
 
     where = table.context or table.kubeconfig or "this cluster"
     return Api(where, table.namespace, Path(table.kubeconfig) if table.kubeconfig else None, table.context)
 
 
-def offsite_of(config: Config) -> tuple[ExistingOffsiteTable, Repository]:
-    """Return the declared offsite repository, closed to every change where it is read-only. Raises UsageError."""
+def connect_offsite(config: Config) -> Offsite:
+    """Return where the declared repository is. Raises UsageError."""
     table = declared(config).offsite
     if table is None:
         raise UsageError(f"estate {config.estate.name}: no repository is declared under [existing.offsite]")
-    held = references(table.secrets, ACCESS, SECRET)
-    keys = (read_text_secret(held[ACCESS]), read_text_secret(held[SECRET]))
-    store: ObjectStore = S3Store.connect(
-        table.s3.host, table.s3.port, *keys, table.bucket, secure=table.tls, region=table.region
-    )
-    if table.read_only:
-        store = ReadOnly(store, f"repository of {config.estate.name} at {table.s3}")
-    return table, Repository(store, config.estate.name)
+    secrets = references(table.secrets, ACCESS, SECRET)
+    return Offsite(table.s3, secrets, table.bucket, table.read_only, table.tls, table.region)
+
+
+def connect_primary(config: Config, local: Embedded) -> Connections:
+    """Return the declared primary and its repository: what a backup needs. Raises UsageError."""
+    services = build_services(config)
+    needed = {name for service in services for name in service.sources().fingerprints}
+    offsite = connect_offsite(config)
+    primary = connect_site(config, "primary", local, *RECIPIENTS, *sorted(needed))
+    recipients = tuple(primary.secrets[name] for name in RECIPIENTS)
+    return Connections(config, services, offsite, primary=primary, recipients=recipients)
+
+
+def connect_dr(config: Config, local: Embedded) -> Connections:
+    """Return the declared DR site and the repository: what a restore test needs. Raises UsageError."""
+    if declared_site(config, "dr").gateway is None:
+        raise UsageError("existing.dr.gateway: not declared; the key functions are tested there")
+    offsite, dr = connect_offsite(config), connect_site(config, "dr", local, PRIVATE_KEY)
+    dr.sinks = sinks_of(config)
+    return Connections(config, build_services(config), offsite, dr=dr, client_secrets=dr.secrets)
 
 
 @contextmanager
-def desk_in(runs: Path, what: str, logs: Path) -> Iterator[Embedded]:
-    """Yield where one-shot work runs on this machine, and leave nothing of it but its logs."""
-    desk = Embedded(runs / f"{what}-{random.token_hex(4)}", logs)
+def workspace(runs: Path, what: str, logs: Path) -> Iterator[Embedded]:
+    """Yield where one-shot work for existing sites runs on this machine; nothing of it is left but its logs."""
+    local = Embedded(runs / f"{what}-{random.token_hex(4)}", logs)
     try:
-        yield desk
+        yield local
     finally:
-        desk.sweep()
+        local.sweep()

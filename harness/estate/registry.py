@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from harness.core.service import Service
+from harness.core.errors import UsageError
+from harness.core.service import Containable, Service
 from harness.estate.config import Config, ServiceTable
 from harness.services.gateway.app import Gateway
 from harness.services.gateway.configuration import Route
@@ -22,6 +23,7 @@ PATHS = {
     "notification": ("/notify", True, True, "/notify/ready"),
 }
 # The mission numbers the start of these two, and their connection to the database.
+KEY_MESSAGES = {"odoo": "2.8.1", "n8n": "2.8.2"}
 START_MESSAGES = {"odoo": ("2.6.1", "2.6.1.1"), "n8n": ("2.6.2", "2.6.2.1")}
 
 
@@ -95,3 +97,26 @@ def sinks_of(config: Config) -> Mapping[str, str]:
     """
     targets = [t.target for t in config.services.values() if t.kind == "notification" and t.target]
     return {"notifications": read_text_secret(targets[0]) if targets else "json://127.0.0.1:9/"}
+
+
+def entry_of(config: Config) -> str:
+    """Return the name of the service through which clients reach a site; raises UsageError when there is none."""
+    for name, table in config.services.items():
+        if table.kind == "gateway":
+            return name
+    raise UsageError(f"estate {config.estate.name}: no service of kind gateway; clients could not reach it")
+
+
+def absent_messages(config: Config) -> Mapping[str, tuple[str, ...]]:
+    """Return the mission's messages that need a kind of service which this estate has none of, by kind."""
+    kinds = {table.kind for table in config.services.values()}
+    return {kind: (*START_MESSAGES[kind], KEY_MESSAGES[kind]) for kind in START_MESSAGES if kind not in kinds}
+
+
+def not_contained(config: Config, services: Sequence[Service]) -> tuple[str, ...]:
+    """Return, by name, the services whose restored copies nothing keeps from acting on the world."""
+    return tuple(
+        f"containment: {service.name} is not contained, kind {config.services[service.name].kind} has no way to do it"
+        for service in services
+        if config.services[service.name].kind == "http" and not isinstance(service, Containable)
+    )

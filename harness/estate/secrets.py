@@ -10,7 +10,6 @@ from pathlib import Path
 
 from harness.repository.keys import new_pair
 from harness.services.gateway.users import htpasswd
-from harness.vault import read_text_secret
 
 RECIPIENTS = ("recipient-dr.pub", "recipient-escrow.pub")
 
@@ -35,8 +34,8 @@ class Secrets:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """The public keys that backups are sealed to: the DR site's and the offline one's. Raises UsageError."""
-        return tuple(read_text_secret(f"file:{self.root / 'primary' / name}") for name in RECIPIENTS)
+        """References to the public keys that backups are sealed to: the DR site's and the offline one's."""
+        return tuple(f"file:{self.root / 'primary' / name}" for name in RECIPIENTS)
 
 
 def make_secrets(root: Path, services: tuple[str, ...]) -> Secrets:

@@ -13,6 +13,8 @@ from harness.postgres import server as postgres
 from harness.s3 import server as objects
 from harness.s3.client import await_store
 
+DATABASE, STORE = INFRASTRUCTURE = ("postgres", "objects")  # the nodes that are no service
+
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
@@ -25,7 +27,7 @@ class NodeStatus:
 
 @dataclass(slots=True)
 class EstateSite:
-    """One site and what stands on it so far. `sinks`: where outward actions go, by name."""
+    """One site and what runs on it so far. `sinks`: where outward actions go, by name."""
 
     site: Site
     secrets: Mapping[str, str]
@@ -39,28 +41,33 @@ class EstateSite:
     def place(self) -> Place:
         """Where a service is put; raises HarnessError before the infrastructure is up."""
         if self.sql is None or self.s3 is None:
-            raise HarnessError(f"site {self.site.name}: not activated yet; nothing can be put on it")
+            raise HarnessError(f"site {self.site.name}: not activated yet")
         return Place(self.site, self.sql, self.s3, self.secrets, dict(self.peers), self.sinks)
+
+    def connect(self, sql: Address, s3: Address) -> None:
+        """Use a database server and an object store that run already, at these addresses."""
+        self.sql = Sql(sql, sql, postgres.SUPERUSER, self.secrets[postgres.SUPERUSER_PASSWORD])
+        self.s3 = S3(s3, s3, self.secrets[objects.ACCESS], self.secrets[objects.SECRET])
 
     def start_database(self) -> NodeStatus:
         """Start PostgreSQL and return its status."""
         node = self.site.launch(postgres.server_spec(secrets=self.secrets))
-        self.nodes["postgres"] = node
-        self.sql = postgres.sql_of(node, self.secrets["postgres-superuser"])
-        return NodeStatus("postgres", ready=True, detail=str(self.sql.outside))
+        self.nodes[DATABASE] = node
+        self.sql = postgres.sql_of(node, self.secrets[postgres.SUPERUSER_PASSWORD])
+        return NodeStatus(DATABASE, ready=True, detail=str(self.sql.outside))
 
     def start_store(self) -> NodeStatus:
         """Start the object store and return its status."""
-        if "objects" not in self.nodes:
-            self.nodes["objects"] = self.site.launch(objects.server_spec("objects", secrets=self.secrets))
-        self.s3 = objects.s3_of(self.nodes["objects"], self.secrets["s3-access"], self.secrets["s3-secret"])
-        return NodeStatus("objects", ready=True, detail=str(self.s3.outside))
+        if STORE not in self.nodes:
+            self.nodes[STORE] = self.site.launch(objects.server_spec(STORE, secrets=self.secrets))
+        self.s3 = objects.s3_of(self.nodes[STORE], self.secrets[objects.ACCESS], self.secrets[objects.SECRET])
+        return NodeStatus(STORE, ready=True, detail=str(self.s3.outside))
 
     def activate(self) -> tuple[NodeStatus, ...]:
         """Start database server and object store side by side; return the status of each once both answer."""
-        statuses = tuple(in_parallel({"postgres": self.start_database, "objects": self.start_store}).values())
-        # It stood before, to be replicated to: what kept the database waiting may have put it out of service meanwhile,
-        # as a cluster does whose control plane was away.
+        statuses = tuple(in_parallel({DATABASE: self.start_database, STORE: self.start_store}).values())
+        # A replica of the store may have run before: what delayed the database (a control plane that was unavailable)
+        # may have taken the store out of service meanwhile.
         await_store(self.place.s3, f"objects on {self.site.name}")
         return statuses
 
@@ -89,14 +96,14 @@ class EstateSite:
 def in_order(services: Sequence[Service]) -> tuple[tuple[Service, ...], ...]:
     """Return the services in waves: all of a wave need only what earlier waves hold.
 
-    Raises HarnessError when some need each other.
+    Raises HarnessError for a circular dependency.
     """
     waves: list[tuple[Service, ...]] = []
     left = {service.name: service for service in services}
     while left:
         wave = tuple(s for s in left.values() if not any(need in left for need in s.needs))
         if not wave:
-            raise HarnessError(f"services {', '.join(sorted(left))} need each other; mend `needs` in estate.toml")
+            raise HarnessError(f"services {', '.join(sorted(left))} form a circle; correct `needs` in estate.toml")
         waves.append(wave)
         left = {name: s for name, s in left.items() if s not in wave}
     return tuple(waves)

@@ -1,4 +1,4 @@
-"""An estate that is up: where its parts are, so that other commands can reach them."""
+"""The state file of an estate that runs here: where its parts are, so that other commands can reach them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.node import Address
-from harness.core.service import S3, Held, Sql
+from harness.core.service import Contained
+from harness.estate.config import Config
+from harness.estate.connections import Connections, Offsite
+from harness.estate.registry import build_services
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
-from harness.repository.catalogue import Repository
-from harness.repository.store import S3Store
 from harness.substrate.embedded.substrate import Embedded
-from harness.vault import read_text_secret
 
-BUCKET = "backups"
-LIVE = Path(".blackstart/live.json")
+UP, RECOVERED = Path(".blackstart/live.json"), Path(".blackstart/recovered.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """Addresses are `host:port`. `site`: which site runs here; `held`: what a recovery holds back."""
+class StateFile:
+    """Addresses are `host:port`. `site`: which site runs here; `contained`: what `blackstart release` releases."""
 
     estate: str
     site: str
@@ -34,7 +33,7 @@ class Live:
     offsite: str
     public: str
     names: str
-    held: tuple[Held, ...] = ()
+    contained: tuple[Contained, ...] = ()
 
     def write(self, path: Path) -> None:
         """Write the file, 0600."""
@@ -43,16 +42,16 @@ class Live:
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
 
 
-def read_live(path: Path) -> Live:
-    """Return what `path` says; raises UsageError."""
+def read_state(path: Path, remedy: str) -> StateFile:
+    """Return what `path` says; raises UsageError, with the `remedy` where there is no such file."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        data["held"] = tuple(Held(h["service"], tuple(h["actions"])) for h in data.get("held", ()))
-        return Live(**data)
+        data["contained"] = tuple(Contained(c["service"], tuple(c["actions"])) for c in data.get("contained", ()))
+        return StateFile(**data)
     except FileNotFoundError:
-        raise UsageError(f"{path}: no estate is up here; start one with `blackstart up`, or name its file") from None
+        raise UsageError(f"{path}: no such state file; {remedy}") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{path}: not the file of an estate that is up ({error})") from None
+        raise UsageError(f"{path}: not the state file of an estate ({error}); {remedy}") from None
 
 
 def address(text: str) -> Address:
@@ -63,21 +62,16 @@ def address(text: str) -> Address:
     return Address(host, int(port))
 
 
-def site_of(live: Live) -> EstateSite:
-    """Return the running site as others see it. Nothing of it is owned here: do not sweep it."""
-    secrets = Secrets(Path(live.secrets)).of(live.site)
-    site = EstateSite(Embedded(Path(live.run), Path(live.logs)).site(live.site), secrets, {})
-    sql, s3 = address(live.sql), address(live.s3)
-    site.sql = Sql(sql, sql, "postgres", secrets["postgres-superuser"])
-    site.s3 = S3(s3, s3, secrets["s3-access"], secrets["s3-secret"])
-    return site
-
-
-def repository_at(offsite: Address, secrets: Secrets, estate: str) -> Repository:
-    """Return the repository of `estate` in the offsite store; raises UsageError when its keys are not there."""
-    held = secrets.of("offsite")
-    for name in ("s3-access", "s3-secret"):
-        if name not in held:
-            raise UsageError(f"{secrets.root}/offsite/{name}: not there; the offsite store needs its keys")
-    keys = (read_text_secret(held["s3-access"]), read_text_secret(held["s3-secret"]))
-    return Repository(S3Store.connect(offsite.host, offsite.port, *keys, BUCKET), estate)
+def connect(config: Config, state: StateFile) -> Connections:
+    """Return the parts of the estate that a state file describes. Nothing of it is owned here: do not sweep it."""
+    secrets = Secrets(Path(state.secrets))
+    site = EstateSite(Embedded(Path(state.run), Path(state.logs)).site(state.site), secrets.of(state.site), {})
+    site.connect(address(state.sql), address(state.s3))
+    return Connections(
+        config,
+        build_services(config),
+        Offsite(address(state.offsite), secrets.of("offsite")),
+        recipients=secrets.recipients,
+        client_secrets=secrets.of("clients"),
+        **{state.site: site},
+    )

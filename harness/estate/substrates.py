@@ -15,14 +15,14 @@ SUBSTRATES = ("embedded", "docker", "kind")
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
 OF_KIND = {"odoo": "odoo", "n8n": "n8n", "notification": "notifier", "gateway": "traefik"}  # kind of service -> image
 # What no drill on that substrate can show: it stands in every record. Tags of features say what is left out besides.
-HELD_WITHIN = "egress: no wall stands around the DR site; what acts on the world is held within the services"
+CONTAINED_WITHIN = "egress: no network filter around the DR site; outbound actions are contained within each service"
 LIMITS: Mapping[str, tuple[str, ...]] = {
-    "embedded": (HELD_WITHIN,),
-    "docker": (HELD_WITHIN,),
+    "embedded": (CONTAINED_WITHIN,),
+    "docker": (CONTAINED_WITHIN,),
     "kind": (
-        "network policies: the network of kind enforces none; a wall in DR's node stands in for them",
-        "machines of a cluster: it has one, and no pod ever comes up on another",
-        "pulling images: a new cluster has them on its node from the beginning",
+        "network policies: kind's network enforces none; an egress filter on DR's node takes their place",
+        "machines of a cluster: there is only one, so no pod moves to another",
+        "pulling images: a new cluster has them on its node before it starts",
     ),
 }
 LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many times the data it holds besides

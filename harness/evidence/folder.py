@@ -50,16 +50,21 @@ class RecordFolder:
         return self.path / "logs"
 
     def write(self, record: DrillRecord) -> Path:
-        """Write record and picture, and show them; return the path of `record.json`."""
+        """Write record and picture; return the path of `record.json`."""
         (self.path / "phases.svg").write_text(waterfall(record), encoding="utf-8")
         target = self.path / "record.json"
         target.write_text(json.dumps(record.as_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        self.show(self, record)
         return target
 
-    def keep(self, source: Path) -> None:
-        """Copy a file into the folder."""
-        shutil.copy2(source, self.path / source.name)
+    def publish(self, record: DrillRecord) -> None:
+        """Write a concluded record and show it."""
+        self.write(record)
+        self.show(self, record)
+
+    def withdraw(self) -> None:
+        """Remove a record that was opened and will not be concluded; journal and logs stay."""
+        for name in ("record.json", "phases.svg"):
+            (self.path / name).unlink(missing_ok=True)
 
 
 def read_record(path: Path) -> DrillRecord:

@@ -1,49 +1,71 @@
-"""Message 2.9: builds the record of a drill or a restore test."""
+"""Messages 2.9 and 2.10: the record of a drill or a restore test, built from what was seen, and its proposals."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from harness.core.journal import END
-from harness.core.judge import Phase
-from harness.core.record import SeenMessage
+from harness.core.budget import Promise
+from harness.core.clock import SYSTEM, Clock
+from harness.core.journal import END, Event, Journal
+from harness.core.judge import Evidence, Judgement, Phase, Verdict, judge
+from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
 from harness.core.sequence import MESSAGES
+from harness.evidence.failures import Failures
+from harness.evidence.folder import RecordFolder
+from harness.evidence.refine import refine
 
-if TYPE_CHECKING:
-    from harness.core.budget import Promise
-    from harness.core.journal import Event
-
-DUE = timedelta(days=14)  # by when a finding of a drill is to be mended
+DUE = timedelta(days=14)  # by when a finding is to be mended
+NOT_CONCLUDED = "not concluded: it is still under way, or it was killed"
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """What a record says that no measurement tells."""
+class RecordHeader:
+    """What a record says without measuring it. `mode`: `drill` or `restore test`; `limits`: what it cannot show."""
 
-    initiator: str
-    approver: str
-    commit: str
-    hashes: Mapping[str, str]
-    versions: Mapping[str, str]
+    drill: str
+    objective: str
+    promise: Promise
+    initiator: str = ""
+    approver: str = ""
+    commit: str = ""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
     substrate: str = "embedded"
     mode: str = "drill"
-    limits: tuple[str, ...] = ()  # what no drill on that substrate can show
+    limits: tuple[str, ...] = ()
 
 
-def phases_of(events: tuple[Event, ...], fault: float) -> tuple[Phase, ...]:
-    """Return the phases after the fault, in seconds from it; detection begins with the fault itself."""
-    begun = {"detect": fault}
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a drill or a restore test, beside the evidence that is judged. `size` in bytes."""
+
+    evidence: Evidence
+    backup: Mapping[str, str | float] = field(default_factory=dict)
+    passed_over: tuple[tuple[str, str], ...] = ()
+    size: int = 0
+    rows: int = 0
+    lost_objects: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    results: tuple[KeyResult, ...] = ()
+    not_drilled: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+def phases_of(events: tuple[Event, ...], origin: float | None) -> tuple[Phase, ...]:
+    """Return the phases after `origin`, in seconds from it; a drill's detection begins with the fault itself."""
+    if origin is None:
+        return ()
+    begun = {"detect": origin}
     phases = []
     for event in events:
-        if event.at < fault:
+        if event.at < origin:
             continue
         if event.kind == "begin":
             begun[event.subject] = event.at
         elif event.kind in (END, "failed") and event.subject in begun:
-            phases.append(Phase(event.subject, begun.pop(event.subject) - fault, event.at - fault))
+            phases.append(Phase(event.subject, begun.pop(event.subject) - origin, event.at - origin))
     return tuple(phases)
 
 
@@ -54,15 +76,53 @@ def seen_messages(events: tuple[Event, ...]) -> tuple[SeenMessage, ...]:
     for event in events:
         if event.message in titles:
             first.setdefault(event.message, event)
-    begin = events[0].at
     return tuple(
-        SeenMessage(n, titles[n], round(e.at - begin, 3), e.wall.isoformat(timespec="milliseconds"))
+        SeenMessage(n, titles[n], round(e.at - events[0].at, 3), e.wall.isoformat(timespec="milliseconds"))
         for n, e in first.items()
     )
 
 
-def promise_facts(promise: Promise) -> Mapping[str, str | float]:
-    """Return a promise as a record says it, in seconds."""
+def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) -> None:
+    """Write a record that says UNKNOWN before anything is started: it stands if this process is killed."""
+    evidence = Evidence(header.promise, None, None, None, None, ())
+    judgement = Judgement(Verdict.UNKNOWN, (NOT_CONCLUDED,), None, None, None, None)
+    folder.write(_record(header, Outcome(evidence), judgement, journal.events))
+
+
+def conclude_unstarted(
+    header: RecordHeader, folder: RecordFolder, journal: Journal, error: BaseException
+) -> DrillRecord:
+    """Write and return the record of a drill or restore test that `error` ended before anything was started."""
+    failures = Failures(header.drill, journal, folder.logs)
+    failures.note(error, "")
+    found = (tuple(failures.findings), tuple(failures.doubts))
+    evidence = Evidence(header.promise, None, None, None, None, (), findings=found[0], doubts=found[1])
+    return conclude(header, Outcome(evidence), folder, journal)
+
+
+def conclude(
+    header: RecordHeader, outcome: Outcome, folder: RecordFolder, journal: Journal, clock: Clock = SYSTEM
+) -> DrillRecord:
+    """Judge what was seen, write the record and show it; return it."""
+    judgement = judge(outcome.evidence)
+    journal.mark("documented", header.drill, message="2.9", verdict=str(judgement.verdict))
+    record = _record(header, outcome, judgement, journal.events)
+    proposals = refine(record)
+    journal.mark("refined", header.drill, message="2.10", proposals=len(proposals))
+    journal.mark("signoff", header.drill, verdict=str(judgement.verdict))
+    due = (clock.wall() + DUE).date().isoformat()
+    record = replace(
+        record,
+        messages=seen_messages(journal.events),
+        findings=tuple(FindingEntry(reason, header.promise.owner, due) for reason in judgement.reasons),
+        notes={**outcome.notes, **{f"proposal {n}": f"{p.change} ({p.evidence})" for n, p in enumerate(proposals, 1)}},
+        finished=clock.wall().isoformat(timespec="seconds"),
+    )
+    folder.publish(record)
+    return record
+
+
+def _promise(promise: Promise) -> Mapping[str, str | float]:
     return {
         "name": promise.name,
         "rto_s": promise.rto.total_seconds(),
@@ -71,3 +131,43 @@ def promise_facts(promise: Promise) -> Mapping[str, str | float]:
         "owner": promise.owner,
         "reason": promise.reason,
     }
+
+
+def _record(header: RecordHeader, outcome: Outcome, judgement: Judgement, events: tuple[Event, ...]) -> DrillRecord:
+    evidence, loss = outcome.evidence, judgement.loss
+    acknowledged = len(evidence.clients.ledger.acknowledged()) if evidence.clients else 0
+    origin = evidence.origin
+    return DrillRecord(
+        drill=header.drill,
+        objective=header.objective,
+        initiator=header.initiator,
+        approver=header.approver,
+        mode=header.mode,
+        substrate=header.substrate,
+        started=events[0].wall.isoformat(timespec="seconds") if events else "",
+        finished="",
+        commit=header.commit,
+        hashes=dict(header.hashes),
+        promise=_promise(header.promise),
+        verdict=str(judgement.verdict),
+        reasons=judgement.reasons,
+        rto=judgement.rto,
+        rpo=judgement.rpo,
+        exposure=judgement.exposure,
+        acknowledged=loss.acknowledged if loss else acknowledged,
+        lost=loss.lost if loss else (),
+        phantom=loss.phantom if loss else (),
+        repeated=outcome.repeated,
+        lost_objects=outcome.lost_objects,
+        backup=outcome.backup,
+        passed_over=outcome.passed_over,
+        data_bytes=outcome.size,
+        data_rows=outcome.rows,
+        phases=evidence.phases,
+        key_results=tuple(replace(result, at=result.at - (origin or 0.0)) for result in outcome.results),
+        messages=(),
+        versions=dict(header.versions),
+        not_drilled=outcome.not_drilled,
+        findings=(),
+        notes=outcome.notes,
+    )

@@ -30,7 +30,8 @@ def refine(record: DrillRecord) -> tuple[Proposal, ...]:
         if found is not None and isinstance(budget, float | int) and budget and found > NEAR * budget:
             word = "restore the promise of" if found > budget else "make room in the budget of"
             proposals.append(Proposal(f"{word} {name.upper()}", f"{found:.1f} s of {budget:g} s"))
-    proposals += [Proposal("drill what was left out", what) for what in record.not_drilled]
+    if record.mode == "drill":  # what a restore test leaves out by its nature is no change to propose
+        proposals += [Proposal("drill what was left out", what) for what in record.not_drilled]
     proposals += [Proposal(f"find out why backup {b} is damaged", reason) for b, reason in record.passed_over]
     if record.lost:
         gap = f"{len(record.lost)} acknowledged writes lost, first {record.lost[0]}"

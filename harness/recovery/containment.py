@@ -1,4 +1,4 @@
-"""Containment: what a restored copy would do to the world is held before it starts."""
+"""Message 2.6: keeps a restored copy from acting on the world before it starts, and releases it again."""
 
 from __future__ import annotations
 
@@ -6,21 +6,25 @@ from collections.abc import Sequence
 
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
-from harness.core.service import Containable, Held, Mode, Place, Service
+from harness.core.service import Containable, Contained, Containment, Place, Service
 
 
-def hold(services: Sequence[Service], place: Place, mode: Mode, journal: Journal) -> tuple[Held, ...]:
-    """Contain every service that can be; return what was held."""
-    held = in_parallel({s.name: lambda s=s: s.contain(place, mode) for s in services if isinstance(s, Containable)})  # type: ignore[misc]
-    for entry in held.values():
-        journal.mark("held back", entry.service, mode=mode, actions="; ".join(entry.actions))
-    return tuple(held.values())
+def contain_all(
+    services: Sequence[Service], place: Place, containment: Containment, journal: Journal
+) -> tuple[Contained, ...]:
+    """Contain every service that can be; return what was done. Raises HarnessError when one stays uncontained."""
+    done = in_parallel(
+        {s.name: lambda s=s: s.contain(place, containment) for s in services if isinstance(s, Containable)}  # type: ignore[misc]
+    )
+    for entry in done.values():
+        journal.mark("contained", entry.service, containment=containment, actions="; ".join(entry.actions))
+    return tuple(done.values())
 
 
-def let_go(services: Sequence[Service], place: Place, held: Sequence[Held], journal: Journal) -> None:
-    """Release what `hold` of mode `real` held, last first."""
+def release_all(services: Sequence[Service], place: Place, contained: Sequence[Contained], journal: Journal) -> None:
+    """Release what a reversible `contain_all` contained, last first. Raises HarnessError for what is not there."""
     by_name = {service.name: service for service in services}
-    for entry in reversed(held):
+    for entry in reversed(contained):
         service = by_name[entry.service]
         if isinstance(service, Containable):
             service.release(place, entry)

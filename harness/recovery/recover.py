@@ -1,4 +1,4 @@
-"""The real disaster: recovery by hand, with nothing left but the offsite store, the DR secrets and the declaration."""
+"""`blackstart recover`: the real disaster; all that is left is the offsite store, DR's secrets, the declaration."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from pathlib import Path
 
 import requests
 
-from harness.core.errors import HarnessError, Refused, UsageError
+from harness.core.errors import Refused, UsageError
 from harness.core.journal import Journal
 from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.estate.config import Config
-from harness.estate.registry import build_services, sinks_of, start_messages
+from harness.estate.connections import Connections, Offsite
+from harness.estate.registry import build_services, sinks_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
-from harness.estate.state_file import Live, repository_at, site_of
-from harness.recovery.containment import let_go
-from harness.recovery.recovery import Recovery
+from harness.estate.state_file import StateFile, connect
+from harness.recovery.build import recovery_of
+from harness.recovery.containment import release_all
 from harness.recovery.traffic_switch import open_edge
-from harness.repository.catalogue import Repository
 from harness.substrate.embedded.substrate import Embedded
 
-NOWHERE = Address("127.0.0.1", 9)  # the discard port: until the switch the front door leads to nothing
-WITNESSES = 3  # answers in a row that must fail before the primary is called down
+NOWHERE = Address("127.0.0.1", 9)  # the discard port: the front door has no target before the switch
+WITNESSES = 3  # requests in a row that must fail before the primary counts as down
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What stands after the recovery. `seconds`: from the command to the last key function that held."""
+    """What came of the recovery. `seconds`: from the command to the last key function that held."""
 
-    live: Live
+    state: StateFile
     backup_id: str
     snapshot_at: str
     seconds: float
@@ -61,67 +61,52 @@ def require_name(config: Config, name: str) -> None:
 
 
 def recover(config: Config, offsite: Address, secrets: Secrets, run: Path, logs: Path, journal: Journal) -> Recovered:
-    """Bring the estate back on a DR site that stays up; outward actions are held until they are released.
+    """Bring the estate back on a DR site that stays up; outward actions are contained until they are released.
 
     Raises what the phases of `Recovery` raise; then everything that was started is swept.
     """
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
             raise UsageError(f"{secrets.root}/{holder}: no secrets there; recovery needs those of the DR site")
-    repository = repository_at(offsite, secrets, config.estate.name)
     substrate = Embedded(run, logs)
+    dr = EstateSite(substrate.site("dr"), secrets.of("dr"), sinks_of(config))
+    connections = Connections(
+        config,
+        build_services(config),
+        Offsite(offsite, secrets.of("offsite")),
+        dr=dr,
+        client_secrets=secrets.of("clients"),
+    )
     try:
-        return _recover(config, offsite, secrets, repository, substrate, journal)
+        return _recover(connections, secrets, substrate, journal)
     except BaseException:
         substrate.sweep()
         raise
 
 
-def _recover(
-    config: Config,
-    offsite: Address,
-    secrets: Secrets,
-    repository: Repository,
-    substrate: Embedded,
-    journal: Journal,
-) -> Recovered:
+def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, journal: Journal) -> Recovered:
+    config, dr = connections.config, connections.recovered
     began = journal.mark("declared", "disaster", estate=config.estate.name)
-    services = build_services(config)
-    dr = EstateSite(substrate.site("dr"), secrets.of("dr"), sinks_of(config))
     edge = open_edge(substrate.site("edge"), config, secrets.of("names"), NOWHERE, "dr")
-    work = Recovery(
-        estate=config.estate.name,
-        dr=dr,
-        services=services,
-        repository=repository,
-        private_key_ref=secrets.of("dr").get("recipient.pem", f"file:{secrets.root / 'dr' / 'recipient.pem'}"),
-        edge=edge,
-        dr_edge=config.sites.dr.edge,
-        client_secrets=secrets.of("clients"),
-        journal=journal,
-        mode="real",
-        start_messages=start_messages(config),
-    )
+    work = recovery_of(connections, edge, journal, "reversible")
     selected = work.select(work.activate())
     started = work.start(work.restore(selected))
     tested = work.test(work.switch(started))
-    if dr.sql is None or dr.s3 is None:
-        raise HarnessError("the DR site lost its database or its store after the tests; recover again")
-    live = Live(
+    state = StateFile(
         estate=config.estate.name,
         site="dr",
         run=str(substrate.run),
         logs=str(substrate.logs),
         secrets=str(secrets.root),
-        sql=str(dr.sql.outside),
-        s3=str(dr.s3.outside),
-        offsite=str(offsite),
+        sql=str(dr.place.sql.outside),
+        s3=str(dr.place.s3.outside),
+        offsite=str(connections.offsite.address),
         public=f"{config.sites.dr.edge}:{edge.front.node.endpoint('http').outside.port}",
         names=str(edge.names.address),
-        held=started.held,
+        contained=started.contained,
     )
     return Recovered(
-        live,
+        state,
         selected.backup.manifest.backup_id,
         selected.contents.snapshot_at.isoformat(timespec="seconds"),
         tested.held_at - began.at,
@@ -131,7 +116,8 @@ def _recover(
     )
 
 
-def release_live(config: Config, live: Live, journal: Journal) -> Live:
-    """Let go what a recovery held; return the estate's file with nothing held any more."""
-    let_go(build_services(config), site_of(live).place, live.held, journal)
-    return replace(live, held=())
+def release(config: Config, state: StateFile, journal: Journal) -> StateFile:
+    """Release what a recovery contained; return the state file with nothing contained any more."""
+    connections = connect(config, state)
+    release_all(connections.services, connections.recovered.place, state.contained, journal)
+    return replace(state, contained=())

@@ -1,25 +1,25 @@
 """Messages 2.2 to 2.8: one method a phase, each taking what the one before returned; a failure is terminal.
 
-The steps of a drill call these one by one, and so does `blackstart recover` on the day of the real disaster.
-Nothing here can strike: `harness.drill.strike` is not imported.
+The steps of a drill call these one by one, and so do the restore test and `blackstart recover`. This package cannot
+import `harness.drill`, which holds the strike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.core.contents import Contents
-from harness.core.errors import Finding, HarnessError
+from harness.core.errors import REPORTED, Refused, RestoreFailed, reason_of
 from harness.core.journal import Journal, phase
 from harness.core.node import Address
 from harness.core.record import KeyResult
-from harness.core.service import Held, Mode, PublicDoor, Service, Sql
+from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
 from harness.estate.site import EstateSite, NodeStatus
 from harness.recovery import key_functions, start
-from harness.recovery.containment import hold
+from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
@@ -45,14 +45,26 @@ class Selected:
         """What its manifest says of it."""
         return self.backup.manifest.contents
 
+    @property
+    def facts(self) -> Mapping[str, str | float]:
+        """Return what a record says of the backup: its id, snapshot, sizes in bytes and databases."""
+        manifest = self.backup.manifest
+        return {
+            "id": manifest.backup_id,
+            "snapshot_at": self.contents.snapshot_at.isoformat(timespec="milliseconds"),
+            "stored_bytes": manifest.size,
+            "plain_bytes": manifest.plain_size,
+            "databases": ", ".join(database.name for database in self.contents.databases),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Message 2.6: the status of each service, and what was held back."""
+    """Message 2.6: the status of each service, and what was contained."""
 
     restored: Restored
     services: tuple[NodeStatus, ...]
-    held: tuple[Held, ...]
+    contained: tuple[Contained, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +85,7 @@ class Tested:
     held_at: float
 
 
-class Front(Protocol):
+class TrafficRouter(Protocol):
     """What leads clients to a site: `traffic_switch.Edge`, or a DR site's own gateway in a restore test."""
 
     @property
@@ -90,21 +102,22 @@ class Front(Protocol):
 class Recovery:
     """Brings the estate back on the DR site.
 
-    `private_key_ref`: the DR recipient's key. `freshness`: asked of the restored server whether the promise's
-    RPO is met, None where there is no ledger to tell. `start_messages`: service name -> the mission's numbers
-    for its start and its connection.
+    `private_key_ref`: the DR recipient's key. `entry`: the service through which clients reach a site.
+    `freshness`: asked of the restored server whether the promise's RPO is met, None where there is no ledger to tell.
+    `start_messages`: service name -> the mission's numbers for its start and its connection. `stopped`: the phase that
+    failed, "" while none has.
     """
 
-    estate: str
     dr: EstateSite
     services: Sequence[Service]
     repository: Repository
     private_key_ref: str
-    edge: Front
+    router: TrafficRouter
     dr_edge: str
+    entry: str
     client_secrets: Mapping[str, str]
     journal: Journal
-    mode: Mode = "rehearsal"
+    containment: Containment = "disposable"
     freshness: Callable[[Sql], bool | None] = lambda _sql: None
     start_messages: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     on_bytes: Callable[[int], None] = lambda _count: None
@@ -114,12 +127,12 @@ class Recovery:
     def _phase(self, name: str, message: str = "") -> Iterator[None]:
         """One phase; refuses to begin after a failure, and makes a failure of its own the last."""
         if self.stopped:
-            raise HarnessError(f"phase {name} refused: the recovery stopped at {self.stopped}")
+            raise Refused(f"phase {name} refused: the recovery stopped in phase {self.stopped}")
         try:
             with phase(self.journal, name, message=message):
                 yield
-        except BaseException as error:
-            self.stopped = f"{name}: {str(error) or type(error).__name__}"
+        except BaseException:
+            self.stopped = name
             raise
 
     @contextmanager
@@ -127,8 +140,8 @@ class Recovery:
         """Log a failure of selection or restore as 2.5.1 and stop the recovery as 2.5.2."""
         try:
             yield
-        except (HarnessError, Finding) as error:
-            self.journal.mark("log", "DR restore failed", message="2.5.1", error=str(error))
+        except REPORTED as error:
+            self.journal.mark("log", "DR restore failed", message="2.5.1", error=reason_of(error))
             self.journal.mark("stop", "recovery", message="2.5.2", reason="no service is started, no traffic switched")
             raise
 
@@ -162,31 +175,36 @@ class Recovery:
         """2.4: decrypt, decompress and restore; compare with the manifest; return whether the RPO is met."""
         with self._or_stop():
             work = Restore(self.dr.place, self.services, selected.backup, self.journal, self.on_bytes)
-            with self._phase("fetch", "2.4"):
-                work.prepare()
-            with self._phase("open", "2.4.1"):
-                work.open()
-            with self._phase("restore", "2.4.2"):
-                work.execute()
+            try:
+                with self._phase("fetch", "2.4"):
+                    work.prepare()
+                with self._phase("open", "2.4.1"):
+                    work.open()
+                with self._phase("restore", "2.4.2"):
+                    work.execute()
+            except BaseException:
+                with suppress(RestoreFailed):  # why the restore failed is the news; this is in the journal
+                    work.wipe()
+                raise
+            work.wipe()
             with self._phase("db"):
-                restored = work.check(self.freshness)
-        return restored
+                return work.check(self.freshness)
 
     def start(self, restored: Restored) -> Started:
         """2.6: contain the services, start them on the DR database, prove their connections."""
         with self._phase("app", "2.6"):
             start.require_fingerprints(self.dr.secrets, restored.contents.fingerprints)
-            held = hold(self.services, self.dr.place, self.mode, self.journal)
+            contained = contain_all(self.services, self.dr.place, self.containment, self.journal)
             statuses = start.start_all(self.dr, self.services, self.journal, self.start_messages)
             start.require_connections(
                 self.dr.place.sql, self.services, restored.contents, self.journal, self.start_messages
             )
-        return Started(restored, statuses, held)
+        return Started(restored, statuses, contained)
 
     def switch(self, started: Started) -> Switched:
         """2.7: lead the front door and the public name to DR, and prove both by new connections."""
         with self._phase("switch", "2.7"):
-            status = self.edge.switch("dr", self.dr.address_of("gateway"), self.dr_edge)
+            status = self.router.switch("dr", self.dr.address_of(self.entry), self.dr_edge)
             self.journal.mark("status", "routing", front=status.front, address=status.address)
         return Switched(started, status.front, status.address)
 
@@ -194,6 +212,6 @@ class Recovery:
         """2.8: run every key function through the public front door until all have held."""
         with self._phase("key"):
             functions = [f for s in self.services for f in s.key_functions(self.client_secrets)]
-            results = key_functions.hold_key_functions(functions, self.edge.door, self.journal)
+            results = key_functions.hold_key_functions(functions, self.router.door, self.journal)
             event = self.journal.mark("held", "key functions", rounds=key_functions.ROUNDS)
         return Tested(switched, results, event.at)

@@ -8,7 +8,7 @@ from functools import partial
 
 from harness.backup.archive import into_bucket, into_volume, name_of, untar
 from harness.core.contents import Contents, DatabaseFacts, TreeFacts
-from harness.core.errors import RestoreFailed
+from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Objects, Place, Service, Sql, Tree
@@ -93,14 +93,22 @@ class Restore:
         in_parallel(calls | {facts.name: partial(unpack, facts) for facts in self.contents.trees})
 
     def execute(self) -> None:
-        """2.4.2: restore roles, then every database, and wipe the spool whatever happens."""
-        spool = self.place.site.volume(SPOOL)
+        """2.4.2: restore roles, then every database."""
+        postgres.restore_globals(self.place.site, self.place.sql, self.globals)
+        in_parallel({d.name: partial(self._restore_database, d) for d in self.contents.databases})
+
+    def wipe(self) -> None:
+        """Remove every plaintext dump from the spool; called whatever became of the restore. Raises RestoreFailed."""
+        site = self.place.site
         try:
-            postgres.restore_globals(self.place.site, self.place.sql, self.globals)
-            in_parallel({d.name: partial(self._restore_database, d) for d in self.contents.databases})
-        finally:
+            spool = site.volume(SPOOL)
             for name in tuple(spool.walk()):
                 spool.remove(name)
+        except (HarnessError, OSError) as error:
+            self.journal.mark("log", "spool not wiped", error=reason_of(error))
+            raise RestoreFailed(
+                f"volume {SPOOL} of {site.name}: plaintext dumps are left there ({reason_of(error)}); remove them"
+            ) from error
 
     def check(self, freshness: Callable[[Sql], bool | None]) -> Restored:
         """Compare every table with the manifest, before anything is changed; return what came back."""

@@ -1,4 +1,4 @@
-"""What a restore drill leaves on a site that stands, and how it is taken away again: nothing else is."""
+"""Cleanup after a restore test: removes what the test brought onto a DR site, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from harness.s3.client import asked, client
 
 
 @dataclass(frozen=True, slots=True)
-class Footprint:
-    """What is on a site: databases, roles, objects by bucket (None: no such bucket), files by volume."""
+class Snapshot:
+    """What is on a DR site: databases, roles, objects by bucket (None: no such bucket), files by volume."""
 
     databases: frozenset[str]
     roles: frozenset[str]
@@ -28,11 +28,11 @@ class Footprint:
     files: Mapping[str, frozenset[str]]
 
 
-def footprint(place: Place, services: Sequence[Service]) -> Footprint:
+def take_snapshot(place: Place, services: Sequence[Service]) -> Snapshot:
     """Return what is on the site now, of all that a restore can touch. Raises HarnessError, OSError."""
     buckets = {o.bucket for service in services for o in service.sources().objects}
     volumes = {t.volume for service in services for t in service.sources().trees}
-    return Footprint(
+    return Snapshot(
         frozenset(databases(place.sql)),
         frozenset(str(name) for (name,) in ask(place.sql, "SELECT rolname FROM pg_catalog.pg_roles")),
         {bucket: _keys(place, bucket) for bucket in sorted(buckets)},
@@ -48,13 +48,13 @@ def _keys(place: Place, bucket: str) -> frozenset[str] | None:
         return frozenset(str(entry.object_name) for entry in store.list_objects(bucket, recursive=True))
 
 
-def take_away(place: Place, services: Sequence[Service], manifest: Manifest, before: Footprint) -> tuple[str, ...]:
+def clear(place: Place, services: Sequence[Service], manifest: Manifest, before: Snapshot) -> tuple[str, ...]:
     """Remove what the restore of a backup brought and was not there before; return a line for each kind.
 
     The services must be down. A database, a role, an object or a file that was there before stays as it is, and so does
     an object that replication brought meanwhile. Raises HarnessError for what cannot be removed.
     """
-    now = footprint(place, services)
+    now = take_snapshot(place, services)
     names = sorted(now.databases - before.databases & {d.name for d in manifest.contents.databases})
     roles = sorted(now.roles - before.roles)
     _drop(place, names, roles)

@@ -1,9 +1,9 @@
-"""The interlock: only what is on the list of drill targets is ever changed. It fails closed.
+"""The interlock: only a site on the list of drill targets is ever changed. It fails closed.
 
-What a site really is (the database's `system_identifier`, the tag of its bucket, the uid of its cluster's namespace
-`kube-system`) is compared with the list before anything is changed, scaled up included. What cannot be read, and what
-is production's, is refused by name. An identity of a part that is scaled to nothing is compared as soon as it is up,
-and before anything is written to it.
+The identity of a site (the database's `system_identifier`, the tag of its bucket, the UID of its cluster's namespace
+`kube-system`) is compared with the list before anything is changed, scaling up included. An identity that cannot be
+read, and one that is production's, is refused by name. The identity of a part that is scaled to zero is compared as
+soon as the part is up, and before anything is written to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Target(BaseModel):
-    """One entry of the list. `cluster`: "" for a site that stands in none."""
+    """One entry of the list. `cluster`: "" for a site in no cluster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +47,7 @@ class Targets(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """What must never be drilled, whatever the list says: what production's parts are known by."""
+    """The identities of production, which are refused whatever the list says."""
 
     systems: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
@@ -56,21 +56,21 @@ class Production:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One identity: what it is called, how it is read, whether it can be read yet."""
+    """One identity: its name, how it is read, and whether its part is scaled to zero and cannot be asked yet."""
 
     what: str
     read: Callable[[Target], str]
     said: Callable[[Target], str]
     forbidden: frozenset[str] = frozenset()
-    asleep: bool = False
+    scaled_to_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Interlock:
-    """The interlock of one site. `cluster` reads the uid of its cluster, None for a site that stands in none.
+    """The interlock of one site. `cluster` reads the UID of its cluster, None for a site in no cluster.
 
-    `asleep`: says of `postgres` and `objects` whether it is scaled to nothing, so that nobody can ask it who it is.
-    `production`: what production is known by; raises HarnessError where that cannot be read.
+    `scaled_to_zero`: whether a node (`postgres`, `objects`) is, so that its identity cannot be read yet.
+    `production`: the identities of production; raises HarnessError where they cannot be read.
     """
 
     site: str
@@ -78,22 +78,22 @@ class Interlock:
     sql: Sql
     s3: S3
     cluster: Callable[[], str] | None = None
-    asleep: Callable[[str], bool] = lambda _node: False
+    scaled_to_zero: Callable[[str], bool] = lambda _node: False
     production: Callable[[], Production] = Production
 
     def before(self) -> Sequence[Target]:
-        """Return the targets that this can be, before anything is changed. Raises Refused."""
+        """Return the targets that this site may be, before anything is changed. Raises Refused."""
         return self._check(up=False)
 
     def after(self) -> Target:
-        """Return the target that this is, now that all of it is up and before it is written to. Raises Refused."""
+        """Return the target that this site is, once all of it is up and before it is written to. Raises Refused."""
         return self._check(up=True)[0]
 
     def _check(self, *, up: bool) -> Sequence[Target]:
         left: Sequence[Target] = read_targets(self.targets)
         production = self._production()
         for identity in self._identities(production, up=up):
-            if not identity.asleep:
+            if not identity.scaled_to_zero:
                 left = self._narrowed(left, identity)
         return left
 
@@ -107,17 +107,17 @@ class Interlock:
         def cluster(_target: Target) -> str:
             return self.cluster() if self.cluster else ""
 
-        def sleeps(node: str) -> bool:
-            return not up and self.asleep(node)
+        def unreadable(node: str) -> bool:
+            return not up and self.scaled_to_zero(node)
 
         return (
             Asked("cluster", cluster, lambda t: t.cluster, production.clusters),
-            Asked("database system", system, lambda t: t.system, production.systems, sleeps("postgres")),
-            Asked("bucket tag", tag, lambda t: t.tag, production.tags, sleeps("objects")),
+            Asked("database system", system, lambda t: t.system, production.systems, unreadable("postgres")),
+            Asked("bucket tag", tag, lambda t: t.tag, production.tags, unreadable("objects")),
         )
 
     def _narrowed(self, left: Sequence[Target], identity: Asked) -> Sequence[Target]:
-        """Return those of `left` that the site can still be; raises Refused when it is none of them."""
+        """Return those of `left` that the site may still be; raises Refused when it is none of them."""
         kept, found = [], ""
         for target in left:
             try:
@@ -137,7 +137,7 @@ class Interlock:
         try:
             return self.production()
         except (HarnessError, OSError) as error:
-            raise self._refused(f"what production is known by cannot be read ({error})") from error
+            raise self._refused(f"production's identity cannot be read ({error})") from error
 
     def _refused(self, why: str) -> Refused:
         return Refused(f"site {self.site} refused as a drill target: {why}; nothing was written to it")
@@ -148,7 +148,9 @@ def read_targets(path: Path) -> tuple[Target, ...]:
     try:
         found = Targets.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).target
     except OSError as error:
-        raise Refused(f"{path}: no list of drill targets ({error.strerror}); without it nothing is drilled") from None
+        raise Refused(
+            f"{path}: no list of drill targets ({error.strerror}); without it no restore test is run"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
@@ -156,5 +158,5 @@ def read_targets(path: Path) -> tuple[Target, ...]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Refused(f"{path}: unreadable list of drill targets: {error}") from None
     if not found:
-        raise Refused(f"{path}: the list of drill targets is empty; nothing is drilled")
+        raise Refused(f"{path}: the list of drill targets is empty; no restore test is run")
     return found

@@ -1,6 +1,6 @@
-"""Whether somebody uses a site that a restore drill is to work on: what is cleared away afterwards must be the drill's.
+"""Preflight: refuses to run a restore test on a DR site that is in use.
 
-The interlock says which site it is; after a real failover the listed one serves clients.
+The interlock says which site it is; after a real failover that same site serves clients.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from harness.substrate.existing.site import ExistingSite
 from harness.traffic.witness import SITE_HEADER, SITE_PATH, served_by
 
 
-def require_nobody_served(site: Site, services: Sequence[Service]) -> None:
-    """Refuse a site whose services run: it has taken over.
+def require_no_service_running(site: Site, services: Sequence[Service]) -> None:
+    """Refuse a site whose services run: it may have taken over from the primary.
 
     Raises Refused, UsageError or another HarnessError where that cannot be seen.
     """
@@ -25,16 +25,16 @@ def require_nobody_served(site: Site, services: Sequence[Service]) -> None:
     if running := [service.name for service in services if site.serves(service.name)]:
         raise Refused(
             f"site {site.name} is in use: {', '.join(running)} runs there; nothing was written to it. "
-            "A drill starts from services at rest"
+            "A restore test needs them stopped"
         )
 
 
 def require_empty(place: Place) -> None:
-    """Refuse a database server that holds anything: the drill would clear it away, or fail on it. Raises Refused."""
+    """Refuse a database server that holds anything: the test would remove it, or fail on it. Raises Refused."""
     if held := databases(place.sql):
         raise Refused(
             f"site {place.site.name} is in use: it holds the database {', '.join(held)}; nothing was written to it. "
-            "Drop what a killed drill left, or leave the site alone"
+            "Drop it if a killed restore test left it"
         )
 
 

@@ -12,7 +12,7 @@ from minio.error import MinioException, S3Error
 from minio.versioningconfig import VersioningConfig
 
 from harness.core.clock import wait_until
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import S3
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
@@ -54,7 +54,7 @@ def said(error: Exception) -> str:
 
 
 @contextmanager
-def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError] = HarnessError) -> Iterator[None]:
+def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError | RestoreFailed] = HarnessError) -> Iterator[None]:
     """Turn what a store refuses, or its silence, into one line: which bucket, where, the `outcome`, and why.
 
     Raises `as_`.

@@ -1,4 +1,4 @@
-"""Backup and restore drill as CronJobs of their clusters, on clusters that a drill made."""
+"""Backup and restore test as CronJobs of their clusters, on clusters that a drill made."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from harness.core.errors import HarnessError
 from harness.core.node import Address
 from harness.drill.drill import Drill
 from harness.estate.config import Config
+from harness.estate.site import INFRASTRUCTURE
 from harness.images.find import reference
 from harness.images.programs import kubectl_program
 from harness.images.table import port_numbers
@@ -33,7 +34,7 @@ from harness.vault import read_secret
 IMAGE = "blackstart"
 EVERY_MINUTE = "* * * * *"
 BUCKET, TAG = "notifications", "the DR site of a drill"
-BACKUP, REHEARSAL = "blackstart-backup", "blackstart-rehearsal"
+BACKUP, RESTORE_TEST = "blackstart-backup", "blackstart-restore-test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ class Fired:
 
 
 @dataclass(slots=True)
-class InCluster:
-    """Two clusters that look after themselves. Their pods reach the offsite store by a relay on this machine."""
+class ClusterJobs:
+    """Two clusters with their own CronJobs. Their pods reach the offsite store by a relay on this machine."""
 
     drill: Drill
     _open: ExitStack = field(default_factory=ExitStack)
@@ -64,17 +65,17 @@ class InCluster:
     @property
     def kind(self) -> Kind:
         """The substrate; raises HarnessError where there is no cluster."""
-        if not isinstance(self.drill.world.substrate, Kind):
+        if not isinstance(self.drill.environment.substrate, Kind):
             raise HarnessError("there is no cluster here: drill this with --substrate=kind")
-        return self.drill.world.substrate
+        return self.drill.environment.substrate
 
     def close(self) -> None:
         """Close the relay."""
         self._open.close()
 
-    def stand(self) -> InCluster:
-        """Have the primary's data and the offsite store up; return this."""
-        world = self.drill.world
+    def start(self) -> ClusterJobs:
+        """Start the primary's data and the offsite store; return this."""
+        world = self.drill.environment
         world.start_data()
         relay = self._open.enter_context(Relay(self.kind.here, world.offsite_s3.outside))
         self._offsite = relay.address
@@ -83,31 +84,31 @@ class InCluster:
 
     def listed(self) -> frozenset[str]:
         """Return the ids of the backups in the offsite repository."""
-        return frozenset(b.backup_id for b in self.drill.world.repository.committed() if b.damaged is None)
+        return frozenset(b.backup_id for b in self.drill.environment.repository.committed() if b.damaged is None)
 
     def schedule_backup(self) -> None:
-        """Have the primary's cluster take its backup, once that may come due."""
-        site, secrets = self.kind.cluster_site("primary"), self.drill.world.secrets
+        """Have the primary's cluster take its backup, once its CronJob fires."""
+        site, secrets = self.kind.cluster_site("primary"), self.drill.environment.secrets
         existing = (
             '[existing.primary]\nsql = "postgres:5432"\ns3 = "objects:9000"\nsecrets = "/secrets/primary"\n'
             'volumes = { odoo = "/volumes/odoo" }\n' + self._repository(read_only=False)
         )
         self._put_secret(site, "blackstart-primary", secrets.of("primary"))
         self._put_secret(site, "blackstart-offsite", secrets.of("offsite"))
-        self._install(site, "backup", {"estate.toml": declaration(self.drill.world.config) + existing})
+        self._install(site, "backup", {"estate.toml": declaration(self.drill.environment.config) + existing})
 
-    def schedule_rehearsal(self, *, listed: bool) -> None:
-        """Have the DR cluster at rest, on the list of drill targets or not, and rehearse, once that may come due."""
-        world, site = self.drill.world, self.kind.cluster_site("dr")
+    def schedule_restore_test(self, *, listed: bool) -> None:
+        """Scale the DR cluster to zero, listed as a drill target or not, and install its restore test, suspended."""
+        world, site = self.drill.environment, self.kind.cluster_site("dr")
         world.dr.activate()
         ensure_bucket(world.dr.place.s3, BUCKET)
         tag(world.dr.place.s3, BUCKET, TAG)
         cluster = site.api.identity() if listed else "another cluster"
         targets = {"name": "dr", "system": system_facts(world.dr.place.sql).identifier, "bucket": BUCKET, "tag": TAG}
         self._provide(site)
-        self._rest(site.api, ("StatefulSet",))
+        self._scale_down(site.api, ("StatefulSet",))
         self._asked = generations(site.api)
-        workloads = {"postgres": "statefulset/postgres", "objects": "statefulset/objects"}
+        workloads = {node: f"statefulset/{node}" for node in INFRASTRUCTURE}
         workloads |= {name: f"deployment/{name}" for name in world.config.services}
         existing = (
             '[existing]\ntargets = "drill-targets.toml"\n'
@@ -122,7 +123,7 @@ class InCluster:
             "estate.toml": declaration(world.config) + existing,
             "drill-targets.toml": f"[[target]]\n{lines({**targets, 'cluster': cluster})}",
         }
-        self._install(site, "rehearsal", told)
+        self._install(site, "restore-test", told)
 
     def _repository(self, *, read_only: bool) -> str:
         return (
@@ -132,7 +133,7 @@ class InCluster:
 
     def _provide(self, site: KindSite) -> None:
         """Apply every service with its Secrets, at no replica: what an operator sets up once."""
-        world, standing = self.drill.world, site.standing
+        world, standing = self.drill.environment, site.standing
         for service in world.services:
             for spec in (spec.contained or spec for spec in service.nodes(world.dr.place)):
                 ports = {port: standing.ports.take() for port in spec.ports}
@@ -140,17 +141,17 @@ class InCluster:
                 made = filled(spec, reference(spec.image), ports, given)
                 standing.claim(spec.volumes)
                 standing.require_image(spec.image)
-                site.api.apply(map(at_rest, made.manifests))
+                site.api.apply(map(scaled_to_zero, made.manifests))
                 if "http" in spec.ports:
                     number = port_numbers(spec.image, spec.ports)["http"]
                     world.dr.peers[service.name] = Address(name_of(spec.name), number)
 
-    def _rest(self, api: Api, kinds: Iterable[str]) -> None:
+    def _scale_down(self, api: Api, kinds: Iterable[str]) -> None:
         for kind in kinds:
             for one in api.find(kind):
                 name = one["metadata"]["name"]
                 api.scale(kind, name, 0)
-                await_gone(api, name, PATIENCE.scale_down, what=f"{name} at rest")
+                await_gone(api, name, PATIENCE.scale_down, what=f"{name} scaled to zero")
 
     def _put_secret(self, site: KindSite, name: str, secrets: Mapping[str, str]) -> None:
         data = {key: base64.b64encode(read_secret(found)).decode() for key, found in secrets.items()}
@@ -158,9 +159,9 @@ class InCluster:
         site.api.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
 
     def _install(self, site: KindSite, folder: str, told: Mapping[str, str]) -> None:
-        """Apply `deploy/cluster/FOLDER` with this estate's declaration, our image, and an hour that comes soon.
+        """Apply `deploy/cluster/FOLDER` with this estate's declaration, our image, and a schedule that fires soon.
 
-        Its CronJob is suspended: a rehearsal that came due before the first backup was made would find none.
+        Its CronJob is suspended: a restore test that fired before the first backup was made would find none.
         """
         site.standing.require_image(IMAGE)
         for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
@@ -173,12 +174,12 @@ class InCluster:
             site.api.apply([manifest])
 
     def backup_fired(self) -> Fired:
-        """Return the first backup that the primary's cluster took by itself."""
+        """Return the first backup that the primary's CronJob took."""
         return self._kept(fired(self.kind.cluster_site("primary").api, BACKUP))
 
-    def rehearsal_fired(self) -> Fired:
-        """Return the first restore drill that the DR cluster carried out by itself."""
-        return self._kept(fired(self.kind.cluster_site("dr").api, REHEARSAL))
+    def restore_test_fired(self) -> Fired:
+        """Return the first restore test that the DR cluster ran by itself."""
+        return self._kept(fired(self.kind.cluster_site("dr").api, RESTORE_TEST))
 
     def _kept(self, done: Fired) -> Fired:
         """Keep what a Job said beside the logs of the nodes; return it."""
@@ -187,7 +188,7 @@ class InCluster:
         return done
 
     def require_backed_up(self, done: Fired) -> None:
-        """The clock of the cluster started it, it succeeded, and the backup that it names is in the repository."""
+        """The cluster's CronJob started it, it succeeded, and the backup that it names is in the repository."""
         require(done.owner == f"CronJob/{BACKUP}", f"{done.job} was started by {done.owner or 'nobody'}")
         require(done.succeeded, f"{done.job} failed: {dict(done.last)}")
         new = self.listed() - self._backups
@@ -196,8 +197,8 @@ class InCluster:
         )
 
     def require_verdict(self, done: Fired, verdict: str) -> None:
-        """The clock of the cluster started it, and that is the verdict in its log."""
-        require(done.owner == f"CronJob/{REHEARSAL}", f"{done.job} was started by {done.owner or 'nobody'}")
+        """The cluster's CronJob started it, and that is the verdict in its log."""
+        require(done.owner == f"CronJob/{RESTORE_TEST}", f"{done.job} was started by {done.owner or 'nobody'}")
         require(done.last.get("verdict") == verdict, f"{done.job}: {dict(done.last)}")
         require(
             done.succeeded == (verdict == "KEPT"), f"{done.job}: its verdict is {verdict}, and its Job says otherwise"
@@ -210,8 +211,8 @@ class InCluster:
             f"refused as a drill target: its {named} is" in str(done.last), f"{named} is not named: {dict(done.last)}"
         )
 
-    def require_at_rest(self) -> None:
-        """Nothing runs in the DR cluster but what drills run there themselves, and every workload asks for nothing."""
+    def require_scaled_to_zero(self) -> None:
+        """Every workload of the DR cluster is scaled to zero, except for the agents of volumes."""
         api = self.kind.cluster_site("dr").api
         asked = {
             one["metadata"]["name"]: one["spec"].get("replicas", 1)
@@ -219,15 +220,15 @@ class InCluster:
             for one in api.find(kind)
             if not one["metadata"]["name"].startswith("agent-")
         }
-        awake = [name for name, replicas in asked.items() if replicas]
-        require(not awake, f"not at rest: {', '.join(sorted(awake))}")
+        running = [name for name, replicas in asked.items() if replicas]
+        require(not running, f"not scaled to zero: {', '.join(sorted(running))}")
 
     def require_never_scaled(self) -> None:
-        """No workload of the DR cluster was scaled up since it was put to rest."""
-        self.require_at_rest()
+        """No workload of the DR cluster was scaled up since it was scaled to zero."""
+        self.require_scaled_to_zero()
         found = generations(self.kind.cluster_site("dr").api)
         changed = [name for name, number in found.items() if number != self._asked.get(name)]
-        require(not changed, f"changed although the drill was refused: {', '.join(changed)}")
+        require(not changed, f"changed although the restore test was refused: {', '.join(changed)}")
 
 
 def generations(api: Api) -> Mapping[str, int]:
@@ -237,7 +238,7 @@ def generations(api: Api) -> Mapping[str, int]:
 
 
 def fired(api: Api, name: str) -> Fired:
-    """Let a CronJob come due, and return the first Job of it that has ended, with its log; it is suspended again then.
+    """Let a CronJob fire, and return the first Job of it that has ended, with its log; it is suspended again then.
 
     Raises HarnessError when none has ended in time.
     """
@@ -259,7 +260,7 @@ def _fired(api: Api, job: Manifest, succeeded: bool) -> Fired:
     return Fired(name, f"{owners[0].get('kind', '')}/{owners[0].get('name', '')}", succeeded, told)
 
 
-def at_rest(manifest: Manifest) -> Manifest:
+def scaled_to_zero(manifest: Manifest) -> Manifest:
     """Return a manifest with no replica, if it is one that has any."""
     if manifest["kind"] in WORKLOADS:
         manifest["spec"]["replicas"] = 0
@@ -267,7 +268,7 @@ def at_rest(manifest: Manifest) -> Manifest:
 
 
 def declaration(config: Config) -> str:
-    """Return estate.toml without what stands: name, sites, and what kind each service is of."""
+    """Return estate.toml without [existing]: name, sites, and the kind of each service."""
     estate, sites = config.estate, config.sites
     text = f"[estate]\n{lines({'name': estate.name, 'zone': estate.zone, 'host': estate.host})}"
     text += f'[sites.primary]\nedge = "{sites.primary.edge}"\n[sites.dr]\nedge = "{sites.dr.edge}"\n'

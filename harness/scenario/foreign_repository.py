@@ -1,54 +1,43 @@
-"""A restore drill from a repository that another estate wrote: on a DR site made for it, or on one that stands."""
+"""Restore tests from a repository that another estate wrote: on a DR site made for the test, or on an existing one."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.core.contents import TableFacts
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
-from harness.core.judge import Verdict
+from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import S3, Place, Service
 from harness.drill.drill import Drill
-from harness.drill.environment import World
+from harness.drill.environment import DrillEnvironment
 from harness.estate.config import Config
+from harness.estate.connections import Connections, Offsite
+from harness.estate.existing import workspace
 from harness.estate.existing_config import ExistingOffsiteTable, ExistingSiteTable, ExistingTable
-from harness.estate.registry import start_messages
-from harness.estate.site import EstateSite
+from harness.estate.registry import entry_of
+from harness.estate.site import INFRASTRUCTURE, EstateSite
+from harness.evidence.record import RecordHeader
 from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
-from harness.postgres.server import connect
-from harness.repository.catalogue import Receipt, Repository
-from harness.repository.read_only import ReadOnly
-from harness.restore_test.build import rehearsal_of
-from harness.restore_test.cleanup import Footprint, footprint
-from harness.restore_test.restore_test import Rehearsal
+from harness.restore_test.build import restore_test_of
+from harness.restore_test.cleanup import Snapshot, take_snapshot
+from harness.restore_test.restore_test import RestoreTest
 from harness.s3.client import client, ensure_bucket, tag
-from harness.scenario.checks import verdict as judged
-from harness.scenario.faults.stored_backup import DAMAGE
-from harness.substrate.embedded.substrate import Embedded
+from harness.scenario.checks.verdict import require
 from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 
 BUCKET, TAG = "notifications", "a drill target"
-OTHER_SYSTEM = "1234567890123456789"
-# What each refusal says, by the word that the features use for it.
-SAID = {
-    "the list": "list of drill targets",
-    "the database system": "its database system is",
-    "the bucket tag": "its bucket tag is no tag",
-    "production": "is production's, and never a drill target",
-    "the use": "site dr is in use: it holds the database of_clients",
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
-    """Who starts and ends the services of a site that stands already: its operators, by what it is made of."""
+class ManualOperator:
+    """Starts and stops the services of an existing site, as its operators would."""
 
     site: EstateSite
     services: Mapping[str, Service]
@@ -79,27 +68,29 @@ class Seen:
     objects: frozenset[str]
 
 
-class Borrowed:
-    """The estate that wrote the repository, and the one of ours whose DR site it is restored on.
+class ForeignRepository:
+    """The estate that wrote the repository, and the drill on whose DR site it is restored.
 
-    The other one is made of processes of this machine, whatever ours is made of: a repository tells neither.
+    The other estate always runs on the embedded substrate: a repository does not depend on the substrate.
     """
 
     def __init__(self, ours: Drill) -> None:
-        world = ours.world
+        world = ours.environment
         run = world.run.with_name(f"{world.run.name}-other")
-        self.ours, self.other = ours, World(world.config, world.template, run, world.logs / "other", MemoryJournal())
+        self.ours, self.other = (
+            ours,
+            DrillEnvironment(world.config, world.template, run, world.logs / "other", MemoryJournal()),
+        )
         self._mistaken: Place | None = None
         self._keys = self.other.secrets.root / "dr"
-        self._receipt: Receipt | None = None
         self._seen: Seen | None = None
-        self._found: Footprint | None = None
+        self._before: Snapshot | None = None
         self._held: tuple[Mapping[str, Facts], frozenset[str]] | None = None
 
-    def write(self) -> Borrowed:
+    def write(self) -> ForeignRepository:
         """Have the other estate take a backup; return this, with what it then holds noted."""
         self.other.start_data()
-        self._receipt = self.other.backups.back_up()
+        self.other.backups.back_up()
         self._seen = self._look()
         return self
 
@@ -107,115 +98,106 @@ class Borrowed:
         """Leave nothing of the other estate behind."""
         self.other.close()
 
-    def damage(self) -> None:
-        """Flip a bit of the only backup."""
-        if self._receipt is None:
-            raise HarnessError("the other estate took no backup yet")
-        DAMAGE["a flipped bit"](self.other.repository.store, self.other.config.estate.name, self._receipt.backup_id)
+    def note(self) -> None:
+        """Note what the repository and the other estate hold now, to be compared after the test."""
         self._seen = self._look()
 
-    def stand(self) -> None:
-        """Have the DR site's database and store up, and its identity on the list."""
+    def prepare_existing_site(self) -> None:
+        """Start the DR site's database and store, and put its identity on the list of drill targets."""
         site = self._dr()
         site.activate()
         ensure_bucket(site.place.s3, BUCKET)
         tag(site.place.s3, BUCKET, TAG)
-        self._list(system_facts(site.place.sql).identifier, TAG)
+        self.allow(system_facts(site.place.sql).identifier, TAG)
 
     def _dr(self) -> EstateSite:
         """Return our DR site, which holds the other estate's DR secrets: without them nothing can be opened."""
-        site = self.ours.world.dr
+        site = self.ours.environment.dr
         site.secrets = self.other.secrets.of("dr")
         return site
 
     @property
     def targets(self) -> Path:
         """The list of drill targets."""
-        return self.ours.world.run / "drill-targets.toml"
+        return self.ours.environment.run / "drill-targets.toml"
 
-    def _list(self, system: str, tagged: str) -> None:
+    def allow(self, system: str, tagged: str) -> None:
+        """Write the list of drill targets, with one entry."""
         self.targets.write_text(
             f'[[target]]\nname = "dr"\nsystem = "{system}"\nbucket = "{BUCKET}"\ntag = "{tagged}"\n', encoding="utf-8"
         )
 
-    def rehearse_on_ours(self) -> DrillRecord:
-        """Rehearse on a DR site that is made for it; return the record."""
-        ours, site, secrets = self.ours, self._dr(), self.other.secrets
-        repository = self.other.repository
-        work = Rehearsal(
-            name=ours.name,
-            objective=ours.objective,
-            estate=ours.world.config.estate.name,
-            public_name=ours.world.config.public_name,
-            dr=site,
-            services=ours.world.services,
-            repository=Repository(ReadOnly(repository.store, "the other estate's repository"), repository.estate),
-            private_key_ref=secrets.of("dr")["recipient.pem"],
-            client_secrets=secrets.of("clients"),
-            where=lambda: site.nodes["gateway"].endpoint("http").outside,
-            promise=ours.promise,
+    def run_on_new_site(self) -> DrillRecord:
+        """Run a restore test on a DR site that is made for it; return the record."""
+        ours, other, site = self.ours, self.other, self._dr()
+        config = ours.environment.config
+        work = RestoreTest(
+            header=self._header,
+            connections=Connections(
+                config,
+                ours.environment.services,
+                Offsite(other.offsite_s3.outside, other.secrets.of("offsite"), read_only=True),
+                dr=site,
+                client_secrets=other.secrets.of("clients"),
+            ),
+            gateway=self._gateway,
             folder=ours.folder,
             journal=ours.journal,
-            paper=ours.paper,
-            mode="rehearsal",
-            start_messages=start_messages(ours.world.config),
+            containment="disposable",
         )
-        record = work.run()
-        self._found = work.found
-        return record
+        ours.record = work.run()
+        self._before = work.before
+        return ours.record
 
-    def rehearse_there(self) -> DrillRecord:
-        """Rehearse on the DR site that stands already, as `blackstart rehearse` does; return the record."""
-        ours, site = self.ours, self.ours.world.dr
-        self._found = footprint(site.place, ours.world.services)
+    @property
+    def record(self) -> DrillRecord:
+        """The record of the restore test; raises HarnessError before one was run."""
+        if self.ours.record is None:
+            raise HarnessError("no restore test was run yet")
+        return self.ours.record
+
+    @property
+    def _header(self) -> RecordHeader:
+        return replace(self.ours.header, mode="restore test")
+
+    def _gateway(self) -> Address:
+        config = self.ours.environment.config
+        return self.ours.environment.dr.nodes[entry_of(config)].endpoint("http").outside
+
+    def run_on_existing_site(self) -> DrillRecord:
+        """Run a restore test on the existing DR site, as `blackstart restore-test` does; return the record."""
+        ours, site = self.ours, self.ours.environment.dr
+        self._before = take_snapshot(site.place, ours.environment.services)
         self._held = facts_of(site.place), objects_of(site.place.s3)
-        desk = Embedded(ours.world.run / "desk", ours.folder.logs)
-        try:
-            work = rehearsal_of(self._declared(), desk, ours.promise, ours.folder, ours.journal, ours.paper)
-            if isinstance(work.dr.site, ExistingSite):
-                work.dr.site.workloads = Hands(site, {service.name: service for service in work.services})
-                work.dr.site.addresses = {n: a for n, a in work.dr.site.addresses.items() if n != "gateway"}
-            work.where = lambda: site.nodes["gateway"].endpoint("http").outside
-            work.name, work.objective = self.ours.name, self.ours.objective
-            return work.run()
-        finally:
-            desk.sweep()
+        with workspace(ours.environment.run, "restore-test", ours.folder.logs) as local:
+            work = restore_test_of(self._declared(), local, self._header, ours.folder, ours.journal)
+            dr, services = work.connections.recovered, work.connections.services
+            if isinstance(dr.site, ExistingSite):
+                dr.site.workloads = ManualOperator(site, {service.name: service for service in services})
+                entry = entry_of(work.connections.config)
+                dr.site.addresses = {name: at for name, at in dr.site.addresses.items() if name != entry}
+            work.gateway = self._gateway
+            ours.record = work.run()
+        return ours.record
 
     def _declared(self) -> Config:
-        """Return our declaration, with the addresses at which our DR site and the other's repository stand."""
-        world, secrets = self.ours.world, self.other.secrets
-        place, offsite = self._mistaken or world.dr.place, self.other.offsite_s3
-        # The gateway has no address before it is started: the drill is told where it is once it is.
+        """Return our declaration, with the addresses of our DR site and of the other estate's repository."""
+        environment, secrets = self.ours.environment, self.other.secrets
+        place, offsite = self._mistaken or environment.dr.place, self.other.offsite_s3
+        # The gateway has no address before it is started: `_gateway` is asked once it is.
         gateway = place.sql.outside
         dr = ExistingSiteTable(sql=place.sql.outside, s3=place.s3.outside, gateway=gateway, secrets=self._keys)
         repository = ExistingOffsiteTable(s3=offsite.outside, secrets=secrets.root / "offsite", tls=False)
         existing = ExistingTable(targets=self.targets, dr=dr, offsite=repository)
-        return world.config.model_copy(update={"existing": existing})
+        return environment.config.model_copy(update={"existing": existing})
 
-    def rehearse_although(self, doubt: str) -> DrillRecord:
-        """Rehearse on the DR site that stands already, with what `doubt` names done to it or to its list."""
-        place = self.ours.world.dr.place
-        own = system_facts(place.sql).identifier
-        doubts: dict[str, Callable[[], object]] = {
-            "the list of drill targets is missing": self.targets.unlink,
-            "the list of drill targets is unreadable": lambda: self.targets.write_text("[[target", encoding="utf-8"),
-            "its database is of another system": lambda: self._list(OTHER_SYSTEM, TAG),
-            "its store carries no tag": lambda: untag(place.s3),
-            "production itself is declared and listed": self._declare_production,
-            "it holds a database, as one in use does": lambda: _serve_clients(place),
-        }
-        doubts[doubt]()
-        record = self.rehearse_there()
-        judged.require(own == system_facts(place.sql).identifier, "the DR site is another one than before")
-        return record
-
-    def _declare_production(self) -> None:
-        """Take the other estate's primary for our DR site, by mistake, and list it: the worst that can be declared."""
+    def declare_production(self) -> None:
+        """Declare the other estate's primary as our DR site, and list it: the worst mistake in a declaration."""
         theirs, root = self.other.primary.place, self.other.secrets.root
-        self._mistaken, self._keys = theirs, self.ours.world.run / "mistaken"
+        self._mistaken, self._keys = theirs, self.ours.environment.run / "mistaken"
         shutil.copytree(root / "dr", self._keys)
         shutil.copytree(root / "primary", self._keys, dirs_exist_ok=True)
-        self._list(system_facts(theirs.sql).identifier, self.other.template.identity.tag)
+        self.allow(system_facts(theirs.sql).identifier, self.other.template.identity.tag)
 
     def _look(self) -> Seen:
         world = self.other
@@ -226,44 +208,34 @@ class Borrowed:
         }
         return Seen(stored, facts_of(place), objects_of(place.s3))
 
-    def require_verdict(self, record: DrillRecord, verdict: str) -> None:
-        """The record says so."""
-        judged.require_verdict(record, verdict)
-
-    def require_refused(self, record: DrillRecord, what: str) -> None:
-        """It could not be carried out, and its reason names that."""
-        found = "; ".join(record.reasons)
-        judged.require(record.verdict == Verdict.UNKNOWN, f"judged {record.verdict}: {found}")
-        judged.require(SAID[what] in found, f"refused, but {what} is not named: {found}")
-
     def require_named(self, record: DrillRecord) -> None:
-        """What nobody may do to a site that stands is in the record, by name."""
+        """The record names what is never done to an existing site."""
         lacking = [line for line in NOT_DRILLED if line not in record.not_drilled]
-        judged.require(not lacking, f"not named: {lacking}")
+        require(not lacking, f"not named: {lacking}")
 
     def require_untouched(self) -> None:
-        """The repository, and the estate that wrote it, hold what they held."""
+        """The repository, and the estate that wrote it, hold what they held before."""
         found = self._look()
         if self._seen is None:
-            raise HarnessError("nothing was noted of the other estate before the rehearsal")
-        judged.require(found.repository == self._seen.repository, "the repository is not as it was")
-        judged.require(found.facts == self._seen.facts, "the other estate's databases are not as they were")
-        judged.require(found.objects == self._seen.objects, "the other estate's objects are not as they were")
+            raise HarnessError("the other estate was not looked at before the restore test")
+        require(found.repository == self._seen.repository, "the repository is not as it was")
+        require(found.facts == self._seen.facts, "the other estate's databases are not as they were")
+        require(found.objects == self._seen.objects, "the other estate's objects are not as they were")
 
     def require_unwritten(self) -> None:
-        """Our DR site holds what it held, to the row and to the byte, and no backup was so much as chosen."""
+        """Our DR site holds what it held, to the row and to the byte, and no backup was selected."""
         self.require_cleared()
-        place, events = self.ours.world.dr.place, self.ours.journal.events
-        judged.require(self._held == (facts_of(place), objects_of(place.s3)), "the DR site was written to")
+        place, events = self.ours.environment.dr.place, self.ours.journal.events
+        require(self._held == (facts_of(place), objects_of(place.s3)), "the DR site was written to")
         begun = [event.kind for event in events if event.kind in ("selected", "cleared")]
-        judged.require(not begun, f"refused, and yet the journal says: {', '.join(begun)}")
+        require(not begun, f"refused, but the journal says: {', '.join(begun)}")
 
     def require_cleared(self) -> None:
         """Our DR site holds what it held before, and no service of it runs."""
-        world = self.ours.world
-        judged.require(self._found == footprint(world.dr.place, world.services), "something is left on the DR site")
-        alive = [name for name, node in world.dr.nodes.items() if node.alive and name not in ("postgres", "objects")]
-        judged.require(not alive, f"still running: {', '.join(alive)}")
+        world = self.ours.environment
+        require(self._before == take_snapshot(world.dr.place, world.services), "something is left on the DR site")
+        alive = [name for name, node in world.dr.nodes.items() if node.alive and name not in INFRASTRUCTURE]
+        require(not alive, f"still running: {', '.join(alive)}")
 
 
 def facts_of(place: Place) -> Mapping[str, Facts]:
@@ -279,15 +251,3 @@ def facts_of(place: Place) -> Mapping[str, Facts]:
 def objects_of(s3: S3) -> frozenset[str]:
     """Return every object of a bucket with its digest."""
     return frozenset(f"{e.object_name} {e.etag}" for e in client(s3).list_objects(BUCKET, recursive=True))
-
-
-def _serve_clients(place: Place) -> None:
-    """Have a database there, with a table of theirs."""
-    for name, statement in (("postgres", "CREATE DATABASE of_clients"), ("of_clients", "CREATE TABLE orders (n int)")):
-        with connect(place.sql, name) as connection:
-            connection.execute(statement)
-
-
-def untag(s3: S3) -> None:
-    """Take the tag off the bucket."""
-    client(s3).delete_bucket_tags(BUCKET)

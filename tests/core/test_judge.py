@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.budget import Promise
-from harness.core.judge import Evidence, Phase, Verdict, fault_moment, judge, measure_loss, unattributed
+from harness.core.errors import (
+    BackupFailed,
+    Finding,
+    HarnessError,
+    MissingPart,
+    NoValidBackup,
+    Refused,
+    TookTooLong,
+    UsageError,
+)
+from harness.core.judge import (
+    Clients,
+    Evidence,
+    Phase,
+    Verdict,
+    fault_moment,
+    is_finding,
+    judge,
+    measure_loss,
+    unattributed,
+)
 from harness.core.ledger import Ledger, Write
 
 PROMISE = Promise("p", timedelta(seconds=100), timedelta(seconds=10), timedelta(hours=24), "ops", "because")
@@ -22,20 +43,63 @@ def ledger_of(count: int = 10) -> Ledger:
 
 
 def evidence(**changes: object) -> Evidence:
+    """A drill that kept its promise, with changes to what it or its clients saw."""
+    clients = Clients(ledger_of(), struck=10.0, witnessed=True, survivors=ALL)
     whole = Evidence(
         promise=PROMISE,
-        struck=10.0,
-        witnessed=True,
+        clients=clients,
+        activated=None,
         key=50.0,
-        ledger=ledger_of(),
-        survivors=ALL,
         exposure=60.0,
         phases=(Phase("detect", 0.0, 5.0), Phase("key", 5.0, 40.5)),
-        missing=(),
-        findings=(),
         checks=3,
     )
+    seen = {name: changes.pop(name) for name in ("ledger", "struck", "witnessed", "survivors") if name in changes}
+    return replace(whole, clients=replace(clients, **seen), **changes)  # type: ignore[arg-type]
+
+
+def restore_test(**changes: object) -> Evidence:
+    """A restore test that kept its promise."""
+    whole = Evidence(PROMISE, None, 10.0, 50.0, 60.0, (Phase("activate", 0.0, 5.0),), checks=3)
     return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def test_a_restore_test_needs_no_clients_and_counts_from_its_activation() -> None:
+    assert judge(restore_test()).verdict is Verdict.KEPT
+    assert judge(restore_test()).rto is None
+    late = judge(restore_test(key=111.0))
+    assert (late.verdict, late.reasons) == (
+        Verdict.BROKEN,
+        ("RTO cannot be kept, the restore alone takes longer: 101.0 s of 100 s",),
+    )
+
+
+def test_a_restore_test_that_tested_nothing_is_unknown() -> None:
+    assert judge(restore_test(key=None, checks=0)).reasons == ("nothing was asserted",)
+    assert judge(restore_test(exposure=None)).verdict is Verdict.UNKNOWN
+    stopped = judge(restore_test(key=None, checks=0, exposure=None, doubts=("refused: in use",)))
+    assert (stopped.verdict, stopped.reasons) == (Verdict.UNKNOWN, ("refused: in use",))
+
+
+@pytest.mark.parametrize("make", [evidence, restore_test])
+def test_drill_and_restore_test_are_judged_alike(make: Callable[..., Evidence]) -> None:
+    assert judge(make(findings=("its API server does not answer",))).verdict is Verdict.BROKEN
+    assert judge(make(lost_objects=2)).reasons[0] == "2 referenced objects are not on the DR site"
+    assert judge(make(doubts=("interrupted",))).verdict is Verdict.UNKNOWN
+    assert judge(make(exposure=90000.0)).verdict is Verdict.BROKEN
+
+
+@pytest.mark.parametrize("error", [TookTooLong("x"), HarnessError("x"), OSError("x")])
+def test_what_ends_a_phase_of_the_recovery_is_a_finding_and_elsewhere_a_doubt(error: Exception) -> None:
+    assert all(is_finding(error, phase) for phase in ("activate", "select", "restore", "app", "switch", "key"))
+    assert not any(is_finding(error, phase) for phase in ("", "detect", "interlock"))
+
+
+def test_a_guard_a_mistake_and_a_missing_program_are_doubts_everywhere() -> None:
+    for error in (Refused("x"), UsageError("x"), MissingPart("x"), KeyError("a defect"), KeyboardInterrupt()):
+        assert not is_finding(error, "activate")
+    for finding in (Finding("x"), NoValidBackup("x"), BackupFailed("x")):
+        assert is_finding(finding, "")
 
 
 def test_a_whole_recovery_within_its_promise_is_kept() -> None:
@@ -54,8 +118,8 @@ def test_rto_counts_from_the_last_success_before_the_strike() -> None:
     ("changes", "reason"),
     [
         ({"struck": None}, "nothing was struck"),
-        ({"struck": 30.0, "phases": (Phase("x", 0.0, 40.5),)}, "silent before the strike"),
-        ({"ledger": Ledger(())}, "silent before the strike"),
+        ({"struck": 30.0, "phases": (Phase("x", 0.0, 40.5),)}, "no acknowledged write in the 2 s before"),
+        ({"ledger": Ledger(())}, "no acknowledged write in the 2 s before"),
         ({"witnessed": False}, "no effect"),
         ({"survivors": None}, "what survived was not read"),
         ({"exposure": None}, "exposure was not measured"),

@@ -15,7 +15,7 @@ from harness.core.node import Address, Endpoint
 from harness.core.record import FORMAT, DrillRecord
 from harness.core.render import render, secrets_in
 from harness.core.sequence import MESSAGES, Branch, expected, unseen
-from harness.core.service import Answer, Held, KeyFunction, Sources
+from harness.core.service import Answer, Contained, KeyFunction, Sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -91,7 +91,7 @@ def test_a_record_is_plain_data_with_its_format() -> None:
 
 def test_a_place_starts_with_no_peers_and_sources_are_empty_unless_said() -> None:
     assert Sources() == Sources((), (), (), ())
-    held = Held("odoo", ("cron:1",))
+    held = Contained("odoo", ("cron:1",))
     assert held.actions == ("cron:1",)
     answer = Answer(200, b"", {})
     assert KeyFunction("log in", "odoo", "2.8.1", lambda _door: str(answer.status)).message == "2.8.1"

@@ -16,7 +16,7 @@ from harness.kubernetes.deploy import Manifests, rendered
 from harness.restore_test.interlock import read_targets
 
 CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
-FOLDERS = ("backup", "rehearsal")
+FOLDERS = ("backup", "restore-test")
 
 
 def manifests(folder: str) -> list[dict[str, Any]]:
@@ -91,12 +91,12 @@ def test_the_backup_has_no_token_and_cannot_change_the_files_it_reads() -> None:
 
 
 def test_the_drill_may_scale_exactly_the_workloads_that_are_declared() -> None:
-    existing = load_config(CLUSTER / "rehearsal" / "estate.toml").existing
+    existing = load_config(CLUSTER / "restore-test" / "estate.toml").existing
     assert existing is not None
     assert existing.dr is not None
     assert existing.dr.cluster is not None
     declared = set(existing.dr.cluster.workloads.values())
-    rules = only("rehearsal", "Role")["rules"]
+    rules = only("restore-test", "Role")["rules"]
     named = {
         f"{resource.partition('/')[0].removesuffix('s')}/{name}"
         for rule in rules
@@ -109,9 +109,9 @@ def test_the_drill_may_scale_exactly_the_workloads_that_are_declared() -> None:
 
 
 def test_the_drill_reads_productions_repository_and_no_more() -> None:
-    existing = load_config(CLUSTER / "rehearsal" / "estate.toml").existing
+    existing = load_config(CLUSTER / "restore-test" / "estate.toml").existing
     assert existing is not None
     assert existing.offsite is not None
     assert existing.offsite.read_only
-    assert read_targets(CLUSTER / "rehearsal" / "drill-targets.toml")[0].cluster
-    assert "restore drill" in load_promises(CLUSTER / "rehearsal" / "budgets.toml")
+    assert read_targets(CLUSTER / "restore-test" / "drill-targets.toml")[0].cluster
+    assert "restore test" in load_promises(CLUSTER / "restore-test" / "budgets.toml")

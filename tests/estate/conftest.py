@@ -1,4 +1,4 @@
-"""Servers that stand before a test looks at them."""
+"""Servers that run before a test begins."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import pytest
 from harness.estate.secrets import make_secrets
 from harness.estate.site import EstateSite
 from harness.substrate.embedded.substrate import Embedded
-from tests.estate.standing import Standing, tagged
+from tests.estate.existing_servers import ExistingServers, tagged
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServers]:
     """A database server and a tagged store, on a site of their own."""
-    home = tmp_path_factory.mktemp("standing")
+    home = tmp_path_factory.mktemp("existing")
     substrate, secrets = Embedded(home / "run", home / "logs"), make_secrets(home / "secrets", ("notification",))
     site = EstateSite(substrate.site("elsewhere"), secrets.of("dr"), {})
     try:
         site.activate()
         tagged(site)
-        yield Standing(site, secrets, home, Embedded(home / "desk", home / "logs"))
+        yield ExistingServers(site, secrets, home, Embedded(home / "desk", home / "logs"))
     finally:
         substrate.sweep()
 
 
 @pytest.fixture
-def standing(servers: Standing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """The servers, with a folder and a desk of this test's own."""
+def existing(servers: ExistingServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServers]:
+    """The servers, with a folder and a workspace of this test's own."""
     home = tmp_path_factory.mktemp("here")
-    desk = Embedded(home / "run", home / "logs")
-    yield replace(servers, folder=home, desk=desk)
-    desk.sweep()
+    local = Embedded(home / "run", home / "logs")
+    yield replace(servers, folder=home, local=local)
+    local.sweep()

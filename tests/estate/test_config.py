@@ -59,7 +59,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 def test_an_unknown_promise_is_named_with_the_nearest() -> None:
     promises = load_promises(ROOT / "features/budgets.toml")
-    with pytest.raises(UsageError, match="did you mean 'site loss, rehearsed'"):
+    with pytest.raises(UsageError, match="did you mean 'site loss, one machine'"):
         promise_named(promises, "site los, embedded")
 
 

@@ -1,4 +1,4 @@
-"""What stands already, on real servers: backed up and rehearsed from its declaration alone; never destroyed."""
+"""Existing servers: backed up and restore-tested from their declaration alone, and never destroyed."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from harness.backup.archive import into_bucket
 from harness.core.errors import Refused, TookTooLong, UsageError
 from harness.core.node import Address, NodeSpec, Ready, Task
 from harness.estate.config import load_config
-from harness.estate.existing import offsite_of, references
+from harness.estate.connections import Connections
+from harness.estate.existing import connect_offsite, references
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
-from harness.repository.catalogue import Repository
 from harness.repository.manifest import Manifest
 from harness.repository.objects import MemoryStore
 from harness.repository.read_only import ReadOnly
-from harness.restore_test.cleanup import footprint, take_away
+from harness.restore_test.cleanup import clear, take_snapshot
 from harness.s3.client import client, ensure_bucket
 from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
-from tests.estate.standing import ESTATE, Standing
+from tests.estate.existing_servers import ESTATE, ExistingServers
 
 pytestmark = pytest.mark.programs
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def blackstart(standing: Standing, *words: str) -> subprocess.CompletedProcess[str]:
+def blackstart(existing: ExistingServers, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
-    env = os.environ | {"BLACKSTART_RUNS": str(standing.folder / "runs"), "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=standing.folder, env=env, capture_output=True, text=True, check=False)
+    env = os.environ | {"BLACKSTART_RUNS": str(existing.folder / "runs"), "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=existing.folder, env=env, capture_output=True, text=True, check=False)
 
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
@@ -50,7 +50,7 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def seeded(servers: Standing) -> Iterator[Standing]:
+def seeded(servers: ExistingServers) -> Iterator[ExistingServers]:
     """The servers with the data of a notification service, as a primary has them."""
     ensure_bucket(servers.site.place.s3, "backups", versioning=False)
     Notification().seed(servers.site.place)
@@ -60,20 +60,20 @@ def seeded(servers: Standing) -> Iterator[Standing]:
         connection.execute("DROP ROLE notification")
 
 
-def declare(standing: Standing, read_only: bool = False) -> Path:
+def declare(existing: ExistingServers, read_only: bool = False) -> Path:
     """Declare the servers as a primary, and their own store as the offsite one: enough for a backup."""
-    place, root = standing.site.place, standing.folder / "secrets"
+    place, root = existing.site.place, existing.folder / "secrets"
     (root / "offsite").mkdir(parents=True)
     for name, reference in (("s3-access", place.s3.access_key_ref), ("s3-secret", place.s3.secret_key_ref)):
         (root / "offsite" / name).write_bytes(Path(reference.removeprefix("file:")).read_bytes())
     primary = root / "primary"
     primary.mkdir()
-    for file in sorted((standing.secrets.root / "primary").iterdir()):
+    for file in sorted((existing.secrets.root / "primary").iterdir()):
         (primary / file.name).write_bytes(file.read_bytes())
-    for file in sorted((standing.secrets.root / "dr").iterdir()):  # whose server and store these are
+    for file in sorted((existing.secrets.root / "dr").iterdir()):  # whose server and store these are
         if file.name.startswith(("postgres", "s3")):
             (primary / file.name).write_bytes(file.read_bytes())
-    declared = standing.folder / "estate.toml"
+    declared = existing.folder / "estate.toml"
     declared.write_text(
         ESTATE
         + f'[existing.primary]\nsql = "{place.sql.outside}"\ns3 = "{place.s3.outside}"\nsecrets = "secrets/primary"\n'
@@ -83,9 +83,11 @@ def declare(standing: Standing, read_only: bool = False) -> Path:
     return declared
 
 
-def test_a_primary_that_stands_is_backed_up_from_its_declaration(seeded: Standing, standing: Standing) -> None:
-    declare(standing)
-    done = blackstart(standing, "backup", "--config", "estate.toml")
+def test_an_existing_primary_is_backed_up_from_its_declaration(
+    seeded: ExistingServers, existing: ExistingServers
+) -> None:
+    declare(existing)
+    done = blackstart(existing, "backup", "--config", "estate.toml")
     assert done.returncode == 0, done.stderr
     told = lines(done)
     assert {"1.2", "1.3", "1.4", "1.5", "1.6"} <= {str(line.get("message")) for line in told}
@@ -93,64 +95,68 @@ def test_a_primary_that_stands_is_backed_up_from_its_declaration(seeded: Standin
     place = seeded.site.place
     kept = [entry.object_name for entry in client(place.s3).list_objects("backups", recursive=True)]
     assert any(str(told[-1]["backup"]) in str(name) and "COMMIT" in str(name).upper() for name in kept)
-    assert not list((standing.folder / "runs").iterdir())
+    assert not list((existing.folder / "runs").iterdir())
 
 
-def test_a_backup_into_a_read_only_repository_is_a_mistake(seeded: Standing, standing: Standing) -> None:
-    declare(standing, read_only=True)
-    done = blackstart(standing, "backup", "--config", "estate.toml")
+def test_a_backup_into_a_read_only_repository_is_a_mistake(seeded: ExistingServers, existing: ExistingServers) -> None:
+    declare(existing, read_only=True)
+    done = blackstart(existing, "backup", "--config", "estate.toml")
     assert done.returncode == 2, seeded.folder
     assert "existing.offsite.read_only: a backup has to be written" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_rehearsal_without_a_declared_site_is_a_mistake(standing: Standing) -> None:
-    (standing.folder / "estate.toml").write_text(ESTATE)
-    done = blackstart(standing, "rehearse", "--budgets", str(ROOT / "features/budgets.toml"))
+def test_a_restore_test_without_a_declared_site_is_a_mistake(existing: ExistingServers) -> None:
+    (existing.folder / "estate.toml").write_text(ESTATE)
+    done = blackstart(existing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
     assert done.returncode == 2
     assert "declares no DR site under [existing.dr]" in done.stderr
 
 
-def test_a_rehearsal_off_the_list_ends_with_3_and_says_why(seeded: Standing, standing: Standing) -> None:
-    declare(standing)
+def test_a_restore_test_off_the_list_ends_with_3_and_says_why(
+    seeded: ExistingServers, existing: ExistingServers
+) -> None:
+    declare(existing)
     place = seeded.site.place
-    with (standing.folder / "estate.toml").open("a") as file:
+    with (existing.folder / "estate.toml").open("a") as file:
         file.write(
             f'[existing.dr]\nsql = "127.0.0.1:9"\ns3 = "127.0.0.1:9"\ngateway = "{place.s3.outside}"\n'
-            f'secrets = "{standing.secrets.root / "dr"}"\n'
+            f'secrets = "{existing.secrets.root / "dr"}"\n'
         )
-    done = blackstart(standing, "rehearse", "--budgets", str(ROOT / "features/budgets.toml"))
+    done = blackstart(existing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
     assert done.returncode == 3, done.stdout + done.stderr
     verdict = lines(done)[-1]
     assert verdict["verdict"] == "UNKNOWN"
     assert "no list of drill targets" in str(verdict["reasons"])
     record = Path(str(verdict["record"])) / "record.json"
-    assert "2.1: a restore drill strikes nothing" in json.loads(record.read_text())["not_drilled"]
+    assert "2.1: a restore test destroys nothing" in json.loads(record.read_text())["not_drilled"]
 
 
-def test_what_a_restore_brought_is_taken_away_and_nothing_else(seeded: Standing, standing: Standing) -> None:
+def test_cleanup_removes_what_a_restore_brought_and_nothing_else(
+    seeded: ExistingServers, existing: ExistingServers
+) -> None:
     services, place = (Notification("mine", "mine", "mine-objects"),), seeded.site.place
-    other = footprint(place, (Notification(),))
-    before = footprint(place, services)
-    declared = standing.estate()
-    secrets = {**standing.site.secrets, "mine-db": standing.site.secrets["notification-db"]}
+    other = take_snapshot(place, (Notification(),))
+    before = take_snapshot(place, services)
+    declared = existing.estate()
+    secrets = {**existing.site.secrets, "mine-db": existing.site.secrets["notification-db"]}
     services[0].seed(type(place)(place.site, place.sql, place.s3, secrets))
-    assert footprint(place, services) != before
-    removed = take_away(declared.place, services, _manifest("mine"), before)
+    assert take_snapshot(place, services) != before
+    removed = clear(declared.place, services, _manifest("mine"), before)
     assert "databases: mine" in removed
-    assert footprint(place, services) == before
-    assert footprint(place, (Notification(),)) == other
+    assert take_snapshot(place, services) == before
+    assert take_snapshot(place, (Notification(),)) == other
 
 
-def test_an_object_that_replication_brought_meanwhile_stays(seeded: Standing) -> None:
+def test_an_object_that_replication_brought_meanwhile_stays(seeded: ExistingServers) -> None:
     place, services = seeded.site.place, (Notification(),)
     (objects,) = services[0].sources().objects
-    before = footprint(place, services)
+    before = take_snapshot(place, services)
     client(place.s3).put_object(objects.bucket, "replicated", BytesIO(b"r"), 1)
     into_bucket(place, objects, "another backup")("of another", b"o")
     into_bucket(place, objects, BACKUP)("restored", b"s")
-    assert f"bucket {objects.bucket}: 1 objects" in take_away(place, services, _manifest(), before)
-    left = footprint(place, services).objects[objects.bucket] or frozenset()
+    assert f"bucket {objects.bucket}: 1 objects" in clear(place, services, _manifest(), before)
+    left = take_snapshot(place, services).objects[objects.bucket] or frozenset()
     assert left - (before.objects[objects.bucket] or frozenset()) == {"replicated", "of another"}
     for key in ("replicated", "of another"):
         client(place.s3).remove_object(objects.bucket, key)
@@ -165,30 +171,30 @@ def _manifest(*names: str) -> Manifest:
     return cast("Manifest", SimpleNamespace(backup_id=BACKUP, contents=SimpleNamespace(databases=databases)))
 
 
-def test_what_stands_is_never_destroyed(standing: Standing) -> None:
-    estate = standing.estate()
+def test_an_existing_site_is_never_destroyed(existing: ExistingServers) -> None:
+    estate = existing.estate()
     estate.activate()
     with pytest.raises(Refused, match="never destroyed; strike: not drilled"):
         estate.destroy()
     with pytest.raises(Refused, match="never killed"):
         estate.nodes["postgres"].kill()
-    assert system_facts(estate.place.sql).identifier == system_facts(standing.site.place.sql).identifier
+    assert system_facts(estate.place.sql).identifier == system_facts(existing.site.place.sql).identifier
 
 
-def test_one_shot_work_finds_the_volume_that_is_mounted_here(standing: Standing, tmp_path: Path) -> None:
+def test_one_shot_work_finds_the_volume_that_is_mounted_here(existing: ExistingServers, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_text("here\n")
-    site = ExistingSite("dr", standing.desk.site("dr"), {}, {"odoo": tmp_path / "kept"})
+    site = ExistingSite("dr", existing.local.site("dr"), {}, {"odoo": tmp_path / "kept"})
     with site.run(Task("cat", ("cat", "@{volume:odoo}/file"), volumes=("odoo",))) as running:
         assert running.stdout.read() == b"here\n"
         assert running.finish(10).code == 0
     assert list(site.volume("odoo").walk()) == ["file"]
     with pytest.raises(UsageError, match="is no folder here; mount it there"):
-        ExistingSite("dr", standing.desk.site("dr"), {}, {"odoo": tmp_path / "absent"}).volume("odoo")
+        ExistingSite("dr", existing.local.site("dr"), {}, {"odoo": tmp_path / "absent"}).volume("odoo")
 
 
-def test_a_node_without_a_workload_must_answer(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
-    estate = standing.estate()
+def test_a_node_without_a_workload_must_answer(existing: ExistingServers, monkeypatch: pytest.MonkeyPatch) -> None:
+    estate = existing.estate()
     assert isinstance(estate.site, ExistingSite)
     spec = NodeSpec("gateway", (), ports=("http",), ready=Ready(port="http", patience=0.2))
     with pytest.raises(TookTooLong, match="see whether it is up, and its address under"):
@@ -197,9 +203,11 @@ def test_a_node_without_a_workload_must_answer(standing: Standing, monkeypatch: 
         estate.site.launch(replace(spec, name="odoo"))
 
 
-def test_a_service_that_somebody_else_starts_is_waited_for(standing: Standing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_that_somebody_else_starts_is_waited_for(
+    existing: ExistingServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("harness.patience.PATIENCE.workload_ready", 5.0)
-    estate = standing.estate()
+    estate = existing.estate()
     assert isinstance(estate.site, ExistingSite)
     with socket.socket() as server:
         server.bind((LOOPBACK, 0))
@@ -223,11 +231,10 @@ def test_a_read_only_repository_is_read_and_nothing_else() -> None:
     assert [entry.key for entry in inner.list("")] == ["here"]
 
 
-def test_the_declared_repository_is_closed_unless_it_says_otherwise(standing: Standing) -> None:
+def test_the_declared_repository_is_closed_unless_it_says_otherwise(existing: ExistingServers) -> None:
 
-    _, repository = offsite_of(load_config(declare(standing, read_only=True)))
-    assert isinstance(repository, Repository)
-    assert isinstance(repository.store, ReadOnly)
+    config = load_config(declare(existing, read_only=True))
+    assert isinstance(Connections(config, (), connect_offsite(config)).repository.store, ReadOnly)
 
 
 def test_a_mounted_secret_is_read_without_its_hidden_folders(tmp_path: Path) -> None:
@@ -236,15 +243,15 @@ def test_a_mounted_secret_is_read_without_its_hidden_folders(tmp_path: Path) -> 
     (tmp_path / "..data").symlink_to("..2026")
     (tmp_path / "key").symlink_to("..data/key")
     assert references(tmp_path, "key") == {"key": f"file:{tmp_path / 'key'}"}
-    with pytest.raises(UsageError, match="other: not there; add that secret"):
+    with pytest.raises(UsageError, match="other: missing; add that secret"):
         references(tmp_path, "other")
-    with pytest.raises(UsageError, match="no secrets there"):
+    with pytest.raises(UsageError, match="secrets cannot be read"):
         references(tmp_path / "absent")
 
 
-def test_a_dr_site_that_is_the_primary_is_no_declaration(standing: Standing) -> None:
-    file = declare(standing)
-    place = standing.site.place
+def test_a_dr_site_that_is_the_primary_is_no_declaration(existing: ExistingServers) -> None:
+    file = declare(existing)
+    place = existing.site.place
     with file.open("a") as more:
         more.write(f'[existing.dr]\nsql = "{place.sql.outside}"\ns3 = "127.0.0.1:9"\nsecrets = "s"\n')
 

@@ -103,7 +103,10 @@ def test_a_record_is_shown_once_all_of_it_is_there(tmp_path: Path) -> None:
         shown.append((read_record(folder.path), (folder.path / "phases.svg").exists()))
         assert record == shown[-1][0]
 
-    RecordFolder.make(tmp_path, "x", show).write(a_record())
+    folder = RecordFolder.make(tmp_path, "x", show)
+    folder.write(a_record())
+    assert not shown
+    folder.publish(a_record())
     assert shown == [(a_record(), True)]
 
 

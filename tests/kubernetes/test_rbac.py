@@ -12,9 +12,9 @@ from tests.kubernetes.bench import KindBench
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
-REHEARSAL, BACKUP = "blackstart-rehearsal", "blackstart-backup"
+RESTORE_TEST, BACKUP = "blackstart-restore-test", "blackstart-backup"
 Asks = Callable[[str, str], bool]
-HOME = {"rehearsal": "dr", "backup": "primary"}  # each account where it is deployed
+HOME = {"restore-test": "dr", "backup": "primary"}  # each account where it is deployed
 
 MAY = (
     "get pods",
@@ -93,12 +93,12 @@ def may(clusters: KindBench) -> Asks:
 
 @pytest.mark.parametrize("what", MAY)
 def test_the_restore_drill_may(may: Asks, what: str) -> None:
-    assert may(REHEARSAL, what)
+    assert may(RESTORE_TEST, what)
 
 
 @pytest.mark.parametrize("what", MAY_NOT)
 def test_the_restore_drill_may_not(may: Asks, what: str) -> None:
-    assert not may(REHEARSAL, what)
+    assert not may(RESTORE_TEST, what)
 
 
 @pytest.mark.parametrize("what", [*MAY, *MAY_NOT])

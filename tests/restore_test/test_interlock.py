@@ -12,30 +12,30 @@ from harness.core.service import S3, Sql
 from harness.postgres.identity import system_facts
 from harness.restore_test.interlock import Interlock, Production
 from harness.s3.client import ensure_bucket
-from tests.estate.standing import BUCKET, TAG, Standing
+from tests.estate.existing_servers import BUCKET, TAG, ExistingServers
 
 pytestmark = pytest.mark.programs
 NOBODY = Address("127.0.0.1", 9)
 
 
-def interlock(standing: Standing, targets: Path, **more: object) -> Interlock:
-    place = standing.site.place
+def interlock(existing: ExistingServers, targets: Path, **more: object) -> Interlock:
+    place = existing.site.place
     return Interlock("dr", targets, place.sql, place.s3, **more)  # type: ignore[arg-type]
 
 
-def system(standing: Standing) -> str:
-    return system_facts(standing.site.place.sql).identifier
+def system(existing: ExistingServers) -> str:
+    return system_facts(existing.site.place.sql).identifier
 
 
-def listed(standing: Standing, **other: str) -> Path:
-    identity = {"name": "dr", "system": system(standing), "bucket": BUCKET, "tag": TAG}
-    return standing.list_targets(**identity | other)
+def listed(existing: ExistingServers, **other: str) -> Path:
+    identity = {"name": "dr", "system": system(existing), "bucket": BUCKET, "tag": TAG}
+    return existing.list_targets(**identity | other)
 
 
-def test_the_site_on_the_list_is_let_through(standing: Standing) -> None:
-    found = interlock(standing, listed(standing))
+def test_the_site_on_the_list_is_let_through(existing: ExistingServers) -> None:
+    found = interlock(existing, listed(existing))
     assert [target.name for target in found.before()] == ["dr"]
-    assert found.after().system == system(standing)
+    assert found.after().system == system(existing)
 
 
 @pytest.mark.parametrize(
@@ -48,18 +48,18 @@ def test_the_site_on_the_list_is_let_through(standing: Standing) -> None:
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_any_other_identity_is_refused_by_name(standing: Standing, other: dict[str, str], said: str) -> None:
+def test_any_other_identity_is_refused_by_name(existing: ExistingServers, other: dict[str, str], said: str) -> None:
     with pytest.raises(Refused, match="refused as a drill target") as refused:
-        interlock(standing, listed(standing, **other)).before()
+        interlock(existing, listed(existing, **other)).before()
     assert said in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_store_without_a_tag_is_refused(standing: Standing) -> None:
-    ensure_bucket(standing.site.place.s3, "bare", versioning=False)
+def test_a_store_without_a_tag_is_refused(existing: ExistingServers) -> None:
+    ensure_bucket(existing.site.place.s3, "bare", versioning=False)
     for word in ("anything", "no tag"):
         with pytest.raises(Refused, match="its bucket tag is no tag"):
-            interlock(standing, listed(standing, bucket="bare", tag=word)).before()
+            interlock(existing, listed(existing, bucket="bare", tag=word)).before()
 
 
 @pytest.mark.parametrize(
@@ -74,55 +74,55 @@ def test_a_store_without_a_tag_is_refused(standing: Standing) -> None:
         ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"\ntag = "t"\nany = "x"', "target.0.any: extra inputs"),
     ],
 )
-def test_a_list_that_cannot_be_used_is_refused(standing: Standing, text: str | None, said: str) -> None:
-    file = standing.folder / "drill-targets.toml"
+def test_a_list_that_cannot_be_used_is_refused(existing: ExistingServers, text: str | None, said: str) -> None:
+    file = existing.folder / "drill-targets.toml"
     if text is not None:
         file.write_text(text)
     with pytest.raises(Refused, match=str(file)) as refused:
-        interlock(standing, file).before()
+        interlock(existing, file).before()
     assert said in str(refused.value)
 
 
-def test_a_server_that_does_not_answer_is_refused(standing: Standing) -> None:
-    place = standing.site.place
+def test_a_server_that_does_not_answer_is_refused(existing: ExistingServers) -> None:
+    place = existing.site.place
     sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
     with pytest.raises(Refused, match="its database system cannot be read"):
-        Interlock("dr", listed(standing), sql, place.s3).before()
+        Interlock("dr", listed(existing), sql, place.s3).before()
     s3 = S3(NOBODY, NOBODY, place.s3.access_key_ref, place.s3.secret_key_ref)
     with pytest.raises(Refused, match="its bucket tag cannot be read"):
-        Interlock("dr", listed(standing), place.sql, s3).before()
+        Interlock("dr", listed(existing), place.sql, s3).before()
 
 
-def test_a_server_that_sleeps_is_asked_once_it_is_up(standing: Standing) -> None:
-    place = standing.site.place
+def test_a_server_that_sleeps_is_asked_once_it_is_up(existing: ExistingServers) -> None:
+    place = existing.site.place
     sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
-    sleeping = Interlock("dr", listed(standing), sql, place.s3, asleep=lambda node: node == "postgres")
+    sleeping = Interlock("dr", listed(existing), sql, place.s3, scaled_to_zero=lambda node: node == "postgres")
     assert sleeping.before()
     with pytest.raises(Refused, match="its database system cannot be read"):
         sleeping.after()
 
 
-def test_another_cluster_is_refused_before_anything_else_is_asked(standing: Standing) -> None:
-    place = standing.site.place
+def test_another_cluster_is_refused_before_anything_else_is_asked(existing: ExistingServers) -> None:
+    place = existing.site.place
     sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
     with pytest.raises(Refused, match=r"its cluster is elsewhere; drill-targets\.toml lists dr: here"):
-        Interlock("dr", listed(standing, cluster="here"), sql, place.s3, cluster=lambda: "elsewhere").before()
+        Interlock("dr", listed(existing, cluster="here"), sql, place.s3, cluster=lambda: "elsewhere").before()
 
     def away() -> str:
         raise HarnessError("the API does not answer")
 
     with pytest.raises(Refused, match="its cluster cannot be read"):
-        interlock(standing, listed(standing, cluster="here"), cluster=away).before()
+        interlock(existing, listed(existing, cluster="here"), cluster=away).before()
 
 
-def test_production_is_refused_though_somebody_listed_it(standing: Standing) -> None:
-    own = system(standing)
+def test_production_is_refused_though_somebody_listed_it(existing: ExistingServers) -> None:
+    own = system(existing)
     for production in (Production(systems=frozenset({own})), Production(tags=frozenset({TAG}))):
         with pytest.raises(Refused, match="is production's, and never a drill target"):
-            interlock(standing, listed(standing), production=lambda p=production: p).before()
+            interlock(existing, listed(existing), production=lambda p=production: p).before()
 
     def unreadable() -> Production:
         raise HarnessError("the repository does not answer")
 
-    with pytest.raises(Refused, match="what production is known by cannot be read"):
-        interlock(standing, listed(standing), production=unreadable).before()
+    with pytest.raises(Refused, match="production's identity cannot be read"):
+        interlock(existing, listed(existing), production=unreadable).before()

@@ -1,4 +1,4 @@
-"""A site that somebody uses is not drilled on, though it is on the list: it may have taken over."""
+"""No restore test runs on a DR site that is in use, though it is on the list: it may have taken over."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from harness.core.errors import Refused, UsageError
 from harness.core.node import Address
 from harness.core.service import Answer
 from harness.postgres.server import connect
-from harness.restore_test.preflight import require_empty, require_nobody_served, require_own_gateway
+from harness.restore_test.preflight import require_empty, require_no_service_running, require_own_gateway
 from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
 from harness.substrate.existing.workloads import ByHand
-from tests.estate.standing import Standing
+from tests.estate.existing_servers import ExistingServers
 
 
 class Asleep(ByHand):
@@ -30,8 +30,8 @@ class AllRunning(ByHand):
 
 
 @pytest.mark.programs
-def test_a_server_that_holds_a_database_is_refused(standing: Standing) -> None:
-    place = standing.site.place
+def test_a_server_that_holds_a_database_is_refused(existing: ExistingServers) -> None:
+    place = existing.site.place
     require_empty(place)
     with connect(place.sql) as connection:
         connection.execute("CREATE DATABASE somebodys")
@@ -43,26 +43,26 @@ def test_a_server_that_holds_a_database_is_refused(standing: Standing) -> None:
 
 
 @pytest.mark.programs
-def test_a_site_whose_services_run_is_refused(standing: Standing) -> None:
-    site = standing.estate().site
+def test_a_site_whose_services_run_is_refused(existing: ExistingServers) -> None:
+    site = existing.estate().site
     assert isinstance(site, ExistingSite)
     with pytest.raises(UsageError, match=r"notification on dr: neither its workload nor its address is declared; name"):
-        require_nobody_served(site, (Notification(),))
-    require_nobody_served(replace(site, workloads=Asleep()), (Notification(),))
+        require_no_service_running(site, (Notification(),))
+    require_no_service_running(replace(site, workloads=Asleep()), (Notification(),))
     with pytest.raises(Refused, match="site dr is in use: notification runs there"):
-        require_nobody_served(replace(site, workloads=AllRunning()), (Notification(),))
+        require_no_service_running(replace(site, workloads=AllRunning()), (Notification(),))
 
 
 @pytest.mark.programs
-def test_a_service_that_answers_where_no_workload_is_named_is_refused(standing: Standing) -> None:
-    site = standing.estate().site
+def test_a_service_that_answers_where_no_workload_is_named_is_refused(existing: ExistingServers) -> None:
+    site = existing.estate().site
     assert isinstance(site, ExistingSite)
     with socket.create_server((LOOPBACK, 0)) as server:
         at = Address(*server.getsockname())
         site = replace(site, addresses={"notification": {"http": at}})
         with pytest.raises(Refused, match="site dr is in use: notification runs there"):
-            require_nobody_served(site, (Notification(),))
-    require_nobody_served(site, (Notification(),))
+            require_no_service_running(site, (Notification(),))
+    require_no_service_running(site, (Notification(),))
 
 
 class Says:

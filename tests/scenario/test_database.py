@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from psycopg.sql import SQL, Identifier
 
 from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import BackupFailed, HarnessError, Refused
@@ -14,7 +15,7 @@ from harness.postgres.checks import column, connected, require_identity
 from harness.postgres.dump import chunks, dump_task, facts, open_snapshot
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect, server_spec, sql_of
-from harness.scenario.faults.database import drop_database_forcibly, end_dumps, lock_table
+from harness.scenario.faults.database import lock_table
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.embedded.task import RunningTask
 from tests.postgres.conftest import Server, launch
@@ -25,12 +26,23 @@ MEGABYTES = 24
 DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
 
 
+def drop_database(server: Server, name: str) -> None:
+    with connect(server.sql) as connection:
+        connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+def end_dumps(server: Server) -> int:
+    """Terminate the sessions of every `pg_dump` and return how many there were."""
+    ended = "SELECT pg_terminate_backend(pid)::int FROM pg_stat_activity WHERE application_name = 'pg_dump'"
+    return len(column(server.sql, "postgres", ended))
+
+
 @pytest.fixture(scope="module")
 def bulk(primary: Server) -> Iterator[Server]:
     rows = seed_bulk(primary.site, primary.sql, megabytes=MEGABYTES)
     assert primary.one("bulk", "SELECT count(*) FROM entries") == rows
     yield primary
-    drop_database_forcibly(primary.sql, "bulk")
+    drop_database(primary, "bulk")
     assert "bulk" not in databases(primary.sql)
 
 
@@ -55,7 +67,7 @@ def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: Server) -
         closing(chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)) as dump,
     ):
         got = [next(dump)]
-        assert end_dumps(bulk.sql) == 1
+        assert end_dumps(bulk) == 1
         with pytest.raises(BackupFailed, match=r"^dump: .*pg_dump: error: .*\(exit code 1\)$") as caught:
             got += dump
     assert b"PGDMP" in got[0][:5]

@@ -13,18 +13,18 @@ from harness.core.errors import NoValidBackup, Unreadable
 from harness.repository.catalogue import Repository
 from harness.repository.manifest import canonical
 from harness.repository.store import MemoryStore, ObjectStore
-from harness.scenario.faults.stored_backup import DAMAGE, flip_bit_at
+from harness.scenario.faults.stored_backup import DAMAGES, flip_bit_at
 from tests.repository.local import Recipients, back_up
 
 SMALL = {"globals": b"CREATE ROLE odoo;", "databases__shop": secrets.token_bytes(2_500_000)}  # three segments
 
 
-@pytest.mark.parametrize("word", DAMAGE)
+@pytest.mark.parametrize("word", DAMAGES)
 def test_a_damaged_one_is_passed_over_and_the_reason_names_what(
     word: str, repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
-    named = DAMAGE[word](store, estate, newer.backup_id)
+    named = DAMAGES[word](store, estate, newer.backup_id)
     chosen = repository.latest_valid(recipients.dr[0])
     assert chosen.backup.backup_id == older.backup_id
     ((backup_id, reason),) = chosen.passed_over
@@ -34,12 +34,12 @@ def test_a_damaged_one_is_passed_over_and_the_reason_names_what(
     assert len(repository.committed()) == 2
 
 
-@pytest.mark.parametrize("word", DAMAGE)
+@pytest.mark.parametrize("word", DAMAGES)
 def test_nothing_of_a_damaged_object_is_taken_for_all_of_it(word: str, recipients: Recipients) -> None:
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients, **SMALL)
-    DAMAGE[word](store, "shop", receipt.backup_id)
+    DAMAGES[word](store, "shop", receipt.backup_id)
     with pytest.raises(NoValidBackup, match=receipt.backup_id):
         repository.latest_valid(recipients.escrow[0])
 
@@ -56,7 +56,7 @@ def test_an_edited_manifest_with_its_digest_made_anew_is_refused_by_the_hmac(rec
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients, **SMALL)
-    DAMAGE["an edited manifest"](store, "shop", receipt.backup_id)
+    DAMAGES["an edited manifest"](store, "shop", receipt.backup_id)
     (entry,) = repository.committed()
     assert entry.damaged is None  # without a key it looks right
     with pytest.raises(Unreadable, match=r"manifest was altered after COMMIT \(its HMAC differs\)"):

@@ -1,4 +1,4 @@
-"""What the Then steps ask of a drill: each raises Finding with one line, or returns nothing."""
+"""Checks of a record: its verdict, its reasons, its completeness. Each raises Finding with one line."""
 
 from __future__ import annotations
 

@@ -1,150 +1,160 @@
-"""What can befall a backup or a restore, by the word that the features use; each is done to the real thing."""
+"""Faults of a backup: the source, the offsite store, the keys. All are injected for real."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from threading import Thread
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
-from harness.core.service import Sql
-from harness.drill.environment import World
+from harness.core.service import Tree
+from harness.drill.environment import DrillEnvironment
+from harness.estate.connections import BUCKET
+from harness.estate.secrets import RECIPIENTS
+from harness.estate.site import DATABASE
 from harness.patience import PATIENCE
 from harness.postgres.checks import column
-from harness.postgres.server import connect
-from harness.recovery.restore import Restored
 from harness.scenario.faults.database import lock_table
+from harness.scenario.faults.fault import Fault, Scene, When
+from harness.scenario.faults.observers import accepts, database_answers, digest_of, files_of, has_room
 
-LARGEST = "bulk"
-TABLE = "entries"
+LARGEST, TABLE = "bulk", "entries"
 DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
+LOCKS = "SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation IS NOT NULL"
+SLOW = 3.0  # seconds that a locked table stays locked
+ESCROW = RECIPIENTS[1]
 
 
-@contextmanager
-def held_up(sql: Sql, seconds: float) -> Iterator[None]:
-    """Hold a lock that a dump must wait for, for so many seconds, while the block runs."""
-    with lock_table(sql, LARGEST, TABLE, seconds):
-        yield
+def during_dump(scene: Scene, work: Callable[[], object]) -> None:
+    """Do `work` as soon as a dump runs, in a thread; a lock keeps the dump from being over before."""
+    sql = scene.environment.primary.place.sql
 
-
-def during_dump(world: World, work: Callable[[], None]) -> Thread:
-    """Do `work` as soon as a dump is under way; a lock keeps it from being over before."""
+    def dumping() -> None:
+        if not column(sql, "postgres", DUMPS):
+            raise NotYet("no dump runs")
 
     def wait_and_do() -> None:
-        with lock_table(world.primary.place.sql, LARGEST, TABLE, 60.0) as lock:
-
-            def dumping() -> None:
-                if not column(world.primary.place.sql, "postgres", DUMPS):
-                    raise NotYet("no dump is under way")
-
+        with lock_table(sql, LARGEST, TABLE, PATIENCE.dump_begins) as lock:
             wait_until(dumping, patience=PATIENCE.dump_begins, what="a dump under way")
             work()
             lock.release()
 
     thread = Thread(target=wait_and_do, daemon=True)
     thread.start()
-    return thread
+    scene.later(partial(thread.join, PATIENCE.dump_begins))
 
 
-def database_gone(world: World) -> None:
+def kill_database(scene: Scene) -> None:
     """Kill the primary's database server."""
-    world.primary.nodes["postgres"].kill()
+    scene.environment.primary.nodes[DATABASE].kill()
 
 
-def database_gone_midway(world: World) -> None:
-    """Kill it as soon as a dump is under way."""
-    during_dump(world, world.primary.nodes["postgres"].kill)
+def database_up(scene: Scene) -> bool:
+    """Whether the primary's database server answers."""
+    sql = scene.environment.primary.sql
+    return sql is not None and database_answers(sql)
 
 
-def attachment_missing(world: World) -> None:
-    """Remove one file that the shop's database refers to."""
-    for service in world.services:
+def kill_offsite(scene: Scene) -> None:
+    """Kill the offsite store."""
+    offsite = scene.environment.offsite
+    if offsite is None:
+        raise HarnessError("the offsite store was never started")
+    offsite.kill()
+
+
+def offsite_up(scene: Scene) -> bool:
+    """Whether the offsite store accepts a connection."""
+    return accepts(scene.environment.offsite_s3.outside)
+
+
+def revive_offsite(scene: Scene) -> None:
+    """Start the offsite store again, with room."""
+    scene.environment.revive_offsite()
+
+
+def first_tree(environment: DrillEnvironment) -> Tree:
+    """Return the first folder of files that a service declares; raises HarnessError where there is none."""
+    for service in environment.services:
         for tree in service.sources().trees:
-            volume = world.primary.site.volume(tree.volume)
-            found = column(world.primary.place.sql, tree.database, tree.referenced)
-            volume.remove(f"{tree.folder}/{found[0]}")
-            return
+            return tree
     raise HarnessError("this estate has no files to lose")
 
 
-def offsite_refuses(world: World) -> None:
-    """Kill the offsite store."""
-    if world.offsite is None:
-        raise HarnessError("the offsite store was never started")
-    world.offsite.kill()
+def remove_attachment(scene: Scene) -> None:
+    """Remove one file that a database refers to."""
+    tree, primary = first_tree(scene.environment), scene.environment.primary
+    found = column(primary.place.sql, tree.database, tree.referenced)
+    primary.site.volume(tree.volume).remove(f"{tree.folder}/{found[0]}")
 
 
-def offsite_dies_midway(world: World) -> None:
-    """Kill it as soon as a dump is under way."""
-    during_dump(world, lambda: offsite_refuses(world))
+def primary_files(scene: Scene) -> int:
+    """How many files the primary has of that folder."""
+    return files_of(scene.environment.primary.site, first_tree(scene.environment))
 
 
-def offsite_full(world: World) -> None:
-    """Replace the store by one that has room for very little."""
-    world.refill_offsite(limit_mb=1)
+def write_key(scene: Scene, text: bytes | None) -> None:
+    """Put `text` in the place of the offline recipient's public key; None removes the key."""
+    secrets = scene.environment.secrets
+    path = secrets.root / "primary" / ESCROW
+    scene.later(partial(secrets.put, "primary", ESCROW, path.read_bytes()))
+    if text is None:
+        path.unlink()
+    else:
+        secrets.put("primary", ESCROW, text)
 
 
-def recipient_missing(world: World) -> None:
-    """Take the offline recipient's public key away from the primary."""
-    (world.secrets.root / "primary" / "recipient-escrow.pub").unlink()
+def public_key(scene: Scene) -> str:
+    """The digest of that key, "" where there is none."""
+    return digest_of(scene.environment.secrets.root / "primary" / ESCROW)
 
 
-def recipient_malformed(world: World) -> None:
-    """Put nonsense in the place of the offline recipient's public key."""
-    world.secrets.put("primary", "recipient-escrow.pub", b"-----BEGIN PUBLIC KEY-----\nnonsense\n")
+def lock_largest(scene: Scene) -> None:
+    """Lock the largest table for three seconds: a dump must wait for it."""
+    lock = lock_table(scene.environment.primary.place.sql, LARGEST, TABLE, SLOW)
+    lock.__enter__()
+    scene.later(lambda: lock.__exit__(None, None, None))
 
 
-BACKUP_TROUBLE: Mapping[str, Callable[[World], None]] = {
-    "the database gone before the dump": database_gone,
-    "the database gone during the dump": database_gone_midway,
-    "a missing attachment": attachment_missing,
-    "the offsite store refusing": offsite_refuses,
-    "the offsite store dying midway": offsite_dies_midway,
-    "the offsite store full": offsite_full,
-    "a missing recipient key": recipient_missing,
-    "a malformed recipient key": recipient_malformed,
-}
+def locks(scene: Scene) -> tuple[str, ...]:
+    """The sessions that hold an exclusive lock in the largest database."""
+    return column(scene.environment.primary.place.sql, LARGEST, LOCKS)
 
 
-def dr_database_dies(world: World, _backup_id: str) -> None:
-    """Kill the DR database server after selection."""
-    world.dr.nodes["postgres"].kill()
-
-
-def backup_vanishes(world: World, backup_id: str) -> None:
-    """Remove the selected backup's largest object after selection."""
-    store, prefix = world.repository.store, f"{world.config.estate.name}/data/{backup_id}/"
-    largest = max(store.list(prefix), key=lambda entry: entry.size)
-    store.delete(largest.key)
-
-
-def dr_database_not_empty(world: World, _backup_id: str) -> None:
-    """Put somebody else's database on the DR server."""
-    with connect(world.dr.place.sql) as connection:
-        connection.execute("CREATE DATABASE somebody_elses")
-
-
-RESTORE_TROUBLE: Mapping[str, Callable[[World, str], None]] = {
-    "the DR database server dies": dr_database_dies,
-    "the selected backup vanishes": backup_vanishes,
-    "the DR database server is not empty": dr_database_not_empty,
-}
-
-
-def lose_files(world: World, _restored: Restored) -> None:
-    """Remove the shop's files on the DR site after the restore."""
-    for service in world.services:
-        for tree in service.sources().trees:
-            world.dr.site.volume(tree.volume).remove(tree.folder)
-
-
-def change_key(world: World, _restored: Restored) -> None:
-    """Put another key where the DR site keeps n8n's."""
-    world.secrets.put("dr", "n8n-key", b"another key than the one that was backed up")
-
-
-START_TROUBLE: Mapping[str, Callable[[World, Restored], None]] = {
-    "the shop's files are lost": lose_files,
-    "the DR site holds another automation key": change_key,
-}
+FAULTS = (
+    Fault(
+        "the database gone before the dump", When.BEFORE_BACKUP, kill_database, None, database_up,
+        named="PostgreSQL at .* is it running",
+    ),
+    Fault(
+        "the database gone during the dump", When.DURING_BACKUP, lambda s: during_dump(s, lambda: kill_database(s)),
+        None, database_up, named="dump: |cannot be counted|no snapshot",
+    ),
+    Fault(
+        "a missing attachment", When.BEFORE_BACKUP, remove_attachment, None, primary_files,
+        named="is referenced by database .* and cannot be read",
+    ),
+    Fault(
+        "the offsite store refusing", When.BEFORE_BACKUP, kill_offsite, revive_offsite, offsite_up,
+        named="store|offsite|refused",
+    ),
+    Fault(
+        "the offsite store dying midway", When.DURING_BACKUP, lambda s: during_dump(s, lambda: kill_offsite(s)),
+        revive_offsite, offsite_up, named="store|offsite|refused",
+    ),
+    Fault(
+        "the offsite store full", When.BEFORE_BACKUP, lambda s: s.environment.refill_offsite(limit_mb=1),
+        revive_offsite, lambda s: has_room(s.environment.offsite_s3, BUCKET), named="store|full|room|InternalError",
+    ),
+    Fault(
+        "a missing recipient key", When.BEFORE_BACKUP, lambda s: write_key(s, None), None, public_key,
+        named=f"{ESCROW}.*No such file",
+    ),
+    Fault(
+        "a malformed recipient key", When.BEFORE_BACKUP,
+        lambda s: write_key(s, b"-----BEGIN PUBLIC KEY-----\nnonsense\n"), None, public_key,
+        named="recipient|public key",
+    ),
+    Fault("a table that is locked for three seconds", When.NOW, lock_largest, None, locks),
+)  # fmt: skip

@@ -1,176 +1,152 @@
-"""What can befall a cluster, by the word that the features use; each is done to the real thing."""
+"""Faults of Kubernetes clusters, injected for real. The Kubernetes client, slow to import, is imported when needed."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Timer
 from typing import TYPE_CHECKING
 
-from harness.core.clock import wait_until
-from harness.core.errors import Finding, HarnessError
-from harness.core.journal import phase
-from harness.drill.drill import Drill
-from harness.estate.site import EstateSite
-from harness.images.find import reference
-from harness.kubernetes import disruption
+from harness.core.errors import HarnessError
+from harness.estate.site import DATABASE, EstateSite
 from harness.patience import PATIENCE
-from harness.services.notification.writer import survivors
-from harness.substrate.kind.site import KindSite
-from harness.substrate.kind.substrate import Kind, gateway_of
-from harness.traffic.witness import served_by
+from harness.scenario.faults.fault import Fault, Scene, When
+from harness.scenario.faults.recovery import dr_secret, replace_secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from harness.substrate.kind.site import KindSite
 
-AWAY = 10.0  # seconds that a control plane is away at first
-IN_A_ROW = 10  # acknowledged writes after which clients are taken to be served again
-DATABASE = "postgres"
+KIND = ("kind",)
+UNAVAILABLE = 10.0  # seconds that a control plane is unavailable at first
+IMAGE = "notifier"
+PASSWORD = "notification-db"  # noqa: S105 - the name of a secret
 
 
 def cluster_of(site: EstateSite) -> KindSite:
     """Return the cluster that a site is; raises HarnessError where it is none."""
+    from harness.substrate.kind.site import KindSite  # noqa: PLC0415
+
     if not isinstance(site.site, KindSite):
-        raise HarnessError(f"site {site.site.name} is no cluster: this cannot be drilled here")
+        raise HarnessError(f"site {site.site.name} is no Kubernetes cluster; drill this with --substrate=kind")
     return site.site
 
 
-def killed_pod(drill: Drill) -> None:
-    """Kill the pod of the primary's database; its workload makes another."""
-    if not disruption.kill_pods(cluster_of(drill.world.primary).api, DATABASE, PATIENCE.pod_evicted):
-        raise HarnessError(f"{DATABASE} of the primary had no pod: nothing was learnt")
+def kill_pod(scene: Scene) -> None:
+    """Delete the pod of the primary's database without grace; its workload makes another."""
+    from harness.kubernetes import disruption  # noqa: PLC0415
+
+    disruption.kill_pods(cluster_of(scene.environment.primary).api, DATABASE, PATIENCE.pod_evicted)
 
 
-def drained_machine(drill: Drill) -> None:
-    """Drain the primary's only machine, as before maintenance, and give it back."""
-    site = cluster_of(drill.world.primary)
-    machine = site.standing.cluster.machine.name
+def drain_node(scene: Scene) -> None:
+    """Drain the primary's only node, as before maintenance, and uncordon it."""
+    from harness.kubernetes import disruption  # noqa: PLC0415
+
+    site = cluster_of(scene.environment.primary)
+    node = site.standing.cluster.machine.name
     try:
-        gone = disruption.drain(site.api, machine, PATIENCE.pod_evicted)
+        disruption.drain(site.api, node, PATIENCE.pod_evicted)
     finally:
-        disruption.uncordon(site.api, machine)
-    if not gone:
-        raise HarnessError("the drained machine had no pods: nothing was learnt")
+        disruption.uncordon(site.api, node)
 
 
-MISHAPS: Mapping[str, Callable[[Drill], None]] = {
-    "a killed database pod": killed_pod,
-    "a drained machine": drained_machine,
-}
-
-
-def suffer(drill: Drill, word: str) -> None:
-    """Let the primary cluster suffer what `word` names. Raises HarnessError."""
-    drill.journal.mark("mishap", "primary cluster", what=word)
-    MISHAPS[word](drill)
-
-
-def require_served_again(drill: Drill) -> None:
-    """Clients are answered by the primary again, for some writes in a row. Raises TookTooLong."""
-    before = len(drill.book.ledger.writes)
-
-    def served() -> None:
-        if (by := served_by(drill.world.door)) != "primary":
-            raise HarnessError(f"clients are answered by {by}")
-        since = [write.acked for write in drill.book.ledger.writes[before:]]
-        while since and since[-1] is None:  # on its way
-            since.pop()
-        if len(since) < IN_A_ROW or None in since[-IN_A_ROW:]:
-            raise HarnessError("clients' writes are not acknowledged")
-
-    wait_until(served, patience=PATIENCE.cluster_heals, on=(HarnessError, OSError), what="clients served again")
-
-
-def require_walled(drill: Drill) -> None:
-    """A pod of DR was denied a connection to an address outside that its machine reaches; the journal says which."""
-    substrate = drill.world.substrate
-    if not isinstance(substrate, Kind):
-        raise HarnessError("no clusters here: the wall around DR cannot be tried")
-    outside = gateway_of(substrate.around.owned.network("offsite"))
-    drill.journal.mark("walled", "dr cluster", proof=cluster_of(drill.world.dr).prove_wall(outside))
-
-
-def require_none_lost(drill: Drill) -> None:
-    """Every acknowledged write is still there. Raises Finding with the numbers of those that are not."""
-    if drill.writer is None:
-        raise HarnessError("no clients were at work: nothing was acknowledged")
-    drill.writer.stop()
-    found = survivors(drill.world.door, drill.world.secrets.of("clients")["gateway-key"])
-    lost = [entry.number for entry in drill.book.ledger.acknowledged() if entry.number not in found]
-    if lost:
-        raise Finding(f"acknowledged writes are lost: {', '.join(map(str, lost))}")
+def primary_pods(scene: Scene) -> frozenset[str]:
+    """The UIDs of the primary's pods that run."""
+    api = cluster_of(scene.environment.primary).api
+    return frozenset(pod.uid for pod in api.pods() if pod.alive and not pod.going)
 
 
 def lose_database_volume(site: EstateSite) -> None:
-    """Lose the claim of a site's database with all in it: the site cannot serve any more."""
+    """Delete the claim of a site's database with all in it: the site cannot serve any more."""
     cluster_of(site).lose_volume(DATABASE)
 
 
-def recover_past_absence(drill: Drill) -> None:
-    """Recover while DR's API server is away for the first seconds of the activation."""
-    site = cluster_of(drill.world.dr)
-    machine = site.standing.cluster.machine
-    with phase(drill.journal, "mishap"):  # so that no second of the recovery is without a name
-        disruption.take_api(machine)
-    back = Timer(AWAY, disruption.give_api, (machine,))
-    back.start()
-    try:
-        drill.recover()
-    finally:
-        back.join()
+def database_claim(scene: Scene) -> str:
+    """The UID of the claim of the primary's database, "" when there is none."""
+    api = cluster_of(scene.environment.primary).api
+    return str((api.get("PersistentVolumeClaim", DATABASE) or {}).get("metadata", {}).get("uid", ""))
 
 
-@contextmanager
-def without_image(drill: Drill) -> Iterator[str]:
-    """Take the notification service's image from DR's machine; yields what the failure must name."""
-    site = cluster_of(drill.world.dr)
-    image = reference("notifier")
-    site.standing.require_image("notifier")
-    site.standing.cluster.machine.forget_image(image)
-    yield re.escape(image)
+def remove_image(scene: Scene) -> None:
+    """Remove the notification service's image from DR's node."""
+    from harness.images.find import reference  # noqa: PLC0415
+
+    site = cluster_of(scene.environment.dr)
+    site.standing.require_image(IMAGE)
+    site.standing.cluster.machine.forget_image(reference(IMAGE))
 
 
-@contextmanager
-def wrong_password(drill: Drill) -> Iterator[str]:
-    """Let DR hold another password for the notification service than its database."""
-    drill.world.secrets.put("dr", "notification-db", b"not the one")
-    yield "notification on dr.*password authentication failed"
+def images_on_node(scene: Scene) -> int:
+    """How many of the images on DR's node are the notification service's."""
+    from harness.kubernetes.machine import CTR  # noqa: PLC0415
+
+    machine = cluster_of(scene.environment.dr).standing.cluster.machine
+    return sum(IMAGE in line for line in machine.execute(f"{CTR} images ls -q").splitlines())
 
 
-@contextmanager
-def no_room(drill: Drill) -> Iterator[str]:
-    """Let DR's machine take no more pods."""
-    site = cluster_of(drill.world.dr)
+def cordon_node(scene: Scene) -> None:
+    """Cordon DR's only node: no new pod is scheduled."""
+    from harness.kubernetes import disruption  # noqa: PLC0415
+
+    site = cluster_of(scene.environment.dr)
     disruption.cordon(site.api, site.standing.cluster.machine.name)
-    yield "unschedulable"
 
 
-@contextmanager
-def no_control_plane(drill: Drill) -> Iterator[str]:
-    """Take DR's API server away for good."""
-    site = cluster_of(drill.world.dr)
-    disruption.take_api(site.standing.cluster.machine)
-    yield r"cluster bs-\S+-dr-cluster: its API server does not answer"
+def unschedulable(scene: Scene) -> bool:
+    """Whether DR's node takes no new pods."""
+    site = cluster_of(scene.environment.dr)
+    node = site.api.get("Node", site.standing.cluster.machine.name) or {}
+    return bool(node.get("spec", {}).get("unschedulable"))
 
 
-LACKS: Mapping[str, Callable[[Drill], AbstractContextManager[str]]] = {
-    "an image is missing in the DR cluster": without_image,
-    "the DR cluster holds a wrong password": wrong_password,
-    "the DR cluster has no room for a pod": no_room,
-    "the DR control plane never comes back": no_control_plane,
-}
+def stop_api_server(scene: Scene) -> None:
+    """Stop DR's API server."""
+    from harness.kubernetes import disruption  # noqa: PLC0415
+
+    disruption.take_api(cluster_of(scene.environment.dr).standing.cluster.machine)
 
 
-def recover_although(drill: Drill, word: str) -> str:
-    """Attempt the recovery with that lack and return the pattern that its failure must match."""
-    with ExitStack() as lacking:
-        cause = lacking.enter_context(LACKS[word](drill))
-        drill.attempt(drill.recover)
-    return cause
+def stop_api_server_at_first(scene: Scene) -> None:
+    """Stop DR's API server, and start it again after ten seconds."""
+    from harness.kubernetes import disruption  # noqa: PLC0415
+
+    stop_api_server(scene)
+    machine = cluster_of(scene.environment.dr).standing.cluster.machine
+    back = Timer(UNAVAILABLE, disruption.give_api, (machine,))
+    back.start()
+    scene.later(back.join)
 
 
-def require_named(drill: Drill, cause: str) -> None:
-    """The recovery failed with one line that names the cause. Raises Finding."""
-    if not any(re.search(cause, finding) and "\n" not in finding for finding in drill.findings):
-        raise Finding(f"no finding names {cause} in one line: {drill.findings or 'none'}")
+def api_server_runs(scene: Scene) -> bool:
+    """Whether an API server process runs on DR's node."""
+    machine = cluster_of(scene.environment.dr).standing.cluster.machine
+    return bool(machine.execute("pgrep -x kube-apiserver || true").strip())
+
+
+FAULTS = (
+    Fault("a killed database pod", When.NOW, kill_pod, None, primary_pods, KIND),
+    Fault("a drained node", When.NOW, drain_node, None, primary_pods, KIND),
+    Fault(
+        "the loss of its database volume", When.STRIKE, lambda s: s.drill.strike(destroy=lose_database_volume), None,
+        database_claim, KIND,
+    ),
+    Fault(
+        "a control plane that is unavailable at first", When.BEFORE_RECOVERY, stop_api_server_at_first, None,
+        api_server_runs, KIND,
+    ),
+    Fault(
+        "an image is missing in the DR cluster", When.BEFORE_RECOVERY, remove_image, None, images_on_node, KIND,
+        named=IMAGE,
+    ),
+    Fault(
+        "the DR cluster holds a wrong password", When.BEFORE_RECOVERY,
+        lambda s: replace_secret(s, PASSWORD, b"not the one"), None, lambda s: dr_secret(s, PASSWORD), KIND,
+        named="notification on dr.*password authentication failed",
+    ),
+    Fault(
+        "the DR cluster has no room for a pod", When.BEFORE_RECOVERY, cordon_node, None, unschedulable, KIND,
+        named="unschedulable",
+    ),
+    Fault(
+        "the DR control plane never comes back", When.BEFORE_RECOVERY, stop_api_server, None, api_server_runs, KIND,
+        named=r"cluster bs-\S+-dr-cluster: its API server does not answer",
+    ),
+)  # fmt: skip

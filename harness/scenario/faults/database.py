@@ -1,4 +1,4 @@
-"""What can befall a database while it is backed up. Each does to the server what an accident would."""
+"""A table lock: what keeps a dump waiting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.core.service import Sql
 from harness.postgres import facts as figures
 from harness.postgres.server import connect, one_line
 
-PATIENCE = "10s"  # for the lock itself: whoever reads the table now is let finish
+LOCK_TIMEOUT = "10s"  # for the lock itself: those who read the table now may finish
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ def lock_table(sql: Sql, database: str, table: str, seconds: float) -> Iterator[
     timer.daemon = True
     try:
         try:
-            connection.execute(compose.SQL("SET LOCAL lock_timeout = {}").format(compose.Literal(PATIENCE)))
+            connection.execute(compose.SQL("SET LOCAL lock_timeout = {}").format(compose.Literal(LOCK_TIMEOUT)))
             connection.execute(compose.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(compose.Identifier(table)))
         except psycopg.Error as error:
             raise HarnessError(f"table {table} of {database} cannot be locked: {one_line(error)}") from error
@@ -57,21 +57,3 @@ def lock_table(sql: Sql, database: str, table: str, seconds: float) -> Iterator[
     finally:
         timer.cancel()
         lock.release()
-
-
-def drop_database_forcibly(sql: Sql, database: str) -> None:
-    """Drop a database under the hands of everybody who uses it; raises HarnessError."""
-    with connect(sql) as connection:
-        try:
-            connection.execute(compose.SQL("DROP DATABASE {} WITH (FORCE)").format(compose.Identifier(database)))
-        except psycopg.Error as error:
-            raise HarnessError(f"database {database} cannot be dropped: {one_line(error)}") from error
-
-
-def end_dumps(sql: Sql) -> int:
-    """Terminate the sessions of every `pg_dump` at work and return how many there were."""
-    with connect(sql) as connection:
-        rows = connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump'"
-        ).fetchall()
-    return sum(1 for (ended,) in rows if ended)

@@ -1,16 +1,21 @@
-"""Ways to hurt a stored backup, for drills. Each is done by somebody who can write to the bucket and has no key."""
+"""Faults of stored backups: what somebody who may write to the bucket, and has no key, can do to one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from harness.core.errors import HarnessError
+from harness.estate.secrets import RECIPIENTS
+from harness.repository.keys import new_pair
 from harness.repository.layout import Layout
 from harness.repository.manifest import canonical
 from harness.repository.objects import ObjectStore, StoredObject
 from harness.repository.seal import SEGMENT
+from harness.scenario.faults.fault import Fault, Scene, When
+from harness.scenario.faults.observers import stored_objects
 
 Damage = Callable[[ObjectStore, str, str], str]
 
@@ -84,15 +89,6 @@ def swap_objects(store: ObjectStore, estate: str, backup_id: str) -> str:
     return min(_path(first, estate, backup_id), _path(second, estate, backup_id))
 
 
-DAMAGE: Mapping[str, Damage] = {
-    "a flipped bit": flip_bit,
-    "a missing object": remove_object,
-    "a cut-off object": cut_off,
-    "an edited manifest": edit_manifest,
-    "two objects swapped": swap_objects,
-}
-
-
 def _largest(store: ObjectStore, estate: str, backup_id: str, count: int = 1) -> list[StoredObject]:
     found = sorted(store.list(Layout(estate).data(backup_id)), key=lambda entry: (-entry.size, entry.key))
     if len(found) < count:
@@ -102,3 +98,39 @@ def _largest(store: ObjectStore, estate: str, backup_id: str, count: int = 1) ->
 
 def _path(entry: StoredObject, estate: str, backup_id: str) -> str:
     return entry.key.removeprefix(Layout(estate).data(backup_id))
+
+
+def newest(scene: Scene, damage: Damage) -> None:
+    """Damage the newest backup of the repository that the scenario uses."""
+    repository = scene.backups.repository
+    damage(repository.store, repository.estate, repository.committed()[0].backup_id)
+
+
+def only_damaged(scene: Scene) -> None:
+    """Take a backup, which is the only one, and damage it."""
+    scene.drill.back_up()
+    newest(scene, flip_bit)
+
+
+def sealed_to_others(scene: Scene) -> None:
+    """Take a backup that is sealed to other keys than the DR site's."""
+    _private, public = new_pair()
+    scene.environment.secrets.put("primary", RECIPIENTS[0], public)
+    scene.drill.back_up()
+
+
+DAMAGES: Mapping[str, Damage] = {
+    "a flipped bit": flip_bit,
+    "a missing object": remove_object,
+    "a cut-off object": cut_off,
+    "an edited manifest": edit_manifest,
+    "two swapped objects": swap_objects,
+}
+FAULTS = (
+    *(
+        Fault(phrase, When.NOW, partial(newest, damage=damage), None, stored_objects)
+        for phrase, damage in DAMAGES.items()
+    ),
+    Fault("a single backup, which is damaged", When.NOW, only_damaged, None, stored_objects),
+    Fault("a single backup, sealed to other keys", When.NOW, sealed_to_others, None, stored_objects),
+)

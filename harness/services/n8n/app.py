@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec, Ready
-from harness.core.service import Held, KeyFunction, Mode, Place, Sources
+from harness.core.service import Contained, Containment, KeyFunction, Place, Sources
 from harness.parts.programs import program
 from harness.patience import PATIENCE
 from harness.services.n8n import contain, example, keys
@@ -102,13 +102,13 @@ class N8n:
         """The dummy workflow runs, and uses a restored credential: message 2.8.2."""
         return keys.key_functions(self.name, secrets)
 
-    def contain(self, place: Place, mode: Mode) -> Held:
+    def contain(self, place: Place, containment: Containment) -> Contained:
         """Hold what would start by itself; the same in both modes, for it can be undone. Raises HarnessError."""
         return contain.hold(self.name, self.database, place)
 
-    def release(self, place: Place, held: Held) -> None:
+    def release(self, place: Place, contained: Contained) -> None:
         """Let it go; n8n takes notice by itself. Raises HarnessError that names what is no longer there."""
-        contain.release(self.database, place, held)
+        contain.release(self.database, place, contained)
 
     def seed(self, place: Place) -> None:
         """Make role, database and example workflows. Leaves nothing running."""

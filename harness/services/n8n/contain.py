@@ -16,7 +16,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from harness.core.errors import HarnessError
-from harness.core.service import Held, Place
+from harness.core.service import Contained, Place
 from harness.postgres.server import connect, one_line
 
 Rows = psycopg.Connection[TupleRow]
@@ -77,7 +77,7 @@ RECORD = """
 """
 
 
-def hold(service: str, database: str, place: Place) -> Held:
+def hold(service: str, database: str, place: Place) -> Contained:
     """Hold every workflow and execution that would start by itself; what an earlier call held is in the result.
 
     Actions: `workflow:<id>:<version>` for each workflow unpublished, `executions:<count>` for those put off.
@@ -96,16 +96,16 @@ def hold(service: str, database: str, place: Place) -> Held:
         executions = [f"executions:{parked[0]}"] if parked and parked[0] else []
         actions = (*dict.fromkeys(workflows), *executions)
         connection.execute(RECORD, (LEDGER, " ".join(actions)))
-    return Held(service, actions)
+    return Contained(service, actions)
 
 
-def release(database: str, place: Place, held: Held) -> None:
+def release(database: str, place: Place, contained: Contained) -> None:
     """Publish again, in the same versions, what `hold` unpublished, and let executions go on.
 
     A running n8n takes notice within ten seconds of the first and a minute of the second, another at its start.
     Raises HarnessError that names what is no longer there; the rest is released all the same.
     """
-    workflows = _parse(held.actions)
+    workflows = _parse(contained.actions)
     with _transaction(place, database) as connection:
         gone = [
             identifier

@@ -10,7 +10,7 @@ import psycopg
 
 from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec, Ready
-from harness.core.service import Held, KeyFunction, Mode, Objects, Place, Sources
+from harness.core.service import Contained, Containment, KeyFunction, Objects, Place, Sources
 from harness.patience import PATIENCE
 from harness.postgres.server import connect
 from harness.services.notification import keys
@@ -90,17 +90,17 @@ class Notification:
         self._needed(secrets, "gateway-key", "secret of the clients")
         return keys.key_functions(self.name, secrets, self.arrivals)
 
-    def contain(self, place: Place, mode: Mode) -> Held:
+    def contain(self, place: Place, containment: Containment) -> Contained:
         """Hold delivery in `real` mode; a rehearsal delivers to its own receiver. Raises HarnessError."""
-        if mode == "rehearsal":
+        if containment == "disposable":
             self._needed(place.sinks, "notifications", "sink")
-            return Held(self.name, (TO_SINK,))
+            return Contained(self.name, (TO_SINK,))
         done = self._control(place, HOLD)
-        return Held(self.name, (HELD if done else HELD_BEFORE,))
+        return Contained(self.name, (HELD if done else HELD_BEFORE,))
 
-    def release(self, place: Place, held: Held) -> None:
+    def release(self, place: Place, contained: Contained) -> None:
         """Let delivery begin, where `contain` held it. Raises HarnessError."""
-        if HELD in held.actions:
+        if HELD in contained.actions:
             self._control(place, LET_GO)
 
     def seed(self, place: Place) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.core.node import NodeSpec, Ready, Site
-from harness.core.service import Held, KeyFunction, Mode, Place, Sources, Tree
+from harness.core.service import Contained, Containment, KeyFunction, Place, Sources, Tree
 from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
 from harness.services.odoo.program import DATABASE_SECRET, IMAGE, Program, reference
@@ -68,15 +68,15 @@ class Odoo:
         """Return what a clerk of the shop must be able to do again; needs the secret `odoo-admin`."""
         return keys.key_functions(self.name, self.database, secrets, example.KNOWN)
 
-    def contain(self, place: Place, mode: Mode) -> Held:
+    def contain(self, place: Place, containment: Containment) -> Contained:
         """Hold mail and scheduled actions of a restored copy; raises HarnessError when something stays loose."""
-        if mode == "rehearsal":
+        if containment == "disposable":
             return contain.neutralize(self.program, place)
         return contain.hold(self.name, self.database, place)
 
-    def release(self, place: Place, held: Held) -> None:
+    def release(self, place: Place, contained: Contained) -> None:
         """Let go exactly what `contain` of mode `real` held; raises HarnessError."""
-        contain.release(self.database, place, held)
+        contain.release(self.database, place, contained)
 
     def seed(self, place: Place) -> None:
         """Make role, database, filestore and the example shop; needs `odoo-db` and `odoo-admin`."""

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from harness.core.errors import HarnessError, Refused
 from harness.core.node import Address
-from harness.core.service import Held, Place
+from harness.core.service import Contained, Place
 from harness.patience import PATIENCE
 from harness.services.odoo.database import Rows, exists, numbers, transaction
 from harness.services.odoo.program import Program, mail_sink, run
@@ -22,7 +22,7 @@ NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves
 LEDGER = "blackstart.held"  # the row of ir_config_parameter that says what is held
 NEUTRALIZED = "neutralized"
 HOLDER = "holding_mail_server"
-# What acts on the world, by the word that stands for it in `Held.actions`.
+# What acts on the world, by the word that stands for it in `Contained.actions`.
 TABLES = {"cron": "ir_cron", "mail_server": "ir_mail_server", "fetchmail": "fetchmail_server"}
 
 # Deletes what nothing refers to any more; Odoo's own neutralize leaves it running as well.
@@ -33,7 +33,7 @@ MAIL_ROW = """insert into ir_mail_server
     values ('blackstart: mail is held', %s, %s, 'none', 'login', 0, true) returning id"""
 
 
-def neutralize(program: Program, place: Place) -> Held:
+def neutralize(program: Program, place: Place) -> Contained:
     """Neutralise the copy on `place` for good and return what was done; raises HarnessError.
 
     Mail goes to the sink `smtp` of the place, or nowhere when it has none.
@@ -46,10 +46,10 @@ def neutralize(program: Program, place: Place) -> Held:
         connection.execute(MAIL_ROW, (target.host, target.port))
         _require_held(connection, program.database, target)
         _require_neutralized(connection, program.database)
-    return Held(program.name, (NEUTRALIZED, f"mail to {target}"))
+    return Contained(program.name, (NEUTRALIZED, f"mail to {target}"))
 
 
-def hold(service: str, database: str, place: Place) -> Held:
+def hold(service: str, database: str, place: Place) -> Contained:
     """Hold outward actions so that `release` can let them go; what an earlier call held is in the result.
 
     Raises HarnessError when an action stays loose; nothing is changed then.
@@ -68,20 +68,20 @@ def hold(service: str, database: str, place: Place) -> Held:
             (LEDGER, " ".join(actions)),
         )
         _require_held(connection, database, NOWHERE)
-    return Held(service, actions)
+    return Contained(service, actions)
 
 
-def release(database: str, place: Place, held: Held) -> None:
+def release(database: str, place: Place, contained: Contained) -> None:
     """Make active again exactly what `hold` made inactive.
 
     Raises Refused for a neutralised copy, and HarnessError that names what is no longer there; the rest is
     released all the same.
     """
-    if NEUTRALIZED in held.actions:
+    if NEUTRALIZED in contained.actions:
         raise Refused(f"database {database} was neutralised for good; restore it again in mode real")
     gone: list[str] = []
     with transaction(place, database) as connection:
-        for word, ids in _parse(held.actions).items():
+        for word, ids in _parse(contained.actions).items():
             gone += [f"{word} {number}" for number in sorted({*ids} - {*_let_go(connection, word, ids)})]
         connection.execute("delete from ir_config_parameter where key = %s", (LEDGER,))
     if gone:

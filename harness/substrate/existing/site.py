@@ -90,7 +90,7 @@ class ExistingSite:
             raise UsageError(f"volume {name} of {self.name}: {folder} is no folder here; mount it there")
         return FolderVolume(folder.resolve())
 
-    def rest(self, but: Collection[str] = ()) -> None:
+    def scale_down(self, but: Collection[str] = ()) -> None:
         """Scale back what was scaled up, last first, `but` some. Raises HarnessError for what does not end."""
         failed = []
         for node in [name for name in reversed(self.woken) if name not in but]:

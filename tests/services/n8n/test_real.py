@@ -25,7 +25,7 @@ def test_a_copy_is_silent_until_it_is_released(automation: Automation) -> None:
     n8n, place = automation.fresh(), automation.place
     before = automation.published()
     ran = {name: automation.runs(name) for name in (*BY_THEMSELVES, "later", "slow")}
-    held = n8n.contain(place, "rehearsal")
+    held = n8n.contain(place, "disposable")
     assert {name for name, active, *_ in before if active} - {
         name for name, active, *_ in automation.published() if active
     } == set(BY_THEMSELVES)
@@ -35,7 +35,7 @@ def test_a_copy_is_silent_until_it_is_released(automation: Automation) -> None:
         "executions:2",
     )  # fmt: skip
     assert not [row for row in automation.published() if not row[1] and row[3]], "n8n would tear these down itself"
-    assert n8n.contain(place, "real") == held, "a second call forgets nothing"
+    assert n8n.contain(place, "reversible") == held, "a second call forgets nothing"
 
     (check,) = n8n.key_functions(place.secrets)
     # Every ten seconds, when it is not set.
@@ -70,7 +70,7 @@ def test_a_copy_is_silent_until_it_is_released(automation: Automation) -> None:
 
 def test_a_release_names_what_is_gone(automation: Automation) -> None:
     n8n = automation.fresh()
-    held = n8n.contain(automation.place, "real")
+    held = n8n.contain(automation.place, "reversible")
     ((gone,),) = automation.rows("SELECT id FROM workflow_entity WHERE name = 'both'")
     automation.rows("DELETE FROM workflow_entity WHERE name = 'both'")
     with pytest.raises(HarnessError, match=f"workflow {gone} is no longer there"):
@@ -80,7 +80,7 @@ def test_a_release_names_what_is_gone(automation: Automation) -> None:
 
 def test_only_what_was_held_can_be_released(automation: Automation) -> None:
     n8n = automation.fresh()
-    held = n8n.contain(automation.place, "real")
+    held = n8n.contain(automation.place, "reversible")
     inactive = [row for row in automation.published() if not row[1]]
     with pytest.raises(HarnessError, match=re.escape("'cron:3' is none of n8n's; nothing was released")):
         n8n.release(automation.place, replace(held, actions=(*held.actions, "cron:3")))
@@ -89,7 +89,7 @@ def test_only_what_was_held_can_be_released(automation: Automation) -> None:
 
 def test_what_is_no_n8n_is_not_contained(automation: Automation) -> None:
     with pytest.raises(HarnessError, match=r"database postgres on primary: .* is it that of an n8n"):
-        replace(automation.fresh(), database="postgres").contain(automation.place, "real")
+        replace(automation.fresh(), database="postgres").contain(automation.place, "reversible")
 
 
 def test_the_process_knows_no_secret(automation: Automation) -> None:
@@ -131,7 +131,7 @@ def test_a_crash_does_not_delay_the_next_start(automation: Automation) -> None:
 
 def test_a_credential_that_cannot_be_read_is_found_out(automation: Automation) -> None:
     n8n = automation.fresh()
-    n8n.contain(automation.place, "rehearsal")
+    n8n.contain(automation.place, "disposable")
     automation.rows("UPDATE credentials_entity SET data = 'U2FsdGVkX18AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='")
     (check,) = n8n.key_functions(automation.place.secrets)
     with automation.running() as node, pytest.raises(Finding, match=r"dummy workflow with its token: \d+ instead"):

@@ -63,8 +63,8 @@ def test_real_mode_holds_delivery_until_release(
     seeded: Place, launch: Launch, secrets: dict[str, str], receiver: Receiver
 ) -> None:
     service = Notification()
-    assert "nothing to hold" in service.contain(seeded, "rehearsal").actions[0]
-    held = service.contain(seeded, "real")
+    assert "nothing to hold" in service.contain(seeded, "disposable").actions[0]
+    held = service.contain(seeded, "reversible")
     door = Door(launch(seeded).endpoint("http").outside)
     arrive, accept, _ = functions(secrets, None, patience=10)
     assert arrive.check(door) == "0 of 12 queued messages delivered; 12 queued and held until release"
@@ -73,7 +73,7 @@ def test_real_mode_holds_delivery_until_release(
     with pytest.raises(Finding, match="delivery is held"):
         functions(secrets, receiver, patience=0.3)[0].check(door)
     # A hold that was there before is the operator's: it is not ours to let go.
-    again = service.contain(seeded, "real")
+    again = service.contain(seeded, "reversible")
     service.release(seeded, again)
     assert receiver.deliveries == ()
     service.release(seeded, held)
@@ -97,7 +97,7 @@ def test_what_a_place_lacks_is_named(place: Place) -> None:
     with pytest.raises(HarnessError, match="no secret 'notification-db'"):
         Notification().nodes(replace(place, secrets={}))
     with pytest.raises(HarnessError, match='database "notification" does not exist'):
-        Notification().contain(place, "real")
+        Notification().contain(place, "reversible")
 
 
 @pytest.mark.programs

@@ -161,8 +161,8 @@ def test_without_its_filestore_it_is_found_out(shop: Shop) -> None:
 def test_what_is_held_is_released_to_the_letter(shop: Shop) -> None:
     odoo = shop.copy("held")
     before = shop.outward(odoo)
-    held = odoo.contain(shop.place, "real")
-    assert odoo.contain(shop.place, "real") == held, "a second call forgets nothing"
+    held = odoo.contain(shop.place, "reversible")
+    assert odoo.contain(shop.place, "reversible") == held, "a second call forgets nothing"
     assert not shop.rows(odoo, "select 1 from ir_mail_server where active and smtp_host <> 'invalid'")
     assert not shop.rows(odoo, "select 1 from ir_cron where active and id <> 1")
     odoo.release(shop.place, held)
@@ -173,7 +173,7 @@ def test_what_is_held_is_released_to_the_letter(shop: Shop) -> None:
 
 def test_a_release_names_what_is_gone(shop: Shop) -> None:
     odoo = shop.copy("gone")
-    held = odoo.contain(shop.place, "real")
+    held = odoo.contain(shop.place, "reversible")
     assert shop.rows(odoo, "delete from ir_mail_server where smtp_host = 'mail.invalid' returning id")
     with pytest.raises(HarnessError, match="mail_server 1 is no longer there"):
         odoo.release(shop.place, held)
@@ -183,7 +183,7 @@ def test_a_release_names_what_is_gone(shop: Shop) -> None:
 def test_a_rehearsal_is_neutralised_for_good(shop: Shop) -> None:
     odoo = shop.copy("tame")
     place = replace(shop.place, sinks={"smtp": "smtp://127.0.0.1:2525"})
-    held = odoo.contain(place, "rehearsal")
+    held = odoo.contain(place, "disposable")
     servers = shop.rows(odoo, "select smtp_host, smtp_port from ir_mail_server where active")
     assert servers == [("127.0.0.1", 2525)]
     assert shop.rows(odoo, "select id from ir_cron where active") == [(1,)]

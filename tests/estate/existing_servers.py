@@ -1,4 +1,4 @@
-"""A site that stands: real servers that somebody else started, seen through a declaration."""
+"""An existing site: real servers that were started before, reached through a declaration."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.estate.config import Config, load_config
-from harness.estate.existing import ExistingEstate
+from harness.estate.existing import ExistingEstateSite, connect_site
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
-from harness.restore_test.build import dr_of
 from harness.s3.client import ensure_bucket, tag
 from harness.substrate.embedded.substrate import Embedded
 
@@ -32,13 +31,13 @@ needs = ["notification"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ExistingServers:
     """The servers, the secrets of their site, a folder for declarations, and where one-shot work runs."""
 
     site: EstateSite
     secrets: Secrets
     folder: Path
-    desk: Embedded
+    local: Embedded
 
     def declare(self, **more: str) -> Config:
         """Return a declaration of the site, with further lines for its table."""
@@ -49,9 +48,9 @@ class Standing:
         file.write_text(ESTATE + "\n[existing.dr]\n" + "\n".join(lines) + "\n")
         return load_config(file)
 
-    def estate(self, **more: str) -> ExistingEstate:
+    def estate(self, **more: str) -> ExistingEstateSite:
         """Return the site as a declaration shows it."""
-        return dr_of(self.declare(**more), self.desk)
+        return connect_site(self.declare(**more), "dr", self.local, "recipient.pem")
 
     def list_targets(self, **identity: str) -> Path:
         """Write a list with one target, and return its path."""
@@ -66,4 +65,4 @@ def tagged(site: EstateSite) -> None:
     tag(site.place.s3, BUCKET, TAG)
 
 
-Declared = Callable[[], Standing]
+Declared = Callable[[], ExistingServers]

@@ -1,0 +1,76 @@
+"""How the parts of an estate are reached, whoever made them: a drill's environment, a state file, or [existing]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.core.errors import UsageError
+from harness.core.node import Address
+from harness.core.service import Service
+from harness.estate.config import Config
+from harness.estate.site import EstateSite
+from harness.repository.catalogue import Repository
+from harness.repository.objects import ObjectStore
+from harness.repository.read_only import ReadOnly
+from harness.repository.store import S3Store
+from harness.s3.client import REGION
+from harness.s3.server import ACCESS, SECRET
+from harness.vault import read_text_secret
+
+BUCKET = "backups"
+PRIVATE_KEY = "recipient.pem"  # the secret of the DR site that opens backups
+
+
+@dataclass(frozen=True, slots=True)
+class Offsite:
+    """Where the repository of backups is. `secrets`: name -> reference, with the store's two keys in it."""
+
+    address: Address
+    secrets: Mapping[str, str] = field(repr=False)
+    bucket: str = BUCKET
+    read_only: bool = False
+    tls: bool = False
+    region: str = REGION
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """The parts of one estate. `recipients`: references to the public keys that its backups are sealed to."""
+
+    config: Config
+    services: tuple[Service, ...]
+    offsite: Offsite
+    primary: EstateSite | None = None
+    dr: EstateSite | None = None
+    recipients: tuple[str, ...] = ()
+    client_secrets: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def repository(self) -> Repository:
+        """The repository of backups, closed to every change where it is read-only; raises UsageError."""
+        where, estate = self.offsite, self.config.estate.name
+        if lacking := [name for name in (ACCESS, SECRET) if name not in where.secrets]:
+            raise UsageError(f"repository of {estate} at {where.address}: no secret {lacking[0]}; add it")
+        keys = (read_text_secret(where.secrets[ACCESS]), read_text_secret(where.secrets[SECRET]))
+        store: ObjectStore = S3Store.connect(
+            where.address.host, where.address.port, *keys, where.bucket, secure=where.tls, region=where.region
+        )
+        if where.read_only:
+            store = ReadOnly(store, f"repository of {estate} at {where.address}")
+        return Repository(store, estate)
+
+    @property
+    def live(self) -> EstateSite:
+        """The primary site; raises UsageError where none is known."""
+        return self._known(self.primary, "primary")
+
+    @property
+    def recovered(self) -> EstateSite:
+        """The DR site; raises UsageError where none is known."""
+        return self._known(self.dr, "DR")
+
+    def _known(self, site: EstateSite | None, what: str) -> EstateSite:
+        if site is None:
+            raise UsageError(f"estate {self.config.estate.name}: no {what} site is known here")
+        return site

@@ -1,0 +1,44 @@
+"""What went wrong in a drill or a restore test so far, sorted by one rule into findings and doubts."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.errors import REPORTED, reason_of
+from harness.core.journal import Journal
+from harness.core.judge import is_finding
+
+TRACEBACK = "traceback.log"
+
+
+@dataclass(slots=True)
+class Failures:
+    """The errors of one drill. `logs`: where tracebacks are written."""
+
+    subject: str
+    journal: Journal
+    logs: Path
+    findings: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+    _noted: list[BaseException] = field(default_factory=list, repr=False)
+
+    def note(self, error: BaseException, phase: str) -> None:
+        """Add an error that ended `phase`, or something outside of the recovery (""); an error counts once."""
+        if any(error is noted for noted in self._noted):
+            return
+        self._noted.append(error)
+        found = is_finding(error, phase)
+        reason = self._reason(error)
+        self.journal.mark("finding" if found else "doubt", self.subject, error=reason)
+        (self.findings if found else self.doubts).append(reason)
+        with (self.logs / TRACEBACK).open("a", encoding="utf-8") as file:
+            file.writelines(traceback.format_exception(error))
+
+    def _reason(self, error: BaseException) -> str:
+        if isinstance(error, KeyboardInterrupt):
+            return "interrupted before it was done"
+        if isinstance(error, REPORTED):
+            return reason_of(error)
+        return f"unexpected {type(error).__name__}: {reason_of(error)}; see logs/{TRACEBACK}"

@@ -1,0 +1,42 @@
+"""Builds the recovery of an estate, for a drill, a restore test and `blackstart recover` alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.core.errors import UsageError
+from harness.core.journal import Journal
+from harness.core.service import Containment, Sql
+from harness.estate.connections import PRIVATE_KEY, Connections
+from harness.estate.registry import entry_of, start_messages
+from harness.recovery.recovery import Recovery, TrafficRouter
+
+
+def recovery_of(
+    connections: Connections,
+    router: TrafficRouter,
+    journal: Journal,
+    containment: Containment,
+    *,
+    freshness: Callable[[Sql], bool | None] = lambda _sql: None,
+    on_bytes: Callable[[int], None] = lambda _count: None,
+) -> Recovery:
+    """Return the recovery onto the DR site; raises UsageError when that has no key to open backups with."""
+    dr, config = connections.recovered, connections.config
+    if PRIVATE_KEY not in dr.secrets:
+        raise UsageError(f"site {dr.site.name}: no secret {PRIVATE_KEY}; without it no backup can be opened")
+    return Recovery(
+        dr=dr,
+        services=connections.services,
+        repository=connections.repository,
+        private_key_ref=dr.secrets[PRIVATE_KEY],
+        router=router,
+        dr_edge=config.sites.dr.edge,
+        entry=entry_of(config),
+        client_secrets=connections.client_secrets,
+        journal=journal,
+        containment=containment,
+        freshness=freshness,
+        start_messages=start_messages(config),
+        on_bytes=on_bytes,
+    )

@@ -1,0 +1,25 @@
+"""How long the estate was, at worst, without a fresh valid backup."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from harness.core.exposure import exposure
+from harness.repository.catalogue import Repository
+
+WINDOW = timedelta(days=1)
+
+
+def measure_exposure(repository: Repository, passed_over: Sequence[tuple[str, str]], until: datetime) -> float | None:
+    """Return the largest gap in seconds between snapshots of valid backups in the day before `until`.
+
+    `passed_over`: backups that were opened and are not valid. None without any backup. Raises HarnessError.
+    """
+    bad = {backup_id for backup_id, _ in passed_over}
+    taken = [
+        backup.manifest.contents.snapshot_at
+        for backup in repository.committed()
+        if backup.damaged is None and backup.backup_id not in bad
+    ]
+    return exposure(taken, until, WINDOW)

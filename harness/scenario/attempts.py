@@ -1,0 +1,92 @@
+"""Work that is attempted with a fault: a backup, a recovery, a restore test. Each is expected to fail or be refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from harness.core.errors import BackupFailed, Finding, UsageError, reason_of
+from harness.scenario.faults.fault import Fault, Scene, When, inject
+
+
+def back_up(scene: Scene, fault: Fault) -> None:
+    """Attempt a backup, which must fail for the reason that the fault names."""
+
+    def fail() -> None:
+        try:
+            scene.drill.back_up()
+        except BackupFailed as error:
+            scene.failure = reason_of(error)
+        else:
+            raise Finding(f"the backup succeeded with {fault.phrase}")
+
+    if fault.when is When.DURING_BACKUP:
+        inject(fault, scene, fail)
+    else:
+        inject(fault, scene)
+        fail()
+    require_named(fault, scene.failure)
+
+
+def recover(scene: Scene, fault: Fault) -> None:
+    """Attempt the recovery, with the fault injected at its moment; the failure goes into the record."""
+    drill = scene.drill
+
+    def work() -> None:
+        if fault.when is When.BEFORE_RECOVERY:
+            inject(fault, scene)
+        selected = drill.select()
+        if fault.when is When.AFTER_SELECTION:
+            inject(fault, scene)
+        restored = drill.restore(selected)
+        if fault.when is When.AFTER_RESTORE:
+            inject(fault, scene)
+        drill.finish(restored)
+
+    scene.failure = drill.attempt(work)
+    require_named(fault, scene.failure)
+
+
+def run_restore_test(scene: Scene, fault: Fault) -> None:
+    """Attempt a restore test on the existing DR site; it must be refused for the reason that the fault names."""
+    inject(fault, scene)
+    scene.failure = "; ".join(scene.borrowed.run_on_existing_site().reasons)
+    require_named(fault, scene.failure)
+
+
+ATTEMPTS: Mapping[str, tuple[Callable[[Scene, Fault], None], tuple[When, ...]]] = {
+    "a backup": (back_up, (When.BEFORE_BACKUP, When.DURING_BACKUP)),
+    "recovery": (recover, (When.BEFORE_RECOVERY, When.AFTER_SELECTION, When.AFTER_RESTORE)),
+    "a restore test": (run_restore_test, (When.BEFORE_RESTORE_TEST,)),
+}
+
+
+def suffer(scene: Scene, fault: Fault) -> None:
+    """Inject a fault at once; raises UsageError when it belongs to a moment of an attempt."""
+    require_suits("", fault)
+    inject(fault, scene)
+    if scene.foreign is not None:
+        scene.foreign.note()
+
+
+def attempt(scene: Scene, work: str, fault: Fault) -> None:
+    """Attempt `work` with a fault; raises UsageError when that fault is not one of that work."""
+    require_suits(work, fault)
+    ATTEMPTS[work][0](scene, fault)
+
+
+def require_suits(work: str, fault: Fault) -> None:
+    """Raise UsageError unless a fault can be injected while `work` is attempted; "" for one injected at once."""
+    if work and work not in ATTEMPTS:
+        raise UsageError(f"{work!r} cannot be attempted; known: {', '.join(ATTEMPTS)}")
+    moments = ATTEMPTS[work][1] if work else (When.NOW, When.STRIKE, When.BEFORE_RECOVERY)
+    if fault.when not in moments:
+        raise UsageError(
+            f"fault {fault.phrase!r} is injected {fault.when}, which does not suit {work or 'this step'!r}"
+        )
+
+
+def require_named(fault: Fault, failure: str) -> None:
+    """Raise Finding unless a failure, in one line, names what the fault caused."""
+    if not fault.named or not re.search(fault.named, failure):
+        raise Finding(f"{fault.phrase}: its failure does not match {fault.named!r}: {failure or 'it did not fail'}")

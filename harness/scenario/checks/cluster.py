@@ -1,0 +1,52 @@
+"""Checks of a cluster that heals itself, and of the egress filter around DR."""
+
+from __future__ import annotations
+
+from harness.core.clock import NotYet, wait_until
+from harness.core.errors import Finding, HarnessError
+from harness.drill.drill import Drill
+from harness.patience import PATIENCE
+from harness.scenario.faults.cluster import cluster_of
+from harness.services.notification.writer import survivors
+from harness.traffic.witness import served_by
+
+IN_A_ROW = 10  # acknowledged writes in a row after which clients count as served again
+
+
+def require_served_again(drill: Drill) -> None:
+    """The primary answers clients again, and acknowledges ten writes in a row. Raises TookTooLong."""
+    before = len(drill.ledger.ledger.writes)
+
+    def served() -> None:
+        if (by := served_by(drill.environment.door)) != "primary":
+            raise NotYet(f"clients are answered by {by}")
+        since = [write.acked for write in drill.ledger.ledger.writes[before:]]
+        while since and since[-1] is None:  # not answered yet
+            since.pop()
+        if len(since) < IN_A_ROW or None in since[-IN_A_ROW:]:
+            raise NotYet("clients' writes are not acknowledged")
+
+    wait_until(served, patience=PATIENCE.cluster_heals, on=(NotYet, OSError), what="clients served again")
+
+
+def require_egress_filtered(drill: Drill) -> None:
+    """A pod of DR was denied a connection to an address that its node reaches; the journal says which."""
+    from harness.substrate.kind.substrate import Kind, gateway_of  # noqa: PLC0415 - the Kubernetes client is slow to import
+
+    substrate = drill.environment.substrate
+    if not isinstance(substrate, Kind):
+        raise HarnessError("no clusters here: the egress filter of DR cannot be tried")
+    outside = gateway_of(substrate.around.owned.network("offsite"))
+    proof = cluster_of(drill.environment.dr).prove_wall(outside)
+    drill.journal.mark("egress filtered", "dr cluster", proof=proof)
+
+
+def require_none_lost(drill: Drill) -> None:
+    """Every acknowledged write is still there. Raises Finding with the numbers of those that are not."""
+    if drill.writer is None:
+        raise HarnessError("no client load was running: nothing was acknowledged")
+    drill.writer.stop()
+    found = survivors(drill.environment.door, drill.environment.secrets.of("clients")["gateway-key"])
+    lost = [entry.number for entry in drill.ledger.ledger.acknowledged() if entry.number not in found]
+    if lost:
+        raise Finding(f"acknowledged writes are lost: {', '.join(map(str, lost))}")

@@ -1,0 +1,73 @@
+"""Witnesses: what an independent observer sees of an estate, a value to compare before and after a fault."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from pathlib import Path
+
+import psycopg
+
+from harness.core.errors import HarnessError
+from harness.core.node import Address, Site
+from harness.core.service import S3, Sql, Tree
+from harness.postgres.identity import databases
+from harness.s3.client import ERRORS, client
+from harness.scenario.faults.fault import Scene
+from harness.substrate.common.probe import UNANSWERED, probe
+
+LARGE = 8 << 20  # bytes that a full store has no room for
+PROBE = "blackstart-probe"
+
+
+def database_answers(sql: Sql) -> bool:
+    """Return whether a PostgreSQL server accepts a connection; its password is not tried."""
+    try:
+        psycopg.connect(host=sql.outside.host, port=sql.outside.port, user=PROBE, connect_timeout=2).close()
+    except psycopg.OperationalError as error:
+        return "fe_sendauth" in str(error) or "FATAL" in str(error)  # a server that asks for a password is there
+    return True
+
+
+def accepts(address: Address) -> bool:
+    """Return whether anybody accepts a connection at an address."""
+    try:
+        probe(address, "", 0, relayed=True)
+    except UNANSWERED:
+        return False
+    return True
+
+
+def has_room(s3: S3, bucket: str) -> bool:
+    """Return whether a store takes an object of 8 MiB, which is removed again."""
+    store = client(s3)
+    try:
+        store.put_object(bucket, PROBE, io.BytesIO(os.urandom(LARGE)), LARGE)
+        store.remove_object(bucket, PROBE)
+    except ERRORS:
+        return False
+    return True
+
+
+def stored_objects(scene: Scene) -> frozenset[tuple[str, int, str]]:
+    """Return key, size in bytes and time of the last change of every object in the repository."""
+    return frozenset((e.key, e.size, str(e.modified)) for e in scene.backups.repository.store.list(""))
+
+
+def databases_on(sql: Sql) -> tuple[str, ...] | None:
+    """Return the databases on a server, None when it does not answer."""
+    try:
+        return databases(sql)
+    except HarnessError:
+        return None
+
+
+def files_of(site: Site, tree: Tree) -> int:
+    """Return how many files a tree has on a site."""
+    return sum(path.startswith(f"{tree.folder}/") for path in site.volume(tree.volume).walk())
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file, hex, or "" when it is not there."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

@@ -1,0 +1,77 @@
+"""Faults of a recovery: what is lost or wrong on the DR site, in the repository, or in its keys."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from harness.estate.site import DATABASE
+from harness.postgres.server import connect
+from harness.scenario.faults.backup import first_tree
+from harness.scenario.faults.fault import Fault, Scene, When
+from harness.scenario.faults.observers import database_answers, databases_on, digest_of, files_of, stored_objects
+
+AUTOMATION_KEY = "n8n-key"
+
+
+def dr_database_up(scene: Scene) -> bool:
+    """Whether DR's database server answers."""
+    sql = scene.environment.dr.sql
+    return sql is not None and database_answers(sql)
+
+
+def remove_largest_object(scene: Scene) -> None:
+    """Remove the selected backup's largest object."""
+    selected = scene.drill.selected
+    backup_id = selected.backup.backup_id if selected is not None else ""
+    store, estate = scene.environment.repository.store, scene.environment.config.estate.name
+    store.delete(max(store.list(f"{estate}/data/{backup_id}/"), key=lambda entry: entry.size).key)
+
+
+def make_foreign_database(scene: Scene) -> None:
+    """Create another owner's database on the DR server."""
+    with connect(scene.environment.dr.place.sql) as connection:
+        connection.execute("CREATE DATABASE somebody_elses")
+
+
+def remove_files(scene: Scene) -> None:
+    """Remove a service's files on the DR site."""
+    tree = first_tree(scene.environment)
+    scene.environment.dr.site.volume(tree.volume).remove(tree.folder)
+
+
+def replace_secret(scene: Scene, name: str, value: bytes) -> None:
+    """Give the DR site another value of a secret."""
+    secrets = scene.environment.secrets
+    path = secrets.root / "dr" / name
+    scene.later(partial(secrets.put, "dr", name, path.read_bytes()))
+    secrets.put("dr", name, value)
+
+
+def dr_secret(scene: Scene, name: str) -> str:
+    """The digest of a secret of the DR site."""
+    return digest_of(scene.environment.secrets.root / "dr" / name)
+
+
+FAULTS = (
+    Fault(
+        "the DR database server dies", When.AFTER_SELECTION, lambda s: s.environment.dr.nodes[DATABASE].kill(), None,
+        dr_database_up, named="PostgreSQL at",
+    ),
+    Fault(
+        "the selected backup vanishes", When.AFTER_SELECTION, remove_largest_object, None, stored_objects,
+        named="object .*: .*not there|NoSuchKey|no such",
+    ),
+    Fault(
+        "the DR database server is not empty", When.AFTER_SELECTION, make_foreign_database, None,
+        lambda s: databases_on(s.environment.dr.place.sql), named="already holds somebody_elses",
+    ),
+    Fault(
+        "the shop's files are lost", When.AFTER_RESTORE, remove_files, None,
+        lambda s: files_of(s.environment.dr.site, first_tree(s.environment)), named="attachment",
+    ),
+    Fault(
+        "the DR site holds another automation key", When.AFTER_RESTORE,
+        lambda s: replace_secret(s, AUTOMATION_KEY, b"another key than the one that was backed up"), None,
+        lambda s: dr_secret(s, AUTOMATION_KEY), named=f"{AUTOMATION_KEY} on the DR site has fingerprint",
+    ),
+)  # fmt: skip

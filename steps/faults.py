@@ -1,0 +1,33 @@
+"""Steps that inject faults, by the phrases of the catalogue: `blackstart faults` prints them."""
+
+from __future__ import annotations
+
+from pytest_bdd import parsers, step, then, when
+
+from harness.scenario.attempts import attempt, suffer
+from harness.scenario.checks.verdict import require
+from harness.scenario.faults.catalog import find
+from harness.scenario.faults.fault import Scene
+
+SUFFERS = parsers.re(r'(?P<target>the [a-z ]+) suffers "(?P<phrase>[^"]+)"')
+ATTEMPTED = parsers.re(r'(?P<work>[a-z ]+) is attempted with "(?P<phrase>[^"]+)"')
+
+
+@step(SUFFERS)
+def _(scene: Scene, phrase: str) -> None:
+    suffer(scene, find(phrase))
+
+
+@when(ATTEMPTED)
+def _(scene: Scene, work: str, phrase: str) -> None:
+    attempt(scene, work, find(phrase))
+
+
+@when("the fault is undone")
+def _(scene: Scene) -> None:
+    scene.undo()
+
+
+@then(parsers.parse('it failed, naming "{cause}"'))
+def _(scene: Scene, cause: str) -> None:
+    require(cause in scene.failure, f"{cause!r} is not in the failure: {scene.failure or 'it did not fail'}")
