@@ -24,7 +24,7 @@ from harness.recovery.recovery import Recovery
 from harness.recovery.start import start_all
 from harness.recovery.traffic_switch import Edge, open_edge
 from harness.repository.catalogue import Repository
-from harness.repository.store import S3Store
+from harness.repository.store.s3 import S3Store
 from harness.s3 import server as objects
 from harness.s3.client import ensure_bucket
 from harness.s3.replication import Replicator

@@ -18,8 +18,8 @@ from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER, SUPERUSER_PASSWORD
 from harness.repository.catalogue import Repository
-from harness.repository.objects import ObjectStore
-from harness.repository.store import S3Store
+from harness.repository.store.port import ObjectStore
+from harness.repository.store.s3 import S3Store
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
@@ -32,7 +32,7 @@ import secrets as random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness.repository.read_only import ReadOnly
+from harness.repository.store.read_only import ReadOnly
 
 if TYPE_CHECKING:
     from harness.kubernetes.api import Api

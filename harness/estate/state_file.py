@@ -12,7 +12,7 @@ from harness.core.service import S3, Held, Sql
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository
-from harness.repository.store import S3Store
+from harness.repository.store.s3 import S3Store
 from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_text_secret
 

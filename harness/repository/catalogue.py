@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import NoValidBackup, Unreadable
-from harness.repository.layout import Layout, begun_at
-from harness.repository.manifest import Commit, Manifest, ObjectEntry, read_commit, read_manifest
-from harness.repository.objects import ObjectStore
+from harness.repository.format.layout import Layout, begun_at
+from harness.repository.format.manifest import Commit, Manifest, ObjectEntry, read_commit, read_manifest
 from harness.repository.reading import OpenBackup, Progress, open_backup
+from harness.repository.store.port import ObjectStore
 from harness.repository.writer import Receipt, Writer, begin, remove
 
 __all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repository", "Selection", "Writer"]

@@ -15,10 +15,10 @@ from types import TracebackType
 
 from harness.core.errors import HarnessError, Unreadable
 from harness.patience import PATIENCE
-from harness.repository.frames import FRAME, compress, decompress, regroup
+from harness.repository.format.frames import FRAME, compress, decompress, regroup
+from harness.repository.format.seal import open_sealed, reader_of, seal
 from harness.repository.heap import give_back_large_blocks
-from harness.repository.objects import ObjectStore
-from harness.repository.seal import open_sealed, reader_of, seal
+from harness.repository.store.port import ObjectStore
 
 BUDGET = 24 << 20  # bytes between stages, over all streams
 UPLOADS = 2  # streams at a time: each holds parts and frames beside the budget

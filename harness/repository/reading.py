@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.core.errors import Unreadable
-from harness.repository.keys import fingerprint, read_private, unwrap
-from harness.repository.layout import Layout, key_binding, object_binding
-from harness.repository.manifest import Commit, Manifest, manifest_hmac
-from harness.repository.objects import ObjectStore
+from harness.repository.format.layout import Layout, key_binding, object_binding
+from harness.repository.format.manifest import Commit, Manifest, manifest_hmac
+from harness.repository.format.recipients import fingerprint, read_private, unwrap
 from harness.repository.pipeline import Pipeline
+from harness.repository.store.port import ObjectStore
 
 Progress = Callable[[int], None]
 

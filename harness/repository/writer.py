@@ -14,13 +14,13 @@ from harness.core.clock import Clock
 from harness.core.contents import Contents
 from harness.core.errors import BackupFailed, HarnessError, Unreadable
 from harness.patience import PATIENCE
-from harness.repository.frames import FRAME
-from harness.repository.keys import fingerprint, read_recipients, wrap
-from harness.repository.layout import FORMAT, Layout, check_path, key_binding, new_id, object_binding
-from harness.repository.manifest import Manifest, ObjectEntry, WrappedKey, canonical, commit_of
-from harness.repository.objects import ObjectStore
+from harness.repository.format.frames import FRAME
+from harness.repository.format.layout import FORMAT, Layout, check_path, key_binding, new_id, object_binding
+from harness.repository.format.manifest import Manifest, ObjectEntry, WrappedKey, canonical, commit_of
+from harness.repository.format.recipients import fingerprint, read_recipients, wrap
+from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, segments_in
 from harness.repository.pipeline import Pipeline, Stored, end
-from harness.repository.seal import HEADER, KEY, open_segment, place_of, segments_in
+from harness.repository.store.port import ObjectStore
 
 PROGRAMS = ("blackstart", "cryptography", "zstandard", "minio")
 

@@ -24,7 +24,7 @@ from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
 from harness.repository.catalogue import Receipt, Repository
-from harness.repository.read_only import ReadOnly
+from harness.repository.store.read_only import ReadOnly
 from harness.restore_test.build import rehearsal_of
 from harness.restore_test.cleanup import Footprint, footprint
 from harness.restore_test.restore_test import Rehearsal

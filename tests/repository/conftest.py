@@ -9,11 +9,13 @@ import pytest
 
 from harness.core.node import Node
 from harness.repository.catalogue import Repository
-from harness.repository.store import MemoryStore, ObjectStore, S3Store
+from harness.repository.store.port import ObjectStore
+from harness.repository.store.s3 import S3Store
 from harness.s3.client import ensure_bucket
 from harness.s3.server import s3_of, server_spec
 from harness.substrate.embedded.substrate import Embedded
 from tests.repository.local import ACCESS, BUCKET, SECRET, Launch, Recipients, store_at
+from tests.repository.memory_store import MemoryStore
 
 
 @pytest.fixture(scope="session")

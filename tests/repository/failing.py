@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from harness.core.errors import HarnessError
-from harness.repository.store import MemoryStore, StoredObject
+from harness.repository.store.port import StoredObject
+from tests.repository.memory_store import MemoryStore
 
 
 @dataclass(slots=True)

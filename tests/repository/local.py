@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts, TreeFacts
 from harness.core.node import Node
 from harness.repository.catalogue import Receipt, Repository
-from harness.repository.keys import new_pair
-from harness.repository.store import ObjectStore, S3Store
+from harness.repository.format.recipients import new_pair
+from harness.repository.store.port import ObjectStore
+from harness.repository.store.s3 import S3Store
 
 BUCKET = "backups"
 ACCESS, SECRET = "offsite-access", "offsite-secret"

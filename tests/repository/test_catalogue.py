@@ -11,9 +11,9 @@ import pytest
 
 from harness.core.errors import BackupFailed, HarnessError, NoValidBackup, Unreadable, UsageError
 from harness.repository.catalogue import Repository
-from harness.repository.keys import fingerprint, new_pair, read_private
-from harness.repository.layout import bind, object_binding
-from harness.repository.store import ObjectStore
+from harness.repository.format.layout import bind, object_binding
+from harness.repository.format.recipients import fingerprint, new_pair, read_private
+from harness.repository.store.port import ObjectStore
 from tests.repository.local import Recipients, back_up, contents, keys_of
 
 LARGE = secrets.token_bytes(9_000_000)

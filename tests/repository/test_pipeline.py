@@ -11,9 +11,9 @@ import pytest
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, Unreadable
-from harness.repository.frames import FRAME
+from harness.repository.format.frames import FRAME
 from harness.repository.pipeline import Budget, Pipeline, Stream
-from harness.repository.store import MemoryStore
+from tests.repository.memory_store import MemoryStore
 
 DEK, BOUND = bytes(range(32)), b"this object"
 

@@ -11,10 +11,11 @@ import pytest
 
 from harness.core.errors import NoValidBackup, Unreadable
 from harness.repository.catalogue import Repository
-from harness.repository.manifest import canonical
-from harness.repository.store import MemoryStore, ObjectStore
+from harness.repository.format.manifest import canonical
+from harness.repository.store.port import ObjectStore
 from harness.scenario.faults.stored_backup import DAMAGE, flip_bit_at
 from tests.repository.local import Recipients, back_up
+from tests.repository.memory_store import MemoryStore
 
 SMALL = {"globals": b"CREATE ROLE odoo;", "databases__shop": secrets.token_bytes(2_500_000)}  # three segments
 

@@ -11,7 +11,7 @@ from harness.core.errors import Finding, HarnessError, Refused
 from harness.drill.drill import Drill
 from harness.patience import PATIENCE
 from harness.repository.catalogue import Receipt
-from harness.repository.keys import new_pair
+from harness.repository.format.recipients import new_pair
 from harness.scenario.faults.backup import RESTORE_TROUBLE, START_TROUBLE
 from harness.scenario.faults.stored_backup import DAMAGE
 from harness.traffic.witness import served_by

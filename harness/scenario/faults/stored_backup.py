@@ -7,10 +7,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 
 from harness.core.errors import HarnessError
-from harness.repository.layout import Layout
-from harness.repository.manifest import canonical
-from harness.repository.objects import ObjectStore, StoredObject
-from harness.repository.seal import SEGMENT
+from harness.repository.format.layout import Layout
+from harness.repository.format.manifest import canonical
+from harness.repository.format.seal import SEGMENT
+from harness.repository.store.port import ObjectStore, StoredObject
 
 Damage = Callable[[ObjectStore, str, str], str]
 

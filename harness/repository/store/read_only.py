@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from harness.core.errors import Refused
-from harness.repository.objects import ObjectStore, StoredObject
+from harness.repository.store.port import ObjectStore, StoredObject
 
 
 @dataclass(frozen=True, slots=True)

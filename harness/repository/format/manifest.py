@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts, TreeFacts
 from harness.core.errors import Unreadable
-from harness.repository.layout import FORMAT
+from harness.repository.format.layout import FORMAT
 
 FAMILY, _, VERSION = FORMAT.partition("/")
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError)

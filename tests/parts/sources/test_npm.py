@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import HarnessError
-from harness.parts.npm import Package, read_lock, unpack
+from harness.parts.sources.npm import Package, read_lock, unpack
 
 DIGEST = base64.b64encode(bytes(64)).decode()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from harness.core.errors import Unreadable
-from harness.repository.manifest import (
+from harness.repository.format.manifest import (
     Manifest,
     ObjectEntry,
     WrappedKey,

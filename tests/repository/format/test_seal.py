@@ -14,7 +14,7 @@ from tink import secret_key_access, streaming_aead
 from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
 
 from harness.core.errors import HarnessError, Unreadable
-from harness.repository.seal import (
+from harness.repository.format.seal import (
     HEADER,
     SEGMENT,
     TAG,

@@ -6,7 +6,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from harness.core.errors import Unreadable, UsageError
-from harness.repository.keys import fingerprint, new_pair, read_private, read_public, read_recipients, unwrap, wrap
+from harness.repository.format.recipients import (
+    fingerprint,
+    new_pair,
+    read_private,
+    read_public,
+    read_recipients,
+    unwrap,
+    wrap,
+)
 
 DEK = bytes(range(32))
 

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from harness.core.errors import MissingPart
-from harness.parts.apt import download, has_apt, open_root, unpack, version_of, would_install
 from harness.parts.cache import folder_of
 from harness.parts.command import run
+from harness.parts.sources.apt import download, has_apt, open_root, unpack, version_of, would_install
 from harness.parts.table import Part
 from harness.patience import PATIENCE
 

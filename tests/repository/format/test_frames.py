@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import Unreadable
-from harness.repository.frames import FRAME, compress, decompress, regroup
+from harness.repository.format.frames import FRAME, compress, decompress, regroup
 
 
 def half_random(size: int) -> bytes:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError, MissingPart
 from harness.images.engine import engine, explained
-from harness.parts.apt import AptRoot, download, open_root, unpack, would_install
 from harness.parts.command import environment, run
+from harness.parts.sources.apt import AptRoot, download, open_root, unpack, would_install
 from harness.patience import PATIENCE
 
 SUITE = "bookworm"

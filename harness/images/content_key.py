@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.images import recipes
+from harness.images.build import recipes
 from harness.images.kind import node
 
 

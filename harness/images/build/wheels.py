@@ -10,12 +10,12 @@ from pathlib import Path
 
 from harness.core.errors import MissingPart
 from harness.parts.command import environment, run
-from harness.parts.wheels import LOCKS, locked
+from harness.parts.sources.wheels import LOCKS, locked
 from harness.patience import PATIENCE
 
 PYTHON = "3.11"  # the base image's
 PLATFORM = f"{platform.machine()}-manylinux_2_36"
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 LOCK = PROJECT / "requirements.lock"
 NOTIFIER = ("apprise", "minio", "psycopg", "psycopg-binary", "starlette", "uvicorn")
 HARNESS = (

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import MissingPart
-from harness.parts.odoo import _slim
-from harness.parts.odoo_modules import closure, imported, read_manifests
+from harness.parts.sources.odoo import _slim
+from harness.parts.sources.odoo_modules import closure, imported, read_manifests
 
 TREE = {
     "base": "{'name': 'Base'}",

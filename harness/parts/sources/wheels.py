@@ -13,7 +13,7 @@ from harness.parts.command import environment, run
 from harness.parts.table import Part
 from harness.patience import PATIENCE
 
-LOCKS = Path(__file__).with_name("locks")
+LOCKS = Path(__file__).parents[1] / "locks"
 _OLDEST, _NEWEST = (3, 11), (3, 13)  # Odoo 19's safe_eval does not know the bytecode of 3.14
 
 

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError
 from harness.patience import PATIENCE
-from harness.repository.seal import Read, reader_of
+from harness.repository.format.seal import Read, reader_of
 
 PART = 16 << 20
 MOST_PARTS = 10_000

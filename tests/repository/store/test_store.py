@@ -11,8 +11,9 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
-from harness.repository.s3client import PART
-from harness.repository.store import ObjectStore, S3Store
+from harness.repository.store.port import ObjectStore
+from harness.repository.store.s3 import S3Store
+from harness.repository.store.s3_client import PART
 from tests.repository.local import Launch, store_at
 
 

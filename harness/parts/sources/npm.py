@@ -20,8 +20,8 @@ from pathlib import Path
 from harness.core.errors import HarnessError
 from harness.parts.cache import folder_of
 from harness.parts.command import environment, run
+from harness.parts.sources.wheels import LOCKS, wheel_folder
 from harness.parts.table import Part, part
-from harness.parts.wheels import LOCKS, wheel_folder
 from harness.patience import PATIENCE
 
 _RECIPE = "2"  # raised when the steps below change what the folder holds

@@ -1,4 +1,4 @@
-"""The port to an object store, and a store in memory for pure logic."""
+"""An object store in memory, which passes the same tests as the real one."""
 
 from __future__ import annotations
 
@@ -6,46 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock
-from typing import Protocol
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import Unreadable
-
-
-@dataclass(frozen=True, slots=True)
-class StoredObject:
-    """One object as a listing shows it: `size` in bytes, `modified` UTC by the store's clock."""
-
-    key: str
-    size: int
-    modified: datetime
-
-
-class ObjectStore(Protocol):
-    """Where a repository lies. Each method raises HarnessError when the store fails, in one line that says where."""
-
-    def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store one object and return its size in bytes. It is there whole or not at all, whatever `chunks` raises."""
-        ...
-
-    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes from `offset`, at most `length` of them if given.
-
-        Raises Unreadable when there is no such object, or no byte at `offset`.
-        """
-        ...
-
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yield every object whose key begins with `prefix`, in the order of keys."""
-        ...
-
-    def delete(self, key: str) -> None:
-        """Delete one object; one that is not there is left alone."""
-        ...
-
-    def abandon(self, prefix: str) -> int:
-        """End every upload below `prefix` that somebody began and did not finish; return how many there were."""
-        ...
+from harness.repository.store.port import StoredObject
 
 
 @dataclass(slots=True)

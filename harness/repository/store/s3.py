@@ -14,10 +14,8 @@ from urllib3.exceptions import TimeoutError as Silence
 
 from harness.core.errors import HarnessError, Unreadable
 from harness.patience import PATIENCE
-from harness.repository.objects import MemoryStore, ObjectStore, StoredObject
-from harness.repository.s3client import Client, connections
-
-__all__ = ["MemoryStore", "ObjectStore", "S3Store", "StoredObject"]
+from harness.repository.store.port import StoredObject
+from harness.repository.store.s3_client import Client, connections
 
 CHUNK = 1 << 20
 DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "AccountProblem")
