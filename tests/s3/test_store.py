@@ -102,7 +102,7 @@ def test_a_store_that_is_gone_is_one_line_soon(launch: Launch, tmp_path: Path) -
     store = launch("gone")
     store.node.kill()
     began = SYSTEM.monotonic()
-    with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be made: ") as caught:
+    with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be created: ") as caught:
         ensure_bucket(store.s3, "b12")
     assert "\n" not in str(caught.value)
     with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be tagged: "):
