@@ -16,7 +16,8 @@ from harness.drill.template import Template, load_objects
 from harness.s3.client import await_store, client, ensure_bucket, read_tag, tag
 from harness.s3.server import LISTENERS, s3_of, server_spec
 from harness.substrate.embedded.node import ProcessNode
-from tests.s3.conftest import Launch, Store
+from tests.s3.conftest import Launch
+from tests.servers import Store
 
 pytestmark = pytest.mark.programs
 

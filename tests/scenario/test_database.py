@@ -17,7 +17,7 @@ from harness.postgres.server import connect, server_spec, sql_of
 from harness.scenario.faults.database import drop_database_forcibly, end_dumps, lock_table
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.embedded.task import RunningTask
-from tests.postgres.conftest import Server, launch
+from tests.servers import DatabaseServer, start_database
 
 pytestmark = pytest.mark.programs
 
@@ -26,7 +26,7 @@ DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
 
 
 @pytest.fixture(scope="module")
-def bulk(primary: Server) -> Iterator[Server]:
+def bulk(primary: DatabaseServer) -> Iterator[DatabaseServer]:
     rows = seed_bulk(primary.site, primary.sql, megabytes=MEGABYTES)
     assert primary.one("bulk", "SELECT count(*) FROM entries") == rows
     yield primary
@@ -34,7 +34,7 @@ def bulk(primary: Server) -> Iterator[Server]:
     assert "bulk" not in databases(primary.sql)
 
 
-def until_dumping(server: Server) -> None:
+def until_dumping(server: DatabaseServer) -> None:
     def dumping() -> None:
         if not column(server.sql, "postgres", DUMPS):
             raise NotYet("no dump yet")
@@ -42,14 +42,14 @@ def until_dumping(server: Server) -> None:
     wait_until(dumping, patience=10)
 
 
-def test_the_bulk_is_of_the_size_asked_for(bulk: Server) -> None:
+def test_the_bulk_is_of_the_size_asked_for(bulk: DatabaseServer) -> None:
     size = bulk.one("bulk", "SELECT pg_table_size('entries')")
     assert isinstance(size, int)
     assert 0.95 < size / (MEGABYTES * 10**6) < 1.05
     assert bulk.one("bulk", "SELECT count(*) FROM pg_indexes WHERE tablename = 'entries'") == 1
 
 
-def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: Server) -> None:
+def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: DatabaseServer) -> None:
     with (
         open_snapshot(bulk.sql, "bulk") as snapshot,
         closing(chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)) as dump,
@@ -62,7 +62,7 @@ def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: Server) -
     assert "\n" not in str(caught.value)
 
 
-def test_a_dump_that_is_killed_is_a_failed_backup(bulk: Server) -> None:
+def test_a_dump_that_is_killed_is_a_failed_backup(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
         running = bulk.site.run(dump_task(bulk.sql, snapshot))
         assert isinstance(running, RunningTask)
@@ -72,7 +72,7 @@ def test_a_dump_that_is_killed_is_a_failed_backup(bulk: Server) -> None:
             list(chunks(running, 10))
 
 
-def test_a_dump_that_stalls_is_given_up_in_time(bulk: Server) -> None:
+def test_a_dump_that_stalls_is_given_up_in_time(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
         began = SYSTEM.monotonic()
         with pytest.raises(BackupFailed, match="not done within 1 s"):
@@ -80,7 +80,7 @@ def test_a_dump_that_stalls_is_given_up_in_time(bulk: Server) -> None:
         assert SYSTEM.monotonic() - began < 5
 
 
-def test_a_consumer_that_stops_ends_the_dump(bulk: Server) -> None:
+def test_a_consumer_that_stops_ends_the_dump(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot:
         dump = chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)
         next(dump)
@@ -93,7 +93,7 @@ def test_a_consumer_that_stops_ends_the_dump(bulk: Server) -> None:
         wait_until(gone, patience=5)
 
 
-def test_a_dump_stalls_for_as_long_as_the_table_is_locked(bulk: Server) -> None:
+def test_a_dump_stalls_for_as_long_as_the_table_is_locked(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot:
         began = SYSTEM.monotonic()
         with lock_table(bulk.sql, "bulk", "entries", 1.0):
@@ -102,7 +102,7 @@ def test_a_dump_stalls_for_as_long_as_the_table_is_locked(bulk: Server) -> None:
     assert size > MEGABYTES * 10**6 / 2
 
 
-def test_a_released_lock_lets_go_at_once(bulk: Server) -> None:
+def test_a_released_lock_lets_go_at_once(bulk: DatabaseServer) -> None:
     with lock_table(bulk.sql, "bulk", "entries", 60) as lock:
         with (
             pytest.raises(HarnessError, match="table nosuch of bulk cannot be locked"),
@@ -115,7 +115,7 @@ def test_a_released_lock_lets_go_at_once(bulk: Server) -> None:
 
 
 def test_a_lock_outlives_its_server_without_complaint(substrate: Embedded, tmp_path: Path) -> None:
-    server = launch(substrate, "doomed", tmp_path)
+    server = start_database(substrate.site("doomed"), tmp_path)
     identity = system_facts(server.sql)
     server.execute("postgres", "CREATE TABLE entries (n int)", "INSERT INTO entries VALUES (1)")
     with open_snapshot(server.sql, "postgres") as snapshot, lock_table(server.sql, "postgres", "entries", 60) as lock:
@@ -131,7 +131,7 @@ def test_a_lock_outlives_its_server_without_complaint(substrate: Embedded, tmp_p
     server.site.destroy()
 
 
-def test_who_is_connected_is_seen_from_the_servers_side(primary: Server) -> None:
+def test_who_is_connected_is_seen_from_the_servers_side(primary: DatabaseServer) -> None:
     assert not any("blackstart guest" in line for line in connected(primary.sql, "postgres", "postgres"))
     with connect(primary.sql, application="blackstart guest") as connection:
         assert any(
@@ -142,7 +142,7 @@ def test_who_is_connected_is_seen_from_the_servers_side(primary: Server) -> None
         assert connected(primary.sql, "template1", "postgres") == ()
 
 
-def test_durable_private_and_checked(primary: Server) -> None:
+def test_durable_private_and_checked(primary: DatabaseServer) -> None:
     shown = {
         name: primary.one("postgres", f"SHOW {name}")
         for name in ("fsync", "full_page_writes", "synchronous_commit", "data_checksums", "password_encryption")
@@ -153,7 +153,7 @@ def test_durable_private_and_checked(primary: Server) -> None:
     assert primary.one("postgres", "SHOW max_connections") == "120"
 
 
-def test_no_secret_is_in_a_spec_or_task(primary: Server) -> None:
+def test_no_secret_is_in_a_spec_or_task(primary: DatabaseServer) -> None:
     spec = server_spec(secrets={"postgres-superuser": primary.sql.password_ref})
     with open_snapshot(primary.sql, "postgres") as snapshot:
         task: Task = dump_task(primary.sql, snapshot)
@@ -161,7 +161,7 @@ def test_no_secret_is_in_a_spec_or_task(primary: Server) -> None:
     assert "@{secret:" not in " ".join((*spec.argv, *spec.first_run[0], *task.argv))
 
 
-def test_a_wrong_password_is_one_line(primary: Server, tmp_path: Path) -> None:
+def test_a_wrong_password_is_one_line(primary: DatabaseServer, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.write_text("not it")
     with pytest.raises(HarnessError, match=r"^PostgreSQL at 127.0.0.1:\d+, database postgres as postgres: ") as caught:

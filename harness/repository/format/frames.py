@@ -1,6 +1,6 @@
-"""Compression: independent zstd frames of 4 MiB of plaintext, one after another: together a valid `.zst` file.
+"""Compression: a sequence of independent zstd frames of 4 MiB of plaintext, which is a valid `.zst` file.
 
-Source of the format: RFC 8878. Each frame carries its content size and a checksum.
+Source of the format: RFC 8878. Each frame has its content size and a checksum.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from harness.core.errors import Unreadable
 
 FRAME = 4 << 20  # bytes of plaintext in each frame but the last
 LEVEL = 3
-PIECE = 1 << 17  # bytes given to the decompressor at once: bounds what it gives back and copies
+PIECE = 1 << 17  # bytes per call of the decompressor; limits the size of what it returns and copies
 
 
 def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield the same bytes in blocks of `size`, the last of 1 to `size`; nothing for nothing."""
+    """Yield the bytes of `chunks` in blocks of `size` bytes; the last block may be shorter, but is not empty."""
     held: list[bytes] = []
     have = 0
     for chunk in chunks:
@@ -40,10 +40,10 @@ def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def compress(chunks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> Iterator[bytes]:
-    """Yield one zstd frame for each 4 MiB of `chunks`, in order; one empty frame for no bytes at all.
+def compress(blocks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> Iterator[bytes]:
+    """Yield one zstd frame for each block, in order; one empty frame if there is no block.
 
-    `workers` threads compress; no more than `workers` + 1 frames are held at a time.
+    `workers` threads compress; at most `workers` + 1 frames are in memory.
     """
     own = threading.local()
 
@@ -57,7 +57,7 @@ def compress(chunks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> I
     under_way: deque[Future[bytes]] = deque()
     empty = True
     try:
-        for block in regroup(chunks, FRAME):
+        for block in blocks:
             empty = False
             under_way.append(pool.submit(frame, block))
             del block
@@ -74,7 +74,7 @@ def compress(chunks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> I
 def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Yield the plaintext of zstd frames, at most one frame at a time.
 
-    Raises Unreadable when they are not zstd, fail their checksum, or end within a frame.
+    Raises Unreadable for data that is not zstd, fails its checksum or ends within a frame.
     """
     decompressor = zstandard.ZstdDecompressor()
     number, frame, within = 0, decompressor.decompressobj(), False

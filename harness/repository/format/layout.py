@@ -1,4 +1,4 @@
-"""Where things lie in the bucket, how backups are named, and what a seal is bound to."""
+"""Keys of a repository's objects in the bucket, names of backups, and the associated data of encryption."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LONGEST_PATH = 700  # bytes: S3 allows keys of 1024
 
 
 def new_id(clock: Clock) -> str:
-    """Return a name for a new backup: UTC to the microsecond and ten random hex digits; names sort by time."""
+    """Return a name for a new backup: UTC time in microseconds and ten random hex digits. Names sort by time."""
     return f"{clock.wall().astimezone(UTC).strftime(STAMP)}-{secrets.token_hex(5)}"
 
 
 def begun_at(backup_id: str) -> datetime | None:
-    """Return the UTC time in a backup's name, or None when that is no name of a backup."""
+    """Return the UTC time in a backup's name, None if it is not the name of a backup."""
     match = BACKUP_ID.fullmatch(backup_id)
     if match is None:
         return None
@@ -42,19 +42,19 @@ class Layout:
 
     def __post_init__(self) -> None:
         if not ESTATE.fullmatch(self.estate):
-            raise UsageError(f"estate {self.estate!r}: a name has letters, digits, '.', '_', '-' only, at most 63")
+            raise UsageError(f"estate {self.estate!r}: use letters, digits, '.', '_', '-' only, at most 63 characters")
 
     @property
     def root(self) -> str:
-        """The prefix of everything."""
+        """Return the prefix of all keys."""
         return f"{self.estate}/"
 
     def of(self, kind: str) -> str:
-        """Return the prefix of one kind: `intent`, `data`, `manifest`, `commit`."""
+        """Return the prefix of one kind of object: `intent`, `data`, `manifest`, `commit`."""
         return f"{self.estate}/{kind}/"
 
     def intent(self, backup_id: str) -> str:
-        """Return the key of the note that a backup was begun."""
+        """Return the key of the intent, which is written when a backup starts."""
         return f"{self.of('intent')}{backup_id}.json"
 
     def manifest(self, backup_id: str) -> str:
@@ -62,39 +62,39 @@ class Layout:
         return f"{self.of('manifest')}{backup_id}.json"
 
     def commit(self, backup_id: str) -> str:
-        """Return the key of the note that a backup is complete."""
+        """Return the key of COMMIT, which marks a backup as complete."""
         return f"{self.of('commit')}{backup_id}.json"
 
     def data(self, backup_id: str, path: str = "") -> str:
-        """Return the key of an object of a backup, or the prefix of all of them."""
+        """Return the key of an object of a backup, or without `path` the prefix of all of them."""
         return f"{self.of('data')}{backup_id}/{path}"
 
     def id_in(self, key: str) -> str:
-        """Return the backup that a key belongs to, or "" when it is not laid out by us."""
+        """Return the name of the backup that a key belongs to, "" if the key does not follow this layout."""
         rest = key.removeprefix(self.root).partition("/")[2]
         name = rest.partition("/")[0].removesuffix(".json")
         return name if begun_at(name) is not None else ""
 
 
 def check_path(path: str) -> str:
-    """Return `path` when it may name an object of a backup; raises UsageError."""
+    """Return `path` if it is a valid path of an object; raises UsageError otherwise."""
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts) or not path.isprintable() or len(path.encode()) > LONGEST_PATH:
-        raise UsageError(f"object path {path!r}: relative, printable, at most {LONGEST_PATH} bytes, and no '..' in it")
+        raise UsageError(f"object path {path!r}: must be relative, printable, without '..', under {LONGEST_PATH} bytes")
     return path
 
 
 def bind(*words: str) -> bytes:
-    """Return the words in one unambiguous string of bytes: the format's name, then each with its length before it.
+    """Return an unambiguous encoding of the format's name and `words`.
 
-    The length is that of its UTF-8, 4 bytes big-endian.
+    Each is its length in UTF-8 (4 bytes, big-endian) followed by its UTF-8.
     """
     encoded = (FORMAT, *words)
     return b"".join(struct.pack(">I", len(word.encode())) + word.encode() for word in encoded)
 
 
 def object_binding(cluster: str, backup_id: str, path: str) -> bytes:
-    """Return the associated data of an object: it opens as this object of this backup of this cluster only."""
+    """Return the associated data of an object, which binds its ciphertext to cluster, backup and path."""
     return bind("object", cluster, backup_id, path)
 
 

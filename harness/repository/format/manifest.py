@@ -1,7 +1,7 @@
-"""The manifest: what is in a backup and what opens it, as canonical JSON; and the note that commits it.
+"""Manifest of a backup (contents, objects, recipients) and the COMMIT that refers to it, as canonical JSON.
 
-Canonical: UTF-8, keys sorted, no spaces, one line. The data key authenticates it: HMAC-SHA256 under a key derived by
-HKDF-SHA256 (no salt, info `blackstart-backup/1 manifest`), kept in the commit note beside the manifest's SHA-256.
+Canonical: UTF-8, keys sorted, no spaces, one line. COMMIT has the manifest's SHA-256 and its HMAC-SHA256 under a key
+that is derived from the data key by HKDF-SHA256 (no salt, info `blackstart-backup/1 manifest`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError)
 
 @dataclass(frozen=True, slots=True)
 class ObjectEntry:
-    """One stored object: sizes in bytes, SHA-256 of the plaintext in hex."""
+    """A stored object: sizes in bytes, SHA-256 of the plaintext in hex."""
 
     path: str
     plain_size: int
@@ -38,7 +38,7 @@ class ObjectEntry:
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """The data key for one recipient, who is named by fingerprint."""
+    """The data key, wrapped to the recipient with that fingerprint."""
 
     fingerprint: str
     wrapped: bytes
@@ -46,7 +46,7 @@ class WrappedKey:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that is known of a backup. `versions`: program and version of what made it. Times are UTC."""
+    """The manifest. `versions`: names and versions of the programs that wrote it. Times are UTC."""
 
     estate: str
     cluster: str
@@ -60,22 +60,20 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """Bytes stored, over all objects."""
+        """Return the stored size of all objects in bytes."""
         return sum(entry.stored_size for entry in self.objects)
 
     @property
     def plain_size(self) -> int:
-        """Bytes before compression, over all objects."""
+        """Return the size of all objects before compression, in bytes."""
         return sum(entry.plain_size for entry in self.objects)
 
     def entry(self, path: str) -> ObjectEntry:
-        """Return the object of that path; raises Unreadable, which says what there is."""
+        """Return the object of that path; raises Unreadable with the paths that exist."""
         for entry in self.objects:
             if entry.path == path:
                 return entry
-        raise Unreadable(
-            f"backup {self.backup_id}: holds no {path}; it holds {', '.join(e.path for e in self.objects)}"
-        )
+        raise Unreadable(f"backup {self.backup_id}: has no {path}; it has {', '.join(e.path for e in self.objects)}")
 
     def to_json(self) -> bytes:
         """Return its canonical JSON."""
@@ -85,30 +83,30 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The note that commits a backup: SHA-256 and HMAC of its manifest, both hex."""
+    """COMMIT, which marks a backup as complete: SHA-256 and HMAC of its manifest, both hex."""
 
     backup_id: str
     manifest_sha256: str
     manifest_hmac: str
 
     def to_json(self) -> bytes:
-        """Return its canonical JSON. `signatures` stays empty in this version of the format."""
+        """Return its canonical JSON. `signatures` is empty in this version of the format."""
         return canonical({"format": FORMAT, **asdict(self), "signatures": []})
 
 
 def commit_of(backup_id: str, manifest: bytes, dek: bytes) -> Commit:
-    """Return the note that commits these bytes of a manifest."""
+    """Return the COMMIT of a manifest's bytes."""
     return Commit(backup_id, hashlib.sha256(manifest).hexdigest(), manifest_hmac(manifest, dek))
 
 
 def manifest_hmac(manifest: bytes, dek: bytes) -> str:
-    """Return HMAC-SHA256 of a manifest under the key derived from the data key, hex."""
+    """Return the HMAC-SHA256 of a manifest's bytes under the key derived from the data key, hex."""
     key = HKDF(hashes.SHA256(), 32, None, f"{FORMAT} manifest".encode()).derive(dek)
     return hmac.new(key, manifest, hashlib.sha256).hexdigest()
 
 
 def read_commit(text: bytes) -> Commit:
-    """Return the note in `text`; raises Unreadable."""
+    """Return the COMMIT in `text`; raises Unreadable when it is malformed or of another format."""
     try:
         data = _loaded(text, "COMMIT")
         return Commit(str(data["backup_id"]), str(data["manifest_sha256"]), str(data["manifest_hmac"]))
@@ -117,7 +115,7 @@ def read_commit(text: bytes) -> Commit:
 
 
 def read_manifest(text: bytes) -> Manifest:
-    """Return the manifest in `text`; raises Unreadable when it is malformed or of a newer format."""
+    """Return the manifest in `text`; raises Unreadable when it is malformed or of another format."""
     try:
         data = _loaded(text, "manifest")
         return Manifest(
@@ -136,7 +134,7 @@ def read_manifest(text: bytes) -> Manifest:
 
 
 def canonical(data: dict[str, Any]) -> bytes:
-    """Return canonical JSON. Times become ISO 8601."""
+    """Return canonical JSON; times are in ISO 8601."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_plain)
     return text.encode() + b"\n"
 
@@ -144,7 +142,7 @@ def canonical(data: dict[str, Any]) -> bytes:
 def _plain(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in a manifest")
+    raise TypeError(f"{type(value).__name__} cannot be encoded in a manifest")
 
 
 def _loaded(text: bytes, what: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Recipients: X25519 key pairs in PEM. A backup's data key is wrapped to each by HPKE.
+"""Recipients: X25519 key pairs in PEM, to which a backup's data key is wrapped by HPKE.
 
-Source of the format: RFC 9180 in base mode, suite DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A wrapped
-key is the encapsulated key (32 bytes), then the ciphertext (32) and its tag (16).
+Source of the format: RFC 9180, base mode, suite DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. A wrapped key is
+the encapsulated key (32 bytes), the ciphertext (32 bytes) and its tag (16 bytes).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from harness.core.errors import Unreadable, UsageError
 SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 FINGERPRINT = 32  # hex digits
 FEWEST = 2
-REMEDY = "make a pair with `blackstart keys new`"
+REMEDY = "create a pair with `blackstart keys new`"
 
 
 def new_pair() -> tuple[bytes, bytes]:
-    """Return a new recipient: its private half (PKCS #8) and its public half (SubjectPublicKeyInfo), both PEM."""
+    """Return a new key pair in PEM: the private key (PKCS #8) and the public key (SubjectPublicKeyInfo)."""
     private = X25519PrivateKey.generate()
     return (
         private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -38,59 +38,59 @@ def new_pair() -> tuple[bytes, bytes]:
 
 
 def fingerprint(public: X25519PublicKey) -> str:
-    """Return how a recipient is named in a manifest: 32 hex digits of the SHA-256 of its 32 raw bytes."""
+    """Return the fingerprint of a public key: 32 hex digits of the SHA-256 of its 32 raw bytes."""
     return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:FINGERPRINT]
 
 
 def read_public(text: str | bytes) -> X25519PublicKey:
-    """Return the public half in `text`; raises UsageError when it is something else, a private half included."""
+    """Return the public key in `text`; raises UsageError for anything else, also for a private key."""
     pem = _pem(text)
     if b"PRIVATE KEY" in pem:
-        raise UsageError("recipient: this is a private half; backups are sealed to public ones, keep it away from here")
+        raise UsageError("recipient: this is a private key; give the public key, and remove the private one from here")
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(f"recipient: malformed, not a public key in PEM; {REMEDY}") from None
+        raise UsageError(f"recipient: not a public key in PEM; {REMEDY}") from None
     if not isinstance(key, X25519PublicKey):
-        raise UsageError(f"recipient: {_kind(key)} where an X25519 key is needed; {REMEDY}")
+        raise UsageError(f"recipient: {_kind(key)} instead of an X25519 key; {REMEDY}")
     return key
 
 
 def read_private(text: str | bytes) -> X25519PrivateKey:
-    """Return the private half in `text`; raises UsageError when it is something else."""
+    """Return the private key in `text`; raises UsageError for anything else."""
     try:
         key = load_pem_private_key(_pem(text), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The library's own words are left out: they might hold a part of the key.
-        raise UsageError("private key: malformed, not an unencrypted private key in PEM; give the .pem file") from None
+        # Without the library's message, which might contain a part of the key.
+        raise UsageError("private key: not an unencrypted private key in PEM; give the .pem file") from None
     if not isinstance(key, X25519PrivateKey):
-        raise UsageError(f"private key: {_kind(key)} where an X25519 key is needed; {REMEDY}")
+        raise UsageError(f"private key: {_kind(key)} instead of an X25519 key; {REMEDY}")
     return key
 
 
 def read_recipients(texts: tuple[str | bytes, ...]) -> tuple[X25519PublicKey, ...]:
-    """Return the public halves; raises UsageError for fewer than two different ones.
+    """Return the public keys; raises UsageError for fewer than two different ones.
 
-    With one alone, its loss would be the loss of every backup.
+    With a single recipient, the loss of its private key would be the loss of every backup.
     """
     keys = {fingerprint(key): key for key in map(read_public, texts)}
     if len(keys) < FEWEST:
-        raise UsageError(f"recipients: {len(keys)} where at least {FEWEST} different ones are needed; {REMEDY}")
+        raise UsageError(f"recipients: {len(keys)} instead of at least {FEWEST} different ones; {REMEDY}")
     return tuple(keys.values())
 
 
 def wrap(dek: bytes, recipient: X25519PublicKey, info: bytes) -> bytes:
-    """Return `dek` wrapped to the recipient: 80 bytes for a key of 32. `info` must be given again to unwrap."""
+    """Return `dek` wrapped to the recipient: 80 bytes for a key of 32. Unwrapping needs the same `info`."""
     return SUITE.encrypt(dek, recipient, info)
 
 
 def unwrap(wrapped: bytes, private: X25519PrivateKey, info: bytes) -> bytes:
-    """Return the data key; raises Unreadable when it was wrapped to another key, for another backup, or altered."""
+    """Return the data key; raises Unreadable when `wrapped` was altered, or is of another key or backup."""
     try:
         return SUITE.decrypt(wrapped, private, info)
     except InvalidTag:
         raise Unreadable(
-            f"the wrapped key for {fingerprint(private.public_key())} does not open: altered, or of another backup"
+            f"the wrapped key of {fingerprint(private.public_key())} does not open: altered, or of another backup"
         ) from None
 
 
@@ -99,5 +99,5 @@ def _pem(text: str | bytes) -> bytes:
 
 
 def _kind(key: object) -> str:
-    """Return `a RSA key` and the like."""
+    """Return the type of a key in words, e.g. `a RSA key`."""
     return f"a {type(key).__name__.removesuffix('PublicKey').removesuffix('PrivateKey')} key"

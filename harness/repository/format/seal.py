@@ -1,4 +1,4 @@
-"""The seal: AES-256-GCM in segments, in Tink's format `AES256-GCM-HKDF-1MB`, so that Tink's own library opens it.
+"""Streaming encryption with AES-256-GCM in Tink's format `AES256-GCM-HKDF-1MB`, which Tink's library can decrypt.
 
 Source of the format: Tink's wire format "AES-GCM-HKDF streaming AEAD".
 
@@ -7,8 +7,9 @@ Source of the format: Tink's wire format "AES-GCM-HKDF streaming AEAD".
     key        = HKDF-SHA256(input key, salt, info = associated data), 32 bytes
     segment i  = AES-256-GCM(key, nonce = prefix, i (4 bytes, big-endian), 1 if last else 0), with its tag of 16 bytes
 
-Each segment but the last fills 1 MiB; the header counts as part of the first. A flipped bit, a missing, repeated or
-moved segment, bytes after the end and another object's name each make a segment fail to authenticate.
+Each segment but the last has 1 MiB; the header counts as part of the first. A flipped bit, a missing, repeated or
+reordered segment, bytes after the end and the associated data of another object are each detected, because a segment
+does not authenticate.
 """
 
 from __future__ import annotations
@@ -39,21 +40,21 @@ Read = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a segment lies in the stored object, in bytes. The first does not include the header."""
+    """Position of a segment in the stored object, in bytes. The first one does not include the header."""
 
     offset: int
     length: int
 
 
 def segments_in(stored_size: int) -> int:
-    """Return how many segments an object of that many stored bytes has; raises Unreadable when it is too short."""
+    """Return the number of segments in an object of that many bytes; raises Unreadable when it is too short."""
     if stored_size < HEADER + TAG:
-        raise Unreadable(f"{stored_size} bytes are too few for a header and one segment: it was cut off")
+        raise Unreadable(f"{stored_size} bytes are too few for a header and one segment: truncated")
     return -(-stored_size // SEGMENT)
 
 
 def place_of(index: int, stored_size: int) -> Place:
-    """Return where segment `index` lies in an object of that many stored bytes."""
+    """Return the position of segment `index` in an object of that many bytes."""
     start = HEADER if index == 0 else index * SEGMENT
     return Place(start, min((index + 1) * SEGMENT, stored_size) - start)
 
@@ -61,7 +62,8 @@ def place_of(index: int, stored_size: int) -> Place:
 def seal(chunks: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[bytes]:
     """Yield the ciphertext of `chunks`: the header, then one segment at a time.
 
-    `key` is 32 bytes. A fresh salt gives each call a key of its own. Memory does not grow with the data.
+    `key` has 32 bytes. A random salt gives each call a separate key. Memory use does not grow with the data.
+    Raises HarnessError for a key of another length and for more than 4 PiB.
     """
     salt, prefix = os.urandom(SALT), os.urandom(PREFIX)
     cipher = _cipher(key, salt, associated)
@@ -69,21 +71,21 @@ def seal(chunks: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[byt
     held, index, room = bytearray(), 0, SEGMENT - HEADER - TAG
     for chunk in chunks:
         held += chunk
-        # A full segment leaves only when more is known to follow: the last one is marked as such.
+        # A full segment is yielded only once more data follows, because the last one is marked in its nonce.
         while len(held) > room:
             yield cipher.encrypt(_nonce(prefix, index, last=False), held[:room], None)
             del held[:room]
             index, room = index + 1, SEGMENT - TAG
             if index == MOST_SEGMENTS:
-                raise HarnessError("more than 4 PiB in one object: split it")
+                raise HarnessError("object larger than 4 PiB; split it")
     yield cipher.encrypt(_nonce(prefix, index, last=True), held, None)
 
 
 def open_sealed(source: Read | BinaryIO, key: bytes, associated: bytes) -> Iterator[bytes]:
-    """Yield the plaintext, segment by segment, nothing of a segment before all of it has authenticated.
+    """Yield the plaintext of each segment once the segment has authenticated.
 
-    Raises Unreadable, which names the segment, at the first one that does not, and at a truncation. What was yielded
-    until then is authentic, but is not all there was.
+    Raises Unreadable with the number of the first segment that does not authenticate or is truncated; what was yielded
+    before is authentic, but incomplete.
     """
     read = source if callable(source) else source.read
     header = _exactly(read, HEADER)
@@ -99,24 +101,24 @@ def open_sealed(source: Read | BinaryIO, key: bytes, associated: bytes) -> Itera
 
 
 def open_segment(header: bytes, segment: bytes, index: int, *, last: bool, key: bytes, associated: bytes) -> bytes:
-    """Return the plaintext of one segment; `header` is the first 40 bytes of its object.
+    """Return the plaintext of one segment; `header`: the first 40 bytes of its object.
 
-    Raises Unreadable, which names the segment.
+    Raises Unreadable with the number of the segment.
     """
     if len(header) != HEADER or header[0] != HEADER:
-        raise Unreadable("segment 0: no header of a sealed object before it")
+        raise Unreadable("segment 0: not preceded by the header of a sealed object")
     if len(segment) < TAG:
-        raise Unreadable(f"segment {index}: cut off")
+        raise Unreadable(f"segment {index}: truncated")
     salt, prefix = header[1 : 1 + SALT], header[1 + SALT :]
     try:
         return _cipher(key, salt, associated).decrypt(_nonce(prefix, index, last=last), segment, None)
     except InvalidTag:
-        how = "altered, cut off, or of another object" if last else "altered, moved, or of another object"
+        how = "altered, truncated, or of another object" if last else "altered, reordered, or of another object"
         raise Unreadable(f"segment {index}: does not authenticate ({how})") from None
 
 
 def reader_of(chunks: Iterable[bytes]) -> Read:
-    """Return a function that reads up to n bytes of `chunks`, and none only at their end."""
+    """Return a function that reads up to n bytes of `chunks`, and returns none only at the end."""
     rest, source = bytearray(), iter(chunks)
 
     def read(size: int) -> bytes:
@@ -133,7 +135,7 @@ def reader_of(chunks: Iterable[bytes]) -> Read:
 
 
 def _exactly(read: Read, size: int) -> bytes:
-    """Return `size` bytes, or what there is before the end."""
+    """Return `size` bytes, fewer only at the end."""
     pieces, lacking = [], size
     while lacking and (piece := read(lacking)):
         pieces.append(piece)
@@ -143,7 +145,7 @@ def _exactly(read: Read, size: int) -> bytes:
 
 def _cipher(key: bytes, salt: bytes, associated: bytes) -> AESGCM:
     if len(key) != KEY:
-        raise HarnessError(f"a sealing key has {KEY} bytes, not {len(key)}")
+        raise HarnessError(f"data key: {len(key)} bytes instead of {KEY}")
     return AESGCM(HKDF(hashes.SHA256(), KEY, salt, associated).derive(key))
 
 

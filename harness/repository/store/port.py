@@ -1,4 +1,4 @@
-"""The port to an object store, and a store in memory for pure logic."""
+"""Protocol of an object store."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One object as a listing shows it: `size` in bytes, `modified` UTC by the store's clock."""
+    """An object in a listing: `size` in bytes, `modified` in UTC by the store's clock."""
 
     key: str
     size: int
@@ -18,27 +18,27 @@ class StoredObject:
 
 
 class ObjectStore(Protocol):
-    """Where a repository lies. Each method raises HarnessError when the store fails, in one line that says where."""
+    """An object store for a repository. Each method raises HarnessError when the store fails, with its address."""
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Store one object and return its size in bytes. It is there whole or not at all, whatever `chunks` raises."""
+        """Store one object and return its size in bytes. If `chunks` raises, no object is stored."""
         ...
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes from `offset`, at most `length` of them if given.
+        """Yield an object's bytes from `offset`, at most `length` of them if it is not 0.
 
-        Raises Unreadable when there is no such object, or no byte at `offset`.
+        Raises Unreadable when the object does not exist or has no byte at `offset`.
         """
         ...
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yield every object whose key begins with `prefix`, in the order of keys."""
+        """Yield every object whose key starts with `prefix`, sorted by key."""
         ...
 
     def delete(self, key: str) -> None:
-        """Delete one object; one that is not there is left alone."""
+        """Delete one object; does nothing if it does not exist."""
         ...
 
     def abandon(self, prefix: str) -> int:
-        """End every upload below `prefix` that somebody began and did not finish; return how many there were."""
+        """Abort every unfinished multipart upload below `prefix`; return how many there were."""
         ...

@@ -1,4 +1,4 @@
-"""A repository that belongs to somebody else: every change is refused before it is sent."""
+"""Read-only view of an object store."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.repository.store.port import ObjectStore, StoredObject
 
 @dataclass(frozen=True, slots=True)
 class ReadOnly:
-    """A store that belongs to somebody else: it is read, and every change of it is refused before it is sent."""
+    """A store of another owner: reads are passed on, every change raises Refused. `what`: its name in messages."""
 
     store: ObjectStore
     what: str
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Refuse."""
+        """Raise Refused."""
         raise self._refused(key)
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
@@ -29,12 +29,12 @@ class ReadOnly:
         return self.store.list(prefix)
 
     def delete(self, key: str) -> None:
-        """Refuse."""
+        """Raise Refused."""
         raise self._refused(key)
 
     def abandon(self, prefix: str) -> int:
-        """Refuse."""
+        """Raise Refused."""
         raise self._refused(prefix)
 
     def _refused(self, key: str) -> Refused:
-        return Refused(f"{self.what}: read-only here; {key} is not touched")
+        return Refused(f"{self.what}: read-only here; {key} is not changed")

@@ -1,4 +1,4 @@
-"""The S3 client: `minio`'s, with streaming uploads that end cleanly and time limits that count silence only.
+"""S3 client: `Minio` with streaming multipart uploads that are aborted cleanly, and timeouts for silence only.
 
 Source of the calls: Amazon S3 API reference, CreateMultipartUpload to ListMultipartUploads.
 """
@@ -30,7 +30,7 @@ TYPE = {"Content-Type": "application/octet-stream"}
 
 
 class _Plain(HTTPConnection):
-    """Sends a body in pieces: a socket's time limit covers one call, and 16 MiB in one would forbid slow lines."""
+    """Sends a body in pieces: a socket timeout covers one call, and 16 MiB in one call would fail on slow lines."""
 
     def send(self, data: Any) -> None:
         for piece in _pieces(data):
@@ -38,7 +38,7 @@ class _Plain(HTTPConnection):
 
 
 class _Secure(HTTPSConnection):
-    """As `_Plain`, over TLS."""
+    """`_Plain` over TLS."""
 
     def send(self, data: Any) -> None:
         for piece in _pieces(data):
@@ -63,7 +63,7 @@ def _pieces(data: Any) -> Iterator[Any]:
 
 
 def _fill(part: bytearray, read: Read) -> int:
-    """Fill `part` from its beginning; return how much there was, less than all only at the end."""
+    """Fill `part` from its start; return the number of bytes, less than its length only at the end of the data."""
     ready = 0
     while ready < len(part) and (piece := read(len(part) - ready)):
         part[ready : ready + len(piece)] = piece
@@ -72,9 +72,9 @@ def _fill(part: bytearray, read: Read) -> int:
 
 
 def connections(certificates: str | None) -> PoolManager:
-    """Return the pool of connections: a store that is dead or silent is given up within 10 seconds.
+    """Return a connection pool that gives up on a dead or silent store within 10 seconds.
 
-    A server error is tried twice more, a silence is not. `certificates`: a file of trusted roots.
+    A server error is retried twice, a timeout is not. `certificates`: a file of trusted roots.
     """
     retry = Retry(
         total=3,
@@ -85,7 +85,7 @@ def connections(certificates: str | None) -> PoolManager:
         backoff_factor=0.2,
         status_forcelist=(500, 502, 503, 504),
         allowed_methods=None,
-        raise_on_status=False,  # the answer says more than "too many errors"
+        raise_on_status=False,  # the answer is more precise than urllib3's "too many errors"
     )
     pool = PoolManager(
         maxsize=POOL,
@@ -99,15 +99,16 @@ def connections(certificates: str | None) -> PoolManager:
 
 
 class Client(Minio):
-    """`Minio`, whose `put_object` would copy parts, read on after a failure, and leave parts behind on Ctrl-C."""
+    """`Minio` with an upload that, unlike `put_object`, copies no parts and leaves none behind after a failure."""
 
     def upload(self, bucket: str, key: str, chunks: Iterable[bytes]) -> int:
         """Store one object from a stream of unknown length and return its size in bytes.
 
-        One part is in memory at a time. Whatever is raised, no object and no part is left behind that can be removed.
+        One part is in memory at a time. After an exception the object does not exist, and the upload is aborted if
+        the store still answers.
         """
         read = reader_of(chunks)
-        part = bytearray(PART)  # the one buffer of this upload: made once, so that the heap is not torn by growing it
+        part = bytearray(PART)  # allocated once, to avoid fragmentation of the heap
         size = ready = _fill(part, read)
         if ready < PART:
             self._put_object(bucket, key, bytes(part[:ready]), dict(TYPE))
@@ -130,16 +131,16 @@ class Client(Minio):
         if number > MOST_PARTS:
             raise HarnessError(f"{key}: larger than {MOST_PARTS} parts of {PART >> 20} MiB; split it")
         try:
-            # Declared as bytes; what is done with it is hashing and sending, which take any buffer.
+            # Minio declares bytes, but only hashes and sends it, which works with any buffer.
             etag = self._upload_part(bucket, key, cast("bytes", block), None, upload, number)
         finally:
             block.release()
         return Part(number, etag)
 
     def abandon(self, bucket: str, prefix: str) -> int:
-        """End every unfinished upload whose key begins with `prefix`; return how many there were."""
+        """Abort every unfinished upload whose key starts with `prefix`; return how many there were."""
         answer = self._execute("GET", bucket, query_params={"uploads": "", "prefix": prefix})
-        root = ET.fromstring(answer.data)  # noqa: S314 - our own store's answer; expat expands no external entity
+        root = ET.fromstring(answer.data)  # noqa: S314 - expat expands no external entities
         space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
         found = [
             (upload.findtext(f"{space}Key", ""), upload.findtext(f"{space}UploadId", ""))

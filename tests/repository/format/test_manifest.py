@@ -17,7 +17,7 @@ from harness.repository.format.manifest import (
     read_commit,
     read_manifest,
 )
-from tests.repository.local import contents
+from tests.repository.store_servers import contents
 
 DEK = bytes(range(32))
 MANIFEST = Manifest(
@@ -33,7 +33,7 @@ MANIFEST = Manifest(
 )
 
 
-def test_a_manifest_comes_back_as_it_was() -> None:
+def test_a_manifest_round_trips() -> None:
     text = MANIFEST.to_json()
     assert read_manifest(text) == MANIFEST
     assert read_manifest(text).to_json() == text
@@ -42,28 +42,28 @@ def test_a_manifest_comes_back_as_it_was() -> None:
     assert json.loads(text)["format"] == "blackstart-backup/1"
 
 
-def test_sums_and_entries() -> None:
+def test_sizes_are_summed_and_entries_are_found_by_path() -> None:
     assert (MANIFEST.size, MANIFEST.plain_size) == (135, 10)
     assert MANIFEST.entry("trees/ü.tar").plain_sha256 == "cd" * 32
-    with pytest.raises(Unreadable, match=r"holds no globals\.sql; it holds databases/shop\.dump, trees/ü\.tar"):
+    with pytest.raises(Unreadable, match=r"has no globals\.sql; it has databases/shop\.dump, trees/ü\.tar"):
         MANIFEST.entry("globals.sql")
 
 
-def test_a_note_of_commit_comes_back_and_depends_on_every_byte_and_the_key() -> None:
+def test_commit_round_trips_and_depends_on_the_manifest_and_the_key() -> None:
     text = MANIFEST.to_json()
-    note = commit_of(MANIFEST.backup_id, text, DEK)
-    assert read_commit(note.to_json()) == note
-    assert note.manifest_hmac == manifest_hmac(text, DEK)
-    assert note.manifest_hmac != manifest_hmac(text, bytes(32))
-    assert note.manifest_hmac != manifest_hmac(text[:-1], DEK)
-    assert json.loads(note.to_json())["signatures"] == []
+    commit = commit_of(MANIFEST.backup_id, text, DEK)
+    assert read_commit(commit.to_json()) == commit
+    assert commit.manifest_hmac == manifest_hmac(text, DEK)
+    assert commit.manifest_hmac != manifest_hmac(text, bytes(32))
+    assert commit.manifest_hmac != manifest_hmac(text[:-1], DEK)
+    assert json.loads(commit.to_json())["signatures"] == []
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [("blackstart-backup/2", "newer than blackstart-backup/1; read it with a newer"), ("tar/1", "'tar/1' is not")],
 )
-def test_another_format_is_refused_by_name(name: str, words: str) -> None:
+def test_another_format_is_refused_with_its_name(name: str, words: str) -> None:
     for text, read in ((MANIFEST.to_json(), read_manifest), (commit_of("x", b"", DEK).to_json(), read_commit)):
         with pytest.raises(Unreadable, match=words):
             read(canonical({**json.loads(text), "format": name}))
@@ -89,19 +89,19 @@ def changed(**values: object) -> bytes:
         changed(contents=None), changed(versions=["x"]),
     ],
 )  # fmt: skip
-def test_a_malformed_manifest_gets_one_line(text: bytes) -> None:
+def test_a_malformed_manifest_is_refused_in_one_line(text: bytes) -> None:
     with pytest.raises(Unreadable, match="manifest: malformed") as caught:
         read_manifest(text)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b"\xff", commit_of("x", b"", DEK).to_json()[:-9]])
-def test_a_malformed_note_gets_one_line(text: bytes) -> None:
+def test_a_malformed_commit_is_refused_in_one_line(text: bytes) -> None:
     with pytest.raises(Unreadable, match="COMMIT: malformed"):
         read_commit(text)
 
 
-def test_the_order_of_making_does_not_shape_the_text() -> None:
+def test_canonical_json_does_not_depend_on_insertion_order() -> None:
     again = replace(MANIFEST, estate="shop")
     assert canonical({"b": 1, "a": {"d": 1, "c": 2}}) == b'{"a":{"c":2,"d":1},"b":1}\n'
     assert again.to_json() == MANIFEST.to_json()

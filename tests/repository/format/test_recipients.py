@@ -19,7 +19,7 @@ from harness.repository.format.recipients import (
 DEK = bytes(range(32))
 
 
-def test_a_wrapped_key_opens_with_the_right_half_for_the_right_backup_only() -> None:
+def test_a_wrapped_key_needs_the_right_private_key_and_the_right_backup() -> None:
     (private, public), (other, _) = new_pair(), new_pair()
     wrapped = wrap(DEK, read_public(public), b"this backup")
     assert len(wrapped) == 80
@@ -32,7 +32,7 @@ def test_a_wrapped_key_opens_with_the_right_half_for_the_right_backup_only() -> 
         unwrap(wrapped[:-1], read_private(private), b"this backup")
 
 
-def test_both_halves_have_the_same_fingerprint_and_others_another() -> None:
+def test_both_keys_of_a_pair_have_the_same_fingerprint() -> None:
     private, public = new_pair()
     mine = fingerprint(read_public(public))
     assert mine == fingerprint(read_private(private.decode()).public_key())
@@ -40,7 +40,7 @@ def test_both_halves_have_the_same_fingerprint_and_others_another() -> None:
     assert mine != fingerprint(read_public(new_pair()[1]))
 
 
-def other_kind() -> tuple[bytes, bytes]:
+def ed25519_pair() -> tuple[bytes, bytes]:
     key = Ed25519PrivateKey.generate()
     return (
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -51,30 +51,30 @@ def other_kind() -> tuple[bytes, bytes]:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("", "malformed"),
-        ("nonsense", "malformed"),
-        ("-----BEGIN PUBLIC KEY-----\nnonsense\n", "malformed"),
-        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "malformed"),
-        (new_pair()[0].decode(), "private half"),
-        (other_kind()[1].decode(), "Ed25519"),
-        ("\xff\x00", "malformed"),
+        ("", "not a public key"),
+        ("nonsense", "not a public key"),
+        ("-----BEGIN PUBLIC KEY-----\nnonsense\n", "not a public key"),
+        ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "not a public key"),
+        (new_pair()[0].decode(), "this is a private key"),
+        (ed25519_pair()[1].decode(), "Ed25519"),
+        ("\xff\x00", "not a public key"),
     ],
 )
-def test_a_bad_recipient_gets_one_line(text: str, word: str) -> None:
+def test_a_bad_recipient_is_refused_in_one_line(text: str, word: str) -> None:
     with pytest.raises(UsageError, match=word) as caught:
         read_public(text)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", new_pair()[1].decode(), other_kind()[0].decode()])
-def test_a_bad_private_half_gets_one_line_that_holds_nothing_of_it(text: str) -> None:
+@pytest.mark.parametrize("text", ["", "nonsense", new_pair()[1].decode(), ed25519_pair()[0].decode()])
+def test_a_bad_private_key_is_refused_in_one_line_without_its_content(text: str) -> None:
     with pytest.raises(UsageError, match="private key") as caught:
         read_private(text)
     assert "\n" not in str(caught.value)
     assert not any(line in str(caught.value) for line in text.splitlines()[1:] if line)
 
 
-def test_two_different_recipients_are_the_fewest() -> None:
+def test_at_least_two_different_recipients_are_required() -> None:
     one, two = new_pair()[1], new_pair()[1]
     assert len(read_recipients((one, two))) == 2
     assert all(isinstance(key, X25519PublicKey) for key in read_recipients((one, two, one)))

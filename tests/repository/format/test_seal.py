@@ -1,4 +1,4 @@
-"""The seal, held against Tink's own library."""
+"""Streaming encryption, compared with Tink's library."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def opened(data: bytes, bound: bytes = BOUND, key: bytes = KEY) -> bytes:
 
 
 class Kept(io.BytesIO):
-    """Keeps what was written, though Tink closes what it writes to."""
+    """Keeps its content when Tink closes it."""
 
     kept = b""
 
@@ -68,14 +68,14 @@ def tinks() -> streaming_aead.StreamingAead:
 
 
 @pytest.mark.parametrize("size", EDGES)
-def test_tinks_own_library_opens_what_we_seal(tinks: streaming_aead.StreamingAead, size: int) -> None:
+def test_tink_decrypts_what_is_encrypted_here(tinks: streaming_aead.StreamingAead, size: int) -> None:
     data = secrets.token_bytes(size)
     with tinks.new_decrypting_stream(io.BytesIO(sealed(data)), BOUND) as stream:
         assert stream.read() == data
 
 
 @pytest.mark.parametrize("size", EDGES)
-def test_we_open_what_tinks_own_library_seals(tinks: streaming_aead.StreamingAead, size: int) -> None:
+def test_what_tink_encrypts_is_decrypted_here(tinks: streaming_aead.StreamingAead, size: int) -> None:
     data = secrets.token_bytes(size)
     target = Kept()
     with tinks.new_encrypting_stream(target, BOUND) as stream:
@@ -89,7 +89,7 @@ def test_we_open_what_tinks_own_library_seals(tinks: streaming_aead.StreamingAea
     piece=st.integers(100_000, 3_000_000),
     gulp=st.integers(70_000, 2 * SEGMENT),
 )
-def test_what_was_sealed_opens_however_it_is_cut_into_chunks(data: bytes, piece: int, gulp: int) -> None:
+def test_round_trip_with_any_chunk_sizes(data: bytes, piece: int, gulp: int) -> None:
     chunks = (data[at : at + piece] for at in range(0, len(data), piece))
     body = b"".join(seal(chunks, KEY, BOUND))
     read = reader_of(body[at : at + gulp] for at in range(0, len(body), gulp))
@@ -98,7 +98,7 @@ def test_what_was_sealed_opens_however_it_is_cut_into_chunks(data: bytes, piece:
 
 @settings(max_examples=60, deadline=None)
 @given(size=st.sampled_from(EDGES), where=st.floats(0, 1), bit=st.integers(0, 7))
-def test_any_flipped_bit_is_refused(size: int, where: float, bit: int) -> None:
+def test_any_flipped_bit_is_detected(size: int, where: float, bit: int) -> None:
     body = bytearray(sealed(bytes(size)))
     body[int(where * (len(body) - 1))] ^= 1 << bit
     with pytest.raises(Unreadable, match="segment"):
@@ -127,11 +127,12 @@ SWAPPED = BODY[:SEGMENT] + BODY[2 * SEGMENT : 3 * SEGMENT] + BODY[SEGMENT : 2 * 
         (BODY[:SEGMENT] + BODY[:SEGMENT] + BODY[SEGMENT:], 1),
     ],
     ids=[
-        "empty", "header cut", "header only", "first cut", "first only", "cut at an edge", "cut past an edge",
-        "last byte gone", "a byte more", "twice", "two swapped", "one missing", "one repeated",
+        "empty", "header truncated", "header only", "first truncated", "first only", "truncated at an edge",
+        "truncated past an edge", "last byte missing", "an extra byte", "twice", "two swapped", "one missing",
+        "one repeated",
     ],
 )  # fmt: skip
-def test_damage_is_refused_by_segment(body: bytes, segment: int) -> None:
+def test_damage_is_reported_with_its_segment(body: bytes, segment: int) -> None:
     with pytest.raises(Unreadable, match=f"segment {segment}:"):
         opened(body)
 
@@ -146,16 +147,16 @@ def test_damage_is_refused_by_segment(body: bytes, segment: int) -> None:
         (SWAPPED, BOUND),
         (BODY, b"another object"),
     ],
-    ids=["flipped", "cut at an edge", "last byte gone", "a byte more", "two swapped", "another object"],
+    ids=["flipped", "truncated at an edge", "last byte missing", "an extra byte", "two swapped", "another object"],
 )
-def test_tinks_own_library_refuses_the_same(tinks: streaming_aead.StreamingAead, body: bytes, bound: bytes) -> None:
+def test_tink_refuses_the_same_damage(tinks: streaming_aead.StreamingAead, body: bytes, bound: bytes) -> None:
     with tinks.new_decrypting_stream(io.BytesIO(body), bound) as stream, pytest.raises(tink.TinkError):
         stream.read()
     with pytest.raises(Unreadable):
         opened(body, bound)
 
 
-def test_nothing_of_a_bad_segment_is_yielded_and_all_before_it_is() -> None:
+def test_segments_before_a_bad_one_are_yielded_and_the_bad_one_is_not() -> None:
     body = bytearray(BODY)
     body[2 * SEGMENT + 5] ^= 1
     seen: list[int] = []
@@ -165,18 +166,18 @@ def test_nothing_of_a_bad_segment_is_yielded_and_all_before_it_is() -> None:
 
 
 @pytest.mark.parametrize(("key", "bound"), [(KEY, b"another object"), (bytes(32), BOUND)])
-def test_another_key_or_another_name_opens_nothing(key: bytes, bound: bytes) -> None:
+def test_another_key_or_another_object_does_not_authenticate(key: bytes, bound: bytes) -> None:
     with pytest.raises(Unreadable, match="segment 0"):
         opened(BODY, bound, key)
 
 
-def test_a_key_of_another_length_is_refused() -> None:
-    with pytest.raises(HarnessError, match="32 bytes, not 16"):
+def test_a_data_key_of_another_length_is_refused() -> None:
+    with pytest.raises(HarnessError, match="16 bytes instead of 32"):
         list(seal((b"x",), bytes(16), BOUND))
 
 
 @pytest.mark.parametrize("size", EDGES)
-def test_any_segment_opens_by_itself(size: int) -> None:
+def test_each_segment_can_be_decrypted_by_itself(size: int) -> None:
     data = secrets.token_bytes(size)
     body = sealed(data)
     count = segments_in(len(body))
@@ -191,18 +192,18 @@ def test_any_segment_opens_by_itself(size: int) -> None:
     assert b"".join(parts()) == data
 
 
-def test_too_few_bytes_have_no_segments() -> None:
-    with pytest.raises(Unreadable, match="cut off"):
+def test_an_object_shorter_than_a_segment_is_refused() -> None:
+    with pytest.raises(Unreadable, match="truncated"):
         segments_in(HEADER + TAG - 1)
 
 
-def test_two_seals_of_the_same_data_share_nothing() -> None:
+def test_encrypting_twice_gives_different_ciphertexts() -> None:
     first, second = sealed(bytes(64)), sealed(bytes(64))
     assert first[1:HEADER] != second[1:HEADER]
     assert first[HEADER:] != second[HEADER:]
 
 
-def test_sealing_holds_a_segment_at_a_time() -> None:
+def test_encryption_keeps_one_segment_in_memory() -> None:
     pulled = 0
 
     def endless() -> Iterator[bytes]:

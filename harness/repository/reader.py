@@ -1,4 +1,4 @@
-"""Reading one backup back: nothing reaches the caller that has not authenticated."""
+"""Reader of one backup: yields authenticated plaintext only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OpenBackup:
-    """A backup whose data key is known and whose manifest that key has authenticated."""
+    """A backup whose data key is unwrapped and whose manifest is authenticated by it."""
 
     manifest: Manifest
     store: ObjectStore = field(repr=False)
@@ -33,14 +33,14 @@ class OpenBackup:
 
     @property
     def backup_id(self) -> str:
-        """Its name."""
+        """Return its name."""
         return self.manifest.backup_id
 
     def read(self, path: str, progress: Progress | None = None) -> Iterator[bytes]:
-        """Yield the plaintext of one object; `progress` is told the bytes of each chunk.
+        """Yield the plaintext of one object; `progress` gets the size of each chunk in bytes.
 
-        Raises Unreadable, which names object and segment, when it is missing, altered or cut off: do not use what
-        came before as if it were all. Raises HarnessError when the store fails.
+        Raises Unreadable with object and segment when the object is missing, altered or truncated (discard what was
+        yielded before), HarnessError when the store fails.
         """
         entry, digest, size = self.manifest.entry(path), hashlib.sha256(), 0
         key, bound = self._place(path)
@@ -52,18 +52,13 @@ class OpenBackup:
                     progress(len(chunk))
                 yield chunk
         if size != entry.plain_size or digest.hexdigest() != entry.plain_sha256:
-            raise Unreadable(f"{self._called(path)}: {size} bytes, not the {entry.plain_size} that the manifest names")
-
-    def read_sealed(self, path: str) -> Iterator[bytes]:
-        """Yield one object as it is stored: what `tink` opens."""
-        self.manifest.entry(path)
-        yield from self.store.get(self._place(path)[0])
+            raise Unreadable(f"{self._called(path)}: plaintext of {size} bytes differs from the manifest")
 
     def verify(self, progress: Progress | None = None) -> int:
-        """Authenticate every segment of every object and return the bytes that were read.
+        """Authenticate every segment of every object and return the number of bytes that were read.
 
-        `progress` is told stored bytes as they come. Raises Unreadable, which names object and segment, at the first
-        that is missing, altered, cut off or of another size; HarnessError when the store fails.
+        `progress` gets the numbers of stored bytes as they are fetched. Raises Unreadable with object and segment for
+        the first one that is missing, altered, truncated or of another size, HarnessError when the store fails.
         """
         total = 0
         for entry in self.manifest.objects:
@@ -75,7 +70,7 @@ class OpenBackup:
                     if progress is not None:
                         progress(count)
             if size != entry.stored_size:
-                raise Unreadable(f"{self._called(entry.path)}: {size} bytes are stored, not {entry.stored_size}")
+                raise Unreadable(f"{self._called(entry.path)}: {size} bytes are stored instead of {entry.stored_size}")
             total += size
         return total
 
@@ -96,9 +91,9 @@ class OpenBackup:
 def open_backup(
     store: ObjectStore, layout: Layout, manifest: Manifest, text: bytes, commit: Commit, private_pem: str | bytes
 ) -> OpenBackup:
-    """Return the backup, opened: the data key is unwrapped, and authenticates the manifest's `text`.
+    """Unwrap the data key, authenticate the manifest's bytes `text` with it, and return the opened backup.
 
-    Raises UsageError when `private_pem` is no private key, Unreadable when it opens nothing here or when the
+    Raises UsageError when `private_pem` is not a private key, Unreadable when it is not a recipient's or when the
     manifest was altered.
     """
     private = read_private(private_pem)

@@ -1,4 +1,4 @@
-"""A store that fails when it is told to."""
+"""An object store in memory that fails at a given call."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.repository.memory_store import MemoryStore
 
 @dataclass(slots=True)
 class FailingStore:
-    """A store in memory that fails from call number `at` on (the first is 0): once, or for good with `dead`.
+    """Fails at call number `at`, counted from 0; with `dead` at every later call as well.
 
-    `after`: the call does its work and only its answer is lost.
+    `after`: the call is carried out and only its answer is lost.
     """
 
     at: int
@@ -54,4 +54,4 @@ class FailingStore:
 
     def _raise(self, fails: bool, key: str) -> None:
         if fails:
-            raise HarnessError(f"store that fails, {key}: call {len(self.calls) - 1} was to fail")
+            raise HarnessError(f"failing store, {key}: call {len(self.calls) - 1} fails")
