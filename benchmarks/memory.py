@@ -29,8 +29,8 @@ from pathlib import Path
 from harness.core.clock import SYSTEM
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts
 from harness.repository.catalogue import Repository
-from harness.repository.keys import new_pair
-from harness.repository.store import S3Store
+from harness.repository.format.recipients import new_pair
+from harness.repository.store.s3 import S3Store
 from harness.s3.client import ensure_bucket
 from harness.s3.server import s3_of, server_spec
 from harness.substrate.embedded.substrate import Embedded

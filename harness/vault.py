@@ -1,4 +1,4 @@
-"""Secrets are references, never values: `env:NAME` or `file:/path`."""
+"""Secret references, `env:NAME` or `file:/path`, and the values behind them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.core.errors import UsageError
 def read_secret(reference: str) -> bytes:
     """Return the bytes behind `env:NAME` or `file:PATH`, without a trailing newline.
 
-    Raises UsageError, which names the reference and never a value.
+    Raises UsageError, which contains the reference and never a value.
     """
     kind, _, name = reference.partition(":")
     if kind == "env":
         value = os.environ.get(name)
         if value is None:
-            raise UsageError(f"secret {reference}: the environment has no {name}; set it")
+            raise UsageError(f"secret {reference}: environment variable {name} is not set; set it")
         return value.encode()
     if kind == "file":
         try:

@@ -1,1 +1,1 @@
-"""Who is told, and whether it was delivered."""
+"""Alerts to operators, and a sink that receives them in drills."""

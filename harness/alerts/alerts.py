@@ -1,4 +1,4 @@
-"""Alerts by way of apprise: mail, chat, webhooks, whatever it has a URL for."""
+"""Alerts by apprise: mail, chat, webhooks and everything else that it has a URL for."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import apprise
 from harness.core.errors import HarnessError
 from harness.vault import read_text_secret
 
-# Both name the URL in what they log, and a URL holds the token that lets one post there.
-TALKATIVE = ("apprise", "urllib3.connectionpool")
+# These loggers write the URL, which may contain a token.
+SILENCED = ("apprise", "urllib3.connectionpool")
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What became of one alert. `sent`: somebody was told; `targets`: how many; `failed`: references of the others."""
+    """Result of one alert. `sent`: a target took it; `targets`: how many did; `failed`: references of the others."""
 
     sent: bool
     targets: int
@@ -25,27 +25,27 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """Who is told: `urls` are references to apprise URLs, which may hold passwords and are never shown."""
+    """Targets of alerts. `urls`: references to apprise URLs, which may contain passwords and are never shown."""
 
     urls: tuple[str, ...]
 
     def send(self, title: str, body: str) -> Delivery:
-        """Tell every target and return who was told; with no target at all nobody was.
+        """Send an alert to every target and return the result; `sent` is False when there is no target.
 
-        Raises HarnessError, naming the references, when there are targets and none could be told.
+        Raises HarnessError with the references when every target failed, UsageError when one cannot be read.
         """
-        failed = tuple(reference for reference in self.urls if not _tell(reference, title, body))
-        told = len(self.urls) - len(failed)
-        if self.urls and not told:
+        failed = tuple(reference for reference in self.urls if not _notify(reference, title, body))
+        sent = len(self.urls) - len(failed)
+        if self.urls and not sent:
             raise HarnessError(
-                f"alert {title!r}: could not be delivered to {', '.join(failed)}; see whether they are right"
+                f"alert {title!r}: could not be delivered to {', '.join(failed)}; check the URLs behind them"
             )
-        return Delivery(told > 0, told, failed)
+        return Delivery(sent > 0, sent, failed)
 
 
-def _tell(reference: str, title: str, body: str) -> bool:
-    """Return whether that target took the alert; raises UsageError when the reference cannot be read."""
-    for name in TALKATIVE:
+def _notify(reference: str, title: str, body: str) -> bool:
+    """Return whether the target took the alert; raises UsageError when the reference cannot be read."""
+    for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     target = apprise.Apprise()
     return bool(target.add(read_text_secret(reference)) and target.notify(title=title, body=body))

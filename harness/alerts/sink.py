@@ -1,39 +1,32 @@
-"""Where alerts go in a drill: a web server on loopback that remembers them."""
+"""HTTP sink on loopback for what apprise's `json://` targets post, and the sink of alerts in a drill."""
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
+from typing import Self
 
 from harness.core.clock import SYSTEM, Clock
 
-KEPT, NOT_AN_ALERT = 204, 400
+KEPT, MALFORMED = 204, 400
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One alert that came. `at`: monotonic seconds, `wall`: UTC, for people."""
+class JsonSink(ABC):
+    """HTTP server that passes every POST to `take`, inside its `with` block. `url`: the apprise URL to reach it."""
 
-    title: str
-    body: str
-    at: float
-    wall: datetime
-
-
-class AlertSink:
-    """Takes alerts in the format of apprise's `json://` targets, inside its `with` block."""
-
-    def __init__(self, clock: Clock = SYSTEM) -> None:
+    def __init__(self, path: str, host: str, clock: Clock) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._received: list[Received] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(self))
-        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="alert sink", daemon=True)
+        self._server = ThreadingHTTPServer((host, 0), _handler_of(self))
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), name="http sink", daemon=True)
+        self.url = f"json://{host}:{self._server.server_address[1]}/{path}"
 
-    def __enter__(self) -> AlertSink:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -42,37 +35,55 @@ class AlertSink:
         self._thread.join()
         self._server.server_close()
 
-    @property
-    def url(self) -> str:
-        """The apprise URL that leads here."""
-        return f"json://127.0.0.1:{self._server.server_address[1]}/alerts"
+    @abstractmethod
+    def take(self, headers: Mapping[str, str], body: bytes) -> int:
+        """Handle one request and return the HTTP status of the answer. `headers` have lower-case names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One received alert. `at`: monotonic seconds; `wall`: UTC, for people."""
+
+    title: str
+    body: str
+    at: float
+    wall: datetime
+
+
+class AlertSink(JsonSink):
+    """Keeps the alerts that it receives."""
+
+    def __init__(self, clock: Clock = SYSTEM) -> None:
+        super().__init__("alerts", "127.0.0.1", clock)
+        self._received: list[Received] = []
 
     @property
     def received(self) -> tuple[Received, ...]:
-        """All alerts so far, in the order in which they came."""
+        """Return all alerts so far, in the order of arrival."""
         with self._lock:
             return tuple(self._received)
 
-    def take(self, content: bytes) -> int:
-        """Keep one alert; return the HTTP status to answer: 204 kept, 400 not an alert."""
+    def take(self, headers: Mapping[str, str], body: bytes) -> int:
+        """Keep one alert; return the HTTP status of the answer: 204 kept, 400 not an alert."""
         try:
-            row = json.loads(content)
+            row = json.loads(body)
             alert = Received(str(row["title"]), str(row["message"]), self._clock.monotonic(), self._clock.wall())
         except (ValueError, KeyError, TypeError):
-            return NOT_AN_ALERT
+            return MALFORMED
         with self._lock:
             self._received.append(alert)
         return KEPT
 
 
-def _handler_of(sink: AlertSink) -> type[BaseHTTPRequestHandler]:
+def _handler_of(sink: JsonSink) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            status = sink.take(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-            self.send_response(status)
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(sink.take({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_header("Content-Length", "0")
             self.end_headers()
 
         def log_message(self, *_args: object) -> None:
-            """Say nothing: what came is in `received`."""
+            """Log nothing."""
 
     return Handler

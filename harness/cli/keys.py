@@ -8,7 +8,7 @@ import typer
 
 from harness.cli.app import app, out
 from harness.core.errors import UsageError
-from harness.repository.keys import new_pair
+from harness.repository.format.recipients import new_pair
 
 keys_app = typer.Typer(help="Recipient keys: what backups are sealed to.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")

@@ -1,4 +1,4 @@
-"""What clients were told is safe."""
+"""Ledger of numbered writes and their acknowledgements."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One numbered write. Times are monotonic seconds of the writer; `acked` is None until it was answered."""
+    """One numbered write. Times are monotonic seconds of the writer; `acked` is None if it was not acknowledged."""
 
     number: int
     sent: float
@@ -17,32 +17,24 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """All writes of one writer, by number."""
+    """All writes of one writer, sorted by number."""
 
     writes: tuple[Write, ...]
 
     @classmethod
     def of(cls, writes: Iterable[Write]) -> Ledger:
-        """Return a ledger with the last word on each number, in order of number."""
+        """Return a ledger with the last entry for each number, sorted by number."""
         last = {write.number: write for write in writes}
         return cls(tuple(last[number] for number in sorted(last)))
 
     def acknowledged(self) -> tuple[Write, ...]:
-        """Writes that were answered, in the order in which they were."""
+        """Return the acknowledged writes in the order of their acknowledgements."""
         return tuple(sorted((w for w in self.writes if w.acked is not None), key=lambda w: (w.acked or 0.0, w.number)))
 
     def last_before(self, at: float) -> Write | None:
-        """The newest write acknowledged at or before `at`, or None."""
+        """Return the last write acknowledged at or before `at`, None if there is none."""
         return max(
             (w for w in self.writes if w.acked is not None and w.acked <= at),
-            key=lambda w: w.acked or 0.0,
-            default=None,
-        )
-
-    def first_after(self, at: float) -> Write | None:
-        """The first write acknowledged after `at`, or None."""
-        return min(
-            (w for w in self.writes if w.acked is not None and w.acked > at),
             key=lambda w: w.acked or 0.0,
             default=None,
         )

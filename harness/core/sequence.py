@@ -27,8 +27,8 @@ class Message:
 MESSAGES = (
     Message("1.1", "Trigger daily backup (scheduled)", "harness/backup/schedule.py"),
     Message("1.2", "Initiate full backup of the live primary", "harness/backup/orchestrator.py"),
-    Message("1.3", "Compress backup data", "harness/repository/frames.py"),
-    Message("1.4", "Encrypt backup data (AES-256)", "harness/repository/seal.py"),
+    Message("1.3", "Compress backup data", "harness/repository/format/frames.py"),
+    Message("1.4", "Encrypt backup data (AES-256)", "harness/repository/format/seal.py"),
     Message("1.5", "Store encrypted backup offsite", "harness/repository/catalogue.py"),
     Message("1.6", "Log backup status: success, path, size", "harness/backup/orchestrator.py"),
     Message(

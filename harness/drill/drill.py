@@ -9,7 +9,7 @@ from threading import Event as Flag
 from threading import Thread
 
 from harness.backup.schedule import run_schedule
-from harness.core.clock import SYSTEM, Clock
+from harness.core.clock import SYSTEM, Clock, NotYet, wait_until
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
@@ -94,9 +94,14 @@ class Drill:
     def start_client_load(self, rate: float = 10.0) -> None:
         """Start the writer and return once its first writes are acknowledged; raises TookTooLong."""
         key = self.environment.secrets.of("clients")["gateway-key"]
-        self.writer = LedgerWriter(self.environment.door, self.ledger, key, rate=rate, clock=self.clock)
-        self.writer.start()
-        self.writer.wait_acked(AT_WORK, PATIENCE.first_writes)
+        writer = self.writer = LedgerWriter(self.environment.door, self.ledger, key, rate=rate, clock=self.clock)
+        writer.start()
+
+        def running() -> None:
+            if (count := len(self.ledger.ledger.acknowledged())) < AT_WORK:
+                raise NotYet(f"{count} writes acknowledged, {writer.consecutive_failures} failed in a row")
+
+        wait_until(running, patience=PATIENCE.first_writes, what="the first acknowledged writes")
 
     def back_up(self) -> Receipt:
         """Take a backup by hand."""

@@ -45,7 +45,7 @@ SEEDS = (
     "harness/estate/secrets.py",
     *(f"harness/postgres/{name}.py" for name in ("server", "roles", "bulk")),
     *(f"harness/services/odoo/{name}.py" for name in ("example", "shop", "program")),
-    *(f"harness/services/n8n/{name}.py" for name in ("example", "app")),
+    *(f"harness/services/n8n/{name}.py" for name in ("example", "keys", "app")),
     *(f"harness/services/notification/{name}.py" for name in ("example", "seed")),
     "harness/s3/server.py",
     "harness/parts/locks",

@@ -11,9 +11,9 @@ from harness.core.service import Service
 from harness.estate.config import Config
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository
-from harness.repository.objects import ObjectStore
-from harness.repository.read_only import ReadOnly
-from harness.repository.store import S3Store
+from harness.repository.store.port import ObjectStore
+from harness.repository.store.read_only import ReadOnly
+from harness.repository.store.s3 import S3Store
 from harness.s3.client import REGION
 from harness.s3.server import ACCESS, SECRET
 from harness.vault import read_text_secret

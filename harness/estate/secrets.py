@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.repository.keys import new_pair
+from harness.repository.format.recipients import new_pair
 from harness.services.gateway.users import htpasswd
 
 RECIPIENTS = ("recipient-dr.pub", "recipient-escrow.pub")

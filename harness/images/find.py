@@ -8,9 +8,9 @@ from pathlib import Path
 from docker.errors import ImageNotFound
 
 from harness.core.errors import MissingPart, UsageError
+from harness.images.content_key import key
 from harness.images.engine import engine, explained
-from harness.images.keys import key
-from harness.images.shelf import archive_of, has, save, tag_of
+from harness.images.storage import archive_of, has, save, tag_of
 from harness.images.table import image, known
 
 CHOICE = "BLACKSTART_IMAGES"  # `baked` or `public`: take nothing else

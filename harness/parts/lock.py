@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 from harness.parts.command import environment, run
 from harness.parts.install import ensure
 from harness.parts.programs import program
+from harness.parts.sources.wheels import LOCKS
 from harness.parts.table import PARTS, Source
-from harness.parts.wheels import LOCKS
 from harness.patience import PATIENCE
 
 _OLDEST_PYTHON = "3.11"

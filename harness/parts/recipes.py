@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.parts.knot import build_knot, knot_folder
-from harness.parts.npm import build_npm, npm_folder
-from harness.parts.odoo import build_odoo, odoo_folder
+from harness.parts.sources.knot import build_knot, knot_folder
+from harness.parts.sources.npm import build_npm, npm_folder
+from harness.parts.sources.odoo import build_odoo, odoo_folder
+from harness.parts.sources.wheels import build_environment, build_wheel, environment_folder, wheel_folder
 from harness.parts.table import part
-from harness.parts.wheels import build_environment, build_wheel, environment_folder, wheel_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A database of nothing but size: what a drill is measured at."""
+"""Bulk test data: a database of a given size, to measure a drill at that size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.postgres.server import connect, one_line
 TABLE = "entries"
 ROWS_PER_MB = 5940  # measured: 168 bytes a row, its share of the page included
 
-# Half of a row is as random as a hash, half repeats: about what business data compress to.
+# Half of a row is random (a hash), half repeats, so that it compresses about as well as business data.
 CREATE = compose.SQL(
     "CREATE TABLE {} (id bigint NOT NULL, account integer NOT NULL, amount numeric(12, 2) NOT NULL,"
     " booked timestamptz NOT NULL, reference text NOT NULL, note text NOT NULL)"
@@ -28,16 +28,16 @@ INDEX = compose.SQL("ALTER TABLE {} ADD PRIMARY KEY (id)").format(compose.Identi
 
 
 def seed_bulk(site: Site, sql: Sql, database: str = "bulk", *, megabytes: int) -> int:
-    """Make `database` on the server of `site`, with a table of `megabytes` (10**6 bytes) and its index.
+    """Create `database` on the server of `site`, with one table of `megabytes` (10**6 bytes) and its index.
 
-    Returns the number of rows. The same size gives the same rows. Raises HarnessError.
+    Returns the number of rows; the same size gives the same rows. Raises HarnessError.
     """
     rows = megabytes * ROWS_PER_MB
     try:
         with connect(sql) as connection:
             connection.execute(compose.SQL("CREATE DATABASE {}").format(compose.Identifier(database)))
         with connect(sql, database) as connection:
-            # Seeding is begun again from nothing when it fails: no commit of it is anybody's acknowledgement.
+            # Safe: after a failure the seeding starts over, so no client relies on its commits.
             connection.execute("SET synchronous_commit = off")
             connection.execute("SET maintenance_work_mem = '256MB'")
             with connection.transaction():
@@ -46,5 +46,5 @@ def seed_bulk(site: Site, sql: Sql, database: str = "bulk", *, megabytes: int) -
                 connection.execute(INDEX)
             connection.execute("VACUUM (ANALYZE)")
     except psycopg.Error as error:
-        raise HarnessError(f"database {database} on {site.name}: cannot be filled: {one_line(error)}") from error
+        raise HarnessError(f"database {database} on {site.name}: not loaded: {one_line(error)}") from error
     return rows

@@ -1,4 +1,4 @@
-"""Proofs from the server's side: what was restored is what was backed up, and who is connected to it."""
+"""Comparison of a restored database with the facts in its backup, and checks of client sessions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import psycopg
 
 from harness.core.contents import DatabaseFacts, TableFacts
-from harness.core.errors import HarnessError, Refused
+from harness.core.errors import HarnessError
 from harness.core.service import Sql
 from harness.postgres import facts as figures
-from harness.postgres.identity import system_facts
+from harness.postgres.identity import ask
 from harness.postgres.server import connect, one_line
 
 BACKENDS = """
@@ -20,9 +20,9 @@ WHERE datname = %s AND usename = %s AND backend_type = 'client backend' ORDER BY
 
 
 def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
-    """Return how the database of that name differs from `facts`, one line each; empty when it does not.
+    """Return how the database `facts.name` differs from `facts`, one line a difference; empty if it is equal.
 
-    Raises HarnessError when the server does not answer.
+    Raises HarnessError when the server does not answer or refuses a query.
     """
     with connect(sql, facts.name, application="blackstart check") as connection:
         try:
@@ -64,7 +64,7 @@ def _tables(found: tuple[TableFacts, ...], expected: tuple[TableFacts, ...]) -> 
 
 
 def _sequences(found: tuple[figures.Sequence, ...], expected: tuple[tuple[str, int], ...]) -> Iterator[str]:
-    """A sequence knows no snapshot: it may be ahead by what was drawn before the dump read it, never behind."""
+    """Sequences are not part of a snapshot: one may be ahead of the facts in the backup, but never behind."""
     here = {sequence.name: sequence for sequence in found}
     for name, value in expected:
         if name not in here:
@@ -74,30 +74,14 @@ def _sequences(found: tuple[figures.Sequence, ...], expected: tuple[tuple[str, i
 
 
 def connected(sql: Sql, database: str, user: str) -> tuple[str, ...]:
-    """Return the server's own account of the sessions that `user` has in `database`: process id and name each."""
-    with connect(sql, application="blackstart check") as connection:
-        try:
-            rows = connection.execute(BACKENDS, (database, user)).fetchall()
-        except psycopg.Error as error:
-            raise HarnessError(f"sessions at {sql.outside}: {one_line(error)}") from error
+    """Return the sessions of `user` in `database` (pg_stat_activity): process id, application name and start time.
+
+    Raises HarnessError when the server does not answer.
+    """
+    rows = ask(sql, BACKENDS, values=(database, user))
     return tuple(f"pid {pid} {name or 'unnamed'} since {since:%H:%M:%S}" for pid, name, since in rows)
 
 
-def require_identity(sql: Sql, expected: str) -> None:
-    """Raise Refused unless the server's `system_identifier` is `expected`; unreadable means refused."""
-    try:
-        found = system_facts(sql).identifier
-    except HarnessError as error:
-        raise Refused(f"the server at {sql.outside} cannot be identified ({error}); nothing was changed") from error
-    if found != expected:
-        raise Refused(f"the server at {sql.outside} is system {found}, not {expected}; nothing was changed")
-
-
 def column(sql: Sql, database: str, query: str) -> tuple[str, ...]:
-    """Return the first column of a query that a service declares, as text; NULLs are left out."""
-    with connect(sql, database) as connection:
-        try:
-            rows = connection.execute(query.encode()).fetchall()
-        except psycopg.Error as error:
-            raise HarnessError(f"database {database} at {sql.outside}: {one_line(error)}: {query}") from error
-    return tuple(str(row[0]) for row in rows if row[0] is not None)
+    """Return the first column of a query's result as text, without NULLs. Raises HarnessError."""
+    return tuple(str(row[0]) for row in ask(sql, query, database) if row[0] is not None)

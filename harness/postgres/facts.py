@@ -1,7 +1,7 @@
-"""What a database holds, in figures that agree on both servers when the data do.
+"""Row counts and digests of every table of a database, for comparison after a restore.
 
-Rows are compared by their text. Every setting that shapes text is fixed (`TEXT_FORM`), and the sum of two
-64-bit hashes over all rows does not depend on their order; a row that is there twice counts twice.
+Rows are hashed as text. Every setting that affects the text is fixed (`TEXT_FORM`). The digest is built from the
+sums of two 64-bit hashes over all rows, so that it does not depend on their order; a duplicate row counts twice.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ TEXT_FORM: Mapping[str, str] = MappingProxyType(
     }
 )
 
-# Ordinary tables with storage: parents of partitions and foreign tables hold no rows of their own, the rows of
-# an extension's tables come with the extension, and a materialised view is made anew by the restore.
+# Ordinary tables only: partitioned parents and foreign tables store no rows, an extension creates the rows of its own
+# tables, and the restore refreshes materialised views.
 TABLES = """
 SELECT c.oid, n.nspname, c.relname,
        (SELECT string_agg(a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
@@ -58,7 +58,7 @@ LARGE_OBJECTS = """
 SELECT count(*), coalesce(sum(hashtextextended(r, 0)), 0)::text, coalesce(sum(hashtextextended(r, 1)), 0)::text
 FROM (SELECT format('%s %s %s', loid, pageno, data) COLLATE "C" AS r FROM pg_catalog.pg_largeobject) AS pages
 """
-# The next value minus one step: so a sequence that was never asked has a value as well.
+# The next value minus one step, so that a sequence that was never used has a value as well.
 SEQUENCES = """
 SELECT format('%I.%I', n.nspname, c.relname), s.seqincrement, s.seqcycle,
        coalesce(pg_catalog.pg_sequence_last_value(c.oid), s.seqstart - s.seqincrement)
@@ -77,7 +77,7 @@ FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRow:
-    """A database's own row. `collation`: provider, its locale (or -), LC_COLLATE, LC_CTYPE; `size` in bytes."""
+    """A row of pg_database. `collation`: provider, its locale (or -), LC_COLLATE, LC_CTYPE; `size` in bytes."""
 
     owner: str
     encoding: str
@@ -87,7 +87,7 @@ class DatabaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A sequence: its step, and the value before the one it would give next."""
+    """A sequence: its increment, and the value before the one that `nextval` would return."""
 
     name: str
     step: int
@@ -96,24 +96,24 @@ class Sequence:
 
 
 def fix_text_form(connection: Connection) -> None:
-    """Make this session write every value as every other such session does. Takes no snapshot."""
+    """Fix every setting of this session that affects how values are written as text. Takes no snapshot."""
     for name, value in TEXT_FORM.items():
         connection.execute(compose.SQL("SET {} = {}").format(compose.Identifier(name), compose.Literal(value)))
 
 
 def read_database(connection: Connection) -> DatabaseRow:
-    """Return the row of the database that `connection` is in."""
+    """Return the pg_database row of the database that `connection` is connected to."""
     ((owner, encoding, collation, size),) = connection.execute(DATABASE).fetchall()
     return DatabaseRow(owner, encoding, collation, size)
 
 
 def read_sequences(connection: Connection) -> tuple[Sequence, ...]:
-    """Return every sequence as it stands now: sequences know no snapshots."""
+    """Return the current value of every sequence: sequences are not part of a snapshot."""
     return tuple(Sequence(*row) for row in connection.execute(SEQUENCES).fetchall())
 
 
 def read_tables(connection: Connection) -> tuple[TableFacts, ...]:
-    """Return rows and digest of every table in the connection's snapshot; large objects count as a table."""
+    """Return row count and digest of every table in the snapshot; large objects are counted as one table."""
     found = []
     for _oid, schema, name, columns in connection.execute(TABLES).fetchall():
         table = compose.Identifier(schema, name)
@@ -126,5 +126,5 @@ def read_tables(connection: Connection) -> tuple[TableFacts, ...]:
 
 
 def _digest(columns: str, first: str, second: str) -> str:
-    """Return the SHA-256, hex, over the columns' names and types and the two sums."""
+    """Return the SHA-256, hex, of the column names and types and the two sums."""
     return hashlib.sha256("\n".join((columns, first, second)).encode()).hexdigest()

@@ -1,8 +1,8 @@
-"""Which server this is, and what it holds."""
+"""Identity of a PostgreSQL server, and the list of its databases."""
 
 from __future__ import annotations
 
-from typing import LiteralString
+from collections.abc import Sequence
 
 import psycopg
 
@@ -24,28 +24,28 @@ SELECT EXISTS (
     WHERE c.relkind IN ('r', 'p') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
 )
 """
-MAINTENANCE = "postgres"  # every server has this database; it counts only when somebody put tables there
+MAINTENANCE = "postgres"  # exists on every server; backed up only if it contains user tables
 
 
-def ask(sql: Sql, query: LiteralString, database: str = MAINTENANCE) -> list[tuple[object, ...]]:
-    """Return all rows of one query as the superuser; raises HarnessError in one line."""
+def ask(sql: Sql, query: str, database: str = MAINTENANCE, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    """Return all rows of one query, run as the superuser. Raises HarnessError, one line with server and database."""
     with connect(sql, database) as connection:
         try:
-            return list(connection.execute(query).fetchall())
+            return list(connection.execute(query.encode(), values or None).fetchall())
         except psycopg.Error as error:
             raise HarnessError(f"PostgreSQL at {sql.outside}, database {database}: {one_line(error)}") from error
 
 
 def system_facts(sql: Sql) -> SystemFacts:
-    """Return the server's own identity: `system_identifier` and timeline from its control file, and its version."""
+    """Return the server's `system_identifier`, version and timeline. Raises HarnessError."""
     ((identifier, version, timeline),) = ask(sql, SYSTEM)
     return SystemFacts(str(identifier), str(version).split()[0], int(str(timeline)))
 
 
 def databases(sql: Sql) -> tuple[str, ...]:
-    """Return every database that can be connected to and is no template, by name.
+    """Return the names of all databases that allow connections, without templates, sorted. Raises HarnessError.
 
-    `postgres` is among them only when it has tables of somebody's own.
+    `postgres` is included only if it contains user tables.
     """
     names = [str(name) for (name,) in ask(sql, CONNECTABLE)]
     return tuple(n for n in names if n != MAINTENANCE or ask(sql, HAS_TABLES) == [(True,)])

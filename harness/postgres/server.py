@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import psycopg
@@ -164,6 +165,19 @@ def connect(
             f"PostgreSQL at {sql.outside}, database {database} as {who}: "
             + (refusal.strip() if answered else f"{reason}; is it running?")
         ) from error
+
+
+@contextmanager
+def transaction(sql: Sql, database: str, hint: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """Yield the superuser's connection in a transaction, which an exception rolls back.
+
+    Raises HarnessError when the server refuses the connection or a statement; its one line ends with `hint`.
+    """
+    try:
+        with connect(sql, database) as connection, connection.transaction():
+            yield connection
+    except psycopg.Error as error:
+        raise HarnessError(f"database {database} at {sql.outside}: {one_line(error)}; {hint}") from error
 
 
 def one_line(error: psycopg.Error) -> str:

@@ -1,1 +1,1 @@
-"""The offsite store of backups: format, pipeline, catalogue."""
+"""The backup repository: catalogue, writer, reader and the pipeline between them and the store."""

@@ -1,7 +1,7 @@
-"""The catalogue of one estate's backups: what is listed can be restored, what is not listed is reaped.
+"""Catalogue of an estate's backups. Only committed backups are listed; the others are removed by `reap`.
 
-Order of writing: intent, objects, manifest, COMMIT. Order of deleting: the reverse. Killed anywhere, a backup is
-either committed and whole, or not listed at all.
+Writes happen in the order intent, objects, manifest, COMMIT; deletions in the reverse order. A writer killed at any
+point leaves a backup that is either committed and complete, or not listed.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from datetime import datetime, timedelta
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import NoValidBackup, Unreadable
-from harness.repository.layout import Layout, begun_at
-from harness.repository.manifest import Commit, Manifest, ObjectEntry, read_commit, read_manifest
-from harness.repository.objects import ObjectStore
-from harness.repository.reading import OpenBackup, Progress, open_backup
+from harness.repository.format.layout import Layout, begun_at
+from harness.repository.format.manifest import Commit, Manifest, ObjectEntry, read_commit, read_manifest
+from harness.repository.reader import OpenBackup, Progress, open_backup
+from harness.repository.store.port import ObjectStore
 from harness.repository.writer import Receipt, Writer, begin, remove
 
 __all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repository", "Selection", "Writer"]
 
 ABANDONED = 24 * 3600.0  # seconds
-LARGEST_NOTE = 64 << 20  # bytes of a manifest: refused beyond, before memory is spent on it
+LARGEST_MANIFEST = 64 << 20  # bytes; a larger one is refused before it is read into memory
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedBackup:
-    """One line of the catalogue. `damaged`: why it cannot be trusted, or None; then all else is known."""
+    """A committed backup. `damaged`: why its manifest cannot be trusted, None if it can."""
 
     backup_id: str
     path: str
@@ -38,19 +38,19 @@ class CommittedBackup:
 
     @property
     def manifest(self) -> Manifest:
-        """What is in it; raises Unreadable when it is damaged."""
+        """Return the manifest; raises Unreadable when it is damaged."""
         return self.parts[0]
 
     @property
     def parts(self) -> tuple[Manifest, bytes, Commit]:
-        """The manifest, its bytes, and the note that commits it; raises Unreadable when it is damaged."""
+        """Return the manifest, its bytes and its COMMIT; raises Unreadable when the backup is damaged."""
         if self._manifest is None or self._commit is None:
             raise Unreadable(f"backup {self.backup_id}: {self.damaged}")
         return self._manifest, self._text, self._commit
 
     @property
     def receipt(self) -> Receipt:
-        """What was confirmed when it was committed; raises Unreadable when it is damaged."""
+        """Return the receipt of its commit; raises Unreadable when it is damaged."""
         manifest, _, commit = self.parts
         return Receipt(
             self.backup_id,
@@ -63,23 +63,23 @@ class CommittedBackup:
 
     @property
     def size(self) -> int:
-        """Bytes stored."""
+        """Return the stored size in bytes. Raises Unreadable."""
         return self.manifest.size
 
     @property
     def plain_size(self) -> int:
-        """Bytes before compression."""
+        """Return the size before compression in bytes. Raises Unreadable."""
         return self.manifest.plain_size
 
     @property
     def committed_at(self) -> datetime:
-        """When it was committed, UTC, by the writer's clock."""
+        """Return the UTC time of its commit, by the writer's clock. Raises Unreadable."""
         return self.manifest.finished
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The newest backup that opens to its last segment, and the newer ones that do not, each with the reason."""
+    """The newest backup that authenticates completely, and the newer ones that do not, each with the reason."""
 
     backup: OpenBackup
     passed_over: tuple[tuple[str, str], ...]
@@ -95,20 +95,21 @@ class Repository:
 
     @property
     def layout(self) -> Layout:
-        """Where its parts lie."""
+        """Return the keys of its objects in the store."""
         return Layout(self.estate)
 
     def begin(self, cluster: str, recipients: Sequence[str | bytes]) -> Writer:
-        """Begin a backup of the database cluster with that identifier; the intent is written first.
+        """Write the intent of a new backup and return its writer. `cluster`: identifier of the database cluster.
 
-        `recipients` are public halves in PEM. Raises UsageError for fewer than two different ones or a malformed one.
+        `recipients`: public keys in PEM. Raises UsageError for fewer than two different ones or a malformed one,
+        HarnessError when the store fails.
         """
         return begin(self.store, self.layout, self.clock, cluster, recipients)
 
     def committed(self) -> tuple[CommittedBackup, ...]:
-        """Return every backup that has a COMMIT, newest first; raises HarnessError when the store fails.
+        """Return every backup that has a COMMIT, newest first. Raises HarnessError when the store fails.
 
-        One whose manifest is missing or is not the one that was committed comes back as damaged, with the reason.
+        A backup whose manifest is missing or does not match its COMMIT is returned as damaged, with the reason.
         """
         prefix = self.layout.of("commit")
         ids = {self.layout.id_in(entry.key) for entry in self.store.list(prefix)} - {""}
@@ -123,36 +124,36 @@ class Repository:
         return CommittedBackup(backup_id, path, None, manifest, text, commit)
 
     def _parts(self, backup_id: str) -> tuple[Manifest, bytes, Commit]:
-        commit = read_commit(self._note(self.layout.commit(backup_id)))
-        text = self._note(self.layout.manifest(backup_id))
+        commit = read_commit(self._small_object(self.layout.commit(backup_id)))
+        text = self._small_object(self.layout.manifest(backup_id))
         if hashlib.sha256(text).hexdigest() != commit.manifest_sha256:
-            raise Unreadable("manifest: not the one that COMMIT names (its SHA-256 differs)")
+            raise Unreadable("manifest: SHA-256 differs from the one in COMMIT")
         manifest = read_manifest(text)
         if (manifest.estate, manifest.backup_id, commit.backup_id) != (self.estate, backup_id, backup_id):
-            raise Unreadable(f"manifest: of backup {manifest.backup_id} of {manifest.estate}, put in this place")
+            raise Unreadable(f"manifest: belongs to backup {manifest.backup_id} of estate {manifest.estate}")
         return manifest, text, commit
 
-    def _note(self, key: str) -> bytes:
+    def _small_object(self, key: str) -> bytes:
         text = bytearray()
         for chunk in self.store.get(key):
             text += chunk
-            if len(text) > LARGEST_NOTE:
-                raise Unreadable(f"{key}: larger than {LARGEST_NOTE} bytes, which no manifest is")
+            if len(text) > LARGEST_MANIFEST:
+                raise Unreadable(f"{key}: larger than the limit of {LARGEST_MANIFEST} bytes")
         return bytes(text)
 
     def open(self, backup: CommittedBackup, private_pem: str | bytes) -> OpenBackup:
-        """Return the backup, opened with a recipient's private half; no object of it is read yet.
+        """Return the backup, opened with a recipient's private key; none of its objects is read yet.
 
-        Raises Unreadable when it is damaged or sealed to others (the line names the key that was tried and those it
-        is sealed to), UsageError when `private_pem` is no private key.
+        Raises Unreadable when it is damaged or sealed to other recipients (the message has the fingerprints of the
+        given key and of the recipients), UsageError when `private_pem` is not a private key.
         """
         manifest, text, commit = backup.parts
         return open_backup(self.store, self.layout, manifest, text, commit, private_pem)
 
     def latest_valid(self, private_pem: str | bytes, progress: Progress | None = None) -> Selection:
-        """Return the newest backup of which every segment authenticates; `progress` is told bytes as they are read.
+        """Return the newest backup of which every segment authenticates; `progress` gets the bytes as they are read.
 
-        Raises NoValidBackup with the reason for each; HarnessError when the store fails, for then nothing is known.
+        Raises NoValidBackup with the reason for each backup, HarnessError when the store fails.
         """
         passed_over: list[tuple[str, str]] = []
         for entry in self.committed():
@@ -164,13 +165,13 @@ class Repository:
             else:
                 return Selection(backup, tuple(passed_over))
         reasons = "; ".join(f"{backup_id}: {reason}" for backup_id, reason in passed_over)
-        raise NoValidBackup(f"estate {self.estate}: no valid backup: {reasons or 'none was ever committed here'}")
+        raise NoValidBackup(f"estate {self.estate}: no valid backup: {reasons or 'none is committed'}")
 
     def reap(self, older_than: float = ABANDONED) -> tuple[str, ...]:
-        """Delete what uncommitted backups left behind, and return their names.
+        """Delete the objects of uncommitted backups and return the names of those backups.
 
-        One is left alone while its name, or the newest of its objects, is younger than `older_than` seconds. What
-        is not laid out by us is never touched.
+        A backup is kept while its name or its newest object is younger than `older_than` seconds. Objects that do not
+        follow the layout are never deleted.
         """
         newest: dict[str, datetime] = {}
         for kind in ("intent", "data", "manifest"):
@@ -179,7 +180,7 @@ class Repository:
                 begun = begun_at(backup_id)
                 if begun is not None:
                     newest[backup_id] = max(newest.get(backup_id, begun), entry.modified)
-        # Asked only now: a backup that was committed while we looked is on this list.
+        # Listed last, so that a backup committed during the listings above is included.
         kept = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))}
         limit = self.clock.wall() - timedelta(seconds=older_than)
         reaped = [name for name, last in sorted(newest.items()) if name not in kept and last <= limit]

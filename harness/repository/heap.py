@@ -1,4 +1,4 @@
-"""The C library's heap: large blocks go back to the system when they are freed."""
+"""Setting of the C library's heap (mallopt): freed large blocks are returned to the system."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ LARGE = 3 << 20  # bytes: below a frame of plaintext and a part of an upload, ab
 
 @cache
 def give_back_large_blocks() -> None:
-    """Have every block of 3 MiB or more mapped by itself, in the whole process, where the C library can be told so.
+    """Set M_MMAP_THRESHOLD to 3 MiB for the process, if the C library has mallopt.
 
-    The GNU one raises that limit to 32 MiB by itself, and then keeps freed frames and parts in a heap for each thread:
-    four objects at once were measured to need 500 MiB where 230 are in use.
+    glibc raises the threshold to 32 MiB by itself and then keeps freed frames and parts in one heap for each thread:
+    measured with four objects at once, 500 MiB were resident while 230 MiB were in use.
     """
-    with suppress(OSError, AttributeError):  # another C library: nothing to tell, and another heap
+    with suppress(OSError, AttributeError):  # another C library, with another heap
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)

@@ -1,7 +1,7 @@
-"""The pipeline: a reader thread, compressing workers, a sealing thread and the store, under one budget of bytes.
+"""Pipeline of a backup: a reader thread, compression workers, an encryption thread and the upload.
 
-A stage runs ahead of the one after it only as far as the budget goes, and the budget is shared by all streams of one
-backup: memory does not grow with the data. The first failure, of any stage, ends all stages and is the one raised.
+The bytes between stages are limited by one budget, which all streams of a backup share, so that memory use does not
+grow with the data. The first failure of any stage ends all stages and is the one that is raised.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from types import TracebackType
 
 from harness.core.errors import HarnessError, Unreadable
 from harness.patience import PATIENCE
-from harness.repository.frames import FRAME, compress, decompress, regroup
+from harness.repository.format.frames import FRAME, compress, decompress, regroup
+from harness.repository.format.seal import open_sealed, reader_of, seal
 from harness.repository.heap import give_back_large_blocks
-from harness.repository.objects import ObjectStore
-from harness.repository.seal import open_sealed, reader_of, seal
+from harness.repository.store.port import ObjectStore
 
 BUDGET = 24 << 20  # bytes between stages, over all streams
-UPLOADS = 2  # streams at a time: each holds parts and frames beside the budget
+UPLOADS = 2  # streams at a time; each keeps parts and frames in addition to the budget
 WORKERS = 2
 
 
 class _Over(HarnessError):
-    """Another stage failed, or nobody wants the rest."""
+    """The stream has ended: another stage failed, or the consumer stopped."""
 
 
 @dataclass(slots=True)
 class Budget:
-    """How many bytes may lie between stages. `peak` is the most that ever did."""
+    """Limit of the bytes between stages. `used`: the bytes now; `peak`: the maximum so far."""
 
     limit: int = BUDGET
     used: int = 0
@@ -41,7 +41,7 @@ class Budget:
 
 @dataclass(slots=True)
 class Counters:
-    """Bytes so far, over all streams: read, after compression, taken by the store. Readable from any thread."""
+    """Bytes over all streams: read, compressed, and taken by the store. Readable from any thread."""
 
     plain: int = 0
     compressed: int = 0
@@ -49,7 +49,7 @@ class Counters:
     _lock: Lock = field(default_factory=Lock)
 
     def add(self, *, plain: int = 0, compressed: int = 0, stored: int = 0) -> None:
-        """Count more."""
+        """Add to the counters."""
         with self._lock:
             self.plain += plain
             self.compressed += compressed
@@ -57,7 +57,7 @@ class Counters:
 
 
 class _Queue:
-    """What one stage has made and the next has not taken. `with` it, a producer hands over its failure too."""
+    """Chunks between two stages. Its `with` block passes an exception of the producer to the consumer."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream, self.budget = stream, stream.budget
@@ -66,7 +66,7 @@ class _Queue:
         self.failure: BaseException | None = None
 
     def fill(self, source: Iterable[bytes]) -> None:
-        """Run the stage `source` to its end, or until all is over; its failure is kept for the one who takes."""
+        """Run the stage `source` until it or the stream ends; its exception is raised by `take`."""
         with self:
             chunks = iter(source)
             try:
@@ -79,7 +79,7 @@ class _Queue:
     def _put(self, chunk: bytes) -> None:
         budget, size = self.budget, len(chunk)
         with budget.changed:
-            # An empty queue takes one chunk whatever the budget says: no stage can starve another for ever.
+            # An empty queue accepts one chunk regardless of the budget, so that no stage can block another forever.
             budget.changed.wait_for(lambda: self.stream.over or not self.chunks or budget.used + size <= budget.limit)
             if self.stream.over:
                 raise _Over
@@ -89,7 +89,7 @@ class _Queue:
             budget.changed.notify_all()
 
     def take(self) -> bytes | None:
-        """Return the next chunk, or None at the end; raises what the stage raised."""
+        """Return the next chunk, None at the end; raises what the producer raised."""
         budget = self.budget
         with budget.changed:
             budget.changed.wait_for(lambda: self.stream.over or self.chunks or self.ended)
@@ -105,7 +105,7 @@ class _Queue:
         return None
 
     def discard(self) -> None:
-        """Give back what nobody will take."""
+        """Drop the remaining chunks and return their bytes to the budget."""
         with self.budget.changed:
             self.budget.used -= sum(map(len, self.chunks))
             self.chunks.clear()
@@ -120,11 +120,11 @@ class _Queue:
         with self.budget.changed:
             self.failure, self.ended = failure, True
             self.budget.changed.notify_all()
-        return True  # it is raised again where it is waited for
+        return True  # raised again by `take`
 
 
 class Stream:
-    """One object under way. Leaving its `with` block ends every stage."""
+    """The stages of one object. Leaving its `with` block ends all of them."""
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
@@ -133,7 +133,7 @@ class Stream:
         self._threads: list[Thread] = []
 
     def ahead(self, source: Iterable[bytes]) -> Generator[bytes, None, None]:
-        """Yield what `source` yields, made in a thread of its own and ahead of need; raises what it raises."""
+        """Yield what `source` yields, produced ahead in a separate thread; raises what `source` raises."""
         queue = _Queue(self)
         thread = Thread(target=queue.fill, args=(source,), daemon=True, name="stage")
         self._queues.append(queue)
@@ -151,7 +151,7 @@ class Stream:
             self.over = True
             self.budget.changed.notify_all()
         for thread in self._threads:
-            # A stage that waits for its source cannot be called back: it ends with the source's next word.
+            # A stage that blocks in its source cannot be interrupted; it ends when the source returns.
             thread.join(PATIENCE.pipeline_end)
         for queue in self._queues:
             queue.discard()
@@ -159,7 +159,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What went into one object: bytes read, bytes stored, and SHA-256 of what was read, hex."""
+    """Sizes of one stored object: bytes read, bytes stored, and the SHA-256 of the bytes read, hex."""
 
     plain_size: int
     stored_size: int
@@ -168,7 +168,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Pipeline:
-    """Carries streams to a store and back. One for each backup: its streams share the budget."""
+    """Writes streams to a store and reads them back. One pipeline for each backup; its streams share the budget."""
 
     store: ObjectStore
     budget: Budget = field(default_factory=Budget)
@@ -180,9 +180,9 @@ class Pipeline:
         give_back_large_blocks()
 
     def put(self, key: str, chunks: Iterable[bytes], dek: bytes, associated: bytes) -> Stored:
-        """Compress, seal and store `chunks` as one object; return what went into it.
+        """Compress, encrypt and store `chunks` as one object; return its sizes and digest.
 
-        Raises what `chunks` raises, or HarnessError of the store; then there is no object of that key.
+        Raises what `chunks` raises, or HarnessError of the store; no object is stored then.
         """
         digest, count, own = hashlib.sha256(), self.counters, Counters()
 
@@ -214,18 +214,18 @@ class Pipeline:
         return Stored(own.plain, stored, digest.hexdigest())
 
     def get(self, key: str, dek: bytes, associated: bytes) -> Generator[bytes, None, None]:
-        """Yield the plaintext of one object; every byte of it has authenticated.
+        """Yield the authenticated plaintext of one object.
 
-        Raises Unreadable when the object is missing, altered or cut off, HarnessError when the store fails.
+        Raises Unreadable when the object is missing, altered or truncated, HarnessError when the store fails.
         """
         with Stream(self.budget) as stream:
             fetched = reader_of(stream.ahead(self.store.get(key)))
             yield from stream.ahead(decompress(open_sealed(fetched, dek, associated)))
 
     def authenticate(self, key: str, dek: bytes, associated: bytes) -> Generator[int, None, None]:
-        """Yield the number of stored bytes fetched, as they come, while every segment is authenticated.
+        """Authenticate every segment without decompressing, and yield the numbers of stored bytes that were fetched.
 
-        Raises as `get` does. Nothing is decompressed.
+        Raises as `get` does.
         """
         fetched = 0
         with Stream(self.budget) as stream:
@@ -244,7 +244,7 @@ class Pipeline:
 
 
 def end(chunks: object) -> None:
-    """Close a generator; leave any other iterable alone."""
+    """Close `chunks` if it is a generator."""
     close = getattr(chunks, "close", None)
     if callable(close):
         close()

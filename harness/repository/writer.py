@@ -1,4 +1,4 @@
-"""Writing one backup: objects first, then the manifest, COMMIT last."""
+"""Writer of one backup: objects first, then the manifest, COMMIT last."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from harness.core.clock import Clock
 from harness.core.contents import Contents
 from harness.core.errors import BackupFailed, HarnessError, Unreadable
 from harness.patience import PATIENCE
-from harness.repository.frames import FRAME
-from harness.repository.keys import fingerprint, read_recipients, wrap
-from harness.repository.layout import FORMAT, Layout, check_path, key_binding, new_id, object_binding
-from harness.repository.manifest import Manifest, ObjectEntry, WrappedKey, canonical, commit_of
-from harness.repository.objects import ObjectStore
+from harness.repository.format.frames import FRAME
+from harness.repository.format.layout import FORMAT, Layout, check_path, key_binding, new_id, object_binding
+from harness.repository.format.manifest import Manifest, ObjectEntry, WrappedKey, canonical, commit_of
+from harness.repository.format.recipients import fingerprint, read_recipients, wrap
+from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, segments_in
 from harness.repository.pipeline import Pipeline, Stored, end
-from harness.repository.seal import HEADER, KEY, open_segment, place_of, segments_in
+from harness.repository.store.port import ObjectStore
 
 PROGRAMS = ("blackstart", "cryptography", "zstandard", "minio")
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The store's confirmation. `path`: key of the COMMIT; sizes in bytes; `digest`: SHA-256 of the manifest, hex."""
+    """Confirmation of a commit. `path`: key of COMMIT; sizes in bytes; `digest`: SHA-256 of the manifest, hex."""
 
     backup_id: str
     path: str
@@ -39,7 +39,7 @@ class Receipt:
 
 @dataclass(slots=True)
 class Writer:
-    """One backup being written. `add` may be called from several threads at once."""
+    """Writes one backup. `add` may be called from several threads at once."""
 
     store: ObjectStore
     layout: Layout
@@ -61,18 +61,18 @@ class Writer:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Bytes read and bytes taken by the store so far. Readable from any thread."""
+        """Return the bytes read and the bytes stored so far. Readable from any thread."""
         return self._pipeline.counters.plain, self._pipeline.counters.stored
 
     @property
     def compressed(self) -> int:
-        """Bytes that compression has made of those read, before sealing."""
+        """Return the bytes so far after compression, before encryption."""
         return self._pipeline.counters.compressed
 
     def add(self, path: str, chunks: Iterable[bytes]) -> ObjectEntry:
-        """Compress, seal and store `chunks` under `path`, read its ends back, and return what the manifest will say.
+        """Compress, encrypt and store `chunks` under `path`, read back both ends, and return the manifest entry.
 
-        Raises what `chunks` raises, HarnessError when the store fails, BackupFailed when it kept something else.
+        Raises what `chunks` raises, HarnessError when the store fails, BackupFailed when the read-back differs.
         """
         key, bound = self.layout.data(self.backup_id, path), object_binding(self.cluster, self.backup_id, path)
         with self._claimed(check_path(path)):
@@ -86,11 +86,11 @@ class Writer:
 
     @contextmanager
     def _claimed(self, path: str) -> Iterator[None]:
-        """Take the path, and count as busy until the block ends."""
+        """Reserve the path, and count this thread as busy inside the block."""
         with self._changed:
             self._require_open()
             if path in self._entries:
-                raise BackupFailed(f"backup {self.backup_id}: {path} was added already; each path once")
+                raise BackupFailed(f"backup {self.backup_id}: {path} was already added; use another path")
             self._entries[path] = None
             self._busy += 1
         try:
@@ -101,7 +101,7 @@ class Writer:
                 self._changed.notify_all()
 
     def _while_open(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield `chunks`; an abort ends the other streams here."""
+        """Yield `chunks`; raises BackupFailed after an abort in another thread."""
         try:
             for chunk in chunks:
                 self._require_open()
@@ -111,10 +111,10 @@ class Writer:
 
     def _require_open(self) -> None:
         if self._state != "open":
-            raise BackupFailed(f"backup {self.backup_id}: is {self._state}; begin another")
+            raise BackupFailed(f"backup {self.backup_id}: is {self._state}; start another")
 
     def _read_back(self, key: str, bound: bytes, stored: Stored) -> None:
-        """Fetch the first and the last segment again and authenticate them."""
+        """Read the first and the last segment back and authenticate them."""
         size = stored.stored_size
         sizes = [entry.size for entry in self.store.list(key) if entry.key == key]
         if sizes != [size]:
@@ -129,17 +129,17 @@ class Writer:
             raise BackupFailed(f"{key}: {size} bytes were stored and cannot be read back: {error}") from error
 
     def commit(self, contents: Contents) -> Receipt:
-        """Write the manifest, then COMMIT, and return the confirmation. Only now is the backup listed.
+        """Write the manifest, then COMMIT, and return the receipt. The backup is listed from then on.
 
-        Raises BackupFailed when an object is unfinished, missing or of another size, HarnessError of the store.
+        Raises BackupFailed when an object is unfinished, missing or of another size, HarnessError when the store fails.
         """
         with self._changed:
             self._require_open()
             unfinished = [path for path, entry in self._entries.items() if entry is None]
             entries = tuple(e for _, e in sorted(self._entries.items()) if e is not None)
             if unfinished or not entries:
-                raise BackupFailed(f"backup {self.backup_id}: not complete: {', '.join(unfinished) or 'it is empty'}")
-            self._state = "being committed"
+                raise BackupFailed(f"backup {self.backup_id}: incomplete: {', '.join(unfinished) or 'no objects'}")
+            self._state = "committing"
         self._require_stored(entries)
         manifest = Manifest(
             estate=self.layout.estate,
@@ -153,16 +153,16 @@ class Writer:
             versions=tuple((name, version(name)) for name in PROGRAMS),
         )
         text = manifest.to_json()
-        note = commit_of(self.backup_id, text, self._dek)
-        place, path = self.layout.manifest(self.backup_id), self.layout.commit(self.backup_id)
-        self._write(place, text)
+        commit = commit_of(self.backup_id, text, self._dek)
+        path = self.layout.commit(self.backup_id)
+        self._write(self.layout.manifest(self.backup_id), text)
         self._commit_tried = True
-        self._write(path, note.to_json())
+        self._write(path, commit.to_json())
         self._state = "committed"
-        with suppress(HarnessError):  # a backup that is committed does not fail for the sake of a note
+        with suppress(HarnessError):  # the backup is committed; `reap` deletes the intent later
             self.store.delete(self.layout.intent(self.backup_id))
         return Receipt(
-            self.backup_id, path, manifest.finished, manifest.size, manifest.plain_size, note.manifest_sha256
+            self.backup_id, path, manifest.finished, manifest.size, manifest.plain_size, commit.manifest_sha256
         )
 
     def _require_stored(self, entries: Sequence[ObjectEntry]) -> None:
@@ -171,35 +171,35 @@ class Writer:
         for entry in entries:
             if there.get(entry.path) != entry.stored_size:
                 raise BackupFailed(
-                    f"{prefix}{entry.path}: {entry.stored_size} bytes were stored, {there.get(entry.path, 'none')} "
-                    "are there; is something else cleaning this bucket?"
+                    f"{prefix}{entry.path}: {entry.stored_size} bytes were stored, the store has "
+                    f"{there.get(entry.path, 'none')}; does another program delete objects of this bucket?"
                 )
 
     def _write(self, key: str, text: bytes) -> None:
         self.store.put(key, (text,))
         if b"".join(self.store.get(key)) != text:
-            raise BackupFailed(f"{key}: the store gave back something else than was written")
+            raise BackupFailed(f"{key}: the store returned other bytes than were written")
 
     def abort(self) -> None:
-        """Delete all that was written, as far as the store lets us; raises nothing of the store's.
+        """Delete everything that was written, unless the backup is committed. Errors of the store are suppressed.
 
-        A committed backup is left alone. What cannot be deleted now is for `Repository.reap`.
+        What could not be deleted is left to `Repository.reap`.
         """
         with self._changed:
             if self._state in ("committed", "aborted"):
                 return
             self._state = "aborted"
-            # A stream that waits for its source cannot be called back; what it still stores is reaped later.
+            # A stream that blocks in its source cannot be interrupted; what it stores later is left to `reap`.
             self._changed.wait_for(lambda: not self._busy, PATIENCE.backup_abort)
         with suppress(HarnessError):
-            # COMMIT first: if it cannot be taken back, it must stay true, so the rest stays as well.
+            # COMMIT first: if it cannot be deleted, the rest must be kept as well.
             if self._commit_tried:
                 self.store.delete(self.layout.commit(self.backup_id))
             remove(self.store, self.layout, self.backup_id)
 
 
 def begin(store: ObjectStore, layout: Layout, clock: Clock, cluster: str, recipients: Sequence[str | bytes]) -> Writer:
-    """Write the intent and return the writer; raises UsageError for recipients that will not do."""
+    """Write the intent and return the writer. Raises UsageError for bad recipients, HarnessError of the store."""
     public = read_recipients(tuple(recipients))
     backup_id, started = new_id(clock), clock.wall()
     dek = secrets.token_bytes(KEY)
@@ -211,7 +211,7 @@ def begin(store: ObjectStore, layout: Layout, clock: Clock, cluster: str, recipi
 
 
 def remove(store: ObjectStore, layout: Layout, backup_id: str) -> None:
-    """Delete what there is of a backup that has no COMMIT; the intent last, so that a later reaping finds the rest."""
+    """Delete everything of an uncommitted backup, the intent last, so that an interrupted deletion can be repeated."""
     store.abandon(layout.data(backup_id))
     for entry in list(store.list(layout.data(backup_id))):
         store.delete(entry.key)

@@ -14,7 +14,7 @@ from harness.core.errors import HarnessError
 from harness.core.service import Place, Service
 from harness.postgres.identity import ask, databases
 from harness.postgres.server import connect, one_line
-from harness.repository.manifest import Manifest
+from harness.repository.format.manifest import Manifest
 from harness.s3.client import asked, client
 
 

@@ -1,4 +1,4 @@
-"""A client of an object store, from outside its site; buckets, and the tag that says whose they are."""
+"""S3 client for an object store, used from outside its site; buckets, and the tag that names their estate."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from harness.core.service import S3
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
-REGION = "us-east-1"  # said, so that no client asks for it
+REGION = "us-east-1"  # set, so that clients do not look it up
 RETRIES = 2
 ESTATE = "blackstart-estate"  # the key of the tag
 NO_TAGS = "NoSuchTagSet"
-OURS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
+EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
-# Everything that a request to a store that is gone, full or not ours can raise.
+# Everything that a request to a store that is down, full or owned by others can raise.
 SILENT = (urllib3.exceptions.HTTPError, OSError)
 ERRORS = (MinioException, *SILENT)
 
@@ -46,7 +46,7 @@ def client(s3: S3) -> Minio:
 
 
 def said(error: Exception) -> str:
-    """Return what a store's answer or its silence amounts to, in one line."""
+    """Return the reason why a request to a store failed, in one line."""
     if isinstance(error, S3Error):
         return f"{error.code}: {error.message}"
     reason = getattr(error, "reason", None) or error
@@ -66,16 +66,16 @@ def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError | RestoreFai
 
 
 def await_store(s3: S3, where: str, patience: float = PATIENCE.s3_answers) -> None:
-    """Return once the store answers. Raises TookTooLong with why not, HarnessError when it refuses these keys."""
+    """Return once the store answers. Raises TookTooLong with the reason, HarnessError when it refuses the keys."""
     store = client(s3)
-    with asked(s3, "*", "cannot be listed"):
+    with asked(s3, "*", "buckets cannot be listed"):
         wait_until(store.list_buckets, patience=patience, on=SILENT, every=0.2, what=f"{where}: answers")
 
 
 def ensure_bucket(s3: S3, name: str, versioning: bool = True) -> None:
-    """Make the bucket unless it is there, and with `versioning` keep what is overwritten; raises HarnessError."""
+    """Create the bucket if it is missing, and enable `versioning` on it if asked for. Raises HarnessError."""
     store = client(s3)
-    with asked(s3, name, "cannot be made"):
+    with asked(s3, name, "cannot be created"):
         if not store.bucket_exists(name):
             _make(store, name)
         if versioning and store.get_bucket_versioning(name).status != ENABLED:
@@ -86,12 +86,12 @@ def _make(store: Minio, name: str) -> None:
     try:
         store.make_bucket(name)
     except S3Error as error:
-        if error.code not in OURS:  # another of our own threads was quicker
+        if error.code not in EXISTS:  # created by another thread in the meantime
             raise
 
 
 def tag(s3: S3, bucket: str, estate: str) -> None:
-    """Write on the bucket which estate it belongs to; raises HarnessError."""
+    """Tag the bucket with the name of its estate. Raises HarnessError."""
     tags = Tags.new_bucket_tags()
     tags[ESTATE] = estate
     with asked(s3, bucket, "cannot be tagged"):
@@ -99,9 +99,9 @@ def tag(s3: S3, bucket: str, estate: str) -> None:
 
 
 def read_tag(s3: S3, bucket: str) -> str | None:
-    """Return which estate the bucket says it belongs to, or None when it says nothing.
+    """Return the name of the estate in the bucket's tag, None if it has no such tag.
 
-    Raises HarnessError when the store does not answer or has no such bucket: that is not the same.
+    Raises HarnessError when the store does not answer or has no such bucket.
     """
     with asked(s3, bucket, "its tag cannot be read"):
         try:

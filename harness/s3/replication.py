@@ -1,4 +1,4 @@
-"""Objects go from the primary's store to DR's, all the time until the strike; afterwards nothing reads the primary."""
+"""Continuous replication of objects from the primary's store to DR's, by rclone, until the strike."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from harness.patience import PATIENCE
 from harness.s3.client import REGION, asked, client
 
 PAUSE = 1.0  # seconds between two rounds
-SHOWN = 2  # of rclone's last lines, how many go into an error
+SHOWN = 2  # last lines of rclone's output that are repeated in an error
 
 
 def remote(name: str, access: str, secret: str, s3: S3) -> str:
-    """Return one section of rclone's configuration; `access` and `secret` name the task's secrets."""
+    """Return a section of rclone's configuration; `access` and `secret` are names of secrets of the task."""
     return (
         f"[{name}]\ntype = s3\nprovider = Other\nregion = {REGION}\nforce_path_style = true\n"
         f"endpoint = http://{s3.outside}\n"
@@ -29,7 +29,7 @@ def remote(name: str, access: str, secret: str, s3: S3) -> str:
 
 
 def copy_task(source: S3, target: S3, bucket: str) -> Task:
-    """Return the task that copies what differs, by checksum, from one store's bucket to the other's of that name.
+    """Return the task that copies a bucket from one store to the other, comparing objects by checksum.
 
     Nothing is deleted at the target: an object lost at the source must not be lost at DR.
     """
@@ -66,10 +66,10 @@ def copy_task(source: S3, target: S3, bucket: str) -> Task:
 
 @dataclass(slots=True)
 class Replicator:
-    """Copies every bucket in rounds, from `start` to `stop`, by tasks on `site`.
+    """Copies every bucket again and again, in a thread from `start` to `stop`, by tasks on `site`.
 
-    `rounds`: how many were completed; `last_success`: monotonic seconds at which the last good one *began*
-    (what was there by then has arrived), or None; `last_error`: the last bad one's reason, or "".
+    `rounds`: number of complete rounds; `last_success`: monotonic seconds at which the last successful round *began*
+    (objects written before have arrived), or None; `last_error`: why the last round failed, or "".
     """
 
     site: Site
@@ -87,13 +87,13 @@ class Replicator:
     _thread: Thread | None = None
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start the thread; return at once."""
         if self._thread is None:
             self._thread = Thread(target=self._run, name="replication", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End it in the middle of whatever it does. When this returns, nothing of ours reads the source."""
+        """Stop, killing a copy that is running. After this returns, the source is no longer read."""
         self._stopped.set()
         with self._lock:
             if self._running is not None:
@@ -107,11 +107,11 @@ class Replicator:
             failed = [line for bucket in self.buckets if (line := self._copy(bucket))]
             if self._stopped.is_set():
                 return
-            self._tell(began, "; ".join(failed))
+            self._count(began, "; ".join(failed))
             self._stopped.wait(PAUSE)
 
-    def _tell(self, began: float, error: str) -> None:
-        """Count a round; only a change from good to bad or back is worth a line in the journal."""
+    def _count(self, began: float, error: str) -> None:
+        """Count a round; a change between success and failure is written to the journal."""
         if error:
             if not self.last_error:
                 self.journal.mark("log", "replication failed", error=error)
@@ -123,7 +123,7 @@ class Replicator:
         self.last_error = error
 
     def _copy(self, bucket: str) -> str:
-        """Copy one bucket and return why it failed, or ""."""
+        """Copy one bucket; return why it failed, "" if it succeeded."""
         if self._stopped.is_set():
             return ""
         try:
@@ -142,14 +142,11 @@ class Replicator:
         if done.code == 0:
             return ""
         lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
-        return f"bucket {bucket}: {' | '.join(lines[-SHOWN:])} (rclone ended with {done.code})"
+        return f"bucket {bucket}: {' | '.join(lines[-SHOWN:])} (rclone exited with {done.code})"
 
 
 def missing(target: S3, bucket: str, referenced: Iterable[str]) -> tuple[str, ...]:
-    """Return which of the `referenced` keys are not in the bucket, sorted: they were lost with the source.
-
-    Raises HarnessError when the store does not answer.
-    """
+    """Return the `referenced` keys that are missing from the bucket, sorted. Raises HarnessError."""
     wanted = set(referenced)
     if not wanted:
         return ()

@@ -1,1 +1,1 @@
-"""The front door, the name service, and clients that use them."""
+"""Front door (nginx), DNS (Knot), and clients that use them."""

@@ -1,7 +1,8 @@
-"""A client of the public name, outside both sites."""
+"""HTTP client for the public name, outside both sites."""
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json as json_text
 import threading
@@ -15,14 +16,17 @@ from typing import Protocol
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.service import Answer
+from harness.vault import read_text_secret
 
 NONE: Mapping[str, str] = MappingProxyType({})
 CHUNK = 64 * 1024
 HTTP_PORT = 80
+CLIENTS = "clients"  # user name of the clients in the gateway's list of users
+GATEWAY_KEY = "gateway-key"  # the secret that holds their password
 
 
 class Resolver(Protocol):
-    """What knows the address of a name."""
+    """Resolves a name to an address."""
 
     def resolve(self, name: str) -> str:
         """Return the address; raises OSError."""
@@ -31,7 +35,7 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Asks the name service at every request, and follows no redirect: the caller sees it.
+    """HTTP client that resolves the public name anew for every request. It does not follow redirects.
 
     Safe to use from several threads.
     """
@@ -55,8 +59,8 @@ class Door:
     ) -> Answer:
         """Send one request over a new connection and return the whole answer.
 
-        Requests of one `session` share cookies. `patience`, in seconds, is for all of it, however the answer
-        trickles. Raises OSError: TimeoutError, ConnectionError.
+        Requests of one `session` share cookies. `patience` limits the whole request, in seconds. Raises OSError:
+        TimeoutError, ConnectionError.
         """
         deadline = self.clock.monotonic() + patience
         body = None if json is None else json_text.dumps(json).encode()
@@ -97,7 +101,7 @@ class Door:
         while part := response.read1(CHUNK):
             parts.append(part)
             stream.settimeout(self._left(deadline, connection.host))
-        if response.length:  # read1 does not mind an end before the announced length
+        if response.length:  # read1 does not raise when the connection ends before Content-Length
             raise http.client.IncompleteRead(b"".join(parts), response.length)
         found: dict[str, str] = {}
         for name, value in response.getheaders():
@@ -108,9 +112,15 @@ class Door:
     def _left(self, deadline: float, address: str) -> float:
         left = deadline - self.clock.monotonic()
         if left <= 0:
-            raise TimeoutError(f"{address}: out of patience")
+            raise TimeoutError(f"{address}: timed out")
         return left
 
     def _jar(self, session: str) -> CookieJar:
         with self._lock:
             return self._jars.setdefault(session, CookieJar())
+
+
+def basic_auth(password_ref: str, user: str = CLIENTS) -> dict[str, str]:
+    """Return the `Authorization` header of HTTP Basic (RFC 7617). Raises UsageError when the password is unreadable."""
+    token = base64.b64encode(f"{user}:{read_text_secret(password_ref)}".encode()).decode()
+    return {"Authorization": f"Basic {token}"}

@@ -1,4 +1,4 @@
-"""A relay: whoever reaches an address of this machine reaches what listens on its loopback."""
+"""TCP relay from an address of this machine to a server that listens on its loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 1 << 16
 
 @dataclass(slots=True)
 class Relay:
-    """Passes connections on to `target`, from a port of `host` that is free. A context manager."""
+    """Forwards connections from a free port of `host` to `target`, inside its `with` block."""
 
     host: str
     target: Address
@@ -24,16 +24,16 @@ class Relay:
 
     @property
     def address(self) -> Address:
-        """Where it listens; raises HarnessError before it does."""
+        """Return where it listens; raises HarnessError before it does."""
         if self._server is None:
-            raise HarnessError(f"relay to {self.target}: not open")
+            raise HarnessError(f"relay to {self.target}: not started")
         return Address(self.host, int(self._server.getsockname()[1]))
 
     def __enter__(self) -> Relay:
         try:
             self._server = socket.create_server((self.host, 0))
         except OSError as error:
-            raise HarnessError(f"{self.host}: nobody can listen there ({error.strerror})") from None
+            raise HarnessError(f"relay to {self.target}: cannot listen on {self.host} ({error.strerror})") from None
         Thread(target=self._serve, args=(self._server,), daemon=True).start()
         return self
 
@@ -45,7 +45,7 @@ class Relay:
             self._server = None
 
     def _serve(self, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # closed under our hands: that is how it ends
+        with contextlib.suppress(OSError):  # __exit__ closes the socket, which ends the loop
             while True:
                 caller, _ = server.accept()
                 Thread(target=self._join, args=(caller,), daemon=True).start()

@@ -1,16 +1,16 @@
-"""Which site serves the public name, seen from outside."""
+"""Probe from outside: which site serves the public name."""
 
 from __future__ import annotations
 
 from harness.core.service import PublicDoor
 from harness.patience import PATIENCE
 
-SITE_HEADER = "X-Site"  # set by the gateway of each site on all it answers
-SITE_PATH = "/.gateway/ping"  # answered by the gateway itself, whatever stands behind it
+SITE_HEADER = "X-Site"  # set by each site's gateway on every answer
+SITE_PATH = "/.gateway/ping"  # answered by the gateway itself, even if the services behind it are down
 
 
 def served_by(door: PublicDoor) -> str | None:
-    """Return the name of the site whose gateway answers a new connection; None when an answer names none.
+    """Return the name of the site whose gateway answers a new connection, None if the answer names no site.
 
     Raises OSError when there is no answer.
     """

@@ -25,15 +25,15 @@ from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, references
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
-from harness.repository.manifest import Manifest
-from harness.repository.objects import MemoryStore
-from harness.repository.read_only import ReadOnly
+from harness.repository.format.manifest import Manifest
+from harness.repository.store.read_only import ReadOnly
 from harness.restore_test.cleanup import clear, take_snapshot
 from harness.s3.client import client, ensure_bucket
 from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
 from tests.estate.existing_servers import ESTATE, ExistingServers
+from tests.repository.memory_store import MemoryStore
 
 pytestmark = pytest.mark.programs
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,7 +21,7 @@ from harness.images.bake import Provider
 from harness.images.engine import engine
 from harness.images.find import BAKED, baked
 from harness.images.inside import execute
-from harness.images.shelf import has
+from harness.images.storage import has
 from harness.images.table import IMAGES, image, port_numbers
 
 HOME = "/volumes/v"

@@ -103,7 +103,7 @@ def test_an_image_that_is_not_in_the_table_is_refused_by_name(capsys: pytest.Cap
 def test_an_image_that_the_engine_has_not_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingPart, match=r"^image somebody/thing:1: the container engine has none .* `docker pull"):
         reference("somebody/thing:1")
-    monkeypatch.setattr("harness.images.recipes.INGREDIENTS", ("another base",))
+    monkeypatch.setattr("harness.images.build.recipes.INGREDIENTS", ("another base",))
     monkeypatch.setenv("BLACKSTART_IMAGES", "baked")
     with pytest.raises(MissingPart, match=r"^image postgres: the container engine has not .*; run `make images`$"):
         reference("postgres")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.images import recipes
+from harness.images.build import recipes
 
 SCRIPT = Path(recipes.__file__).parent / "entrypoints/postgres.sh"
 NOTE = (

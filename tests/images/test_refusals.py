@@ -17,11 +17,12 @@ from docker.errors import APIError, ImageLoadError, ImageNotFound, NotFound
 from urllib3.exceptions import ReadTimeoutError
 
 from harness.core.errors import HarnessError, MissingPart
-from harness.images import bake, base, context, shelf
+from harness.images import bake, context, storage
 from harness.images.bake import Provider, main, provide
+from harness.images.build import base
 from harness.images.find import BAKED, PUBLIC
 from harness.images.kind import node
-from harness.images.shelf import load, save
+from harness.images.storage import load, save
 from harness.kubernetes.cluster import load_archive
 
 FULL = APIError("500 Server Error", explanation="write /layer.tar: no space left on device")
@@ -49,7 +50,7 @@ def use(monkeypatch: pytest.MonkeyPatch, **kinds: object) -> None:
     """Put a client in the engine's place that has these collections and nothing else; the images are not there."""
     images = kinds.pop("images", SimpleNamespace(get=refusing(ImageNotFound("404"))))
     client = SimpleNamespace(images=images, **kinds)
-    for module in (bake, base, context, shelf):
+    for module in (bake, base, context, storage):
         monkeypatch.setattr(module, "engine", lambda: client)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.parts.wheels import LOCKS
+from harness.parts.sources.wheels import LOCKS
 
 ROOT = LOCKS.parents[2]
 

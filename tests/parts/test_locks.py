@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import MissingPart
+from harness.parts.sources.wheels import LOCKS, locked
 from harness.parts.table import PARTS, Source
-from harness.parts.wheels import LOCKS, locked
 
 ROOT = LOCKS.parents[2]
 REQUIREMENTS = [ROOT / "requirements.lock", *sorted(LOCKS.glob("*.lock"))]

@@ -15,7 +15,7 @@ from harness.postgres.dump import chunks, dump_task, facts, globals_task, open_s
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.restore import restore_database, restore_globals
 from harness.postgres.server import connect
-from tests.postgres.conftest import Server
+from tests.servers import DatabaseServer
 
 pytestmark = pytest.mark.programs
 
@@ -61,7 +61,7 @@ class Taken:
 
 
 @pytest.fixture(scope="module")
-def taken(primary: Server) -> Taken:
+def taken(primary: DatabaseServer) -> Taken:
     """A backup of `shop's`, in the spool of DR and restored there."""
     primary.execute("postgres", *ROLES, 'CREATE DATABASE "shop\'s" OWNER shop')
     primary.execute("shop's", *SHOP)
@@ -75,7 +75,7 @@ def taken(primary: Server) -> Taken:
 
 
 @pytest.fixture(scope="module")
-def restored(taken: Taken, dr: Server) -> Iterator[Sql]:
+def restored(taken: Taken, dr: DatabaseServer) -> Iterator[Sql]:
     restore_globals(dr.site, dr.sql, taken.roles)
     with dr.site.volume("spool").open("shop.dump", "wb") as spool:
         spool.write(taken.dump)
@@ -84,7 +84,7 @@ def restored(taken: Taken, dr: Server) -> Iterator[Sql]:
     dr.site.volume("spool").remove("shop.dump")
 
 
-def test_the_snapshot_is_counted_and_dated(primary: Server, taken: Taken) -> None:
+def test_the_snapshot_is_counted_and_dated(primary: DatabaseServer, taken: Taken) -> None:
     tables = {table.name: table.rows for table in taken.facts.tables}
     assert tables == {"public.bare": 1, "public.kinds": 3, "public.parted_new": 2, "pg_catalog.pg_largeobject": 1}
     assert taken.facts.owner == "shop"
@@ -102,7 +102,7 @@ def test_equal_facts_on_both_servers(restored: Sql, taken: Taken) -> None:
     assert again.tables == taken.facts.tables
 
 
-def test_another_session_default_changes_no_digest(dr: Server, restored: Sql, taken: Taken) -> None:
+def test_another_session_default_changes_no_digest(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
     settings = {"TimeZone": "Asia/Tokyo", "DateStyle": "German", "bytea_output": "escape", "extra_float_digits": "-3"}
     for name, value in settings.items():
         dr.execute("postgres", f"ALTER ROLE postgres SET {name} = '{value}'")
@@ -150,7 +150,9 @@ def test_another_session_default_changes_no_digest(dr: Server, restored: Sql, ta
         ),
     ],
 )
-def test_each_difference_is_one_line(dr: Server, restored: Sql, taken: Taken, hurt: str, mend: str, line: str) -> None:
+def test_each_difference_is_one_line(
+    dr: DatabaseServer, restored: Sql, taken: Taken, hurt: str, mend: str, line: str
+) -> None:
     dr.execute("shop's", hurt)
     try:
         assert line in differences(restored, taken.facts)
@@ -159,7 +161,7 @@ def test_each_difference_is_one_line(dr: Server, restored: Sql, taken: Taken, hu
     assert differences(restored, taken.facts) == ()
 
 
-def test_owners_grants_and_settings_are_kept(dr: Server, restored: Sql) -> None:
+def test_owners_grants_and_settings_are_kept(dr: DatabaseServer, restored: Sql) -> None:
     assert column(restored, "shop's", "SELECT tableowner FROM pg_tables WHERE tablename = 'kinds'") == ("shop",)
     assert dr.one("shop's", "SELECT has_table_privilege('reader', 'kinds', 'SELECT')") is True
     assert dr.one("shop's", "SHOW work_mem") == "7MB"
@@ -170,7 +172,7 @@ def test_owners_grants_and_settings_are_kept(dr: Server, restored: Sql) -> None:
 
 
 def test_roles_come_with_their_passwords_and_the_superuser_keeps_its_own(
-    primary: Server, restored: Sql, tmp_path: Path
+    primary: DatabaseServer, restored: Sql, tmp_path: Path
 ) -> None:
     password = tmp_path / "shop"
     password.write_text("shop's own")
@@ -181,12 +183,12 @@ def test_roles_come_with_their_passwords_and_the_superuser_keeps_its_own(
     assert databases(restored) == ("shop's",)
 
 
-def test_roles_twice_are_no_harm(dr: Server, restored: Sql, taken: Taken) -> None:
+def test_roles_twice_are_no_harm(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
     restore_globals(dr.site, dr.sql, taken.roles)
     assert databases(restored) == ("shop's",)
 
 
-def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: Server) -> None:
+def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: DatabaseServer) -> None:
     text = b"CREATE ROLE half;\nALTER ROLE half WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:verifier' NONSENSE;\n"
     with pytest.raises(RestoreFailed, match="unrecognized role option") as caught:
         restore_globals(dr.site, dr.sql, text)
@@ -195,12 +197,12 @@ def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: Server) -> None
     assert dr.one("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'half'") == 0
 
 
-def test_the_statistics_come_along(dr: Server, restored: Sql) -> None:
+def test_the_statistics_come_along(dr: DatabaseServer, restored: Sql) -> None:
     assert dr.one("shop's", "SELECT reltuples FROM pg_class WHERE relname = 'kinds'") == 3
     assert dr.one("shop's", "SELECT count(*) > 5 FROM pg_stats WHERE tablename = 'kinds'") is True
 
 
-def test_a_broken_dump_fails_with_its_last_words(dr: Server, restored: Sql, taken: Taken) -> None:
+def test_a_broken_dump_fails_with_its_last_words(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
     spool = dr.site.volume("spool")
     with spool.open("cut.dump", "wb") as file:
         file.write(taken.dump[: len(taken.dump) // 2])
@@ -215,7 +217,9 @@ def test_a_broken_dump_fails_with_its_last_words(dr: Server, restored: Sql, take
     assert differences(restored, taken.facts) == ()
 
 
-def test_the_maintenance_database_counts_when_it_is_used(primary: Server, dr: Server, restored: Sql) -> None:
+def test_the_maintenance_database_counts_when_it_is_used(
+    primary: DatabaseServer, dr: DatabaseServer, restored: Sql
+) -> None:
     assert databases(primary.sql) == ("shop's",)
     primary.execute("postgres", "CREATE TABLE notes (n int)", "INSERT INTO notes VALUES (7)")
     try:
@@ -232,14 +236,14 @@ def test_the_maintenance_database_counts_when_it_is_used(primary: Server, dr: Se
         dr.execute("postgres", "DROP TABLE IF EXISTS notes")
 
 
-def test_the_two_are_different_systems(primary: Server, dr: Server) -> None:
+def test_the_two_are_different_systems(primary: DatabaseServer, dr: DatabaseServer) -> None:
     here, there = system_facts(primary.sql), system_facts(dr.sql)
     assert here.identifier != there.identifier
     assert here.version.startswith("18.")
     assert here.timeline == 1
 
 
-def test_a_table_fact_says_nothing_of_the_order(dr: Server) -> None:
+def test_a_table_fact_says_nothing_of_the_order(dr: DatabaseServer) -> None:
     dr.execute("postgres", "CREATE DATABASE ordered")
     try:
         digests = []
@@ -257,7 +261,7 @@ def test_a_table_fact_says_nothing_of_the_order(dr: Server) -> None:
         dr.execute("postgres", "DROP DATABASE ordered")
 
 
-def test_a_restored_database_takes_new_rows(dr: Server, restored: Sql, taken: Taken) -> None:
+def test_a_restored_database_takes_new_rows(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
     with connect(restored, "shop's", autocommit=False) as connection:
         row = connection.execute("INSERT INTO kinds (note) VALUES ('new') RETURNING id").fetchone()
         assert row is not None

@@ -1,4 +1,4 @@
-"""One repository in either store: written, listed, chosen, opened, reaped."""
+"""A repository in each store: backups are written, listed, selected, opened and reaped."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 from harness.core.errors import BackupFailed, HarnessError, NoValidBackup, Unreadable, UsageError
 from harness.repository.catalogue import Repository
-from harness.repository.keys import fingerprint, new_pair, read_private
-from harness.repository.layout import bind, object_binding
-from harness.repository.store import ObjectStore
-from tests.repository.local import Recipients, back_up, contents, keys_of
+from harness.repository.format.layout import bind, object_binding
+from harness.repository.format.recipients import fingerprint, new_pair, read_private
+from harness.repository.store.port import ObjectStore
+from tests.repository.store_servers import Recipients, back_up, contents, keys_of
 
 LARGE = secrets.token_bytes(9_000_000)
 
 
-def test_what_was_backed_up_opens_with_either_key(
+def test_a_backup_opens_with_either_recipient(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     receipt = back_up(repository, recipients, globals=b"CREATE ROLE odoo;", trees__files=LARGE, empty=b"")
@@ -42,7 +42,7 @@ def test_what_was_backed_up_opens_with_either_key(
     assert [key.split("/")[1] for key in keys_of(store, estate)] == ["commit", "data", "data", "data", "manifest"]
 
 
-def test_no_plaintext_and_no_private_half_in_the_store(
+def test_the_store_contains_no_plaintext_and_no_private_key(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     back_up(repository, recipients, globals=b"ALTER ROLE odoo PASSWORD 'perfectly-plain';" * 20)
@@ -53,7 +53,7 @@ def test_no_plaintext_and_no_private_half_in_the_store(
     assert repr(repository.open(repository.committed()[0], recipients.dr[0])).count("dek") == 0
 
 
-def test_sealed_to_others_is_told_by_name(repository: Repository, recipients: Recipients) -> None:
+def test_a_key_that_is_not_a_recipient_is_named(repository: Repository, recipients: Recipients) -> None:
     back_up(repository, recipients)
     stranger = new_pair()[0]
     mine = fingerprint(read_private(stranger).public_key())
@@ -66,12 +66,12 @@ def test_sealed_to_others_is_told_by_name(repository: Repository, recipients: Re
 
 
 def test_an_empty_repository_has_no_valid_backup(repository: Repository, estate: str, recipients: Recipients) -> None:
-    with pytest.raises(NoValidBackup, match=f"estate {estate}: no valid backup: none was ever committed here"):
+    with pytest.raises(NoValidBackup, match=f"estate {estate}: no valid backup: none is committed"):
         repository.latest_valid(recipients.dr[0])
     assert repository.committed() == ()
 
 
-def test_the_newest_comes_first_and_estates_are_apart(
+def test_the_newest_is_listed_first_and_estates_are_separate(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     first, second = back_up(repository, recipients), back_up(repository, recipients)
@@ -81,44 +81,44 @@ def test_the_newest_comes_first_and_estates_are_apart(
     assert (chosen.backup.backup_id, chosen.passed_over) == (second.backup_id, ())
 
 
-def test_a_private_key_that_is_none_ends_the_search_at_once(repository: Repository, recipients: Recipients) -> None:
+def test_a_malformed_private_key_ends_the_search_at_once(repository: Repository, recipients: Recipients) -> None:
     back_up(repository, recipients)
-    with pytest.raises(UsageError, match="private key: malformed"):
+    with pytest.raises(UsageError, match="private key: not an unencrypted"):
         repository.latest_valid("nonsense")
 
 
-def test_a_backup_under_way_is_not_listed_nor_reaped_while_it_is_young(
+def test_an_uncommitted_backup_is_not_listed_and_reaped_only_when_old(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     writer = repository.begin("7391", recipients.public)
     writer.add("globals", (b"x",))
-    store.put(f"{estate}/data/something of somebody else", (b"x",))
+    store.put(f"{estate}/data/an object of another program", (b"x",))
     assert repository.committed() == ()
     assert repository.reap() == ()
     assert repository.reap(0) == (writer.backup_id,)
-    assert keys_of(store, estate) == [f"{estate}/data/something of somebody else"]
-    with pytest.raises(BackupFailed, match="are there; is something else cleaning this bucket"):
+    assert keys_of(store, estate) == [f"{estate}/data/an object of another program"]
+    with pytest.raises(BackupFailed, match="the store has none; does another program delete objects"):
         writer.commit(contents())
 
 
-def test_an_empty_backup_and_a_path_twice_are_refused(repository: Repository, recipients: Recipients) -> None:
+def test_an_empty_backup_and_a_repeated_path_are_refused(repository: Repository, recipients: Recipients) -> None:
     writer = repository.begin("7391", recipients.public)
-    with pytest.raises(BackupFailed, match="it is empty"):
+    with pytest.raises(BackupFailed, match="incomplete: no objects"):
         writer.commit(contents())
     writer.add("globals", (b"x",))
-    with pytest.raises(BackupFailed, match="globals was added already"):
+    with pytest.raises(BackupFailed, match="globals was already added"):
         writer.add("globals", (b"y",))
     for path in ("../x", "/x", "a//b", "", "a\nb", "x" * 701):
         with pytest.raises(UsageError, match="object path"):
             writer.add(path, (b"y",))
     writer.commit(contents())
-    with pytest.raises(BackupFailed, match="is committed; begin another"):
+    with pytest.raises(BackupFailed, match="is committed; start another"):
         writer.add("late", (b"y",))
     writer.abort()
     assert len(repository.committed()) == 1
 
 
-def test_a_source_that_fails_leaves_no_backup(
+def test_a_failing_source_leaves_no_backup(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     def dying() -> Iterator[bytes]:
@@ -128,13 +128,13 @@ def test_a_source_that_fails_leaves_no_backup(
     writer = repository.begin("7391", recipients.public)
     with pytest.raises(OSError, match="the dump died"):
         writer.add("databases/shop", dying())
-    with pytest.raises(BackupFailed, match="not complete: databases/shop"):
+    with pytest.raises(BackupFailed, match="incomplete: databases/shop"):
         writer.commit(contents())
     writer.abort()
     assert keys_of(store, estate) == []
 
 
-def test_streams_at_once_and_an_abort_that_ends_them(
+def test_an_abort_ends_concurrent_streams(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     writer = repository.begin("7391", recipients.public)
@@ -163,10 +163,10 @@ def test_streams_at_once_and_an_abort_that_ends_them(
     assert keys_of(store, estate) == []
 
 
-def test_an_object_of_another_place_does_not_open(
+def test_an_object_moved_to_another_path_does_not_authenticate(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
-    """The same key seals both objects of a backup: only the name that they are bound to keeps them apart."""
+    """All objects of a backup have the same data key; only the associated data differs."""
     receipt = back_up(repository, recipients, a=b"first", b=b"other")
     place = f"{estate}/data/{receipt.backup_id}"
     store.put(f"{place}/a", store.get(f"{place}/b"))
@@ -175,7 +175,7 @@ def test_an_object_of_another_place_does_not_open(
         list(backup.read("a"))
 
 
-def test_what_a_seal_is_bound_to_is_unambiguous() -> None:
+def test_associated_data_is_encoded_unambiguously() -> None:
     assert bind("ab", "c") != bind("a", "bc")
     assert bind("ü") == b"\0\0\0\x13blackstart-backup/1\0\0\0\x02\xc3\xbc"
     assert object_binding("7", "id", "x") == (

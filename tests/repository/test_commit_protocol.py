@@ -1,4 +1,4 @@
-"""Killed at any call to the store: what is listed can be restored, and what is not is reaped to the last byte."""
+"""Failure at every call to the store: a listed backup can be restored, an unlisted one is reaped completely."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pytest
 from harness.core.errors import HarnessError, UsageError
 from harness.repository.catalogue import Repository
 from harness.repository.writer import Writer
-from tests.repository.failing import FailingStore
-from tests.repository.local import Recipients, contents, keys_of
+from tests.repository.failing_store import FailingStore
+from tests.repository.store_servers import Recipients, contents, keys_of
 
 ROWS = b"rows " * 1000
 
 
 def attempt(repository: Repository, recipients: Recipients, tidy: bool) -> Writer | None:
-    """Take a backup; with `tidy` it is aborted when it fails, without it its process is gone."""
+    """Take a backup; after a failure abort it with `tidy`, or leave it as a killed process would."""
     writer: Writer | None = None
     try:
         writer = repository.begin("7391", recipients.public)
@@ -27,24 +27,24 @@ def attempt(repository: Repository, recipients: Recipients, tidy: bool) -> Write
     return writer
 
 
-def calls_of_a_good_one(recipients: Recipients) -> list[str]:
+def calls_of_a_successful_backup(recipients: Recipients) -> list[str]:
     store = FailingStore(at=10_000)
     assert attempt(Repository(store, "shop"), recipients, tidy=False)
     return store.calls
 
 
-def test_the_order_of_writing(recipients: Recipients) -> None:
-    written = [call.split("/")[1] for call in calls_of_a_good_one(recipients) if call.startswith("put")]
+def test_objects_are_written_in_order(recipients: Recipients) -> None:
+    written = [call.split("/")[1] for call in calls_of_a_successful_backup(recipients) if call.startswith("put")]
     assert written == ["intent", "data", "data", "manifest", "commit"]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "answer lost"])
 @pytest.mark.parametrize("dead", [False, True], ids=["once", "for good"])
 @pytest.mark.parametrize("tidy", [False, True], ids=["killed", "aborted"])
-def test_at_every_call_it_is_listed_and_whole_or_not_there(
+def test_after_any_failure_it_is_listed_and_complete_or_not_listed(
     recipients: Recipients, after: bool, dead: bool, tidy: bool
 ) -> None:
-    calls = calls_of_a_good_one(recipients)
+    calls = calls_of_a_successful_backup(recipients)
     listed = 0
     for at in range(len(calls)):
         store = FailingStore(at, after, dead)
@@ -60,12 +60,12 @@ def test_at_every_call_it_is_listed_and_whole_or_not_there(
         else:
             alive.reap(0)
             assert keys_of(store.inner, "shop") == [], calls[at]
-    # Only at the very end does a failure leave a backup behind: COMMIT's answer, its reading back, the intent.
+    # Only the last calls can fail with the backup committed: COMMIT's answer, its read-back, deleting the intent.
     assert listed <= 3
     assert listed >= 1
 
 
-def test_a_clean_abort_leaves_nothing(recipients: Recipients) -> None:
+def test_an_abort_deletes_everything(recipients: Recipients) -> None:
     store = FailingStore(at=10_000)
     writer = Repository(store, "shop").begin("7391", recipients.public)
     writer.add("globals", (b"x",))
@@ -74,7 +74,7 @@ def test_a_clean_abort_leaves_nothing(recipients: Recipients) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "answer lost"])
-def test_a_reaping_that_is_killed_is_finished_by_the_next(recipients: Recipients, after: bool) -> None:
+def test_a_failed_reap_is_finished_by_the_next(recipients: Recipients, after: bool) -> None:
     at = 0
     while True:
         store = FailingStore(at=10_000, after=after, dead=True)
@@ -93,7 +93,7 @@ def test_a_reaping_that_is_killed_is_finished_by_the_next(recipients: Recipients
     assert at >= 6
 
 
-def test_fewer_than_two_recipients_write_nothing(recipients: Recipients) -> None:
+def test_fewer_than_two_recipients_are_refused_before_any_write(recipients: Recipients) -> None:
     store = FailingStore(at=10_000)
     for few in ((), recipients.public[:1], recipients.public[:1] * 2):
         with pytest.raises(UsageError, match="at least 2 different"):

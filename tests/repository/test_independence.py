@@ -1,4 +1,4 @@
-"""Nobody needs this project to get their data back: Tink, `cryptography`, zstd, and docs/FORMAT.md."""
+"""A backup can be read without this project: with Tink, `cryptography`, zstd and docs/FORMAT.md."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 import zstandard
 
 from harness.repository.catalogue import Repository
-from tests.repository.local import Recipients, back_up
+from tests.repository.store_servers import Recipients, back_up
 
 FORMAT = Path(__file__).resolve().parents[2] / "docs/FORMAT.md"
 SHOP = b"PGDMP and the rows of the shop, " * 300_000
 
 
 def program_in_the_docs() -> str:
-    """Return the reader that FORMAT.md prints: what is documented is what is tested."""
+    """Return the program that docs/FORMAT.md contains."""
     blocks = re.findall(r"```python\n(.*?)```", FORMAT.read_text(encoding="utf-8"), re.DOTALL)
     (program,) = [block for block in blocks if "new_decrypting_stream" in block]
     return str(program)
@@ -31,7 +31,7 @@ def test_the_documented_program_opens_a_backup(
     repository: Repository, recipients: Recipients, tmp_path: Path, recipient: str
 ) -> None:
     receipt = back_up(repository, recipients, globals=b"CREATE ROLE odoo;", databases__shop=SHOP)
-    # What anybody has who can copy the bucket, and his own key.
+    # Only a copy of the bucket and one recipient's private key.
     layout = repository.layout
     path = "databases/shop"
     for name, key in (
@@ -44,7 +44,7 @@ def test_the_documented_program_opens_a_backup(
     assert "harness" not in source
     assert "databases/shop.dump" in source
     (tmp_path / "reader.py").write_text(source.replace("databases/shop.dump", path), encoding="utf-8")
-    run_it(tmp_path)
+    run_reader(tmp_path)
     compressed = (tmp_path / "object.zst").read_bytes()
     if zstd := shutil.which("zstd"):
         done = subprocess.run([zstd, "-dc"], input=compressed, capture_output=True, check=True, timeout=30)
@@ -53,8 +53,7 @@ def test_the_documented_program_opens_a_backup(
     assert reader.read() == SHOP
 
 
-def run_it(folder: Path) -> None:
-
+def run_reader(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-I", "reader.py"], cwd=folder, capture_output=True, text=True, timeout=60, check=False
     )

@@ -1,4 +1,4 @@
-"""Stages, their budget, and how they end."""
+"""Stages of the pipeline, their budget, and how they end."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, Unreadable
-from harness.repository.frames import FRAME
+from harness.repository.format.frames import FRAME
 from harness.repository.pipeline import Budget, Pipeline, Stream
-from harness.repository.store import MemoryStore
+from tests.repository.memory_store import MemoryStore
 
 DEK, BOUND = bytes(range(32)), b"this object"
 
@@ -25,13 +25,13 @@ def no_threads_left() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _all_stages_end() -> Iterator[None]:
+def _all_threads_end() -> Iterator[None]:
     yield
     wait_until(no_threads_left, patience=3, on=HarnessError)
 
 
 @pytest.mark.parametrize("size", [0, 1, FRAME, 3 * FRAME + 5])
-def test_what_goes_in_comes_out_and_is_counted(size: int) -> None:
+def test_data_round_trips_and_is_counted(size: int) -> None:
     data = secrets.token_bytes(size // 2) + bytes(size - size // 2)
     pipeline = Pipeline(MemoryStore())
     stored = pipeline.put("a", (data[at : at + 70_000] for at in range(0, size, 70_000)), DEK, BOUND)
@@ -44,7 +44,7 @@ def test_what_goes_in_comes_out_and_is_counted(size: int) -> None:
     assert pipeline.budget.used == 0
 
 
-def test_a_failure_of_the_source_ends_all_and_is_the_one_raised() -> None:
+def test_an_exception_of_the_source_ends_all_stages_and_is_raised() -> None:
     store = MemoryStore()
     closed = threading.Event()
 
@@ -62,7 +62,7 @@ def test_a_failure_of_the_source_ends_all_and_is_the_one_raised() -> None:
 
 
 class FullStore(MemoryStore):
-    """Takes one megabyte and then no more."""
+    """Is full after one MiB."""
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         size = 0
@@ -73,7 +73,7 @@ class FullStore(MemoryStore):
         return size
 
 
-def test_a_failure_of_the_store_ends_the_source() -> None:
+def test_an_exception_of_the_store_ends_the_source() -> None:
     ended, pulled = threading.Event(), 0
 
     def endless() -> Iterator[bytes]:
@@ -93,7 +93,7 @@ def test_a_failure_of_the_store_ends_the_source() -> None:
     assert pipeline.budget.used == 0
 
 
-def test_a_reader_that_leaves_early_ends_the_stages() -> None:
+def test_a_consumer_that_stops_early_ends_the_stages() -> None:
     pipeline = Pipeline(MemoryStore())
     pipeline.put("a", [secrets.token_bytes(6 * FRAME)], DEK, BOUND)
     stream = pipeline.get("a", DEK, BOUND)
@@ -103,16 +103,16 @@ def test_a_reader_that_leaves_early_ends_the_stages() -> None:
     assert pipeline.budget.used == 0
 
 
-def test_what_is_missing_or_of_another_name_is_refused_through_the_stages() -> None:
+def test_a_missing_or_moved_object_is_refused() -> None:
     pipeline = Pipeline(MemoryStore())
     pipeline.put("a", [b"x"], DEK, BOUND)
-    with pytest.raises(Unreadable, match="not there"):
+    with pytest.raises(Unreadable, match="does not exist"):
         list(pipeline.get("b", DEK, BOUND))
     with pytest.raises(Unreadable, match="segment 0"):
         list(pipeline.get("a", DEK, b"another object"))
 
 
-def test_a_fast_source_does_not_run_further_ahead_than_the_budget() -> None:
+def test_a_fast_source_is_limited_by_the_budget() -> None:
     budget = Budget(limit=10 << 20)
     made = 0
 
@@ -135,7 +135,7 @@ def test_a_fast_source_does_not_run_further_ahead_than_the_budget() -> None:
     assert budget.peak <= budget.limit
 
 
-def test_streams_that_share_a_small_budget_all_come_to_an_end() -> None:
+def test_streams_that_share_a_small_budget_all_finish() -> None:
     store = MemoryStore()
     pipeline = Pipeline(store, Budget(limit=1))  # far less than one chunk: an empty stage must still take one
     data = {f"k{n}": secrets.token_bytes(2 * FRAME + n) for n in range(5)}
@@ -148,7 +148,7 @@ def test_streams_that_share_a_small_budget_all_come_to_an_end() -> None:
     assert pipeline.budget.used == 0
 
 
-def test_progress_can_be_read_from_another_thread_while_a_stream_runs() -> None:
+def test_progress_can_be_read_from_another_thread() -> None:
     pipeline, go = Pipeline(MemoryStore()), threading.Event()
 
     def slow() -> Iterator[bytes]:

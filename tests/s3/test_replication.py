@@ -10,7 +10,8 @@ from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.s3.client import client, ensure_bucket
 from harness.s3.replication import Replicator, copy_task, missing
-from tests.s3.conftest import Launch, Store
+from tests.s3.conftest import Launch
+from tests.servers import Store
 
 pytestmark = pytest.mark.programs
 

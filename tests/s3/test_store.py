@@ -16,7 +16,8 @@ from harness.drill.template import Template, load_objects
 from harness.s3.client import await_store, client, ensure_bucket, read_tag, tag
 from harness.s3.server import LISTENERS, s3_of, server_spec
 from harness.substrate.embedded.node import ProcessNode
-from tests.s3.conftest import Launch, Store
+from tests.s3.conftest import Launch
+from tests.servers import Store
 
 pytestmark = pytest.mark.programs
 
@@ -102,7 +103,7 @@ def test_a_store_that_is_gone_is_one_line_soon(launch: Launch, tmp_path: Path) -
     store = launch("gone")
     store.node.kill()
     began = SYSTEM.monotonic()
-    with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be made: ") as caught:
+    with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be created: ") as caught:
         ensure_bucket(store.s3, "b12")
     assert "\n" not in str(caught.value)
     with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be tagged: "):

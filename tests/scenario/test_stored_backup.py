@@ -11,10 +11,11 @@ import pytest
 
 from harness.core.errors import NoValidBackup, Unreadable
 from harness.repository.catalogue import Repository
-from harness.repository.manifest import canonical
-from harness.repository.store import MemoryStore, ObjectStore
+from harness.repository.format.manifest import canonical
+from harness.repository.store.port import ObjectStore
 from harness.scenario.faults.stored_backup import DAMAGES, flip_bit_at
-from tests.repository.local import Recipients, back_up
+from tests.repository.memory_store import MemoryStore
+from tests.repository.store_servers import Recipients, back_up
 
 SMALL = {"globals": b"CREATE ROLE odoo;", "databases__shop": secrets.token_bytes(2_500_000)}  # three segments
 
@@ -71,7 +72,7 @@ def test_an_edited_manifest_alone_is_told_without_a_key(recipients: Recipients) 
     store.put(key, (b"".join(store.get(key)).replace(b"7391", b"7392"),))
     (entry,) = repository.committed()
     assert entry.damaged is not None
-    assert "not the one that COMMIT names" in entry.damaged
+    assert "SHA-256 differs from the one in COMMIT" in entry.damaged
     for read in (lambda: entry.receipt, lambda: entry.size, lambda: entry.manifest):
         with pytest.raises(Unreadable, match=receipt.backup_id):
             read()
@@ -84,7 +85,7 @@ def test_a_missing_manifest_and_a_broken_note_are_told(recipients: Recipients) -
     store.delete(f"shop/manifest/{newer.backup_id}.json")
     store.put(older.path, (b"{}",))
     reasons = {entry.backup_id: entry.damaged for entry in repository.committed()}
-    assert "not there" in str(reasons[newer.backup_id])
+    assert "does not exist" in str(reasons[newer.backup_id])
     assert "COMMIT: malformed" in str(reasons[older.backup_id])
 
 
@@ -96,7 +97,7 @@ def test_a_whole_backup_put_in_the_place_of_another_is_refused(recipients: Recip
         store.put(f"shop/{kind}/{newer.backup_id}.json", store.get(f"shop/{kind}/{older.backup_id}.json"))
     (first, _) = repository.committed()
     assert first.damaged is not None
-    assert f"of backup {older.backup_id}" in first.damaged
+    assert f"belongs to backup {older.backup_id}" in first.damaged
 
 
 def test_a_manifest_renamed_in_full_is_still_refused(recipients: Recipients) -> None:

@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 from harness.core.errors import HarnessError, MissingPart
+from harness.images.build.minio import go
 from harness.images.engine import require_room
-from harness.images.minio import go
-from harness.images.shelf import load
+from harness.images.storage import load
 from harness.parts.cache import folder_of, obtain
 from harness.parts.command import environment, run
 from harness.patience import PATIENCE

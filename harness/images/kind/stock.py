@@ -22,11 +22,11 @@ from docker.types import Mount
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
-from harness.images import recipes
+from harness.images.build import recipes
 from harness.images.engine import REFUSALS, engine, explained, require_room
 from harness.images.find import archive, digest, reference
 from harness.images.kind.node import NAME as NODE
-from harness.images.shelf import making
+from harness.images.storage import making
 from harness.parts.cache import alone, cache_home
 
 IMAGES = ("postgres", "minio", "odoo", "n8n", "notifier", "traefik", "blackstart")

@@ -9,11 +9,11 @@ from functools import partial
 
 from harness.core.errors import HarnessError
 from harness.estate.secrets import RECIPIENTS
-from harness.repository.keys import new_pair
-from harness.repository.layout import Layout
-from harness.repository.manifest import canonical
-from harness.repository.objects import ObjectStore, StoredObject
-from harness.repository.seal import SEGMENT
+from harness.repository.format.layout import Layout
+from harness.repository.format.manifest import canonical
+from harness.repository.format.recipients import new_pair
+from harness.repository.format.seal import SEGMENT
+from harness.repository.store.port import ObjectStore, StoredObject
 from harness.scenario.faults.fault import Fault, Scene, When
 from harness.scenario.faults.observers import stored_objects
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,15 +10,14 @@ from harness.core.node import NodeSpec, Ready
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
 from harness.parts.programs import program
 from harness.services.gateway.configuration import Limits, Route, dynamic_text, static_text
+from harness.traffic.door import GATEWAY_KEY, basic_auth
 from harness.traffic.witness import SITE_PATH
-from harness.vault import read_text_secret
 
-__all__ = ["USER", "Gateway", "Limits", "Route", "key_header"]
+__all__ = ["Gateway", "Limits", "Route"]
 
 IMAGE = "traefik"
 DEFAULT_LIMITS = Limits()
-USER = "clients"  # the user in the list of the gateway
-USERS, KEY = "gateway-users", "gateway-key"  # secrets: the site's list of users, the clients' key
+USERS = "gateway-users"  # the secret with the site's list of users
 OK, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 200, 401, 403, 429, 500
 
 
@@ -73,20 +71,14 @@ class Gateway:
         guarded = [route for route in self.routes if route.auth]
         if not guarded:
             return ()
-        if KEY not in secrets:
-            raise HarnessError(f"{self.name}: the clients have no secret {KEY!r}; their calls cannot be tried")
+        if GATEWAY_KEY not in secrets:
+            raise HarnessError(f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; their calls cannot be tried")
         chosen = next((route for route in guarded if route.ready), guarded[0])
 
         def check(door: PublicDoor) -> str:
-            return refuses_without_key(door, chosen, secrets[KEY])
+            return refuses_without_key(door, chosen, secrets[GATEWAY_KEY])
 
         return (KeyFunction("a call without key is refused", self.name, "2.8", check),)
-
-
-def key_header(reference: str) -> Mapping[str, str]:
-    """Return the request header (RFC 7617) that shows the key behind `reference`; raises UsageError."""
-    token = base64.b64encode(f"{USER}:{read_text_secret(reference)}".encode()).decode()
-    return {"Authorization": f"Basic {token}"}
 
 
 def refuses_without_key(door: PublicDoor, route: Route, reference: str) -> str:
@@ -98,7 +90,7 @@ def refuses_without_key(door: PublicDoor, route: Route, reference: str) -> str:
     stranger = door.request("GET", path).status
     if stranger != UNAUTHORIZED:
         raise Finding(f"GET {path} without the key: answered {stranger}, not {UNAUTHORIZED}")
-    client = door.request("GET", path, headers=key_header(reference)).status
+    client = door.request("GET", path, headers=basic_auth(reference)).status
     kept_out = client in (UNAUTHORIZED, FORBIDDEN, TOO_MANY) or client >= SERVER_ERROR
     if kept_out or (route.ready and client != OK):
         raise Finding(f"GET {path} with the key: answered {client}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import sys
@@ -14,10 +13,9 @@ from harness.core.errors import Finding, HarnessError, MissingPart
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
 from harness.patience import PATIENCE
-from harness.services.http.seed import make_databases
-from harness.vault import read_text_secret
+from harness.postgres.roles import make_database
+from harness.traffic.door import GATEWAY_KEY, basic_auth
 
-USER, KEY = "clients", "gateway-key"
 SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
 
 
@@ -115,9 +113,11 @@ class HttpService:
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """The one that is declared: message 2.8. Raises HarnessError when the clients lack the gateway's key."""
         declared = self.declared
-        if declared.auth and KEY not in secrets:
-            raise HarnessError(f"{self.name}: the clients have no secret {KEY!r}; its key function cannot be tried")
-        reference = secrets[KEY] if declared.auth else ""
+        if declared.auth and GATEWAY_KEY not in secrets:
+            raise HarnessError(
+                f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; its key function cannot be tried"
+            )
+        reference = secrets[GATEWAY_KEY] if declared.auth else ""
 
         def check(door: PublicDoor) -> str:
             return answers_as_declared(door, declared, reference)
@@ -126,8 +126,8 @@ class HttpService:
 
     def seed(self, place: Place) -> None:
         """Make its role and its databases, empty: it fills them itself when it first starts. Raises HarnessError."""
-        if self.declared.databases:
-            make_databases(place.sql, self.declared.databases, self.role, self._password(place))
+        for database in self.declared.databases:
+            make_database(place.sql, database, self.role, self._password(place))
 
     def _password(self, place: Place) -> str:
         if self.secret not in place.secrets:
@@ -160,8 +160,7 @@ def answers_as_declared(door: PublicDoor, declared: HttpDeclaration, reference: 
     """
     headers = dict(declared.headers)
     if reference:
-        token = base64.b64encode(f"{USER}:{read_text_secret(reference)}".encode()).decode()
-        headers["Authorization"] = f"Basic {token}"
+        headers |= basic_auth(reference)
     what = f"{declared.method} {declared.path}"
     answer = door.request(declared.method, declared.path, json=declared.json, headers=headers)
     text = answer.body.decode("utf-8", "replace")

@@ -112,4 +112,5 @@ class N8n:
 
     def seed(self, place: Place) -> None:
         """Make role, database and example workflows. Leaves nothing running."""
-        example.seed(place, self)
+        (spec,) = self.nodes(place)
+        example.seed(place, spec, self.database, place.secrets[self.secret])

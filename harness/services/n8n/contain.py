@@ -1,29 +1,24 @@
-"""Containment: what would start by itself is held in the database before n8n starts, and can be let go to the letter.
+"""Containment of n8n: workflows that start by themselves are unpublished in its database, before n8n starts.
 
-How n8n 2.41 keeps it: `workflow_entity."activeVersionId"` is what ought to be published, with its nodes in
-`workflow_history`; the nodes in `workflow_entity` are a draft. `workflow_published_version` is what n8n believes to
-run. At start and every ten seconds n8n brings the second in line with the first. So a release needs no restart; and
-a workflow that is missing from the first alone would be torn down, its webhooks at third parties deleted, which are
-those of the site that was copied. Hence what n8n believes to run is forgotten as well; it writes it anew itself.
+Data model of n8n 2.41: `workflow_entity."activeVersionId"` names the version to publish, whose nodes are in
+`workflow_history`; the nodes in `workflow_entity` are a draft. `workflow_published_version` lists what n8n considers
+running. At start and every ten seconds n8n reconciles the second with the first, so a release needs no restart.
+A workflow removed from the first alone would be torn down by n8n, including its webhooks at third parties, which
+belong to the original site. Containment therefore deletes both; n8n recreates the second one itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import psycopg
-from psycopg.rows import TupleRow
+from collections.abc import Sequence
 
 from harness.core.errors import HarnessError
 from harness.core.service import Contained, Place
-from harness.postgres.server import connect, one_line
+from harness.postgres.server import transaction
 
-Rows = psycopg.Connection[TupleRow]
-
-# Schedules, polls, mailboxes, queues, and triggers that sign up with a third party when they start.
+HINT = "is it the database of an n8n 2.41?"
+# Schedules, polls, mailboxes, queues, and triggers that register with a third party when they start.
 STARTS = r"(trigger|cron|interval|emailreadimap)$"
-# These wait to be called, and call nobody to say that they are there.
+# Exceptions: these only wait for a call and register nowhere.
 WAITS = (
     "n8n-nodes-base.errorTrigger",
     "n8n-nodes-base.evaluationTrigger",
@@ -44,7 +39,7 @@ FIND = """
     ) ORDER BY w.id
 """
 FORGET = tuple(
-    f'DELETE FROM {table} WHERE "workflowId" = %s'  # noqa: S608 - names of ours
+    f'DELETE FROM {table} WHERE "workflowId" = %s'  # noqa: S608 - constant names
     for table in (
         "workflow_published_version",
         "workflow_publication_trigger_status",
@@ -53,13 +48,13 @@ FORGET = tuple(
     )
 )
 UNPUBLISH = 'UPDATE workflow_entity SET active = false, "activeVersionId" = NULL WHERE id = %s'
-# What was published since then stays.
+# A version that was published since then is kept.
 PUBLISH = """
     UPDATE workflow_entity w SET active = true, "activeVersionId" = coalesce(w."activeVersionId", h."versionId")
     FROM workflow_history h WHERE h."workflowId" = w.id AND h."versionId" = %s AND w.id = %s AND NOT w."isArchived"
 """
-# n8n goes on with executions whose wait is over, and with those that were queued. What waits to be called does so
-# until the year 3000 (WAIT_INDEFINITELY in n8n-workflow): later than that are ours alone.
+# n8n resumes executions whose wait is over, and those that were queued. Executions that wait for a call have the date
+# 3000-01-01 (WAIT_INDEFINITELY in n8n-workflow), so that only parked ones are later than that.
 PARK = """
     UPDATE execution_entity SET status = 'waiting', "waitTill" = coalesce("waitTill", now()) + interval '1000 years'
     WHERE status = 'new' OR (status = 'waiting' AND "waitTill" < '3000-01-01Z')
@@ -69,7 +64,7 @@ UNPARK = """
     UPDATE execution_entity SET "waitTill" = "waitTill" - interval '1000 years'
     WHERE status = 'waiting' AND "waitTill" > '3000-01-01Z'
 """
-# What is held is written down in the same transaction: neither a crash nor a second call forgets it.
+# Actions on hold are recorded in the same transaction, so that neither a crash nor a second call loses them.
 LEDGER = "blackstart.held"
 RECORD = """
     INSERT INTO settings (key, value, "loadOnStartup") VALUES (%s, %s, false)
@@ -78,12 +73,12 @@ RECORD = """
 
 
 def hold(service: str, database: str, place: Place) -> Contained:
-    """Hold every workflow and execution that would start by itself; what an earlier call held is in the result.
+    """Unpublish every workflow and park every execution that would start by itself; return them, earlier ones included.
 
-    Actions: `workflow:<id>:<version>` for each workflow unpublished, `executions:<count>` for those put off.
-    Raises HarnessError, with nothing changed, when the database is not that of an n8n 2.41.
+    Actions: `workflow:<id>:<version>` for each unpublished workflow, `executions:<count>` for those parked.
+    Raises HarnessError and changes nothing when the database is not that of an n8n 2.41.
     """
-    with _transaction(place, database) as connection:
+    with transaction(place.sql, database, HINT) as connection:
         row = connection.execute("SELECT value FROM settings WHERE key = %s", (LEDGER,)).fetchone()
         workflows = [action for action in (str(row[0]).split() if row else ()) if action.startswith("workflow:")]
         for identifier, version in connection.execute(FIND.encode(), (STARTS, list(WAITS))).fetchall():
@@ -100,13 +95,13 @@ def hold(service: str, database: str, place: Place) -> Contained:
 
 
 def release(database: str, place: Place, contained: Contained) -> None:
-    """Publish again, in the same versions, what `hold` unpublished, and let executions go on.
+    """Publish the workflows that `hold` unpublished, in the same versions, and resume executions.
 
-    A running n8n takes notice within ten seconds of the first and a minute of the second, another at its start.
-    Raises HarnessError that names what is no longer there; the rest is released all the same.
+    A running n8n notices workflows within ten seconds and executions within a minute. Raises HarnessError with the
+    workflows that no longer exist; all others are released.
     """
     workflows = _parse(contained.actions)
-    with _transaction(place, database) as connection:
+    with transaction(place.sql, database, HINT) as connection:
         gone = [
             identifier
             for identifier, version in workflows
@@ -116,29 +111,18 @@ def release(database: str, place: Place, contained: Contained) -> None:
         connection.execute("DELETE FROM settings WHERE key = %s", (LEDGER,))
     if gone:
         raise HarnessError(
-            f"database {database} on {place.site.name}: workflow {', '.join(gone)} is no longer there or is archived; "
-            "all else was released"
+            f"database {database} on {place.site.name}: workflow {', '.join(gone)} is missing or archived; "
+            "all others were released"
         )
 
 
 def _parse(actions: Sequence[str]) -> list[tuple[str, str]]:
-    """Return id and version of each workflow; raises HarnessError for an action that is not one of ours."""
+    """Return id and version of each workflow; raises HarnessError for an unknown action."""
     found = []
     for action in actions:
         word, *rest = action.split(":")
         if word == "workflow" and len(rest) == 2:  # noqa: PLR2004 - id and version
             found.append((rest[0], rest[1]))
         elif word != "executions" or len(rest) != 1 or not rest[0].isdigit():
-            raise HarnessError(f"held action {action!r} is none of n8n's; nothing was released")
+            raise HarnessError(f"action on hold {action!r} is unknown to n8n's release; nothing was released")
     return found
-
-
-@contextmanager
-def _transaction(place: Place, database: str) -> Iterator[Rows]:
-    try:
-        with connect(place.sql, database) as connection, connection.transaction():
-            yield connection
-    except psycopg.Error as error:
-        raise HarnessError(
-            f"database {database} on {place.site.name}: {one_line(error)}; is it that of an n8n 2.41?"
-        ) from error

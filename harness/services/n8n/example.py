@@ -1,26 +1,23 @@
-"""Example data of n8n: an owner, a credential, a workflow behind a webhook, and one on a schedule."""
+"""Example data of n8n: an owner, a credential, a workflow behind a webhook, and a scheduled workflow."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
-from harness.core.node import Node, Stoppable
+from harness.core.node import Node, NodeSpec, Stoppable
 from harness.core.service import Place
 from harness.patience import PATIENCE
 from harness.postgres.roles import make_database
 from harness.postgres.server import connect
+from harness.services.n8n.keys import HEADER, SHOP_TOKEN, WEBHOOK
 from harness.vault import read_text_secret
 
-if TYPE_CHECKING:
-    from harness.services.n8n.app import N8n
-
-WEBHOOK = "dummy"
-HEADER = "X-Shop-Token"
+OWNER_PASSWORD = "n8n-owner"  # noqa: S105 - the name of the secret
 OWNER = "owner@shop.test"
 OK = 200
 NOT_YET = (404, 502, 503)
@@ -33,22 +30,22 @@ SCOPES = {
 }
 
 
-def seed(place: Place, service: N8n) -> None:
-    """Fill an empty n8n: an owner, a credential, two published workflows. Leaves nothing running.
+def seed(place: Place, spec: NodeSpec, database: str, password_ref: str) -> None:
+    """Create the database, and an owner, a credential and two published workflows in an empty n8n.
 
-    Raises HarnessError; the site's secrets `shop-token` and `n8n-owner` must be there, besides those of the node.
+    The node `spec` is started for it and stopped afterwards. Raises HarnessError, also when the site lacks one of the
+    secrets `shop-token` and `n8n-owner`.
     """
-    for name in ("shop-token", "n8n-owner"):
+    for name in (SHOP_TOKEN, OWNER_PASSWORD):
         if name not in place.secrets:
-            where = f"{service.name}: site {place.site.name}"
-            raise HarnessError(f"{where} has no secret {name!r}; put its reference there")
-    make_database(place.sql, service.database, service.database, place.secrets[service.secret])
-    (spec,) = service.nodes(place)
+            where = f"{spec.name}: site {place.site.name}"
+            raise HarnessError(f"{where} has no secret {name!r}; add its reference to the secrets of the site")
+    make_database(place.sql, database, database, password_ref)
     node = place.site.launch(spec)
     try:
-        _fill(node, place, service.database)
+        _fill(node, place, database)
     except requests.RequestException as error:
-        raise HarnessError(f"{service.name} on {place.site.name} does not answer ({error}); see its log") from error
+        raise HarnessError(f"{spec.name} on {place.site.name} does not answer ({error}); see its log") from error
     finally:
         if isinstance(node, Stoppable):
             node.stop(PATIENCE.n8n_stop)
@@ -59,23 +56,23 @@ def seed(place: Place, service: N8n) -> None:
 def _fill(node: Node, place: Place, database: str) -> None:
     base = f"http://{node.endpoint('http').outside}"
     with requests.Session() as session:
-        # Ready is said a moment before these routes are there.
+        # n8n reports ready a moment before it serves these routes.
         wait_until(lambda: _own(session, base, place), patience=PATIENCE.n8n_seed, what="n8n's owner")
         session.headers["X-N8N-API-KEY"] = _api_key(session, base)
-        header = {"name": HEADER, "value": read_text_secret(place.secrets["shop-token"])}
+        header = {"name": HEADER, "value": read_text_secret(place.secrets[SHOP_TOKEN])}
         body = {"name": "shop token", "type": "httpHeaderAuth", "data": header}
         credential = _call(session, f"{base}/api/v1/credentials", body)
         for workflow in (dummy(str(credential["id"])), tidy_up()):
             made = _call(session, f"{base}/api/v1/workflows", workflow)
             _call(session, f"{base}/api/v1/workflows/{made['id']}/activate", {})
-    # An activation is acknowledged before it is carried out.
+    # n8n answers an activation before it has published the workflow.
     wait_until(lambda: _published(place, database), patience=PATIENCE.n8n_seed, what="n8n's workflows")
 
 
 def _own(session: requests.Session, base: str, place: Place) -> None:
-    """Make the owner, who is logged in then."""
+    """Create the owner and log in as that user."""
     session.headers["browser-id"] = "blackstart"
-    password = read_text_secret(place.secrets["n8n-owner"])
+    password = read_text_secret(place.secrets[OWNER_PASSWORD])
     owner = {"email": OWNER, "firstName": "Shop", "lastName": "Owner", "password": password}
     answer = session.post(f"{base}/rest/owner/setup", json=owner, timeout=PATIENCE.n8n_request)
     if answer.status_code in NOT_YET:
@@ -84,7 +81,7 @@ def _own(session: requests.Session, base: str, place: Place) -> None:
 
 
 def _api_key(session: requests.Session, base: str) -> str:
-    """Return a key to the public API."""
+    """Return a new key for the public API."""
     scopes = [f"{what}:{verb}" for what, verbs in SCOPES.items() for verb in verbs]
     body = {"label": "example", "expiresAt": None, "scopes": scopes}
     return str(_call(session, f"{base}/rest/api-keys", body)["data"]["rawApiKey"])
@@ -121,7 +118,7 @@ def _to(name: str) -> dict[str, Any]:
 
 
 def dummy(credential: str) -> dict[str, Any]:
-    """Return a workflow that doubles a number, behind a webhook that a credential guards."""
+    """Return a workflow that doubles a number, behind a webhook protected by a credential."""
     hook = {"path": WEBHOOK, "httpMethod": "POST", "responseMode": "responseNode", "options": {}}
     body = "={{ JSON.stringify({doubled: 2 * $json.body.number}) }}"
     return {
@@ -143,7 +140,7 @@ def dummy(credential: str) -> dict[str, Any]:
 
 
 def tidy_up() -> dict[str, Any]:
-    """Return a workflow that starts by itself every other second: what a restored copy must not do."""
+    """Return a workflow on a schedule of two seconds, which a contained copy must not run."""
     rule = {"interval": [{"field": "seconds", "secondsInterval": EVERY}]}
     return {
         "name": "tidy up",

@@ -1,8 +1,7 @@
-"""What a client must be able to do with n8n again (message 2.8.2), and whether a site has the key that it needs."""
+"""Key function of n8n (message 2.8.2): run a workflow that needs a restored credential."""
 
 from __future__ import annotations
 
-import base64
 import json
 import secrets as random
 from collections.abc import Mapping, Sequence
@@ -11,17 +10,20 @@ from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Finding, HarnessError, TookTooLong
 from harness.core.service import Answer, KeyFunction, PublicDoor
 from harness.patience import PATIENCE
-from harness.services.n8n.example import HEADER, WEBHOOK
+from harness.traffic.door import GATEWAY_KEY, basic_auth
 from harness.vault import read_text_secret
 
+WEBHOOK = "dummy"  # path of the example workflow's webhook
+HEADER = "X-Shop-Token"  # the header that its credential checks
+SHOP_TOKEN = "shop-token"  # noqa: S105 - the name of the secret with the value of that header
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
 
 
 def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-    """Return n8n's key functions; raises HarnessError when the clients lack a secret."""
-    for name in ("gateway-key", "shop-token"):
+    """Return n8n's key functions. Raises HarnessError when a client secret is missing."""
+    for name in (GATEWAY_KEY, SHOP_TOKEN):
         if name not in secrets:
-            raise HarnessError(f"{service}: the clients have no secret {name!r}; its workflow cannot be tried")
+            raise HarnessError(f"{service}: the clients have no secret {name!r}; its workflow cannot be tested")
 
     def check(door: PublicDoor) -> str:
         return run_dummy(door, secrets)
@@ -30,19 +32,20 @@ def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunct
 
 
 def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
-    """Call the workflow with and without its token; return a line, raise Finding when either goes wrong.
+    """Call the workflow with and without its token and return a line for the record.
 
-    n8n compares the token with the one in its credential: an answer shows that the credential was decrypted.
+    n8n compares the token with the one in its credential, so that a correct answer shows that the credential was
+    decrypted. Raises Finding when the first call fails or the second one does not, OSError when there is no answer.
     """
-    user = base64.b64encode(f"clients:{read_text_secret(secrets['gateway-key'])}".encode()).decode()
-    token = {HEADER: read_text_secret(secrets["shop-token"])}
-    number = random.randbelow(1_000_000)  # another one each time: no answer can be an old one
+    gateway = basic_auth(secrets[GATEWAY_KEY])
+    token = {HEADER: read_text_secret(secrets[SHOP_TOKEN])}
+    number = random.randbelow(1_000_000)  # a new one for each call, to detect a cached answer
 
     def call(more: Mapping[str, str]) -> Answer:
-        headers = {"Authorization": f"Basic {user}", **more}
+        headers = {**gateway, **more}
         answer = door.request("POST", f"/webhook/{WEBHOOK}", json={"number": number}, headers=headers)
         if answer.status == NOT_FOUND:
-            raise NotYet("answers 404: its webhook is not published")
+            raise NotYet("answers 404: its webhook is not registered")
         return answer
 
     try:
@@ -57,12 +60,12 @@ def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
         raise Finding(str(error)) from error
     if stranger != FORBIDDEN:
         raise Finding(f"dummy workflow without its token: {stranger} instead of {FORBIDDEN}; its credential is unused")
-    return f"doubled {number} to {doubled}; refused without the token"
+    return f"doubled {number} to {doubled}; refused without token"
 
 
 def _why(status: int) -> str:
     if status == UNAUTHORIZED:
-        return "the gateway does not take the clients' key"
+        return "the gateway rejects the clients' key"
     if status == FORBIDDEN:
         return "the token is not the one in its credential"
     return "see n8n's log"

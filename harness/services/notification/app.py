@@ -15,6 +15,7 @@ from harness.patience import PATIENCE
 from harness.postgres.server import connect
 from harness.services.notification import keys
 from harness.services.notification.seed import checkout, seed
+from harness.traffic.door import GATEWAY_KEY
 
 IMAGE = "notifier"
 REFERENCED = "SELECT DISTINCT attachment_key FROM outbox WHERE attachment_key IS NOT NULL"
@@ -87,7 +88,7 @@ class Notification:
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Queued messages arrive, a new one is accepted, an attachment can be read: message 2.8."""
-        self._needed(secrets, "gateway-key", "secret of the clients")
+        self._needed(secrets, GATEWAY_KEY, "secret of the clients")
         return keys.key_functions(self.name, secrets, self.arrivals)
 
     def contain(self, place: Place, containment: Containment) -> Contained:

@@ -1,8 +1,7 @@
-"""The notification API as its clients use it: through the public front door and the gateway's key."""
+"""Client of the notification API, through the public front door with the gateway's key."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,17 +9,16 @@ from dataclasses import dataclass, field
 from harness.core.errors import Finding
 from harness.core.service import Answer, PublicDoor
 from harness.patience import PATIENCE
-from harness.vault import read_text_secret
+from harness.traffic.door import basic_auth
 
-PREFIX = "/notify"  # where the gateway serves it
-USER = "clients"
+PREFIX = "/notify"  # path of the service at the gateway
 ACCEPTED, KNOWN = 202, 200
 OK = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One line of the service's list. `key`: the idempotency key it is delivered under."""
+    """One message in the service's list. `key`: its idempotency key."""
 
     reference: str
     key: str
@@ -29,7 +27,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """What the service lists; `held`: its delivery is held back on purpose."""
+    """The service's list of messages. `held`: whether delivery is on hold."""
 
     messages: tuple[Message, ...]
     held: bool
@@ -44,17 +42,16 @@ class Client:
 
     @classmethod
     def open(cls, door: PublicDoor, gateway_key_ref: str) -> Client:
-        """Return a client that shows the key behind `gateway_key_ref`; raises UsageError when it cannot be read."""
-        token = base64.b64encode(f"{USER}:{read_text_secret(gateway_key_ref)}".encode()).decode()
-        return cls(door, {"Authorization": f"Basic {token}"})
+        """Return a client that authenticates with the gateway's key. Raises UsageError when it cannot be read."""
+        return cls(door, basic_auth(gateway_key_ref))
 
     def post(self, reference: str, text: str, *, patience: float = 10.0) -> Answer:
-        """Send one message and return the answer: 202 accepted, 200 known already. Raises OSError."""
+        """Send one message and return the answer: 202 accepted, 200 accepted before. Raises OSError."""
         message = {"reference": reference, "to": "clients@shop.test", "subject": reference, "body": text}
         return self.door.request("POST", f"{PREFIX}/messages", json=message, headers=self.headers, patience=patience)
 
     def outbox(self, prefix: str) -> Outbox:
-        """Return all messages whose reference begins with `prefix`, oldest first. Raises OSError, Finding."""
+        """Return all messages whose reference starts with `prefix`, oldest first. Raises OSError, Finding."""
         path = f"{PREFIX}/messages?prefix={prefix}"
         answer = self.door.request("GET", path, headers=self.headers, patience=PATIENCE.notification_list)
         return parse_outbox(answer, path)
@@ -69,7 +66,7 @@ class Client:
 
 
 def parse_outbox(answer: Answer, path: str) -> Outbox:
-    """Return the list that an answer holds; raises Finding when it holds none."""
+    """Return the list of messages in an answer; raises Finding when it contains none."""
     if answer.status != OK:
         raise Finding(refusal("GET", path, answer))
     try:
@@ -81,7 +78,7 @@ def parse_outbox(answer: Answer, path: str) -> Outbox:
 
 
 def key_in(answer: Answer) -> str:
-    """Return the idempotency key in the answer to a message; raises Finding when there is none."""
+    """Return the idempotency key in the answer to a new message; raises Finding when there is none."""
     try:
         return str(json.loads(answer.body)["idempotency_key"])
     except (ValueError, KeyError, TypeError):
@@ -89,6 +86,6 @@ def key_in(answer: Answer) -> str:
 
 
 def refusal(method: str, path: str, answer: Answer) -> str:
-    """Return one line on a request that was not answered as it should be."""
+    """Return one line that describes an unexpected answer."""
     lines = answer.body[:200].decode(errors="replace").splitlines()
     return f"{method} {path}: answered {answer.status}" + (f": {lines[0]}" if lines else "")

@@ -13,6 +13,7 @@ from harness.patience import PATIENCE
 from harness.services.notification.client import ACCEPTED, KNOWN, PREFIX, Client, Outbox, key_in, refusal
 from harness.services.notification.example import PREFIX as EXAMPLES
 from harness.services.notification.example import attachment, number_of
+from harness.traffic.door import GATEWAY_KEY
 
 MESSAGE = "2.8"
 
@@ -35,7 +36,7 @@ def key_functions(
 
     With `arrivals` the customers' side is asked as well whether a queued message came.
     """
-    reference = secrets["gateway-key"]
+    reference = secrets[GATEWAY_KEY]
 
     def arrive(door: PublicDoor) -> str:
         return queued_messages_arrive(Client.open(door, reference), arrivals, patience)

@@ -1,8 +1,8 @@
-"""Containment: a restored Odoo must not send mail, fetch mail or run its schedule.
+"""Containment of Odoo: a restored copy must not send mail, fetch mail or run scheduled actions.
 
-In a rehearsal the copy is neutralised for good by Odoo's own command, and what that leaves is finished here. On
-the day of a real disaster everything is held reversibly: what was held is written into the database in the same
-transaction, so that neither a crash nor a second call can forget it.
+Disposable containment runs Odoo's own `neutralize`, which cannot be undone, and deactivates what that leaves active.
+Reversible containment deactivates rows and records them in the database in the same transaction, so that neither a
+crash nor a second call loses them.
 """
 
 from __future__ import annotations
@@ -15,32 +15,35 @@ from harness.core.errors import HarnessError, Refused
 from harness.core.node import Address
 from harness.core.service import Contained, Place
 from harness.patience import PATIENCE
-from harness.services.odoo.database import Rows, exists, numbers, transaction
+from harness.postgres.facts import Connection
+from harness.postgres.server import transaction
+from harness.services.odoo.database import HINT, exists, numbers
 from harness.services.odoo.program import Program, mail_sink, run
 
 NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves
-LEDGER = "blackstart.held"  # the row of ir_config_parameter that says what is held
+LEDGER = "blackstart.held"  # the row of ir_config_parameter that lists the actions on hold
 NEUTRALIZED = "neutralized"
 HOLDER = "holding_mail_server"
-# What acts on the world, by the word that stands for it in `Contained.actions`.
+# Tables of outward actions, by their word in `Contained.actions`.
 TABLES = {"cron": "ir_cron", "mail_server": "ir_mail_server", "fetchmail": "fetchmail_server"}
 
-# Deletes what nothing refers to any more; Odoo's own neutralize leaves it running as well.
+# Garbage collection of unreferenced files; Odoo's own `neutralize` leaves it active as well.
 KEPT_CRON = "select res_id from ir_model_data where model='ir.cron' and module='base' and name='autovacuum_job'"
-# With no active row Odoo falls back on the settings file, and that on port 25 of its own host.
+# Without an active row Odoo uses the server in its settings file, by default port 25 of its own host.
 MAIL_ROW = """insert into ir_mail_server
     (name, smtp_host, smtp_port, smtp_encryption, smtp_authentication, sequence, active)
     values ('blackstart: mail is held', %s, %s, 'none', 'login', 0, true) returning id"""
 
 
 def neutralize(program: Program, place: Place) -> Contained:
-    """Neutralise the copy on `place` for good and return what was done; raises HarnessError.
+    """Neutralise the copy on `place` irreversibly and return what was done.
 
-    Mail goes to the sink `smtp` of the place, or nowhere when it has none.
+    Mail goes to the sink `smtp` of the place, or nowhere if it has none. Raises HarnessError when an action is still
+    active afterwards.
     """
     run(place, program.task(place, "neutralize", "neutralize"), patience=PATIENCE.odoo_neutralize)
     target = mail_sink(place) or NOWHERE
-    with transaction(place, program.database) as connection:
+    with transaction(place.sql, program.database, HINT) as connection:
         for word in TABLES:
             _deactivate(connection, word)
         connection.execute(MAIL_ROW, (target.host, target.port))
@@ -50,11 +53,11 @@ def neutralize(program: Program, place: Place) -> Contained:
 
 
 def hold(service: str, database: str, place: Place) -> Contained:
-    """Hold outward actions so that `release` can let them go; what an earlier call held is in the result.
+    """Deactivate outward actions so that `release` can activate them; return them, earlier ones included.
 
-    Raises HarnessError when an action stays loose; nothing is changed then.
+    Raises HarnessError and changes nothing when an action would still be active.
     """
-    with transaction(place, database) as connection:
+    with transaction(place.sql, database, HINT) as connection:
         held = _recorded(connection)
         for word in TABLES:
             ours = held.get(HOLDER, []) if word == "mail_server" else []
@@ -72,24 +75,24 @@ def hold(service: str, database: str, place: Place) -> Contained:
 
 
 def release(database: str, place: Place, contained: Contained) -> None:
-    """Make active again exactly what `hold` made inactive.
+    """Activate exactly the rows that `hold` deactivated.
 
-    Raises Refused for a neutralised copy, and HarnessError that names what is no longer there; the rest is
-    released all the same.
+    Raises Refused for a neutralised copy, and HarnessError with the rows that no longer exist; all others are
+    released.
     """
     if NEUTRALIZED in contained.actions:
-        raise Refused(f"database {database} was neutralised for good; restore it again in mode real")
+        raise Refused(f"database {database} was neutralised irreversibly; restore it again with reversible containment")
     gone: list[str] = []
-    with transaction(place, database) as connection:
+    with transaction(place.sql, database, HINT) as connection:
         for word, ids in _parse(contained.actions).items():
-            gone += [f"{word} {number}" for number in sorted({*ids} - {*_let_go(connection, word, ids)})]
+            gone += [f"{word} {number}" for number in sorted({*ids} - {*_activate(connection, word, ids)})]
         connection.execute("delete from ir_config_parameter where key = %s", (LEDGER,))
     if gone:
-        raise HarnessError(f"database {database}: {', '.join(gone)} is no longer there; all else was released")
+        raise HarnessError(f"database {database}: {', '.join(gone)} is missing; all others were released")
 
 
-def _deactivate(connection: Rows, word: str, *, but: Sequence[int] = ()) -> list[int]:
-    """Switch off every active row behind `word`, except `but`; return their ids."""
+def _deactivate(connection: Connection, word: str, *, but: Sequence[int] = ()) -> list[int]:
+    """Deactivate every active row of the table of `word`, except `but`; return their ids."""
     if not exists(connection, TABLES[word]):
         return []
     query = sql.SQL("update {} set active = false where active and not id = any(%s)").format(_table(word))
@@ -98,7 +101,7 @@ def _deactivate(connection: Rows, word: str, *, but: Sequence[int] = ()) -> list
     return numbers(connection, query + sql.SQL(" returning id"), (list(but),))
 
 
-def _let_go(connection: Rows, word: str, ids: list[int]) -> list[int]:
+def _activate(connection: Connection, word: str, ids: list[int]) -> list[int]:
     if word == HOLDER:
         query: sql.Composable = sql.SQL("delete from ir_mail_server where id = any(%s) returning id")
     else:
@@ -106,8 +109,8 @@ def _let_go(connection: Rows, word: str, ids: list[int]) -> list[int]:
     return numbers(connection, query, (ids,))
 
 
-def _require_held(connection: Rows, database: str, target: Address) -> None:
-    """Raise HarnessError, which undoes the transaction, when anything could still reach the world."""
+def _require_held(connection: Connection, database: str, target: Address) -> None:
+    """Raise HarnessError, which rolls the transaction back, when an outward action is still active."""
     sink = sql.SQL("and (smtp_host, smtp_port) is distinct from ({}, {})").format(target.host, target.port)
     but = {"mail_server": sink, "cron": sql.SQL(f"and id not in ({KEPT_CRON})"), "fetchmail": sql.SQL("")}
     for word, table in TABLES.items():
@@ -120,27 +123,29 @@ def _require_held(connection: Rows, database: str, target: Address) -> None:
             )
 
 
-def _require_neutralized(connection: Rows, database: str) -> None:
+def _require_neutralized(connection: Connection, database: str) -> None:
     flag = "select 1 from ir_config_parameter where key = 'database.is_neutralized' and lower(value) = 'true'"
     if not numbers(connection, flag):
-        raise HarnessError(f"database {database}: `odoo neutralize` left no mark; do not start Odoo on it")
+        raise HarnessError(f"database {database}: database.is_neutralized is not set; do not start Odoo on it")
     live = "select id from payment_provider where state = 'enabled'"
     if exists(connection, "payment_provider") and (loose := numbers(connection, live)):
-        raise HarnessError(f"database {database}: payment provider {_joined(loose)} still takes real money")
+        raise HarnessError(
+            f"database {database}: payment provider {_joined(loose)} is still enabled; do not start Odoo on it"
+        )
 
 
-def _recorded(connection: Rows) -> dict[str, list[int]]:
+def _recorded(connection: Connection) -> dict[str, list[int]]:
     row = connection.execute("select value from ir_config_parameter where key = %s", (LEDGER,)).fetchone()
     return _parse(str(row[0]).split()) if row else {}
 
 
 def _parse(actions: Sequence[str]) -> dict[str, list[int]]:
-    """Return the ids by word; raises HarnessError for an action that is not one of ours."""
+    """Return the ids by word; raises HarnessError for an unknown action."""
     found: dict[str, list[int]] = {}
     for action in actions:
         word, _, ids = action.partition(":")
         if word not in {*TABLES, HOLDER} or not all(part.isdigit() for part in ids.split(",")):
-            raise HarnessError(f"held action {action!r} is none of Odoo's; it was not released")
+            raise HarnessError(f"action on hold {action!r} is unknown to Odoo's release; nothing was released")
         found[word] = [int(part) for part in ids.split(",")]
     return found
 

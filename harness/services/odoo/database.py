@@ -1,40 +1,23 @@
-"""A connection to Odoo's database from outside the site."""
+"""Queries on Odoo's database from outside the site."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import psycopg
 from psycopg import sql
-from psycopg.rows import TupleRow
 
-from harness.core.errors import HarnessError
-from harness.core.service import Place
-from harness.postgres.server import connect, one_line
+from harness.postgres.facts import Connection
 
-Rows = psycopg.Connection[TupleRow]
+HINT = "is it the database of an Odoo?"  # end of an error message of the server
 
 
-@contextmanager
-def transaction(place: Place, database: str) -> Iterator[Rows]:
-    """Yield a connection in a transaction that an error undoes; what the server refuses is a HarnessError."""
-    try:
-        with connect(place.sql, database) as connection, connection.transaction():
-            yield connection
-    except psycopg.Error as error:
-        raise HarnessError(
-            f"database {database} on site {place.site.name}: {one_line(error)}; is it an Odoo's?"
-        ) from error
-
-
-def numbers(connection: Rows, query: str | sql.Composable, values: Sequence[object] = ()) -> list[int]:
-    """Return the first column of what `query` answers, sorted."""
+def numbers(connection: Connection, query: str | sql.Composable, values: Sequence[object] = ()) -> list[int]:
+    """Return the first column of the result of `query`, sorted."""
     statement = query.as_bytes(connection) if isinstance(query, sql.Composable) else query.encode()
     return sorted(int(row[0]) for row in connection.execute(statement, values).fetchall())
 
 
-def exists(connection: Rows, table: str) -> bool:
-    """Return whether there is a table of that name: it comes and goes with an Odoo module."""
+def exists(connection: Connection, table: str) -> bool:
+    """Return whether a table of that name exists; Odoo modules create and drop tables."""
     row = connection.execute("select to_regclass(%s) is not null", (table,)).fetchone()
     return row is not None and bool(row[0])

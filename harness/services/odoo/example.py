@@ -1,4 +1,4 @@
-"""The example shop on a site: role, database, Odoo with its demo data, and what drills know of it."""
+"""Example data of Odoo: a database with the example shop, and what key functions expect of it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-import psycopg
-from psycopg import sql
-
 from harness.core.errors import HarnessError
 from harness.core.service import Place
 from harness.patience import PATIENCE
-from harness.postgres.server import connect, one_line
+from harness.postgres.roles import make_database
+from harness.postgres.server import transaction
 from harness.services.odoo import shop
-from harness.services.odoo.database import transaction
+from harness.services.odoo.database import HINT
 from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, ROLE, Program, reference, run
-from harness.vault import read_text_secret
 
 MODULE = "sale_management"
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a client knows of the shop beforehand. `lines`: product code, quantity, unit price."""
+    """What key functions expect in the shop. `lines`: product code, quantity, unit price."""
 
     order: str
     lines: tuple[tuple[str, float, float], ...]
@@ -47,9 +44,9 @@ KNOWN = Known(
 
 
 def seed(program: Program, place: Place) -> None:
-    """Make the shop on an empty site; nothing is left running. Raises HarnessError."""
-    make_database(program, place)
-    # Modules that install themselves beside it are not needed to sell, and cost a third of the time.
+    """Create role, database and example shop on an empty site. Leaves nothing running. Raises HarnessError."""
+    make_database(place.sql, program.database, ROLE, reference(place.secrets, DATABASE_SECRET))
+    # Modules that would be installed automatically are not needed to sell, and cost a third of the time.
     install = ("server", "-i", MODULE, "--with-demo", "--skip-auto-install", "--stop-after-init")
     run(place, program.task(place, "install", *install), patience=PATIENCE.odoo_seed)
     script = files("harness.services.odoo").joinpath("shop.py").read_bytes() + b"\nfill(env)\n"
@@ -57,30 +54,12 @@ def seed(program: Program, place: Place) -> None:
     require_shop(program.database, place)
 
 
-def make_database(program: Program, place: Place) -> None:
-    """Make the role, which owns nothing but its database, and the database. The server sees no clear password."""
-    password = read_text_secret(reference(place.secrets, DATABASE_SECRET))
-    role, database = sql.Identifier(ROLE), sql.Identifier(program.database)
-    with connect(place.sql) as connection:
-        verifier = connection.pgconn.encrypt_password(password.encode(), ROLE.encode(), b"scram-sha-256").decode()
-        statements = (
-            sql.SQL("create role {} login password {}").format(role, sql.Literal(verifier)),
-            sql.SQL("create database {} owner {} encoding 'UTF8' template template0").format(database, role),
-        )
-        try:
-            for statement in statements:
-                connection.execute(statement)
-        except psycopg.Error as error:
-            where = f"role {ROLE}, database {program.database} on site {place.site.name}"
-            raise HarnessError(f"{where}: {one_line(error)}; seed an empty site") from error
-
-
 def require_shop(database: str, place: Place) -> None:
-    """Raise HarnessError when the shop is not all there."""
+    """Raise HarnessError when customers, orders or attachments of the shop are missing."""
     query = """select (select count(*) from res_partner where ref like 'SHOP-C%'),
         (select count(*) from sale_order where client_order_ref similar to '(SHOP|BLACKSTART)-%'),
         (select count(*) from ir_attachment where res_model = 'sale.order' and store_fname is not null)"""
-    with transaction(place, database) as connection:
+    with transaction(place.sql, database, HINT) as connection:
         found = connection.execute(query).fetchone()
     if found != (expected := (shop.CUSTOMERS, shop.ORDERS, shop.ATTACHMENTS)):
-        raise HarnessError(f"the seeded shop has customers, orders, attachments {found} instead of {expected}")
+        raise HarnessError(f"database {database}: customers, orders, attachments: {found} instead of {expected}")

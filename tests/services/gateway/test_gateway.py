@@ -13,10 +13,10 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import Address, Node, Site
 from harness.core.service import S3, Place, Service, Sql
-from harness.services.gateway.app import Gateway, Limits, Route, key_header
+from harness.services.gateway.app import Gateway, Limits, Route
 from harness.services.gateway.users import htpasswd
 from harness.substrate.embedded.substrate import Embedded
-from harness.traffic.door import Door
+from harness.traffic.door import Door, basic_auth
 from harness.traffic.witness import served_by
 from tests.traffic.backend import Backend
 
@@ -78,7 +78,7 @@ def door(place: Place) -> Door:
 
 @pytest.fixture
 def clients(secrets: Mapping[str, str]) -> Mapping[str, str]:
-    return key_header(secrets["gateway-key"])
+    return basic_auth(secrets["gateway-key"])
 
 
 def told(door: Door, path: str, headers: Mapping[str, str]) -> dict[str, object]:
@@ -92,7 +92,7 @@ def test_without_the_key_nobody_gets_through(
     door: Door, behind: dict[str, Backend], secrets: Mapping[str, str]
 ) -> None:
     seen = len(behind["notification"].seen)
-    for headers in ({}, key_header(secrets["wrong-key"])):
+    for headers in ({}, basic_auth(secrets["wrong-key"])):
         for path in ("/notify/ready", "/notify", "/webhook/order"):
             assert door.request("GET", path, headers=headers).status == 401
     assert len(behind["notification"].seen) == seen

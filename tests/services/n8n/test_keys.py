@@ -51,15 +51,15 @@ def secrets(tmp_path: Path) -> dict[str, str]:
 def test_a_workflow_that_works(secrets: Mapping[str, str]) -> None:
     (function,) = keys.key_functions("n8n", secrets)
     assert (function.service, function.message) == ("n8n", "2.8.2")
-    assert function.check(Door(200, 403)).endswith("refused without the token")
+    assert function.check(Door(200, 403)).endswith("refused without token")
 
 
 @pytest.mark.parametrize(
     ("door", "line"),
     [
-        (Door(404, 403), r"not within 0\.2 s \(answers 404: its webhook is not published\)$"),
+        (Door(404, 403), r"not within 0\.2 s \(answers 404: its webhook is not registered\)$"),
         (Door(200, 404), r"^answers 404"),
-        (Door(401, 401), "401 instead of 200; the gateway does not take the clients' key"),
+        (Door(401, 401), "401 instead of 200; the gateway rejects the clients' key"),
         (Door(403, 403), "403 instead of 200; the token is not the one in its credential"),
         (Door(502, 502), "502 instead of 200; see n8n's log"),
         (Door(200, 200), "without its token: 200 instead of 403"),

@@ -16,7 +16,7 @@ def address(receiver: Receiver) -> Address:
     return Address(host, int(port))
 
 
-def test_deliveries_are_kept_in_order_and_repeats_listed() -> None:
+def test_deliveries_are_recorded_in_order_and_repeats_listed() -> None:
     with Receiver() as receiver:
         before = SYSTEM.monotonic()
         for key, reference in (("k1", "one"), ("k2", "two"), ("k1", "one")):
@@ -28,7 +28,7 @@ def test_deliveries_are_kept_in_order_and_repeats_listed() -> None:
         assert times == sorted(times)
 
 
-def test_one_who_is_away_takes_nothing() -> None:
+def test_a_receiver_that_is_away_refuses_deliveries() -> None:
     with Receiver() as receiver:
         with receiver.away():
             assert not send(receiver.url, "k1", "one", "body")
@@ -37,15 +37,15 @@ def test_one_who_is_away_takes_nothing() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"title": 1}'])
-def test_what_is_no_delivery_is_refused(body: bytes) -> None:
+def test_a_malformed_delivery_is_refused(body: bytes) -> None:
     with Receiver() as receiver:
-        assert receiver.take("key", body) == 400
-        assert receiver.take("", b'{"title": "one"}') == 400
+        assert receiver.take({"idempotency-key": "key"}, body) == 400
+        assert receiver.take({}, b'{"title": "one"}') == 400
         assert ask(address(receiver), "POST", "/", body or b"x").status == 400
         assert receiver.deliveries == ()
 
 
-def test_nothing_listens_afterwards() -> None:
+def test_the_port_is_closed_afterwards() -> None:
     with Receiver() as receiver:
         where = address(receiver)
     with pytest.raises(OSError, match="refused"):

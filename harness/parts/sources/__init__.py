@@ -1,0 +1,1 @@
+"""How parts are fetched and unpacked: from wheels, npm and Debian packages."""

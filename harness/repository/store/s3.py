@@ -1,0 +1,130 @@
+"""An S3 bucket as an object store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import certifi
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import TimeoutError as ReadTimeout
+
+from harness.core.errors import HarnessError, Unreadable
+from harness.patience import PATIENCE
+from harness.repository.store.port import StoredObject
+from harness.repository.store.s3_client import Client, connections
+
+CHUNK = 1 << 20
+DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "AccountProblem")
+ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
+SERVER_FAULT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    """A bucket of an S3 store. Safe to use from several threads."""
+
+    endpoint: str
+    bucket: str
+    _client: Client = field(repr=False)
+
+    @classmethod
+    def connect(
+        cls,
+        host: str,
+        port: int,
+        access: str,
+        secret: str,
+        bucket: str,
+        secure: bool = False,
+        region: str = "us-east-1",
+    ) -> S3Store:
+        """Return the bucket at that address, without a request to it.
+
+        `region`: the region in signatures. The environment variable `SSL_CERT_FILE` may name the trusted roots.
+        """
+        endpoint = f"{host}:{port}"
+        roots = os.environ.get("SSL_CERT_FILE") or certifi.where()
+        client = Client(
+            endpoint,
+            access_key=access,
+            secret_key=secret,
+            secure=secure,
+            region=region,
+            http_client=connections(roots if secure else None),
+        )
+        return cls(endpoint, bucket, client)
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Store one object from a stream, in parts of 16 MiB, and return its size in bytes."""
+        with self._explained(key, "cannot be stored"):
+            return self._client.upload(self.bucket, key, chunks)
+
+    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        """Yield an object's bytes; raises Unreadable when it does not exist or ends before `offset`."""
+        with self._explained(key, "cannot be read"):
+            answer = self._client.get_object(self.bucket, key, offset, length)
+            try:
+                yield from answer.stream(CHUNK)
+            finally:
+                # Closed instead of released: unread bytes would break the next request on the connection.
+                answer.close()
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield the objects below `prefix`, sorted by key."""
+        with self._explained(prefix, "cannot be listed"):
+            for entry in self._client.list_objects(self.bucket, prefix, recursive=True):
+                if entry.object_name is not None and entry.last_modified is not None and not entry.is_dir:
+                    yield StoredObject(entry.object_name, entry.size or 0, entry.last_modified)
+
+    def delete(self, key: str) -> None:
+        """Delete one object."""
+        with self._explained(key, "cannot be deleted"):
+            self._client.remove_object(self.bucket, key)
+
+    def abandon(self, prefix: str) -> int:
+        """Abort the unfinished uploads below `prefix` and return how many there were."""
+        with self._explained(prefix, "unfinished uploads cannot be aborted"):
+            return self._client.abandon(self.bucket, prefix)
+
+    @contextmanager
+    def _explained(self, key: str, what: str) -> Iterator[None]:
+        """Convert an exception of the client into one line with place, operation and reason."""
+        place = f"store {self.endpoint}, bucket {self.bucket}, {key or 'all keys'}"
+        try:
+            yield
+        except S3Error as error:
+            if error.code in ABSENT:
+                raise Unreadable(f"{place}: does not exist ({error.code})") from None
+            raise HarnessError(f"{place}: {what}: {_s3_error(error)}") from None
+        except (ServerError, InvalidResponseError) as error:
+            raise HarnessError(f"{place}: {what}: {_server_error(' '.join(str(error).split())[:120])}") from None
+        except (MinioException, HTTPError) as error:
+            raise HarnessError(f"{place}: {what}: {_no_answer(error)}") from None
+
+
+def _s3_error(error: S3Error) -> str:
+    if error.code == "NoSuchBucket":
+        return "no such bucket; create it, or correct its name"
+    if error.code in DENIED:
+        return f"access denied ({error.code}); check the store's keys and this machine's clock"
+    if error.response.status >= SERVER_FAULT:
+        return _server_error(str(error.code))
+    return f"refused ({error.code}: {error.message})"
+
+
+def _server_error(detail: str) -> str:
+    return f"no space left, or the store is failing ({detail}); check its log and its disk"
+
+
+def _no_answer(error: Exception) -> str:
+    reason = error.reason if isinstance(error, MaxRetryError) and error.reason is not None else error
+    # First, because NewConnectionError is a subclass of urllib3's TimeoutError.
+    if isinstance(reason, NewConnectionError):
+        return "connection refused; is the store running, and is this its address?"
+    if isinstance(reason, ReadTimeout):
+        return f"no answer within {PATIENCE.store_silence:g} s; the store hangs or is unreachable"
+    return f"connection lost ({type(reason).__name__}); is the store still running?"

@@ -1,0 +1,8 @@
+"""The stores and servers that faults are injected into, as the tests of the repository and of PostgreSQL have them."""
+
+from __future__ import annotations
+
+from tests.postgres.conftest import primary
+from tests.repository.conftest import estate, launch, offsite, real_store, recipients, repository, store
+
+__all__ = ["estate", "launch", "offsite", "primary", "real_store", "recipients", "repository", "store"]
