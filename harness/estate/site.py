@@ -44,7 +44,7 @@ class EstateSite:
 
     def start_database(self) -> NodeStatus:
         """Start PostgreSQL and return its status."""
-        node = self.site.launch(postgres.server_spec(secrets=self.secrets))
+        node = self.site.launch(postgres.server_spec(self.site, secrets=self.secrets))
         self.nodes["postgres"] = node
         self.sql = postgres.sql_of(node, self.secrets["postgres-superuser"])
         return NodeStatus("postgres", ready=True, detail=str(self.sql.outside))
@@ -52,7 +52,7 @@ class EstateSite:
     def start_store(self) -> NodeStatus:
         """Start the object store and return its status."""
         if "objects" not in self.nodes:
-            self.nodes["objects"] = self.site.launch(objects.server_spec("objects", secrets=self.secrets))
+            self.nodes["objects"] = self.site.launch(objects.server_spec(self.site, secrets=self.secrets))
         self.s3 = objects.s3_of(self.nodes["objects"], self.secrets["s3-access"], self.secrets["s3-secret"])
         return NodeStatus("objects", ready=True, detail=str(self.s3.outside))
 

@@ -45,7 +45,7 @@ def launch(substrate: Embedded, name: str, secrets: Path) -> Server:
     secret.write_text(f"superuser of {name}\n")
     reference = f"file:{secret}"
     site = substrate.site(name)
-    node = site.launch(server_spec(secrets={SUPERUSER_PASSWORD: reference}))
+    node = site.launch(server_spec(site, secrets={SUPERUSER_PASSWORD: reference}))
     return Server(site, node, sql_of(node, reference))
 
 

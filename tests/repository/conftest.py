@@ -33,7 +33,8 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
         references[name] = f"file:{home / name}"
 
     def start(name: str, limit_mb: int | None = None) -> Node:
-        node = substrate.site(name).launch(server_spec("objects", secrets=references, limit_mb=limit_mb))
+        site = substrate.site(name)
+        node = site.launch(server_spec(site, secrets=references, limit_mb=limit_mb))
         nodes.append(node)
         ensure_bucket(s3_of(node, references["s3-access"], references["s3-secret"]), BUCKET, versioning=False)
         return node

@@ -57,7 +57,7 @@ def launch(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory) -> Ite
             (folder / key).write_text(f"{name}-{key}")
             secrets[key] = f"file:{folder / key}"
         site = substrate.site(name)
-        began = site.launch(server_spec(node, secrets=secrets, limit_mb=limit_mb))
+        began = site.launch(server_spec(site, node, secrets=secrets, limit_mb=limit_mb))
         launched.append(began)
         return Store(site, began, s3_of(began, secrets["s3-access"], secrets["s3-secret"]), secrets)
 
