@@ -144,7 +144,8 @@ def store_in(folder: Path) -> Iterator[None]:
     references = {name: f"file:{folder / name}" for name in SECRETS}
     substrate = Embedded(folder / "run", folder / "logs")
     try:
-        node = substrate.site("offsite").launch(server_spec("offsite", secrets=references))
+        site = substrate.site("offsite")
+        node = site.launch(server_spec(site, "offsite", secrets=references))
         ensure_bucket(s3_of(node, *references.values()), BUCKET, versioning=False)
         (folder / "address").write_text(str(node.endpoint("s3").outside))
         yield

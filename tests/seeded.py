@@ -24,7 +24,7 @@ def seeded(estate: str, home: Path) -> Iterator[Place]:
     try:
         secrets = clone(prepare(load_config(ESTATES / f"{estate}.toml")), substrate.run, substrate).of("primary")
         site = substrate.site("primary")
-        node = site.launch(server_spec(secrets=secrets))
+        node = site.launch(server_spec(site, secrets=secrets))
         yield Place(site, sql_of(node, secrets["postgres-superuser"]), NO_STORE, secrets)
     finally:
         substrate.sweep()

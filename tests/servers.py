@@ -63,7 +63,7 @@ class DatabaseServer:
 def start_database(site: Site, folder: Path) -> DatabaseServer:
     """Start a database server; its password is written into `folder`."""
     secrets = secret_files(folder, {postgres.SUPERUSER_PASSWORD: f"superuser of {site.name}"})
-    node = site.launch(postgres.server_spec(secrets=secrets))
+    node = site.launch(postgres.server_spec(site, secrets=secrets))
     return DatabaseServer(site, node, postgres.sql_of(node, secrets[postgres.SUPERUSER_PASSWORD]))
 
 
@@ -89,5 +89,5 @@ class Store:
 def start_store(site: Site, folder: Path, name: str = "objects", limit_mb: int | None = None) -> Store:
     """Start an object store; its keys are written into `folder`."""
     secrets = secret_files(folder, {key: f"{site.name}-{key}" for key in (s3.ACCESS, s3.SECRET)})
-    node = site.launch(s3.server_spec(name, secrets=secrets, limit_mb=limit_mb))
+    node = site.launch(s3.server_spec(site, name, secrets=secrets, limit_mb=limit_mb))
     return Store(site, node, s3.s3_of(node, secrets[s3.ACCESS], secrets[s3.SECRET]), secrets)

@@ -91,7 +91,8 @@ class BackupOrchestrator:
                 archives = [tar_tree(self.primary.place, tree) for tree in self._trees(names)]
                 archives += [tar_objects(self.primary.place, objects) for objects in self._objects(names)]
                 trees = in_parallel({a.name: partial(self._archive, writer, a) for a in archives})
-            writer.add("globals.sql", dump.chunks(self.primary.site.run(dump.globals_task(sql)), PATIENCE.dump))
+            site = self.primary.site
+            writer.add("globals.sql", dump.chunks(site.run(dump.globals_task(site, sql)), PATIENCE.dump))
             contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
             self._report(writer)
             receipt = writer.commit(contents)
@@ -110,12 +111,13 @@ class BackupOrchestrator:
             self.journal.mark("sealed", "backup", message="1.4", cipher="AES-256-GCM", sealed=stored)
 
     def _database(self, writer: Writer, sql: Sql, snapshot: dump.Snapshot) -> DatabaseFacts:
+        site = self.primary.site
         done = in_parallel(
             {
                 "facts": lambda: dump.facts(snapshot),
                 "dump": lambda: writer.add(
                     f"databases/{snapshot.database}.dump",
-                    dump.chunks(self.primary.site.run(dump.dump_task(sql, snapshot)), PATIENCE.dump),
+                    dump.chunks(site.run(dump.dump_task(site, sql, snapshot)), PATIENCE.dump),
                 ),
             }
         )

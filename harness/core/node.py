@@ -65,9 +65,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """What to run. `argv` serves embedded; `image`, by its name in `harness.images.table`, and `args` the others.
+    """What to run, as the site that it is made for runs it (`runs_images`).
 
-    `contained`: the whole node as it is where it is made of an image, if that is more than another command.
+    `argv`: the whole command where nodes are processes of this machine; where they are containers, the arguments of
+    the image's entry point. `image`: its name in `harness.images.table`, for the latter alone.
     `ports`: names; numbers are chosen by the place. `published`: port -> addresses of this machine at which clients
     find it besides. `public`: nodes of other sites reach it. `volumes`: names, shared by all nodes and tasks of a site.
     `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written 0600.
@@ -79,7 +80,6 @@ class NodeSpec:
     name: str
     argv: tuple[str, ...]
     image: str = ""
-    args: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -93,15 +93,14 @@ class NodeSpec:
     published: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     public: bool = False
     leaves: tuple[str, ...] = ()
-    contained: NodeSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """One-shot work beside the data: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec.
 
-    `contained`: the same work where it is done in a container of `image`. `within`: the node among whose processes
-    it must run, to signal them.
+    `argv`: the whole command, everywhere; `image`: what its container is made of where tasks are containers.
+    `within`: the node in whose container it must run there, to signal its processes.
     """
 
     name: str
@@ -113,7 +112,6 @@ class Task:
     files: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = field(default=b"", repr=False)
     within: str = ""
-    contained: Task | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +235,21 @@ class Substrate(Protocol):
     def sweep(self) -> None:
         """Leave nothing of this run behind but its logs."""
         ...
+
+
+@runtime_checkable
+class RunsImages(Protocol):
+    """A site that knows containers: every spec and task for it names an image when `runs_images` is true."""
+
+    @property
+    def runs_images(self) -> bool:
+        """Whether its nodes and tasks are containers; otherwise they are processes of this machine."""
+        ...
+
+
+def runs_images(site: Site) -> bool:
+    """Return whether nodes and tasks of a site are containers of images, not processes of this machine."""
+    return isinstance(site, RunsImages) and site.runs_images
 
 
 @runtime_checkable

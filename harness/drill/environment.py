@@ -83,7 +83,8 @@ class DrillEnvironment:
         load_objects(self.template, self.primary.place.s3)
 
     def _start_offsite(self) -> None:
-        self.offsite = self.offsite_site.launch(objects.server_spec("offsite", secrets=self.secrets.of("offsite")))
+        site, secrets = self.offsite_site, self.secrets.of("offsite")
+        self.offsite = site.launch(objects.server_spec(site, "offsite", secrets=secrets))
         ensure_bucket(self.offsite_s3, BUCKET, versioning=False)
 
     def refill_offsite(self, limit_mb: int) -> None:
@@ -94,8 +95,8 @@ class DrillEnvironment:
             return
         if self.offsite is not None:
             self.offsite.kill()
-        secrets = self.secrets.of("offsite")
-        self.offsite = self.offsite_site.launch(objects.server_spec("offsite-full", secrets=secrets, limit_mb=limit_mb))
+        site, secrets = self.offsite_site, self.secrets.of("offsite")
+        self.offsite = site.launch(objects.server_spec(site, "offsite-full", secrets=secrets, limit_mb=limit_mb))
 
     def revive_offsite(self) -> None:
         """Start the offsite store again if it was killed, with room if it was filled."""

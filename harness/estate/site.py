@@ -51,7 +51,7 @@ class EstateSite:
 
     def start_database(self) -> NodeStatus:
         """Start PostgreSQL and return its status."""
-        node = self.site.launch(postgres.server_spec(secrets=self.secrets))
+        node = self.site.launch(postgres.server_spec(self.site, secrets=self.secrets))
         self.nodes[DATABASE] = node
         self.sql = postgres.sql_of(node, self.secrets[postgres.SUPERUSER_PASSWORD])
         return NodeStatus(DATABASE, ready=True, detail=str(self.sql.outside))
@@ -59,7 +59,7 @@ class EstateSite:
     def start_store(self) -> NodeStatus:
         """Start the object store and return its status."""
         if STORE not in self.nodes:
-            self.nodes[STORE] = self.site.launch(objects.server_spec(STORE, secrets=self.secrets))
+            self.nodes[STORE] = self.site.launch(objects.server_spec(self.site, secrets=self.secrets))
         self.s3 = objects.s3_of(self.nodes[STORE], self.secrets[objects.ACCESS], self.secrets[objects.SECRET])
         return NodeStatus(STORE, ready=True, detail=str(self.s3.outside))
 

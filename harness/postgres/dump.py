@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event, Timer
 
@@ -13,7 +13,7 @@ import psycopg
 from harness.core.clock import SYSTEM, Clock
 from harness.core.contents import DatabaseFacts
 from harness.core.errors import BackupFailed, HarnessError
-from harness.core.node import Completed, Running, Task
+from harness.core.node import Completed, Running, Site, Task, runs_images
 from harness.core.service import Sql
 from harness.parts.programs import program
 from harness.postgres import facts as figures
@@ -87,39 +87,29 @@ def facts(snapshot: Snapshot) -> DatabaseFacts:
     )
 
 
-def client_task(name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volumes: tuple[str, ...] = ()) -> Task:
-    """Return a task that runs one of PostgreSQL's clients beside the server, as its superuser.
+def client_task(
+    site: Site, name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volumes: tuple[str, ...] = ()
+) -> Task:
+    """Return a task for `site` that runs one of PostgreSQL's clients beside the server, as its superuser.
 
     The password goes by a 0600 password file; that format would need an escape for a colon or backslash in it.
     """
-    task = Task(
+    server = (f"--host={sql.inside.host}", f"--port={sql.inside.port}", f"--username={sql.user}", "--no-password")
+    if runs_images(site):
+        argv: tuple[str, ...] = ("sh", "-c", OWN_PASSWORD_FILE, name)
+        password = {"PGPASSFILE": PASSWORD_FILE, "GIVEN_PASSFILE": "@{file:pgpass}"}
+    else:
+        argv, password = (program(name),), {"PGPASSFILE": "@{file:pgpass}"}
+    return Task(
         name=name,
-        argv=(
-            program(name),
-            f"--host={sql.inside.host}",
-            f"--port={sql.inside.port}",
-            f"--username={sql.user}",
-            "--no-password",
-            *arguments,
-        ),
+        argv=(*argv, *server, *arguments),
         image=IMAGE,
         volumes=volumes,
-        env={
-            "PGPASSFILE": "@{file:pgpass}",
-            "PGGSSENCMODE": "disable",
-            "PGCONNECT_TIMEOUT": "10",
-            "PGAPPNAME": name,
-        },
+        env={**password, "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": name},
         secrets={PASSWORD: sql.password_ref},
         files={"pgpass": f"*:*:*:*:@{{secret:{PASSWORD}}}\n"},
         stdin=stdin,
     )
-    contained = replace(
-        task,
-        argv=("sh", "-c", OWN_PASSWORD_FILE, name, *task.argv[1:]),
-        env={**task.env, "PGPASSFILE": PASSWORD_FILE, "GIVEN_PASSFILE": "@{file:pgpass}"},
-    )
-    return replace(task, contained=contained)
 
 
 def conninfo(database: str) -> str:
@@ -128,9 +118,10 @@ def conninfo(database: str) -> str:
     return f"dbname='{escaped}'"
 
 
-def dump_task(sql: Sql, snapshot: Snapshot) -> Task:
+def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
     """Return the task that writes the snapshot's database to standard output, uncompressed, in custom format."""
     return client_task(
+        site,
         "pg_dump",
         sql,
         "--format=custom",
@@ -141,9 +132,9 @@ def dump_task(sql: Sql, snapshot: Snapshot) -> Task:
     )
 
 
-def globals_task(sql: Sql) -> Task:
+def globals_task(site: Site, sql: Sql) -> Task:
     """Return the task that writes roles, their passwords' verifiers and memberships to standard output."""
-    return client_task("pg_dumpall", sql, "--globals-only", "--no-tablespaces")
+    return client_task(site, "pg_dumpall", sql, "--globals-only", "--no-tablespaces")
 
 
 def chunks(running: Running, patience: float) -> Generator[bytes, None, None]:

@@ -31,6 +31,7 @@ def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
     roles = frozenset(str(name) for (name,) in ask(sql, "SELECT rolname FROM pg_catalog.pg_roles"))
     kept = b"".join(_wanted(text, roles, sql.user))
     task = client_task(
+        site,
         "psql",
         sql,
         "--no-psqlrc",
@@ -77,6 +78,7 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
         else ("--create", f"--dbname={conninfo(MAINTENANCE)}")
     )
     task = client_task(
+        site,
         "pg_restore",
         sql,
         "--exit-on-error",
@@ -86,10 +88,7 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
         f"@{{volume:{spool_volume}}}/{spool_path}",
         volumes=(spool_volume,),
     )
-    session = {"PGOPTIONS": SESSION}
-    if inside := task.contained:
-        task = replace(task, contained=replace(inside, env={**inside.env, **session}))
-    done = _run(site, replace(task, env={**task.env, **session}))
+    done = _run(site, replace(task, env={**task.env, "PGOPTIONS": SESSION}))
     if done.code:
         raise RestoreFailed(f"database {facts.name} at {sql.outside}: {how_it_ended(done)}")
 

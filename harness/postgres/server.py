@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from harness.core.errors import HarnessError, UsageError
-from harness.core.node import Node, NodeSpec, Ready
+from harness.core.node import Node, NodeSpec, Ready, Site, runs_images
 from harness.core.service import Sql
 from harness.parts.programs import program
 from harness.patience import PATIENCE
@@ -58,6 +58,7 @@ SETTINGS = (
 
 
 def server_spec(
+    site: Site,
     name: str = "postgres",
     volume: str = "postgres",
     password_name: str = SUPERUSER_PASSWORD,
@@ -65,10 +66,10 @@ def server_spec(
     secrets: Mapping[str, str],
     tuning: Sequence[str] = (),
 ) -> NodeSpec:
-    """Return the node: data in `volume`, superuser `postgres` with the password that `secrets` refers to.
+    """Return the node for `site`: data in `volume`, superuser `postgres` with the password that `secrets` refers to.
 
     `tuning`: further settings, `name=value`, which win over ours. Raises UsageError when `secrets` has no
-    `password_name`, MissingPart when PostgreSQL is not installed.
+    `password_name`, MissingPart when PostgreSQL is needed on this machine and not installed.
     """
     if password_name not in secrets:
         raise UsageError(f"node {name}: no secret {password_name}; add its reference to the secrets of the site")
@@ -76,54 +77,39 @@ def server_spec(
     settings = tuple(part for setting in (*SETTINGS, *tuning) for part in ("-c", setting))
     spec = NodeSpec(
         name=name,
-        argv=(program("postgres"), "-D", data, "-c", "unix_socket_directories=", *settings),
-        image=IMAGE,
+        argv=settings,
         ports=(PORT,),
         volumes=(volume,),
         secrets={password_name: secrets[password_name]},
         files={"hba": HBA, "superuser": f"@{{secret:{password_name}}}\n"},
         stop_signal="INT",
-        ready=Ready(
-            argv=(
-                program("pg_isready"),
-                "-q",
-                "-U",
-                SUPERUSER,
-                "-h",
-                "@{bind:sql}",
-                "-p",
-                "@{port:sql}",
-                "-d",
-                "postgres",
-            ),
-            patience=PATIENCE.postgres_ready,
-        ),
-        first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB),),
     )
-    return replace(spec, contained=_contained(spec, data, settings))
-
-
-def _contained(spec: NodeSpec, data: str, settings: Sequence[str]) -> NodeSpec:
-    """Return the node where it is made of an image.
-
-    The entry point makes the first data directory itself, by what its environment says, and reaches the server through
-    a socket while it does.
-    """
+    if runs_images(site):
+        # The entry point makes the first data directory itself, by what its environment says, and reaches the server
+        # through a socket while it does.
+        return replace(
+            spec,
+            argv=("postgres", *settings, "-c", f"unix_socket_directories={SOCKETS},{DEFAULT_SOCKETS}"),
+            image=IMAGE,
+            env={
+                "PGDATA": data,
+                "POSTGRES_PASSWORD_FILE": "@{file:superuser}",
+                "POSTGRES_INITDB_ARGS": " ".join(INITDB[1:]),
+                "PGHOST": SOCKETS,
+            },
+            ready=_ready("pg_isready", "127.0.0.1"),
+        )
     return replace(
         spec,
-        argv=(),
-        args=("postgres", *settings, "-c", f"unix_socket_directories={SOCKETS},{DEFAULT_SOCKETS}"),
-        env={
-            "PGDATA": data,
-            "POSTGRES_PASSWORD_FILE": "@{file:superuser}",
-            "POSTGRES_INITDB_ARGS": " ".join(INITDB[1:]),
-            "PGHOST": SOCKETS,
-        },
-        ready=replace(
-            spec.ready,
-            argv=("pg_isready", "-q", "-U", SUPERUSER, "-h", "127.0.0.1", "-p", "@{port:sql}", "-d", "postgres"),
-        ),
+        argv=(program("postgres"), "-D", data, "-c", "unix_socket_directories=", *settings),
+        ready=_ready(program("pg_isready"), "@{bind:sql}"),
+        first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB),),
     )
+
+
+def _ready(pg_isready: str, host: str) -> Ready:
+    argv = (pg_isready, "-q", "-U", SUPERUSER, "-h", host, "-p", "@{port:sql}", "-d", "postgres")
+    return Ready(argv=argv, patience=PATIENCE.postgres_ready)
 
 
 def sql_of(node: Node, password_ref: str) -> Sql:

@@ -62,8 +62,8 @@ def open_edge(site: Site, config: Config, secrets: Mapping[str, str], upstream: 
     """Start name service and front door, leading to `upstream` of site `leads_to`; return the edge."""
     estate, sites = config.estate, config.sites
     first = sites.primary.edge if leads_to == "primary" else sites.dr.edge
-    names_node = site.launch(dns_spec(estate.zone, {estate.host: first}, secrets=secrets))
+    names_node = site.launch(dns_spec(site, estate.zone, {estate.host: first}, secrets=secrets))
     names = NameServer(names_node.endpoint("dns").outside, estate.zone, secrets["tsig"])
-    front_node = site.launch(front_spec((sites.primary.edge, sites.dr.edge), upstream, leads_to))
+    front_node = site.launch(front_spec(site, (sites.primary.edge, sites.dr.edge), upstream, leads_to))
     door = Door(config.public_name, front_node.endpoint("http").outside.port, names)
     return Edge(FrontDoor(site, front_node), names, door, estate.host, config.public_name)

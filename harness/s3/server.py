@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 
 from harness.core.errors import UsageError
-from harness.core.node import Node, NodeSpec, Ready
+from harness.core.node import Node, NodeSpec, Ready, Site, runs_images
 from harness.core.service import S3
 from harness.parts.programs import program
 from harness.patience import PATIENCE
@@ -72,20 +72,23 @@ OFF = (
 
 
 def server_spec(
+    site: Site,
     name: str = "objects",
     volume: str = "objects",
     *,
     secrets: Mapping[str, str],
     limit_mb: int | None = None,
 ) -> NodeSpec:
-    """Return the node: data in `volume`, one owner whose keys are the secrets `s3-access` and `s3-secret`.
+    """Return the node for `site`: data in `volume`, one owner whose keys are the secrets `s3-access` and `s3-secret`.
 
-    `limit_mb`: room for so many MiB and no more, what `volume` already holds included; a write beyond it is
-    refused with InternalError (500), as on a disk that is full, and reads go on. Raises UsageError when a
-    secret is missing, MissingPart when SeaweedFS is not installed.
+    `limit_mb`: of SeaweedFS alone: room for so many MiB and no more, what `volume` already holds included; a write
+    beyond it is refused with InternalError (500), as on a disk that is full, and reads go on. Raises UsageError when a
+    secret is missing, MissingPart when SeaweedFS is needed on this machine and not installed.
     """
     if missing := [key for key in (ACCESS, SECRET) if key not in secrets]:
         raise UsageError(f"node {name}: no secret {missing[0]}; add its reference to the secrets of the site")
+    if runs_images(site):
+        return _minio(name, volume, secrets)
     size, count = (VOLUME_MB, 0) if limit_mb is None else (1, limit_mb)
     args = (
         "-logtostderr=true",
@@ -114,18 +117,16 @@ def server_spec(
             argv=(sys.executable, "-I", "-S", "-c", WELL, program("weed"), *WHERE), patience=PATIENCE.store_ready
         ),
         leaves=LEAVES,
-        contained=_contained(name, volume, secrets),
     )
 
 
-def _contained(name: str, volume: str, secrets: Mapping[str, str]) -> NodeSpec:
-    """Return the node where it is made of an image: MinIO, with the same owner."""
+def _minio(name: str, volume: str, secrets: Mapping[str, str]) -> NodeSpec:
+    """Return the node of a site that runs images: MinIO, with the same owner."""
     owner = f"MINIO_ROOT_USER=@{{secret:{ACCESS}}}\nMINIO_ROOT_PASSWORD=@{{secret:{SECRET}}}\n"
     return NodeSpec(
         name=name,
-        argv=(),
+        argv=("server", f"@{{volume:{volume}}}", "--address", f"@{{bind:{PORT}}}:@{{port:{PORT}}}"),
         image=IMAGE,
-        args=("server", f"@{{volume:{volume}}}", "--address", f"@{{bind:{PORT}}}:@{{port:{PORT}}}"),
         ports=(PORT,),
         volumes=(volume,),
         env={"MINIO_CONFIG_ENV_FILE": "@{file:owner}", "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"},

@@ -135,7 +135,7 @@ class ClusterJobs:
         """Apply every service with its Secrets, at no replica: what an operator sets up once."""
         world, standing = self.drill.environment, site.standing
         for service in world.services:
-            for spec in (spec.contained or spec for spec in service.nodes(world.dr.place)):
+            for spec in service.nodes(world.dr.place):
                 ports = {port: standing.ports.take() for port in spec.ports}
                 given = standing.manifests.of(name_of(spec.name))
                 made = filled(spec, reference(spec.image), ports, given)

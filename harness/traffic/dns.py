@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import dns.exception
 import dns.flags
@@ -16,7 +16,7 @@ import dns.tsigkeyring
 import dns.update
 
 from harness.core.errors import HarnessError
-from harness.core.node import Address, NodeSpec, Ready
+from harness.core.node import Address, NodeSpec, Ready, Site, runs_images
 from harness.parts.programs import program
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
@@ -75,29 +75,32 @@ def zone_text(zone: str, records: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dns_spec(zone: str, records: Mapping[str, str], *, secrets: Mapping[str, str]) -> NodeSpec:
-    """Return the name server of `zone`, answering on its port `dns` over TCP and UDP.
+def dns_spec(site: Site, zone: str, records: Mapping[str, str], *, secrets: Mapping[str, str]) -> NodeSpec:
+    """Return the name server of `zone` for `site`, answering on its port `dns` over TCP and UDP.
 
     `records`: host -> IPv4 address, used when its volume is empty; later updates are kept there.
     `secrets` holds the reference `tsig`: 32 bytes in base64. Raises HarnessError when it does not.
     """
     if "tsig" not in secrets:
         raise HarnessError("name service: no secret 'tsig'; without it no update can be told from a forged one")
-    volume = f"@{{volume:{NAMES}}}"
-    spec = NodeSpec(
+    if runs_images(site):  # a container starts in its volume, and its paths are short
+        argv: tuple[str, ...] = ("knotd", "-c", "@{file:knot.conf}")
+        env = {}
+    else:
+        argv = ("sh", "-c", START, "sh", f"@{{volume:{NAMES}}}", program("knotd"), "@{file:knot.conf}")
+        env = {"LD_LIBRARY_PATH": program("knot-libs")}
+    return NodeSpec(
         name=NAMES,
-        argv=("sh", "-c", START, "sh", volume, program("knotd"), "@{file:knot.conf}"),
+        argv=argv,
+        image=IMAGE,
         ports=("dns",),
         volumes=(NAMES,),
-        env={"LD_LIBRARY_PATH": program("knot-libs")},
+        env=env,
         secrets={"tsig": secrets["tsig"]},
         files={"knot.conf": CONFIGURATION.replace("{zone}", zone)},
         first_files={"zone": zone_text(zone, records)},
         ready=Ready(port="dns", patience=PATIENCE.dns_ready),
     )
-    # A container starts in its volume, and its paths are short.
-    contained = replace(spec, argv=(), image=IMAGE, args=("knotd", "-c", "@{file:knot.conf}"), env={})
-    return replace(spec, contained=contained)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import http.client
 import re
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 from harness.core.clock import SYSTEM, Clock, NotYet, wait_until
 from harness.core.errors import HarnessError, Refused, TookTooLong
-from harness.core.node import Address, Node, NodeSpec, Ready, Site, Task
+from harness.core.node import Address, Node, NodeSpec, Ready, Site, Task, runs_images
 from harness.parts.programs import program
 from harness.patience import PATIENCE
 
@@ -108,21 +108,18 @@ def configuration(addresses: tuple[str, ...], upstream: Address, site: str) -> s
     )  # fmt: skip
 
 
-def front_spec(addresses: tuple[str, ...], upstream: Address, site: str) -> NodeSpec:
-    """Return the front door, at first leading to `upstream`, the gateway of `site`.
+def front_spec(where: Site, addresses: tuple[str, ...], upstream: Address, site: str) -> NodeSpec:
+    """Return the front door, which runs on `where`, at first leading to `upstream`, the gateway of `site`.
 
     It listens on every one of `addresses` and, for the ready probe, where its place binds it, on one port:
     that a number is free there keeps two front doors of one machine apart on the other addresses as well.
     The configuration is kept in its volume, so a restart finds the one that was last switched to.
     """
     text = configuration(tuple(f"{one}:@{{port:http}}" for one in ("@{bind:http}", *addresses)), upstream, site)
-    live = f"@{{volume:{FRONT}}}/{LIVE}"
-    words = ("-e", "stderr", "-p", f"@{{volume:{FRONT}}}/", "-c", live)
     return NodeSpec(
         name=FRONT,
-        argv=(program("nginx"), *words),
+        argv=_nginx(where, LIVE),
         image=IMAGE,
-        args=("nginx", *words),
         ports=("http",),
         volumes=(FRONT,),
         env={ADDRESSES: " ".join(addresses)},
@@ -131,6 +128,12 @@ def front_spec(addresses: tuple[str, ...], upstream: Address, site: str) -> Node
         stop_signal="QUIT",
         ready=Ready(port="http", path=READY_PATH, patience=PATIENCE.front_door_ready),
     )
+
+
+def _nginx(where: Site, file: str, *options: str) -> tuple[str, ...]:
+    """Return the command line of nginx on a site, with a configuration that lies in its volume."""
+    found = "nginx" if runs_images(where) else program("nginx")
+    return (found, "-e", "stderr", "-p", f"@{{volume:{FRONT}}}/", "-c", f"@{{volume:{FRONT}}}/{file}", *options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,7 @@ class FrontDoor:
         volume = self.site.volume(FRONT)
         with volume.open(CANDIDATE, "wb") as candidate:
             candidate.write(text.encode())
-        code, said = self._nginx("test", CANDIDATE, "-t")
+        code, said = self._run("test", _nginx(self.site, CANDIDATE, "-t"))
         if code != 0:
             volume.remove(CANDIDATE)
             found = SAID.search(said)
@@ -178,10 +181,9 @@ class FrontDoor:
             raise Refused(f"front door: nginx refuses the configuration, the old one serves on: {reason}")
         before = self._live()
         where = f"@{{volume:{FRONT}}}/"
-        swap = ("mv", "-f", where + CANDIDATE, where + LIVE)
-        code, said = self._run("swap", swap, swap)
+        code, said = self._run("swap", ("mv", "-f", where + CANDIDATE, where + LIVE))
         if code == 0:
-            code, said = self._nginx("reload", LIVE, "-s", "reload")
+            code, said = self._run("reload", _nginx(self.site, LIVE, "-s", "reload"))
         if code != 0:
             self._put_back(before)
             raise HarnessError(f"front door: the configuration was not taken ({said.strip() or code}); look at its log")
@@ -213,14 +215,9 @@ class FrontDoor:
         what = f"front door on {address}:{port}: the switch"
         wait_until(served, patience=PATIENCE.front_door, on=(NotYet, OSError), every=0.02, what=what, clock=self.clock)
 
-    def _nginx(self, what: str, file: str, *options: str) -> tuple[int, str]:
-        words = ("-e", "stderr", "-p", f"@{{volume:{FRONT}}}/", "-c", f"@{{volume:{FRONT}}}/{file}", *options)
-        return self._run(what, (program("nginx"), *words), ("nginx", *words))
-
-    def _run(self, what: str, argv: tuple[str, ...], in_image: tuple[str, ...]) -> tuple[int, str]:
-        task = Task(f"{FRONT}-{what}", argv, volumes=(FRONT,))
-        contained = Task(task.name, in_image, IMAGE, within=FRONT)
-        with self.site.run(replace(task, contained=contained)) as running:
+    def _run(self, what: str, argv: tuple[str, ...]) -> tuple[int, str]:
+        # Within its container, if it is one: nginx signals its master by a process number that is known there alone.
+        with self.site.run(Task(f"{FRONT}-{what}", argv, IMAGE, volumes=(FRONT,), within=FRONT)) as running:
             done = running.finish(PATIENCE.front_door)
         return done.code, done.errors
 

@@ -51,8 +51,9 @@ def specs(monkeypatch: pytest.MonkeyPatch) -> dict[str, NodeSpec]:
     monkeypatch.setenv("NOT_SECRET", "x")
     secrets = dict.fromkeys(SECRETS, "env:NOT_SECRET")
     sql, objects = Address("postgres", 5432), Address("objects", 9000)
+    site = Fake(runs_images=True).site("primary")
     place = Place(
-        Fake().site("primary"),
+        site,
         Sql(sql, sql, "postgres", "env:NOT_SECRET"),
         S3(objects, objects, "env:NOT_SECRET", "env:NOT_SECRET"),
         secrets,
@@ -61,9 +62,9 @@ def specs(monkeypatch: pytest.MonkeyPatch) -> dict[str, NodeSpec]:
     )
     routes = (Route("/", "odoo", strip=False, auth=True),)
     services = (Odoo(), N8n(), Notification(), Gateway(routes=routes))
-    found = [postgres_spec(secrets=secrets), objects_spec(secrets=secrets)]
+    found = [postgres_spec(site, secrets=secrets), objects_spec(site, secrets=secrets)]
     found += [node for service in services for node in service.nodes(place)]
-    return {node.name: node.contained or node for node in found}
+    return {node.name: node for node in found}
 
 
 def workload(manifests: dict[str, Manifests], node: str, overlay: str = "kind") -> Manifest:
@@ -96,7 +97,7 @@ def test_image_arguments_and_ports_are_those_of_the_spec(
 ) -> None:
     spec, shell, found = specs[node], Shell.of(specs[node]), container(manifests, node)
     assert found["image"] == (image(spec.image).public or f"blackstart/notifier:{VERSION}")
-    assert found.get("args", []) == shell.arguments(spec.args)
+    assert found.get("args", []) == shell.arguments(spec.argv)
     assert {p["name"]: p["containerPort"] for p in found["ports"]} == dict(shell.ports)
     service = one(manifests, "Service", node)["spec"]
     assert {p["name"]: p["port"] for p in service["ports"]} == {

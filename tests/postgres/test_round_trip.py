@@ -69,8 +69,8 @@ def taken(primary: DatabaseServer) -> Taken:
         # Written after the snapshot: neither the dump nor the figures may know of it.
         primary.execute("shop's", "INSERT INTO kinds (note) VALUES ('too late')")
         seen = facts(snapshot)
-        dump = b"".join(chunks(primary.site.run(dump_task(primary.sql, snapshot)), 60))
-    roles = b"".join(chunks(primary.site.run(globals_task(primary.sql)), 60))
+        dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
+    roles = b"".join(chunks(primary.site.run(globals_task(primary.site, primary.sql)), 60))
     return Taken(seen, dump, roles)
 
 
@@ -226,7 +226,7 @@ def test_the_maintenance_database_counts_when_it_is_used(
         assert databases(primary.sql) == ("postgres", "shop's")
         with open_snapshot(primary.sql, "postgres") as snapshot:
             seen = facts(snapshot)
-            dump = b"".join(chunks(primary.site.run(dump_task(primary.sql, snapshot)), 60))
+            dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
         with dr.site.volume("spool").open("postgres.dump", "wb") as spool:
             spool.write(dump)
         restore_database(dr.site, dr.sql, seen, "spool", "postgres.dump", 1)

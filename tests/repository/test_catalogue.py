@@ -148,7 +148,7 @@ def test_an_abort_ends_concurrent_streams(
     def add(name: str) -> None:
         try:
             writer.add(name, endless())
-        except HarnessError as error:
+        except (BackupFailed, HarnessError) as error:
             failures.append(str(error))
 
     threads = [threading.Thread(target=add, args=(name,)) for name in ("one", "two")]

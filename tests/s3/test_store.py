@@ -64,7 +64,7 @@ def test_only_the_owner_gets_in(primary: Store, tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_the_spec_or_the_arguments(primary: Store) -> None:
-    spec = server_spec(secrets=primary.secrets)
+    spec = server_spec(primary.site, secrets=primary.secrets)
     assert "primary-s3-secret" not in str(spec)
     assert "@{secret:" not in " ".join(spec.argv)
     assert isinstance(primary.node, ProcessNode)
@@ -74,7 +74,7 @@ def test_no_secret_is_in_the_spec_or_the_arguments(primary: Store) -> None:
     assert "primary-s3-secret" not in str(process.environ())
     assert "primary-s3-secret" not in primary.node.log.read_text()
     with pytest.raises(UsageError, match="no secret s3-access"):
-        server_spec(secrets={})
+        server_spec(primary.site, secrets={})
 
 
 def test_overwritten_versions_are_kept(primary: Store) -> None:
@@ -133,7 +133,7 @@ def test_data_outlives_a_kill_and_a_move_to_other_ports(launch: Launch) -> None:
     tag(store.s3, "moving", "example-shop")
     store.put("moving", "large", data)
     store.node.kill()
-    again = store.site.launch(server_spec("objects", secrets=store.secrets))
+    again = store.site.launch(server_spec(store.site, secrets=store.secrets))
     there = replace(store, node=again, s3=s3_of(again, store.secrets["s3-access"], store.secrets["s3-secret"]))
     assert there.s3.outside != store.s3.outside
     assert there.get("moving", "large") == data
@@ -164,7 +164,7 @@ def test_what_was_there_counts_towards_the_limit(launch: Launch) -> None:
     ensure_bucket(store.s3, "backups", versioning=False)
     store.put("backups", "old", piece)
     store.node.kill()
-    full = store.site.launch(server_spec("full", secrets=store.secrets, limit_mb=1))
+    full = store.site.launch(server_spec(store.site, "full", secrets=store.secrets, limit_mb=1))
     small = replace(store, s3=s3_of(full, store.secrets["s3-access"], store.secrets["s3-secret"]))
     assert small.get("backups", "old") == piece
     with pytest.raises(S3Error, match="InternalError"):

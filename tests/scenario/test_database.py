@@ -64,7 +64,7 @@ def test_the_bulk_is_of_the_size_asked_for(bulk: DatabaseServer) -> None:
 def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: DatabaseServer) -> None:
     with (
         open_snapshot(bulk.sql, "bulk") as snapshot,
-        closing(chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)) as dump,
+        closing(chunks(bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot)), 30)) as dump,
     ):
         got = [next(dump)]
         assert end_dumps(bulk) == 1
@@ -76,7 +76,7 @@ def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: DatabaseS
 
 def test_a_dump_that_is_killed_is_a_failed_backup(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
-        running = bulk.site.run(dump_task(bulk.sql, snapshot))
+        running = bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot))
         assert isinstance(running, RunningTask)
         until_dumping(bulk)
         running.child.kill()
@@ -88,13 +88,13 @@ def test_a_dump_that_stalls_is_given_up_in_time(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
         began = SYSTEM.monotonic()
         with pytest.raises(BackupFailed, match="not done within 1 s"):
-            list(chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 1))
+            list(chunks(bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot)), 1))
         assert SYSTEM.monotonic() - began < 5
 
 
 def test_a_consumer_that_stops_ends_the_dump(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot:
-        dump = chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)
+        dump = chunks(bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot)), 30)
         next(dump)
         dump.close()
 
@@ -109,7 +109,7 @@ def test_a_dump_stalls_for_as_long_as_the_table_is_locked(bulk: DatabaseServer) 
     with open_snapshot(bulk.sql, "bulk") as snapshot:
         began = SYSTEM.monotonic()
         with lock_table(bulk.sql, "bulk", "entries", 1.0):
-            size = sum(map(len, chunks(bulk.site.run(dump_task(bulk.sql, snapshot)), 30)))
+            size = sum(map(len, chunks(bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot)), 30)))
     assert SYSTEM.monotonic() - began > 1.0
     assert size > MEGABYTES * 10**6 / 2
 
@@ -166,9 +166,9 @@ def test_durable_private_and_checked(primary: DatabaseServer) -> None:
 
 
 def test_no_secret_is_in_a_spec_or_task(primary: DatabaseServer) -> None:
-    spec = server_spec(secrets={"postgres-superuser": primary.sql.password_ref})
+    spec = server_spec(primary.site, secrets={"postgres-superuser": primary.sql.password_ref})
     with open_snapshot(primary.sql, "postgres") as snapshot:
-        task: Task = dump_task(primary.sql, snapshot)
+        task: Task = dump_task(primary.site, primary.sql, snapshot)
     assert "superuser of primary" not in f"{spec}{task}"
     assert "@{secret:" not in " ".join((*spec.argv, *spec.first_run[0], *task.argv))
 

@@ -172,7 +172,6 @@ def server(bench: Bench, token: Path, name: str = "server") -> NodeSpec:
         name,
         argv,
         bench.image,
-        argv,
         ports=("talk",),
         volumes=("data",),
         env={"TOKEN": "@{secret:token}"},

@@ -187,6 +187,7 @@ class FakeSite:
     name: str
     programs: Mapping[str, Program] = field(repr=False)
     logs: dict[str, deque[str]] = field(repr=False)
+    runs_images: bool = False
     nodes: dict[str, FakeNode] = field(default_factory=dict)
     tasks: list[FakeTask] = field(default_factory=list)
     volumes: dict[str, MemoryVolume] = field(default_factory=dict)
@@ -272,18 +273,19 @@ class FakeSite:
 
 @dataclass(slots=True)
 class Fake:
-    """Everything in memory. `programs`: what each program does; `logs`: what was said, by `site/node`."""
+    """Everything in memory. `programs`: what each does; `logs`: output by `site/node`; `runs_images`: of its sites."""
 
     programs: Mapping[str, Program] = field(default_factory=dict, repr=False)
     logs: dict[str, deque[str]] = field(default_factory=dict, repr=False)
     name: str = "fake"
     here: str = "127.0.0.1"
+    runs_images: bool = False
     sites: dict[str, FakeSite] = field(default_factory=dict)
 
     def site(self, name: str) -> FakeSite:
         """The site of that name, made empty when it is not there."""
         if name not in self.sites:
-            self.sites[name] = FakeSite(plain("site", name), self.programs, self.logs)
+            self.sites[name] = FakeSite(plain("site", name), self.programs, self.logs, self.runs_images)
         return self.sites[name]
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
@@ -294,6 +296,5 @@ class Fake:
 
     def sweep(self) -> None:
         """Leave nothing behind but the logs."""
-        for site in self.sites.values():
-            site.destroy()
-        self.sites.clear()
+        while self.sites:
+            self.sites.popitem()[1].destroy()

@@ -147,7 +147,7 @@ def test_a_node_is_not_launched_over_one_that_runs(bench: Bench, spec: NodeSpec)
 
 def test_a_node_that_dies_at_start_is_named_with_its_last_line(bench: Bench) -> None:
     argv = bench.argv("dying")
-    spec = NodeSpec("dying", argv, bench.image, argv, ports=("talk",), ready=Ready(port="talk"))
+    spec = NodeSpec("dying", argv, bench.image, ports=("talk",), ready=Ready(port="talk"))
     with pytest.raises(HarnessError, match=r"dying on primary ended with code 3 before it was ready: .*last words$"):
         bench.substrate.site("primary").launch(spec)
     assert bench.living() == 0
@@ -156,7 +156,7 @@ def test_a_node_that_dies_at_start_is_named_with_its_last_line(bench: Bench) -> 
 def test_a_program_that_is_not_there_is_named(bench: Bench) -> None:
     site = bench.substrate.site("primary")
     with pytest.raises(HarnessError, match="ghost on primary: no-such-program is not a program here"):
-        site.launch(NodeSpec("ghost", ("no-such-program",), bench.image, ("no-such-program",)))
+        site.launch(NodeSpec("ghost", ("no-such-program",), bench.image))
     with pytest.raises(HarnessError, match="no-such-program is not a program here"):
         site.run(Task("ghost", ("no-such-program",), bench.image))
 
@@ -165,7 +165,7 @@ def test_a_secret_may_not_be_an_argument(bench: Bench, spec: NodeSpec) -> None:
     site = bench.substrate.site("primary")
     words = (*spec.argv, "--token=@{secret:token}")
     with pytest.raises(HarnessError, match="a secret may not stand here") as refused:
-        site.launch(replace(spec, argv=words, args=words))
+        site.launch(replace(spec, argv=words))
     assert TOKEN not in str(refused.value)
     with pytest.raises(HarnessError, match="a secret may not stand here"):
         site.run(replace(task(bench, "say", "@{secret:token}"), secrets=spec.secrets))

@@ -39,7 +39,7 @@ from harness.substrate.docker.substrate import Docker
 
 run = Path(sys.argv[1])
 site = Docker(run, run.parent / "logs").site("primary")
-site.launch(NodeSpec("sleeper", (), "blackstart", ("sleep", "300"), volumes=("data",)))
+site.launch(NodeSpec("sleeper", ("sleep", "300"), "blackstart", volumes=("data",)))
 task = site.run(Task("task", ("sh", "-c", "echo up; sleep 300"), "blackstart"))
 task.stdout.readline()
 print("up", flush=True)
@@ -207,11 +207,11 @@ def test_a_port_that_somebody_took_at_the_last_moment_is_replaced_by_another(
 
 
 def test_a_node_that_cannot_start_says_why_each_time(bench: DockerBench) -> None:
-    nothing = NodeSpec("server", (), "blackstart", ("no-such-program",))
+    nothing = NodeSpec("server", ("no-such-program",), "blackstart")
     for _ in range(2):
         with pytest.raises(HarnessError, match="server on primary: no-such-program is not a program here"):
             bench.substrate.site("primary").launch(nothing)
-    launched(bench, "primary", replace(nothing, args=("sleep", "300")))
+    launched(bench, "primary", replace(nothing, argv=("sleep", "300")))
 
 
 def test_a_ready_command_that_does_not_end_is_ended(bench: DockerBench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ def test_a_ready_command_that_does_not_end_is_ended(bench: DockerBench, monkeypa
     ready = Ready(argv=("sleep", "200"), patience=2)
     began = SYSTEM.monotonic()
     with pytest.raises(TookTooLong, match="code 124"):
-        bench.substrate.site("primary").launch(NodeSpec("slow", (), "blackstart", ("sleep", "300"), ready=ready))
+        bench.substrate.site("primary").launch(NodeSpec("slow", ("sleep", "300"), "blackstart", ready=ready))
     assert SYSTEM.monotonic() - began < 30
 
 

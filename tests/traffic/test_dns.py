@@ -26,7 +26,7 @@ def secret(path: Path, byte: bytes) -> str:
 @pytest.fixture
 def node(edge: Site, tmp_path: Path) -> Node:
     references = {"tsig": secret(tmp_path / "tsig", b"k")}
-    return edge.launch(dns_spec(ZONE, {"www": "127.0.0.2", "mail": "127.0.0.9"}, secrets=references))
+    return edge.launch(dns_spec(edge, ZONE, {"www": "127.0.0.2", "mail": "127.0.0.9"}, secrets=references))
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ def test_a_killed_server_comes_back_with_the_last_switch(names: NameServer, node
     assert names.resolve("www.shop.test") == "127.0.0.3"
 
 
-def test_a_server_without_key_is_not_made() -> None:
+def test_a_server_without_key_is_not_made(edge: Site) -> None:
     with pytest.raises(HarnessError, match="no secret 'tsig'"):
-        dns_spec(ZONE, {}, secrets={})
+        dns_spec(edge, ZONE, {}, secrets={})
 
 
 def test_a_zone_has_one_line_a_host() -> None:

@@ -26,7 +26,8 @@ class Hosts:
 
 @pytest.fixture(scope="module")
 def opened(module_edge: Site) -> FrontDoor:
-    return FrontDoor(module_edge, module_edge.launch(front_spec(ADDRESSES, Address("127.0.0.1", 9), "nowhere")))
+    spec = front_spec(module_edge, ADDRESSES, Address("127.0.0.1", 9), "nowhere")
+    return FrontDoor(module_edge, module_edge.launch(spec))
 
 
 @pytest.fixture

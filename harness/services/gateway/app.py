@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import Finding, HarnessError
-from harness.core.node import NodeSpec, Ready
+from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
 from harness.parts.programs import program
 from harness.services.gateway.configuration import Limits, Route, dynamic_text, static_text
@@ -51,9 +51,8 @@ class Gateway:
         return (
             NodeSpec(
                 name=self.name,
-                argv=(program("traefik"), argument),
+                argv=(argument,) if runs_images(place.site) else (program("traefik"), argument),
                 image=IMAGE,
-                args=(argument,),
                 ports=("http",),
                 public=True,
                 secrets=secrets,

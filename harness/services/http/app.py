@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.core.errors import Finding, HarnessError, MissingPart
-from harness.core.node import NodeSpec, Ready
+from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
 from harness.patience import PATIENCE
 from harness.postgres.roles import make_database
@@ -90,21 +90,24 @@ class HttpService:
                 "DB_USER": self.role,
                 "DB_PASSWORD": "@{secret:db-password}",
             }
-        contained = NodeSpec(
+        images = runs_images(place.site)
+        # What the command names and lies here is taken along into a container.
+        taken = {word: Path(word) for word in declared.command if images and Path(word).is_file()}
+        spec = NodeSpec(
             name=self.name,
-            argv=(),
+            argv=tuple(f"@{{file:{taken[word].name}}}" if word in taken else word for word in declared.command),
             image=declared.image,
-            args=tuple(f"@{{file:{Path(word).name}}}" if Path(word).is_file() else word for word in declared.command),
             ports=(declared.port,),
             volumes=declared.volumes,
             env={**given, **declared.environment},
             secrets=secrets,
-            # What the command names and lies here is taken along into the container.
-            files={Path(word).name: Path(word).read_text("utf-8") for word in declared.command if Path(word).is_file()},
+            files={path.name: path.read_text("utf-8") for path in taken.values()},
             ready=Ready(port=declared.port, path=declared.ready, patience=PATIENCE.http_ready),
         )
-        argv = (found(declared.command[0], self.name), *map(anchored, declared.command[1:]))
-        return (replace(contained, argv=argv, files={}, contained=contained),)
+        if not images:
+            argv = (found(declared.command[0], self.name), *map(anchored, declared.command[1:]))
+            spec = replace(spec, argv=argv)
+        return (spec,)
 
     def sources(self) -> Sources:
         """Its databases."""

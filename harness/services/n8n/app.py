@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import HarnessError
-from harness.core.node import NodeSpec, Ready
+from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Place, Sources
 from harness.parts.programs import program
 from harness.patience import PATIENCE
@@ -81,9 +81,8 @@ class N8n:
         return (
             NodeSpec(
                 name=self.name,
-                argv=(program("node"), program("n8n"), "start"),
+                argv=("start",) if runs_images(place.site) else (program("node"), program("n8n"), "start"),
                 image=IMAGE,
-                args=("start",),
                 ports=("http", "broker"),
                 volumes=(self.volume,),
                 env=env,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 
 from harness.core.errors import HarnessError
-from harness.core.node import NodeSpec, Ready
+from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Objects, Place, Sources
 from harness.patience import PATIENCE
 from harness.postgres.server import connect
@@ -70,16 +70,20 @@ class Notification:
             "NOTIFIER_HOST": "@{bind:http}",
             "NOTIFIER_PORT": "@{port:http}",
         }
+        argv: tuple[str, ...] = ()
+        if not runs_images(place.site):
+            argv = (sys.executable, "-m", "notifier")
+            env["PYTHONPATH"] = str(checkout())
         spec = NodeSpec(
             name=self.name,
-            argv=(sys.executable, "-m", "notifier"),
+            argv=argv,
             image=IMAGE,
             ports=("http",),
             env=env,
             secrets={name: self._needed(place.secrets, held, "secret") for name, held in names.items()},
             ready=Ready(port="http", path="/ready", patience=PATIENCE.notification_ready),
         )
-        return (replace(spec, env={**env, "PYTHONPATH": str(checkout())}, contained=spec),)
+        return (spec,)
 
     def sources(self) -> Sources:
         """Its database, and beside it the bucket that its rows refer to."""

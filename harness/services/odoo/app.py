@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from harness.core.node import NodeSpec, Ready, Site
+from harness.core.node import NodeSpec, Ready, Site, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Place, Sources, Tree
 from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
@@ -33,23 +33,24 @@ class Odoo:
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
         """Return its only node. Raises MissingPart, UsageError without the secret `odoo-db`."""
-        program = self.program
-        # /web/health answers 200 over a database that cannot be used; the login page does not.
-        spec = NodeSpec(
-            name=self.name,
-            argv=program.command(),
-            image=IMAGE,
-            args=program.command_in_image(),
-            ports=("http",),
-            volumes=(self.volume,),
-            env=program.environment(),
-            secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
-            files={"odoo.conf": program.server_settings(place)},
-            needs=self.needs,
-            ready=Ready(port="http", path="/web/login", patience=PATIENCE.odoo_ready),
-        )
+        program, images = self.program, runs_images(place.site)
         # The image's entry point reads the server's address from the settings file that ODOO_RC names.
-        return (replace(spec, contained=replace(spec, env={"ODOO_RC": "@{file:odoo.conf}"})),)
+        env = {"ODOO_RC": "@{file:odoo.conf}"} if images else program.environment(place.site)
+        # /web/health answers 200 over a database that cannot be used; the login page does not.
+        return (
+            NodeSpec(
+                name=self.name,
+                argv=program.command(place.site),
+                image=IMAGE,
+                ports=("http",),
+                volumes=(self.volume,),
+                env=env,
+                secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
+                files={"odoo.conf": program.server_settings(place)},
+                needs=self.needs,
+                ready=Ready(port="http", path="/web/login", patience=PATIENCE.odoo_ready),
+            ),
+        )
 
     def sources(self) -> Sources:
         """Return the database and every file that a row of it refers to."""

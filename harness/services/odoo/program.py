@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harness.core.errors import HarnessError, UsageError
-from harness.core.node import Address, Task
+from harness.core.node import Address, Site, Task, runs_images
 from harness.core.service import Place
 from harness.parts.programs import program
 
@@ -20,27 +20,27 @@ ADMIN_SECRET = "odoo-admin"  # noqa: S105 - the name of a secret
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The installed Odoo, put on one database and one volume."""
+    """How Odoo is run on one database and one volume."""
 
     name: str
     database: str
     volume: str
 
-    def command(self, *words: str) -> tuple[str, ...]:
-        """Return an argument list; `words` begin with Odoo's sub-command, none for the server.
+    def command(self, site: Site, *words: str) -> tuple[str, ...]:
+        """Return an argument list for `site`; `words` begin with Odoo's sub-command, none for the server.
 
         Raises MissingPart.
         """
         sub_command, options = words[:1], words[1:]
+        if runs_images(site):
+            return ("odoo", *sub_command, "-c", "@{file:odoo.conf}", *options)
         start = (program("odoo-python"), program("odoo-bin"), *sub_command)
         return (*start, "-c", "@{file:odoo.conf}", f"--addons-path={program('odoo-addons')}", *options)
 
-    def command_in_image(self, *words: str) -> tuple[str, ...]:
-        """Return the same where the image knows where its parts lie."""
-        return ("odoo", *words[:1], "-c", "@{file:odoo.conf}", *words[1:])
-
-    def environment(self) -> dict[str, str]:
-        """Return the environment that Odoo needs. Raises MissingPart."""
+    def environment(self, site: Site) -> dict[str, str]:
+        """Return the environment that Odoo needs on `site`. Raises MissingPart."""
+        if runs_images(site):  # the image knows where its parts are
+            return {}
         return {"PYTHONPATH": program("odoo-path"), "LC_ALL": "C.UTF-8"}
 
     def server_settings(self, place: Place) -> str:
@@ -62,17 +62,16 @@ class Program:
         files = {key: f"@{{secret:{secret}}}" for key, secret in more.items()}
         paths = {f"BLACKSTART_FILE_{key.upper()}": f"@{{file:{key}}}" for key in more}
         lines = ["http_enable = False", "workers = 0", "max_cron_threads = 0", "log_level = warn"]
-        task = Task(
+        return Task(
             name=f"{self.name}-{name}",
-            argv=self.command(*words),
+            argv=self.command(place.site, *words),
             image=IMAGE,
             volumes=(self.volume,),
-            env={**self.environment(), **paths},
+            env={**self.environment(place.site), **paths},
             secrets={key: reference(place.secrets, key) for key in (DATABASE_SECRET, *more.values())},
             files={"odoo.conf": self._settings(place, lines), **files},
             stdin=stdin,
         )
-        return replace(task, contained=replace(task, argv=self.command_in_image(*words), env=paths))
 
     def _settings(self, place: Place, lines: list[str]) -> str:
         """Format: https://www.odoo.com/documentation/19.0/developer/reference/cli.html, section `[options]`."""

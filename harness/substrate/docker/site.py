@@ -61,6 +61,7 @@ class DockerSite:
     token: str = field(repr=False)
     bounded: Mapping[str, int] = field(default_factory=dict)
     also: tuple[str, ...] = ()
+    runs_images: bool = True
     _nodes: dict[str, ContainerNode] = field(default_factory=dict)
     _volumes: dict[str, AgentVolume] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -69,7 +70,6 @@ class DockerSite:
 
     def launch(self, spec: NodeSpec) -> Node:
         """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
-        spec = spec.contained or spec
         return on_free_ports(lambda: self._launch(spec))
 
     def _launch(self, spec: NodeSpec) -> Node:
@@ -104,13 +104,13 @@ class DockerSite:
             self._create(node)
         else:
             node.follow(again=True)
-            with naming(node.where, (node.spec.args or ("its program",))[0]):
+            with naming(node.where, (node.spec.argv or ("its program",))[0]):
                 node.container.start()
         self._await_ready(node)
 
     def _create(self, node: ContainerNode) -> None:
         spec, shell = node.spec, Shell.of(node.spec)
-        made = self._container(shell, self.owned.name(self.name, spec.name), shell.arguments(spec.args))
+        made = self._container(shell, self.owned.name(self.name, spec.name), shell.arguments(spec.argv))
         write_first_files(spec, self.volume)
         numbers = port_numbers(spec.image, spec.ports)
         published: dict[str, Any] = {
@@ -124,7 +124,7 @@ class DockerSite:
         made.with_network_aliases(spec.name)
         made._network = network  # noqa: SLF001 - made and labelled by us, and of the same shape
         try:
-            with naming(node.where, (node.spec.args or ("its program",))[0]):
+            with naming(node.where, (node.spec.argv or ("its program",))[0]):
                 made.start()
             node.container = made.get_wrapped_container()
             node.follow()
@@ -207,7 +207,6 @@ class DockerSite:
 
     def run(self, task: Task) -> Running:
         """Start one-shot work in a container of its own, or within a node. Raises HarnessError."""
-        task = task.contained or task
         plain("task", task.name)
         if task.within:
             return self._run_within(task)

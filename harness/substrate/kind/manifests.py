@@ -50,11 +50,8 @@ def filled(
     Raises UsageError, HarnessError for what cannot be filled in, before anything is applied.
     """
     shell, name = Shell.of(spec), name_of(spec.name)
-    args, env = shell.arguments(spec.args), surroundings(shell, name, hidden)
-    workload = next((one for one in given if one["kind"] in WORKLOADS), None)
-    if workload is None:
-        command = [] if spec.image else shell.arguments(spec.argv)
-        workload = _plain(spec, shell, name, command)
+    args, env = shell.arguments(spec.argv), surroundings(shell, name, hidden)
+    workload = next((one for one in given if one["kind"] in WORKLOADS), None) or _plain(spec, shell, name)
     _fill(workload, spec, image, args)
     workload["spec"]["replicas"] = 1
     others = [one for one in given if one["kind"] not in (*WORKLOADS, "Service", "ConfigMap", "Secret")]
@@ -149,10 +146,8 @@ def pod_of_ours(container: Manifest, shell: Shell, node: str, labels: Manifest) 
     return {"metadata": {"labels": labels}, "spec": spec}
 
 
-def _plain(spec: NodeSpec, shell: Shell, name: str, command: list[str]) -> Manifest:
+def _plain(spec: NodeSpec, shell: Shell, name: str) -> Manifest:
     container: Manifest = {"name": name, "ports": _container_ports(shell)}
-    if command:
-        container["command"] = command
     if probe := _probe(spec, shell):
         container["readinessProbe"] = {**probe, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": PATIENT}
     labels = {NAME: name, MANAGED: OWNER}

@@ -52,6 +52,7 @@ class KindSite:
     token: str = field(repr=False)
     walled: tuple[str, ...] = ()
     lit: bool = False
+    runs_images: bool = True
     _standing: Standing | None = None
     _nodes: dict[str, WorkloadNode] = field(default_factory=dict)
     _tasks: list[Child] = field(default_factory=list)
@@ -94,7 +95,6 @@ class KindSite:
 
     def launch(self, spec: NodeSpec) -> Node:
         """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
-        spec = spec.contained or spec
         plain("node", spec.name)
         where = f"{spec.name} on {self.name}"
         log = make_folder(self.logs) / f"{spec.name}.log"
@@ -158,7 +158,6 @@ class KindSite:
 
     def run(self, task: Task) -> Running:
         """Start one-shot work in a pod of its own, or in that of a node. Raises HarnessError."""
-        task = task.contained or task
         number = f"{plain('task', task.name)}-{next(self._numbers)}"
         home = make_folder(self.run_folder / "sites" / self.name / "files" / number)
         shell = Shell.of(task)

@@ -28,9 +28,8 @@ def agent_spec(volume: str, token: str) -> NodeSpec:
     """Return the node that serves a volume to whoever has the token."""
     return NodeSpec(
         f"agent-{volume}",
-        (),
-        OURS,
         ("python3", "-m", "harness.substrate.containers.volume_agent"),
+        OURS,
         ports=("agent",),
         volumes=(volume,),
         env={

@@ -14,6 +14,7 @@ from harness.postgres import server as postgres
 from harness.services.http.app import HttpDeclaration, HttpService
 from harness.substrate.embedded.substrate import Embedded
 from harness.traffic.door import Door
+from tests.substrate.fake import Fake
 
 PROGRAM = """
 import json, os, sys
@@ -128,7 +129,7 @@ def test_the_key_is_shown_only_where_the_gateway_asks_for_it(
 def test_its_databases_are_made_once_and_are_its_own(place: Place, tmp_path: Path) -> None:
     (tmp_path / "superuser").write_text("of the server\n")
     references = {**place.secrets, postgres.SUPERUSER_PASSWORD: f"file:{tmp_path / 'superuser'}"}
-    node = place.site.launch(postgres.server_spec(secrets=references))
+    node = place.site.launch(postgres.server_spec(place.site, secrets=references))
     sql = postgres.sql_of(node, references[postgres.SUPERUSER_PASSWORD])
     service: Seedable = HttpService(replace(PLAIN, databases=("own", "second")))
     for _ in range(2):
@@ -156,7 +157,15 @@ def test_a_program_that_is_not_there_is_named(place: Place) -> None:
 def test_programs_beside_our_python_come_first(place: Place) -> None:
     (spec,) = HttpService(PLAIN).nodes(place)
     assert Path(spec.argv[0]).parent == Path(sys.executable).parent
-    assert spec.args == PLAIN.command
+
+
+def test_in_a_container_its_command_is_as_declared_and_its_files_are_taken_along(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("print()")
+    declared = replace(PLAIN, command=("python3", str(tmp_path / "own.py"), "--fast"))
+    in_containers = replace(place, site=Fake(runs_images=True).site("dr"))
+    (spec,) = HttpService(declared).nodes(in_containers)
+    assert spec.argv == ("python3", "@{file:own.py}", "--fast")
+    assert spec.files == {"own.py": "print()"}
 
 
 def test_missing_secrets_are_named(place: Place) -> None:
