@@ -106,7 +106,7 @@ def test_a_backup_into_a_read_only_repository_is_a_mistake(seeded: Standing, sta
 
 def test_a_rehearsal_without_a_declared_site_is_a_mistake(standing: Standing) -> None:
     (standing.folder / "estate.toml").write_text(ESTATE)
-    done = blackstart(standing, "rehearse", "--budgets", str(ROOT / "features/budgets.toml"))
+    done = blackstart(standing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
     assert done.returncode == 2
     assert "declares no DR site under [existing.dr]" in done.stderr
 
@@ -119,7 +119,7 @@ def test_a_rehearsal_off_the_list_ends_with_3_and_says_why(seeded: Standing, sta
             f'[existing.dr]\nsql = "127.0.0.1:9"\ns3 = "127.0.0.1:9"\ngateway = "{place.s3.outside}"\n'
             f'secrets = "{standing.secrets.root / "dr"}"\n'
         )
-    done = blackstart(standing, "rehearse", "--budgets", str(ROOT / "features/budgets.toml"))
+    done = blackstart(standing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
     assert done.returncode == 3, done.stdout + done.stderr
     verdict = lines(done)[-1]
     assert verdict["verdict"] == "UNKNOWN"
@@ -248,5 +248,5 @@ def test_a_dr_site_that_is_the_primary_is_no_declaration(standing: Standing) -> 
     with file.open("a") as more:
         more.write(f'[existing.dr]\nsql = "{place.sql.outside}"\ns3 = "127.0.0.1:9"\nsecrets = "s"\n')
 
-    with pytest.raises(UsageError, match=r"existing: dr.sql is the primary's own; a drill on it would be its end"):
+    with pytest.raises(UsageError, match=r"existing: dr.sql is the same address as the primary's"):
         load_config(file)
