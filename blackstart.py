@@ -31,9 +31,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def is_asked_for(config: pytest.Config) -> bool:
     """Return whether this run of pytest is one of drills."""
     here, root = config.invocation_params.dir, config.rootpath
-    named = (here / str(word).split("::", 1)[0] for word in config.invocation_params.args)
-    return (
-        __name__ in config.known_args_namespace.plugins
-        or any((folder / MARK).is_file() for folder in (here, root, root.parent))
-        or any((FILES / "features") in (path, *path.parents) for path in named)
-    )
+    homes = {here, root, root.parent}
+    for word in config.invocation_params.args:
+        path = (here / str(word).split("::", 1)[0]).resolve()
+        homes |= {folder.parent for folder in (path, *path.parents) if folder.name == "features"}
+    plugins = config.known_args_namespace.plugins
+    return __name__ in plugins or FILES in homes or any((home / MARK).is_file() for home in homes)

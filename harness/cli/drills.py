@@ -50,6 +50,7 @@ def prepare(config: ExampleFile = None) -> None:
     Both once, at the same time, into the cache.
     """
     from harness.core.parallel import in_parallel
+    from harness.drill.template import is_prepared
     from harness.drill.template import prepare as prepare_estate
     from harness.estate.config import load_config
     from harness.estate.space import of_estate, require_space
@@ -58,8 +59,8 @@ def prepare(config: ExampleFile = None) -> None:
     from harness.parts.install import install
 
     loaded = load_config(estate_or_example(config))
-    parts_mb = 0 if all(part.present for part in survey()) else PARTS_MB
-    needed = of_estate(0) + of_estate(loaded.data.bulk_mb) + parts_mb
+    needed = 0 if all(part.present for part in survey()) else PARTS_MB
+    needed += 0 if is_prepared(loaded) else of_estate(0) + of_estate(loaded.data.bulk_mb)
     require_space({cache_home(): needed}, "make room, or name a folder on another disk with BLACKSTART_CACHE")
 
     def parts() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
-from harness.parts.cache import obtain, version_in
+from harness.parts.cache import cache_home, obtain, version_in
 from harness.parts.recipes import recipe, where
 from harness.parts.table import PARTS, part
 
@@ -87,12 +87,14 @@ def _ensure(name: str) -> tuple[Path, bool]:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"  {line}\n")
+    sys.stderr.write(f"setup: {line}\n")
 
 
 def main(argv: Sequence[str]) -> int:
     """Install the named parts, all when none is named; returns the exit code: 0, or 3 when a part is missing."""
     try:
+        if missing := [name for name in argv or (one.name for one in PARTS) if not where(name).is_dir()]:
+            _say(f"installing {', '.join(missing)} into {cache_home()}; the first time it takes minutes")
         install(argv or None, say=_say)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
