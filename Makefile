@@ -22,6 +22,7 @@ setup: $(BIN)/uv  ## make the virtual environment and install the parts into the
 		wait $$filled && test $$parts = 0
 
 $(BIN)/uv: $(LOCKS)/bootstrap.lock
+	@echo "setup: making the virtual environment $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "blackstart needs Python 3.11 or newer: make PYTHON=python3.x"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
@@ -30,10 +31,14 @@ $(BIN)/uv: $(LOCKS)/bootstrap.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/bootstrap.lock
 	@touch $@
 
-$(VENV)/stamp: $(BIN)/uv requirements.lock pyproject.toml
+# The path of the checkout is written down relative to the environment: Python reads it in the encoding of the locale, and
+# with LC_ALL=C it would not start in a folder with an accent in its name.
+$(VENV)/stamp: $(BIN)/uv requirements.lock requirements-dev.lock pyproject.toml hatch_build.py
+	@echo "setup: installing the locked Python packages into $(VENV)"
 	@test -f README.md || echo "# blackstart" > README.md
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock requirements-dev.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@cd $(VENV)/lib/python3.*/site-packages && echo ../../../.. > _blackstart.pth
 	@touch $@
 
 check: setup  ## lint, format, types, import directions and house rules
@@ -76,7 +81,7 @@ report: setup  ## build the report of the newest drills
 bench: setup  ## run every benchmark
 	@for one in memory site_loss clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
 
-lock: setup  ## write all lock files anew, with hashes and without addresses
+lock: setup  ## write all lock files again, with hashes and without addresses
 	@$(BIN)/python -m harness.parts.lock
 
 clean:  ## remove the virtual environment and what the tools left; reports and the shared cache stay

@@ -8,45 +8,45 @@ import sys
 
 import typer
 
-from harness.cli import byhand, drills, existing, keys
-from harness.cli.app import app, err
-from harness.core.errors import BackupFailed, Finding, HarnessError, NoValidBackup, RestoreFailed, UsageError
+from harness.cli import backup, drills, keys, recovery, restore_test
+from harness.cli.app import app, warn
+from harness.core.errors import Finding, HarnessError, exit_code
 
-__all__ = ["app", "byhand", "drills", "existing", "keys", "main"]
+__all__ = ["app", "backup", "drills", "keys", "main", "recovery", "restore_test"]
 
 # What typer raises for a mistyped command line; it exports only this one of its children.
 Mistyped: type[Exception] = typer.BadParameter.__mro__[2]
 
 
-def exit_code(error: BaseException) -> int:
-    """Return the exit code that an error stands for."""
-    if isinstance(error, UsageError):
-        return 2
-    if isinstance(error, Finding | BackupFailed | NoValidBackup | RestoreFailed):
-        return 1
-    return 3
-
-
 def main() -> None:
-    """Run the command; an error of the operator's or of the estate's is one line, never a traceback."""
-    # What runs on this machine is reached without a proxy.
+    """Run the command. An error of the operator's or of the estate's is one line, never a traceback."""
+    # Programs of this machine are reached without a proxy.
     os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
     # A shell starts what runs in its background with these ignored, and the programs of an estate would inherit that.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.default_int_handler)
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(standalone_mode=False, prog_name="blackstart") or 0)
     except typer.Exit as done:
         sys.exit(done.exit_code)
-    except Mistyped as error:
-        err.print(f"blackstart: {error}; see `blackstart --help`", markup=False, highlight=False)
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        err.print("blackstart: interrupted; nothing is left running")
-        sys.exit(130)
-    except (HarnessError, Finding) as error:
-        err.print(f"blackstart: {error}", markup=False, highlight=False)
-        sys.exit(exit_code(error))
-    except OSError as error:
-        err.print(f"blackstart: {error.filename or 'system'}: {error.strerror or error}", markup=False, highlight=False)
-        sys.exit(3)
+    except (KeyboardInterrupt, typer.Abort, Mistyped, HarnessError, Finding, ModuleNotFoundError, OSError) as error:
+        code, line = explain(error)
+        warn(f"blackstart: {line}")
+        sys.exit(code)
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """Return the exit code and the line that an error stands for; raises it again when it is a defect of ours."""
+    if isinstance(error, ModuleNotFoundError):
+        from harness.parts.extras import explained
+
+        error = explained(error)
+    if isinstance(error, typer.Abort) and isinstance(error.__context__, EOFError):
+        return 2, "standard input is at its end before a question was answered; give the answer as an option"
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return 130, "interrupted; nothing is left running"
+    if isinstance(error, Mistyped):
+        return 2, f"{error}; see `blackstart --help`"
+    if isinstance(error, OSError):
+        return 3, f"{error.filename or 'system'}: {error.strerror or error}"
+    return exit_code(error), str(error)

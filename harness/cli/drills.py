@@ -2,145 +2,189 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from harness.cli.app import RUNS, ConfigFile, Reports, app, err, out
-from harness.core.errors import HarnessError, UsageError
-from harness.core.parallel import in_parallel
-from harness.core.record import DrillRecord
-from harness.drill.template import prepare as prepare_estate
-from harness.estate.config import load_config
-from harness.evidence import refine
-from harness.evidence.folder import read_record, records
-from harness.evidence.html import build_report
-from harness.parts.doctor import survey
-from harness.parts.install import install
-from harness.substrate.common.cleanup import mark
-from harness.substrate.embedded.start_journal import harness_of
-from harness.substrate.embedded.start_journal import runs as runs_left
-from harness.substrate.sweep import lost_runs, sweep_run
+from harness.cli.app import (
+    ANY_WORDS,
+    REPORTS,
+    ExampleFile,
+    LiveFile,
+    Reports,
+    app,
+    estate_or_example,
+    runs,
+    say,
+    say_table,
+    warn,
+)
+from harness.cli.backup import LIVE
 
-SITE_LOSS = "features/estate/site_loss.feature"
+# Exit code of pytest -> ours: 2 is an interruption there, 4 a usage error, 5 no drill at all.
+CODES = {0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}
+PARTS_MB = 2500  # what all parts take, with what their installers need meanwhile
 
 
 @app.command()
 def doctor() -> None:
-    """List every part, its version and where it came from; say what is missing and what to type."""
-    table = Table()
-    for column in ("part", "version", "from", ""):
-        table.add_column(column)
+    """List every part and its version; say what is missing.
+
+    And where each part came from, and what to type for a missing one.
+    """
+    from harness.core.errors import HarnessError
+    from harness.parts.doctor import survey
+
     parts = survey()
-    for part in parts:
-        table.add_row(part.name, part.version, part.where, "" if part.present else f"missing: {part.remedy}")
-    out.print(table)
+    rows = [(p.name, p.version, p.where, "" if p.present else f"missing: {p.remedy}") for p in parts]
+    say_table(("part", "version", "from", ""), rows)
     if lacking := [part.name for part in parts if not part.present]:
-        raise HarnessError(f"missing parts: {', '.join(lacking)}; run `make setup`")
+        raise HarnessError(f"missing parts: {', '.join(lacking)}; run `blackstart prepare`")
 
 
 @app.command()
-def prepare(config: ConfigFile = Path("estate.toml")) -> None:
-    """Install what is missing and, meanwhile, prepare the example estate; both once, into the cache."""
-    loaded = load_config(config)
+def prepare(config: ExampleFile = None) -> None:
+    """Install the parts and prepare the example estate.
 
-    def say(line: str) -> None:
-        err.print(line, style="dim", markup=False, highlight=False)
+    Both once, at the same time, into the cache.
+    """
+    from harness.core.parallel import in_parallel
+    from harness.drill.template import is_prepared
+    from harness.drill.template import prepare as prepare_estate
+    from harness.estate.config import load_config
+    from harness.estate.space import of_estate, require_space
+    from harness.parts.cache import cache_home
+    from harness.parts.doctor import survey
+    from harness.parts.install import install
+
+    loaded = load_config(estate_or_example(config))
+    needed = 0 if all(part.present for part in survey()) else PARTS_MB
+    needed += 0 if is_prepared(loaded) else of_estate(0) + of_estate(loaded.data.bulk_mb)
+    require_space({cache_home(): needed}, "make room, or name a folder on another disk with BLACKSTART_CACHE")
 
     def parts() -> None:
-        install(say=say)
+        install(say=warn)
 
     def estate() -> None:
-        say(f"estate ready: {prepare_estate(loaded, say).path.name}")
+        warn(f"estate ready: {prepare_estate(loaded, warn).path.name}")
 
     in_parallel({"parts": parts, "estate": estate})
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def drill(context: typer.Context, reports: Reports = Path("reports")) -> None:
-    """Run a drill (site loss, unless features are named), build its report, and say where it is.
+@app.command()
+def up(config: ExampleFile = None, at: LiveFile = LIVE) -> None:
+    """Keep the example estate running until Ctrl-C."""
+    from harness.drill.up import run_until_stopped
+    from harness.estate.config import load_config
 
-    What else is said goes to pytest: --substrate=docker, --substrate=kind --strategy=cold, -k, -m.
+    run_until_stopped(load_config(estate_or_example(config)), runs(), at, say)
+
+
+@app.command(context_settings=ANY_WORDS)
+def drill(context: typer.Context, config: ExampleFile = None, reports: Reports = REPORTS) -> None:
+    """Run a drill and build its report.
+
+    The drill is the site loss, unless features are named. Without a features/ or an estate.toml in this folder, those
+    that come with blackstart are used. All other words go to pytest: --substrate=docker, --strategy=cold, -k, -m.
     """
-    named = [
-        *context.args,
-        *([] if any(".feature" in word or Path(word).is_dir() for word in context.args) else [SITE_LOSS]),
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-s",
-        "-p",
-        "no:randomly",
-        "--progress",
-        f"--reports={reports}",
-    ]
-    with subprocess.Popen([*command, *named]) as child:
-        # Ctrl-C reaches the drill by itself; it is given the time to leave nothing behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        code = child.wait()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    from harness.cli.features import run_pytest
+
+    options = ["-q", "-s", "-p", "no:randomly", "--progress", f"--reports={reports.resolve()}"]
+    code = run_pytest(options, context.args, config)
     newest = max((reports / "runs").glob("*/allure-results"), default=None)
     if newest is not None and any(newest.glob("*-result.json")):
-        out.print(f"report: {latest_report(reports)}")
-    raise typer.Exit({0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}.get(code, 3))
+        say(f"report: {latest_report(reports)}")
+    raise typer.Exit(CODES.get(code, 3))
+
+
+@app.command(context_settings=ANY_WORDS)
+def faults(context: typer.Context) -> None:
+    """List the faults that a feature may name."""
+    from harness.cli.features import run_pytest
+
+    raise typer.Exit(run_pytest(["-q", "--faults"], context.args))
 
 
 def latest_report(reports: Path) -> Path:
-    """Build the HTML of the newest run and return its path."""
+    """Build the HTML of the newest run and return its path. Raises UsageError when there is no run."""
+    from harness.core.errors import UsageError
+    from harness.evidence.html import build_report
+
     found = sorted((reports / "runs").glob("*/allure-results"))
     if not found:
-        raise UsageError(f"{reports}/runs: no drill has run yet; run `make drill`")
+        raise UsageError(f"{reports}/runs: no drill has run yet; run `blackstart drill`")
     return build_report(found[-1].resolve(), found[-1].parent.resolve() / "report")
 
 
 @app.command()
-def report(reports: Reports = Path("reports")) -> None:
+def report(reports: Reports = REPORTS) -> None:
     """Build the HTML report of the newest run."""
-    out.print(str(latest_report(reports)))
+    say(str(latest_report(reports)))
 
 
 @app.command()
 def sweep(
     run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None,
 ) -> None:
-    """Clear what an interrupted drill or a recovery left: processes, files, and what is on a container engine."""
+    """Remove what an interrupted drill or a recovery left.
+
+    Processes, files, and what is on a container engine.
+    """
+    from harness.core.errors import UsageError
+    from harness.substrate.common.cleanup import mark
+    from harness.substrate.embedded.start_journal import harness_of
+    from harness.substrate.embedded.start_journal import runs as runs_left
+    from harness.substrate.sweep import sweep_run
+
     if run is not None and not run.is_dir():
-        if run.resolve() not in lost_runs():
+        if run.resolve() not in runs_on_engine():
             raise UsageError(f"{run}: no such run")
-        mark(run)  # somebody removed it, and not what the engine has
-    for folder in [run] if run else runs_left(RUNS):
+        mark(run)  # the folder was removed, and not what the engine has of the run
+    for folder in [run] if run else runs_left(runs()):
         if run is None and (pid := harness_of(folder)) is not None:
-            out.print(f"{folder}: left alone, process {pid} is at work on it; name the folder to sweep it all the same")
+            say(f"{folder}: skipped: in use by process {pid}; pass the folder to sweep it anyway")
             continue
-        out.print(f"{folder}: {sweep_run(folder)}")
-    for folder in () if run else lost_runs():
-        out.print(f"{folder}: is not here, and has things on the container engine; name it to have them swept")
+        say(f"{folder}: {sweep_run(folder)}")
+    for folder in () if run else runs_on_engine():
+        say(f"{folder}: is not here, and has things on the container engine; pass the folder to sweep them")
+
+
+def runs_on_engine() -> tuple[Path, ...]:
+    """Return the runs whose folder is gone and that have something on the engine; none without a client of engines."""
+    from harness.substrate.sweep import lost_runs
+
+    try:
+        return lost_runs()
+    except ModuleNotFoundError:
+        return ()
 
 
 @app.command("refine")
-def refine_command(record: Annotated[Path | None, typer.Argument()] = None, reports: Reports = Path("reports")) -> None:
-    """List proposed changes to the procedure, each with its evidence, from a record (the newest one)."""
+def refine_command(record: Annotated[Path | None, typer.Argument()] = None, reports: Reports = REPORTS) -> None:
+    """List proposed changes to the procedure, from a record.
+
+    From the newest record, unless one is named; each proposal has its evidence.
+    """
+    from harness.core.errors import UsageError
+    from harness.evidence import refine
+    from harness.evidence.folder import read_record
+
     if record is not None and not record.exists():
         raise UsageError(f"{record}: no such record")
-    found: DrillRecord = read_record(record or newest_record(reports))
-    proposals = refine.refine(found)
+    proposals = refine.refine(read_record(record or newest_record(reports)))
     for proposal in proposals:
-        out.print(f"- {proposal.change}: {proposal.evidence}")
+        say(f"- {proposal.change}: {proposal.evidence}")
     if not proposals:
-        out.print("nothing to propose: every phase is quick, nothing was left out")
+        say("nothing to propose: every phase is quick, nothing was left out")
 
 
 def newest_record(reports: Path) -> Path:
-    """Return the newest record folder; raises UsageError when there is none."""
+    """Return the newest record folder. Raises UsageError when there is none."""
+    from harness.core.errors import UsageError
+    from harness.evidence.folder import records
+
     found = records(reports)
     if not found:
-        raise UsageError(f"{reports}/drills: no record there; run `make drill`")
+        raise UsageError(f"{reports}/drills: no record there; run `blackstart drill`")
     return found[-1]

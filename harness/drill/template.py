@@ -25,6 +25,7 @@ from harness.estate.secrets import Secrets, add_service_secrets, make_secrets
 from harness.estate.site import EstateSite
 from harness.parts.cache import alone, cache_home
 from harness.parts.install import ensure
+from harness.parts.places import CODE
 from harness.patience import PATIENCE
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
@@ -79,13 +80,12 @@ class Template:
 
 def source_digest(names: Iterable[str] = SEEDS) -> str:
     """Return a digest of the code and locks that make an estate, hex."""
-    here = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
     for name in names:
-        path = here / name
+        path = CODE / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{file.relative_to(here)}\0".encode() + file.read_bytes())
+                digest.update(f"{file.relative_to(CODE)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -100,15 +100,27 @@ def prepare(config: Config, say: Say = lambda _line: None) -> Template:
     All example data is seeded once, into one base; an estate with fewer services or other sizes is derived
     from a copy of it, which takes seconds.
     """
-    name, seeds = config.estate.name, source_digest()
-    base = _cached(digest_of("base", name, seeds), lambda at: _make_base(at, name, say), say)
-    services = {n: table.model_dump(mode="json") for n, table in config.services.items()}
-    key = digest_of("derived", name, seeds, services, config.data.bulk_mb)
-    return _cached(key, lambda at: _derive(at, base, config), say)
+    name = config.estate.name
+    base = _cached(digest_of("base", name, source_digest()), lambda at: _make_base(at, name, say), say)
+    return _cached(_key(config), lambda at: _derive(at, base, config), say)
+
+
+def is_prepared(config: Config) -> bool:
+    """Return whether the estate for `config` is in the cache."""
+    return (_home() / _key(config) / KNOWN_BY).exists()
+
+
+def _key(config: Config) -> str:
+    services = {n: table.model_dump(mode="json", exclude={"command"}) for n, table in config.services.items()}
+    return digest_of("derived", config.estate.name, source_digest(), services, config.data.bulk_mb)
+
+
+def _home() -> Path:
+    return cache_home() / "estates"
 
 
 def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
-    home = cache_home() / "estates"
+    home = _home()
     final = home / key
     with alone(home / f"{key}.lock"):
         there = (final / KNOWN_BY).exists()

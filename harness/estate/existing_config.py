@@ -1,4 +1,4 @@
-"""The tables of `estate.toml` for what stands already, and what all its tables are made of."""
+"""The table `[existing]` of `estate.toml`: infrastructure that blackstart connects to and never makes."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LAST_PORT = 65535
 
 
 def beside(value: Path, info: ValidationInfo) -> Path:
-    """Return a path of the file made absolute: it is meant from the folder in which the file lies."""
+    """Return the absolute path of a relative one, which is relative to the folder of `estate.toml`."""
     return Path((info.context or {}).get("folder", "."), value).absolute()
 
 
 def endpoint(value: object, _inner: ValidatorFunctionWrapHandler) -> Address:
-    """Return `HOST:PORT`, or what is an address already, as an address; raises ValueError."""
+    """Return the address that `HOST:PORT` says, or `value` when it is an address. Raises ValueError."""
     if isinstance(value, Address):
         return value
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
@@ -44,15 +44,15 @@ Workload = Annotated[str, Field(pattern=r"^(deployment|statefulset)/[a-z0-9][a-z
 
 
 class Table(BaseModel):
-    """A table of the file: frozen, and closed to unknown keys."""
+    """A table of the file: frozen, with unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ClusterTable(Table):
-    """A cluster that a site stands in. `kubeconfig`: "" for the account that a pod runs as.
+    """The Kubernetes cluster of a site. `kubeconfig`: "" for the service account of the pod that blackstart runs in.
 
-    `workloads`: node -> `statefulset/NAME` or `deployment/NAME`, started and ended by its number of replicas.
+    `workloads`: node -> `statefulset/NAME` or `deployment/NAME`, started and stopped by scaling it.
     """
 
     kubeconfig: str = ""
@@ -62,10 +62,10 @@ class ClusterTable(Table):
 
 
 class ExistingSiteTable(Table):
-    """A site that stands already: where it answers, and the folders of its secrets and volumes on this machine.
+    """An existing site: its addresses, and the folders of its secrets and volumes on this machine.
 
-    `services`: where those services answer that no workload of a cluster is named for. They are yours to start when a
-    restore drill asks for them, and to end after it.
+    `services`: addresses of the services that have no entry in `workloads`. You start them when the restore test asks
+    for them, and stop them after it.
     """
 
     sql: Endpoint
@@ -78,9 +78,9 @@ class ExistingSiteTable(Table):
 
 
 class ExistingOffsiteTable(Table):
-    """An offsite repository that stands already; nothing is written to it when it is `read_only`.
+    """An existing offsite repository; nothing is written to it when it is `read_only`.
 
-    `tls`: whether it is spoken to by https, its certificate checked.
+    `tls`: whether to use https, with the certificate checked.
     """
 
     s3: Endpoint
@@ -92,7 +92,7 @@ class ExistingOffsiteTable(Table):
 
 
 class ExistingTable(Table):
-    """Sites that stand already. `targets`: the list of what may be drilled, without which nothing is."""
+    """Existing sites. `targets`: file that lists the permitted targets of restore tests; nothing else is tested on."""
 
     targets: Annotated[Beside, Field(validate_default=True)] = Path("drill-targets.toml")
     primary: ExistingSiteTable | None = None
@@ -101,10 +101,12 @@ class ExistingTable(Table):
 
     @model_validator(mode="after")
     def two_sites(self) -> ExistingTable:
-        """Refuse a DR site that is the primary."""
+        """Refuse a DR site with an address of the primary."""
         if self.primary and self.dr:
             for part in ("sql", "s3", "gateway"):
                 theirs = getattr(self.primary, part)
                 if theirs is not None and theirs == getattr(self.dr, part):
-                    raise ValueError(f"dr.{part} is the primary's own; a drill on it would be its end")
+                    raise ValueError(
+                        f"dr.{part} is the same address as the primary's; a restore test there would destroy production"
+                    )
         return self

@@ -1,4 +1,4 @@
-"""Promises: `features/budgets.toml`, in which every RTO and RPO budget stands once."""
+"""Parser of `features/budgets.toml`, which holds every RTO and RPO budget."""
 
 from __future__ import annotations
 
@@ -12,32 +12,40 @@ from harness.core.budget import Promise
 from harness.core.errors import UsageError
 from harness.estate.config import explain, nearest, parse_toml
 from harness.estate.existing_config import Table
+from harness.parts.places import FILES
+
+BUDGETS = "features/budgets.toml"
+
+
+CENTURY = 3_155_760_000  # seconds
+Positive = Annotated[float, Field(gt=0, le=CENTURY)]
+Seconds = Annotated[float, Field(ge=0, le=CENTURY)]
 
 
 class Otherwise(Table):
-    """What a promise says on another substrate, in seconds; what is left out stays."""
+    """Budgets of a promise on another substrate, in seconds; a budget that is left out is the promise's own."""
 
-    rto_s: Annotated[float, Field(gt=0)] | None = None
-    rpo_s: Annotated[float, Field(ge=0)] | None = None
+    rto_s: Positive | None = None
+    rpo_s: Seconds | None = None
 
 
 class PromiseTable(Table):
-    """One promise of `budgets.toml`, in seconds; and how it reads on a substrate, by its name in the record."""
+    """One promise, in seconds, and its budgets on other substrates, by the name that the record gives them."""
 
     docker: Otherwise = Otherwise()
     kind: Otherwise = Otherwise()
     kind_cold: Annotated[Otherwise, Field(alias="kind, cold")] = Otherwise()
-    rto_s: Annotated[float, Field(gt=0)]
-    rpo_s: Annotated[float, Field(ge=0)]
-    exposure_s: Annotated[float, Field(gt=0)]
+    rto_s: Positive
+    rpo_s: Seconds
+    exposure_s: Positive
     owner: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
 
 
 def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]:
-    """Return the promises of `budgets.toml`, by name, as they read on that substrate; raises UsageError."""
+    """Return the promises of `budgets.toml` by name, with their budgets on that substrate. Raises UsageError."""
     promises = {}
-    for name, row in parse_toml(path).items():
+    for name, row in parse_toml(path, f"every promise is written there, as in {FILES / BUDGETS}").items():
         try:
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
@@ -50,7 +58,7 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
 
 
 def promise_named(promises: dict[str, Promise], name: str) -> Promise:
-    """Return one promise; raises UsageError that names the nearest."""
+    """Return one promise. Raises UsageError with the nearest name when there is none of that name."""
     if name not in promises:
         raise UsageError(f"no promise {name!r} in budgets.toml{nearest(name, promises)}")
     return promises[name]

@@ -57,7 +57,9 @@ class Progress:
             f"{event.subject}  ",
             (facts, "dim"),
         )
-        self.console.print(line, overflow="ellipsis", no_wrap=True, crop=True)
+        # A terminal has one line an event; a pipe or a file has all of it.
+        whole = not self.console.is_terminal
+        self.console.print(line, overflow="ignore" if whole else "ellipsis", no_wrap=True, crop=not whole)
 
     def bytes(self, count: int) -> None:
         """Count bytes of the phase in hand, and print now and then."""

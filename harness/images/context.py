@@ -15,7 +15,11 @@ from docker.errors import BuildError
 
 from harness.core.errors import HarnessError
 from harness.images.engine import engine, explained, reason
+from harness.parts.places import CODE
 
+# The folders of the project that are in no image: a cluster backs up, restores and tests, and nothing there strikes or
+# injects a fault.
+DRILLS_ALONE = ("harness/drill/", "harness/scenario/", "harness/bundle/")
 ROOT = "root"  # the folder of the archive that is the image's root
 EXECUTABLE = 0o755
 _LAST_LINES = 6
@@ -56,6 +60,18 @@ class Context:
             return None if entry.name.rsplit("/", 1)[-1] in unwanted else _of_root(entry)
 
         self.archive.add(source, f"{ROOT}{path}", filter=keep)
+
+    def project(self, path: str, *packages: str) -> None:
+        """Add packages of the project to a folder, without what only drills need."""
+        for name in project_files(*packages):
+            self.archive.add(CODE / name, f"{ROOT}{path}/{name}", filter=_of_root)
+
+
+def project_files(*packages: str) -> tuple[str, ...]:
+    """Return the files of packages of the project that an image may hold: paths below CODE, sorted."""
+    found = (path for package in packages for path in (CODE / package).rglob("*") if path.is_file())
+    names = sorted(path.relative_to(CODE).as_posix() for path in found if path.parent.name != "__pycache__")
+    return tuple(name for name in names if not name.startswith(DRILLS_ALONE))
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import yaml
 
 from harness.core.errors import HarnessError, MissingPart
 from harness.kubernetes.objects import NAME, Manifest
+from harness.parts.places import FILES
 from harness.patience import PATIENCE
 
-FOLDER = Path(__file__).parents[2] / "deploy"
+FOLDER = FILES / "deploy"
 WORKLOADS = ("Deployment", "StatefulSet")
 
 
@@ -39,7 +40,7 @@ class Manifests:
 def rendered(kubectl: Path, overlay: Path) -> Manifests:
     """Return what an overlay renders to. Raises MissingPart when it is not there, HarnessError."""
     if not (overlay / "kustomization.yaml").is_file():
-        raise MissingPart(f"{overlay}: no manifests there; they come with the checkout of the project")
+        raise MissingPart(f"{overlay}: no manifests there; install blackstart again")
     try:
         done = subprocess.run(
             [str(kubectl), "kustomize", str(overlay)],

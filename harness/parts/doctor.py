@@ -1,4 +1,4 @@
-"""What of the parts is there."""
+"""Survey of the parts on this machine: which are installed, and what to do about the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PartStatus:
-    """A part as found on this machine: `where` is its folder and its source, `remedy` what to type when missing."""
+    """State of a part: `where` is its folder and its source, `remedy` what to type when it is missing."""
 
     name: str
     version: str
@@ -27,7 +27,7 @@ class PartStatus:
 
 
 def survey() -> tuple[PartStatus, ...]:
-    """Return the state of every part of the table, in its order. Each of its programs is looked for."""
+    """Return the state of every part, in the order of the table. A part is present when each of its programs is."""
     return tuple(_look(part) for part in PARTS)
 
 
@@ -37,7 +37,7 @@ def _look(part: Part) -> PartStatus:
         for brought in part.programs:
             program(brought.name)
     except MissingPart:
-        remedy = f"remove {folder}, then `make setup`" if folder.is_dir() else "`make setup`"
+        remedy = f"remove {folder}, then `blackstart prepare`" if folder.is_dir() else "`blackstart prepare`"
         return PartStatus(part.name, part.version, f"{part.source}: {part.package}", present=False, remedy=remedy)
     return PartStatus(
         part.name, version_in(folder), f"{folder} ({part.source}: {part.package})", present=True, remedy=""

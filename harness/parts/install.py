@@ -1,4 +1,4 @@
-"""Installing parts: each once, in parallel, into the shared cache.
+"""Installer of parts: each once, in parallel, into the shared cache.
 
 As a program: `python -m harness.parts.install [name ...]`.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
-from harness.parts.cache import obtain, version_in
+from harness.parts.cache import cache_home, obtain, version_in
 from harness.parts.recipes import recipe, where
 from harness.parts.table import PARTS, part
 
@@ -25,7 +25,7 @@ _AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A part that is there: its version as found, its folder, the seconds it took, whether it was made now."""
+    """An installed part: its version, its folder, the seconds it took, whether it was installed now."""
 
     name: str
     version: str
@@ -35,19 +35,19 @@ class Installed:
 
 
 def ensure(name: str) -> Path:
-    """Return the folder of that part once it is there: made now, or by another thread or process that is at it.
+    """Return the folder of a part, installed now if need be, or by another thread or process that has begun to.
 
-    Raises MissingPart when this machine cannot have it, HarnessError as the registry's client says.
+    Raises MissingPart when there is no such part for this machine, HarnessError with what the installer said.
     """
     folder, _ = _ensure(name)
     return folder
 
 
 def install(names: Sequence[str] | None = None, say: Callable[[str], None] = lambda _: None) -> tuple[Installed, ...]:
-    """Install what is missing of `names` (every part when None) and return one entry for each.
+    """Install the missing parts among `names` (all parts when None) and return one entry for each name.
 
-    `say` gets a line for each part that was made, from several threads. Every part is tried; then
-    HarnessError is raised with one line for each that failed.
+    `say` gets a line for each installed part, from several threads. Raises HarnessError with one line for each part
+    that failed, after all of them were tried.
     """
     asked = [part(name).name for name in names] if names else [one.name for one in PARTS]
     longest_first = sorted(asked, key=lambda name: -recipe(name).seconds)
@@ -87,12 +87,14 @@ def _ensure(name: str) -> tuple[Path, bool]:
 
 
 def _say(line: str) -> None:
-    sys.stderr.write(f"  {line}\n")
+    sys.stderr.write(f"setup: {line}\n")
 
 
 def main(argv: Sequence[str]) -> int:
     """Install the named parts, all when none is named; returns the exit code: 0, or 3 when a part is missing."""
     try:
+        if missing := [name for name in argv or (one.name for one in PARTS) if not where(name).is_dir()]:
+            _say(f"installing {', '.join(missing)} into {cache_home()}; the first time it takes minutes")
         install(argv or None, say=_say)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from harness.parts.command import environment, run
 from harness.parts.install import ensure
+from harness.parts.places import CODE
 from harness.parts.programs import program
 from harness.parts.sources.wheels import LOCKS
 from harness.parts.table import PARTS, Source
@@ -18,11 +19,11 @@ _OLDEST_PYTHON = "3.11"
 _OPTIONS = ("--quiet", "--upgrade", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header")
 
 
-def lock_wheels(requirements: Path, *more: str) -> None:
-    """Write the .lock beside a .in file. Raises HarnessError as uv says."""
+def lock_wheels(requirements: Path, *more: str, lock: str = "") -> None:
+    """Write the .lock beside a .in file, or the file called `lock` there. Raises HarnessError as uv says."""
     run(
         [sys.executable, "-m", "uv", "pip", "compile", *_OPTIONS, "--python-version", _OLDEST_PYTHON, *more,
-         requirements.name, "--output-file", requirements.with_suffix(".lock").name],
+         requirements.name, "--output-file", lock or requirements.with_suffix(".lock").name],
         cwd=requirements.parent, env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
 
@@ -42,7 +43,8 @@ def lock_npm(folder: Path) -> None:
 
 def main() -> int:
     """Write every lock file; returns the exit code 0."""
-    lock_wheels(Path("requirements.in"))
+    lock_wheels(CODE / "pyproject.toml", "--all-extras", lock="requirements.lock")
+    lock_wheels(CODE / "requirements-dev.in")
     lock_wheels(LOCKS / "odoo.in", "--no-annotate")
     lock_wheels(LOCKS / "programs.in", "--no-annotate", "--no-deps")
     lock_wheels(LOCKS / "bootstrap.in", "--no-annotate", "--no-deps")

@@ -23,4 +23,4 @@ def program(name: str) -> str:
         return str(path)
     if os.environ.get(FROM) == "path" and (found := shutil.which(name)):
         return found
-    raise MissingPart(f"{name}: the part {part.name} is not installed; `make setup`")
+    raise MissingPart(f"{name}: the part {part.name} is not installed; run `blackstart prepare`")

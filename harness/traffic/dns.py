@@ -31,7 +31,7 @@ TTL = 5  # seconds
 START = 'cd "$1" && exec "$2" -c "$3"'
 CONFIGURATION = """\
 server:
-    rundir: @{volume:names}
+    rundir: "@{volume:names}"
     listen: @{bind:dns}@@{port:dns}
     udp-workers: 1
     tcp-workers: 1
@@ -42,7 +42,7 @@ log:
   - target: stderr
     any: notice
 database:
-    storage: @{volume:names}
+    storage: "@{volume:names}"
     journal-db-max-size: 64M
     timer-db-max-size: 8M
 key:
@@ -55,7 +55,7 @@ acl:
     action: update
 zone:
   - domain: {zone}
-    storage: @{volume:names}
+    storage: "@{volume:names}"
     file: zone
     journal-max-usage: 16M
     acl: signed

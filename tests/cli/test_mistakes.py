@@ -19,8 +19,9 @@ RECOVER = ("recover", "--offsite", NOWHERE, "--estate", "example-shop")
 def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     shutil.copy2(ROOT / "estate.toml", folder / "estate.toml")
     command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    env = os.environ | {"PYTHONPATH": str(ROOT)} | env
     return subprocess.run(
-        command, cwd=folder, env=os.environ | env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
 
 
@@ -32,13 +33,13 @@ def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedPro
         (("backup",), 2, "live.json: no estate is up here; start one with `blackstart up`"),
         (("backups",), 2, "no estate is up here"),
         (("schedule",), 2, "no estate is up here"),
-        (("release",), 2, "no estate is up here"),
+        (("release",), 2, "recovered.json: nothing was recovered here; name the file"),
         (("prepare", "--config", "none.toml"), 2, "none.toml: No such file or directory"),
-        (("report",), 2, "no drill has run yet; run `make drill`"),
+        (("report",), 2, "no drill has run yet; run `blackstart drill`"),
         (("refine",), 2, "no record there"),
         (("refine", "none"), 2, "none: no such record"),
         (("sweep", "none"), 2, "none: no such run"),
-        (("keys", "new", "dr", "here", "here"), 2, "the private half may not lie beside the public one"),
+        (("keys", "new", "dr", "here", "here"), 2, "the private key may not be in that folder"),
         ((*RECOVER, "--secrets", "s"), 2, "say how the primary is known to be down"),
         ((*RECOVER[:4], "other", "--secrets", "s", "--fenced", "burnt"), 2, "'example-shop', not 'other'"),
         ((*RECOVER, "--secrets", "s", "--fenced", "burnt"), 2, "s/dr: no secrets there"),
@@ -65,7 +66,7 @@ def test_a_missing_part_is_named_with_what_to_type(tmp_path: Path) -> None:
     done = blackstart(tmp_path, "doctor", BLACKSTART_CACHE=str(tmp_path / "empty"))
     assert done.returncode == 3
     assert "missing parts:" in done.stderr
-    assert "make setup" in done.stderr
+    assert "run `blackstart prepare`" in done.stderr
 
 
 def test_drills_stop_at_once_with_a_part_missing(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_drills_stop_at_once_with_a_part_missing(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert "missing parts: " in done.stdout
-    assert "make setup" in done.stdout
+    assert "run `blackstart prepare`" in done.stdout
 
 
 def test_a_pair_is_made_with_its_private_half_for_the_owner_alone(tmp_path: Path) -> None:
@@ -85,7 +86,7 @@ def test_a_pair_is_made_with_its_private_half_for_the_owner_alone(tmp_path: Path
     assert "PUBLIC KEY" in (tmp_path / "public/dr.pub").read_text()
     again = blackstart(tmp_path, "keys", "new", "dr", "private", "public")
     assert again.returncode == 2
-    assert "none is overwritten" in again.stderr
+    assert "is not overwritten" in again.stderr
 
 
 def test_the_primary_that_still_answers_is_not_recovered_over(tmp_path: Path) -> None:

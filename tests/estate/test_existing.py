@@ -255,5 +255,5 @@ def test_a_dr_site_that_is_the_primary_is_no_declaration(existing: ExistingServe
     with file.open("a") as more:
         more.write(f'[existing.dr]\nsql = "{place.sql.outside}"\ns3 = "127.0.0.1:9"\nsecrets = "s"\n')
 
-    with pytest.raises(UsageError, match=r"existing: dr.sql is the primary's own; a drill on it would be its end"):
+    with pytest.raises(UsageError, match=r"existing: dr.sql is the same address as the primary's"):
         load_config(file)

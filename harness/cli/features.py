@@ -1,0 +1,43 @@
+"""Pytest as the commands start it: on the features of this folder, else on those that come with blackstart."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+SITE_LOSS = "features/estate/site_loss.feature"
+
+
+def run_pytest(options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None) -> int:
+    """Run pytest to its end with these options and words of the user's, and return its exit code.
+
+    Without a feature among the words it is the site loss. `estate`: the declaration, where it is not `estate.toml`.
+    """
+    from harness.cli.app import estate_or_example
+    from harness.parts.places import FILES, PACKAGED
+
+    own = Path("features").is_dir()
+    named = any(".feature" in word or Path(word).is_dir() for word in words)
+    home = Path.cwd() if own or FILES != PACKAGED else PACKAGED
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "blackstart", "-p", "no:cacheprovider", *options]
+    command.append(f"--rootdir={home}")
+    command.append(f"--estate={estate_or_example(estate).resolve()}")
+    if not own and FILES == PACKAGED:
+        command += ["-c", str(FILES / "fixtures" / "drill.ini")]
+    if not named:
+        command.append(str(default_features(Path.cwd() if own else FILES)))
+    with subprocess.Popen([*command, *words]) as child:
+        # Ctrl-C reaches the drill by itself, which then needs the time to leave nothing behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        code = child.wait()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    return code
+
+
+def default_features(home: Path) -> Path:
+    """Return the drill of the site loss, or all features of a folder that has none of that name."""
+    found = home / SITE_LOSS
+    return found if found.is_file() else home / "features"

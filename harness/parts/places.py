@@ -1,0 +1,26 @@
+"""Where blackstart's own files are, in a checkout as in an installed package, and where the folders of runs go."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from harness.parts.cache import cache_home
+
+CODE = Path(__file__).resolve().parents[2]  # holds the packages `harness` and `notifier`
+PACKAGED = CODE / "harness" / "bundle"  # in an installed package: what lies beside them in a checkout
+FILES = PACKAGED if PACKAGED.is_dir() else CODE  # features, steps, fixtures, deploy, estate.toml, requirements.lock
+
+
+def can_write(folder: Path) -> bool:
+    """Return whether this user can write in `folder`, or make it."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+
+
+def runs_folder(home: Path) -> Path:
+    """Return where run folders go: to $BLACKSTART_RUNS, else below `home`, else, for a read-only one, to the cache."""
+    if named := os.environ.get("BLACKSTART_RUNS"):
+        return Path(named).absolute()
+    own = home.absolute() / ".blackstart" / "runs"
+    return own if can_write(own) else cache_home() / "runs"
