@@ -122,6 +122,28 @@ class KeyFunction:
     check: Callable[[PublicDoor], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests below `prefix` go to `service`; `strip`: without the prefix; `auth`: only with the clients' key.
+
+    `ready`: a path of the service, prefix and all, that answers 200 to a request with the key.
+    """
+
+    prefix: str
+    service: str
+    strip: bool
+    auth: bool
+    ready: str = ""
+
+
+class Arrivals(Protocol):
+    """The customers' side: which messages came, if any, under which reference."""
+
+    def seen(self, reference: str) -> Sequence[object]:
+        """Return what came under that reference; empty when nothing did."""
+        ...
+
+
 class Service(Protocol):
     """A thing on a site that must come back."""
 

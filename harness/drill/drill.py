@@ -15,23 +15,23 @@ from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
+from harness.declaration import ClientLoad
 from harness.drill.environment import DrillEnvironment
 from harness.drill.outcome import missing, not_drilled
 from harness.drill.strike import Identity, Struck, strike
+from harness.estate.registry import client_load
 from harness.estate.site import EstateSite
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
 from harness.evidence.ledger import LedgerFile
 from harness.evidence.record import Outcome, RecordHeader, conclude, phases_of
 from harness.patience import PATIENCE
-from harness.postgres import checks
 from harness.recovery.exposure import measure_exposure
 from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
 from harness.repository.catalogue import Receipt
-from harness.services.notification.writer import LedgerWriter, survivors
+from harness.traffic.ledger_writer import LedgerWriter
 
-RESTORED_WRITES = "SELECT substr(reference, 8) FROM outbox WHERE reference LIKE 'ledger-%'"
 AT_WORK = 10  # acknowledged writes after which the client load counts as running
 
 
@@ -69,6 +69,11 @@ class Drill:
         self.failures = Failures(self.header.drill, self.journal, self.folder.logs)
 
     @property
+    def load(self) -> ClientLoad | None:
+        """How clients write to this estate; None when no service of it takes numbered writes."""
+        return client_load(self.environment.config)
+
+    @property
     def recovery(self) -> Recovery:
         """The recovery of this drill."""
         if self._recovery is None:
@@ -93,8 +98,10 @@ class Drill:
 
     def start_client_load(self, rate: float = 10.0) -> None:
         """Start the writer and return once its first writes are acknowledged; raises TookTooLong."""
-        key = self.environment.secrets.of("clients")["gateway-key"]
-        writer = self.writer = LedgerWriter(self.environment.door, self.ledger, key, rate=rate, clock=self.clock)
+        if self.load is None:
+            raise HarnessError("no service of this estate takes numbered writes; the loss cannot be measured")
+        send = self.load.sender(self.environment.door, self.environment.secrets.of("clients"))
+        writer = self.writer = LedgerWriter(send, self.ledger, rate, self.clock)
         writer.start()
 
         def running() -> None:
@@ -143,12 +150,10 @@ class Drill:
 
     def rpo_met(self, sql: Sql) -> bool | None:
         """Compare the restored writes with the ledger: whether the RPO is met, None where that cannot be told."""
-        kinds = {table.kind for table in self.environment.config.services.values()}
         fault = self.fault
-        if fault is None or "notification" not in kinds:
+        if fault is None or self.load is None:
             return None
-        found = frozenset(int(n) for n in checks.column(sql, "notification", RESTORED_WRITES))
-        loss = measure_loss(self.ledger.ledger, found, fault)
+        loss = measure_loss(self.ledger.ledger, self.load.restored(sql), fault)
         return loss.rpa is not None and not loss.everything and loss.rpa <= self.header.promise.rpo.total_seconds()
 
     @property
@@ -209,12 +214,11 @@ class Drill:
 
     def _read_back(self) -> None:
         """Stop the client load and read what survived through the front door."""
-        if self.writer is None:
+        if self.writer is None or self.load is None:
             return
         self.writer.stop()
         if self.tested is not None:
-            key = self.environment.secrets.of("clients")["gateway-key"]
-            self.surviving = survivors(self.environment.door, key)
+            self.surviving = self.load.survivors(self.environment.door, self.environment.secrets.of("clients"))
 
     def _exposure(self) -> float | None:
         strikes = [event for event in self.journal.events if event.kind == "struck"]

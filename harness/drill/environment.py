@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.alerts.alerts import Alerts
+from harness.alerts.receiver import Receiver
 from harness.alerts.sink import AlertSink
 from harness.backup.build import orchestrator_of
 from harness.backup.orchestrator import BackupOrchestrator
@@ -18,7 +19,7 @@ from harness.core.service import S3, PublicDoor, Service, Sql
 from harness.drill.template import Template, clone, load_objects
 from harness.estate.config import Config
 from harness.estate.connections import BUCKET, Connections, Offsite
-from harness.estate.registry import build_services, entry_of
+from harness.estate.registry import build_services, entry_of, sinks_at
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.recovery.build import recovery_of
@@ -29,7 +30,6 @@ from harness.repository.catalogue import Repository
 from harness.s3 import server as objects
 from harness.s3.client import ensure_bucket
 from harness.s3.replication import Replicator
-from harness.services.notification.receiver import Receiver
 from harness.substrate.embedded.substrate import Embedded
 
 
@@ -52,6 +52,7 @@ class DrillEnvironment:
     receiver: Receiver = field(init=False)
     alert_sink: AlertSink = field(init=False)
     offsite: Node | None = None
+    _offsite_with_room: Node | None = None  # set while the full one stands in for it
     edge: Edge | None = None
     replicator: Replicator | None = None
 
@@ -69,7 +70,7 @@ class DrillEnvironment:
         self.receiver = Receiver(self.substrate.here).__enter__()
         self.alert_sink = AlertSink().__enter__()
         self.services = build_services(self.config, self.receiver)
-        sinks = {"notifications": self.receiver.url}
+        sinks = sinks_at(self.config, self.receiver.url)
         self.primary = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), sinks)
         self.dr = EstateSite(self.substrate.site("dr"), self.secrets.of("dr"), sinks)
         self.offsite_site = self.substrate.site("offsite")
@@ -96,6 +97,7 @@ class DrillEnvironment:
         if self.offsite is not None:
             self.offsite.kill()
         site, secrets = self.offsite_site, self.secrets.of("offsite")
+        self._offsite_with_room = self.offsite
         self.offsite = site.launch(objects.server_spec(site, "offsite-full", secrets=secrets, limit_mb=limit_mb))
 
     def revive_offsite(self) -> None:
@@ -103,6 +105,10 @@ class DrillEnvironment:
         volume = self.offsite_site.volume("objects")
         if isinstance(volume, Fillable):
             volume.drain()
+        if self._offsite_with_room is not None:
+            if self.offsite is not None:
+                self.offsite.kill()
+            self.offsite, self._offsite_with_room = self._offsite_with_room, None
         if self.offsite is not None:
             self.offsite.start()
 

@@ -18,9 +18,11 @@ from harness.core.errors import HarnessError
 from harness.core.node import Stoppable, Substrate
 from harness.core.parallel import in_parallel
 from harness.core.service import S3, Seedable, Service
+from harness.declaration import ServiceKind, Surroundings
 from harness.drill.strike import Identity
 from harness.estate.config import Config
-from harness.estate.registry import build_services
+from harness.estate.kinds import EXAMPLES
+from harness.estate.registry import build_services, first_bucket, kind_of
 from harness.estate.secrets import Secrets, add_service_secrets, make_secrets
 from harness.estate.site import EstateSite
 from harness.parts.cache import alone, cache_home
@@ -31,23 +33,17 @@ from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect
 from harness.s3.client import asked, client, ensure_bucket, tag
-from harness.services.n8n.app import N8n
-from harness.services.notification.app import Notification
-from harness.services.odoo.app import Odoo
 from harness.substrate.embedded.start_journal import sweep
 from harness.substrate.embedded.substrate import Embedded
 
 STORE = "objects"  # the volume of the object store
-TAGGED = "notifications"  # the bucket whose tag says which estate it belongs to
-# What decides the content of a prepared estate; a change elsewhere leaves it as it is.
+# The files that decide the content of a prepared estate; a change elsewhere leaves it as it is.
 SEEDS = (
     "notifier/schema.sql",
     "harness/drill/template.py",
     "harness/estate/secrets.py",
     *(f"harness/postgres/{name}.py" for name in ("server", "roles", "bulk")),
-    *(f"harness/services/odoo/{name}.py" for name in ("example", "shop", "program")),
-    *(f"harness/services/n8n/{name}.py" for name in ("example", "keys", "app")),
-    *(f"harness/services/notification/{name}.py" for name in ("example", "seed")),
+    *(f"harness/services/{kind.name}/{name}.py" for kind in EXAMPLES for name in kind.seeds),
     "harness/s3/server.py",
     "harness/parts/locks",
 )
@@ -150,14 +146,16 @@ def drop_unused(home: Path, days: float = UNUSED) -> None:
 
 
 def _make_base(building: Path, name: str, say: Say) -> None:
-    services: tuple[Service, ...] = (Odoo(), N8n(), Notification())
-    secrets = make_secrets(building / "secrets", tuple(s.name for s in services))
-    with _primary(building, secrets) as site:
-        ensure_bucket(site.place.s3, TAGGED)
-        tag(site.place.s3, TAGGED, name)
-        in_parallel({s.name: lambda s=s: _seed(s, site, say) for s in services})  # type: ignore[misc]
+    services = [kind.build(kind.name, kind.table(kind=kind.name), Surroundings()) for kind in EXAMPLES]
+    specs = [spec for kind in EXAMPLES for spec in kind.secrets(kind.name)]
+    bucket = first_bucket(services)
+    with _primary(building, make_secrets(building / "secrets", specs)) as site:
+        ensure_bucket(site.place.s3, bucket)
+        tag(site.place.s3, bucket, name)
+        calls = zip(EXAMPLES, services, strict=True)
+        in_parallel({s.name: partial(_seed, s, kind, site, say) for kind, s in calls if isinstance(s, Seedable)})
         _export(site.place.s3, building / "objects")
-        identity = Identity(system_facts(site.place.sql).identifier, TAGGED, name)
+        identity = Identity(system_facts(site.place.sql).identifier, bucket, name)
     text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
     (building / KNOWN_BY).write_text(text, encoding="utf-8")
 
@@ -168,16 +166,16 @@ def _derive(building: Path, base: Template, config: Config) -> None:
     secrets = Secrets(building / "secrets")
     services = build_services(config)
     wanted = {database for s in services for database in s.sources().databases}
-    own = [s for s in services if config.services[s.name].kind == "http"]
-    for service in own:
-        add_service_secrets(secrets, service.name)
+    own = [service for service in services if not kind_of(config, service.name).example]
+    for service in services:
+        add_service_secrets(secrets, kind_of(config, service.name).secrets(service.name))
     with _primary(building, secrets, base) as site:
         sql = site.place.sql
         for database in set(databases(sql)) - wanted:
             with connect(sql) as connection:
                 connection.execute(psycopg.sql.SQL("DROP DATABASE {}").format(psycopg.sql.Identifier(database)))
         for service in own:
-            _seed(service, site, lambda _line: None)
+            _seed(service, kind_of(config, service.name), site, lambda _line: None)
         if config.data.bulk_mb:
             seed_bulk(site.site, sql, megabytes=config.data.bulk_mb)
     shutil.copy2(base.path / KNOWN_BY, building / KNOWN_BY)
@@ -205,14 +203,10 @@ def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> 
         substrate.sweep()
 
 
-# What must be installed before a service is seeded: so that one can be seeded while another is still fetched.
-NEEDS_PARTS = {"odoo": ("postgres", "odoo", "odoo-python"), "n8n": ("node", "n8n")}
-
-
-def _seed(service: Service, site: EstateSite, say: Say) -> None:
+def _seed(service: Service, kind: ServiceKind, site: EstateSite, say: Say) -> None:
     if not isinstance(service, Seedable):
         raise HarnessError(f"{service.name} cannot be seeded")
-    for part in NEEDS_PARTS.get(service.name, ()):
+    for part in kind.parts:  # one service is seeded while the parts of another are still fetched
         ensure(part)
     say(f"seeding {service.name}")
     service.seed(site.place)
@@ -232,16 +226,16 @@ def clone(template: Template, run: Path, substrate: Substrate) -> Secrets:
 
 def load_objects(template: Template, s3: S3) -> None:
     """Put the seeded objects and the estate's tag into the store of a primary that has none. Raises HarnessError."""
-    store = client(s3)
-    with asked(s3, TAGGED, "cannot be looked for"):
-        if store.bucket_exists(TAGGED):
+    store, identity = client(s3), template.identity
+    with asked(s3, identity.bucket, "cannot be looked for"):
+        if store.bucket_exists(identity.bucket):
             return
     for bucket in sorted(template.objects.iterdir()):
         ensure_bucket(s3, bucket.name)
         with asked(s3, bucket.name, "cannot be filled"):
             for file in sorted(path for path in bucket.rglob("*") if path.is_file()):
                 store.fput_object(bucket.name, file.relative_to(bucket).as_posix(), str(file))
-    tag(s3, TAGGED, template.identity.tag)
+    tag(s3, identity.bucket, identity.tag)
 
 
 def _export(s3: S3, into: Path) -> None:

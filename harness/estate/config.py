@@ -5,24 +5,29 @@ from __future__ import annotations
 import difflib
 import graphlib
 import tomllib
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from apscheduler.triggers.cron import CronTrigger
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from harness.core.errors import UsageError
-from harness.estate.existing_config import ExistingTable, Name, Table
+from harness.declaration import Name, Reference, ServiceTable, Table
+from harness.estate.existing_config import ExistingTable
+from harness.estate.kinds import KINDS
 
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
-
-
-def reference(value: str) -> str:
-    """Return `value` if it is a secret reference; raises ValueError."""
-    if not value.startswith(("env:", "file:")):
-        raise ValueError("must be a reference, env:NAME or file:PATH, never the secret itself")
-    return value
 
 
 def cron(value: str) -> str:
@@ -39,15 +44,7 @@ def address(value: str) -> str:
     return str(IPv4Address(value))
 
 
-def beside(word: str, info: ValidationInfo) -> str:
-    """Return the absolute path of a file that lies in the folder of `estate.toml`, any other word as it is."""
-    path = Path((info.context or {}).get("folder", "."), word)
-    return str(path.absolute()) if path.is_file() else word
-
-
-Reference = Annotated[str, AfterValidator(reference)]
 IPv4 = Annotated[str, AfterValidator(address)]
-Word = Annotated[str, AfterValidator(beside)]
 Labels = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$")]  # RFC 1035
 
 
@@ -93,45 +90,14 @@ class SitesTable(Table):
         return self
 
 
-class KeyTable(Table):
-    """Key function: an HTTP request through the front door, and the answer that is expected."""
-
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
-    path: str
-    json_body: Annotated[Any, Field(alias="json")] = None
-    headers: dict[str, str] = Field(default_factory=dict)
-    status: int = 200
-    contains: str = ""
-
-
-class ServiceTable(Table):
-    """A service. `target` is for kind `notification`; all other keys but `kind` and `needs` are for kind `http`.
-
-    `command`: a word that is a file beside `estate.toml` becomes its absolute path.
-    """
-
-    kind: Literal["odoo", "n8n", "gateway", "notification", "http"]
-    needs: tuple[str, ...] = ()
-    command: tuple[Word, ...] = ()
-    image: str = ""
-    environment: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, Reference] = Field(default_factory=dict)
-    ready: str = "/"
-    databases: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    prefix: str = ""
-    auth: bool = True
-    key: KeyTable | None = None
-    target: Reference | None = None
-
-    @model_validator(mode="after")
-    def complete(self) -> ServiceTable:
-        """Refuse an http service that could not be started or tested."""
-        if self.kind == "http":
-            lacking = [n for n, v in (("command", self.command), ("prefix", self.prefix), ("key", self.key)) if not v]
-            if lacking:
-                raise ValueError(f"kind http needs {', '.join(lacking)}")
-        return self
+def of_kind(value: object, _inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> ServiceTable:
+    """Return the table of a service, validated by that of its kind; raises ValueError for a kind that there is not."""
+    if isinstance(value, ServiceTable):
+        return value
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"kind: {kind!r} is none of {', '.join(sorted(KINDS))}{nearest(str(kind), KINDS)}")
+    return KINDS[kind].table.model_validate(value, context=info.context)
 
 
 class Config(Table):
@@ -141,7 +107,7 @@ class Config(Table):
     backup: BackupTable = BackupTable()
     data: DataTable = DataTable()
     sites: SitesTable
-    services: dict[Name, ServiceTable]
+    services: dict[Name, Annotated[ServiceTable, WrapValidator(of_kind)]]
     existing: ExistingTable | None = None
 
     @property
@@ -170,7 +136,7 @@ def nearest(word: str, known: Any) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def explain(error: ValidationError, model: type[BaseModel], path: Path) -> UsageError:
+def explain(error: ValidationError, model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> UsageError:
     """Return one line for the first error of pydantic's, with file, key and remedy; an unknown key comes first.
 
     A mistyped key is two errors: the key is unknown, and the right one is missing. The first of them says what to do.
@@ -179,16 +145,18 @@ def explain(error: ValidationError, model: type[BaseModel], path: Path) -> Usage
     where = [str(part) for part in first["loc"]]
     reason = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        reason = f"unknown key{nearest(where[-1], known_keys(model, where[:-1]))}"
+        reason = f"unknown key{nearest(where[-1], known_keys(model, where[:-1], data))}"
     elif first["type"] in ("model_type", "dict_type"):
         reason = "must be a table"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     return UsageError(f"{': '.join((str(path), *filter(None, ['.'.join(where)])))}: {reason}{more}")
 
 
-def known_keys(model: type[BaseModel], where: list[str]) -> list[str]:
-    """Return the keys that the table at `where` may hold."""
+def known_keys(model: type[BaseModel], where: list[str], data: Mapping[str, Any]) -> list[str]:
+    """Return the keys that the table at `where` of the file's `data` may hold."""
     table: Any = model
+    if where[:1] == ["services"] and len(where) > 1:  # which keys a service may have depends on its kind
+        table, where = KINDS[data["services"][where[1]]["kind"]].table, where[2:]
     for part in where:
         fields = getattr(table, "model_fields", {})
         table = fields[part].annotation if part in fields else table
@@ -214,7 +182,7 @@ def load_config(path: Path) -> Config:
     try:
         return Config.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
-        raise explain(error, Config, path) from None
+        raise explain(error, Config, path, data) from None
 
 
 def with_strategy(config: Config, strategy: str) -> Config:

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -17,9 +15,9 @@ from pydantic import (
 )
 
 from harness.core.node import Address
+from harness.declaration import Name, Table
 from harness.s3.client import REGION
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 LAST_PORT = 65535
 
 
@@ -43,12 +41,6 @@ Endpoint = Annotated[Address, WrapValidator(endpoint)]
 Workload = Annotated[str, Field(pattern=r"^(deployment|statefulset)/[a-z0-9][a-z0-9.-]*$")]
 
 
-class Table(BaseModel):
-    """A table of the file: frozen, with unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class ClusterTable(Table):
     """The Kubernetes cluster of a site. `kubeconfig`: "" for the service account of the pod that blackstart runs in.
 
@@ -58,7 +50,7 @@ class ClusterTable(Table):
     kubeconfig: str = ""
     context: str = ""
     namespace: str = "dr"
-    workloads: dict[Name, Workload] = {}
+    workloads: dict[Name, Workload] = Field(default_factory=dict)
 
 
 class ExistingSiteTable(Table):
@@ -71,9 +63,9 @@ class ExistingSiteTable(Table):
     sql: Endpoint
     s3: Endpoint
     secrets: Beside
-    volumes: dict[Name, Beside] = {}
+    volumes: dict[Name, Beside] = Field(default_factory=dict)
     gateway: Endpoint | None = None
-    services: dict[Name, Endpoint] = {}
+    services: dict[Name, Endpoint] = Field(default_factory=dict)
     cluster: ClusterTable | None = None
 
 

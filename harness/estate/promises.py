@@ -10,8 +10,8 @@ from pydantic import Field, ValidationError
 
 from harness.core.budget import Promise
 from harness.core.errors import UsageError
+from harness.declaration import Table
 from harness.estate.config import explain, nearest, parse_toml
-from harness.estate.existing_config import Table
 from harness.parts.places import FILES
 
 BUDGETS = "features/budgets.toml"
@@ -49,7 +49,7 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
         try:
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
-            raise explain(error, PromiseTable, Path(f"{path}: {name}")) from None
+            raise explain(error, PromiseTable, Path(f"{path}: {name}"), {}) from None
         there = {"docker": table.docker, "kind": table.kind, "kind, cold": table.kind_cold}.get(substrate, Otherwise())
         own = (there.rto_s or table.rto_s, table.rpo_s if there.rpo_s is None else there.rpo_s, table.exposure_s)
         rto, rpo, exposure = (timedelta(seconds=seconds) for seconds in own)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import secrets as random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.declaration import SecretSpec
+from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.repository.format.recipients import new_pair
-from harness.services.gateway.users import htpasswd
+from harness.s3.server import ACCESS, SECRET
 
 RECIPIENTS = ("recipient-dr.pub", "recipient-escrow.pub")
 
@@ -38,36 +40,32 @@ class Secrets:
         return tuple(f"file:{self.root / 'primary' / name}" for name in RECIPIENTS)
 
 
-def make_secrets(root: Path, services: tuple[str, ...]) -> Secrets:
-    """Make every secret of a new estate under `root`; the primary gets public halves of recipients only."""
+def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
+    """Make every secret of a new estate under `root`, those of its services by `specs`.
+
+    The primary gets public halves of recipients only.
+    """
     made = Secrets(root)
     for site in ("primary", "dr"):
         # Each site has its own server and store: one site's keys open nothing on the other.
-        for name in ("postgres-superuser", "s3-access", "s3-secret"):
+        for name in (SUPERUSER_PASSWORD, ACCESS, SECRET):
             made.put(site, name, random.token_hex(16).encode())
-    for name in ("s3-access", "s3-secret"):
+    for name in (ACCESS, SECRET):
         made.put("offsite", name, random.token_hex(16).encode())
     made.put("names", "tsig", base64.b64encode(random.token_bytes(32)))
-    key, token, admin = (random.token_hex(16) for _ in range(3))
-    shared = {f"{service}-db": random.token_hex(16) for service in services}
-    shared |= {"n8n-key": random.token_hex(24), "odoo-admin": admin, "shop-token": token}
-    shared |= {"gateway-users": htpasswd("clients", key), "n8n-owner": random.token_hex(12) + "Aa1!"}
-    for name, value in shared.items():
-        for site in ("primary", "dr"):
-            made.put(site, name, value.encode())
-    for name, value in (("gateway-key", key), ("shop-token", token), ("odoo-admin", admin)):
-        made.put("clients", name, value.encode())
-        made.put("primary", name, value.encode())
-        made.put("dr", name, value.encode())
     for holder in ("dr", "escrow"):
         private, public = new_pair()
         made.put(holder, "recipient.pem", private)
         made.put("primary", f"recipient-{holder}.pub", public)
+    add_service_secrets(made, specs)
     return made
 
 
-def add_service_secrets(made: Secrets, service: str) -> None:
-    """Give a service of the reader's own the password of its database role, on both sites."""
-    value = random.token_hex(16).encode()
-    for site in ("primary", "dr"):
-        made.put(site, f"{service}-db", value)
+def add_service_secrets(made: Secrets, specs: Iterable[SecretSpec]) -> None:
+    """Make the secrets of a service that are not there yet, for each of their holders the same."""
+    values: dict[str, str] = {}
+    for spec in specs:
+        if spec.name not in made.of(spec.holders[0]):
+            values[spec.name] = spec.make(values)
+            for holder in spec.holders:
+                made.put(holder, spec.name, values[spec.name].encode())

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from harness.core.node import Substrate
 from harness.estate.config import Config
+from harness.estate.registry import kind_of
 from harness.substrate.embedded.substrate import Embedded
 
 NODE = "kind-node"  # the image that a cluster of kind is made of
 SUBSTRATES = ("embedded", "docker", "kind")
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
-OF_KIND = {"odoo": "odoo", "n8n": "n8n", "notification": "notifier", "gateway": "traefik"}  # kind of service -> image
 # What no drill on that substrate can show: it stands in every record. Tags of features say what is left out besides.
 CONTAINED_WITHIN = "egress: no network filter around the DR site; outbound actions are contained within each service"
 LIMITS: Mapping[str, tuple[str, ...]] = {
@@ -45,7 +45,7 @@ def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]
 
 def images_for(config: Config) -> tuple[str, ...]:
     """Return the images that the clusters of an estate need, the first that are needed first."""
-    found = [OF_KIND.get(table.kind, table.image) for table in config.services.values()]
+    found = [kind_of(config, name).image(table) for name, table in config.services.items()]
     return tuple(dict.fromkeys((*INFRASTRUCTURE, *(image for image in found if image))))
 
 

@@ -33,7 +33,7 @@ from harness.vault import read_secret
 
 IMAGE = "blackstart"
 EVERY_MINUTE = "* * * * *"
-BUCKET, TAG = "notifications", "the DR site of a drill"
+TAG = "the DR site of a drill"
 BACKUP, RESTORE_TEST = "blackstart-backup", "blackstart-restore-test"
 
 
@@ -101,10 +101,11 @@ class ClusterJobs:
         """Scale the DR cluster to zero, listed as a drill target or not, and install its restore test, suspended."""
         world, site = self.drill.environment, self.kind.cluster_site("dr")
         world.dr.activate()
-        ensure_bucket(world.dr.place.s3, BUCKET)
-        tag(world.dr.place.s3, BUCKET, TAG)
+        bucket = world.template.identity.bucket
+        ensure_bucket(world.dr.place.s3, bucket)
+        tag(world.dr.place.s3, bucket, TAG)
         cluster = site.api.identity() if listed else "another cluster"
-        targets = {"name": "dr", "system": system_facts(world.dr.place.sql).identifier, "bucket": BUCKET, "tag": TAG}
+        targets = {"name": "dr", "system": system_facts(world.dr.place.sql).identifier, "bucket": bucket, "tag": TAG}
         self._provide(site)
         self._scale_down(site.api, ("StatefulSet",))
         self._asked = generations(site.api)

@@ -32,7 +32,7 @@ from harness.s3.client import client, ensure_bucket, tag
 from harness.scenario.checks.verdict import require
 from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 
-BUCKET, TAG = "notifications", "a drill target"
+TAG = "a drill target"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +106,8 @@ class ForeignRepository:
         """Start the DR site's database and store, and put its identity on the list of drill targets."""
         site = self._dr()
         site.activate()
-        ensure_bucket(site.place.s3, BUCKET)
-        tag(site.place.s3, BUCKET, TAG)
+        ensure_bucket(site.place.s3, self.bucket)
+        tag(site.place.s3, self.bucket, TAG)
         self.allow(system_facts(site.place.sql).identifier, TAG)
 
     def _dr(self) -> EstateSite:
@@ -117,6 +117,11 @@ class ForeignRepository:
         return site
 
     @property
+    def bucket(self) -> str:
+        """The bucket whose tag says which estate it belongs to."""
+        return self.other.template.identity.bucket
+
+    @property
     def targets(self) -> Path:
         """The list of drill targets."""
         return self.ours.environment.run / "drill-targets.toml"
@@ -124,7 +129,8 @@ class ForeignRepository:
     def allow(self, system: str, tagged: str) -> None:
         """Write the list of drill targets, with one entry."""
         self.targets.write_text(
-            f'[[target]]\nname = "dr"\nsystem = "{system}"\nbucket = "{BUCKET}"\ntag = "{tagged}"\n', encoding="utf-8"
+            f'[[target]]\nname = "dr"\nsystem = "{system}"\nbucket = "{self.bucket}"\ntag = "{tagged}"\n',
+            encoding="utf-8",
         )
 
     def run_on_new_site(self) -> DrillRecord:
@@ -168,7 +174,7 @@ class ForeignRepository:
         """Run a restore test on the existing DR site, as `blackstart restore-test` does; return the record."""
         ours, site = self.ours, self.ours.environment.dr
         self._before = take_snapshot(site.place, ours.environment.services)
-        self._held = facts_of(site.place), objects_of(site.place.s3)
+        self._held = facts_of(site.place), objects_of(site.place.s3, self.bucket)
         with workspace(ours.environment.run, "restore-test", ours.folder.logs) as local:
             work = restore_test_of(self._declared(), local, self._header, ours.folder, ours.journal)
             dr, services = work.connections.recovered, work.connections.services
@@ -206,7 +212,7 @@ class ForeignRepository:
             entry.key: f"{entry.size} {entry.modified} {hashlib.sha256(b''.join(store.get(entry.key))).hexdigest()}"
             for entry in store.list("")
         }
-        return Seen(stored, facts_of(place), objects_of(place.s3))
+        return Seen(stored, facts_of(place), objects_of(place.s3, self.bucket))
 
     def require_named(self, record: DrillRecord) -> None:
         """The record names what is never done to an existing site."""
@@ -226,7 +232,7 @@ class ForeignRepository:
         """Our DR site holds what it held, to the row and to the byte, and no backup was selected."""
         self.require_cleared()
         place, events = self.ours.environment.dr.place, self.ours.journal.events
-        require(self._held == (facts_of(place), objects_of(place.s3)), "the DR site was written to")
+        require(self._held == (facts_of(place), objects_of(place.s3, self.bucket)), "the DR site was written to")
         begun = [event.kind for event in events if event.kind in ("selected", "cleared")]
         require(not begun, f"refused, but the journal says: {', '.join(begun)}")
 
@@ -248,6 +254,6 @@ def facts_of(place: Place) -> Mapping[str, Facts]:
     return found
 
 
-def objects_of(s3: S3) -> frozenset[str]:
+def objects_of(s3: S3, bucket: str) -> frozenset[str]:
     """Return every object of a bucket with its digest."""
-    return frozenset(f"{e.object_name} {e.etag}" for e in client(s3).list_objects(BUCKET, recursive=True))
+    return frozenset(f"{e.object_name} {e.etag}" for e in client(s3).list_objects(bucket, recursive=True))

@@ -12,7 +12,7 @@ import pytest
 from harness.core.errors import HarnessError, MissingPart
 from harness.core.node import Address, NodeSpec
 from harness.core.render import secrets_in
-from harness.core.service import S3, Place, Sql
+from harness.core.service import S3, Place, Route, Sql
 from harness.images.programs import kubectl_program
 from harness.images.table import image
 from harness.kubernetes.deploy import FOLDER, WORKLOADS, Manifests, rendered
@@ -20,7 +20,6 @@ from harness.kubernetes.objects import NAME, Manifest
 from harness.postgres.server import server_spec as postgres_spec
 from harness.s3.server import server_spec as objects_spec
 from harness.services.gateway.app import Gateway
-from harness.services.gateway.configuration import Route
 from harness.services.n8n.app import N8n
 from harness.services.notification.app import Notification
 from harness.services.odoo.app import Odoo

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from harness.estate.kinds import EXAMPLES
 from harness.estate.secrets import make_secrets
 from harness.estate.site import EstateSite
 from harness.substrate.embedded.substrate import Embedded
@@ -17,7 +18,8 @@ from tests.estate.existing_servers import ExistingServers, tagged
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServers]:
     """A database server and a tagged store, on a site of their own."""
     home = tmp_path_factory.mktemp("existing")
-    substrate, secrets = Embedded(home / "run", home / "logs"), make_secrets(home / "secrets", ("notification",))
+    substrate = Embedded(home / "run", home / "logs")
+    secrets = make_secrets(home / "secrets", (spec for kind in EXAMPLES for spec in kind.secrets(kind.name)))
     site = EstateSite(substrate.site("elsewhere"), secrets.of("dr"), {})
     try:
         site.activate()

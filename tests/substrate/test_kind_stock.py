@@ -9,6 +9,7 @@ import pytest
 
 from harness.core.errors import HarnessError, MissingPart
 from harness.estate import substrates
+from harness.estate.kinds import EXAMPLES
 from harness.images.kind.stock import IMAGES, LINKED, Stock
 from harness.kubernetes.cluster import Cluster
 from harness.substrate.kind import substrate as kind
@@ -64,4 +65,4 @@ def test_a_node_without_the_link_is_refused_and_its_cluster_lost() -> None:
 
 
 def test_all_that_the_clusters_of_an_estate_need_is_in_the_stock() -> None:
-    assert {*substrates.INFRASTRUCTURE, *substrates.OF_KIND.values()} == set(IMAGES)
+    assert {*substrates.INFRASTRUCTURE, *(kind.image(None) for kind in EXAMPLES)} == set(IMAGES)

@@ -7,7 +7,6 @@ from harness.core.errors import Finding, HarnessError
 from harness.drill.drill import Drill
 from harness.patience import PATIENCE
 from harness.scenario.faults.cluster import cluster_of
-from harness.services.notification.writer import survivors
 from harness.traffic.witness import served_by
 
 IN_A_ROW = 10  # acknowledged writes in a row after which clients count as served again
@@ -43,10 +42,10 @@ def require_egress_filtered(drill: Drill) -> None:
 
 def require_none_lost(drill: Drill) -> None:
     """Every acknowledged write is still there. Raises Finding with the numbers of those that are not."""
-    if drill.writer is None:
+    if drill.writer is None or drill.load is None:
         raise HarnessError("no client load was running: nothing was acknowledged")
     drill.writer.stop()
-    found = survivors(drill.environment.door, drill.environment.secrets.of("clients")["gateway-key"])
+    found = drill.load.survivors(drill.environment.door, drill.environment.secrets.of("clients"))
     lost = [entry.number for entry in drill.ledger.ledger.acknowledged() if entry.number not in found]
     if lost:
         raise Finding(f"acknowledged writes are lost: {', '.join(map(str, lost))}")

@@ -6,7 +6,7 @@ from harness.postgres.server import connect
 from harness.s3.client import client, read_tag
 from harness.scenario.faults.fault import Fault, Scene, When
 from harness.scenario.faults.observers import databases_on, digest_of
-from harness.scenario.foreign_repository import BUCKET, TAG
+from harness.scenario.foreign_repository import TAG
 
 OTHER_SYSTEM = "1234567890123456789"
 
@@ -40,8 +40,8 @@ FAULTS = (
     ),
     Fault(
         "a store without a tag", When.BEFORE_RESTORE_TEST,
-        lambda s: client(s.environment.dr.place.s3).delete_bucket_tags(BUCKET), None,
-        lambda s: read_tag(s.environment.dr.place.s3, BUCKET), named="its bucket tag is no tag",
+        lambda s: client(s.environment.dr.place.s3).delete_bucket_tags(s.borrowed.bucket), None,
+        lambda s: read_tag(s.environment.dr.place.s3, s.borrowed.bucket), named="its bucket tag is no tag",
     ),
     Fault(
         "production declared and listed", When.BEFORE_RESTORE_TEST, lambda s: s.borrowed.declare_production(), None,

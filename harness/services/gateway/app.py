@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import NodeSpec, Ready, runs_images
-from harness.core.service import KeyFunction, Place, PublicDoor, Sources
+from harness.core.service import KeyFunction, Place, PublicDoor, Route, Sources
 from harness.parts.programs import program
-from harness.services.gateway.configuration import Limits, Route, dynamic_text, static_text
+from harness.services.gateway.configuration import Limits, dynamic_text, static_text
 from harness.traffic.door import GATEWAY_KEY, basic_auth
 from harness.traffic.witness import SITE_PATH
-
-__all__ = ["Gateway", "Limits", "Route"]
 
 IMAGE = "traefik"
 DEFAULT_LIMITS = Limits()

@@ -8,24 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.node import Address
+from harness.core.service import Route
 from harness.traffic.witness import SITE_HEADER, SITE_PATH
 
 # Above the priority of any route.
 FIRST = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Requests below `prefix` go to `service`; `strip`: without the prefix; `auth`: only with the clients' key.
-
-    `ready`: a path of the service, prefix and all, that answers 200 to a request with the key.
-    """
-
-    prefix: str
-    service: str
-    strip: bool
-    auth: bool
-    ready: str = ""
 
 
 @dataclass(frozen=True, slots=True)

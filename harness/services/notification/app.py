@@ -10,7 +10,7 @@ import psycopg
 
 from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec, Ready, runs_images
-from harness.core.service import Contained, Containment, KeyFunction, Objects, Place, Sources
+from harness.core.service import Arrivals, Contained, Containment, KeyFunction, Objects, Place, Sources
 from harness.patience import PATIENCE
 from harness.postgres.server import connect
 from harness.services.notification import keys
@@ -18,6 +18,7 @@ from harness.services.notification.seed import checkout, seed
 from harness.traffic.door import GATEWAY_KEY
 
 IMAGE = "notifier"
+SINK = "notifications"
 REFERENCED = "SELECT DISTINCT attachment_key FROM outbox WHERE attachment_key IS NOT NULL"
 HOLD = "INSERT INTO control (name, value) VALUES ('delivery', 'held') ON CONFLICT (name) DO NOTHING"
 LET_GO = "DELETE FROM control WHERE name = 'delivery' AND value = 'held'"
@@ -39,7 +40,7 @@ class Notification:
     bucket: str = "notifications"
     needs: tuple[str, ...] = ()
     examples: int = 12
-    arrivals: keys.Arrivals | None = None
+    arrivals: Arrivals | None = None
 
     @property
     def role(self) -> str:
@@ -66,7 +67,7 @@ class Notification:
             "NOTIFIER_S3_BUCKET": self.bucket,
             "NOTIFIER_S3_ACCESS": "@{secret:s3-access}",
             "NOTIFIER_S3_SECRET": "@{secret:s3-secret}",
-            "NOTIFIER_TARGET": self._needed(place.sinks, "notifications", "sink"),
+            "NOTIFIER_TARGET": self._needed(place.sinks, SINK, "sink"),
             "NOTIFIER_HOST": "@{bind:http}",
             "NOTIFIER_PORT": "@{port:http}",
         }
@@ -98,7 +99,7 @@ class Notification:
     def contain(self, place: Place, containment: Containment) -> Contained:
         """Hold delivery in `real` mode; a rehearsal delivers to its own receiver. Raises HarnessError."""
         if containment == "disposable":
-            self._needed(place.sinks, "notifications", "sink")
+            self._needed(place.sinks, SINK, "sink")
             return Contained(self.name, (TO_SINK,))
         done = self._control(place, HOLD)
         return Contained(self.name, (HELD if done else HELD_BEFORE,))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import secrets as random
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Finding, TookTooLong
-from harness.core.service import KeyFunction, PublicDoor
+from harness.core.service import Arrivals, KeyFunction, PublicDoor
 from harness.patience import PATIENCE
 from harness.services.notification.client import ACCEPTED, KNOWN, PREFIX, Client, Outbox, key_in, refusal
 from harness.services.notification.example import PREFIX as EXAMPLES
@@ -16,14 +15,6 @@ from harness.services.notification.example import attachment, number_of
 from harness.traffic.door import GATEWAY_KEY
 
 MESSAGE = "2.8"
-
-
-class Arrivals(Protocol):
-    """The customers' side: which messages came, if any, under which reference."""
-
-    def seen(self, reference: str) -> Sequence[object]:
-        """Return what came under that reference; empty when nothing did."""
-        ...
 
 
 def key_functions(

@@ -12,8 +12,9 @@ import pytest
 from harness.core.clock import SYSTEM
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import Address, Node, Site
-from harness.core.service import S3, Place, Service, Sql
-from harness.services.gateway.app import Gateway, Limits, Route
+from harness.core.service import S3, Place, Route, Service, Sql
+from harness.services.gateway.app import Gateway
+from harness.services.gateway.configuration import Limits
 from harness.services.gateway.users import htpasswd
 from harness.substrate.embedded.substrate import Embedded
 from harness.traffic.door import Door, basic_auth

@@ -9,12 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from harness.alerts.receiver import Receiver
 from harness.core.node import Address
 from harness.core.service import S3, Place, Sql
 from harness.parts.programs import program
 from harness.postgres.server import connect
 from harness.services.notification.app import Notification
-from harness.services.notification.receiver import Receiver
 from tests.services.notification.local import AS_NOBODY, Door, LocalNode, LocalSite, Process, ask, free_ports, run
 
 PASSWORD, ACCESS, SECRET, KEY = "superuser-password", "site-access", "site-secret-key", "clients-key"

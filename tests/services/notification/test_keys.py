@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from harness.alerts.receiver import Receiver
 from harness.core.errors import Finding, HarnessError
 from harness.core.service import Containable, KeyFunction, Place, Seedable, Service
 from harness.postgres.server import connect
 from harness.services.notification.app import Notification
 from harness.services.notification.keys import key_functions
-from harness.services.notification.receiver import Receiver
 from tests.services.notification.local import Door, LocalNode
 
 Launch = Callable[[Place], LocalNode]

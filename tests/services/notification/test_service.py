@@ -10,12 +10,12 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from harness.alerts.receiver import Receiver
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.node import Address
 from harness.core.service import S3, Answer, Place, Sql
 from harness.postgres.server import connect
 from harness.services.notification.client import Client, Message
-from harness.services.notification.receiver import Receiver
 from tests.services.notification.local import Door, LocalNode, Pipe, Process, ask
 
 pytestmark = pytest.mark.programs

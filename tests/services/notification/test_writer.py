@@ -11,7 +11,8 @@ import pytest
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, UsageError
 from harness.core.service import Answer
-from harness.services.notification.writer import LedgerWriter, survivors
+from harness.services.notification.load import sender, survivors
+from harness.traffic.ledger_writer import LedgerWriter
 from tests.services.notification.local import Door, LocalNode
 
 
@@ -82,7 +83,7 @@ def test_every_acknowledged_write_is_read_back_after_a_crash(
     door: Door, secrets: dict[str, str], service: LocalNode
 ) -> None:
     notes = RecordedWrites()
-    writer = LedgerWriter(door, notes, secrets["gateway-key"], rate=50)
+    writer = LedgerWriter(sender(door, {"gateway-key": secrets["gateway-key"]}), notes, rate=50)
     writer.start()
     until(lambda: len(notes.acked_at) >= 20)
     assert writer.consecutive_failures == 0
@@ -95,13 +96,13 @@ def test_every_acknowledged_write_is_read_back_after_a_crash(
     writer.stop()
     failed = set(notes.sent_at) - set(notes.acked_at)
     assert failed, "no write failed while the service was dead"
-    assert survivors(door, secrets["gateway-key"]) >= set(notes.acked_at)
+    assert survivors(door, secrets) >= set(notes.acked_at)
     assert all(notes.sent_at[n] <= at for n, at in notes.acked_at.items())
 
 
 def test_writes_are_sent_at_the_given_rate(key: str) -> None:
     notes = RecordedWrites()
-    writer = LedgerWriter(ScriptedDoor(refuse_after(10**6)), notes, key, rate=50)
+    writer = LedgerWriter(sender(ScriptedDoor(refuse_after(10**6)), {"gateway-key": key}), notes, rate=50)
     begin = SYSTEM.monotonic()
     writer.start()
     until(lambda: len(notes.acked_at) >= 26)
@@ -113,7 +114,7 @@ def test_writes_are_sent_at_the_given_rate(key: str) -> None:
 @pytest.mark.parametrize("status", [200, 401, 429, 500, 502, 503])
 def test_only_202_is_an_acknowledgement(key: str, status: int) -> None:
     notes = RecordedWrites()
-    writer = LedgerWriter(ScriptedDoor(lambda _number: status), notes, key, rate=200)
+    writer = LedgerWriter(sender(ScriptedDoor(lambda _number: status), {"gateway-key": key}), notes, rate=200)
     writer.start()
     until(lambda: writer.consecutive_failures > 3)
     writer.stop()
@@ -122,7 +123,7 @@ def test_only_202_is_an_acknowledgement(key: str, status: int) -> None:
 
 def test_failures_are_counted_since_the_last_acknowledgement(key: str) -> None:
     notes = RecordedWrites()
-    writer = LedgerWriter(ScriptedDoor(refuse_after(3)), notes, key, rate=200)
+    writer = LedgerWriter(sender(ScriptedDoor(refuse_after(3)), {"gateway-key": key}), notes, rate=200)
     writer.start()
     until(lambda: writer.consecutive_failures >= 5)
     writer.stop()
@@ -131,7 +132,9 @@ def test_failures_are_counted_since_the_last_acknowledgement(key: str) -> None:
 
 
 def test_a_ledger_that_cannot_be_written_stops_the_writer_and_is_reported(key: str) -> None:
-    writer = LedgerWriter(ScriptedDoor(refuse_after(10**6)), RecordedWrites(full_at=3), key, rate=200)
+    writer = LedgerWriter(
+        sender(ScriptedDoor(refuse_after(10**6)), {"gateway-key": key}), RecordedWrites(full_at=3), rate=200
+    )
     writer.start()
     until(lambda: not writer._thread.is_alive())
     with pytest.raises(HarnessError, match=r"died at write 3: .*No space left on device"):
@@ -140,7 +143,9 @@ def test_a_ledger_that_cannot_be_written_stops_the_writer_and_is_reported(key: s
 
 
 def test_stop_reports_a_dead_writer_once(key: str) -> None:
-    writer = LedgerWriter(ScriptedDoor(refuse_after(10**6)), RecordedWrites(full_at=1), key, rate=200)
+    writer = LedgerWriter(
+        sender(ScriptedDoor(refuse_after(10**6)), {"gateway-key": key}), RecordedWrites(full_at=1), rate=200
+    )
     writer.start()
     until(lambda: not writer._thread.is_alive())
     with pytest.raises(HarnessError, match="died at write 1"):
@@ -153,7 +158,7 @@ def test_an_unexpected_exception_in_the_writer_is_reported(key: str) -> None:
     def broken(number: int) -> int:
         raise RuntimeError(number)
 
-    writer = LedgerWriter(ScriptedDoor(broken), RecordedWrites(), key, rate=200)
+    writer = LedgerWriter(sender(ScriptedDoor(broken), {"gateway-key": key}), RecordedWrites(), rate=200)
     writer.start()
     until(lambda: not writer._thread.is_alive())
     with pytest.raises(HarnessError, match="died at write 1: its traceback"):
@@ -162,11 +167,11 @@ def test_an_unexpected_exception_in_the_writer_is_reported(key: str) -> None:
 
 
 def test_stop_may_be_called_before_start_and_twice(key: str) -> None:
-    writer = LedgerWriter(ScriptedDoor(refuse_after(0)), RecordedWrites(), key)
+    writer = LedgerWriter(sender(ScriptedDoor(refuse_after(0)), {"gateway-key": key}), RecordedWrites())
     writer.stop()
     writer.stop()
 
 
 def test_an_unreadable_key_is_reported_at_once() -> None:
     with pytest.raises(UsageError, match="file:/nowhere"):
-        LedgerWriter(ScriptedDoor(refuse_after(0)), RecordedWrites(), "file:/nowhere")
+        sender(ScriptedDoor(refuse_after(0)), {"gateway-key": "file:/nowhere"})

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from threading import Event, Thread
 from typing import Protocol
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import HarnessError
-from harness.core.service import PublicDoor
-from harness.patience import PATIENCE
-from harness.services.notification.client import ACCEPTED, Client
-
-PREFIX = "ledger-"
-NUMBERED = re.compile(r"ledger-([1-9][0-9]*)")
 
 
 class LedgerSink(Protocol):
@@ -29,16 +23,15 @@ class LedgerSink(Protocol):
 
 
 class LedgerWriter:
-    """A thread that sends `rate` writes a second, each with a new number.
+    """A thread that sends `rate` writes a second, each with a new number. `send`: returns whether it was acknowledged.
 
-    A write counts as acknowledged when it is answered 202. A write that failed is not sent again, and 200 (the number
-    was accepted before) does not count as an acknowledgement.
+    A write that failed is not sent again.
     """
 
     def __init__(
-        self, door: PublicDoor, ledger: LedgerSink, gateway_key_ref: str, rate: float = 10.0, clock: Clock = SYSTEM
+        self, send: Callable[[int], bool], ledger: LedgerSink, rate: float = 10.0, clock: Clock = SYSTEM
     ) -> None:
-        self._client = Client.open(door, gateway_key_ref)
+        self._send = send
         self._ledger = ledger
         self._every = 1.0 / rate
         self._clock = clock
@@ -98,20 +91,9 @@ class LedgerWriter:
     def _write(self, number: int) -> None:
         self._ledger.sent(number, self._clock.monotonic())
         try:
-            answer = self._client.post(f"{PREFIX}{number}", f"write {number}", patience=PATIENCE.ledger_write)
-            accepted = answer.status == ACCEPTED
+            accepted = self._send(number)
         except OSError:
             accepted = False
         if accepted:
             self._ledger.acked(number, self._clock.monotonic())
         self._failures = 0 if accepted else self._failures + 1
-
-
-def survivors(door: PublicDoor, gateway_key_ref: str) -> frozenset[int]:
-    """Return the numbers of all ledger writes that the site behind the front door has.
-
-    Raises OSError when there is no answer, Finding when the answer is not the list.
-    """
-    outbox = Client.open(door, gateway_key_ref).outbox(PREFIX)
-    found = (NUMBERED.fullmatch(message.reference) for message in outbox.messages)
-    return frozenset(int(match.group(1)) for match in found if match)

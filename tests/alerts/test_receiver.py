@@ -4,9 +4,9 @@ import urllib.request
 
 import pytest
 
+from harness.alerts.receiver import Receiver
 from harness.core.clock import SYSTEM
 from harness.core.node import Address
-from harness.services.notification.receiver import Receiver
 from notifier.sender import send
 from tests.services.notification.local import ask
 
