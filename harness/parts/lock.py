@@ -1,4 +1,4 @@
-"""Writing all lock files anew: `make lock`. They hold hashes, and no address of a registry."""
+"""Update of all lock files, for `make lock`. They contain hashes and no addresses of registries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPTIONS = ("--quiet", "--upgrade", "--generate-hashes", "--no-emit-index-url", 
 
 
 def lock_wheels(requirements: Path, *more: str) -> None:
-    """Write the .lock beside a .in file. Raises HarnessError as uv says."""
+    """Write the .lock file of a .in file. Raises HarnessError with uv's message."""
     run(
         [sys.executable, "-m", "uv", "pip", "compile", *_OPTIONS, "--python-version", _OLDEST_PYTHON, *more,
          requirements.name, "--output-file", requirements.with_suffix(".lock").name],
@@ -28,7 +28,7 @@ def lock_wheels(requirements: Path, *more: str) -> None:
 
 
 def lock_npm(folder: Path) -> None:
-    """Write the package-lock.json beside a package.json. Raises HarnessError as npm says."""
+    """Write the package-lock.json of a package.json. Raises HarnessError with npm's message."""
     ensure("node")
     with TemporaryDirectory() as scratch:
         shutil.copyfile(folder / "package.json", Path(scratch) / "package.json")
@@ -41,7 +41,7 @@ def lock_npm(folder: Path) -> None:
 
 
 def main() -> int:
-    """Write every lock file; returns the exit code 0."""
+    """Write every lock file; return the exit code 0."""
     lock_wheels(Path("requirements.in"))
     lock_wheels(LOCKS / "odoo.in", "--no-annotate")
     lock_wheels(LOCKS / "programs.in", "--no-annotate", "--no-deps")

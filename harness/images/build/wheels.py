@@ -1,4 +1,4 @@
-"""Python packages for images: from the project's locks, for the Python and the C library of the base image."""
+"""Python packages for images: locked versions, for the Python and the C library of the base image."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ HARNESS = (
 
 
 def lock_text() -> str:
-    """Return the lock of the project. Raises MissingPart outside a checkout."""
+    """Return the text of the project's lock file. Raises MissingPart outside a checkout."""
     if not LOCK.is_file():
-        raise MissingPart(f"{LOCK}: not there, and images are baked from it; work in a checkout of the project")
+        raise MissingPart(f"{LOCK}: missing, needed to bake images; use a checkout of the project")
     return LOCK.read_text(encoding="utf-8")
 
 
 def install_locked(names: Iterable[str], into: Path) -> None:
-    """Install these packages, and what they need, as the project's lock has them. Raises MissingPart, HarnessError."""
+    """Install packages and their dependencies in locked versions. Raises MissingPart, HarnessError."""
     lock = lock_text()
     with tempfile.TemporaryDirectory(prefix="blackstart-wheels-") as folder:
         wanted = Path(folder) / "wanted.txt"
@@ -41,12 +41,12 @@ def install_locked(names: Iterable[str], into: Path) -> None:
 
 
 def install_odoo_wheels(into: Path) -> None:
-    """Install what Odoo needs, as its own lock has it. Raises HarnessError as uv says."""
+    """Install Odoo's dependencies from its lock file. Raises HarnessError with uv's message."""
     _install(into, "-r", str(LOCKS / "odoo.lock"))
 
 
 def install_project(into: Path) -> None:
-    """Install the project itself with its metadata and its commands, and nothing else. Raises HarnessError."""
+    """Install this project with metadata and commands, without dependencies. Raises HarnessError."""
     run(
         [*_uv(), "--target", str(into), "--no-deps", "--no-build-isolation", "--reinstall", str(PROJECT)],
         env=environment(), patience=PATIENCE.image_wheels,
