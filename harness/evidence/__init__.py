@@ -1,1 +1,1 @@
-"""What a drill leaves behind."""
+"""Evidence of a drill: record, journal, ledger, report and terminal output."""

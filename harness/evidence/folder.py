@@ -1,4 +1,4 @@
-"""The record folder of a drill: `record.json`, `journal.jsonl`, `ledger.jsonl`, `phases.svg`, `logs/`."""
+"""Record folder of a drill: `record.json`, `journal.jsonl`, `ledger.jsonl`, `phases.svg`, `logs/`."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ Show = Callable[["RecordFolder", DrillRecord], None]
 
 
 def to_nobody(folder: RecordFolder, record: DrillRecord) -> None:
-    """Show a record to nobody; it is on disk."""
+    """Do not show the record."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordFolder:
-    """Where one drill leaves its evidence. `show`: puts the record before a reader, once it is written."""
+    """The folder with the evidence of one drill. `show`: called with the record once it is written."""
 
     path: Path
     show: Show = field(default=to_nobody, repr=False)
 
     @classmethod
     def make(cls, root: Path, drill: str, show: Show = to_nobody) -> RecordFolder:
-        """Make `<root>/drills/<stamp>-<drill>/`; raises HarnessError when it cannot be written."""
+        """Create `<root>/drills/<stamp>-<drill>/`; raises HarnessError when it cannot be created."""
         stamp = SYSTEM.wall().strftime("%Y%m%dT%H%M%SZ")
         name = re.sub(r"[^a-z0-9]+", "-", drill.lower()).strip("-")[:60]
         path = root / "drills" / f"{stamp}-{name}-{secrets.token_hex(2)}"
         try:
             (path / "logs").mkdir(parents=True)
         except OSError as error:
-            raise HarnessError(f"{path}: the record cannot be kept there ({error.strerror})") from None
+            raise HarnessError(f"record folder {path}: cannot be created ({error.strerror})") from None
         return cls(path, show)
 
     @property
     def logs(self) -> Path:
-        """Where the logs of nodes go."""
+        """Return the folder for the logs of nodes."""
         return self.path / "logs"
 
     def write(self, record: DrillRecord) -> Path:
@@ -68,7 +68,7 @@ class RecordFolder:
 
 
 def read_record(path: Path) -> DrillRecord:
-    """Return the record in a `record.json`, or in a folder that holds one; raises Unreadable."""
+    """Return the record in a `record.json` or in a record folder; raises Unreadable."""
     file = path / "record.json" if path.is_dir() else path
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -96,7 +96,7 @@ def sha256_of(path: Path) -> str:
 
 
 def commit_of(folder: Path) -> str:
-    """Return the commit checked out at `folder`, with `+changes` when the tree is not clean; or `unknown`."""
+    """Return the git commit of `folder`, with `+changes` if files are modified; `unknown` without git."""
     git = shutil.which("git")
     if not git:
         return "unknown"

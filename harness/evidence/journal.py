@@ -1,4 +1,4 @@
-"""`journal.jsonl`: one JSON object a line, each holding the SHA-256 of the line before; flushed line by line."""
+"""Journal file `journal.jsonl`: one JSON object a line, hash-chained by the SHA-256 of the previous line."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ GENESIS = "0" * 64
 
 @dataclass(slots=True)
 class JournalFile:
-    """A journal whose events are on disk before `mark` returns. `listener` is told of every event afterwards.
+    """A journal that is fsynced before `mark` returns. `listener` is called with every event afterwards.
 
-    The end of a phase is on disk with the event after it: to wait for a busy disk here would be time of no phase.
+    Except after the end of a phase, which is fsynced with the next event: the wait for the disk would be in no phase.
     """
 
     path: Path
@@ -34,7 +34,7 @@ class JournalFile:
     _lock: Lock = field(default_factory=Lock)
 
     def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
-        """Write one event, fsynced but for the end of a phase, and return it."""
+        """Write one event, fsync it unless it ends a phase, and return it."""
         with self._lock:
             event = Event(self.clock.monotonic(), self.clock.wall(), kind, subject, message, facts)
             line = json.dumps({**as_data(event), "prev": self._last}, ensure_ascii=False).encode()
@@ -50,7 +50,7 @@ class JournalFile:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """All events so far."""
+        """Return all events so far."""
         return tuple(self._events)
 
 
@@ -67,7 +67,7 @@ def as_data(event: Event) -> dict[str, Any]:
 
 
 def read_journal(path: Path) -> tuple[Event, ...]:
-    """Return the events of a journal file; raises Unreadable, naming the line, when the chain is broken."""
+    """Return the events of a journal file; raises Unreadable with the line where the hash chain is broken."""
     events, last = [], GENESIS
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
@@ -84,7 +84,9 @@ def read_journal(path: Path) -> tuple[Event, ...]:
         except (ValueError, KeyError, TypeError) as error:
             raise Unreadable(f"{path}: line {number} is not a journal line ({error})") from None
         if prev != last:
-            raise Unreadable(f"{path}: line {number} does not follow the one before; the journal was changed")
+            raise Unreadable(
+                f"{path}: line {number} does not match the hash of the previous line; the journal was changed"
+            )
         last = hashlib.sha256(line).hexdigest()
         events.append(event)
     return tuple(events)

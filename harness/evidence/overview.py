@@ -1,4 +1,4 @@
-"""The report's first screen: one card a drill, in plain HTML with its pictures inside; no script, no network."""
+"""First page of the report: one card for each drill, in HTML with inline SVG, without scripts and requests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ th { color: #666; font-weight: 500; } svg { max-width: 100%; height: auto; } .di
 
 
 def overview(records: Sequence[DrillRecord], details: str) -> str:
-    """Return the page; `details` is the file name of the page with every step."""
+    """Return the page as HTML. `details`: the file name of the page with every step."""
     counts = ", ".join(f"{n} {v}" for v in COLOURS if (n := sum(r.verdict == v for r in records)))
-    cards = "\n".join(card(record) for record in records) or "<p>No drill of this run left a record.</p>"
+    cards = "\n".join(card(record) for record in records) or "<p>This run has no drill records.</p>"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>blackstart: recovery drills</title>'
         f"<style>{STYLE}</style></head><body><main><h1>Recovery drills: {escape(counts or 'none judged')}</h1>"
@@ -33,7 +33,7 @@ def overview(records: Sequence[DrillRecord], details: str) -> str:
 
 
 def card(record: DrillRecord) -> str:
-    """Return one drill: verdict, figures against the promise, reasons, phases, what it could not show."""
+    """Return the HTML of one drill: verdict, achieved and promised values, reasons, phases, what was not drilled."""
     promise = record.promise
     rows = (
         ("RTO", figure(record.rto), f"{promise.get('rto_s', '?')} s"),
@@ -51,7 +51,7 @@ def card(record: DrillRecord) -> str:
         f"<table><tr><th></th><th>achieved</th><th>promised</th></tr>{table}</table>"
         f"{_listed(record.reasons)}{waterfall(record) if record.phases else ''}"
         f"{_listed([f'{backup}: {why}' for backup, why in record.passed_over], 'Backups passed over:')}"
-        f"{_listed(record.not_drilled, 'Not drilled, and so not shown:')}"
+        f"{_listed(record.not_drilled, 'Not drilled:')}"
         f'<p class="dim">{escape(record.started)}, by {escape(record.initiator)}, on {escape(record.substrate)}, '
         f"promise “{escape(str(promise.get('name', '')))}” of {escape(str(promise.get('owner', '')))}</p></article>"
     )

@@ -1,8 +1,8 @@
-"""What an operator sees: the phase in hand while it runs, a table and a verdict line at the end."""
+"""Terminal output of a drill: progress by phase, and a summary with the verdict."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -27,26 +27,25 @@ SHOWN = (
     "fired",
 )
 BAR = 30
-STEP = 64 << 20  # bytes between two lines of progress
+STEP = 64 << 20  # bytes from one line of progress to the next
 
 
 @dataclass(slots=True)
 class Progress:
-    """Prints a line for each event worth one, with the time since the first."""
+    """Prints a line for each event of the kinds in SHOWN, with the time since the first event."""
 
     console: Console
     _begun: float | None = None
     _bytes: int = 0
-    _told: int = 0
+    _printed: int = 0
     _phase: str = ""
-    _quiet: set[str] = field(default_factory=set)
 
     def event(self, event: Event) -> None:
-        """Print one event; a listener for `JournalFile`."""
+        """Print one event; used as listener of `JournalFile`."""
         if self._begun is None:
             self._begun = event.at
         if event.kind == "begin":
-            self._phase, self._bytes, self._told = event.subject, 0, 0
+            self._phase, self._bytes, self._printed = event.subject, 0, 0
         if event.kind not in SHOWN:
             return
         facts = "  ".join(f"{k}={v}" for k, v in event.facts.items())
@@ -62,15 +61,15 @@ class Progress:
         self.console.print(line, overflow="ignore" if whole else "ellipsis", no_wrap=True, crop=not whole)
 
     def bytes(self, count: int) -> None:
-        """Count bytes of the phase in hand, and print now and then."""
+        """Count bytes of the current phase, and print a line for every 64 MiB."""
         self._bytes += count
-        if self._bytes - self._told >= STEP:
-            self._told = self._bytes
+        if self._bytes - self._printed >= STEP:
+            self._printed = self._bytes
             self.console.print(Text(f"            {self._phase}: {self._bytes / 1e6:,.0f} MB", style="dim"))
 
 
 def summary(record: DrillRecord) -> RenderableType:
-    """Return the drill's name, its phases if it came to any, the verdict line and the reasons."""
+    """Return the drill's name, its phases if there are any, the verdict line and the reasons."""
     promise = record.promise
     verdict = Text.assemble(
         (record.verdict, STYLES.get(record.verdict, "bold")),

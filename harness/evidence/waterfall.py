@@ -1,4 +1,4 @@
-"""The phases of a recovery as a picture: SVG, no script, no font of its own."""
+"""Waterfall chart of the phases of a recovery, as SVG without scripts and fonts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from html import escape
 from harness.core.record import DrillRecord
 
 COLOURS = {"KEPT": "#2e7d4f", "BROKEN": "#b3261e", "UNKNOWN": "#8a6d00"}
-WIDTH, LEFT, ROW, TOP = 860, 130, 26, 66  # LEFT: the longest verdict ends before it
+WIDTH, LEFT, ROW, TOP = 860, 130, 26, 66  # LEFT: must be right of the longest verdict
 PLOT = WIDTH - LEFT - 90
 
 
 def waterfall(record: DrillRecord) -> str:
-    """Return an SVG: one bar a phase from the fault on, the RTO budget as a line where it fits."""
+    """Return an SVG with one bar for each phase, in seconds from the fault."""
     total = record.rto or max((p.end for p in record.phases), default=0.0)
     scale = PLOT / total if total else 0.0
     height = TOP + ROW * max(1, len(record.phases)) + 34
@@ -44,7 +44,7 @@ def waterfall(record: DrillRecord) -> str:
 
 
 def headline(record: DrillRecord) -> str:
-    """Return RTO and RPO against their budgets, and the writes lost, in one line."""
+    """Return one line with RTO and RPO against their budgets, and the number of lost writes."""
     rto, rpo = record.promise.get("rto_s", "?"), record.promise.get("rpo_s", "?")
     found = [
         f"RTO {figure(record.rto)} of {rto:g} s" if isinstance(rto, float | int) else "",
@@ -55,5 +55,5 @@ def headline(record: DrillRecord) -> str:
 
 
 def figure(value: float | None) -> str:
-    """Return seconds with one decimal and their unit, or `not measured`."""
+    """Return seconds with one decimal and unit, `not measured` for None."""
     return "not measured" if value is None else f"{value:.1f} s"

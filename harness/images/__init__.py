@@ -1,1 +1,1 @@
-"""The images that sites of containers are made of."""
+"""Container images of the docker and kind substrates: look-up, pull, build and storage."""

@@ -1,8 +1,8 @@
-"""Providing the images of the table: `python -m harness.images.bake [--baked | --public] [name ...]`.
+"""Provision of images: `python -m harness.images.bake [--baked | --public] [name ...]`.
 
-What the engine has under its content key is left alone; then come the public image if the engine has it, the archive
-in the cache, the registry, and baking. A registry that cannot be asked is asked once. When all of them are there, so is
-the stock of those that clusters need.
+Each image is taken from the first source that has it: the engine (by content key, then by public reference), the
+archive in the cache, the registry, baking. An unreachable registry is tried once. Without names, the stock of images
+for clusters is built as well.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ TRIES = 3
 
 
 class SourcesChanged(Exception):
-    """The content key is another one than before the sources were read."""
+    """The content key changed while the sources were read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """An image that is there: its reference, how it came (there, loaded, pulled or baked), the seconds it took."""
+    """An image in the engine. `how`: `there`, `loaded`, `pulled` or `baked`; `seconds`: how long it took."""
 
     name: str
     reference: str
@@ -49,16 +49,16 @@ class Provided:
 
 @dataclass(slots=True)
 class Provider:
-    """Provides images one after the other. `say` gets a line for each that was not there."""
+    """Provides images one after the other. `say` is called with a line for each that the engine did not have."""
 
     say: Say = field(default=lambda _: None)
     choice: str = field(default_factory=choice)
-    silence: str = ""  # why the registry did not answer; it is not asked again then
+    silence: str = ""  # why the registry did not answer; it is not tried again then
 
     def provide(self, name: str) -> Provided:
-        """Return that image of the table once the engine has it. Raises MissingPart, HarnessError."""
+        """Provide that image of the table and return it. Raises MissingPart, HarnessError."""
         begun = SYSTEM.monotonic()
-        with explained(f"image {name}"):  # whatever else a disk or the engine refuses on the way
+        with explained(f"image {name}"):  # for all other errors of the disk and the engine
             public = image(name).public if self.choice != BAKED else ""
             ours = baked(name) if self.choice != PUBLIC else ""
             reference, how = self._find(name, ours, public)
@@ -72,7 +72,7 @@ class Provider:
     def _find(self, name: str, ours: str, public: str) -> tuple[str, str]:
         if reference := _there(ours, public):
             return reference, "there"
-        with alone(making(name)):  # of two at once on a machine, one bakes and the other waits
+        with alone(making(name)):  # another process may be baking it
             if reference := _there(ours, public):
                 return reference, "there"
             return self._make(name, ours, public)
@@ -80,42 +80,42 @@ class Provider:
     def _make(self, name: str, ours: str, public: str) -> tuple[str, str]:
         if ours and self._from_archive(name):
             return ours, "loaded"
-        lacking = self._pull(public) if public else "there is no public one"
+        lacking = self._pull(public) if public else "no public image"
         if not lacking:
             return public, "pulled"
         if not ours:
-            what = f"{public} cannot be had: {lacking}" if public else lacking
-            remedy = "" if ROOM in lacking else f"; unset {CHOICE} to have it baked"
+            what = f"{public} cannot be pulled: {lacking}" if public else lacking
+            remedy = "" if ROOM in lacking else f"; unset {CHOICE} to bake it"
             raise MissingPart(f"image {name}: {what}{remedy}")
         try:
             return self._bake(name), "baked"
         except HarnessError as error:
             if not public:
                 raise
-            raise type(error)(f"{error}; nor can {public} be had: {lacking}") from error
+            raise type(error)(f"{error}; and {public} cannot be pulled: {lacking}") from error
 
     def _pull(self, public: str) -> str:
-        """Return why the public image cannot be pulled, "" once it is there."""
+        """Pull the public image; return why that failed, "" if it succeeded."""
         if self.silence:
             return self.silence
         repository, _, tag = public.rpartition(":")
         try:
             for step in engine().api.pull(repository, tag=tag, stream=True, decode=True):
-                if isinstance(step, dict) and "error" in step:  # after it began: `images.pull` keeps that to itself
+                if isinstance(step, dict) and "error" in step:  # `images.pull` hides errors of a pull that has begun
                     return reason(DockerException(step["error"]))
-        except NotFound as error:  # the registry answers, and has no such image
+        except NotFound as error:  # the registry answers that there is no such image
             return reason(error)
         except REFUSALS as error:
             self.silence = reason(error)
             return self.silence
-        return "" if has(public) else "it was pulled, and the engine has it not"
+        return "" if has(public) else "pulled, but missing in the engine"
 
     def _from_archive(self, name: str) -> bool:
         archive = archive_of(name, key(name))
         return archive.is_file() and load(archive, tag_of(name, key(name)))
 
     def _bake(self, name: str) -> str:
-        """Bake an image and what it stands on, keep its archive, and return its reference."""
+        """Bake an image and its base image, keep its archive, and return its reference."""
         if name == node.NAME:
             reference = tag_of(name, key(name))
             node.bake(reference, archive_of(name, key(name)))
@@ -130,7 +130,7 @@ class Provider:
                 return self._bake_recipe(how)
             except SourcesChanged:
                 continue
-        raise HarnessError(f"image {how.name}: its sources changed while it was baked, {TRIES} times; run it again")
+        raise HarnessError(f"image {how.name}: its sources changed while it was baked, {TRIES} times; try again")
 
     def _bake_recipe(self, how: recipes.Recipe) -> str:
         base = self._stand(how.stands_on)
@@ -139,7 +139,7 @@ class Provider:
         reference = tag_of(how.name, made_of)
         with new_context() as (context, file):
             version = how.fill(context, base)
-            if key(how.name) != made_of:  # somebody edits the sources meanwhile: what was read is neither
+            if key(how.name) != made_of:  # the sources were edited while they were read
                 raise SourcesChanged
             context.text("Dockerfile", recipes.dockerfile(how, base, version))
             build(context, file, reference, {"BASE": base})
@@ -148,7 +148,7 @@ class Provider:
         return reference
 
     def _stand(self, name: str) -> str:
-        """Return the reference of an image that others stand on, once it is there."""
+        """Provide a base image and return its reference."""
         reference = tag_of(name, key(name))
         if has(reference):
             return reference
@@ -166,14 +166,14 @@ class Provider:
 
 
 def _there(*references: str) -> str:
-    """Return the first of the references that the engine has, "" without one."""
+    """Return the first of the references that the engine has, "" if it has none."""
     return next((one for one in references if one and has(one)), "")
 
 
 def provide(names: Sequence[str] = (), say: Say = lambda _: None) -> tuple[Provided, ...]:
-    """Have the named images of the table in the engine, all when none is named, and return them.
+    """Provide the named images of the table, by default all, and return them.
 
-    Every one is tried; then HarnessError is raised with one line for each that cannot be had.
+    Every image is tried; then HarnessError is raised with one line for each that failed.
     """
     asked = [image(name).name for name in names] or [one.name for one in IMAGES]
     provider = Provider(say)
@@ -191,7 +191,7 @@ def provide(names: Sequence[str] = (), say: Say = lambda _: None) -> tuple[Provi
 
 
 def main(argv: Sequence[str]) -> int:
-    """Provide the named images; returns the exit code: 0, or 3 when one cannot be had."""
+    """Provide the named images; return the exit code: 0, or 3 if one failed."""
     for word in (BAKED, PUBLIC):
         if f"--{word}" in argv:
             os.environ[CHOICE] = word
@@ -203,16 +203,16 @@ def main(argv: Sequence[str]) -> int:
         return 3
     if not names:
         _stock()
-    _say(f"{len(done)} images, {sum(one.how == 'there' for one in done)} of them there before")
+    _say(f"{len(done)} images, {sum(one.how == 'there' for one in done)} of them already present")
     return 0
 
 
 def _stock() -> None:
-    """Have the stock as well. Only clusters use it, and import what they need where there is none."""
+    """Build the stock for clusters. Without it, clusters import the images that they need."""
     try:
         stock(lambda line: _say(f"  {line}"))
     except HarnessError as error:
-        _say(f"  {error}; clusters start without it, and slower")
+        _say(f"  {error}; clusters start more slowly without it")
 
 
 def _say(line: str) -> None:

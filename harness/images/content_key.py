@@ -1,4 +1,4 @@
-"""The content key of every image that is made here."""
+"""Content keys of all baked images."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from harness.images.kind import node
 
 
 def key(name: str) -> str:
-    """Return the content key of a baked image: 12 hex digits of what it is made from. Raises MissingPart."""
+    """Return the content key of a baked image: 12 hex digits of a digest of its inputs. Raises MissingPart."""
     return node.key() if name == node.NAME else recipes.key(name)

@@ -1,4 +1,4 @@
-"""The container engine of this machine, and whether it can be used."""
+"""Client of this machine's container engine, and explanations of its errors."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from harness.patience import PATIENCE
 SOCKET = "/var/run/docker.sock"
 INSTALL = "install Docker Engine, e.g. `apt-get install docker.io`, and start it"
 GIB = 1 << 30
-# What the engine, the way to it, or a disk of ours refuses with: requests' errors are OSErrors, and urllib3's come bare
-# out of answers that are streamed.
+# Errors of the engine, the connection to it, and local disks. Errors of requests are OSErrors; those of urllib3 are
+# raised directly while an answer is streamed.
 REFUSALS = (DockerException, OSError, HTTPError)
 ROOM = "make room"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_REMEDIES = (  # what is said -> what helps; the first that fits
+_REMEDIES = (  # pattern of the message -> remedy; the first match is used
     ("no space left|quota exceeded", f"{ROOM} on the engine's disk, e.g. with `docker system prune`"),
     ("toomanyrequests|too many requests|rate limit", "`docker login`, or try again later"),
     ("dial |lookup |no route|unreachable|i/o timeout|tls handshake|x509|proxyconnect|request canceled|deadline",
-     "see that the engine reaches the registry"),
+     "check the engine's connection to the registry"),
     (r"\btimed out",
-     f"no answer for {PATIENCE.engine_answer:g} s: see whether the engine or its disk hangs, and try again"),
+     f"no answer for {PATIENCE.engine_answer:g} s; check whether the engine or its disk hangs, and try again"),
     ("connection refused|connection aborted|remote end closed|broken pipe", "is the engine still running?"),
 )  # fmt: skip
 
 
 @cache
 def engine() -> docker.DockerClient:
-    """Return the client of the engine at $DOCKER_HOST, else of the default socket; the same one every time.
+    """Return the cached client of the engine at $DOCKER_HOST or the default socket.
 
-    Raises MissingPart, in one line, when none answers (how to install one) or this user may not ask it (which group).
+    Raises MissingPart with a remedy when no engine answers or this user has no permission.
     """
     where = os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
     try:
-        _knock(where)  # the client library leaves a socket open where nobody answers, and words no reason
+        _knock(where)  # the client library leaves a socket open if there is no answer, and gives no reason
         client = docker.from_env(version="auto", timeout=PATIENCE.engine_answer)
     except PermissionError as error:
         raise MissingPart(
@@ -63,15 +63,15 @@ def engine() -> docker.DockerClient:
 
 
 def information() -> dict[str, Any]:
-    """Return what the engine says of itself (`GET /info` of its API). Raises HarnessError, MissingPart."""
+    """Return information about the engine (`GET /info` of its API). Raises HarnessError, MissingPart."""
     with explained("container engine"):
         return dict(engine().info())
 
 
 def require_room(needed: int) -> None:
-    """Do nothing where the engine's disk has `needed` bytes free, or where this user cannot see that disk.
+    """Raise HarnessError when the engine's disk has less than `needed` bytes free, MissingPart without an engine.
 
-    Raises HarnessError when it has not, MissingPart when there is no engine.
+    If this user cannot access that disk, nothing is checked.
     """
     root = Path(str(information().get("DockerRootDir", "")))
     try:
@@ -86,11 +86,11 @@ def require_room(needed: int) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why one of REFUSALS came, and what helps where that is known."""
-    if isinstance(error, OSError) and error.errno:  # of a disk of ours: the engine's own carry no number
+    """Return the reason of one of REFUSALS in one line, with a remedy if there is a known one."""
+    if isinstance(error, OSError) and error.errno:  # of a local disk; errors of the engine have no number
         where = f" ({error.filename})" if error.filename else ""
         remedy = f"; {ROOM} on the disk of the cache and of $TMPDIR" if error.errno in _FULL else ""
-        remedy = "; is this user to write there?" if error.errno in _FORBIDDEN else remedy
+        remedy = "; check this user's permissions" if error.errno in _FORBIDDEN else remedy
         return f"{error.strerror}{where}{remedy}"
     said = " ".join(str(getattr(error, "explanation", None) or error).split()) or type(error).__name__
     return next((f"{said}; {remedy}" for words, remedy in _REMEDIES if re.search(words, said, re.IGNORECASE)), said)
@@ -98,7 +98,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def explained(what: str) -> Iterator[None]:
-    """Turn a refusal of the engine or of a disk into one line that names `what`. Raises HarnessError."""
+    """Convert one of REFUSALS into HarnessError: one line that starts with `what`."""
     try:
         yield
     except REFUSALS as error:
@@ -106,7 +106,7 @@ def explained(what: str) -> Iterator[None]:
 
 
 def _knock(where: str) -> None:
-    """Connect to the engine's socket, if it is one of this machine or of the network; raises OSError."""
+    """Try to connect to the engine's socket, a Unix or a TCP socket; raises OSError."""
     url = urlsplit(where)
     if url.scheme == "unix":
         with socket.socket(socket.AF_UNIX) as one:

@@ -1,4 +1,4 @@
-"""Commands in a container that runs, nothing of whose output is lost."""
+"""Commands in a running container (`docker exec`), without loss of output."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 
-# docker-py reads the head of the engine's answer through a buffer, and what follows it past that buffer: when both have
-# come before it looks, as on a busy machine, the first words of a command are lost (docker-py's issue 2042). So the
-# command waits for a line, and gets it once the head was read.
+# docker-py reads the header of the engine's answer through a buffer, and the rest from the socket: output that arrives
+# together with the header is lost (docker-py issue 2042). Therefore the command waits for a line on standard input,
+# which is sent after the header was read.
 GATE = 'read -r _ && exec "$@"'
 
 
@@ -20,8 +20,8 @@ def begin(
 ) -> tuple[str, Any]:
     """Start a command in a running container that has `sh`.
 
-    Returns the engine's identifier of it, and the engine's side of its streams as docker-py has it: what is written to
-    it is standard input. `user`: "" is the container's own. Raises one of REFUSALS.
+    Return the engine's identifier of the command, and its stream in docker-py's form; data written to the stream is
+    the standard input. `user`: "" for the container's user. Raises one of REFUSALS.
     """
     api = container.client.api
     gated = ["sh", "-c", GATE, "sh", *argv]
@@ -36,13 +36,13 @@ def begin(
 
 
 def input_of(stream: Any) -> socket.socket:
-    """Return the socket of such a stream, which is for writing."""
+    """Return the socket of a stream, for writing."""
     found: socket.socket = getattr(stream, "_sock", stream)
     return found
 
 
 def close(stream: Any) -> None:
-    """Close such a stream and the connection under it, which docker-py leaves open."""
+    """Close a stream and its connection, which docker-py leaves open."""
     input_of(stream).close()
     stream.close()
 
@@ -50,10 +50,10 @@ def close(stream: Any) -> None:
 def execute(
     container: Container, argv: Sequence[str], *, user: str = "", env: Mapping[str, str] | None = None
 ) -> tuple[int | None, bytes]:
-    """Run a command in a running container that has `sh`, with no standard input.
+    """Run a command in a running container that has `sh`, without standard input.
 
-    Returns its exit code, None where the engine does not know it yet, and all that it wrote to both streams. Raises
-    one of REFUSALS.
+    Return its exit code, None if the engine does not know it yet, and its output on both streams. Raises one of
+    REFUSALS.
     """
     made, stream = begin(container, argv, user=user, env=env)
     try:

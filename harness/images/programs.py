@@ -1,4 +1,4 @@
-"""kind and kubectl."""
+"""Look-up of kind and kubectl."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from harness.images.kind.node import programs_folder
 
 
 def kind_program() -> Path:
-    """Return kind: the one that was built along with the node image, else the one on PATH. Raises MissingPart."""
+    """Return the path of kind: built with the node image, else on PATH. Raises MissingPart."""
     return _find("kind")
 
 
 def kubectl_program() -> Path:
-    """Return kubectl: the one that was built along with the node image, else the one on PATH. Raises MissingPart."""
+    """Return the path of kubectl: built with the node image, else on PATH. Raises MissingPart."""
     return _find("kubectl")
 
 
@@ -25,5 +25,5 @@ def _find(name: str) -> Path:
         return ours
     found = shutil.which(name)
     if found is None:
-        raise MissingPart(f"{name}: neither built nor on PATH; run `make images`, or install {name} as its makers say")
+        raise MissingPart(f"{name}: neither in the cache nor on PATH; run `make images`, or install {name}")
     return Path(found)

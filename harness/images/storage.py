@@ -1,4 +1,4 @@
-"""Where baked images are: in the engine under their content key, and as archives in the cache."""
+"""Storage of baked images: in the engine, tagged with their content key, and as archives in the cache."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from harness.images.table import OURS
 from harness.parts.cache import cache_home
 
 _saving = Lock()
-KEPT = 3  # images of one name: other checkouts of this machine may use those before
+KEPT = 3  # versions of an image, because other checkouts may use earlier ones
 
 
 def tag_of(name: str, key: str) -> str:
-    """Return the reference of the baked image of that name and content key."""
+    """Return the reference of a baked image."""
     return f"{OURS}/{name}:{key}"
 
 
 def archive_of(name: str, key: str) -> Path:
-    """Return where the cache keeps that image's archive, be it there or not."""
+    """Return the path of an image's archive in the cache, which may not exist."""
     return cache_home() / "images" / f"{name}-{key}.tar"
 
 
 def making(name: str) -> Path:
-    """Return the file that whoever makes an image of that name holds locked."""
+    """Return the lock file for baking an image of that name."""
     return cache_home() / "images" / f".{name}.lock"
 
 
 def has(reference: str) -> bool:
-    """Return whether the engine has that image. Raises MissingPart without an engine, HarnessError as it says."""
+    """Return whether the engine has that image. Raises MissingPart without an engine, HarnessError."""
     with explained(f"image {reference}"):
         try:
             engine().images.get(reference)
@@ -45,16 +45,16 @@ def has(reference: str) -> bool:
 
 
 def release(name: str, reference: str, version: str) -> str:
-    """Give an image that only we build the tag of its version too, by which `deploy/` names it; return that."""
+    """Tag an image that is not public with its version as well, which `deploy/` refers to; return that reference."""
     with explained(f"image {name}"):
         engine().images.get(reference).tag(f"{OURS}/{name}", version)
     return f"{OURS}/{name}:{version}"
 
 
 def load(archive: Path, reference: str) -> bool:
-    """Load an archive into the engine; returns whether `reference` is there now. A damaged archive is removed.
+    """Load an archive into the engine; return whether it has `reference` then. A damaged archive is removed.
 
-    Raises HarnessError when the engine does not take a whole one, which stays.
+    Raises HarnessError when the engine refuses an undamaged archive, which is kept.
     """
     try:
         with archive.open("rb") as file:
@@ -64,13 +64,13 @@ def load(archive: Path, reference: str) -> bool:
             archive.unlink(missing_ok=True)
             return False
         raise HarnessError(
-            f"image {reference}: its archive is not loaded: {reason(error)}; {archive} is kept, remove it to bake anew"
+            f"image {reference}: not loaded from its archive: {reason(error)}; {archive} is kept, remove it to rebake"
         ) from error
     return has(reference)
 
 
 def _damaged(archive: Path) -> bool:
-    """Return whether that is no complete docker archive, or not there. An unreadable disk says nothing of it."""
+    """Return whether a docker archive is incomplete or missing; False when the disk cannot be read."""
     try:
         with tarfile.open(archive, "r:") as packed:
             return not {"manifest.json", "index.json"} & set(packed.getnames())
@@ -81,9 +81,9 @@ def _damaged(archive: Path) -> bool:
 
 
 def save(reference: str, archive: Path) -> Path:
-    """Write the image as a docker archive, complete or not at all, and return `archive`. Raises HarnessError."""
+    """Save the image as a docker archive, atomically, and return `archive`. Raises HarnessError."""
     partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
-    with _saving:  # two clusters of a drill may want the same one
+    with _saving:  # two clusters of a drill may need the same one
         return archive if archive.is_file() else _save(reference, archive, partial)
 
 
@@ -96,15 +96,15 @@ def _save(reference: str, archive: Path, partial: Path) -> Path:
                     file.write(piece)
             partial.rename(archive)
     finally:
-        with suppress(OSError):  # where no folder could be made
+        with suppress(OSError):  # the folder may be missing
             partial.unlink(missing_ok=True)
     return archive
 
 
 def tidy(name: str) -> None:
-    """Drop all but the newest few images and archives of that name; what a container uses stays.
+    """Remove all but the newest few images and archives of that name, except images that a container uses.
 
-    The image that was wanted is there: what cannot be dropped now is dropped next time.
+    Errors are suppressed; what could not be removed is removed next time.
     """
     with suppress(*REFUSALS):
         _tidy(name)
@@ -124,5 +124,5 @@ def _tidy(name: str) -> None:
 
 
 def _is_of(archive: Path, name: str) -> bool:
-    """`odoo-*.tar` also finds what is of an image `odoo-wheels`."""
+    """Return whether an archive is of the image `name`, and not of one with a longer name such as `odoo-wheels`."""
     return "-" not in archive.stem.removeprefix(f"{name}-")

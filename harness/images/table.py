@@ -1,8 +1,8 @@
-"""The one table of images: what each is called in public, what it listens on, what is relied on.
+"""Table of images: public references, ports, programs.
 
-The public image is used where the engine has it or can pull it; `make images` bakes what cannot be had, with the same
-contract (`tests/images/test_contract.py`): every image runs as any user, with a read-only root file system, a `/tmp`
-that is in memory as its `scratch` is, and its volumes below `/volumes`; its programs are found by their bare names.
+The public image is used if the engine has it or can pull it; `make images` bakes the others, with the same contract
+(`tests/images/test_contract.py`): every image runs as any user, with a read-only root file system, `/tmp` and its
+`scratch` folders in memory, and its volumes below `/volumes`; its programs are on PATH.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 
 from harness.core.errors import MissingPart
 
-OURS = "blackstart"  # the repository of what is baked here
-FIRST_PORT = 8000  # of an image that the table does not know
+OURS = "blackstart"  # repository name of baked images
+FIRST_PORT = 8000  # of an image that is not in the table
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image. `public`: its reference in a registry, "" for what only we build.
+    """An image. `public`: its reference in a registry, "" if it is only baked.
 
-    `ports`: a node's port name -> the number it listens on inside. `programs`: found on its PATH. `scratch`: folders
-    besides `/tmp` that it writes to and that need not last.
+    `ports`: port name of a node -> port number in the container. `programs`: programs on its PATH. `scratch`: folders
+    for temporary files besides `/tmp`.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Image:
     scratch: tuple[str, ...] = ()
 
 
-MINIO_VERSION = "RELEASE.2025-09-07T16-13-09Z"  # the last that its makers published as an image
+MINIO_VERSION = "RELEASE.2025-09-07T16-13-09Z"  # the last one that was published as an image
 _PG_TOOLS = ("postgres", "initdb", "pg_dump", "pg_dumpall", "pg_restore", "psql", "pg_isready")
 
 IMAGES: tuple[Image, ...] = (
@@ -49,24 +49,24 @@ IMAGES: tuple[Image, ...] = (
 
 
 def image(name: str) -> Image:
-    """Return the image of that name; raises MissingPart when the table has none."""
+    """Return the image with that name; raises MissingPart when the table has none."""
     for one in IMAGES:
         if one.name == name:
             return one
-    raise MissingPart(f"{name}: no such image; there are {', '.join(i.name for i in IMAGES)}")
+    raise MissingPart(f"{name}: no such image; images are {', '.join(i.name for i in IMAGES)}")
 
 
 def known(name: str) -> bool:
-    """Return whether `name` is one of the table, and not a reference of the reader's own."""
+    """Return whether `name` is in the table; if not, it is a reference."""
     return any(one.name == name for one in IMAGES)
 
 
 def scratch_of(name: str) -> tuple[str, ...]:
-    """Return the folders of an image's scratch; none where the table does not know it."""
+    """Return the scratch folders of an image; none if it is not in the table."""
     return image(name).scratch if known(name) else ()
 
 
 def port_numbers(name: str, ports: tuple[str, ...]) -> dict[str, int]:
-    """Return the number inside for each of a node's ports; an image of the reader's own is told which to take."""
+    """Return the port number in the container for each of a node's ports, assigned if the table has none."""
     given = image(name).ports if known(name) else {}
     return {port: given.get(port, FIRST_PORT + number) for number, port in enumerate(ports)}

@@ -1,4 +1,4 @@
-"""The folder where parts are kept: shared by all checkouts of one user, addressed by what each part is made from."""
+"""Content-addressed cache of parts, shared by all checkouts of a user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DIGITS = 12
 
 
 def cache_home() -> Path:
-    """Return the cache's folder: $BLACKSTART_CACHE, else $XDG_CACHE_HOME/blackstart, else ~/.cache/blackstart."""
+    """Return the folder of the cache: $BLACKSTART_CACHE, $XDG_CACHE_HOME/blackstart or ~/.cache/blackstart."""
     if own := os.environ.get("BLACKSTART_CACHE"):
         return Path(own).absolute()
     if shared := os.environ.get("XDG_CACHE_HOME"):
@@ -30,24 +30,24 @@ def cache_home() -> Path:
 
 
 def folder_of(name: str, *ingredients: str) -> Path:
-    """Return where a part made from these ingredients (lock, recipe, platform) lies, be it there or not."""
+    """Return the folder of a part that is built from `ingredients` (lock, recipe, platform). It may not exist."""
     digest = hashlib.sha256("\0".join(ingredients).encode()).hexdigest()[:_DIGITS]
     return cache_home() / "parts" / f"{name}-{digest}"
 
 
 def version_in(folder: Path) -> str:
-    """Return the version that the builder found, or "" when the part is not there."""
+    """Return the version that the build returned, "" if the part is not installed."""
     note = folder / _VERSION
     return note.read_text(encoding="utf-8").strip() if note.is_file() else ""
 
 
 def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = PATIENCE.cache_lock) -> bool:
-    """Have `folder` in the cache, and return whether it was built now.
+    """Build `folder` unless it exists, and return whether it was built.
 
-    `build` fills an empty folder and returns the version it found. It works in a temporary sibling that is renamed
-    when complete, so that `folder` is whole or absent; a lock lets one builder in at a time, of any process. A
-    sibling that a killed builder left is removed. Raises what `build` raises, and TookTooLong when another
-    builder holds the lock for more than `patience` seconds.
+    `build` fills an empty folder and returns the version it found. The folder has a temporary name until it is
+    complete, so that `folder` is complete or missing; a lock allows one build at a time, also across processes.
+    What a killed build left is removed. Raises what `build` raises, and TookTooLong when another process holds the
+    lock for more than `patience` seconds.
     """
     if folder.is_dir():
         return False
@@ -70,14 +70,14 @@ def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = PATI
 
 @contextmanager
 def alone(lock: Path, patience: float = PATIENCE.cache_lock) -> Iterator[None]:
-    """Hold an exclusive lock on that file, made where it is not there. Raises TookTooLong after `patience` seconds.
+    """Hold an exclusive lock on the file `lock`, created if missing. Raises TookTooLong after `patience` seconds.
 
-    flock(2): of the open file, so it parts threads as well as processes, and ends with the process.
+    A flock(2) belongs to the open file: it excludes threads as well as processes, and ends with the process.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
         wait_until(
             lambda: fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB),
-            patience=patience, on=BlockingIOError, every=0.1, what=f"{lock.name}: held by another set-up",
+            patience=patience, on=BlockingIOError, every=0.1, what=f"{lock.name}: locked by another process",
         )  # fmt: skip
         yield

@@ -1,4 +1,4 @@
-"""Running one command to its end, with its exit code looked at."""
+"""Commands of set-up, run to their end with the exit code checked."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LAST_LINES = 6
-_OURS_ALONE = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
+_PYTHON_VARIABLES = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment for a set-up command: ours, without what would bend another Python, and with `more`."""
-    kept = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
+    """Return the environment of a set-up command: the current one plus `more`, without variables of this Python."""
+    kept = {name: value for name, value in os.environ.items() if name not in _PYTHON_VARIABLES}
     return {**kept, **more}
 
 
@@ -31,9 +31,9 @@ def run(
 ) -> str:
     """Run `argv` and return what it wrote to standard output.
 
-    `env` is the whole environment, ours when None; `patience` is in seconds. Raises HarnessError with the last
-    lines of standard error when the command cannot be started or ends with another code than 0, and TookTooLong
-    when patience ends (the command is killed then).
+    `env`: the whole environment, by default the current one; `patience`: seconds. Raises HarnessError with the last
+    lines of standard error when the command cannot be started or its exit code is not 0, TookTooLong when it is killed
+    after `patience`.
     """
     name = argv[0].rsplit("/", 1)[-1]
     shown = " ".join([name, *argv[1:3]])
@@ -48,12 +48,12 @@ def run(
         raise HarnessError(f"{shown}: cannot be started: {error.strerror}") from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-_LAST_LINES:]
-        raise HarnessError(f"{shown}: exit code {done.returncode}: {' | '.join(said) or 'it said nothing'}")
+        raise HarnessError(f"{shown}: exit code {done.returncode}: {' | '.join(said) or 'no output'}")
     return done.stdout
 
 
 def pipe(first: Sequence[str], second: Sequence[str], *, patience: float) -> None:
-    """Run `first | second`. Raises HarnessError when either ends with another code than 0, or on `patience` seconds."""
+    """Run `first | second`. Raises HarnessError when an exit code is not 0, TookTooLong after `patience` seconds."""
     with subprocess.Popen(list(first), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as source:
         try:
             done = subprocess.run(

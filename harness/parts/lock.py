@@ -1,4 +1,4 @@
-"""Writing all lock files anew: `make lock`. They hold hashes, and no address of a registry."""
+"""Update of all lock files, for `make lock`. They contain hashes and no addresses of registries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lock_wheels(requirements: Path, *more: str, lock: str = "") -> None:
 
 
 def lock_npm(folder: Path) -> None:
-    """Write the package-lock.json beside a package.json. Raises HarnessError as npm says."""
+    """Write the package-lock.json of a package.json. Raises HarnessError with npm's message."""
     ensure("node")
     with TemporaryDirectory() as scratch:
         shutil.copyfile(folder / "package.json", Path(scratch) / "package.json")

@@ -1,4 +1,4 @@
-"""Where a program is."""
+"""Look-up of the programs of installed parts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from harness.core.errors import MissingPart
 from harness.parts.recipes import where
 from harness.parts.table import bringer
 
-FROM = "BLACKSTART_PROGRAMS"  # `path` in the image of blackstart, whose programs are not parts but on PATH
+FROM = "BLACKSTART_PROGRAMS"  # `path` in the image of blackstart, where programs are on PATH instead of in parts
 
 
 def program(name: str) -> str:
-    """Return the absolute path of a program of the table, or of a folder such as odoo-addons.
+    """Return the absolute path of a program in the table, or of a folder such as odoo-addons.
 
-    n8n, allure and npm are JavaScript: run them with `node`. Where $BLACKSTART_PROGRAMS is `path`, a program on PATH
-    serves when its part is not installed. Raises MissingPart when it is not to be had.
+    n8n, allure and npm are JavaScript: run them with `node`. If $BLACKSTART_PROGRAMS is `path`, a program on PATH is
+    used when its part is not installed. Raises MissingPart when there is none.
     """
     part, brought = bringer(name)
     for path in where(part.name).glob(brought.path):

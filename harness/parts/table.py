@@ -1,4 +1,4 @@
-"""The one table of programs that the estate is made of: which, which version, from where, under which licence."""
+"""Table of parts: the programs of the estate with their versions, sources and licences."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.core.errors import MissingPart
 
 
 class Source(StrEnum):
-    """Where a part comes from."""
+    """Source of a part."""
 
     WHEEL = "wheel"
     NPM = "npm"
@@ -18,7 +18,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program of a part: its name, and where it lies in the part's folder (a glob with one match)."""
+    """A program of a part: its name, and its path in the part's folder (a glob with one match)."""
 
     name: str
     path: str
@@ -26,7 +26,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One product: how it is pinned, where it comes from, what it brings."""
+    """A part: its package and pinned version, its source, and its programs."""
 
     name: str
     package: str
@@ -67,17 +67,17 @@ PARTS: tuple[Part, ...] = (
 
 
 def part(name: str) -> Part:
-    """Return the part of that name; raises MissingPart when the table has none."""
+    """Return the part with that name; raises MissingPart when the table has none."""
     for one in PARTS:
         if one.name == name:
             return one
-    raise MissingPart(f"{name}: no such part; there are {', '.join(p.name for p in PARTS)}")
+    raise MissingPart(f"{name}: no such part; parts are {', '.join(p.name for p in PARTS)}")
 
 
 def bringer(program: str) -> tuple[Part, Program]:
-    """Return the part that brings `program`, and the program; raises MissingPart when the table has neither."""
+    """Return `program` and the part that contains it; raises MissingPart when the table has neither."""
     for one in PARTS:
         for brought in one.programs:
             if brought.name == program:
                 return one, brought
-    raise MissingPart(f"{program}: no part brings such a program")
+    raise MissingPart(f"{program}: no part contains such a program")

@@ -1,7 +1,8 @@
-"""Journal, ledger, record, picture: what is written can be read, and a change to it is seen."""
+"""Journal, ledger, record, waterfall, summary and report."""
 
 from __future__ import annotations
 
+import json
 import os
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -14,11 +15,12 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
 from harness.core.journal import phase
 from harness.core.judge import Phase
+from harness.core.ledger import Ledger, Write
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
 from harness.evidence.folder import RecordFolder, read_record, records
 from harness.evidence.html import harden
 from harness.evidence.journal import JournalFile, read_journal
-from harness.evidence.ledger import LedgerFile, read_ledger
+from harness.evidence.ledger import LedgerFile
 from harness.evidence.overview import overview
 from harness.evidence.record import phases_of
 from harness.evidence.refine import refine
@@ -40,25 +42,25 @@ def a_record() -> DrillRecord:
     )  # fmt: skip
 
 
-def test_a_journal_is_read_back_and_a_change_is_seen(tmp_path: Path) -> None:
+def test_a_journal_round_trips_and_a_change_is_detected(tmp_path: Path) -> None:
     journal = JournalFile(tmp_path / "journal.jsonl")
     for number in range(3):
         journal.mark("begin", f"phase {number}", message="2.2", size=number)
     assert [e.facts["size"] for e in read_journal(journal.path)] == [0, 1, 2]
     lines = journal.path.read_text().splitlines()
     journal.path.write_text("\n".join([lines[0], lines[2]]) + "\n")
-    with pytest.raises(Unreadable, match="line 2 does not follow"):
+    with pytest.raises(Unreadable, match="line 2 does not match the hash of the previous line"):
         read_journal(journal.path)
     journal.path.write_text("\n".join([lines[0].replace("phase 0", "phase 9"), *lines[1:]]) + "\n")
-    with pytest.raises(Unreadable, match="line 2 does not follow"):
+    with pytest.raises(Unreadable, match="line 2 does not match the hash of the previous line"):
         read_journal(journal.path)
     journal.path.write_text("{}\n")
     with pytest.raises(Unreadable, match="line 1 is not a journal line"):
         read_journal(journal.path)
 
 
-def test_waiting_for_a_slow_disk_is_time_of_a_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that images were written to took 0.3 s for a line, and a drill was judged UNKNOWN for it."""
+def test_waiting_for_a_slow_disk_counts_as_time_of_a_phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy disk took 0.3 s for a line, and a drill was judged UNKNOWN because of unattributed time."""
     now, sync = 100.0, os.fsync
 
     def slow(file: int) -> None:
@@ -77,26 +79,24 @@ def test_waiting_for_a_slow_disk_is_time_of_a_phase(tmp_path: Path, monkeypatch:
     assert [event.kind for event in read_journal(journal.path)] == ["begin", "status", "end"] * 2
 
 
-def test_a_ledger_is_read_back(tmp_path: Path) -> None:
-    book = LedgerFile(tmp_path / "ledger.jsonl")
-    book.sent(1, 1.0)
-    book.acked(1, 1.5)
-    book.sent(2, 2.0)
-    assert read_ledger(book.path) == book.ledger
-    assert [w.number for w in book.ledger.acknowledged()] == [1]
-    book.path.write_text("nonsense\n")
-    with pytest.raises(Unreadable, match="line 1"):
-        read_ledger(book.path)
+def test_every_write_of_a_ledger_is_on_disk(tmp_path: Path) -> None:
+    file = LedgerFile(tmp_path / "ledger.jsonl")
+    file.sent(1, 1.0)
+    file.acked(1, 1.5)
+    file.sent(2, 2.0)
+    rows = [json.loads(line) for line in file.path.read_text().splitlines()]
+    assert rows == [{"number": 1, "sent": 1.0}, {"number": 1, "acked": 1.5}, {"number": 2, "sent": 2.0}]
+    assert file.ledger == Ledger((Write(1, 1.0, 1.5), Write(2, 2.0)))
 
 
-def test_a_record_is_read_back_whole(tmp_path: Path) -> None:
+def test_a_record_round_trips(tmp_path: Path) -> None:
     folder, record = RecordFolder.make(tmp_path, "A drill, of sorts"), a_record()
     folder.write(record)
     assert read_record(folder.path) == record
     assert records(tmp_path) == (folder.path,)
 
 
-def test_a_record_is_shown_once_all_of_it_is_there(tmp_path: Path) -> None:
+def test_a_record_is_shown_after_it_is_complete(tmp_path: Path) -> None:
     shown: list[tuple[DrillRecord, bool]] = []
 
     def show(folder: RecordFolder, record: DrillRecord) -> None:
@@ -119,20 +119,20 @@ def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
         read_record(tmp_path / "none.json")
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "drills").write_text("in the way")
-    with pytest.raises(HarnessError, match="cannot be kept there"):
+    with pytest.raises(HarnessError, match="cannot be created"):
         RecordFolder.make(tmp_path, "x")
 
 
-def test_the_picture_is_well_formed_and_shows_every_phase() -> None:
+def test_the_waterfall_is_well_formed_and_shows_every_phase() -> None:
     picture = waterfall(a_record())
-    texts = [node.text for node in ET.fromstring(picture).iter() if node.text]  # noqa: S314 - our own text
+    texts = [node.text for node in ET.fromstring(picture).iter() if node.text]  # noqa: S314 - generated here
     assert {"detect", "restore", "BROKEN", "195.0 s"} <= set(texts)
     assert waterfall(replace(a_record(), phases=(), rto=None)).startswith("<svg")
 
 
-def test_the_summary_says_verdict_figures_and_reasons() -> None:
+def test_the_summary_has_verdict_values_and_reasons() -> None:
     console = Console(record=True, width=140, file=Path("/dev/null").open("w"))  # noqa: SIM115
     console.print(summary(a_record()))
     text = console.export_text()
@@ -142,7 +142,7 @@ def test_the_summary_says_verdict_figures_and_reasons() -> None:
     console.file.close()
 
 
-def test_a_drill_that_came_to_no_phase_is_shown_without_a_picture_of_them() -> None:
+def test_a_drill_without_phases_is_shown_without_a_waterfall() -> None:
     refused = replace(a_record(), phases=())
     with Path("/dev/null").open("w") as nowhere:
         console = Console(record=True, width=140, file=nowhere)
@@ -165,23 +165,23 @@ def test_refine_proposes_with_evidence() -> None:
     assert refine(kept) == ()
 
 
-def test_an_allure_page_is_hardened_or_refused() -> None:
+def test_an_allure_page_is_made_safe_for_offline_reading_or_refused() -> None:
     tag = '<script async src="https://www.googletagmanager.com/gtag/js?id=G-1"></script>\n<script>gtag()</script>'
     page = harden(f'<html><head><meta charset="utf-8">{tag}</head></html>')
     assert "googletagmanager" not in page
     assert "Content-Security-Policy" in page
-    with pytest.raises(HarnessError, match="not laid out"):
+    with pytest.raises(HarnessError, match="unexpected structure"):
         harden("<html></html>")
     with pytest.raises(HarnessError, match="analytics"):
         harden(f'<meta charset="utf-8">{tag}{tag}')
 
 
-def test_the_first_page_names_what_was_not_drilled_and_says_nothing_where_all_was() -> None:
+def test_the_first_page_lists_what_was_not_drilled() -> None:
     page = overview([a_record()], "allure.html")
-    assert "Not drilled, and so not shown:</p><ul><li>1.1: by hand</li></ul>" in page
+    assert "Not drilled:</p><ul><li>1.1: by hand</li></ul>" in page
     assert "Not drilled" not in overview([replace(a_record(), not_drilled=())], "allure.html")
 
 
-def test_the_first_page_says_why_a_backup_was_passed_over() -> None:
+def test_the_first_page_lists_backups_that_were_passed_over() -> None:
     assert "Backups passed over:</p><ul><li>b2: flipped</li></ul>" in overview([a_record()], "allure.html")
     assert "Backups passed over" not in overview([replace(a_record(), passed_over=())], "allure.html")

@@ -1,4 +1,4 @@
-"""Images are baked once, loaded from their archives after that, and a damaged archive is no obstacle."""
+"""Provision of images: baking, archives, pulls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture
 def another_nginx(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An image nginx that nobody else has: its recipe says one more thing."""
+    """Reference of a variant of the image nginx, with an additional label."""
     monkeypatch.setattr(recipes, "RECIPES", tuple(map(_more, recipes.RECIPES)))
     ours = baked("nginx")
     yield ours
@@ -39,7 +39,7 @@ def _more(how: recipes.Recipe) -> recipes.Recipe:
     return replace(how, instructions=f"LABEL tried=yes\n{how.instructions}") if how.name == "nginx" else how
 
 
-def test_an_image_is_baked_then_there_then_loaded(another_nginx: str) -> None:
+def test_an_image_is_baked_then_found_then_loaded(another_nginx: str) -> None:
     said: list[str] = []
     provider = Provider(said.append, choice=BAKED)
     done = provider.provide("nginx")
@@ -55,7 +55,7 @@ def test_an_image_is_baked_then_there_then_loaded(another_nginx: str) -> None:
     ]
 
 
-def test_of_two_at_once_one_bakes_and_the_other_finds_it(another_nginx: str) -> None:
+def test_of_two_concurrent_providers_one_bakes_the_image(another_nginx: str) -> None:
     with ThreadPoolExecutor(2) as both:
         done = list(both.map(lambda _: Provider(choice=BAKED).provide("nginx"), range(2)))
     assert sorted(one.how for one in done) == ["baked", "there"]
@@ -63,13 +63,13 @@ def test_of_two_at_once_one_bakes_and_the_other_finds_it(another_nginx: str) -> 
 
 
 @pytest.mark.parametrize("name", ["blackstart", "notifier"])
-def test_what_only_we_build_has_the_name_that_deploy_gives_it(name: str) -> None:
+def test_images_that_are_not_public_have_the_tag_that_deploy_refers_to(name: str) -> None:
     ours = Provider(choice=BAKED).provide(name).reference
     released = engine().images.get(f"blackstart/{name}:{__version__}")
     assert released.id == engine().images.get(ours).id
 
 
-def test_a_damaged_archive_is_removed_and_the_image_baked_anew(another_nginx: str) -> None:
+def test_a_damaged_archive_is_removed_and_the_image_baked_again(another_nginx: str) -> None:
     archive = archive_of("nginx", key("nginx"))
     archive.write_bytes(b"no archive")
     assert Provider(choice=BAKED).provide("nginx").how == "baked"
@@ -77,9 +77,7 @@ def test_a_damaged_archive_is_removed_and_the_image_baked_anew(another_nginx: st
     assert has(another_nginx)
 
 
-def test_sources_that_change_while_they_are_read_are_read_again(
-    another_nginx: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sources_that_change_during_a_bake_are_read_again(another_nginx: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def unsteady(name: str) -> str:
@@ -91,16 +89,16 @@ def test_sources_that_change_while_they_are_read_are_read_again(
     assert provider.provide("nginx").reference == another_nginx
 
 
-def test_a_registry_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_registry_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bake, "image", lambda name: Image(name, "127.0.0.1:9/none:1"))
     provider = Provider(choice=PUBLIC)
     for _ in range(2):
-        with pytest.raises(MissingPart, match=r"^image nginx: 127\.0\.0\.1:9/none:1 cannot be had: .+; unset"):
+        with pytest.raises(MissingPart, match=r"^image nginx: 127\.0\.0\.1:9/none:1 cannot be pulled: .+; unset"):
             provider.provide("nginx")
         assert provider.silence
 
 
-def test_an_archive_gives_back_what_was_saved(tmp_path: Path) -> None:
+def test_an_archive_restores_the_saved_image(tmp_path: Path) -> None:
     ours, name = Provider(choice=BAKED).provide("nginx").reference, "blackstart/tried:1"
     engine().images.get(ours).tag("blackstart/tried", "1")
     try:

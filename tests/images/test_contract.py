@@ -1,4 +1,4 @@
-"""What the harness relies on of every image, baked or public."""
+"""Contract of every image, baked and public."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.images.inside import execute
 from harness.images.table import image
 from harness.postgres.server import HBA, INITDB
 from harness.s3.client import REGION
-from tests.images.bench import HOME, LOOPBACK, USERS, bench, get, kinds, of, outside, says, stop
+from tests.images.image_under_test import HOME, LOOPBACK, USERS, get, image_under_test, kinds, of, outside, says, stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 SOCKETS = image("postgres").scratch[0]
@@ -48,8 +48,8 @@ PASSWORD = "correct horse"
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize(("name", "kind"), kinds())
-def test_programs_are_found_by_their_bare_names_and_the_root_is_read_only(name: str, kind: str, user: str) -> None:
-    with bench(name, kind, user) as one:
+def test_programs_are_on_path_and_the_root_is_read_only(name: str, kind: str, user: str) -> None:
+    with image_under_test(name, kind, user) as one:
         for program in image(name).programs:
             code, said = one.run("-c", f"command -v {program}", entrypoint="sh")
             assert code == 0, f"{program}: {said}"
@@ -58,14 +58,14 @@ def test_programs_are_found_by_their_bare_names_and_the_root_is_read_only(name: 
 
 
 @pytest.mark.parametrize("name", [name for name, kind in kinds() if kind == "baked"])
-def test_a_baked_image_says_its_version(name: str) -> None:
+def test_a_baked_image_has_a_version_label(name: str) -> None:
     assert engine().images.get(baked(name)).labels["org.opencontainers.image.version"]
 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("postgres"))
-def test_postgres_makes_its_cluster_once(kind: str, user: str) -> None:
-    with bench("postgres", kind, user) as one:
+def test_postgres_creates_its_cluster_once(kind: str, user: str) -> None:
+    with image_under_test("postgres", kind, user) as one:
         one.put("superuser", f"{PASSWORD}\n")
         one.put("hba", HBA)
         env = {
@@ -91,14 +91,16 @@ def test_postgres_makes_its_cluster_once(kind: str, user: str) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("postgres"))
-def test_postgres_is_set_up_through_its_default_socket(kind: str, user: str) -> None:
+def test_postgres_initializes_through_its_default_socket(kind: str, user: str) -> None:
     env = {"PGDATA": f"{HOME}/data", "POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": "estate", "PGHOST": "/none"}
     env |= {"POSTGRES_INITDB_ARGS": "--auth=scram-sha-256"}
-    with bench("postgres", kind, user) as one:  # where it has no socket, the first start fails, and not later
+    with image_under_test(
+        "postgres", kind, user
+    ) as one:  # where it has no socket, the first start fails, and not later
         code, said = one.run("-c", "unix_socket_directories=/tmp", env=env)
         assert code != 0
         assert f'"{SOCKETS}/.s.PGSQL.5432" failed' in said
-    with bench("postgres", kind, user) as one:
+    with image_under_test("postgres", kind, user) as one:
         server = one.start("-c", f"unix_socket_directories=/tmp,{SOCKETS}", env=env)
         psql = ("psql", "-h", LOOPBACK, "-U", "postgres", "-d", "estate", "-Atc")
         assert says(server, *psql, "select current_database()", env={"PGPASSWORD": PASSWORD}).strip() == "estate"
@@ -106,8 +108,8 @@ def test_postgres_is_set_up_through_its_default_socket(kind: str, user: str) -> 
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("minio"))
-def test_minio_serves_with_the_credentials_of_a_file_as_soon_as_it_says_that_it_is_well(kind: str, user: str) -> None:
-    with bench("minio", kind, user) as one:
+def test_minio_accepts_credentials_from_a_file_once_it_is_healthy(kind: str, user: str) -> None:
+    with image_under_test("minio", kind, user) as one:
         one.put("keys", "MINIO_ROOT_USER=someone\nMINIO_ROOT_PASSWORD=something-secret\n")
         number = one.number("s3")
         words = ("server", f"{HOME}/objects", "--address", f"0.0.0.0:{number}")
@@ -122,8 +124,8 @@ def test_minio_serves_with_the_credentials_of_a_file_as_soon_as_it_says_that_it_
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("nginx"))
-def test_nginx_tests_and_serves_a_configuration(kind: str, user: str) -> None:
-    with bench("nginx", kind, user) as one:
+def test_nginx_validates_and_serves_a_configuration(kind: str, user: str) -> None:
+    with image_under_test("nginx", kind, user) as one:
         number = one.number("http")
         one.put("front.conf", NGINX.format(number))
         one.put("bad.conf", "no such thing;\n")
@@ -135,8 +137,8 @@ def test_nginx_tests_and_serves_a_configuration(kind: str, user: str) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("knot"))
-def test_knot_answers(kind: str, user: str) -> None:
-    with bench("knot", kind, user) as one:
+def test_knot_answers_queries(kind: str, user: str) -> None:
+    with image_under_test("knot", kind, user) as one:
         number = one.number("dns")
         one.put("knot.conf", KNOT.format(number, HOME))
         one.put("zone", ZONE)
@@ -150,7 +152,7 @@ def test_knot_answers(kind: str, user: str) -> None:
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("traefik"))
 def test_traefik_serves_a_static_configuration(kind: str, user: str) -> None:
-    with bench("traefik", kind, user) as one:
+    with image_under_test("traefik", kind, user) as one:
         number = one.number("http")
         one.put("traefik.yml", f"entryPoints:\n  web:\n    address: ':{number}'\nping:\n  entryPoint: web\n")
         server = one.start(f"--configfile={HOME}/traefik.yml", ports=("http",))
@@ -159,8 +161,8 @@ def test_traefik_serves_a_static_configuration(kind: str, user: str) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("odoo"))
-def test_odoo_is_found_with_its_modules(kind: str, user: str) -> None:
-    with bench("odoo", kind, user) as one:
+def test_odoo_starts_with_its_modules(kind: str, user: str) -> None:
+    with image_under_test("odoo", kind, user) as one:
         for words, entrypoint in ((("--version",), None), (("odoo", "--version"), None), (("--version",), "odoo")):
             code, said = one.run(*words, entrypoint=entrypoint)
             assert (code, said.startswith("Odoo Server 19.0")) == (0, True), said
@@ -175,16 +177,16 @@ def test_odoo_is_found_with_its_modules(kind: str, user: str) -> None:
 
 @pytest.mark.parametrize("user", USERS)
 @pytest.mark.parametrize("kind", of("n8n"))
-def test_n8n_is_found(kind: str, user: str) -> None:
-    with bench("n8n", kind, user) as one:
+def test_n8n_reports_its_version(kind: str, user: str) -> None:
+    with image_under_test("n8n", kind, user) as one:
         for entrypoint in (None, "n8n"):
             code, said = one.run("--version", entrypoint=entrypoint)
             assert (code, said.split()[-1:]) == (0, ["2.41.1"]), said
 
 
 @pytest.mark.parametrize("kind", of("n8n"))
-def test_n8n_alone_starts_it(kind: str) -> None:
-    with bench("postgres", "baked", USERS[1]) as databases, bench("n8n", kind, USERS[1]) as one:
+def test_n8n_starts_without_arguments(kind: str) -> None:
+    with image_under_test("postgres", "baked", USERS[1]) as databases, image_under_test("n8n", kind, USERS[1]) as one:
         postgres = databases.start(env={"PGDATA": f"{HOME}/data", "POSTGRES_PASSWORD": PASSWORD})
         says(postgres, "pg_isready", "-h", LOOPBACK, "-U", "postgres")  # a user without a name has no default for -U
         env = {"N8N_USER_FOLDER": HOME, "N8N_DIAGNOSTICS_ENABLED": "false", "DB_TYPE": "postgresdb"}
@@ -196,8 +198,8 @@ def test_n8n_alone_starts_it(kind: str) -> None:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_the_notifier_says_what_it_lacks(user: str) -> None:
-    with bench("notifier", "baked", user) as one:
+def test_the_notifier_reports_missing_settings(user: str) -> None:
+    with image_under_test("notifier", "baked", user) as one:
         code, said = one.run()
         assert (code, said.startswith("notifier: not set: NOTIFIER_DB_HOST")) == (2, True), said
         code, said = one.run("python3", "-c", "import harness")
@@ -206,8 +208,8 @@ def test_the_notifier_says_what_it_lacks(user: str) -> None:
 
 
 @pytest.mark.parametrize("user", USERS)
-def test_blackstart_is_whole(user: str) -> None:
-    with bench("blackstart", "baked", user) as one:
+def test_blackstart_has_all_its_programs(user: str) -> None:
+    with image_under_test("blackstart", "baked", user) as one:
         code, said = one.run("blackstart", "--help")
         assert (code, "doctor" in said) == (0, True), said
         assert one.run("blackstart", "--version") == (0, f"blackstart {__version__}\n")

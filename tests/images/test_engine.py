@@ -1,4 +1,4 @@
-"""Without an engine, without leave to use it, without room and without an image: one line each."""
+"""A missing engine, missing permission, a full disk and a missing image: one line each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _ask_as_a_stranger(host: str, answer: Connection) -> None:
 
 
 def _as_a_stranger(host: str) -> str:
-    """What another user is told; a process of its own, since it cannot come back."""
+    """Return the error message that another user gets; in a separate process, which gives up root."""
     forked = multiprocessing.get_context("fork")
     ours, theirs = forked.Pipe()
     child = forked.Process(target=_ask_as_a_stranger, args=(host, theirs))
@@ -52,7 +52,7 @@ def _as_a_stranger(host: str) -> str:
         assert child.exitcode == 0
 
 
-def test_without_an_engine_the_remedy_is_told(tmp_path: Path) -> None:
+def test_a_missing_engine_is_reported_with_the_remedy(tmp_path: Path) -> None:
     said = _as_a_stranger(f"unix://{tmp_path}/nowhere.sock" if os.geteuid() else "unix:///nowhere.sock")
     assert said.startswith("no container engine answers at unix:///")
     assert said.endswith(
@@ -61,7 +61,7 @@ def test_without_an_engine_the_remedy_is_told(tmp_path: Path) -> None:
     assert "\n" not in said
 
 
-def test_an_engine_that_refuses_connections_is_none() -> None:
+def test_a_refused_connection_is_reported_with_the_remedy() -> None:
     with socket.socket() as taken:  # bound, and not listening
         taken.bind(("127.0.0.1", 0))
         said = _as_a_stranger(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
@@ -69,7 +69,7 @@ def test_an_engine_that_refuses_connections_is_none() -> None:
     assert "\n" not in said
 
 
-def test_without_permission_the_group_is_told() -> None:
+def test_missing_permission_is_reported_with_the_group() -> None:
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
         Path(folder).chmod(0o755)
         path = Path(folder) / "docker.sock"
@@ -83,7 +83,7 @@ def test_without_permission_the_group_is_told() -> None:
     )
 
 
-def test_baking_without_an_engine_ends_with_code_3() -> None:
+def test_baking_without_an_engine_exits_with_code_3() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "harness.images.bake", "postgres"],
         env={**os.environ, "DOCKER_HOST": "unix:///nowhere.sock"},
@@ -94,30 +94,33 @@ def test_baking_without_an_engine_ends_with_code_3() -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_an_image_that_is_not_in_the_table_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_image_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["postgras"]) == 3
-    assert capsys.readouterr().err == f"postgras: no such image; there are {', '.join(i.name for i in IMAGES)}\n"
+    assert capsys.readouterr().err == f"postgras: no such image; images are {', '.join(i.name for i in IMAGES)}\n"
 
 
 @pytest.mark.engine
-def test_an_image_that_the_engine_has_not_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(MissingPart, match=r"^image somebody/thing:1: the container engine has none .* `docker pull"):
-        reference("somebody/thing:1")
+def test_an_image_missing_on_the_engine_is_reported_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MissingPart, match=r"^image another/thing:1: not found on the container engine; `docker pull"):
+        reference("another/thing:1")
     monkeypatch.setattr("harness.images.build.recipes.INGREDIENTS", ("another base",))
     monkeypatch.setenv("BLACKSTART_IMAGES", "baked")
-    with pytest.raises(MissingPart, match=r"^image postgres: the container engine has not .*; run `make images`$"):
+    with pytest.raises(
+        MissingPart,
+        match=r"^image postgres: blackstart/postgres:\w+ not found on the container engine; run `make images`$",
+    ):
         reference("postgres")
     monkeypatch.setenv("BLACKSTART_IMAGES", "some")
-    with pytest.raises(UsageError, match=r"^BLACKSTART_IMAGES=some: neither `baked` nor `public`$"):
+    with pytest.raises(UsageError, match=r"^BLACKSTART_IMAGES=some: must be `baked` or `public`$"):
         reference("postgres")
 
 
 @pytest.mark.engine
-def test_an_image_is_found_and_its_archive_bears_its_name() -> None:
+def test_an_image_is_found_and_its_archive_has_its_reference() -> None:
     found = reference("nginx")
     assert found in {baked("nginx"), "nginx:1.31.3"}
     assert digest(found).startswith("sha256:")
-    assert reference(found) == found  # a reference of the reader's own
+    assert reference(found) == found  # a reference stands for itself
     with tarfile.open(archive("nginx")) as packed:
         manifest = packed.extractfile("manifest.json")
         assert manifest is not None
@@ -125,7 +128,7 @@ def test_an_image_is_found_and_its_archive_bears_its_name() -> None:
 
 
 @pytest.mark.engine
-def test_a_full_disk_is_told_before_anything_is_started() -> None:
+def test_a_full_disk_is_reported_before_anything_is_started() -> None:
     require_room(1)
     with pytest.raises(HarnessError, match=r"^container engine: [\d.]+ GiB free in .*, [\d.]+ GiB needed; make room"):
         require_room(1 << 60)

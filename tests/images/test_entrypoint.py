@@ -1,4 +1,4 @@
-"""The entry point of the baked postgres, with programs in PostgreSQL's place that note what they are told."""
+"""Entry point of the baked postgres image, with programs that record their arguments in place of PostgreSQL's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTE = (
 PROGRAMS = {
     "mkdir": 'case "$*" in */var/run/postgresql) echo refused >&2; exit 1 ;; esac\nexec /bin/mkdir "$@"\n',
     "initdb": 'touch "$PGDATA/pg_hba.conf"\n',
-    # as pg_ctl does: a shell takes the options apart
+    # like pg_ctl, which passes the options to a shell
     "pg_ctl": 'case "$*" in *start) eval "set -- $4"; printf "server" >>"$NOTES"; '
     'for word in "$@"; do printf "|%s" "$word" >>"$NOTES"; done; echo >>"$NOTES" ;; esac\n',
     "psql": 'echo "where|$PGHOST|$PGHOSTADDR|$PGPASSWORD" >>"$NOTES"; exit ${PSQL:-0}\n',
@@ -39,7 +39,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def start(place: Path, *args: str, **env: str) -> tuple[int, list[str]]:
-    """Run the script; returns its exit code and what was noted since the last time."""
+    """Run the script; return its exit code and the recorded arguments."""
     notes = place / "notes"
     notes.unlink(missing_ok=True)
     given = {"PATH": f"{place}/bin:{os.environ['PATH']}", "PGDATA": f"{place}/data", "NOTES": str(notes)}
@@ -50,7 +50,7 @@ def start(place: Path, *args: str, **env: str) -> tuple[int, list[str]]:
     return done.returncode, notes.read_text().splitlines()
 
 
-def test_the_first_start_is_set_up_through_the_default_socket_with_the_servers_own_arguments(place: Path) -> None:
+def test_the_first_start_initializes_through_the_default_socket_with_the_same_arguments(place: Path) -> None:
     args = ("-c", 'cluster_name=it\'s a "site"', "-c", "unix_socket_directories=/tmp,/var/run/postgresql")
     code, notes = start(place, *args, POSTGRES_DB="estate", PGHOSTADDR="192.0.2.1")
     assert code == 0
@@ -62,7 +62,7 @@ def test_the_first_start_is_set_up_through_the_default_socket_with_the_servers_o
     assert last == "|".join(("postgres", *args))
 
 
-def test_a_set_up_that_fails_ends_the_first_start(place: Path) -> None:
+def test_a_failed_initialization_ends_the_first_start(place: Path) -> None:
     code, notes = start(place, "postgres", PSQL="2")
     assert code == 2
     assert notes[-1].startswith("where|")

@@ -1,4 +1,4 @@
-"""What a command writes is read whole, however late its reader looks: a relay holds back what the engine says."""
+"""Output of commands in containers, with a relay that delays the engine's answers so that they arrive together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.images.inside import GATE, execute
 
 pytestmark = pytest.mark.engine
 
-QUIET = 3.0  # seconds: longer than a command takes to begin and to end, on a busy machine too
+QUIET = 3.0  # seconds, more than a command takes on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def container() -> Iterator[Container]:
 
 @pytest.fixture
 def behind(tmp_path: Path, container: Container) -> Iterator[Container]:
-    """The container as it is seen by who looks late: all that the engine says comes in one piece."""
+    """The container through the delaying relay."""
     path = tmp_path / "late.sock"
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(path))
@@ -43,14 +43,14 @@ def behind(tmp_path: Path, container: Container) -> Iterator[Container]:
 
 
 def serve(door: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # the door is shut at the end
+    with contextlib.suppress(OSError):  # closed at the end
         while True:
             client, _ = door.accept()
             threading.Thread(target=relay, args=(client,), daemon=True).start()
 
 
 def relay(client: socket.socket) -> None:
-    """Pass on what is said at once; but what the engine says to the start of a command, once it has been quiet."""
+    """Forward everything at once, except the answer to the start of a command, delayed until it is complete."""
     held, late = b"", False
     with client, socket.socket(socket.AF_UNIX) as there, contextlib.suppress(OSError):
         there.connect(SOCKET)
@@ -76,19 +76,19 @@ def relay(client: socket.socket) -> None:
         client.sendall(held)
 
 
-def test_nothing_that_a_command_writes_is_lost(behind: Container) -> None:
+def test_no_output_of_a_command_is_lost(behind: Container) -> None:
     assert execute(behind, ["echo", "quick"]) == (0, b"quick\n")
 
 
-def test_docker_py_alone_loses_it(behind: Container) -> None:
-    """What the gate is for; once this fails, docker-py has mended it and the gate may go."""
+def test_docker_py_alone_loses_output(behind: Container) -> None:
+    """The reason for GATE. When this test fails, docker-py is fixed and GATE can be removed."""
     assert behind.exec_run(["echo", "quick"]).output != b"quick\n"
 
 
-def test_its_exit_code_user_and_environment_are_its_own(container: Container) -> None:
+def test_exit_code_user_and_environment_are_passed_on(container: Container) -> None:
     words = ["sh", "-c", 'echo "$(id -u) $ONE"; cat; echo wrong >&2; exit 7']
     assert execute(container, words, user="4711:4711", env={"ONE": "1"}) == (7, b"4711 1\nwrong\n")
 
 
-def test_nothing_runs_for_who_went_before_it_began(container: Container) -> None:
+def test_a_command_does_not_run_without_its_gate(container: Container) -> None:
     assert container.exec_run(["sh", "-c", GATE, "sh", "true"]).exit_code == 1

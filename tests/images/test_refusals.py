@@ -1,4 +1,4 @@
-"""What an engine, a registry or a disk refuses is told in one line, with its reason; no good archive is lost by it."""
+"""Errors of engine, registry and disk: one line with the reason each, and no loss of undamaged archives."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DISK = OSError(errno.ENOSPC, "No space left on device")
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits here for images that are really made meanwhile."""
+    """Use an empty cache, without locks of other processes."""
     monkeypatch.setenv("BLACKSTART_CACHE", str(tmp_path / "cache"))
 
 
@@ -47,7 +47,7 @@ def refusing(error: Exception) -> Callable[..., NoReturn]:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, **kinds: object) -> None:
-    """Put a client in the engine's place that has these collections and nothing else; the images are not there."""
+    """Replace the engine's client by one with these collections only, and without images."""
     images = kinds.pop("images", SimpleNamespace(get=refusing(ImageNotFound("404"))))
     client = SimpleNamespace(images=images, **kinds)
     for module in (bake, base, context, storage):
@@ -68,13 +68,13 @@ def an_archive(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("error", [FULL, SILENT, BROKEN, ImageLoadError("no space left on device")])
-def test_a_whole_archive_stays_when_the_engine_does_not_take_it(
+def test_an_undamaged_archive_is_kept_when_the_engine_refuses_it(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, images=images(load=refusing(error)))
     archive = an_archive(tmp_path / "a.tar")
     with pytest.raises(
-        HarnessError, match=r"^image o/a:1: its archive is not loaded: .*(no space|timed out).*"
+        HarnessError, match=r"^image o/a:1: not loaded from its archive: .*(no space|timed out).*"
     ) as told:
         load(archive, "o/a:1")
     assert archive.is_file()
@@ -91,7 +91,9 @@ def test_a_damaged_archive_is_removed(size: int, tmp_path: Path, monkeypatch: py
     assert not archive.exists()
 
 
-def test_the_node_image_that_does_not_load_leaves_its_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_archive_of_a_node_image_that_cannot_be_loaded_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     use(monkeypatch, images=images(load=refusing(FULL)))
     archive = tmp_path / "kept/kind-node.tar"
 
@@ -110,7 +112,7 @@ def test_the_node_image_that_does_not_load_leaves_its_archive(tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("error", [FULL, SILENT, DISK])
-def test_an_archive_that_cannot_be_written_is_told(
+def test_an_archive_that_cannot_be_written_is_reported(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(monkeypatch, api=SimpleNamespace(get_image=refusing(error)))
@@ -120,7 +122,7 @@ def test_an_archive_that_cannot_be_written_is_told(
     assert not list((tmp_path / "new").iterdir())
 
 
-def test_a_cache_that_is_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_is_not_a_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch)
     (tmp_path / "file").touch()
     with pytest.raises(HarnessError, match=r"^image o/a:1: cannot be saved as .*: Not a directory \(/"):
@@ -128,7 +130,7 @@ def test_a_cache_that_is_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("error", [FULL, SILENT, BROKEN])
-def test_an_engine_that_does_not_build_is_told(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_build_is_reported(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, images=images(build=refusing(error)))
     with (
         context.new_context() as (written, file),
@@ -137,7 +139,7 @@ def test_an_engine_that_does_not_build_is_told(error: Exception, monkeypatch: py
         context.build(written, file, "o/a:1")
 
 
-def test_what_reads_from_an_image_is_labelled_and_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_container_that_reads_a_file_is_labelled_and_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[dict[str, object]] = []
     gone: list[str] = []
     pruned: list[dict[str, object]] = []
@@ -161,7 +163,7 @@ def test_what_reads_from_an_image_is_labelled_and_goes(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("error", "remedy"), [(SILENT, "no answer for 300 s"), (DISK, "make room on the disk of the cache"), (FULL, "room")]
 )
-def test_every_image_is_tried_and_each_failure_is_a_line(
+def test_every_image_is_tried_and_each_failure_is_one_line(
     error: Exception, remedy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     use(monkeypatch, images=images(get=refusing(error)))
@@ -176,7 +178,7 @@ def test_every_image_is_tried_and_each_failure_is_a_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_a_disk_that_fills_while_an_image_is_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_during_a_bake_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch)
     monkeypatch.setattr(Provider, "_from_archive", refusing(DISK))
     with pytest.raises(HarnessError, match=r"^image knot: No space left on device; make room on the disk of the cache"):
@@ -186,13 +188,13 @@ def test_a_disk_that_fills_while_an_image_is_made_is_told(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("error", "said", "asked"),
     [
-        (ROUTE, r"dial tcp.*; see that the engine reaches the registry; unset BLACKSTART_IMAGES", 1),
+        (ROUTE, r"dial tcp.*; check the engine's connection to the registry; unset BLACKSTART_IMAGES", 1),
         (LIMIT, r"toomanyrequests.*; `docker login`, or try again later; unset BLACKSTART_IMAGES", 1),
         (FULL, r"no space left on device; make room [^;]*$", 1),
         (NotFound("404", explanation="manifest unknown"), r"manifest unknown; unset BLACKSTART_IMAGES", 2),
     ],
 )
-def test_why_the_registry_gives_nothing_is_told(
+def test_the_reason_of_a_failed_pull_is_reported(
     error: Exception, said: str, asked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
@@ -204,29 +206,31 @@ def test_why_the_registry_gives_nothing_is_told(
     use(monkeypatch, api=SimpleNamespace(pull=pull))
     provider = Provider(choice=PUBLIC)
     for name in ("nginx", "knot"):
-        with pytest.raises(MissingPart, match=rf"^image {name}: \S+ cannot be had: .*{said}"):
+        with pytest.raises(MissingPart, match=rf"^image {name}: \S+ cannot be pulled: .*{said}"):
             provider.provide(name)
     assert len(calls) == asked
 
 
-def test_a_pull_that_ends_half_way_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_of_an_interrupted_pull_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [{"status": "Pulling from library/nginx"}, {"error": "failed to register layer: no space left on device"}]
     use(monkeypatch, api=SimpleNamespace(pull=lambda *_, **__: iter(steps)))
-    with pytest.raises(MissingPart, match=r"^image nginx: nginx:\S+ cannot be had: failed to register layer: no space"):
+    with pytest.raises(
+        MissingPart, match=r"^image nginx: nginx:\S+ cannot be pulled: failed to register layer: no space"
+    ):
         Provider(choice=PUBLIC).provide("nginx")
 
 
-def test_what_cannot_be_pulled_nor_baked_says_both(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_reasons_are_reported_when_pull_and_bake_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, api=SimpleNamespace(pull=refusing(ROUTE)))
     monkeypatch.setattr(Provider, "_from_archive", lambda *_: False)
-    monkeypatch.setattr(Provider, "_bake", refusing(MissingPart("image base: mmdebstrap is not on this machine")))
-    with pytest.raises(MissingPart, match=r"^image base: mmdebstrap is .*; nor can nginx:\S+ be had: .*dial tcp"):
+    monkeypatch.setattr(Provider, "_bake", refusing(MissingPart("image base: mmdebstrap not found")))
+    with pytest.raises(
+        MissingPart, match=r"^image base: mmdebstrap not found; and nginx:\S+ cannot be pulled: .*dial tcp"
+    ):
         Provider(choice="").provide("nginx")
 
 
-def test_a_cluster_that_does_not_take_an_archive_in_time_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loading_an_archive_into_a_cluster_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess, "run", refusing(subprocess.TimeoutExpired("kind", 240.0)))
     with pytest.raises(HarnessError, match=r"^cluster c: a\.tar not loaded within 240 s; is the machine busy\?$"):
         load_archive(tmp_path / "kind", "c", tmp_path / "a.tar")

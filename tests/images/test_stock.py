@@ -1,4 +1,4 @@
-"""The stock is made once, found after that, made anew when it was removed; what keeps it from that is one line."""
+"""The stock of preloaded images: built once, found, rebuilt, cleaned up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where a cache of its own notes its stocks, of one small image."""
+    """The folder with the notes of stocks in an empty cache, with a stock of one small image."""
     monkeypatch.setenv("BLACKSTART_CACHE", str(tmp_path))
     monkeypatch.setattr(module, "IMAGES", ("knot",))
     yield tmp_path / "stocks"
@@ -32,7 +32,7 @@ def volumes(notes: Path) -> set[str]:
     return {str(volume.name) for volume in engine().volumes.list(filters={"label": f"{LABEL}={notes}"})}
 
 
-def test_a_stock_is_made_once_and_made_anew_over_what_a_killed_maker_left(notes: Path) -> None:
+def test_a_stock_is_built_once_and_rebuilt_after_a_killed_build(notes: Path) -> None:
     said: list[str] = []
     made = stock(said.append)
     assert made.digests == {digest(reference("knot"))}
@@ -55,7 +55,7 @@ def test_a_stock_is_made_once_and_made_anew_over_what_a_killed_maker_left(notes:
         maker.reload()
 
 
-def test_a_stock_that_cannot_be_made_is_one_line_and_leaves_nothing(notes: Path) -> None:
+def test_a_stock_that_cannot_be_built_is_reported_and_leaves_nothing(notes: Path) -> None:
     packed = archive("knot")
     whole = packed.read_bytes()
     packed.write_bytes(whole[: len(whole) // 2])
@@ -65,9 +65,7 @@ def test_a_stock_that_cannot_be_made_is_one_line_and_leaves_nothing(notes: Path)
     assert not list(notes.glob("*"))
 
 
-def test_those_last_used_are_kept_and_what_a_container_has_mounted(
-    notes: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_last_used_stocks_and_mounted_ones_are_kept(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def quickly(_: str, held: dict[str, str], note: Path) -> None:
         volume = engine().volumes.create(f"blackstart-stock-{note.stem}", labels={LABEL: str(note.parent)})
         note.parent.mkdir(parents=True, exist_ok=True)

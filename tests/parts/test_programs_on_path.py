@@ -1,4 +1,4 @@
-"""In the image of blackstart there are no parts: its programs are on PATH, and only there are they looked for."""
+"""Programs on PATH instead of in parts, as in the image of blackstart."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return found
 
 
-def test_a_program_on_path_serves_where_it_is_said(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_on_path_is_used_if_enabled(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(FROM, "path")
     assert program("pg_dump") == str(tool)
     with pytest.raises(MissingPart, match="pg_restore: the part postgres is not installed"):
         program("pg_restore")
 
 
-def test_a_program_on_path_does_not_serve_otherwise(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_on_path_is_not_used_by_default(tool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(FROM, raising=False)
     with pytest.raises(MissingPart, match="pg_dump"):
         program(tool.name)

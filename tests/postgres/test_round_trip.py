@@ -54,60 +54,60 @@ SHOP = (
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Dump:
     facts: DatabaseFacts
-    dump: bytes
+    content: bytes
     roles: bytes
 
 
 @pytest.fixture(scope="module")
-def taken(primary: DatabaseServer) -> Taken:
-    """A backup of `shop's`, in the spool of DR and restored there."""
+def dump(primary: DatabaseServer) -> Dump:
+    """A dump of the database `shop's`, with its facts and roles."""
     primary.execute("postgres", *ROLES, 'CREATE DATABASE "shop\'s" OWNER shop')
     primary.execute("shop's", *SHOP)
     with open_snapshot(primary.sql, "shop's") as snapshot:
-        # Written after the snapshot: neither the dump nor the figures may know of it.
+        # Written after the snapshot, so that it must be in neither the dump nor the facts.
         primary.execute("shop's", "INSERT INTO kinds (note) VALUES ('too late')")
         seen = facts(snapshot)
         dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
     roles = b"".join(chunks(primary.site.run(globals_task(primary.site, primary.sql)), 60))
-    return Taken(seen, dump, roles)
+    return Dump(seen, dump, roles)
 
 
 @pytest.fixture(scope="module")
-def restored(taken: Taken, dr: DatabaseServer) -> Iterator[Sql]:
-    restore_globals(dr.site, dr.sql, taken.roles)
+def restored(dump: Dump, dr: DatabaseServer) -> Iterator[Sql]:
+    restore_globals(dr.site, dr.sql, dump.roles)
     with dr.site.volume("spool").open("shop.dump", "wb") as spool:
-        spool.write(taken.dump)
-    restore_database(dr.site, dr.sql, taken.facts, "spool", "shop.dump", 2)
+        spool.write(dump.content)
+    restore_database(dr.site, dr.sql, dump.facts, "spool", "shop.dump", 2)
     yield dr.sql
     dr.site.volume("spool").remove("shop.dump")
 
 
-def test_the_snapshot_is_counted_and_dated(primary: DatabaseServer, taken: Taken) -> None:
-    tables = {table.name: table.rows for table in taken.facts.tables}
+def test_facts_have_the_counts_and_the_time_of_the_snapshot(primary: DatabaseServer, dump: Dump) -> None:
+    tables = {table.name: table.rows for table in dump.facts.tables}
     assert tables == {"public.bare": 1, "public.kinds": 3, "public.parted_new": 2, "pg_catalog.pg_largeobject": 1}
-    assert taken.facts.owner == "shop"
-    assert taken.facts.collation == "builtin C.UTF-8 C.UTF-8 C.UTF-8"
-    assert dict(taken.facts.sequences)["public.down"] == -5
-    assert taken.facts.size > 5_000_000
+    assert dump.facts.owner == "shop"
+    assert dump.facts.collation == "builtin C.UTF-8 C.UTF-8 C.UTF-8"
+    assert dict(dump.facts.sequences)["public.down"] == -5
+    assert dump.facts.size > 5_000_000
     now = primary.one("postgres", "SELECT clock_timestamp()")
-    assert str(taken.facts.snapshot_at) < str(now)
+    assert str(dump.facts.snapshot_at) < str(now)
 
 
-def test_equal_facts_on_both_servers(restored: Sql, taken: Taken) -> None:
-    assert differences(restored, taken.facts) == ()
+def test_a_restored_database_has_equal_facts(restored: Sql, dump: Dump) -> None:
+    assert differences(restored, dump.facts) == ()
     with open_snapshot(restored, "shop's") as snapshot:
         again = facts(snapshot)
-    assert again.tables == taken.facts.tables
+    assert again.tables == dump.facts.tables
 
 
-def test_another_session_default_changes_no_digest(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
+def test_session_defaults_do_not_change_digests(dr: DatabaseServer, restored: Sql, dump: Dump) -> None:
     settings = {"TimeZone": "Asia/Tokyo", "DateStyle": "German", "bytea_output": "escape", "extra_float_digits": "-3"}
     for name, value in settings.items():
         dr.execute("postgres", f"ALTER ROLE postgres SET {name} = '{value}'")
     try:
-        assert differences(restored, taken.facts) == ()
+        assert differences(restored, dump.facts) == ()
     finally:
         dr.execute("postgres", "ALTER ROLE postgres RESET ALL")
 
@@ -151,17 +151,17 @@ def test_another_session_default_changes_no_digest(dr: DatabaseServer, restored:
     ],
 )
 def test_each_difference_is_one_line(
-    dr: DatabaseServer, restored: Sql, taken: Taken, hurt: str, mend: str, line: str
+    dr: DatabaseServer, restored: Sql, dump: Dump, hurt: str, mend: str, line: str
 ) -> None:
     dr.execute("shop's", hurt)
     try:
-        assert line in differences(restored, taken.facts)
+        assert line in differences(restored, dump.facts)
     finally:
         dr.execute("shop's", mend)
-    assert differences(restored, taken.facts) == ()
+    assert differences(restored, dump.facts) == ()
 
 
-def test_owners_grants_and_settings_are_kept(dr: DatabaseServer, restored: Sql) -> None:
+def test_owners_grants_and_settings_are_restored(dr: DatabaseServer, restored: Sql) -> None:
     assert column(restored, "shop's", "SELECT tableowner FROM pg_tables WHERE tablename = 'kinds'") == ("shop",)
     assert dr.one("shop's", "SELECT has_table_privilege('reader', 'kinds', 'SELECT')") is True
     assert dr.one("shop's", "SHOW work_mem") == "7MB"
@@ -171,7 +171,7 @@ def test_owners_grants_and_settings_are_kept(dr: DatabaseServer, restored: Sql) 
     assert dr.one("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'Odd; name'") == 1
 
 
-def test_roles_come_with_their_passwords_and_the_superuser_keeps_its_own(
+def test_roles_are_restored_with_passwords_except_the_superuser(
     primary: DatabaseServer, restored: Sql, tmp_path: Path
 ) -> None:
     password = tmp_path / "shop"
@@ -183,12 +183,12 @@ def test_roles_come_with_their_passwords_and_the_superuser_keeps_its_own(
     assert databases(restored) == ("shop's",)
 
 
-def test_roles_twice_are_no_harm(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
-    restore_globals(dr.site, dr.sql, taken.roles)
+def test_restoring_roles_twice_changes_nothing(dr: DatabaseServer, restored: Sql, dump: Dump) -> None:
+    restore_globals(dr.site, dr.sql, dump.roles)
     assert databases(restored) == ("shop's",)
 
 
-def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: DatabaseServer) -> None:
+def test_roles_are_restored_in_one_transaction_and_errors_show_no_verifier(dr: DatabaseServer) -> None:
     text = b"CREATE ROLE half;\nALTER ROLE half WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:verifier' NONSENSE;\n"
     with pytest.raises(RestoreFailed, match="unrecognized role option") as caught:
         restore_globals(dr.site, dr.sql, text)
@@ -197,16 +197,16 @@ def test_roles_are_made_all_or_none_and_no_verifier_is_shown(dr: DatabaseServer)
     assert dr.one("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'half'") == 0
 
 
-def test_the_statistics_come_along(dr: DatabaseServer, restored: Sql) -> None:
+def test_statistics_are_restored(dr: DatabaseServer, restored: Sql) -> None:
     assert dr.one("shop's", "SELECT reltuples FROM pg_class WHERE relname = 'kinds'") == 3
     assert dr.one("shop's", "SELECT count(*) > 5 FROM pg_stats WHERE tablename = 'kinds'") is True
 
 
-def test_a_broken_dump_fails_with_its_last_words(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
+def test_a_truncated_dump_fails_with_the_last_line_of_pg_restore(dr: DatabaseServer, restored: Sql, dump: Dump) -> None:
     spool = dr.site.volume("spool")
     with spool.open("cut.dump", "wb") as file:
-        file.write(taken.dump[: len(taken.dump) // 2])
-    other = replace(taken.facts, name="cut")
+        file.write(dump.content[: len(dump.content) // 2])
+    other = replace(dump.facts, name="cut")
     dr.execute("postgres", 'ALTER DATABASE "shop\'s" RENAME TO whole')
     try:
         with pytest.raises(RestoreFailed, match=r"database cut .*pg_restore: error: .*\(exit code 1\)"):
@@ -214,10 +214,10 @@ def test_a_broken_dump_fails_with_its_last_words(dr: DatabaseServer, restored: S
     finally:
         spool.remove("cut.dump")
         dr.execute("postgres", 'DROP DATABASE IF EXISTS "shop\'s"', 'ALTER DATABASE whole RENAME TO "shop\'s"')
-    assert differences(restored, taken.facts) == ()
+    assert differences(restored, dump.facts) == ()
 
 
-def test_the_maintenance_database_counts_when_it_is_used(
+def test_the_maintenance_database_is_backed_up_only_when_used(
     primary: DatabaseServer, dr: DatabaseServer, restored: Sql
 ) -> None:
     assert databases(primary.sql) == ("shop's",)
@@ -236,14 +236,14 @@ def test_the_maintenance_database_counts_when_it_is_used(
         dr.execute("postgres", "DROP TABLE IF EXISTS notes")
 
 
-def test_the_two_are_different_systems(primary: DatabaseServer, dr: DatabaseServer) -> None:
+def test_two_servers_have_different_identifiers(primary: DatabaseServer, dr: DatabaseServer) -> None:
     here, there = system_facts(primary.sql), system_facts(dr.sql)
     assert here.identifier != there.identifier
     assert here.version.startswith("18.")
     assert here.timeline == 1
 
 
-def test_a_table_fact_says_nothing_of_the_order(dr: DatabaseServer) -> None:
+def test_digests_do_not_depend_on_the_order_of_rows(dr: DatabaseServer) -> None:
     dr.execute("postgres", "CREATE DATABASE ordered")
     try:
         digests = []
@@ -261,7 +261,7 @@ def test_a_table_fact_says_nothing_of_the_order(dr: DatabaseServer) -> None:
         dr.execute("postgres", "DROP DATABASE ordered")
 
 
-def test_a_restored_database_takes_new_rows(dr: DatabaseServer, restored: Sql, taken: Taken) -> None:
+def test_a_restored_database_accepts_new_rows(dr: DatabaseServer, restored: Sql, dump: Dump) -> None:
     with connect(restored, "shop's", autocommit=False) as connection:
         row = connection.execute("INSERT INTO kinds (note) VALUES ('new') RETURNING id").fetchone()
         assert row is not None

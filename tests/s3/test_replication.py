@@ -38,7 +38,7 @@ def until(replicator: Replicator, rounds: int) -> None:
     wait_until(enough, patience=30)
 
 
-def test_what_is_written_arrives_and_what_was_not_is_named(
+def test_objects_are_replicated_and_missing_ones_are_named(
     primary: Store, dr: Store, replicator: Replicator, journal: MemoryJournal
 ) -> None:
     large = os.urandom(6 * 1024 * 1024)
@@ -62,7 +62,7 @@ def test_what_is_written_arrives_and_what_was_not_is_named(
     assert [event.subject for event in journal.events] == ["replication works"]
 
 
-def test_same_size_other_bytes_are_copied(primary: Store, dr: Store, replicator: Replicator) -> None:
+def test_a_changed_object_of_the_same_size_is_copied(primary: Store, dr: Store, replicator: Replicator) -> None:
     primary.put("notifications", "changed", b"one")
     replicator.start()
     until(replicator, 1)
@@ -71,7 +71,7 @@ def test_same_size_other_bytes_are_copied(primary: Store, dr: Store, replicator:
     assert dr.get("notifications", "changed") == b"two"
 
 
-def test_what_is_lost_at_the_source_is_kept_at_dr(primary: Store, dr: Store, replicator: Replicator) -> None:
+def test_an_object_deleted_at_the_source_is_kept_at_dr(primary: Store, dr: Store, replicator: Replicator) -> None:
     primary.put("notifications", "dear", b"dear")
     replicator.start()
     until(replicator, 1)
@@ -80,7 +80,7 @@ def test_what_is_lost_at_the_source_is_kept_at_dr(primary: Store, dr: Store, rep
     assert dr.get("notifications", "dear") == b"dear"
 
 
-def test_a_source_that_dies_is_told_once_and_stop_is_quick(dr: Store, launch: Launch, journal: MemoryJournal) -> None:
+def test_a_dead_source_is_journalled_once_and_stop_is_quick(dr: Store, launch: Launch, journal: MemoryJournal) -> None:
     source = launch("dying")
     for store in (source, dr):
         ensure_bucket(store.s3, "mortal")
@@ -91,7 +91,7 @@ def test_a_source_that_dies_is_told_once_and_stop_is_quick(dr: Store, launch: La
 
     def failed() -> None:
         if not replicator.last_error:
-            raise NotYet("still well")
+            raise NotYet("no failure yet")
 
     wait_until(failed, patience=30)
     began = SYSTEM.monotonic()
@@ -102,14 +102,14 @@ def test_a_source_that_dies_is_told_once_and_stop_is_quick(dr: Store, launch: La
     source.site.destroy()
 
 
-def test_the_keys_are_in_a_file_only(primary: Store, dr: Store) -> None:
+def test_the_keys_are_not_in_arguments_or_environment(primary: Store, dr: Store) -> None:
     task = copy_task(primary.s3, dr.s3, "notifications")
     assert "@{secret:" not in " ".join(task.argv)
     assert "-s3-secret" not in " ".join(task.argv)
     assert dict(task.env) == {}
 
 
-def test_a_store_that_is_gone_has_no_list_of_what_is_missing(launch: Launch) -> None:
+def test_missing_objects_of_a_dead_store_are_unknown(launch: Launch) -> None:
     store = launch("silent")
     store.node.kill()
     with pytest.raises(HarnessError, match=r"bucket mortal at .* cannot be listed"):

@@ -27,27 +27,27 @@ MIB = 1024 * 1024
 def test_a_store_starts_quickly(launch: Launch) -> None:
     began = SYSTEM.monotonic()
     store = launch("quick")
-    assert SYSTEM.monotonic() - began < 10  # 1 s when nothing else runs
+    assert SYSTEM.monotonic() - began < 10  # 1 s on an idle machine
     ensure_bucket(store.s3, "first")
     store.put("first", "key", b"value")
     assert store.get("first", "key") == b"value"
     store.site.destroy()
 
 
-def test_it_listens_on_loopback_and_where_it_was_told(primary: Store) -> None:
+def test_it_listens_only_on_loopback_and_on_its_ports(primary: Store) -> None:
     assert isinstance(primary.node, ProcessNode)
     assert primary.node.child is not None
-    told = {primary.node.endpoint(name).inside.port for name in LISTENERS}
+    expected = {primary.node.endpoint(name).inside.port for name in LISTENERS}
     listening = {
         (c.laddr.ip, c.laddr.port)
         for c in psutil.Process(primary.node.child.pid).net_connections("inet")
         if c.status == psutil.CONN_LISTEN
     }
     assert {host for host, _port in listening} == {"127.0.0.1"}
-    assert {port for _host, port in listening} <= told
+    assert {port for _host, port in listening} <= expected
 
 
-def test_only_the_owner_gets_in(primary: Store, tmp_path: Path) -> None:
+def test_only_the_owner_has_access(primary: Store, tmp_path: Path) -> None:
     ensure_bucket(primary.s3, "guarded")
     primary.put("guarded", "key", b"value")
     with pytest.raises(HTTPError, match="403"):
@@ -63,7 +63,7 @@ def test_only_the_owner_gets_in(primary: Store, tmp_path: Path) -> None:
         read_tag(stranger, "guarded")
 
 
-def test_no_secret_is_in_the_spec_or_the_arguments(primary: Store) -> None:
+def test_specification_and_arguments_contain_no_secret(primary: Store) -> None:
     spec = server_spec(primary.site, secrets=primary.secrets)
     assert "primary-s3-secret" not in str(spec)
     assert "@{secret:" not in " ".join(spec.argv)
@@ -77,7 +77,7 @@ def test_no_secret_is_in_the_spec_or_the_arguments(primary: Store) -> None:
         server_spec(primary.site, secrets={})
 
 
-def test_overwritten_versions_are_kept(primary: Store) -> None:
+def test_versioning_keeps_overwritten_objects(primary: Store) -> None:
     ensure_bucket(primary.s3, "kept")
     ensure_bucket(primary.s3, "kept")
     for value in (b"one", b"two"):
@@ -90,7 +90,7 @@ def test_overwritten_versions_are_kept(primary: Store) -> None:
     assert len(list(client(primary.s3).list_objects("plain", include_version=True))) == 1
 
 
-def test_the_tag_says_whose_it_is(primary: Store) -> None:
+def test_the_tag_names_the_estate(primary: Store) -> None:
     ensure_bucket(primary.s3, "tagged")
     assert read_tag(primary.s3, "tagged") is None
     tag(primary.s3, "tagged", "example-shop")
@@ -99,7 +99,7 @@ def test_the_tag_says_whose_it_is(primary: Store) -> None:
         read_tag(primary.s3, "nosuch")
 
 
-def test_a_store_that_is_gone_is_one_line_soon(launch: Launch, tmp_path: Path) -> None:
+def test_a_dead_store_is_reported_soon_in_one_line(launch: Launch, tmp_path: Path) -> None:
     store = launch("gone")
     store.node.kill()
     began = SYSTEM.monotonic()
@@ -116,8 +116,8 @@ def test_a_store_that_is_gone_is_one_line_soon(launch: Launch, tmp_path: Path) -
     store.site.destroy()
 
 
-def test_what_is_stored_is_read_as_soon_as_a_store_is_up_again(launch: Launch) -> None:
-    """Its S3 part is up before its volumes are known: reads failed, once in some starts."""
+def test_stored_objects_can_be_read_as_soon_as_the_store_is_ready(launch: Launch) -> None:
+    """SeaweedFS serves S3 before it knows its volumes; reads failed then."""
     store = launch("again")
     ensure_bucket(store.s3, "first")
     store.put("first", "key", b"value")
@@ -127,7 +127,7 @@ def test_what_is_stored_is_read_as_soon_as_a_store_is_up_again(launch: Launch) -
         assert store.get("first", "key") == b"value"
 
 
-def test_data_outlives_a_kill_and_a_move_to_other_ports(launch: Launch) -> None:
+def test_data_survive_a_kill_and_other_ports(launch: Launch) -> None:
     store, data = launch("moved"), os.urandom(3 * MIB)
     ensure_bucket(store.s3, "moving")
     tag(store.s3, "moving", "example-shop")
@@ -142,7 +142,7 @@ def test_data_outlives_a_kill_and_a_move_to_other_ports(launch: Launch) -> None:
     store.site.destroy()
 
 
-def test_a_full_store_refuses_and_still_gives_what_it_has(launch: Launch) -> None:
+def test_a_full_store_refuses_writes_and_serves_reads(launch: Launch) -> None:
     store, piece = launch("full", limit_mb=3), os.urandom(MIB)
     ensure_bucket(store.s3, "small", versioning=False)
     stored = 0
@@ -159,7 +159,7 @@ def test_a_full_store_refuses_and_still_gives_what_it_has(launch: Launch) -> Non
     store.site.destroy()
 
 
-def test_what_was_there_counts_towards_the_limit(launch: Launch) -> None:
+def test_existing_objects_count_towards_the_limit(launch: Launch) -> None:
     store, piece = launch("filled"), os.urandom(4 * MIB)
     ensure_bucket(store.s3, "backups", versioning=False)
     store.put("backups", "old", piece)
@@ -172,11 +172,11 @@ def test_what_was_there_counts_towards_the_limit(launch: Launch) -> None:
     store.site.destroy()
 
 
-def test_a_killed_store_leaves_no_sockets_behind(launch: Launch) -> None:
+def test_a_killed_store_leaves_no_sockets(launch: Launch) -> None:
     store = launch("leaving")
     numbers = [store.node.endpoint(port).inside.port for port in LISTENERS if port.endswith("-grpc")]
     sockets = [path for number in numbers for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock")]  # noqa: S108
-    assert len(sockets) >= 4  # the fifth, its administration, is up a little after the store answers
+    assert len(sockets) >= 4  # the fifth one, of the administration server, appears a little later
     store.node.kill()
     assert not [path for path in sockets if path.exists()]
     store.site.destroy()

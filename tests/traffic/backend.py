@@ -1,4 +1,4 @@
-"""A small web server that says who it is and what it was asked."""
+"""HTTP server that answers with its name and an echo of the request."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def handler_of(backend: Backend) -> type[BaseHTTPRequestHandler]:
             backend.seen.append(f"{self.command} {self.path}")
             length = int(self.headers.get("Content-Length", 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            told = {
+            echo = {
                 "who": backend.name,
                 "path": self.path,
                 "headers": headers,
                 "body": self.rfile.read(length).decode(),
             }
-            body = json.dumps(told).encode()
+            body = json.dumps(echo).encode()
             self.send_response(302 if self.path == "/away" else 200)
             self.send_header("X-Site", backend.name)
             self.send_header("Set-Cookie", f"seen={backend.name}; Path=/")
             self.send_header("Location", "/elsewhere")
-            # One who hangs up in the middle announces more than he says.
+            # At /cut, Content-Length is longer than the body.
             self.send_header("Content-Length", str(len(body) + (100 if self.path == "/cut" else 0)))
             self.end_headers()
             self.wfile.write(body)

@@ -1,3 +1,5 @@
+"""The edge site, and the two backends between which traffic is switched."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,23 +9,20 @@ import pytest
 
 from harness.core.node import Site
 from harness.substrate.embedded.substrate import Embedded
+from tests.servers import embedded
 from tests.traffic.backend import Backend
 
 
 @pytest.fixture
 def edge(tmp_path: Path) -> Iterator[Site]:
-    # Deeper than a socket's path may be: a run folder may be as well.
-    embedded = Embedded(tmp_path / ("d" * 80) / "run", tmp_path / "logs")
-    yield embedded.site("edge")
-    embedded.sweep()
+    # A path longer than the limit of a Unix socket's path, which a run folder may have as well.
+    with embedded(tmp_path / ("d" * 80)) as substrate:
+        yield substrate.site("edge")
 
 
 @pytest.fixture(scope="module")
-def module_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("edge")
-    embedded = Embedded(folder / "run", folder / "logs")
-    yield embedded.site("edge")
-    embedded.sweep()
+def module_edge(substrate: Embedded) -> Site:
+    return substrate.site("edge")
 
 
 @pytest.fixture

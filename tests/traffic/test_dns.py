@@ -34,7 +34,7 @@ def names(node: Node) -> NameServer:
     return NameServer(node.endpoint("dns").outside, ZONE, node.spec.secrets["tsig"])
 
 
-def test_a_signed_switch_is_seen_at_once(names: NameServer) -> None:
+def test_a_signed_update_is_visible_at_once(names: NameServer) -> None:
     assert names.resolve("www.shop.test") == "127.0.0.2"
     names.switch("www", "127.0.0.3")
     assert names.resolve("www.shop.test") == "127.0.0.3"
@@ -42,7 +42,7 @@ def test_a_signed_switch_is_seen_at_once(names: NameServer) -> None:
     assert names.resolve("mail.shop.test") == "127.0.0.9"
 
 
-def test_answers_may_be_kept_for_seconds_only(names: NameServer) -> None:
+def test_answers_have_a_short_ttl(names: NameServer) -> None:
     names.switch("www", "127.0.0.3")
     question = dns.message.make_query("www.shop.test", "A")
     answer = dns.query.udp(question, names.address.host, port=names.address.port, timeout=2)
@@ -62,7 +62,7 @@ def test_an_update_signed_with_another_key_is_refused(names: NameServer, tmp_pat
     assert names.resolve("www.shop.test") == "127.0.0.2"
 
 
-def test_a_malformed_key_is_named_and_not_shown(names: NameServer, tmp_path: Path) -> None:
+def test_a_malformed_key_is_refused_without_its_content(names: NameServer, tmp_path: Path) -> None:
     path = tmp_path / "malformed"
     path.write_text("n o t base64 !")
     with pytest.raises(HarnessError, match="not a TSIG key") as error:
@@ -70,7 +70,7 @@ def test_a_malformed_key_is_named_and_not_shown(names: NameServer, tmp_path: Pat
     assert "base64 !" not in str(error.value)
 
 
-def test_an_unknown_name_and_a_dead_server_are_network_failures(names: NameServer, node: Node) -> None:
+def test_an_unknown_name_and_a_dead_server_are_connection_errors(names: NameServer, node: Node) -> None:
     with pytest.raises(ConnectionError, match="NXDOMAIN"):
         names.resolve("nobody.shop.test")
     node.kill()
@@ -80,25 +80,25 @@ def test_an_unknown_name_and_a_dead_server_are_network_failures(names: NameServe
         names.switch("www", "127.0.0.3")
 
 
-def test_a_killed_server_comes_back_with_the_last_switch(names: NameServer, node: Node) -> None:
+def test_a_restarted_server_has_the_last_update(names: NameServer, node: Node) -> None:
     names.switch("www", "127.0.0.3")
     node.kill()
     node.start()
     assert names.resolve("www.shop.test") == "127.0.0.3"
 
 
-def test_a_server_without_key_is_not_made(edge: Site) -> None:
+def test_a_server_without_a_key_is_refused(edge: Site) -> None:
     with pytest.raises(HarnessError, match="no secret 'tsig'"):
         dns_spec(edge, ZONE, {}, secrets={})
 
 
-def test_a_zone_has_one_line_a_host() -> None:
+def test_a_zone_has_one_line_for_each_host() -> None:
     lines = zone_text(ZONE, {"www": "127.0.0.2"}).splitlines()
     assert lines[0] == "$ORIGIN shop.test."
     assert lines[-1] == "www A 127.0.0.2"
 
 
-def test_a_door_asks_for_the_address_at_every_request(names: NameServer, primary: Backend) -> None:
+def test_a_door_resolves_the_name_for_every_request(names: NameServer, primary: Backend) -> None:
     door = Door("www.shop.test", primary.address.port, names)
     names.switch("www", "127.0.0.1")
     assert served_by(door) == "primary"

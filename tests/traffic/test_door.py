@@ -15,23 +15,23 @@ from harness.traffic.witness import served_by
 from tests.traffic.backend import Backend
 
 
-class Here:
+class RecordingResolver:
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.names: list[str] = []
 
     def resolve(self, name: str) -> str:
-        self.asked.append(name)
+        self.names.append(name)
         return "127.0.0.1"
 
 
 @pytest.fixture
-def here() -> Here:
-    return Here()
+def resolver() -> RecordingResolver:
+    return RecordingResolver()
 
 
 @pytest.fixture
-def door(primary: Backend, here: Here) -> Door:
-    return Door("www.shop.test", primary.address.port, here)
+def door(primary: Backend, resolver: RecordingResolver) -> Door:
+    return Door("www.shop.test", primary.address.port, resolver)
 
 
 def test_it_is_a_public_door(door: Door) -> None:
@@ -39,21 +39,21 @@ def test_it_is_a_public_door(door: Door) -> None:
     assert served_by(used) == "primary"
 
 
-def test_each_request_resolves_anew_and_names_the_public_name(door: Door, here: Here) -> None:
-    told = [json.loads(door.request("GET", "/a", headers={"X-Extra": "1"}).body) for _ in range(2)]
-    assert here.asked == ["www.shop.test"] * 2
-    assert told[0]["headers"]["host"] == f"www.shop.test:{door.port}"
-    assert told[0]["headers"]["x-extra"] == "1"
-    assert told[0]["headers"]["connection"] == "close"
+def test_each_request_resolves_the_name_and_sends_it_as_host(door: Door, resolver: RecordingResolver) -> None:
+    echoed = [json.loads(door.request("GET", "/a", headers={"X-Extra": "1"}).body) for _ in range(2)]
+    assert resolver.names == ["www.shop.test"] * 2
+    assert echoed[0]["headers"]["host"] == f"www.shop.test:{door.port}"
+    assert echoed[0]["headers"]["x-extra"] == "1"
+    assert echoed[0]["headers"]["connection"] == "close"
 
 
 def test_json_is_sent_as_json(door: Door) -> None:
-    told = json.loads(door.request("POST", "/a", json={"word": "Grüße"}).body)
-    assert json.loads(told["body"]) == {"word": "Grüße"}
-    assert told["headers"]["content-type"] == "application/json"
+    echoed = json.loads(door.request("POST", "/a", json={"word": "Grüße"}).body)
+    assert json.loads(echoed["body"]) == {"word": "Grüße"}
+    assert echoed["headers"]["content-type"] == "application/json"
 
 
-def test_cookies_are_shared_within_a_session_only(door: Door) -> None:
+def test_cookies_are_shared_only_within_a_session(door: Door) -> None:
     def cookies(session: str) -> str | None:
         headers = json.loads(door.request("GET", "/", session=session).body)["headers"]
         found: str | None = headers.get("cookie")
@@ -66,27 +66,27 @@ def test_cookies_are_shared_within_a_session_only(door: Door) -> None:
     assert cookies("") is None
 
 
-def test_a_redirect_is_shown_and_not_followed(door: Door, primary: Backend) -> None:
+def test_a_redirect_is_not_followed(door: Door, primary: Backend) -> None:
     answer = door.request("GET", "/away")
     assert (answer.status, answer.headers["location"]) == (302, "/elsewhere")
     assert primary.seen == ["GET /away"]
 
 
-def test_an_answer_cut_short_is_no_answer(door: Door) -> None:
+def test_a_truncated_answer_is_a_connection_error(door: Door) -> None:
     with pytest.raises(ConnectionError, match="broken answer"):
         door.request("GET", "/cut")
 
 
-def test_nobody_there_is_a_connection_error(here: Here) -> None:
+def test_a_closed_port_is_a_connection_error(resolver: RecordingResolver) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     with pytest.raises(ConnectionError):
-        Door("www.shop.test", port, here).request("GET", "/")
+        Door("www.shop.test", port, resolver).request("GET", "/")
 
 
 @pytest.fixture(params=[b"", b"HTTP/1.1 200 OK\r\n\r\n"])
 def trickling(request: pytest.FixtureRequest) -> Iterator[int]:
-    """A server that says one byte now and then, and never comes to an end."""
+    """A server that sends a byte now and then, and never finishes its answer."""
     server = socket.create_server(("127.0.0.1", 0))
     server.settimeout(5)
 
@@ -112,8 +112,8 @@ def trickling(request: pytest.FixtureRequest) -> Iterator[int]:
     thread.join(5)
 
 
-def test_patience_is_for_the_whole_answer(trickling: int, here: Here) -> None:
+def test_patience_limits_the_whole_answer(trickling: int, resolver: RecordingResolver) -> None:
     begin = SYSTEM.monotonic()
     with pytest.raises(TimeoutError, match=r"within 0\.5 s"):
-        Door("www.shop.test", trickling, here).request("GET", "/", patience=0.5)
+        Door("www.shop.test", trickling, resolver).request("GET", "/", patience=0.5)
     assert 0.4 < SYSTEM.monotonic() - begin < 2

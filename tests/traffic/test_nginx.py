@@ -40,14 +40,14 @@ def door_of(front: FrontDoor, address: str = ADDRESSES[0]) -> Door:
     return Door("www.shop.test", front.node.endpoint("http").outside.port, Hosts(address))
 
 
-def test_both_addresses_lead_to_the_gateway_and_say_so(front: FrontDoor, primary: Backend) -> None:
+def test_both_addresses_route_to_the_gateway_and_name_the_site(front: FrontDoor, primary: Backend) -> None:
     for address in ADDRESSES:
         answer = door_of(front, address).request("POST", "/path?a=b", json={"x": 1})
         assert answer.status == 200
         assert answer.headers["x-front-site"] == "primary"
-        told = json.loads(answer.body)
-        assert (told["path"], json.loads(told["body"])) == ("/path?a=b", {"x": 1})
-        assert told["headers"]["host"] == f"www.shop.test:{front.node.endpoint('http').outside.port}"
+        echoed = json.loads(answer.body)
+        assert (echoed["path"], json.loads(echoed["body"])) == ("/path?a=b", {"x": 1})
+        assert echoed["headers"]["host"] == f"www.shop.test:{front.node.endpoint('http').outside.port}"
 
 
 def test_a_switch_under_load_loses_no_request(front: FrontDoor, primary: Backend, dr: Backend) -> None:
@@ -55,7 +55,7 @@ def test_a_switch_under_load_loses_no_request(front: FrontDoor, primary: Backend
     failed: list[str] = []
     switched, warm, done = Event(), Event(), Event()
 
-    def ask() -> None:
+    def load() -> None:
         door = door_of(front)
         while not done.is_set():
             began = "after" if switched.is_set() else "before"
@@ -72,7 +72,7 @@ def test_a_switch_under_load_loses_no_request(front: FrontDoor, primary: Backend
             if failed or answers.count("dr after") > 50:
                 done.set()
 
-    clients = [Thread(target=ask) for _ in range(4)]
+    clients = [Thread(target=load) for _ in range(4)]
     for client in clients:
         client.start()
     assert warm.wait(20)
@@ -87,7 +87,7 @@ def test_a_switch_under_load_loses_no_request(front: FrontDoor, primary: Backend
     assert 0 < status.took < 5
 
 
-def test_the_same_site_at_another_address_is_a_switch_too(front: FrontDoor, primary: Backend) -> None:
+def test_the_same_site_at_another_address_is_switched(front: FrontDoor, primary: Backend) -> None:
     with Backend("primary") as moved:
         front.route(moved.address, "primary")
         assert ask_mark(Address(ADDRESSES[1], front.node.endpoint("http").outside.port)) == mark_of(
@@ -107,7 +107,7 @@ def test_the_same_site_at_another_address_is_a_switch_too(front: FrontDoor, prim
         ("events {}\nhttp { upstream gone { server no.such.host.invalid; } }\n", "host not found"),
     ],
 )
-def test_a_bad_configuration_is_refused_and_the_old_one_serves_on(
+def test_a_bad_configuration_is_refused_and_the_old_one_stays_active(
     front: FrontDoor, primary: Backend, text: str, said: str
 ) -> None:
     with pytest.raises(Refused, match=f"nginx refuses.*{said}") as refused:
@@ -117,7 +117,7 @@ def test_a_bad_configuration_is_refused_and_the_old_one_serves_on(
     assert list(front.site.volume("front").walk()) == ["front.conf", "nginx.pid"]
 
 
-def test_a_restart_finds_the_last_switch_that_was_taken(front: FrontDoor, primary: Backend, dr: Backend) -> None:
+def test_a_restart_keeps_the_last_switch(front: FrontDoor, primary: Backend, dr: Backend) -> None:
     front.route(dr.address, "dr")
     with pytest.raises(Refused):
         front.route_raw("nonsense;")
@@ -130,7 +130,7 @@ def test_a_restart_finds_the_last_switch_that_was_taken(front: FrontDoor, primar
     assert door_of(front, ADDRESSES[1]).request("GET", "/").headers["x-front-site"] == "dr"
 
 
-def test_a_dead_gateway_is_an_answer_that_names_no_site(front: FrontDoor) -> None:
+def test_a_dead_gateway_is_answered_502_without_the_site_header(front: FrontDoor) -> None:
     with Backend("lost") as lost:
         front.route(lost.address, "lost")
     answer = door_of(front).request("GET", "/")
@@ -139,6 +139,6 @@ def test_a_dead_gateway_is_an_answer_that_names_no_site(front: FrontDoor) -> Non
     assert answer.headers["x-front-site"] == "lost"
 
 
-def test_a_site_name_cannot_write_configuration() -> None:
+def test_a_site_name_cannot_inject_configuration() -> None:
     with pytest.raises(Refused, match="no name of a site"):
         configuration(ADDRESSES, Address("127.0.0.1", 1), "dr; include /etc/x")

@@ -1,1 +1,1 @@
-"""What images are built from: the Debian base, Python packages, MinIO, and one recipe for each image."""
+"""Build inputs of images: the Debian base, Python packages, MinIO, and a recipe for each image."""

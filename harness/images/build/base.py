@@ -1,4 +1,4 @@
-"""The Debian that baked images stand on, and packages of it that only one of them needs."""
+"""The Debian base image of baked images, and additional Debian packages for single images."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from harness.parts.sources.apt import AptRoot, download, open_root, unpack, woul
 from harness.patience import PATIENCE
 
 SUITE = "bookworm"
-PACKAGES = ("python3", "ca-certificates", "tzdata", "usr-is-merged")  # the last stands for usrmerge, which needs Perl
-READER = "blackstart.reader"  # label of a container that is only read from
+PACKAGES = ("python3", "ca-certificates", "tzdata", "usr-is-merged")  # the last one replaces usrmerge, which needs Perl
+READER = "blackstart.reader"  # label of a container that exists only to read a file from it
 STATUS = "var/lib/dpkg/status"
 _UNREAD = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/info/*")
 _USER = "blackstart:x:1000:1000::/tmp:/bin/sh"
@@ -31,9 +31,9 @@ INGREDIENTS = ("1", SUITE, *PACKAGES, *_UNREAD, _SCRIPT, platform.machine())
 
 
 def build_base(tag: str) -> str:
-    """Make the base image under `tag`; returns the version of Debian. Raises MissingPart, HarnessError."""
+    """Build the base image as `tag`; return the version of Debian. Raises MissingPart, HarnessError."""
     if shutil.which("mmdebstrap") is None:
-        raise MissingPart("image base: mmdebstrap is not on this machine; `apt-get install mmdebstrap`")
+        raise MissingPart("image base: mmdebstrap not found; `apt-get install mmdebstrap`")
     with tempfile.TemporaryDirectory(prefix="blackstart-base-") as folder:
         work = Path(folder)
         open_root(work / "apt", suite=SUITE)
@@ -53,9 +53,9 @@ def build_base(tag: str) -> str:
 
 
 def add_packages(base: str, into: Path, *packages: str, alone: bool = False) -> str:
-    """Unpack Debian packages into a folder, with what they need that the image `base` has not.
+    """Unpack Debian packages into a folder, with their dependencies that the image `base` lacks, unless `alone`.
 
-    `alone` leaves the latter out. Returns the version of the first package. Raises HarnessError as apt says.
+    Return the version of the first package. Raises HarnessError with apt's message.
     """
     with tempfile.TemporaryDirectory(prefix="blackstart-debs-") as folder:
         root = open_root(Path(folder) / "apt", suite=SUITE)
@@ -73,9 +73,9 @@ def _all_needed(root: AptRoot, packages: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _file_in(image: str, path: str) -> bytes:
-    """Return the content of a file of an image. Raises HarnessError as the engine says."""
+    """Return the content of a file in an image. Raises HarnessError with the engine's message."""
     with explained(f"image {image}: its /{path} cannot be read"):
-        engine().containers.prune(filters={"label": READER, "until": "1h"})  # what a killed bake left
+        engine().containers.prune(filters={"label": READER, "until": "1h"})  # left by a killed build
         container = engine().containers.create(image, ["true"], labels={READER: path})
         try:
             pieces, _ = container.get_archive(f"/{path}")
@@ -88,6 +88,6 @@ def _file_in(image: str, path: str) -> bytes:
 def _member(archive: tarfile.TarFile, name: str) -> str:
     file = archive.extractfile(name)
     if file is None:
-        raise HarnessError(f"{name}: no file in the archive")
+        raise HarnessError(f"{name}: not a file in the archive")
     with file:
         return file.read().decode("utf-8", "replace")

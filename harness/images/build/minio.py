@@ -1,4 +1,4 @@
-"""MinIO, which its makers publish as source alone: built by Go from its module, once."""
+"""MinIO, which is published as source code only: built from its Go module, once."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from harness.parts.command import environment, run
 from harness.patience import PATIENCE
 
 MODULE = "github.com/minio/minio"
-VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"  # the module has no tags that Go reads: the commit of that day
+VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"  # a commit, because the module has no version tags
 
 
 def minio_folder() -> Path:
-    """Return where the cache keeps the program, be it there or not."""
+    """Return the folder of MinIO in the cache, which may not exist."""
     return folder_of("minio", MODULE, VERSION, platform.machine())
 
 
 def minio_program() -> Path:
-    """Return the program, built if it is not there. Raises MissingPart without Go, HarnessError as Go says."""
+    """Return the program, after building it if missing. Raises MissingPart without Go, HarnessError."""
     obtain(minio_folder(), _build)
     return minio_folder() / "bin/minio"
 
 
 def go() -> str:
-    """Return the go command; raises MissingPart when there is none."""
+    """Return the path of the go command; raises MissingPart without one."""
     found = shutil.which("go")
     if found is None:
-        raise MissingPart("go: not on this machine, and it builds MinIO and kind; install Go 1.24 or newer")
+        raise MissingPart("go: not found, needed to build MinIO and kind; install Go 1.24 or newer")
     return found
 
 

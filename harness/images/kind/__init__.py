@@ -1,1 +1,1 @@
-"""The image that kind makes the node of a cluster from, and kind itself, built from their sources."""
+"""The node image of kind and kind itself, built from source, and the stock of preloaded images."""

@@ -1,4 +1,4 @@
-"""Baking the node image: Kubernetes, etcd, CoreDNS and kind from their Go modules, the rest from Debian."""
+"""Build of kind's node image: Kubernetes, etcd, CoreDNS and kind from Go modules, the rest from Debian."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.parts.command import environment, run
 from harness.patience import PATIENCE
 
 NAME = "kind-node"
-PROGRAMS = ("kind", "kubectl")  # kept in the cache: what the drill itself needs of them
-ROOM = 8 << 30  # bytes: Go's caches take most of it
+PROGRAMS = ("kind", "kubectl")  # kept in the cache for the drill itself
+ROOM = 8 << 30  # bytes, mostly for Go's caches
 _HERE = Path(__file__).parent
 _FILES = (
     "archive.py", "bake-node-image.sh", "build-binaries.sh", "cni/10-pods.conflist", "cni/pod-network.service",
@@ -29,7 +29,7 @@ _NEEDED = (("mmdebstrap", "mmdebstrap"), ("gcc", "gcc libc6-dev"), ("zstd", "zst
 
 
 def key() -> str:
-    """Return the content key of the node image: 12 hex digits of the files that say how it is made."""
+    """Return the content key of the node image: 12 hex digits of a digest of its build files."""
     digest = hashlib.sha256(platform.machine().encode())
     for name in _FILES:
         digest.update(name.encode() + b"\0" + (_HERE / name).read_bytes())
@@ -37,20 +37,20 @@ def key() -> str:
 
 
 def programs_folder() -> Path:
-    """Return where the cache keeps kind and kubectl, be they there or not."""
+    """Return the folder of kind and kubectl in the cache, which may not exist."""
     return folder_of("kind", (_HERE / "go.mod").read_text(encoding="utf-8"), platform.machine())
 
 
 def bake(reference: str, archive: Path) -> None:
-    """Build the programs, bake the image, keep its archive and kind and kubectl, and load it as `reference`.
+    """Build the programs and the image, keep its archive, kind and kubectl in the cache, and load it as `reference`.
 
-    Takes six minutes with empty caches. Raises MissingPart for what this machine lacks, HarnessError as the tools say.
+    Takes six minutes with empty caches. Raises MissingPart for a missing tool, HarnessError with a tool's message.
     """
     _require()
     require_room(ROOM)
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="blackstart-kind-") as folder:
-        work = Path(folder) / "work"  # Go reads no go.mod in the temporary folder itself
+        work = Path(folder) / "work"  # Go ignores a go.mod in the temporary folder itself
         for name in _FILES:
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(_HERE / name, work / name)
@@ -65,7 +65,7 @@ def bake(reference: str, archive: Path) -> None:
         finally:
             partial.unlink(missing_ok=True)
     if not load(archive, reference):
-        raise HarnessError(f"image {reference}: baked, and {archive} does not hold it whole; run `make images` again")
+        raise HarnessError(f"image {reference}: baked, but {archive} is incomplete; run `make images` again")
 
 
 def _keep(built: Path, folder: Path) -> str:
@@ -79,6 +79,6 @@ def _require() -> None:
     go()
     lacking = [package for program, package in _NEEDED if shutil.which(program) is None]
     if lacking:
-        raise MissingPart(f"image {NAME}: not on this machine: `apt-get install {' '.join(lacking)}`")
+        raise MissingPart(f"image {NAME}: missing tools: `apt-get install {' '.join(lacking)}`")
     if os.geteuid() != 0:
-        raise MissingPart(f"image {NAME}: only root can bake it: run `make images` as root once, or pull kindest/node")
+        raise MissingPart(f"image {NAME}: baking needs root: run `make images` as root once, or pull kindest/node")

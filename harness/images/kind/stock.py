@@ -1,8 +1,8 @@
-"""What every node of kind has from the beginning: images, unpacked once a machine and shared by all clusters.
+"""Preloaded images for kind nodes: unpacked once a machine into a volume (the stock), and shared by all clusters.
 
-To import the images of the example estate into a node takes it more work than all the rest of its start. So one
-container of the node image imports them into a volume of the engine; a node mounts that, read-only, and links its
-layers before its containerd starts (`link-stock.sh`). containerd's indexes are the node's own, a copy.
+Importing the images of the example estate into a node takes longer than the rest of its start. Instead, a container
+of the node image imports them into a volume of the engine; a node mounts it read-only and links its layers before
+containerd starts (`link-stock.sh`). containerd's indexes are copied for each node.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ from harness.images.storage import making
 from harness.parts.cache import alone, cache_home
 
 IMAGES = ("postgres", "minio", "odoo", "n8n", "notifier", "traefik", "blackstart")
-OURS = "blackstart"  # its sources change daily: of the stock are the layers that it stands on
-WHERE = "/stock"  # in a node
-DROP_IN = "/etc/systemd/system/containerd.service.d/stock.conf"  # in a node: links before containerd starts
-LINKED = "/var/lib/containerd/.stocked"  # in a node: there once it did
-LABEL = "blackstart.stock"  # of a volume, and of what makes it: the folder of the cache that knows of it
+OURS = "blackstart"  # its sources change often, so only its base layers are in the stock's key
+WHERE = "/stock"  # mount point in a node
+DROP_IN = "/etc/systemd/system/containerd.service.d/stock.conf"  # in a node: creates the links before containerd starts
+LINKED = "/var/lib/containerd/.stocked"  # in a node: exists once the links are created
+LABEL = "blackstart.stock"  # of volumes and of the containers that fill them; value: the folder with the notes
 WHAT = "stock of images"
-KEPT = 2  # stocks of one cache, the last used
-PATIENCE = 270.0  # seconds; the engine's own answers are waited for a little longer
+KEPT = 2  # last used stocks of one cache
+PATIENCE = 270.0  # seconds; less than the timeout of the engine's client
 ROOM = 8 << 30  # bytes
 _MAKE, _LINK = (Path(__file__).with_name(f"{name}-stock.sh").read_text(encoding="utf-8") for name in ("make", "link"))
 
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """One that is whole. `folder`: where the engine keeps it, "" without one; `digests`: of the images in it."""
+    """A complete stock. `folder`: its path on the engine's machine, "" for none; `digests`: of its images."""
 
     folder: str = ""
     digests: frozenset[str] = frozenset()
 
     @property
     def mounts(self) -> dict[str, str]:
-        """What a node mounts, read-only: path of the engine's machine -> path in the node."""
+        """Return the read-only mounts of a node: path on the engine's machine -> path in the node."""
         return {self.folder: WHERE, f"{self.folder}/containerd.conf": DROP_IN} if self.folder else {}
 
     def has(self, image: str) -> bool:
-        """Return whether that image of the table, as the engine has it, is in it. Raises MissingPart."""
+        """Return whether it contains that image of the table, in the engine's version. Raises MissingPart."""
         return bool(self.folder) and digest(reference(image)) in self.digests
 
 
 def stock(say: Callable[[str], None] = lambda _: None) -> Stock:
-    """Return the stock of the images that the engine has now, made if it is not there: a minute, and `say` gets a line.
+    """Return the stock of the engine's current images. If missing, it is built in a minute, and `say` gets a line.
 
-    Raises MissingPart when an image is not there, HarnessError as the engine says.
+    Raises MissingPart when an image is missing, HarnessError with the engine's message.
     """
     node = reference(NODE)
     held = {name: digest(reference(name)) for name in IMAGES}
@@ -77,10 +77,10 @@ def stock(say: Callable[[str], None] = lambda _: None) -> Stock:
             _tidy(note.parent)
             _make(node, held, note)
             _tidy(note.parent)
-            say(f"{WHAT} for clusters: made in {SYSTEM.monotonic() - begun:.1f} s")
+            say(f"{WHAT} for clusters: built in {SYSTEM.monotonic() - begun:.1f} s")
         if found := _found(note):
             return found
-    raise HarnessError(f"{WHAT}: made, and the engine has it not; does something prune its volumes?")
+    raise HarnessError(f"{WHAT}: built, but missing in the engine; does something prune its volumes?")
 
 
 def _key(node: str, held: dict[str, str]) -> str:
@@ -91,7 +91,7 @@ def _key(node: str, held: dict[str, str]) -> str:
 
 
 def _found(note: Path) -> Stock | None:
-    """Return the stock that a note names, if it is there, and note that it was used."""
+    """Return the stock that a note refers to, None if it is missing, and update the time of its last use."""
     said = _read(note)
     try:
         volume = engine().volumes.get(said["volume"])
@@ -133,7 +133,7 @@ def _make(node: str, held: dict[str, str], note: Path) -> None:
         partial.write_text(json.dumps({"volume": volume.name, "digests": sorted(held.values())}), encoding="utf-8")
         partial.rename(note)
     except BaseException:
-        with suppress(*REFUSALS):  # why it was given up is what is to be told
+        with suppress(*REFUSALS):  # the original error is raised
             volume.remove(force=True)
         raise
 
@@ -143,16 +143,16 @@ def _finish(container: Container) -> None:
     try:
         code = container.wait(timeout=PATIENCE)["StatusCode"]
     except OSError:
-        raise HarnessError(f"{WHAT}: not made within {PATIENCE:g} s; is the machine busy, or its disk slow?") from None
+        raise HarnessError(f"{WHAT}: not built within {PATIENCE:g} s; is the machine busy, or its disk slow?") from None
     if code:
         said = container.logs().decode(errors="replace").strip().rpartition("\n")[2]
-        raise HarnessError(f"{WHAT}: ended with code {code}: {said or 'silent'}")
+        raise HarnessError(f"{WHAT}: ended with code {code}: {said or 'no output'}")
 
 
 def _tidy(notes: Path) -> None:
-    """Drop what a killed maker left, and all but those that were last used; what a node has mounted stays.
+    """Remove what a killed build left, and all but the last used stocks, except those that a node has mounted.
 
-    Under the lock nobody else of this cache makes one. What cannot be dropped now is dropped next time.
+    The caller holds the lock, so that no build is running. Errors are suppressed; the rest is removed next time.
     """
     with suppress(*REFUSALS):
         for maker in engine().containers.list(all=True, filters={"label": f"{LABEL}={notes}"}, ignore_removed=True):

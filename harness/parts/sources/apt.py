@@ -1,4 +1,4 @@
-"""Debian packages, fetched by apt with lists and cache of our own: signatures checked, the system left alone."""
+"""Debian packages, downloaded by apt with verified signatures into separate folders, without changing the system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 @dataclass(frozen=True, slots=True)
 class AptRoot:
-    """A folder that apt uses in place of the system's: `options` say so to every command."""
+    """A folder for apt's lists and cache. `options`: arguments that make apt use it."""
 
     folder: Path
     options: tuple[str, ...]
@@ -27,14 +27,14 @@ def has_apt() -> bool:
 
 
 def open_root(folder: Path, *, suite: str = "") -> AptRoot:
-    """Make an apt root in `folder`, read its lists, and return it.
+    """Create an apt root in `folder`, update its lists, and return it.
 
-    With `suite`, its only source is that suite of the Debian mirror that this machine already uses, and nothing
-    counts as installed; without, the sources and the installed packages are the machine's.
-    Raises MissingPart where there is no apt-get or no Debian mirror, HarnessError as apt says.
+    With `suite`, the only source is that suite of this machine's Debian mirror, and no package counts as installed;
+    without it, sources and installed packages are the machine's. Raises MissingPart without apt-get or a Debian
+    mirror, HarnessError with apt's message.
     """
     if not has_apt():
-        raise MissingPart("apt-get: not on this machine; use Debian or Ubuntu, or `--substrate=docker`")
+        raise MissingPart("apt-get: not found; use Debian or Ubuntu, or `--substrate=docker`")
     (folder / "lists/partial").mkdir(parents=True)
     (folder / "cache/archives/partial").mkdir(parents=True)
     options = [
@@ -42,7 +42,7 @@ def open_root(folder: Path, *, suite: str = "") -> AptRoot:
         f"Dir::Cache={folder}/cache",
         "Acquire::Languages=none",
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-        "APT::Sandbox::User=",  # the folder may be one that the user _apt cannot enter
+        "APT::Sandbox::User=",  # the user _apt may have no access to the folder
     ]
     if suite:
         mirror = _mirror()
@@ -59,7 +59,7 @@ def open_root(folder: Path, *, suite: str = "") -> AptRoot:
 
 
 def would_install(root: AptRoot, package: str) -> tuple[str, ...]:
-    """Return `package` and what it needs that this machine has not."""
+    """Return `package` and those of its dependencies that are not installed. Raises HarnessError."""
     said = run(
         ["apt-get", *root.options, "install", "-s", "--no-install-recommends", package],
         env=environment(LC_ALL="C"), patience=PATIENCE.part_install,
@@ -69,7 +69,7 @@ def would_install(root: AptRoot, package: str) -> tuple[str, ...]:
 
 
 def download(root: AptRoot, into: Path, *packages: str) -> tuple[Path, ...]:
-    """Download the newest of each package into a folder, and return the files. Raises HarnessError as apt says."""
+    """Download the newest version of each package into a folder, and return the files. Raises HarnessError."""
     into.mkdir(parents=True, exist_ok=True)
     run(
         ["apt-get", *root.options, "-qq", "download", *packages],
@@ -81,12 +81,12 @@ def download(root: AptRoot, into: Path, *packages: str) -> tuple[Path, ...]:
 
 
 def version_of(deb: Path) -> str:
-    """Return the version that a .deb says it is of."""
+    """Return the version of a .deb file. Raises HarnessError."""
     return run(["dpkg-deb", "--field", str(deb), "Version"], patience=PATIENCE.part_install).strip()
 
 
 def unpack(deb: Path, into: Path) -> None:
-    """Unpack a .deb's files into a folder."""
+    """Unpack a .deb file into a folder. Raises HarnessError."""
     run(["dpkg-deb", "--extract", str(deb), str(into)], patience=PATIENCE.part_install)
 
 
@@ -98,9 +98,9 @@ def _file_of(folder: Path, package: str) -> Path:
 
 def _mirror() -> str:
     if not _KEYS.is_file():
-        raise MissingPart(f"odoo: no {_KEYS}; `apt-get install debian-archive-keyring`, or use `--substrate=docker`")
+        raise MissingPart(f"{_KEYS}: missing; `apt-get install debian-archive-keyring`, or use `--substrate=docker`")
     said = run(["apt-get", "indextargets", "--format", "$(REPO_URI)"], patience=PATIENCE.part_install)
     mirrors = sorted({line for line in said.split() if "security" not in line})
     for mirror in sorted(mirrors, key=lambda line: not line.rstrip("/").endswith("debian")):
         return mirror
-    raise MissingPart("odoo: no Debian mirror among this machine's apt sources; use Debian, or `--substrate=docker`")
+    raise MissingPart("apt: no Debian mirror in this machine's sources; use Debian, or `--substrate=docker`")

@@ -1,4 +1,4 @@
-"""Knot, the name server: Debian packages unpacked into a folder of our own, or the one on PATH."""
+"""Knot DNS, from Debian packages or from PATH."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from harness.parts.sources.apt import download, has_apt, open_root, unpack, vers
 from harness.parts.table import Part
 from harness.patience import PATIENCE
 
-_RECIPE = "1"  # raised when the steps below change what the folder holds
+_RECIPE = "1"  # increment when the steps below change the content of the folder
 
 
 def knot_folder(part: Part) -> Path:
-    """Return where the cache keeps this part, be it there or not."""
+    """Return the folder of this part in the cache, which may not exist."""
     return folder_of(part.name, _RECIPE, platform.machine(), platform.freedesktop_os_release().get("VERSION_ID", ""))
 
 
 def build_knot(part: Part, folder: Path) -> str:
-    """Fill `folder` with knotd and the libraries this machine lacks; returns the version.
+    """Fill `folder` with knotd and its libraries that are not installed; return the version.
 
-    Where there is no apt-get, a link to the knotd on PATH takes its place. Raises MissingPart with neither.
+    Without apt-get the folder gets a link to the knotd on PATH. Raises MissingPart with neither, HarnessError with
+    apt's message.
     """
     if not has_apt():
         return _from_path(folder)
@@ -41,8 +42,8 @@ def build_knot(part: Part, folder: Path) -> str:
 def _from_path(folder: Path) -> str:
     found = shutil.which("knotd")
     if found is None:
-        raise MissingPart("knot: neither apt-get nor knotd on this machine; install Knot DNS with its package manager")
+        raise MissingPart("knot: neither apt-get nor knotd found; install Knot DNS with the system's package manager")
     (folder / "usr/sbin").mkdir(parents=True)
     (folder / "usr/sbin/knotd").symlink_to(found)
-    (folder / "usr/lib/none-linux-gnu").mkdir(parents=True)  # its libraries are where the system looks for them
+    (folder / "usr/lib/none-linux-gnu").mkdir(parents=True)  # the system finds its libraries
     return run([found, "--version"], patience=PATIENCE.program_version).strip()

@@ -1,8 +1,8 @@
-"""n8n and Allure from npm: fetched by npm, unpacked here, with no install script run.
+"""n8n and Allure from npm: downloaded by npm, unpacked here, without install scripts.
 
-`npm ci` writes 112,000 files for n8n, of which half are never read, and takes most of two minutes. `npm cache add`
-fetches the same tarballs in a fraction of it; they lie in its cache under the digest that the lock file demands
-(`_cacache/content-v2`, https://github.com/npm/cacache), and are unpacked from there without what no program reads.
+`npm ci` writes 112,000 files for n8n, half of which are never read, and takes almost two minutes. `npm cache add`
+downloads the same tarballs in a fraction of that time into its cache, under the digests of the lock file
+(`_cacache/content-v2`, https://github.com/npm/cacache); they are unpacked from there without unused files.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from harness.parts.sources.wheels import LOCKS, wheel_folder
 from harness.parts.table import Part, part
 from harness.patience import PATIENCE
 
-_RECIPE = "2"  # raised when the steps below change what the folder holds
+_RECIPE = "2"  # increment when the steps below change the content of the folder
 _UNREAD = (".map", ".md", ".d.ts", ".d.mts", ".d.cts", ".flow")
 _AT_ONCE = 4
-_MACHINES = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}  # Node's names of them
+_MACHINES = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}  # names in Node
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package of a lock file: the folder it goes to, what npm calls it, and the sha512 of its tarball in hex."""
+    """A package in a lock file: its target folder, npm's specifier, and the SHA-512 of its tarball in hex."""
 
     folder: str
     spec: str
@@ -40,9 +40,9 @@ class Package:
 
 
 def read_lock(text: str, *, system: str, machine: str) -> tuple[Package, ...]:
-    """Return what a package-lock.json (version 3) wants on that system (`linux`) and machine (`x64`).
+    """Return the packages of a package-lock.json (version 3) for that system (`linux`) and machine (`x64`).
 
-    Raises HarnessError naming a package without a sha512.
+    Raises HarnessError for a package without a SHA-512.
     """
     wanted = []
     for folder, entry in json.loads(text)["packages"].items():
@@ -55,20 +55,20 @@ def read_lock(text: str, *, system: str, machine: str) -> tuple[Package, ...]:
         name = entry.get("name") or folder.rsplit("node_modules/", 1)[1]
         kind, _, digest = entry.get("integrity", "").partition("-")
         if kind != "sha512":
-            raise HarnessError(f"{name}: its lock file has no sha512 for it; `make lock`")
+            raise HarnessError(f"{name}: no sha512 in the lock file; run `make lock`")
         wanted.append(Package(folder, f"{name}@{entry['version']}", base64.b64decode(digest).hex()))
     return tuple(wanted)
 
 
 def npm_folder(one: Part) -> Path:
-    """Return where the cache keeps this part, be it there or not."""
+    """Return the folder of this part in the cache, which may not exist."""
     return folder_of(one.name, _lock(one), _RECIPE, platform.machine(), sys.platform)
 
 
 def build_npm(one: Part, folder: Path) -> str:
-    """Fill `folder` with the part's node_modules; returns its version.
+    """Fill `folder` with the part's node_modules; return its version.
 
-    Raises HarnessError as npm says, and for a tarball whose digest is not the locked one.
+    Raises HarnessError with npm's message, and for a tarball with another digest than in the lock file.
     """
     packages = read_lock(_lock(one), system=sys.platform, machine=_MACHINES.get(platform.machine(), platform.machine()))
     node, fetched = wheel_folder(part("node")), folder / ".npm"
@@ -85,14 +85,14 @@ def build_npm(one: Part, folder: Path) -> str:
 
 
 def unpack(package: Package, fetched: Path, root: Path) -> None:
-    """Unpack a package from npm's cache into its folder below `root`, but for what no program reads.
+    """Unpack a package from npm's cache into its folder below `root`, without files that are never read.
 
-    Raises HarnessError when the tarball is not there, is not the locked one, or when tar refuses it.
+    Raises HarnessError when the tarball is missing, has another digest or cannot be unpacked.
     """
     digest = package.sha512
     tarball = fetched / "_cacache/content-v2/sha512" / digest[:2] / digest[2:4] / digest[4:]
     if not tarball.is_file() or hashlib.sha512(tarball.read_bytes()).hexdigest() != digest:
-        raise HarnessError(f"{package.spec}: the registry's tarball is not the one in the lock file")
+        raise HarnessError(f"{package.spec}: checksum mismatch: the tarball is not the one in the lock file")
     into = root / package.folder
     into.mkdir(parents=True, exist_ok=True)
     left_out = [f"--exclude=*{ending}" for ending in _UNREAD]
@@ -104,7 +104,7 @@ def unpack(package: Package, fetched: Path, root: Path) -> None:
 
 
 def _fits(allowed: list[str] | None, ours: str) -> bool:
-    """As in package.json: a list of those allowed, or of those refused with a `!` before them."""
+    """Return whether `ours` is allowed by a list as in package.json: allowed values, or excluded ones with `!`."""
     if not allowed:
         return True
     if f"!{ours}" in allowed:

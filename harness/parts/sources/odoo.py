@@ -1,4 +1,4 @@
-"""Odoo 19 from Debian's package: only the modules of a shop, with the libraries that the package links to."""
+"""Odoo 19 from the Debian package, reduced to the modules of a shop, with the JavaScript libraries it links to."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from harness.parts.table import Part
 from harness.patience import PATIENCE
 
 SHOP = frozenset({"sale_management"})
-COUNTRY = "us"  # of the company in Odoo's demo data: its chart of accounts installs itself
-_RECIPE = "4"  # raised when the steps below change what the folder holds
+COUNTRY = "us"  # of the company in Odoo's demo data, whose chart of accounts is installed automatically
+_RECIPE = "4"  # increment when the steps below change the content of the folder
 _DIST = "usr/lib/python3/dist-packages"
 _LINKED = ("libjs-jquery", "libjs-jquery-form", "libjs-underscore")
 _UNREAD = ("*/addons/*/i18n/*", "*/addons/*/tests/*", "*/addons/*/static/tests/*", "*/usr/share/doc/*")
-_LEFT_OUT_BY_DEBIAN = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"  # the back end's bundle wants it
+_LEFT_OUT_BY_DEBIAN = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"  # the back end's bundle has it
 
 
 def odoo_folder(part: Part) -> Path:
-    """Return where the cache keeps this part; the bytecode in it ties it to this Python."""
+    """Return the folder of this part in the cache; it contains bytecode of this version of Python."""
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return folder_of(part.name, part.package, _RECIPE, python, platform.machine(), *sorted(SHOP))
 
 
 def build_odoo(part: Part, folder: Path) -> str:
-    """Fill `folder` with a slim Odoo; returns the version that Debian unstable had.
+    """Fill `folder` with the reduced Odoo; return the version in Debian unstable.
 
-    Raises MissingPart without apt-get or a Debian mirror, HarnessError as apt, dpkg or tar say.
+    Raises MissingPart without apt-get or a Debian mirror, HarnessError with the message of apt, dpkg or tar.
     """
     work = folder / ".work"
     root = open_root(work, suite="sid")
@@ -62,29 +62,29 @@ def _slim(addons: Path) -> None:
     for module in (addons / manifest.name for manifest in manifests):
         if module.name in kept:
             continue
-        for inside in sorted(module.rglob("*"), reverse=True):  # what is in a folder comes before it
+        for inside in sorted(module.rglob("*"), reverse=True):  # files before their folder
             if inside.is_dir() and not inside.is_symlink():
                 if not any(inside.iterdir()):
                     inside.rmdir()
             elif not _read_by_others(inside.relative_to(module), imported=module.name in code):
                 inside.unlink()
         if module.name not in code:
-            # account imports the charts of every country: where there is none it expects ModuleNotFoundError,
-            # and the ImportError of an __init__.py that asks for what is gone would stop it
+            # `account` imports the charts of all countries and expects ModuleNotFoundError for a missing one; an
+            # __init__.py that imports removed modules would raise ImportError instead.
             (module / "__init__.py").touch()
 
 
 def _read_by_others(path: Path, *, imported: bool) -> bool:
-    """The list of modules needs every manifest (base's data refer to them), the data of payment every icon."""
+    """Return whether a file of a removed module is still used: manifests by the list of modules, icons by payment."""
     icon = path.parts[:2] == ("static", "description")
     return icon or path.parts == ("__manifest__.py",) or (imported and path.suffix == ".py")
 
 
 def _compile(folder: Path) -> None:
-    """Write bytecode, which the first start would otherwise take a second to make. One file may not compile."""
+    """Write bytecode, to save a second at the first start. Single files may fail to compile."""
     command = [sys.executable, "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash"]
     try:
         run([*command, str(folder / _DIST / "odoo")], env=environment(), patience=PATIENCE.part_install)
     except HarnessError as error:
         if not any((folder / _DIST / "odoo").rglob("*.pyc")):
-            raise HarnessError(f"odoo: no bytecode written: {error}") from error
+            raise HarnessError(f"odoo: not compiled: {error}") from error

@@ -1,4 +1,4 @@
-"""Which Odoo modules an installation needs: the closure of what they depend on, and of what installs itself."""
+"""Dependency resolution of Odoo modules: dependencies and automatically installed modules."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _IMPORT = re.compile(r"^\s*(?:(?:from|import) odoo\.addons\.|from odoo\.addons i
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a module's `__manifest__.py` says about other modules.
+    """Dependencies of a module, from its `__manifest__.py`.
 
-    `triggers` is None for a module that is only installed when asked for; otherwise the modules in whose presence
-    Odoo installs it by itself. `countries` limits that to companies of these countries (ISO 3166, lower case).
+    `triggers`: the modules whose presence makes Odoo install this one automatically, None if it never does.
+    `countries`: limits that to companies in these countries (ISO 3166, lower case).
     """
 
     name: str
@@ -27,17 +27,17 @@ class Manifest:
 
 
 def read_manifests(addons: Path) -> tuple[Manifest, ...]:
-    """Return the manifests of the modules that lie directly in a folder. Raises MissingPart when there is none."""
+    """Return the manifests of the modules in a folder. Raises MissingPart when there is none."""
     found = tuple(_parse(file.parent.name, file) for file in sorted(addons.glob("*/__manifest__.py")))
     if not found:
-        raise MissingPart(f"odoo: no module in {addons}: the Debian package has another shape than version 19")
+        raise MissingPart(f"odoo: no modules in {addons}; is the Debian package Odoo 19?")
     return found
 
 
 def closure(manifests: tuple[Manifest, ...], wanted: frozenset[str], *, country: str) -> frozenset[str]:
-    """Return `wanted`, what they need, and what Odoo installs beside them for a company in `country`.
+    """Return `wanted`, their dependencies, and the modules that Odoo installs with them for a company in `country`.
 
-    Raises MissingPart naming a module that is needed and not there.
+    Raises MissingPart for a missing dependency.
     """
     known = {manifest.name: manifest for manifest in manifests}
     whole = [manifest for manifest in manifests if manifest.depends <= known.keys()]
@@ -53,7 +53,7 @@ def closure(manifests: tuple[Manifest, ...], wanted: frozenset[str], *, country:
 
 
 def imported(addons: Path, chosen: frozenset[str]) -> frozenset[str]:
-    """Return the modules beside `chosen` whose Python code is imported by theirs, though no manifest says so."""
+    """Return the modules whose Python code is imported by `chosen` without being a dependency in a manifest."""
     found, waiting = frozenset[str](), chosen
     while waiting:
         names = {
@@ -72,7 +72,7 @@ def _with_needs(known: dict[str, Manifest], chosen: frozenset[str], more: frozen
         if name in result:
             continue
         if name not in known:
-            raise MissingPart(f"odoo: module {name} is needed and not in the package")
+            raise MissingPart(f"odoo: module {name} is a dependency and missing in the Debian package")
         result.add(name)
         waiting.extend(known[name].depends)
     return frozenset(result)

@@ -1,4 +1,4 @@
-"""Programs that come as wheels, and Odoo's own virtual environment: both installed by uv from hashed locks."""
+"""Programs in wheels, and Odoo's virtual environment, both installed by uv from hash-checked lock files."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from harness.parts.table import Part
 from harness.patience import PATIENCE
 
 LOCKS = Path(__file__).parents[1] / "locks"
-_OLDEST, _NEWEST = (3, 11), (3, 13)  # Odoo 19's safe_eval does not know the bytecode of 3.14
+_OLDEST, _NEWEST = (3, 11), (3, 13)  # Odoo 19's safe_eval does not support the bytecode of 3.14
 
 
 def locked(package: str, lock: str) -> str:
-    """Return the requirement of `package` in a lock's text, with its hashes; raises MissingPart when not locked."""
+    """Return the requirement of `package` with its hashes from a lock file's text; raises MissingPart without one."""
     found = re.search(rf"^{re.escape(package)}==[^\n]*(?:\n[ \t]+--hash=[^\n]*)+", lock, re.MULTILINE)
     if found is None:
-        raise MissingPart(f"{package}: not in programs.lock; `make lock` writes it")
+        raise MissingPart(f"{package}: not in the lock file; run `make lock`")
     return found.group(0)
 
 
 def wheel_folder(part: Part) -> Path:
-    """Return where the cache keeps this part, be it there or not."""
+    """Return the folder of this part in the cache, which may not exist."""
     return folder_of(part.name, _requirement(part), platform.machine(), sys.platform)
 
 
 def build_wheel(part: Part, folder: Path) -> str:
-    """Fill `folder` with the part's wheel; returns its version. Raises HarnessError as uv says."""
+    """Install the part's wheel into `folder`; return its version. Raises HarnessError with uv's message."""
     wanted = folder / ".requirement"
     wanted.write_text(_requirement(part) + "\n", encoding="utf-8")
     run(
@@ -42,15 +42,15 @@ def build_wheel(part: Part, folder: Path) -> str:
 
 
 def environment_folder(part: Part) -> Path:
-    """Return where the cache keeps Odoo's virtual environment; another Python makes another one."""
+    """Return the folder of Odoo's virtual environment in the cache, one for each Python."""
     lock = (LOCKS / part.package).read_text(encoding="utf-8")
     return folder_of(part.name, lock, platform.machine(), sys.version, sys.base_prefix)
 
 
 def build_environment(part: Part, folder: Path) -> str:
-    """Fill `folder` with a virtual environment from the part's lock; returns the Python version.
+    """Create a virtual environment from the part's lock file in `folder`; return the Python version.
 
-    Raises MissingPart when this Python is not one that Odoo runs on, HarnessError as uv says.
+    Raises MissingPart when Odoo does not run on this Python, HarnessError with uv's message.
     """
     version = ".".join(str(number) for number in sys.version_info[:3])
     if not _OLDEST <= sys.version_info[:2] <= _NEWEST:

@@ -1,1 +1,1 @@
-"""The API gateway: nodes and key function."""
+"""API gateway (Traefik): node and key function."""

@@ -1,4 +1,4 @@
-"""Traefik's two configuration files, as text. JSON is YAML, so they are written as JSON: nothing to quote by hand."""
+"""Traefik's static and dynamic configuration, written as JSON, which is valid YAML."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from harness.core.node import Address
 from harness.core.service import Route
 from harness.traffic.witness import SITE_HEADER, SITE_PATH
 
-# Above the priority of any route.
-FIRST = 100_000
+HIGHEST = 100_000  # priority above that of any route
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Requests a second that one client may send, and how many at once."""
+    """Rate limit of one client: requests a second on average, and at once."""
 
     average: int = 200
     burst: int = 400
 
 
 def static_text() -> str:
-    """Return Traefik's static configuration. It asks nobody for new versions and reports to nobody."""
-    # The front door says for whom it asks; it is on loopback, or on a network of this machine's own.
+    """Return Traefik's static configuration, without version checks and usage statistics."""
+    # X-Forwarded-For is trusted from the front door, which is on loopback or on a private network of this machine.
     front = ["127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
     return _text(
         {
@@ -39,22 +38,22 @@ def static_text() -> str:
                     "transport": {"respondingTimeouts": {"readTimeout": "5m"}, "lifeCycle": {"graceTimeOut": "2s"}},
                 },
             },
-            # Asked through a router of ours: an entry point of its own would answer before the routes are read.
+            # Routed explicitly, because a separate entry point would answer before the routes are loaded.
             "ping": {"manualRouting": True},
             "providers": {"file": {"filename": "@{file:routes.yml}", "watch": False}},
-            # A connection is given up before the service behind it does so: uvicorn after five seconds, others later.
-            # A request that meets a connection just as it is closed cannot be sent again, and would be a 502.
+            # Idle connections are closed before the service closes them (uvicorn: after 5 s). Otherwise a request
+            # that is sent just then would be answered 502, because it cannot be repeated.
             "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s", "idleConnTimeout": "1s"}},
         }
     )
 
 
 def dynamic_text(site: str, routes: Sequence[Route], peers: Mapping[str, Address], limits: Limits) -> str:
-    """Return routers, middlewares and services for those of `routes` whose service is among `peers`."""
+    """Return Traefik's dynamic configuration for those of `routes` whose service is in `peers`."""
     open_routes = [route for route in routes if route.service in peers]
     routers: dict[str, Any] = {
-        # Says which site this is, with nothing behind it; and says so as well where no route leads.
-        "site": _router(f"Path(`{SITE_PATH}`)", FIRST, ["site"], "ping@internal"),
+        # Both name the site: the first one for probes, the second one where there is no other route.
+        "site": _router(f"Path(`{SITE_PATH}`)", HIGHEST, ["site"], "ping@internal"),
         "nothing": _router("PathPrefix(`/`)", 1, ["site", "limit"], "nothing"),
     }
     middlewares: dict[str, Any] = {
@@ -63,7 +62,7 @@ def dynamic_text(site: str, routes: Sequence[Route], peers: Mapping[str, Address
             "rateLimit": {
                 "average": limits.average,
                 "burst": limits.burst,
-                # The last hop that the front door wrote down: the client, not the front door itself.
+                # The last address in X-Forwarded-For: the client, not the front door.
                 "sourceCriterion": {"ipStrategy": {"depth": 1}},
             }
         },
@@ -73,7 +72,7 @@ def dynamic_text(site: str, routes: Sequence[Route], peers: Mapping[str, Address
         used = ["site", "limit"]
         if route.auth:
             used.append("key")
-            # The key is the gateway's business: what stands behind it never sees it.
+            # The services behind the gateway never see the key.
             middlewares["key"] = {"basicAuth": {"usersFile": "@{file:users}", "removeHeader": True, "realm": "gateway"}}
         prefix = route.prefix.rstrip("/")
         if route.strip and prefix:

@@ -1,1 +1,1 @@
-"""A service of the reader's own, declared in estate.toml."""
+"""HTTP services that are declared in estate.toml, without code."""

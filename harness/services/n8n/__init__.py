@@ -1,1 +1,1 @@
-"""n8n: nodes, sources, containment, key functions."""
+"""n8n: node, backup sources, containment, key function, example data."""

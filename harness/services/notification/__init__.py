@@ -1,1 +1,1 @@
-"""The Notification Service: nodes, sources, key functions."""
+"""Notification Service: node, backup sources, containment, key functions, example data, ledger writer."""

@@ -1,4 +1,4 @@
-"""The messages of the example estate: queued, each with an attachment made from its number."""
+"""Example messages of the notification service, each with an attachment generated from its number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BLOCKS = 1024  # of 32 bytes each: an attachment of 32 KiB
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One message of the example estate and its attachment."""
+    """An example message and its attachment. `key`: the attachment's key in the bucket."""
 
     reference: str
     recipient: str
@@ -23,12 +23,12 @@ class Example:
 
 
 def attachment(number: int) -> bytes:
-    """Return the attachment of example `number`: the same bytes everywhere, that do not compress."""
+    """Return the attachment of example `number`: deterministic bytes that do not compress."""
     return b"".join(hashlib.sha256(f"{PREFIX}{number}:{block}".encode()).digest() for block in range(BLOCKS))
 
 
 def example(number: int) -> Example:
-    """Return example `number`, counted from 1."""
+    """Return example message `number`, counted from 1."""
     content = attachment(number)
     digest = hashlib.sha256(content).hexdigest()
     return Example(
@@ -43,6 +43,6 @@ def example(number: int) -> Example:
 
 
 def number_of(reference: str) -> int:
-    """Return the number in the reference of an example, 0 when it is not one."""
+    """Return the number in the reference of an example message, 0 for any other reference."""
     text = reference.removeprefix(PREFIX)
     return int(text) if reference.startswith(PREFIX) and text.isascii() and text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""Message 2.8 for the notification service: what its clients must be able to do again."""
+"""Key functions of the notification service (message 2.8)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def key_functions(
     arrivals: Arrivals | None = None,
     patience: float = PATIENCE.queued_delivery,
 ) -> tuple[KeyFunction, ...]:
-    """Return the three key functions; `secrets` holds the reference `gateway-key`.
+    """Return the three key functions. `secrets`: the clients' references, with `gateway-key`.
 
-    With `arrivals` the customers' side is asked as well whether a queued message came.
+    With `arrivals`, queued messages must have been received by the customers as well. `patience`: seconds.
     """
     reference = secrets[GATEWAY_KEY]
 
@@ -46,45 +46,45 @@ def key_functions(
 
 
 def queued_messages_arrive(client: Client, arrivals: Arrivals | None, patience: float) -> str:
-    """Wait until every example message is delivered; return a line for the record.
+    """Wait until every example message is delivered; return a line for the record. Raises OSError, Finding.
 
-    Where delivery is held and no customers' side is at hand to ask, as in a real recovery before its release,
-    it is enough that the messages are queued. Raises OSError, Finding.
+    While delivery is on hold and there are no `arrivals`, as in a real recovery before its release, it is enough that
+    the messages are queued.
     """
 
     def delivered() -> Outbox:
         outbox = client.outbox(EXAMPLES)
         if not outbox.messages:
-            raise Finding(f"GET {PREFIX}/messages: none of the queued messages {EXAMPLES}* is there")
+            raise Finding(f"GET {PREFIX}/messages: queued messages {EXAMPLES}* are missing")
         late = [m.reference for m in outbox.messages if not arrived(m.reference, m.delivered, arrivals)]
         if late and not (outbox.held and arrivals is None):
-            held = "; delivery is held" if outbox.held else ""
-            raise NotYet(f"{len(late)} of {len(outbox.messages)} are missing, {late[0]} first{held}")
+            held = "; delivery is on hold" if outbox.held else ""
+            raise NotYet(f"{len(late)} of {len(outbox.messages)} are not delivered, {late[0]} first{held}")
         return outbox
 
     try:
         outbox = wait_until(delivered, patience=patience, every=0.2)
     except TookTooLong as error:
-        raise Finding(f"queued messages did not arrive within {patience:g} s: {error.__cause__}") from error
+        raise Finding(f"queued messages: not delivered within {patience:g} s: {error.__cause__}") from error
     waiting = sum(not message.delivered for message in outbox.messages)
-    note = f"; {waiting} queued and held until release" if waiting else ""
+    note = f"; {waiting} queued, on hold until release" if waiting else ""
     return f"{len(outbox.messages) - waiting} of {len(outbox.messages)} queued messages delivered{note}"
 
 
 def arrived(reference: str, delivered: bool, arrivals: Arrivals | None) -> bool:
-    """Return whether the service says so and, where it can be asked, the customers' side as well."""
+    """Return whether a message is delivered, according to the service and to `arrivals`."""
     return delivered and (arrivals is None or bool(arrivals.seen(reference)))
 
 
 def new_message_is_accepted(client: Client) -> str:
-    """Send a new message, twice: accepted, then known under the same key. Raises OSError, Finding."""
+    """Send a new message twice: it must be accepted, then recognised under the same key. Raises OSError, Finding."""
     reference = f"key-{random.token_hex(8)}"
-    first = client.post(reference, "sent to see whether messages are accepted")
+    first = client.post(reference, "test message of a key function")
     if first.status != ACCEPTED:
         raise Finding(refusal("POST", f"{PREFIX}/messages", first))
-    again = client.post(reference, "sent to see whether messages are accepted")
+    again = client.post(reference, "test message of a key function")
     if again.status != KNOWN or key_in(again) != key_in(first):
-        raise Finding(f"POST {PREFIX}/messages: {reference} sent again was answered {again.status}, not as a repeat")
+        raise Finding(f"POST {PREFIX}/messages: {reference} sent again: answered {again.status}, not as a repeat")
     return f"{reference} accepted under {key_in(first)}"
 
 
@@ -92,11 +92,11 @@ def attachment_can_be_read(client: Client) -> str:
     """Read the attachments of the first, the middle and the last example message. Raises OSError, Finding."""
     numbers = sorted(n for n in (number_of(m.reference) for m in client.outbox(EXAMPLES).messages) if n)
     if not numbers:
-        raise Finding(f"GET {PREFIX}/messages: no message {EXAMPLES}* whose attachment could be read")
+        raise Finding(f"GET {PREFIX}/messages: messages {EXAMPLES}* with attachments are missing")
     size = 0
     for number in sorted({numbers[0], numbers[len(numbers) // 2], numbers[-1]}):
         content = client.attachment(f"{EXAMPLES}{number}")
         if content != attachment(number):
-            raise Finding(f"attachment of {EXAMPLES}{number}: {len(content)} bytes that are not what was queued")
+            raise Finding(f"attachment of {EXAMPLES}{number}: {len(content)} bytes differ from what was queued")
         size += len(content)
     return f"attachments read and compared, {size} bytes"

@@ -1,1 +1,1 @@
-"""Odoo: nodes, sources, containment, key functions."""
+"""Odoo: node, backup sources, containment, key functions, example data."""

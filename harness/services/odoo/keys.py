@@ -1,4 +1,4 @@
-"""What a clerk must be able to do again, tried through the public front door and nowhere else.
+"""Key functions of Odoo (message 2.8.1), tested through the public front door.
 
 JSON-RPC as Odoo's own web client speaks it:
 https://www.odoo.com/documentation/19.0/developer/reference/external_rpc_api.html
@@ -31,7 +31,7 @@ ASSET = re.compile(rb'"(/web/assets/[^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Clerk:
-    """A user at the public door. `service` names the Odoo and its session."""
+    """JSON-RPC client of Odoo. `service`: name of the service and of the HTTP session."""
 
     service: str
     database: str
@@ -39,7 +39,7 @@ class Clerk:
     door: PublicDoor
 
     def log_in(self) -> int:
-        """Log in and return the number of the user; raises Finding."""
+        """Log in and return the id of the user. Raises Finding, OSError."""
         credentials = {"db": self.database, "login": LOGIN, "password": read_text_secret(self.password_ref)}
         path = "/web/session/authenticate"
         reply = self._post(path, credentials)
@@ -51,7 +51,7 @@ class Clerk:
         return user
 
     def call(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Return what a method of a model returns; logs in when the session is not known. Raises Finding."""
+        """Return the result of a model's method; logs in if the session has expired. Raises Finding, OSError."""
         path = f"/web/dataset/call_kw/{model}/{method}"
         params = {"model": model, "method": method, "args": args, "kwargs": kwargs}
         reply = self._post(path, params)
@@ -63,7 +63,7 @@ class Clerk:
         return reply["result"]
 
     def get(self, path: str) -> Answer:
-        """Return what a GET answers, within the session."""
+        """Return the answer to a GET request within the session. Raises OSError."""
         return self.door.request("GET", path, session=self.service, patience=PATIENCE.odoo_request)
 
     def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,14 +74,14 @@ class Clerk:
         try:
             reply = json.loads(answer.body)
         except ValueError:
-            raise Finding(f"{path} answered no JSON: {answer.body[:80]!r}") from None
+            raise Finding(f"{path}: answer is not JSON: {answer.body[:80]!r}") from None
         if not isinstance(reply, dict) or not ("error" in reply or "result" in reply):
-            raise Finding(f"{path} answered no JSON-RPC: {answer.body[:80]!r}")
+            raise Finding(f"{path}: answer is not JSON-RPC: {answer.body[:80]!r}")
         return reply
 
 
 def key_functions(service: str, database: str, secrets: Mapping[str, str], known: Known) -> Sequence[KeyFunction]:
-    """Return the key functions of one Odoo; raises UsageError without `odoo-admin`."""
+    """Return the key functions of one Odoo. Raises UsageError when the secret `odoo-admin` is missing."""
     password = reference(secrets, ADMIN_SECRET)
 
     def key(name: str, check: Callable[[Clerk], str]) -> KeyFunction:
@@ -97,12 +97,12 @@ def key_functions(service: str, database: str, secrets: Mapping[str, str], known
 
 
 def logs_in(clerk: Clerk) -> str:
-    """Log in with the password of the administrator."""
+    """Log in as administrator; return a line for the record. Raises Finding, OSError."""
     return f"logged in to database {clerk.database} as user {clerk.log_in()}"
 
 
 def reads_order(clerk: Clerk, known: Known) -> str:
-    """Read the known order and compare amount and lines."""
+    """Read the known order and compare amount and lines; return a line for the record. Raises Finding, OSError."""
     order = _find_order(clerk, known.order)
     if abs(order["amount_total"] - known.amount) > CENT:
         raise Finding(f"order {known.order}: amount {order['amount_total']} instead of {known.amount}")
@@ -113,13 +113,16 @@ def reads_order(clerk: Clerk, known: Known) -> str:
 
 
 def opens_attachment(clerk: Clerk, known: Known) -> str:
-    """Open the known attachment and compare its bytes: Odoo's API hands out a file that is gone as empty, with 200."""
+    """Compare the bytes of the known attachment; return a line for the record. Raises Finding, OSError.
+
+    Odoo answers 200 with an empty body when the file is missing in the filestore.
+    """
     order = _find_order(clerk, known.order)
     name = f'attachment "{known.attachment}" of order {known.order}'
     domain = [["res_model", "=", "sale.order"], ["res_id", "=", order["id"]], ["name", "=", known.attachment]]
     rows = clerk.call("ir.attachment", "search_read", domain, fields=["id"])
     if len(rows) != 1:
-        raise Finding(f"{name}: {len(rows)} of that name instead of 1")
+        raise Finding(f"{name}: {len(rows)} with that name instead of 1")
     answer = clerk.get(f"/web/content/{rows[0]['id']}?download=1")
     if answer.status != OK:
         raise Finding(f"{name}: answered {answer.status} instead of its {known.size} bytes")
@@ -131,13 +134,13 @@ def opens_attachment(clerk: Clerk, known: Known) -> str:
 
 
 def shows_login_page(clerk: Clerk) -> str:
-    """Get the login page and every style sheet and script that it links to."""
+    """Get the login page, its style sheets and scripts; return a line for the record. Raises Finding, OSError."""
     page = clerk.door.request("GET", "/web/login", patience=PATIENCE.odoo_request)
     if page.status != OK:
         raise Finding(f"/web/login answered {page.status} instead of {OK}")
     paths = sorted({path.decode() for path in ASSET.findall(page.body)})
     if not paths:
-        raise Finding("/web/login links to no /web/assets: it is not Odoo's login page")
+        raise Finding("/web/login has no links to /web/assets: not Odoo's login page")
     size = 0
     for path in paths:
         answer = clerk.door.request("GET", path, patience=PATIENCE.odoo_request)
@@ -148,12 +151,12 @@ def shows_login_page(clerk: Clerk) -> str:
 
 
 def writes_order(clerk: Clerk, known: Known) -> str:
-    """Write an order for the known customer, read it back by requests of its own, and take it away again."""
+    """Create an order, read it back and delete it; return a line for the record. Raises Finding, OSError."""
     customer = _find_order(clerk, known.order)["partner_id"][0]
     code, quantity, price = known.lines[0]
     products = clerk.call("product.product", "search_read", [["default_code", "=", code]], fields=["id"])
     if not products:
-        raise Finding(f"product {code} is not there: no order could be written")
+        raise Finding(f"product {code} is missing: no order can be created")
     line = {"product_id": products[0]["id"], "product_uom_qty": quantity, "price_unit": price}
     drill = f"BLACKSTART-DRILL-{uuid.uuid4()}"
     row = {"partner_id": customer, "client_order_ref": drill, "order_line": [[0, 0, line]]}
@@ -162,9 +165,9 @@ def writes_order(clerk: Clerk, known: Known) -> str:
     found = _lines(clerk, order["order_line"])
     if [order["id"]] != created or found != (known.lines[0],):
         raise Finding(f"order {drill}: written {known.lines[0]}, read back {found}")
-    # A draft, so that it may go: nothing of a drill stays in the books.
+    # Possible because it is a draft.
     clerk.call("sale.order", "unlink", created)
-    return f"order {order['name']} written, read back, taken away"
+    return f"order {order['name']} created, read back, deleted"
 
 
 def _find_order(clerk: Clerk, wanted: str) -> dict[str, Any]:
@@ -173,12 +176,12 @@ def _find_order(clerk: Clerk, wanted: str) -> dict[str, Any]:
         "sale.order", "search_read", [["client_order_ref", "=", wanted]], fields=fields
     )
     if len(found) != 1:
-        raise Finding(f"order {wanted}: {len(found)} of that reference instead of 1")
+        raise Finding(f"order {wanted}: {len(found)} with that reference instead of 1")
     return found[0]
 
 
 def _lines(clerk: Clerk, ids: Sequence[int]) -> tuple[tuple[str, float, float], ...]:
-    """Return the lines of an order as (product code, quantity, unit price), in the order's own sequence."""
+    """Return the lines of an order in sequence: product code, quantity, unit price."""
     rows = clerk.call("sale.order.line", "read", ids, ["product_id", "product_uom_qty", "price_unit"])
     codes = clerk.call("product.product", "read", [row["product_id"][0] for row in rows], ["default_code"])
     named = {row["id"]: row["default_code"] for row in codes}
@@ -186,7 +189,7 @@ def _lines(clerk: Clerk, ids: Sequence[int]) -> tuple[tuple[str, float, float], 
 
 
 def _reason(reply: Mapping[str, Any]) -> str:
-    """Return Odoo's own words for an error, on one line."""
+    """Return Odoo's message of an error in one line."""
     error = reply["error"]
     detail = error.get("data", {}).get("message") or error.get("message") or "no reason given"
     return " ".join(str(detail).split())[:200]

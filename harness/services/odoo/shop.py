@@ -1,7 +1,7 @@
-"""The example shop: what is in it, and the code that puts it there.
+"""Example data of Odoo: customers, products, orders and attachments of a shop.
 
-This file is also fed, as it stands, to `odoo shell` on the site, where `fill(env)` runs inside Odoo: it imports
-nothing of this project. Everything is derived from counters, so that two seeds hold the same shop.
+This file is also piped into `odoo shell` on the site, where `fill(env)` runs inside Odoo, so it must not import from
+this project. All data is derived from counters, so that every seed has the same content.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRADES = ("Bakery", "Foundry", "Dairy", "Print Works", "Garage", "Pharmacy", "Nu
 
 
 def reference(number: int) -> str:
-    """Return the customer's own reference of order `number`, counted from 0."""
+    """Return the customer's reference of order `number`, counted from 0."""
     return KNOWN_ORDER if number == 0 else f"SHOP-{number:04}"
 
 
@@ -44,7 +44,7 @@ def lines(number: int) -> list[tuple[str, int, float]]:
 
 
 def letter(title: str, size: int) -> bytes:
-    """Return `size` bytes of text that look like a document and compress like one."""
+    """Return `size` bytes of text that compress like a document."""
     parts, length, page = [], 0, 0
     while length < size:
         seal = hashlib.sha256(f"{title} {page}".encode()).hexdigest()
@@ -54,7 +54,7 @@ def letter(title: str, size: int) -> bytes:
 
 
 def documents() -> list[tuple[int, str, bytes]]:
-    """Return every attachment: number of its order, file name, content of 2 to 60 kB."""
+    """Return all attachments: number of the order, file name, content of 2 to 60 kB."""
     known = [(0, KNOWN_ATTACHMENT, letter(KNOWN_ATTACHMENT, KNOWN_SIZE))]
     sizes = [2_000 + 3_000 * number for number in range(1, ATTACHMENTS)]
     names = [f"delivery-note-{number:02}.txt" for number in range(1, ATTACHMENTS)]
@@ -62,7 +62,7 @@ def documents() -> list[tuple[int, str, bytes]]:
 
 
 def fill(env: Any) -> None:
-    """Put the shop into the database behind `env`, an Odoo environment, and commit."""
+    """Create the shop in the database of `env`, an Odoo environment, and commit."""
     quiet = env(context=dict(env.context, tracking_disable=True, mail_create_nolog=True, mail_notrack=True))
     password = pathlib.Path(os.environ["BLACKSTART_FILE_ADMIN"]).read_text(encoding="utf-8")
     quiet.ref("base.user_admin").password = password.rstrip("\n")
@@ -92,7 +92,7 @@ def fill(env: Any) -> None:
 
 
 def _products(env: Any) -> Any:
-    """No taxes: the amounts must not depend on a chart of accounts."""
+    """Create the products, without taxes, so that amounts do not depend on a chart of accounts."""
     rows = [
         {"default_code": code, "name": name, "list_price": price, "taxes_id": [(5, 0, 0)]}
         for code, name, price in PRODUCTS
@@ -119,7 +119,7 @@ def _orders(env: Any, customers: Any, products: Any) -> Any:
 
 
 def _outward(env: Any) -> None:
-    """What a restored copy must not be allowed to do: mail by a server of its own, and work on a schedule."""
+    """Create outward actions, which containment must stop: a mail server and a scheduled action."""
     env["ir.mail_server"].create({"name": "Shop mail", "smtp_host": MAIL_HOST, "smtp_port": 25})
     env["ir.cron"].create(
         {
@@ -135,8 +135,8 @@ def _outward(env: Any) -> None:
 
 
 def _pages(env: Any) -> None:
-    """Build what the login page links to, so that the filestore holds it from the first backup on."""
+    """Build the assets of the login page, so that they are in the filestore from the first backup on."""
     for bundle, kind in PAGE_BUNDLES:
         pages = env["ir.qweb"]
-        made = pages._get_asset_bundle(f"web.{bundle}", css=kind == "css", js=kind == "js")  # noqa: SLF001 - Odoo has no public name for it
+        made = pages._get_asset_bundle(f"web.{bundle}", css=kind == "css", js=kind == "js")  # noqa: SLF001 - no public API
         getattr(made, kind)()

@@ -1,4 +1,4 @@
-"""An npm lock is read for one machine, and a tarball is unpacked only when it is the locked one."""
+"""Parsing of npm lock files, and unpacking of verified tarballs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def specs(text: str) -> list[str]:
     return [package.spec for package in read_lock(text, system="linux", machine="x64")]
 
 
-def test_only_what_this_machine_needs_is_wanted() -> None:
+def test_only_packages_for_this_machine_are_selected() -> None:
     text = lock(
         plain={}, ours={"os": ["linux"], "cpu": ["x64"], "libc": ["glibc"]},
         mac={"os": ["darwin"]}, arm={"cpu": ["arm64"]},
@@ -37,7 +37,7 @@ def test_only_what_this_machine_needs_is_wanted() -> None:
     assert specs(text) == ["plain@1.0.0", "ours@1.0.0", "not_windows@1.0.0"]
 
 
-def test_an_alias_is_fetched_by_its_real_name() -> None:
+def test_an_alias_is_downloaded_by_its_real_name() -> None:
     text = json.dumps({"packages": {"node_modules/a/node_modules/@s/b": {
         "name": "empty", "version": "2.0.0", "integrity": f"sha512-{DIGEST}",
     }}})  # fmt: skip
@@ -66,7 +66,7 @@ def put(cache: Path, *names: str) -> str:
     return digest
 
 
-def test_unpacking_leaves_out_what_no_program_reads(tmp_path: Path) -> None:
+def test_unpacking_leaves_out_unused_files(tmp_path: Path) -> None:
     digest = put(
         tmp_path,
         "package/index.js",
@@ -80,7 +80,7 @@ def test_unpacking_leaves_out_what_no_program_reads(tmp_path: Path) -> None:
     assert found == {"node_modules/a/index.js", "node_modules/a/lib/a.js"}
 
 
-def test_a_tarball_that_was_changed_or_never_came_is_refused(tmp_path: Path) -> None:
+def test_a_changed_or_missing_tarball_is_refused(tmp_path: Path) -> None:
     digest = put(tmp_path, "package/index.js")
     tarball = tmp_path / "_cacache/content-v2/sha512" / digest[:2] / digest[2:4] / digest[4:]
     tarball.write_bytes(tarball.read_bytes() + b"x")
@@ -90,7 +90,7 @@ def test_a_tarball_that_was_changed_or_never_came_is_refused(tmp_path: Path) -> 
     assert not (tmp_path / "root").exists()
 
 
-def test_a_tarball_that_leads_out_of_its_folder_writes_nothing_there(tmp_path: Path) -> None:
+def test_a_tarball_cannot_write_outside_its_folder(tmp_path: Path) -> None:
     digest = put(tmp_path, "package/../../../escaped")
     with pytest.raises(HarnessError, match="tar"):
         unpack(Package("node_modules/a", "a@1", digest), tmp_path, tmp_path / "root")

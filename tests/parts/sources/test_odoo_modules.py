@@ -1,4 +1,4 @@
-"""Which modules a shop needs, on a small tree of addons."""
+"""Dependency resolution of Odoo modules, on a small tree of addons."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def addons(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_closure_takes_what_is_needed_and_what_installs_itself(addons: Path) -> None:
+def test_the_closure_has_dependencies_and_automatic_modules(addons: Path) -> None:
     chosen = closure(read_manifests(addons), frozenset({"sale_management"}), country="us")
     assert chosen == {
         "base", "mail", "account", "sale", "sale_management", "mail_glue", "one_trigger",
@@ -52,28 +52,28 @@ def test_closure_takes_what_is_needed_and_what_installs_itself(addons: Path) -> 
     }  # fmt: skip
 
 
-def test_another_country_brings_its_own_localisation(addons: Path) -> None:
+def test_the_localisation_depends_on_the_country(addons: Path) -> None:
     chosen = closure(read_manifests(addons), frozenset({"account"}), country="fr")
     assert "l10n_fr" in chosen
     assert "l10n_us" not in chosen
 
 
-def test_a_needed_module_that_is_not_there_is_named(addons: Path) -> None:
+def test_a_missing_dependency_is_named(addons: Path) -> None:
     (addons / "mail/__manifest__.py").write_text("{'depends': ['bus']}")
     with pytest.raises(MissingPart, match="module bus"):
         closure(read_manifests(addons), frozenset({"sale"}), country="us")
 
 
 def test_a_folder_without_modules_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MissingPart, match="no module"):
+    with pytest.raises(MissingPart, match="no modules"):
         read_manifests(tmp_path)
 
 
-def test_code_that_is_imported_without_being_needed_is_found(addons: Path) -> None:
+def test_imported_modules_outside_the_dependencies_are_found(addons: Path) -> None:
     assert imported(addons, frozenset({"account", "sale"})) == {"payment_abroad"}
 
 
-def test_slimming_keeps_what_others_read(addons: Path) -> None:
+def test_slimming_keeps_files_that_other_modules_use(addons: Path) -> None:
     _slim(addons)
     kept = {str(path.relative_to(addons)) for path in addons.rglob("*") if path.is_file()}
     assert {"sale/models/data.xml", "sale/models/__init__.py"} <= kept

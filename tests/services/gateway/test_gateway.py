@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import Finding, HarnessError
-from harness.core.node import Address, Node, Site
+from harness.core.node import Address, Site
 from harness.core.service import S3, Place, Route, Service, Sql
 from harness.services.gateway.app import Gateway
 from harness.services.gateway.configuration import Limits
@@ -19,6 +19,8 @@ from harness.services.gateway.users import htpasswd
 from harness.substrate.embedded.substrate import Embedded
 from harness.traffic.door import Door, basic_auth
 from harness.traffic.witness import served_by
+from tests.servers import secret_files
+from tests.services.doors import door_of
 from tests.traffic.backend import Backend
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -32,31 +34,15 @@ NOWHERE = Address("127.0.0.1", 9)
 pytestmark = pytest.mark.programs
 
 
-@dataclass(frozen=True)
-class Here:
-    def resolve(self, _name: str) -> str:
-        return "127.0.0.1"
-
-
-def door_of(node: Node) -> Door:
-    return Door("www.shop.test", node.endpoint("http").outside.port, Here())
-
-
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("gateway")
-    embedded = Embedded(folder / "run", folder / "logs")
-    yield embedded.site("dr")
-    embedded.sweep()
+def site(substrate: Embedded) -> Site:
+    return substrate.site("dr")
 
 
 @pytest.fixture(scope="module")
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    folder = tmp_path_factory.mktemp("secrets")
     values = {"gateway-users": htpasswd("clients", KEY), "gateway-key": KEY, "wrong-key": "another"}
-    for name, value in values.items():
-        (folder / name).write_text(value + "\n")
-    return {name: f"file:{folder / name}" for name in values}
+    return secret_files(tmp_path_factory.mktemp("secrets"), values)
 
 
 @pytest.fixture(scope="module")
@@ -82,14 +68,14 @@ def clients(secrets: Mapping[str, str]) -> Mapping[str, str]:
     return basic_auth(secrets["gateway-key"])
 
 
-def told(door: Door, path: str, headers: Mapping[str, str]) -> dict[str, object]:
+def answer_of(door: Door, path: str, headers: Mapping[str, str]) -> dict[str, object]:
     answer = door.request("GET", path, headers=headers)
     assert answer.status == 200, answer
     found: dict[str, object] = json.loads(answer.body)
     return found
 
 
-def test_without_the_key_nobody_gets_through(
+def test_requests_without_the_key_are_refused(
     door: Door, behind: dict[str, Backend], secrets: Mapping[str, str]
 ) -> None:
     seen = len(behind["notification"].seen)
@@ -99,7 +85,7 @@ def test_without_the_key_nobody_gets_through(
     assert len(behind["notification"].seen) == seen
 
 
-def test_with_the_key_each_path_leads_to_its_service(door: Door, clients: Mapping[str, str]) -> None:
+def test_each_path_is_routed_to_its_service(door: Door, clients: Mapping[str, str]) -> None:
     for path, who, arrived in (
         ("/", "odoo", "/"),
         ("/web/login?db=shop", "odoo", "/web/login?db=shop"),
@@ -108,26 +94,26 @@ def test_with_the_key_each_path_leads_to_its_service(door: Door, clients: Mappin
         ("/notify/ready", "notification", "/ready"),
         ("/notify/messages?prefix=a%20b", "notification", "/messages?prefix=a%20b"),
     ):
-        found = told(door, path, clients)
+        found = answer_of(door, path, clients)
         assert (found["who"], found["path"]) == (who, arrived)
 
 
-def test_services_never_see_the_key_and_do_see_the_public_name(door: Door, clients: Mapping[str, str]) -> None:
-    headers = told(door, "/notify/ready", clients)["headers"]
+def test_services_get_the_public_name_and_not_the_key(door: Door, clients: Mapping[str, str]) -> None:
+    headers = answer_of(door, "/notify/ready", clients)["headers"]
     assert isinstance(headers, dict)
     assert "authorization" not in headers
     assert headers["host"] == f"www.shop.test:{door.port}"
     assert headers["x-forwarded-for"] == "127.0.0.1"
 
 
-def test_every_answer_names_the_site(door: Door) -> None:
+def test_every_answer_has_the_site_header(door: Door) -> None:
     for path, status in (("/", 200), ("/notify/ready", 401), ("/.gateway/ping", 200)):
         answer = door.request("GET", path)
         assert (answer.status, answer.headers["x-site"]) == (status, "dr")
     assert served_by(door) == "dr"
 
 
-def test_a_service_that_is_not_there_has_no_route(place: Place) -> None:
+def test_a_service_that_is_not_running_has_no_route(place: Place) -> None:
     empty = replace(place, peers={}, secrets={})
     node = place.site.launch(Gateway(name="gateway-empty", routes=ROUTES).nodes(empty)[0])
     door = door_of(node)
@@ -136,7 +122,7 @@ def test_a_service_that_is_not_there_has_no_route(place: Place) -> None:
     assert served_by(door) == "dr"
 
 
-def test_a_dead_service_is_a_bad_gateway_that_names_the_site(place: Place) -> None:
+def test_a_dead_service_is_answered_502_with_the_site_header(place: Place) -> None:
     with Backend("gone") as gone:
         peers = {"odoo": gone.address}
     node = place.site.launch(Gateway(name="gateway-dead", routes=ROUTES).nodes(replace(place, peers=peers))[0])
@@ -144,22 +130,22 @@ def test_a_dead_service_is_a_bad_gateway_that_names_the_site(place: Place) -> No
     assert (answer.status, answer.headers["x-site"]) == (502, "dr")
 
 
-def test_too_many_requests_are_turned_away(place: Place) -> None:
+def test_too_many_requests_are_answered_429(place: Place) -> None:
     gateway = Gateway(name="gateway-slow", routes=ROUTES, limits=Limits(average=1, burst=5))
     door = door_of(place.site.launch(gateway.nodes(place)[0]))
     statuses = [door.request("GET", "/").status for _ in range(12)]
     assert statuses[:5] == [200] * 5
     assert 429 in statuses[5:]
-    assert served_by(door) == "dr"  # whoever asks for the site is never turned away
+    assert served_by(door) == "dr"  # the probe for the site has no rate limit
 
 
-def test_the_key_function_says_what_it_saw(door: Door, secrets: Mapping[str, str]) -> None:
+def test_the_key_function_passes_and_reports_both_answers(door: Door, secrets: Mapping[str, str]) -> None:
     (function,) = Gateway(routes=ROUTES).key_functions(secrets)
     assert (function.message, function.service) == ("2.8", "gateway")
     assert function.check(door) == "GET /notify/ready: 401 without the key, 200 with it"
 
 
-def test_the_key_function_finds_out_an_open_gateway(place: Place, secrets: Mapping[str, str]) -> None:
+def test_an_open_gateway_is_a_finding(place: Place, secrets: Mapping[str, str]) -> None:
     left_open = tuple(replace(route, auth=False) for route in ROUTES)
     door = door_of(place.site.launch(Gateway(name="gateway-open", routes=left_open).nodes(place)[0]))
     (function,) = Gateway(routes=ROUTES).key_functions(secrets)
@@ -167,7 +153,7 @@ def test_the_key_function_finds_out_an_open_gateway(place: Place, secrets: Mappi
         function.check(door)
 
 
-def test_the_key_function_finds_out_a_key_that_is_no_longer_good(door: Door, secrets: Mapping[str, str]) -> None:
+def test_a_key_that_is_rejected_is_a_finding(door: Door, secrets: Mapping[str, str]) -> None:
     (function,) = Gateway(routes=ROUTES).key_functions({"gateway-key": secrets["wrong-key"]})
     with pytest.raises(Finding, match="with the key: answered 401"):
         function.check(door)
@@ -180,20 +166,20 @@ def test_missing_secrets_are_named(place: Place) -> None:
         Gateway(routes=ROUTES).key_functions({})
 
 
-def test_nothing_secret_is_in_the_description(place: Place, secrets: Mapping[str, str]) -> None:
+def test_the_node_specification_contains_no_secret(place: Place, secrets: Mapping[str, str]) -> None:
     text = repr(Gateway(routes=ROUTES).nodes(place))
     users = Path(secrets["gateway-users"].removeprefix("file:")).read_text().strip()
     assert KEY not in text
     assert users.partition(":")[2] not in text
 
 
-def test_nobody_is_called_home(place: Place) -> None:
+def test_version_checks_and_usage_statistics_are_off(place: Place) -> None:
     static = json.loads(Gateway(routes=ROUTES).nodes(place)[0].files["traefik.yml"])
     assert static["global"] == {"checkNewVersion": False, "sendAnonymousUsage": False}
 
 
-class HangsUp(BaseHTTPRequestHandler):
-    """Answers one request a connection, keeps it open, and hangs up on the next: one that was about to close anyway."""
+class ClosesIdle(BaseHTTPRequestHandler):
+    """Answers the first request of a connection, and closes the connection at the second one."""
 
     protocol_version = "HTTP/1.1"
     answered = False
@@ -212,8 +198,8 @@ class HangsUp(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_connection_is_given_up_before_the_service_hangs_up_on_it(place: Place) -> None:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), HangsUp)
+def test_an_idle_connection_is_closed_before_the_service_closes_it(place: Place) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), ClosesIdle)
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -222,7 +208,7 @@ def test_a_connection_is_given_up_before_the_service_hangs_up_on_it(place: Place
         gateway = Gateway(name="gateway-idle", routes=ROUTES)
         door = door_of(place.site.launch(gateway.nodes(replace(place, peers=peers))[0]))
         first = door.request("POST", "/")
-        SYSTEM.sleep(1.5)  # between two rounds of key functions lie more
+        SYSTEM.sleep(1.5)  # less than between two rounds of key functions
         assert (first.status, door.request("POST", "/").status) == (200, 200)
     finally:
         server.shutdown()

@@ -7,7 +7,7 @@ from harness.core.errors import UsageError
 from harness.services.gateway.users import htpasswd
 
 
-def test_the_line_holds_a_hash_of_the_key_and_not_the_key() -> None:
+def test_the_line_has_a_hash_of_the_key_and_not_the_key() -> None:
     user, _, hashed = htpasswd("clients", "a key").partition(":")
     assert user == "clients"
     assert hashed.startswith("$2a$05$")
@@ -17,13 +17,13 @@ def test_the_line_holds_a_hash_of_the_key_and_not_the_key() -> None:
         bcrypt_check(b"another", hashed.encode())
 
 
-def test_the_same_key_twice_has_two_hashes() -> None:
+def test_the_same_key_has_another_hash_each_time() -> None:
     assert htpasswd("clients", "a key") != htpasswd("clients", "a key")
 
 
 @pytest.mark.parametrize(
     ("user", "key"), [("", "k"), ("a:b", "k"), ("a\nb", "k"), ("a", ""), ("a", "k" * 73), ("a", "k\0")]
 )
-def test_what_the_format_cannot_hold_is_refused(user: str, key: str) -> None:
+def test_an_invalid_user_or_key_is_refused(user: str, key: str) -> None:
     with pytest.raises(UsageError):
         htpasswd(user, key)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,8 @@ from harness.core.node import Address, Site
 from harness.core.service import S3, Place, Seedable, Service, Sql
 from harness.postgres import server as postgres
 from harness.services.http.app import HttpDeclaration, HttpService
-from harness.substrate.embedded.substrate import Embedded
-from harness.traffic.door import Door
+from tests.servers import embedded, secret_files, start_database
+from tests.services.doors import door_of
 from tests.substrate.fake import Fake
 
 PROGRAM = """
@@ -48,48 +48,40 @@ PLAIN = HttpDeclaration(
 )
 
 
-@dataclass(frozen=True)
-class Here:
-    def resolve(self, _name: str) -> str:
-        return "127.0.0.1"
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    embedded = Embedded(tmp_path / "run", tmp_path / "logs")
-    yield embedded.site("dr")
-    embedded.sweep()
+    with embedded(tmp_path) as substrate:
+        yield substrate.site("dr")
 
 
 @pytest.fixture
 def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HttpDeclaration:
     (tmp_path / "own.py").write_text(PROGRAM)
     (tmp_path / "token").write_text("a token\n")
-    monkeypatch.chdir(tmp_path)  # where estate.toml is, and what its relative paths begin from
+    monkeypatch.chdir(tmp_path)  # the folder of estate.toml, to which its paths are relative
     return replace(PLAIN, secrets={"token": f"file:{tmp_path / 'token'}"})
 
 
 @pytest.fixture
 def place(site: Site, tmp_path: Path) -> Place:
-    for name in ("own-db", "gateway-key"):
-        (tmp_path / name).write_text(f"value of {name}\n")
     sql = Sql(Address("10.0.0.1", 5433), Address("127.0.0.1", 1), "postgres", "env:NONE")
     nowhere = Address("127.0.0.1", 9)
-    return Place(site, sql, S3(nowhere, nowhere, "env:NONE", "env:NONE"), {"own-db": f"file:{tmp_path / 'own-db'}"})
+    secrets = secret_files(tmp_path, {"own-db": "value of own-db"})
+    return Place(site, sql, S3(nowhere, nowhere, "env:NONE", "env:NONE"), secrets)
 
 
 @pytest.fixture
 def clients(tmp_path: Path) -> dict[str, str]:
-    return {"gateway-key": f"file:{tmp_path / 'gateway-key'}"}
+    return secret_files(tmp_path, {"gateway-key": "value of gateway-key"})
 
 
 @pytest.mark.programs
-def test_a_declared_program_runs_and_shows_its_key_function(
+def test_a_declared_program_runs_and_passes_its_key_function(
     declared: HttpDeclaration, place: Place, clients: dict[str, str]
 ) -> None:
     service: Service = HttpService(declared)
     node = place.site.launch(service.nodes(place)[0])
-    door = Door("www.shop.test", node.endpoint("http").outside.port, Here())
+    door = door_of(node)
     (function,) = service.key_functions(clients)
     assert (function.name, function.service, function.message) == ("GET /own/entries", "own", "2.8")
     assert function.check(door).startswith("GET /own/entries: answered 200, ")
@@ -99,11 +91,11 @@ def test_a_declared_program_runs_and_shows_its_key_function(
 
 
 @pytest.mark.programs
-def test_another_answer_than_declared_is_a_finding(
+def test_an_answer_other_than_declared_is_a_finding(
     declared: HttpDeclaration, place: Place, clients: dict[str, str]
 ) -> None:
     node = place.site.launch(HttpService(declared).nodes(place)[0])
-    door = Door("www.shop.test", node.endpoint("http").outside.port, Here())
+    door = door_of(node)
     for other, said in (
         (replace(declared, path="/gone"), "GET /gone: answered 404, not 200"),
         (replace(declared, contains="nowhere in it"), "'nowhere in it' is not in the answer"),
@@ -114,11 +106,11 @@ def test_another_answer_than_declared_is_a_finding(
 
 
 @pytest.mark.programs
-def test_the_key_is_shown_only_where_the_gateway_asks_for_it(
+def test_the_key_is_sent_only_where_the_declaration_asks_for_it(
     declared: HttpDeclaration, place: Place, clients: dict[str, str]
 ) -> None:
     node = place.site.launch(HttpService(declared).nodes(place)[0])
-    door = Door("www.shop.test", node.endpoint("http").outside.port, Here())
+    door = door_of(node)
     with_key = replace(declared, contains='"key": "Basic ')
     HttpService(with_key).key_functions(clients)[0].check(door)
     without = replace(declared, auth=False, contains='"key": null')
@@ -126,11 +118,8 @@ def test_the_key_is_shown_only_where_the_gateway_asks_for_it(
 
 
 @pytest.mark.programs
-def test_its_databases_are_made_once_and_are_its_own(place: Place, tmp_path: Path) -> None:
-    (tmp_path / "superuser").write_text("of the server\n")
-    references = {**place.secrets, postgres.SUPERUSER_PASSWORD: f"file:{tmp_path / 'superuser'}"}
-    node = place.site.launch(postgres.server_spec(place.site, secrets=references))
-    sql = postgres.sql_of(node, references[postgres.SUPERUSER_PASSWORD])
+def test_its_databases_are_created_once_and_owned_by_its_role(place: Place, tmp_path: Path) -> None:
+    sql = start_database(place.site, tmp_path).sql
     service: Seedable = HttpService(replace(PLAIN, databases=("own", "second")))
     for _ in range(2):
         service.seed(replace(place, sql=sql))
@@ -142,19 +131,19 @@ def test_its_databases_are_made_once_and_are_its_own(place: Place, tmp_path: Pat
     assert count == 0
 
 
-def test_it_says_what_it_needs_and_what_is_backed_up() -> None:
+def test_its_needs_and_backup_sources_are_declared() -> None:
     service = HttpService(PLAIN)
     assert (service.name, service.needs) == ("own", ("notification",))
     assert service.sources().databases == ("own",)
 
 
-def test_a_program_that_is_not_there_is_named(place: Place) -> None:
+def test_a_missing_program_is_named(place: Place) -> None:
     missing = replace(PLAIN, command=("no-such-program",))
     with pytest.raises(MissingPart, match=r"services\.own\.command: no program 'no-such-program'"):
         HttpService(missing).nodes(place)
 
 
-def test_programs_beside_our_python_come_first(place: Place) -> None:
+def test_programs_beside_the_running_python_come_first(place: Place) -> None:
     (spec,) = HttpService(PLAIN).nodes(place)
     assert Path(spec.argv[0]).parent == Path(sys.executable).parent
 

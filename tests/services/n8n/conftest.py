@@ -1,4 +1,4 @@
-"""One seeded site for all tests of n8n."""
+"""A seeded n8n for all tests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from harness.postgres.server import connect
-from tests.seeded import seeded
-from tests.services.n8n.local import Automation, fill
+from tests.example_estates import seeded_primary
+from tests.services.n8n.n8n_server import Automation, fill
 
 
 @pytest.fixture(scope="session")
 def automation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Automation]:
-    with seeded("automation", tmp_path_factory.mktemp("n8n")) as place:
+    with seeded_primary("automation", tmp_path_factory.mktemp("n8n")) as place:
         made = Automation(place)
         fill(made)
         with connect(place.sql) as connection:

@@ -1,4 +1,4 @@
-"""What the key function says of each way in which the workflow may fail, and of the key itself."""
+"""The key function of n8n, and the finding of each failure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.services.n8n import keys
 
 @dataclass(frozen=True)
 class Door:
-    """Answers as told: with the token, and without."""
+    """A public door whose answers are given: `known` with the token, `stranger` without."""
 
     known: int
     stranger: int
@@ -48,7 +48,7 @@ def secrets(tmp_path: Path) -> dict[str, str]:
     return {name: f"file:{tmp_path / name}" for name in ("gateway-key", "shop-token")}
 
 
-def test_a_workflow_that_works(secrets: Mapping[str, str]) -> None:
+def test_a_healthy_workflow_passes(secrets: Mapping[str, str]) -> None:
     (function,) = keys.key_functions("n8n", secrets)
     assert (function.service, function.message) == ("n8n", "2.8.2")
     assert function.check(Door(200, 403)).endswith("refused without token")
@@ -68,7 +68,7 @@ def test_a_workflow_that_works(secrets: Mapping[str, str]) -> None:
         (Door(200, 403, b"<html>"), "answered b'<html>' instead of"),
     ],
 )
-def test_each_failure_is_one_line(
+def test_each_failure_is_a_finding_in_one_line(
     secrets: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, door: Door, line: str
 ) -> None:
     monkeypatch.setattr(PATIENCE, "n8n_webhook", 0.2)
@@ -77,7 +77,7 @@ def test_each_failure_is_one_line(
     assert "\n" not in str(found.value)
 
 
-def test_clients_without_a_secret_are_told(secrets: dict[str, str]) -> None:
+def test_a_missing_client_secret_is_named(secrets: dict[str, str]) -> None:
     del secrets["shop-token"]
     with pytest.raises(HarnessError, match="the clients have no secret 'shop-token'"):
         keys.key_functions("n8n", secrets)

@@ -1,4 +1,4 @@
-"""Every trigger of the installed n8n is known: it starts by itself and is held, or it waits to be called."""
+"""Every trigger of the installed n8n is classified: it starts by itself and is contained, or it waits for a call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CALLED = {"n8n-nodes-base.webhook"}
 
 @pytest.fixture(scope="module")
 def triggers() -> dict[str, bool]:
-    """Return each trigger's full name, and whether it polls."""
+    """Return the full name of each trigger, and whether it polls."""
     modules = Path(program("n8n")).parents[2]
     found = {}
     for package in PACKAGES:
@@ -29,21 +29,21 @@ def triggers() -> dict[str, bool]:
     return found
 
 
-def test_each_trigger_is_held_or_waits(triggers: dict[str, bool]) -> None:
+def test_each_trigger_is_contained_or_waits_for_a_call(triggers: dict[str, bool]) -> None:
     held = {name for name in triggers if re.search(STARTS, name, re.IGNORECASE) and name not in WAITS}
     assert set(triggers) - held - CALLED <= set(WAITS)
     assert {name for name, polls in triggers.items() if polls} <= held
     assert len(held) > 80
 
 
-def test_those_that_wait_are_of_this_version(triggers: dict[str, bool]) -> None:
+def test_the_exceptions_exist_in_this_version(triggers: dict[str, bool]) -> None:
     assert set(WAITS) <= set(triggers)
 
 
 @pytest.mark.parametrize(
     "name", ["scheduleTrigger", "cron", "interval", "emailReadImap", "typeformTrigger", "jotFormTrigger", "n8nTrigger"]
 )
-def test_a_name_alone_does_not_make_it_harmless(triggers: dict[str, bool], name: str) -> None:
+def test_triggers_with_harmless_names_are_contained(triggers: dict[str, bool], name: str) -> None:
     full = f"n8n-nodes-base.{name}"
     assert full in triggers
     assert re.search(STARTS, full, re.IGNORECASE)

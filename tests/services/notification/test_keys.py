@@ -1,8 +1,8 @@
-"""Key functions and containment, by the real service; what each says when the promise is broken."""
+"""Key functions and containment of the notification service, and the finding of each failure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,16 +13,16 @@ from harness.core.service import Containable, KeyFunction, Place, Seedable, Serv
 from harness.postgres.server import connect
 from harness.services.notification.app import Notification
 from harness.services.notification.keys import key_functions
-from tests.services.notification.local import Door, LocalNode
+from harness.vault import read_text_secret
+from tests.services.doors import DirectDoor
+from tests.services.notification.conftest import Launch
 
-Launch = Callable[[Place], LocalNode]
 
-
-def functions(secrets: dict[str, str], receiver: Receiver | None, patience: float = 10.0) -> Sequence[KeyFunction]:
+def functions(secrets: Mapping[str, str], receiver: Receiver | None, patience: float = 10.0) -> Sequence[KeyFunction]:
     return key_functions("notification", secrets, receiver, patience)
 
 
-def test_it_is_a_service_that_can_be_contained_and_seeded() -> None:
+def test_it_implements_the_protocols_of_a_service() -> None:
     service: Service = Notification("notification")
     assert isinstance(service, Containable)
     assert isinstance(service, Seedable)
@@ -31,7 +31,9 @@ def test_it_is_a_service_that_can_be_contained_and_seeded() -> None:
 
 
 @pytest.mark.programs
-def test_all_three_pass_on_a_healthy_service(door: Door, secrets: dict[str, str], receiver: Receiver) -> None:
+def test_key_functions_pass_on_a_healthy_service(
+    door: DirectDoor, secrets: Mapping[str, str], receiver: Receiver
+) -> None:
     arrive, accept, read = functions(secrets, receiver)
     assert arrive.check(door) == "12 of 12 queued messages delivered"
     assert all(receiver.seen(f"example-{n}") for n in range(1, 13))
@@ -41,38 +43,40 @@ def test_all_three_pass_on_a_healthy_service(door: Door, secrets: dict[str, str]
 
 
 @pytest.mark.programs
-def test_each_fails_with_its_reason(seeded: Place, launch: Launch, secrets: dict[str, str], receiver: Receiver) -> None:
+def test_each_key_function_fails_with_its_reason(
+    seeded: Place, launch: Launch, secrets: Mapping[str, str], receiver: Receiver
+) -> None:
     arrive, accept, read = functions(secrets, receiver, patience=0.5)
     with receiver.away(), connect(seeded.sql, "notification") as connection:
-        door = Door(launch(seeded).endpoint("http").outside)
-        with pytest.raises(Finding, match="12 of 12 are missing, example-1 first"):
+        door = DirectDoor(launch(seeded), "/notify")
+        with pytest.raises(Finding, match="12 of 12 are not delivered, example-1 first"):
             arrive.check(door)
         connection.execute("UPDATE outbox SET attachment_key = 'gone' WHERE reference = 'example-12'")
         with pytest.raises(Finding, match=r"example-12/attachment: answered 502: .*gone: the object is missing"):
             read.check(door)
         connection.execute("DELETE FROM outbox")
-        with pytest.raises(Finding, match=r"none of the queued messages example-\* is there"):
+        with pytest.raises(Finding, match=r"queued messages example-\* are missing"):
             arrive.check(door)
-        door.expected = "another key"
+        door.key = "another key"
         with pytest.raises(Finding, match="answered 401: no key"):
             accept.check(door)
 
 
 @pytest.mark.programs
-def test_real_mode_holds_delivery_until_release(
-    seeded: Place, launch: Launch, secrets: dict[str, str], receiver: Receiver
+def test_reversible_containment_holds_delivery_until_release(
+    seeded: Place, launch: Launch, secrets: Mapping[str, str], receiver: Receiver
 ) -> None:
     service = Notification()
     assert "nothing to hold" in service.contain(seeded, "disposable").actions[0]
     held = service.contain(seeded, "reversible")
-    door = Door(launch(seeded).endpoint("http").outside)
+    door = DirectDoor(launch(seeded), "/notify")
     arrive, accept, _ = functions(secrets, None, patience=10)
-    assert arrive.check(door) == "0 of 12 queued messages delivered; 12 queued and held until release"
+    assert arrive.check(door) == "0 of 12 queued messages delivered; 12 queued, on hold until release"
     accept.check(door)
     assert receiver.deliveries == ()
-    with pytest.raises(Finding, match="delivery is held"):
+    with pytest.raises(Finding, match="delivery is on hold"):
         functions(secrets, receiver, patience=0.3)[0].check(door)
-    # A hold that was there before is the operator's: it is not ours to let go.
+    # A hold from before the backup is the operator's, and must not be released.
     again = service.contain(seeded, "reversible")
     service.release(seeded, again)
     assert receiver.deliveries == ()
@@ -91,7 +95,7 @@ def test_seeding_twice_changes_nothing(seeded: Place) -> None:
 
 
 @pytest.mark.programs
-def test_what_a_place_lacks_is_named(place: Place) -> None:
+def test_a_missing_sink_secret_or_database_is_named(place: Place) -> None:
     with pytest.raises(HarnessError, match="no sink 'notifications'"):
         Notification().nodes(replace(place, sinks={}))
     with pytest.raises(HarnessError, match="no secret 'notification-db'"):
@@ -101,8 +105,6 @@ def test_what_a_place_lacks_is_named(place: Place) -> None:
 
 
 @pytest.mark.programs
-def test_no_secret_stands_in_the_specification(place: Place, secrets: dict[str, str]) -> None:
+def test_the_node_specification_contains_no_secret(place: Place, secrets: Mapping[str, str]) -> None:
     (spec,) = Notification().nodes(place)
-    for reference in secrets.values():
-        with open(reference.removeprefix("file:")) as file:  # noqa: PTH123 - a reference, not a path
-            assert file.read().strip() not in repr(spec)
+    assert not any(read_text_secret(reference) in repr(spec) for reference in secrets.values())

@@ -1,10 +1,10 @@
-"""The notification service itself, real, on a real database and a real object store."""
+"""The notification service on a real database server and a real object store."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import psycopg
@@ -12,19 +12,17 @@ import pytest
 
 from harness.alerts.receiver import Receiver
 from harness.core.clock import SYSTEM, wait_until
-from harness.core.node import Address
-from harness.core.service import S3, Answer, Place, Sql
+from harness.core.node import Ready
+from harness.core.service import Answer, Place
 from harness.postgres.server import connect
 from harness.services.notification.client import Client, Message
-from tests.services.notification.local import Door, LocalNode, Pipe, Process, ask
+from harness.substrate.embedded.node import ProcessNode
+from harness.vault import read_text_secret
+from tests.servers import DatabaseServer, Store
+from tests.services.doors import DirectDoor, ask
+from tests.services.notification.conftest import Launch
 
 pytestmark = pytest.mark.programs
-
-Launch = Callable[[Place], LocalNode]
-
-
-def at(node: LocalNode) -> Address:
-    return node.endpoint("http").outside
 
 
 def message(reference: str, content: bytes | None = None) -> dict[str, object]:
@@ -34,8 +32,8 @@ def message(reference: str, content: bytes | None = None) -> dict[str, object]:
     return row
 
 
-def post(node: LocalNode, row: object) -> Answer:
-    return ask(at(node), "POST", "/messages", row)
+def post(node: ProcessNode, row: object) -> Answer:
+    return ask(node, "POST", "/messages", row)
 
 
 def rows(place: Place, query: str) -> list[tuple[object, ...]]:
@@ -44,56 +42,60 @@ def rows(place: Place, query: str) -> list[tuple[object, ...]]:
 
 
 def until(probe: Callable[[], None], patience: float = 15.0) -> None:
-    wait_until(probe, patience=patience, on=AssertionError, what="what the test waits for")
+    wait_until(probe, patience=patience, on=AssertionError, what="the condition of the test")
 
 
-def has_come(receiver: Receiver, reference: str) -> Callable[[], None]:
+def delivered(receiver: Receiver, reference: str) -> Callable[[], None]:
     def probe() -> None:
-        assert receiver.seen(reference), f"{reference} has not come"
+        assert receiver.seen(reference), f"{reference} is not delivered"
 
     return probe
 
 
-def test_a_message_is_delivered_under_the_key_it_was_accepted_under(
-    service: LocalNode, receiver: Receiver, door: Door
+def test_a_message_is_delivered_with_the_key_of_its_acceptance(
+    service: ProcessNode, receiver: Receiver, door: DirectDoor
 ) -> None:
     answer = post(service, message("one"))
     assert answer.status == 202
-    until(has_come(receiver, "one"))
+    until(delivered(receiver, "one"))
     (delivery,) = receiver.seen("one")
     assert delivery.key in answer.body.decode()
 
     def marked() -> None:
         assert Client(door, {}).outbox("one").messages == (Message("one", delivery.key, delivered=True),)
 
-    door.expected = ""
+    door.key = ""
     until(marked)
 
 
-def test_the_same_reference_again_is_the_same_message(service: LocalNode, seeded: Place) -> None:
+def test_a_repeated_reference_is_the_same_message(service: ProcessNode, seeded: Place) -> None:
     first, again = post(service, message("one")), post(service, message("one"))
     assert (first.status, again.status) == (202, 200)
     assert first.body == again.body
     assert rows(seeded, "SELECT count(*) FROM outbox WHERE reference = 'one'") == [(1,)]
 
 
-def test_accepted_is_durable(service: LocalNode, receiver: Receiver, seeded: Place, launch: Launch) -> None:
+def test_an_accepted_message_survives_a_crash(
+    service: ProcessNode, receiver: Receiver, seeded: Place, launch: Launch
+) -> None:
     with receiver.away():
         accepted = post(service, message("one", b"file"))
         service.kill()
     assert accepted.status == 202
     assert not receiver.seen("one")
     after = launch(seeded)
-    until(has_come(receiver, "one"))
+    until(delivered(receiver, "one"))
     assert receiver.seen("one")[0].key in accepted.body.decode()
-    assert ask(at(after), "GET", "/messages/one/attachment").body == b"file"
+    assert ask(after, "GET", "/messages/one/attachment").body == b"file"
 
 
-def test_a_repeat_carries_the_same_key(service: LocalNode, receiver: Receiver, seeded: Place, launch: Launch) -> None:
+def test_a_repeated_delivery_has_the_same_key(
+    service: ProcessNode, receiver: Receiver, seeded: Place, launch: Launch
+) -> None:
     post(service, message("one"))
-    until(has_come(receiver, "one"))
+    until(delivered(receiver, "one"))
     service.kill()
-    # What a restore does to a row that was delivered after the snapshot.
+    # As after a restore, when the message was delivered after the snapshot.
     with connect(seeded.sql, "notification") as connection:
         connection.execute("UPDATE outbox SET delivered_at = NULL WHERE reference = 'one'")
     launch(seeded)
@@ -107,16 +109,18 @@ def test_a_repeat_carries_the_same_key(service: LocalNode, receiver: Receiver, s
     assert first.key in receiver.repeats()
 
 
-def test_no_row_without_its_attachment(seeded: Place, launch: Launch) -> None:
-    with Pipe(seeded.s3.outside) as pipe:
-        service = launch(replace(seeded, s3=replace(seeded.s3, inside=pipe.address)))
-        pipe.shut()
+def test_a_message_whose_attachment_cannot_be_stored_is_refused(
+    service: ProcessNode, seeded: Place, store: Store
+) -> None:
+    store.node.kill()
+    try:
         refused = post(service, message("one", b"file"))
         plain = post(service, message("two"))
-        ready = ask(at(service), "GET", "/ready")
+        ready = ask(service, "GET", "/ready")
         assert rows(seeded, "SELECT reference FROM outbox WHERE reference IN ('one', 'two')") == [("two",)]
-        pipe.open = True
-        again = post(service, message("one", b"file"))
+    finally:
+        store.node.start()
+    again = post(service, message("one", b"file"))
     assert (refused.status, ready.status) == (503, 503)
     assert refused.body.startswith(b"object store: ")
     assert b"\n" not in refused.body
@@ -126,7 +130,7 @@ def test_no_row_without_its_attachment(seeded: Place, launch: Launch) -> None:
     assert again.status == 202
 
 
-def test_messages_wait_for_a_target_that_is_away(service: LocalNode, receiver: Receiver, seeded: Place) -> None:
+def test_messages_are_queued_while_the_target_is_down(service: ProcessNode, receiver: Receiver, seeded: Place) -> None:
     with receiver.away():
         for number in range(20):
             assert post(service, message(f"queued-{number}")).status == 202
@@ -136,11 +140,11 @@ def test_messages_wait_for_a_target_that_is_away(service: LocalNode, receiver: R
 
         until(tried)
     for number in range(20):
-        until(has_come(receiver, f"queued-{number}"))
+        until(delivered(receiver, f"queued-{number}"))
     assert receiver.repeats() == ()
 
 
-def test_a_backlog_is_drained_in_order_at_more_than_fifty_a_second(
+def test_a_backlog_is_delivered_in_order_at_more_than_fifty_a_second(
     seeded: Place, launch: Launch, receiver: Receiver
 ) -> None:
     with connect(seeded.sql, "notification") as connection:
@@ -149,7 +153,7 @@ def test_a_backlog_is_drained_in_order_at_more_than_fifty_a_second(
             "SELECT 'ledger-' || n, 'a@shop.test', 's', 'b' FROM generate_series(1, 300) n"
         )
     launch(seeded)
-    until(has_come(receiver, "ledger-300"), patience=30)
+    until(delivered(receiver, "ledger-300"), patience=30)
     mine = [d for d in receiver.deliveries if d.reference.startswith("ledger-")]
     assert [d.reference for d in mine] == [f"ledger-{n}" for n in range(1, 301)]
     assert len(mine) / (mine[-1].at - mine[0].at) > 50
@@ -161,7 +165,7 @@ def test_ten_thousand_messages_are_listed_quickly(seeded: Place, launch: Launch)
             "INSERT INTO outbox (reference, recipient, subject, body, delivered_at) "
             "SELECT 'ledger-' || n, 'a@shop.test', 's', 'b', now() FROM generate_series(1, 10000) n"
         )
-    door = Door(at(launch(seeded)))
+    door = DirectDoor(launch(seeded), "/notify")
     begin = SYSTEM.monotonic()
     found = Client(door, {}).outbox("ledger-")
     took = SYSTEM.monotonic() - begin
@@ -169,69 +173,68 @@ def test_ten_thousand_messages_are_listed_quickly(seeded: Place, launch: Launch)
     assert took < 2
 
 
-def test_delivery_is_held_while_control_says_so(seeded: Place, launch: Launch, receiver: Receiver) -> None:
+def test_delivery_is_on_hold_while_the_control_table_says_so(seeded: Place, launch: Launch, receiver: Receiver) -> None:
     with connect(seeded.sql, "notification") as connection:
         connection.execute("INSERT INTO control VALUES ('delivery', 'held')")
         node = launch(seeded)
         assert post(node, message("one")).status == 202
-        assert Client(Door(at(node)), {}).outbox("").held
-        with pytest.raises(AssertionError, match="has not come"):
-            has_come_within(receiver, "one", 0.6)
+        assert Client(DirectDoor(node, "/notify"), {}).outbox("").held
+        with pytest.raises(AssertionError, match="is not delivered"):
+            delivered_within(receiver, "one", 0.6)
         assert receiver.deliveries == ()
         connection.execute("DELETE FROM control")
-    until(has_come(receiver, "one"))
+    until(delivered(receiver, "one"))
 
 
-def has_come_within(receiver: Receiver, reference: str, seconds: float) -> None:
+def delivered_within(receiver: Receiver, reference: str, seconds: float) -> None:
     SYSTEM.sleep(seconds)
-    has_come(receiver, reference)()
+    delivered(receiver, reference)()
 
 
-def test_an_attachment_that_is_missing_or_altered_is_not_served(
-    service: LocalNode, seeded: Place, store: tuple[Process, S3]
-) -> None:
+def test_a_missing_or_altered_attachment_is_not_served(service: ProcessNode, seeded: Place) -> None:
     post(service, message("one", b"file"))
-    good = ask(at(service), "GET", "/messages/one/attachment")
+    good = ask(service, "GET", "/messages/one/attachment")
     digest = base64.b64encode(hashlib.sha256(b"file").digest()).decode()
     assert (good.status, good.body, good.headers["repr-digest"]) == (200, b"file", f"sha-256=:{digest}:")
     with connect(seeded.sql, "notification") as connection:
         connection.execute("UPDATE outbox SET attachment_sha256 = repeat('0', 64) WHERE reference = 'one'")
-        altered = ask(at(service), "GET", "/messages/one/attachment")
+        altered = ask(service, "GET", "/messages/one/attachment")
         connection.execute("UPDATE outbox SET attachment_key = 'attachments/gone' WHERE reference = 'one'")
-        missing = ask(at(service), "GET", "/messages/one/attachment")
+        missing = ask(service, "GET", "/messages/one/attachment")
     assert (altered.status, missing.status) == (502, 502)
     assert b"SHA-256 differs" in altered.body
     assert missing.body == b"notifications/attachments/gone: the object is missing"
-    assert ask(at(service), "GET", "/messages/none/attachment").status == 404
+    assert ask(service, "GET", "/messages/none/attachment").status == 404
 
 
-def test_the_service_outlives_a_restart_of_its_database(
-    service: LocalNode, receiver: Receiver, postgres: tuple[Process, Sql]
+def test_the_service_survives_a_restart_of_its_database(
+    service: ProcessNode, receiver: Receiver, database: DatabaseServer
 ) -> None:
     assert post(service, message("before")).status == 202
-    server, _ = postgres
-    server.stop_now()
+    database.node.kill()
     try:
-        refused, ready = post(service, message("during")), ask(at(service), "GET", "/ready")
+        refused, ready = post(service, message("during")), ask(service, "GET", "/ready")
     finally:
-        server.start()
+        database.node.start()
     assert (refused.status, ready.status) == (503, 503)
     assert refused.body.startswith(b"database: ")
     assert b"object store" not in ready.body
     assert post(service, message("after")).status == 202
-    until(has_come(receiver, "after"))
+    until(delivered(receiver, "after"))
     assert service.alive
 
 
-def test_sigterm_ends_it_cleanly_and_nothing_secret_was_logged(service: LocalNode, secrets: dict[str, str]) -> None:
+def test_sigterm_ends_it_with_exit_code_0_and_no_secret_is_logged(
+    service: ProcessNode, secrets: Mapping[str, str]
+) -> None:
     post(service, b"{")
-    assert service.terminate() == 0
-    for reference in secrets.values():
-        with open(reference.removeprefix("file:")) as file:  # noqa: PTH123 - a reference, not a path
-            assert file.read().strip() not in service.logged
+    assert service.child is not None
+    service.child.terminate()
+    assert service.child.wait(20) == 0
+    assert not any(read_text_secret(reference) in service.log.read_text() for reference in secrets.values())
 
 
-def test_bad_input_is_refused_in_one_line(service: LocalNode) -> None:
+def test_bad_input_is_refused_in_one_line(service: ProcessNode) -> None:
     for bad, expected in (
         (b"{", "the body is not JSON"),
         ({"reference": "x"}, "to: is missing"),
@@ -243,19 +246,17 @@ def test_bad_input_is_refused_in_one_line(service: LocalNode) -> None:
         assert (answer.status, text.startswith(expected), "\n" in text) == (400, True, False), text
 
 
-def test_a_target_that_is_none_ends_it_without_showing_it(seeded: Place, launch: Launch) -> None:
-    node = launch(replace(seeded, sinks={"notifications": "nosuch://user:hunter2@host"}))
-
-    def ended() -> None:
-        assert not node.alive
-
-    until(ended)
-    assert node.terminate() == 2
-    assert "NOTIFIER_TARGET" in node.logged
-    assert "hunter2" not in node.logged
+def test_an_invalid_target_ends_the_service_without_logging_it(seeded: Place, launch: Launch) -> None:
+    place = replace(seeded, sinks={"notifications": "nosuch://user:hunter2@host"})
+    node = launch(place, Ready(argv=("true",)))
+    assert node.child is not None
+    assert node.child.wait(20) == 2
+    log = node.log.read_text()
+    assert "NOTIFIER_TARGET" in log
+    assert "hunter2" not in log
 
 
-def test_the_role_owns_its_schema_and_cannot_be_told_apart_from_one_made_by_the_service(seeded: Place) -> None:
+def test_the_role_owns_the_schema(seeded: Place) -> None:
     owners = rows(seeded, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert owners == [("notification",)]
     with pytest.raises(psycopg.OperationalError):

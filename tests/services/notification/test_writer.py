@@ -12,8 +12,9 @@ from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, UsageError
 from harness.core.service import Answer
 from harness.services.notification.load import sender, survivors
+from harness.substrate.embedded.node import ProcessNode
 from harness.traffic.ledger_writer import LedgerWriter
-from tests.services.notification.local import Door, LocalNode
+from tests.services.doors import DirectDoor
 
 
 @dataclass
@@ -80,7 +81,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.programs
 def test_every_acknowledged_write_is_read_back_after_a_crash(
-    door: Door, secrets: dict[str, str], service: LocalNode
+    door: DirectDoor, secrets: Mapping[str, str], service: ProcessNode
 ) -> None:
     notes = RecordedWrites()
     writer = LedgerWriter(sender(door, {"gateway-key": secrets["gateway-key"]}), notes, rate=50)

@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-import json as codec
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from http.client import HTTPResponse
-from http.cookiejar import CookieJar
-from pathlib import Path
-from urllib.error import HTTPError
+from dataclasses import dataclass, replace
 
 import psycopg.sql
 import pytest
 
 from harness.core.errors import Finding, HarnessError, Refused
-from harness.core.node import Address, Node
-from harness.core.service import Answer, Place
+from harness.core.node import Node
+from harness.core.service import Place
 from harness.postgres.server import connect
-from harness.services.odoo.app import Odoo, forget_filestore
+from harness.services.odoo.app import Odoo
 from harness.services.odoo.shop import CRON_NAME, MAIL_HOST
-from tests.seeded import seeded
+from harness.vault import read_text_secret
+from tests.example_estates import seeded_primary
+from tests.services.doors import DirectDoor
 
 pytestmark = [pytest.mark.programs, pytest.mark.apps]
 
 
-@dataclass
-class DirectDoor:
-    """A client that goes straight to one node."""
-
-    address: Address
-    jars: dict[str, CookieJar] = field(default_factory=dict)
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-        session: str = "",
-        patience: float = 10.0,
-    ) -> Answer:
-        jar = self.jars.setdefault(session, CookieJar()) if session else CookieJar()
-        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-        data = None if json is None else codec.dumps(json).encode()
-        request = urllib.request.Request(f"http://{self.address}{path}", data, method=method)
-        request.add_header("Content-Type", "application/json")
-        try:
-            with opener.open(request, timeout=patience) as response:
-                assert isinstance(response, HTTPResponse)
-                return Answer(response.status, response.read(), {})
-        except HTTPError as error:
-            with error:
-                return Answer(error.code, error.read(), {})
-
-
 @dataclass(frozen=True)
 class Shop:
-    """A seeded site. Each test works on a copy of the database and of its files, under another name."""
+    """A seeded site. Each test uses a copy of the database and of its files, with another name."""
 
     place: Place
 
@@ -91,12 +56,12 @@ class Shop:
         (spec,) = odoo.nodes(self.place)
         node: Node = self.place.site.launch(spec)
         try:
-            yield DirectDoor(node.endpoint("http").outside)
+            yield DirectDoor(node)
         finally:
             node.kill()
 
     def verdicts(self, odoo: Odoo, door: DirectDoor) -> dict[str, str]:
-        """Return `passed` or the finding of each key function."""
+        """Return `passed` or the finding for each key function."""
         found = {}
         for function in odoo.key_functions(self.place.secrets):
             try:
@@ -108,33 +73,29 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with seeded("shop", tmp_path_factory.mktemp("odoo")) as place:
+    with seeded_primary("shop", tmp_path_factory.mktemp("odoo")) as place:
         yield Shop(place)
 
 
-def values_of(place: Place) -> list[str]:
-    return [Path(reference.removeprefix("file:")).read_text() for reference in place.secrets.values()]
-
-
-def test_no_password_is_in_the_command_or_the_environment(shop: Shop) -> None:
+def test_arguments_and_environment_contain_no_password(shop: Shop) -> None:
     odoo = Odoo()
     (spec,) = odoo.nodes(shop.place)
     task = odoo.program.task(shop.place, "fill", "shell", admin="odoo-admin")
     for words, env in ((spec.argv, spec.env), (task.argv, task.env)):
         text = " ".join([*words, *env.values()])
         assert "@{secret:" not in text
-        assert not any(value in text for value in values_of(shop.place))
+        assert not any(read_text_secret(reference) in text for reference in shop.place.secrets.values())
     assert "db_password = @{secret:odoo-db}" in spec.files["odoo.conf"]
     assert "list_db = False" in spec.files["odoo.conf"]
     assert "smtp_server" not in spec.files["odoo.conf"]
 
 
-def test_mail_goes_to_the_sink_of_the_place(shop: Shop) -> None:
+def test_mail_is_sent_to_the_sink_of_the_place(shop: Shop) -> None:
     (spec,) = Odoo().nodes(replace(shop.place, sinks={"smtp": "smtp://127.0.0.1:2525"}))
     assert "smtp_server = 127.0.0.1\nsmtp_port = 2525\n" in spec.files["odoo.conf"]
 
 
-def test_a_seeded_shop_serves_its_clients(shop: Shop) -> None:
+def test_key_functions_pass_on_a_seeded_shop(shop: Shop) -> None:
     odoo = shop.copy("whole")
     with shop.running(odoo) as door:
         assert set(shop.verdicts(odoo, door).values()) == {"passed"}
@@ -149,7 +110,7 @@ def test_a_seeded_shop_serves_its_clients(shop: Shop) -> None:
     assert not shop.rows(odoo, "select 1 from sale_order where client_order_ref like 'BLACKSTART-DRILL-%'")
 
 
-def test_without_its_filestore_it_is_found_out(shop: Shop) -> None:
+def test_a_missing_filestore_is_a_finding(shop: Shop) -> None:
     odoo = shop.copy("bare", files=False)
     with shop.running(odoo) as door:
         found = shop.verdicts(odoo, door)
@@ -158,11 +119,11 @@ def test_without_its_filestore_it_is_found_out(shop: Shop) -> None:
     assert set(found.values()) == {"passed"}
 
 
-def test_what_is_held_is_released_to_the_letter(shop: Shop) -> None:
+def test_release_restores_exactly_what_was_contained(shop: Shop) -> None:
     odoo = shop.copy("held")
     before = shop.outward(odoo)
     held = odoo.contain(shop.place, "reversible")
-    assert odoo.contain(shop.place, "reversible") == held, "a second call forgets nothing"
+    assert odoo.contain(shop.place, "reversible") == held, "a second call must return the same actions"
     assert not shop.rows(odoo, "select 1 from ir_mail_server where active and smtp_host <> 'invalid'")
     assert not shop.rows(odoo, "select 1 from ir_cron where active and id <> 1")
     odoo.release(shop.place, held)
@@ -171,7 +132,7 @@ def test_what_is_held_is_released_to_the_letter(shop: Shop) -> None:
     assert shop.rows(odoo, f"select 1 from ir_cron where active and cron_name = '{CRON_NAME}'")  # noqa: S608
 
 
-def test_a_release_names_what_is_gone(shop: Shop) -> None:
+def test_a_release_names_missing_rows(shop: Shop) -> None:
     odoo = shop.copy("gone")
     held = odoo.contain(shop.place, "reversible")
     assert shop.rows(odoo, "delete from ir_mail_server where smtp_host = 'mail.invalid' returning id")
@@ -180,7 +141,7 @@ def test_a_release_names_what_is_gone(shop: Shop) -> None:
     assert shop.rows(odoo, "select 1 from ir_cron where active and id <> 1")
 
 
-def test_a_rehearsal_is_neutralised_for_good(shop: Shop) -> None:
+def test_disposable_containment_is_irreversible(shop: Shop) -> None:
     odoo = shop.copy("tame")
     place = replace(shop.place, sinks={"smtp": "smtp://127.0.0.1:2525"})
     held = odoo.contain(place, "disposable")
@@ -191,11 +152,3 @@ def test_a_rehearsal_is_neutralised_for_good(shop: Shop) -> None:
         odoo.release(place, held)
     with shop.running(odoo) as door:
         assert set(shop.verdicts(odoo, door).values()) == {"passed"}
-
-
-def test_the_filestore_can_be_lost(shop: Shop) -> None:
-    volume = shop.place.site.volume("lost")
-    with volume.open("filestore/odoo/ab/abc", "wb") as file:
-        file.write(b"x")
-    forget_filestore(shop.place.site, "lost")
-    assert list(volume.walk()) == []

@@ -1,4 +1,4 @@
-"""What is known of Odoo without running it."""
+"""Odoo's example data, key functions and settings, without a server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def place(home: Path, sinks: Mapping[str, str]) -> Place:
 
 @dataclass
 class ScriptedDoor:
-    """A front door that answers from a table: path -> status and body."""
+    """A public door with given answers: path -> status and body."""
 
     answers: Mapping[str, tuple[int, bytes]]
     asked: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ def check(name: str, answers: Mapping[str, tuple[int, bytes]]) -> str:
     return functions[name].check(ScriptedDoor(answers))
 
 
-def test_the_shop_is_the_same_at_every_seed() -> None:
+def test_the_example_data_are_deterministic() -> None:
     documents = shop.documents()
     assert len(documents) == shop.ATTACHMENTS == len({name for _, name, _ in documents})
     assert all(2_000 <= len(data) <= 60_000 for _, _, data in documents)
@@ -75,7 +75,7 @@ def test_the_filestore_is_named_after_the_database() -> None:
     assert (tree.folder, tree.database, tree.volume, tree.sha1_named) == ("filestore/shop", "shop", "files", True)
 
 
-def test_a_sink_that_is_no_mail_server_is_refused(tmp_path: Path) -> None:
+def test_a_sink_with_another_scheme_is_refused(tmp_path: Path) -> None:
     assert mail_sink(place(tmp_path, {})) is None
     assert mail_sink(place(tmp_path, {"smtp": "smtp://127.0.0.1:2525"})) == Address("127.0.0.1", 2525)
     with pytest.raises(UsageError, match="smtp://HOST:PORT"):
@@ -83,17 +83,17 @@ def test_a_sink_that_is_no_mail_server_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("action", ["cron:", "cron:1;2", "user:1", "cron"])
-def test_an_action_that_odoo_did_not_hold_is_not_released(action: str) -> None:
+def test_an_unknown_action_is_not_released(action: str) -> None:
     assert _parse(["cron:3,5", "mail_server:1"]) == {"cron": [3, 5], "mail_server": [1]}
     with pytest.raises(HarnessError, match="unknown to Odoo's release"):
         _parse([action])
 
 
-def test_a_gateway_in_the_way_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_page_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ODOO_ADMIN", "secret")
     with pytest.raises(Finding, match="answered 502 instead of 200"):
         check("log in", {"/web/session/authenticate": (502, b"Bad Gateway")})
-    with pytest.raises(Finding, match="answered no JSON"):
+    with pytest.raises(Finding, match="answer is not JSON"):
         check("log in", {"/web/session/authenticate": (200, b"<html>")})
     denied = json.dumps({"error": {"code": 0, "message": "x", "data": {"message": "Access\nDenied"}}}).encode()
     with pytest.raises(Finding, match=r"database odoo: Access Denied$"):
@@ -108,7 +108,7 @@ def test_a_gateway_in_the_way_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> N
         (500, b"Internal Server Error", "answered 500 instead of its 24576 bytes"),
     ],
 )
-def test_an_attachment_is_judged_by_its_bytes(status: int, body: bytes, reason: str) -> None:
+def test_an_attachment_is_compared_by_its_bytes(status: int, body: bytes, reason: str) -> None:
     answers = {
         "/web/dataset/call_kw/sale.order/search_read": result([{"id": 21, "partner_id": [9, "Mill"]}]),
         "/web/dataset/call_kw/ir.attachment/search_read": result([{"id": 7}]),
@@ -119,13 +119,13 @@ def test_an_attachment_is_judged_by_its_bytes(status: int, body: bytes, reason: 
         check("open a known attachment", {**answers, "/web/content/7?download=1": (status, body)})
 
 
-def test_a_page_without_its_assets_is_a_finding() -> None:
+def test_a_login_page_without_assets_is_a_finding() -> None:
     page = b'<link href="/web/assets/1/a.css"/><script src="/web/assets/2/b.js"></script>'
     answers = {"/web/login": (200, page), "/web/assets/1/a.css": (200, b"x"), "/web/assets/2/b.js": (200, b"yz")}
     assert "2 assets of 3 bytes" in check("show the login page", answers)
     with pytest.raises(Finding, match=r"/web/assets/2/b\.js of the login page: answered 500"):
         check("show the login page", {**answers, "/web/assets/2/b.js": (500, b"oops")})
-    with pytest.raises(Finding, match="links to no /web/assets"):
+    with pytest.raises(Finding, match="no links to /web/assets"):
         check("show the login page", {"/web/login": (200, b"<html>")})
 
 
@@ -134,10 +134,10 @@ def test_an_order_with_another_amount_is_a_finding() -> None:
     path = "/web/dataset/call_kw/sale.order/search_read"
     with pytest.raises(Finding, match=f"order {KNOWN.order}: amount 1.0 instead of 2629.5"):
         check("read a known order", {path: result([order])})
-    with pytest.raises(Finding, match="0 of that reference instead of 1"):
+    with pytest.raises(Finding, match="0 with that reference instead of 1"):
         check("read a known order", {path: result([])})
 
 
-def test_a_secret_that_is_missing_is_named() -> None:
+def test_a_missing_secret_is_named() -> None:
     with pytest.raises(UsageError, match="no secret odoo-admin"):
         Odoo().key_functions({})

@@ -1,4 +1,4 @@
-"""Runs an image as a site of containers would: any user, read-only root, a /tmp in memory, one volume."""
+"""Runs an image as a docker site does: as any user, with read-only root, /tmp in memory and one volume."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from harness.images.storage import has
 from harness.images.table import IMAGES, image, port_numbers
 
 HOME = "/volumes/v"
-USERS = ("1000:1000", "4711:4711")  # one that has an entry in /etc/passwd, and one that has none
+USERS = ("1000:1000", "4711:4711")  # with and without an entry in /etc/passwd
 PERIOD = 100_000  # microseconds
 LOOPBACK = "127.0.0.1"
-NO_COPY = "rw,nocopy"  # else Docker gives an empty volume the owner of the image's folder of that name: root
+NO_COPY = "rw,nocopy"  # else Docker changes the owner of an empty volume to that of the image's folder, root
 
 
 def kinds() -> list[tuple[str, str]]:
-    """Every image of the table as baked, and as public where the engine has that one too."""
+    """Return every image of the table as baked, and as public if the engine has that."""
     names = [one.name for one in IMAGES if one.name != "kind-node"]
     try:
         return [(n, "baked") for n in names] + [
@@ -43,12 +43,12 @@ def kinds() -> list[tuple[str, str]]:
 
 
 def of(name: str) -> list[str]:
-    """Of which kinds that image is here."""
+    """Return the kinds of that image: baked, public."""
     return [kind for one, kind in kinds() if one == name]
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class ImageUnderTest:
     name: str
     reference: str
     user: str
@@ -56,7 +56,7 @@ class Bench:
     made: list[Container] = field(default_factory=list)
 
     def put(self, path: str, text: str) -> None:
-        """Put a file that the user can read into the volume."""
+        """Create a file in the volume that the user can read."""
         uid, _, gid = self.user.partition(":")
         entry = tarfile.TarInfo(path)
         data = text.encode()
@@ -73,7 +73,7 @@ class Bench:
         self, *args: str, env: Mapping[str, str] | None = None, ports: tuple[str, ...] = (), beside: str = "bridge",
         cpus: float | None = None,
     ) -> Container:  # fmt: skip
-        """Start the image with these arguments, by its own entry point; `beside`: on whose network, `cpus`: so slow."""
+        """Start the image with its entry point. `beside`: network mode; `cpus`: limit."""
         container = self._make(*args, entrypoint=None, env=env or {}, ports=ports, beside=beside)
         if cpus is not None:
             container.update(cpu_period=PERIOD, cpu_quota=int(cpus * PERIOD))
@@ -81,7 +81,7 @@ class Bench:
         return container
 
     def run(self, *args: str, entrypoint: str | None = None, env: Mapping[str, str] | None = None) -> tuple[int, str]:
-        """Run to the end; returns the exit code and what it wrote. `entrypoint` is a bare program name."""
+        """Run a program to its end; return exit code and output."""
         container = self._make(*args, entrypoint=entrypoint, env=env or {}, ports=())
         container.start()
         code = int(container.wait(timeout=120)["StatusCode"])
@@ -106,16 +106,15 @@ class Bench:
 
 
 @contextmanager
-def bench(name: str, kind: str, user: str) -> Iterator[Bench]:
-    """A volume that belongs to the user, and the image; everything is gone at the end."""
-    # baked here if it is not there yet: the sources of ours change often
+def image_under_test(name: str, kind: str, user: str) -> Iterator[ImageUnderTest]:
+    """Yield an image and a volume that belongs to the user; containers and volume are removed at the end."""
     reference = Provider(choice=BAKED).provide(name).reference if kind == "baked" else image(name).public
     volume = engine().volumes.create()
     engine().containers.run(
         baked("nginx"), [user, HOME], entrypoint=["chown"], user="0:0", network_mode="none", remove=True,
         volumes={volume.name: {"bind": HOME, "mode": NO_COPY}},
     )  # fmt: skip
-    one = Bench(name, reference, user, volume)
+    one = ImageUnderTest(name, reference, user, volume)
     try:
         yield one
     finally:
@@ -130,7 +129,7 @@ def stop(container: Container) -> None:
 
 
 def outside(container: Container, number: int) -> int:
-    """Where this machine finds a port of a container; raises AssertionError with its log once it has ended."""
+    """Return the port of this machine that is mapped to a container's port."""
 
     def published() -> int:
         container.reload()
@@ -143,7 +142,7 @@ def outside(container: Container, number: int) -> int:
 
 
 def get(container: Container, number: int, path: str) -> tuple[int, str]:
-    """What it answers by HTTP, once it does."""
+    """Return status and body of its answer to an HTTP GET, once it answers."""
     port = outside(container, number)
 
     def answer() -> tuple[int, str]:
@@ -160,7 +159,7 @@ def get(container: Container, number: int, path: str) -> tuple[int, str]:
 
 
 def says(container: Container, *argv: str, env: Mapping[str, str] | None = None) -> str:
-    """What a command in a running container writes, once it ends well."""
+    """Return the output of a command in a running container, once its exit code is 0."""
 
     def done() -> str:
         container.reload()

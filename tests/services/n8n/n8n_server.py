@@ -1,9 +1,9 @@
-"""A real n8n on a real PostgreSQL, as a crash leaves it: schedules published, executions waiting and queued."""
+"""A real n8n after a crash: with published schedules, and with executions that wait or are queued."""
 
 from __future__ import annotations
 
 import json as codec
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.node import Address, Node
-from harness.core.service import Answer, Place
+from harness.core.node import Node
+from harness.core.service import Place
 from harness.postgres.server import connect
 from harness.services.n8n.app import N8n
 from harness.services.n8n.example import OWNER, SCOPES
@@ -24,30 +24,8 @@ SCHEDULE = {"type": "n8n-nodes-base.scheduleTrigger", "typeVersion": 1.2, "param
 
 
 @dataclass(frozen=True)
-class DirectDoor:
-    """A client that goes straight to one node."""
-
-    address: Address
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-        session: str = "",
-        patience: float = 10.0,
-    ) -> Answer:
-        # The gateway takes the clients' key off.
-        kept = {name: value for name, value in (headers or {}).items() if name != "Authorization"}
-        with requests.request(method, f"http://{self.address}{path}", json=json, headers=kept, timeout=patience) as got:
-            return Answer(got.status_code, got.content, {})
-
-
-@dataclass(frozen=True)
 class Automation:
-    """A seeded site, its n8n down. Each test begins with a fresh copy of the database and an empty volume, as on DR."""
+    """A seeded site without a running n8n. Each test gets a copy of the database and an empty volume, as on DR."""
 
     place: Place
 
@@ -86,7 +64,7 @@ class Automation:
 
 
 def workflow(name: str, *starts: dict[str, Any], wait: int = 0) -> dict[str, Any]:
-    """Return a workflow that `starts` lead into; it waits for so many seconds, and ends."""
+    """Return a workflow with the triggers `starts`, which waits for `wait` seconds and ends."""
     waiting = {"resume": "timeInterval", "amount": wait, "unit": "seconds"}
     after = {"type": "n8n-nodes-base.wait", "typeVersion": 1.1, "parameters": waiting}
     if not wait:
@@ -107,8 +85,8 @@ def hook(path: str) -> dict[str, Any]:
 
 
 def fill(site: Automation) -> None:
-    """Publish workflows of every sort, leave one execution waiting and one queued, and crash."""
-    # Schedules would take the only place there is; they are published again below.
+    """Publish workflows with every kind of trigger, leave one execution waiting and one queued, and crash."""
+    # Schedules would use up the only slot for executions; they are published again below.
     site.rows("""
         DELETE FROM workflow_published_version USING workflow_entity WHERE id = "workflowId" AND name = 'tidy up';
         DELETE FROM workflow_publication_trigger_status USING workflow_entity
@@ -142,7 +120,7 @@ def fill(site: Automation) -> None:
         wait_until(lambda: send("/webhook/later", {}), patience=10, on=AssertionError)
         wait_until(lambda: require(site.runs("later") == ["waiting"]), patience=10)
         wait_until(lambda: send("/webhook/slow", {}), patience=10, on=AssertionError)
-        # Answered when its turn comes.
+        # Queued, so that there is no answer yet.
         with pytest.raises(requests.Timeout):
             session.post(f"{base}/webhook/slow", json={}, timeout=1)
         assert site.runs("slow") == ["running", "new"]
@@ -155,12 +133,12 @@ def fill(site: Automation) -> None:
         INSERT INTO workflow_publication_outbox ("workflowId", "publishedVersionId", status)
         SELECT id, "activeVersionId", 'pending' FROM workflow_entity WHERE name = 'both';
         UPDATE execution_entity SET "waitTill" = now() - interval '1 hour' WHERE status = 'waiting'""")
-    # The draft has lost its schedule; what is published has not.
+    # The draft has no schedule any more, the published version has.
     nodes = codec.dumps(workflow("edited", hook("edited"))["nodes"])
     with connect(site.place.sql, "n8n") as connection:
         connection.execute("UPDATE workflow_entity SET nodes = %s WHERE name = 'edited'", (nodes,))
 
 
-def require(so: bool) -> None:
-    if not so:
+def require(condition: bool) -> None:
+    if not condition:
         raise NotYet
