@@ -22,7 +22,7 @@ from harness.evidence.folder import read_record, records
 from harness.evidence.html import build_report
 from harness.parts.doctor import survey
 from harness.parts.install import install
-from harness.substrate.common.cleanup import mark
+from harness.substrate.common.error_collector import mark
 from harness.substrate.embedded.start_journal import harness_of
 from harness.substrate.embedded.start_journal import runs as runs_left
 from harness.substrate.sweep import lost_runs, sweep_run

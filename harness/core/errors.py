@@ -6,6 +6,8 @@
     HarnessError                  the drill could not be carried out: verdict UNKNOWN, exit code 3
     |-- TookTooLong               a wait ran out of patience
     |-- MissingPart               a program that the drill needs is not installed
+    |-- NodeExited                a program ended before it was ready
+    |-- PortInUse                 another program listens on a port that was chosen for a node
     |-- BackupFailed              a backup was attempted and nothing was committed
     |-- Unreadable                a backup, a key or a segment that cannot be opened or trusted
     |-- NoValidBackup             the repository holds nothing that can be restored
@@ -33,6 +35,18 @@ class TookTooLong(HarnessError):
 
 class MissingPart(HarnessError):
     """A program that the drill needs is not installed."""
+
+
+class NodeExited(HarnessError):
+    """A program ended before it was ready. `code`: its exit code, None where it is not known."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PortInUse(HarnessError):
+    """Another program listens on a port that was chosen for a node; with another port the node may start."""
 
 
 class BackupFailed(HarnessError):

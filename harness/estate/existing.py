@@ -23,7 +23,7 @@ from harness.repository.store import S3Store
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
-from harness.substrate.existing.workloads import ByHand, Workloads
+from harness.substrate.existing.workloads import NoWorkloads, Workloads
 from harness.vault import read_text_secret
 
 if TYPE_CHECKING:
@@ -117,11 +117,11 @@ def existing_estate(
 def workloads_of(table: ClusterTable | None) -> Workloads:
     """Return what starts and ends the nodes of a site: nothing, where it stands in no cluster."""
     if table is None:
-        return ByHand()
+        return NoWorkloads()
     # The client of clusters takes a second to import: who needs none does without.
-    from harness.substrate.existing.workloads import Scaled  # noqa: PLC0415
+    from harness.substrate.existing.workloads import ClusterWorkloads  # noqa: PLC0415
 
-    return Scaled(cluster_api(table), table.workloads)
+    return ClusterWorkloads(cluster_api(table), table.workloads)
 
 
 def cluster_api(table: ClusterTable) -> Api:

@@ -31,7 +31,7 @@ from harness.s3.client import read_tag
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
-from harness.substrate.existing.workloads import ByHand
+from harness.substrate.existing.workloads import NoWorkloads
 
 OBJECTIVE = "The newest backup comes back, works, and is as fresh as was promised."
 
@@ -89,7 +89,7 @@ def interlock_of(config: Config, dr: ExistingEstate, repository: Repository) -> 
     existing, place = declared(config), dr.place
     site = existing.dr
     cluster = site.cluster if site is not None else None
-    workloads = dr.site.workloads if isinstance(dr.site, ExistingSite) else ByHand()
+    workloads = dr.site.workloads if isinstance(dr.site, ExistingSite) else NoWorkloads()
     return Interlock(
         site=dr.name,
         targets=existing.targets,

@@ -185,11 +185,11 @@ class Rehearsal:
                 self.journal.mark("cleared", site.name, removed="; ".join(removed))
         finally:
             if isinstance(site, ExistingSite):
-                site.rest()
+                site.scale_down()
 
     def _end_services(self) -> None:
         if isinstance(self.dr.site, ExistingSite):
-            self.dr.site.rest(but=INFRASTRUCTURE)
+            self.dr.site.scale_down(but=INFRASTRUCTURE)
             return
         for name, node in self.dr.nodes.items():
             if name not in INFRASTRUCTURE:

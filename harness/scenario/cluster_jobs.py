@@ -17,7 +17,7 @@ from harness.images.find import reference
 from harness.images.programs import kubectl_program
 from harness.images.table import port_numbers
 from harness.kubernetes.api import Api
-from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered
+from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered, scaled_down
 from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_gone
 from harness.patience import PATIENCE
@@ -132,15 +132,15 @@ class InCluster:
 
     def _provide(self, site: KindSite) -> None:
         """Apply every service with its Secrets, at no replica: what an operator sets up once."""
-        world, standing = self.drill.world, site.standing
+        world, namespace = self.drill.world, site.namespace
         for service in world.services:
             for spec in service.nodes(world.dr.place):
-                ports = {port: standing.ports.take() for port in spec.ports}
-                given = standing.manifests.of(name_of(spec.name))
+                ports = {port: namespace.ports.take() for port in spec.ports}
+                given = namespace.manifests.of(name_of(spec.name))
                 made = filled(spec, reference(spec.image), ports, given)
-                standing.claim(spec.volumes)
-                standing.require_image(spec.image)
-                site.api.apply(map(at_rest, made.manifests))
+                namespace.claim(spec.volumes)
+                namespace.require_image(spec.image)
+                site.api.apply(map(scaled_down, made.manifests))
                 if "http" in spec.ports:
                     number = port_numbers(spec.image, spec.ports)["http"]
                     world.dr.peers[service.name] = Address(name_of(spec.name), number)
@@ -162,7 +162,7 @@ class InCluster:
 
         Its CronJob is suspended: a rehearsal that came due before the first backup was made would find none.
         """
-        site.standing.require_image(IMAGE)
+        site.namespace.require_image(IMAGE)
         for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
             if manifest["kind"] == "ConfigMap":
                 manifest["data"] |= told
@@ -257,13 +257,6 @@ def _fired(api: Api, job: Manifest, succeeded: bool) -> Fired:
     log = b"".join(api.logs(pod.name) for pod in api.pods(f"batch.kubernetes.io/job-name={name}"))
     told = tuple(json.loads(line) for line in log.decode(errors="replace").splitlines() if line.startswith("{"))
     return Fired(name, f"{owners[0].get('kind', '')}/{owners[0].get('name', '')}", succeeded, told)
-
-
-def at_rest(manifest: Manifest) -> Manifest:
-    """Return a manifest with no replica, if it is one that has any."""
-    if manifest["kind"] in WORKLOADS:
-        manifest["spec"]["replicas"] = 0
-    return manifest
 
 
 def declaration(config: Config) -> str:

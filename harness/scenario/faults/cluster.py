@@ -45,7 +45,7 @@ def killed_pod(drill: Drill) -> None:
 def drained_machine(drill: Drill) -> None:
     """Drain the primary's only machine, as before maintenance, and give it back."""
     site = cluster_of(drill.world.primary)
-    machine = site.standing.cluster.machine.name
+    machine = site.namespace.machine.name
     try:
         gone = disruption.drain(site.api, machine, PATIENCE.pod_evicted)
     finally:
@@ -86,9 +86,9 @@ def require_walled(drill: Drill) -> None:
     """A pod of DR was denied a connection to an address outside that its machine reaches; the journal says which."""
     substrate = drill.world.substrate
     if not isinstance(substrate, Kind):
-        raise HarnessError("no clusters here: the wall around DR cannot be tried")
-    outside = gateway_of(substrate.around.owned.network("offsite"))
-    drill.journal.mark("walled", "dr cluster", proof=cluster_of(drill.world.dr).prove_wall(outside))
+        raise HarnessError("no clusters here: the egress filter of DR cannot be tested")
+    outside = gateway_of(substrate.around.owned.outside)
+    drill.journal.mark("walled", "dr cluster", proof=cluster_of(drill.world.dr).prove_egress_filter(outside))
 
 
 def require_none_lost(drill: Drill) -> None:
@@ -110,10 +110,10 @@ def lose_database_volume(site: EstateSite) -> None:
 def recover_past_absence(drill: Drill) -> None:
     """Recover while DR's API server is away for the first seconds of the activation."""
     site = cluster_of(drill.world.dr)
-    machine = site.standing.cluster.machine
+    machine = site.namespace.machine
     with phase(drill.journal, "mishap"):  # so that no second of the recovery is without a name
-        disruption.take_api(machine)
-    back = Timer(AWAY, disruption.give_api, (machine,))
+        disruption.stop_api_server(machine)
+    back = Timer(AWAY, disruption.start_api_server, (machine,))
     back.start()
     try:
         drill.recover()
@@ -126,8 +126,8 @@ def without_image(drill: Drill) -> Iterator[str]:
     """Take the notification service's image from DR's machine; yields what the failure must name."""
     site = cluster_of(drill.world.dr)
     image = reference("notifier")
-    site.standing.require_image("notifier")
-    site.standing.cluster.machine.forget_image(image)
+    site.namespace.require_image("notifier")
+    site.namespace.machine.forget_image(image)
     yield re.escape(image)
 
 
@@ -142,7 +142,7 @@ def wrong_password(drill: Drill) -> Iterator[str]:
 def no_room(drill: Drill) -> Iterator[str]:
     """Let DR's machine take no more pods."""
     site = cluster_of(drill.world.dr)
-    disruption.cordon(site.api, site.standing.cluster.machine.name)
+    disruption.cordon(site.api, site.namespace.machine.name)
     yield "unschedulable"
 
 
@@ -150,7 +150,7 @@ def no_room(drill: Drill) -> Iterator[str]:
 def no_control_plane(drill: Drill) -> Iterator[str]:
     """Take DR's API server away for good."""
     site = cluster_of(drill.world.dr)
-    disruption.take_api(site.standing.cluster.machine)
+    disruption.stop_api_server(site.namespace.machine)
     yield r"cluster bs-\S+-dr-cluster: its API server does not answer"
 
 
