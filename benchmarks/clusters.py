@@ -38,10 +38,11 @@ def pair() -> Row:
         load, begun = os.getloadavg()[0], SYSTEM.monotonic()
         try:
             sites = [kind.cluster_site(name) for name in SITES]
-            standing = [site.standing for site in sites]
+            namespaces = [site.namespace for site in sites]
             ready = SYSTEM.monotonic()
-            for one in standing:
-                one.await_images()
+            for one in namespaces:
+                for image in one.cluster.plan.archives:
+                    one.cluster.await_image(image)
             images = SYSTEM.monotonic()
             sites[0].destroy()
             lost = SYSTEM.monotonic()

@@ -132,7 +132,7 @@ def sweep(
     Processes, files, and what is on a container engine.
     """
     from harness.core.errors import UsageError
-    from harness.substrate.common.cleanup import mark
+    from harness.substrate.common.error_collector import mark
     from harness.substrate.embedded.start_journal import harness_of
     from harness.substrate.embedded.start_journal import runs as runs_left
     from harness.substrate.sweep import sweep_run

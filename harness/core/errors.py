@@ -10,6 +10,8 @@
     HarnessError                  the drill could not be carried out: verdict UNKNOWN, exit code 3
     |-- TookTooLong               a wait ran out of patience
     |-- MissingPart               a program or package that is needed is not installed
+    |-- NodeExited                a program ended before it was ready
+    |-- PortInUse                 another program listens on a port that was chosen for a node
     |-- Unreadable                a backup, a key or a segment that cannot be opened or trusted
     |-- Refused                   an interlock or a guard said no before anything was changed
     `-- UsageError                the operator asked for something that cannot be done: exit code 2
@@ -47,6 +49,18 @@ class TookTooLong(HarnessError):
 
 class MissingPart(HarnessError):
     """A program or package that is needed is not installed."""
+
+
+class NodeExited(HarnessError):
+    """A program ended before it was ready. `code`: its exit code, None where it is not known."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PortInUse(HarnessError):
+    """Another program listens on a port that was chosen for a node; with another port the node may start."""
 
 
 class Unreadable(HarnessError):

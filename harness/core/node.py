@@ -1,13 +1,13 @@
-"""The ports between what is drilled and where it runs: nodes, tasks, sites, substrates.
+"""Interfaces between what is drilled and where it runs: nodes, tasks, volumes, sites, substrates.
 
-A service describes a node once; a site launches it. Strings in `argv`, `env`, `files` and `ready` may hold
-placeholders that only the place where it runs can fill in (`harness.core.render`):
+A service describes a node for a site; the site launches it. Strings in `argv`, `env`, `files` and `ready` may hold
+placeholders that only the site can fill in (`harness.core.render`):
 
     @{port:NAME}     the port number, as seen by the node itself
     @{bind:NAME}     the address to listen on
-    @{volume:NAME}   the folder where that volume of the site is found
+    @{volume:NAME}   the folder at which that volume of the site is mounted
     @{file:NAME}     the path of a file of this node
-    @{secret:NAME}   the value behind a secret reference; in `env` and `files` only, never in `argv`
+    @{secret:NAME}   the value of a secret reference; in `env` and `files` only, never in `argv`
 """
 
 from __future__ import annotations
@@ -33,10 +33,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One port of a node: as its peers in the site reach it, as clients on loopback do, and as other sites do.
-
-    `across` is None where other sites reach it as clients do, and where they need not reach it.
-    """
+    """Addresses of a port: for peers of its site, for clients on loopback, for other sites (None: as for clients)."""
 
     inside: Address
     outside: Address
@@ -44,16 +41,16 @@ class Endpoint:
 
     @property
     def from_afar(self) -> Address:
-        """Where a node of another site finds it."""
+        """The address for nodes of other sites."""
         return self.across or self.outside
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """When a node may be called started. Exactly one of the three is used, the first that is set.
+    """Readiness probe of a node. Exactly one of the three is used, the first that is set.
 
-    `argv`: a command that ends with 0; `path`: an HTTP GET on `port` that answers `status`; else `port`
-    accepts a connection. `patience` is in seconds.
+    `argv`: a command that exits with 0; `path`: an HTTP GET on `port` that answers `status`; otherwise `port` accepts
+    a connection. `patience` is in seconds.
     """
 
     port: str = ""
@@ -65,16 +62,16 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """What to run, as the site that it is made for runs it (`runs_images`).
+    """Specification of a node, made for one site (`runs_images` says which kind of command that needs).
 
     `argv`: the whole command where nodes are processes of this machine; where they are containers, the arguments of
-    the image's entry point. `image`: its name in `harness.images.table`, for the latter alone.
-    `ports`: names; numbers are chosen by the place. `published`: port -> addresses of this machine at which clients
-    find it besides. `public`: nodes of other sites reach it. `volumes`: names, shared by all nodes and tasks of a site.
-    `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written 0600.
+    the image's entry point. `image`: its name in `harness.images.table`, for containers alone.
+    `ports`: names; the site chooses the numbers. `published`: port -> further addresses of this machine at which
+    clients reach it. `public`: nodes of other sites reach it. `volumes`: names, shared by nodes and tasks of a site.
+    `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written with mode 0600.
     `first_run`: commands for embedded, run in order while the first volume is empty; `first_files`: path in the first
-    volume -> text that is put there while it is empty, on every substrate. `leaves`: files outside its volumes that it
-    makes whatever it is told, and leaves behind when it is killed.
+    volume -> text, written while it is empty, on every substrate. `leaves`: files outside its volumes that its program
+    always makes, and leaves behind when it is killed.
     """
 
     name: str
@@ -97,10 +94,10 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One-shot work beside the data: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec.
+    """Specification of one-shot work beside the data: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec.
 
-    `argv`: the whole command, everywhere; `image`: what its container is made of where tasks are containers.
-    `within`: the node in whose container it must run there, to signal its processes.
+    `argv`: the whole command, on every site. `image`: of its container, where tasks are containers. `within`: the node
+    in whose container it runs there, because it signals that node's processes.
     """
 
     name: str
@@ -116,22 +113,22 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """How a task ended: its exit code and the last lines it wrote to standard error."""
+    """Result of a task: its exit code and its last lines of standard error."""
 
     code: int
     errors: str
 
 
 class Running(Protocol):
-    """A task under way. Leaving the `with` block ends it, and all it started, if it still runs."""
+    """A running task. Leaving the `with` block kills it and all processes that it started."""
 
     @property
     def stdout(self) -> IO[bytes]:
-        """What it writes, unbuffered by us."""
+        """Its standard output."""
         ...
 
     def finish(self, patience: float) -> Completed:
-        """Wait for its end, at most `patience` seconds; raises TookTooLong."""
+        """Wait for its end, at most `patience` seconds, and return its result; raises TookTooLong."""
         ...
 
     def __enter__(self) -> Running: ...
@@ -140,16 +137,16 @@ class Running(Protocol):
 
 
 class Node(Protocol):
-    """One running thing that a drill can hurt."""
+    """A server program of a site, on which faults are injected."""
 
     @property
     def spec(self) -> NodeSpec:
-        """What it was launched from."""
+        """The specification that it was launched from."""
         ...
 
     @property
     def alive(self) -> bool:
-        """Whether it exists, frozen or not."""
+        """Whether its process or container exists, frozen or not."""
         ...
 
     def start(self) -> None:
@@ -157,11 +154,11 @@ class Node(Protocol):
         ...
 
     def kill(self) -> None:
-        """End it with no chance to tidy up; its data stays."""
+        """SIGKILL it and all processes that it started; its volumes are kept."""
         ...
 
     def endpoint(self, port: str) -> Endpoint:
-        """Where its port of that name is."""
+        """Return the addresses of its port of that name; raises HarnessError for a name it does not have."""
         ...
 
 
@@ -169,132 +166,132 @@ class Volume(Protocol):
     """Named storage of a site. Paths are relative, with `/`; none may leave the volume."""
 
     def open(self, path: str, mode: str) -> IO[bytes]:
-        """Open for `rb` or `wb`; parents are made, files are 0600. Raises OSError."""
+        """Open for `rb` or `wb`; parents are made, files have mode 0600. Raises OSError."""
         ...
 
     def walk(self) -> Iterator[str]:
-        """Every file in it, by relative path, in sorted order."""
+        """Yield the relative path of every file in it, sorted."""
         ...
 
     def remove(self, path: str) -> None:
-        """Delete one file, or a folder with all in it; what is not there is left alone."""
+        """Delete a file or a folder with all in it; a path that does not exist is no error."""
         ...
 
     @property
     def size(self) -> int:
-        """Bytes in all its files."""
+        """Total size of its files in bytes."""
         ...
 
 
 class Site(Protocol):
-    """A place where nodes run together and are lost together."""
+    """A failure domain: nodes and volumes that are lost together."""
 
     @property
     def name(self) -> str:
-        """`primary`, `dr`, `offsite`, `edge`."""
+        """Its name: `primary`, `dr`, `offsite`, `edge`."""
         ...
 
     def launch(self, spec: NodeSpec) -> Node:
-        """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
+        """Start one node and return it once it is ready. Raises HarnessError with its last log lines."""
         ...
 
     def run(self, task: Task) -> Running:
-        """Start one-shot work."""
+        """Start one-shot work and return it. Raises HarnessError when it cannot be started."""
         ...
 
     def volume(self, name: str) -> Volume:
-        """The volume of that name, made when it is not there."""
+        """Return the volume of that name, created when it does not exist."""
         ...
 
     def destroy(self) -> None:
-        """Lose it: every node and task killed, every volume removed. Logs are kept."""
+        """Kill every node and task with SIGKILL and remove every volume. Logs are kept."""
         ...
 
 
 class Substrate(Protocol):
-    """What sites are made of."""
+    """The technology that sites are made of: processes, containers, Kubernetes clusters."""
 
     @property
     def name(self) -> str:
-        """What the drill record calls it."""
+        """Its name in the drill record."""
         ...
 
     @property
     def here(self) -> str:
-        """The address of the machine that runs the drill, as nodes reach it."""
+        """The address at which nodes reach the machine that runs the drill."""
         ...
 
     def site(self, name: str) -> Site:
-        """The site of that name, made empty when it is not there."""
+        """Return the site of that name, created empty when it does not exist."""
         ...
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
-        """Copy prepared data, a folder, into a volume of a site that is not running. Raises HarnessError."""
+        """Copy a folder of prepared data into a volume of a site that is not running. Raises HarnessError."""
         ...
 
     def sweep(self) -> None:
-        """Leave nothing of this run behind but its logs."""
+        """Remove everything that this run made, except its logs."""
         ...
 
 
 @runtime_checkable
 class RunsImages(Protocol):
-    """A site that knows containers: every spec and task for it names an image when `runs_images` is true."""
+    """A site that may run containers: when `runs_images` is true, its specs and tasks must name an image."""
 
     @property
     def runs_images(self) -> bool:
-        """Whether its nodes and tasks are containers; otherwise they are processes of this machine."""
+        """Whether its nodes and tasks are containers, not processes of this machine."""
         ...
 
 
 def runs_images(site: Site) -> bool:
-    """Return whether nodes and tasks of a site are containers of images, not processes of this machine."""
+    """Return whether nodes and tasks of a site are containers, not processes of this machine."""
     return isinstance(site, RunsImages) and site.runs_images
 
 
 @runtime_checkable
 class Freezable(Protocol):
-    """A node or a running task that can be stopped in mid-thought and resumed."""
+    """A node, or a whole site with all its nodes, that can be suspended (SIGSTOP) and resumed (SIGCONT)."""
 
     def freeze(self) -> None:
-        """Stop it without ending it: alive, and silent."""
+        """Suspend all its processes: they exist, and answer nothing. Raises HarnessError."""
         ...
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume them; what is not suspended is left alone. Raises HarnessError."""
         ...
 
 
 @runtime_checkable
 class Isolatable(Protocol):
-    """A node, or a whole site, that can be cut off from all others."""
+    """A node, or a whole site with its inner connections and tasks intact, that can be partitioned from the network."""
 
     def isolate(self) -> None:
-        """Cut it off."""
+        """Drop all traffic between it and the outside, open connections included. Raises HarnessError."""
         ...
 
     def rejoin(self) -> None:
-        """Let it be reached again."""
+        """End the partition; its addresses stay the same. Raises HarnessError."""
         ...
 
 
 @runtime_checkable
 class Fillable(Protocol):
-    """A volume that can be filled to its last byte."""
+    """A volume of limited size, that can be filled completely."""
 
     def fill(self) -> None:
-        """Leave no room."""
+        """Use up all free space: the next write fails with ENOSPC."""
         ...
 
     def drain(self) -> None:
-        """Give the room back."""
+        """Free that space again."""
         ...
 
 
 @runtime_checkable
 class Stoppable(Protocol):
-    """A node that can be asked to end in good order."""
+    """A node that can be shut down gracefully."""
 
     def stop(self, patience: float) -> None:
-        """Ask it to end; kill it when `patience` seconds were not enough."""
+        """Send its stop signal; SIGKILL it when it has not ended after `patience` seconds."""
         ...

@@ -1,4 +1,4 @@
-"""Fills in what only the place where a node runs can know."""
+"""Template rendering: replaces the placeholders of specs by values that only the site knows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PLACEHOLDER = re.compile(r"@\{(port|bind|volume|file|secret):([A-Za-z0-9_.-]+)\}
 def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
     """Return `text` with each `@{kind:name}` replaced by what `look_up[kind](name)` returns.
 
-    A kind that is not offered here (a secret in an argument list, say) raises HarnessError, as does a
-    look-up that raises KeyError.
+    Raises HarnessError for a kind that `look_up` lacks (a secret in an argument list, for example), and where a look-up
+    raises KeyError.
     """
 
     def fill(match: re.Match[str]) -> str:
         kind, name = match.groups()
         if kind not in look_up:
-            raise HarnessError(f"{match.group()}: a {kind} may not stand here")
+            raise HarnessError(f"{match.group()}: a {kind} is not allowed here")
         try:
             return look_up[kind](name)
         except KeyError:
@@ -30,5 +30,5 @@ def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
 
 
 def secrets_in(text: str) -> tuple[str, ...]:
-    """Return the names of the secrets that `text` mentions."""
+    """Return the names of the secrets whose placeholders are in `text`."""
     return tuple(name for kind, name in PLACEHOLDER.findall(text) if kind == "secret")

@@ -25,7 +25,7 @@ from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
-from harness.substrate.existing.workloads import ByHand, Workloads
+from harness.substrate.existing.workloads import NoWorkloads, Workloads
 
 if TYPE_CHECKING:
     from harness.kubernetes.api import Api
@@ -110,11 +110,11 @@ def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> Ex
 def workloads_of(table: ClusterTable | None) -> Workloads:
     """Return what starts and ends the nodes of a site: nobody here, where it is in no cluster."""
     if table is None:
-        return ByHand()
+        return NoWorkloads()
     # The Kubernetes client takes a second to import.
-    from harness.substrate.existing.workloads import Scaled  # noqa: PLC0415
+    from harness.substrate.existing.workloads import ClusterWorkloads  # noqa: PLC0415
 
-    return Scaled(cluster_api(table), table.workloads)
+    return ClusterWorkloads(cluster_api(table), table.workloads)
 
 
 def cluster_api(table: ClusterTable) -> Api:

@@ -1,1 +1,1 @@
-"""Clusters: made with kind, spoken to through their API, hurt."""
+"""Kubernetes clusters: created with kind, controlled through their API and through their node's container."""

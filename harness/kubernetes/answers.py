@@ -1,4 +1,4 @@
-"""What an API server answers when it does not do what it was asked."""
+"""Errors of an API server: refused requests, and the reason in one line."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from kubernetes.client.exceptions import ApiException
 
 from harness.core.errors import HarnessError
 
-PASSING = (0, 429, 500, 502, 503, 504)  # answers of a server that is not itself
+TRANSIENT = (0, 429, 500, 502, 503, 504)  # HTTP status of a server that is starting, stopping or overloaded
 
 
-class Rejected(HarnessError):
-    """The API server understood, and said no. `status` is that of HTTP."""
+class ApiRefused(HarnessError):
+    """The API server refused a request. `status`: of HTTP."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -20,7 +20,7 @@ class Rejected(HarnessError):
 
 
 def refusal(error: ApiException) -> str:
-    """Return why a server said no, in one line."""
+    """Return the reason of a refused request in one line."""
     try:
         return " ".join(str(json.loads(error.body or "")["message"]).split())
     except (TypeError, ValueError, KeyError):
@@ -28,7 +28,7 @@ def refusal(error: ApiException) -> str:
 
 
 def said(error: Exception) -> str:
-    """Return the last of what a chain of network errors says: the first of it names objects of Python."""
+    """Return the innermost message of a chain of network errors: the outer ones name objects of Python."""
     reason = getattr(error, "reason", None)
     said = str(reason if reason is not None else error)
     return " ".join(said.rpartition(": ")[2].split()) or type(error).__name__

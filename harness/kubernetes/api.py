@@ -1,4 +1,4 @@
-"""A cluster's API: few verbs, each tried again while the server is away, and each failing in one line."""
+"""Client of the Kubernetes API: a few verbs, retried while the API server is unavailable, errors in one line."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
 from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.kubernetes.answers import PASSING, Rejected, refusal, said
+from harness.kubernetes.answers import TRANSIENT, ApiRefused, refusal, said
 from harness.kubernetes.objects import API_VERSIONS, OWNER, Manifest, Pod, pod_of
 from harness.patience import PATIENCE
 
-LONG = 24 * 3600.0  # seconds that a program may be silent
+LONG = 24 * 3600.0  # seconds without output after which the log of a program is given up
 EVERY = 0.2
-# For who keeps nothing: the client complains aloud of a file that is there and empty, and cannot make one here.
+# Path of no cache: the client warns about a cache file that exists and is empty, and cannot create one here.
 NOWHERE = f"{os.devnull}/discovery.json"
 FORBIDDEN, NOT_FOUND = 403, 404
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-MALFORMED = (yaml.YAMLError, TypeError, AttributeError, ValueError, LookupError)  # what a kubeconfig of another form is
+MALFORMED = (yaml.YAMLError, TypeError, AttributeError, ValueError, LookupError)  # raised for a malformed kubeconfig
 
 
 @dataclass(slots=True)
 class Api:
-    """One namespace of one cluster. `where`: what errors call the cluster; `kubeconfig`: None inside of a cluster."""
+    """Client for one namespace. `where`: the cluster's name in errors; `kubeconfig`: None inside of a cluster."""
 
     where: str
     namespace: str
@@ -48,33 +48,33 @@ class Api:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def identity(self) -> str:
-        """Return what tells this cluster from all others: the UID of its namespace kube-system. Raises HarnessError."""
+        """Return the unique id of this cluster: the UID of its namespace kube-system. Raises HarnessError."""
         found = self.get("Namespace", "kube-system")
         if found is None:
-            raise HarnessError(f"{self.where}: has no namespace kube-system; it is not a cluster of Kubernetes")
+            raise HarnessError(f"{self.where}: has no namespace kube-system; it is no Kubernetes cluster")
         return str(found["metadata"]["uid"])
 
     def apply(self, manifests: Iterable[Manifest]) -> None:
-        """Apply each server-side, in the order given; what has no namespace gets this one. Raises HarnessError."""
+        """Apply each server-side, in the order given, by default in this namespace. Raises HarnessError."""
         for manifest in manifests:
             where = self._path(manifest["kind"], manifest["metadata"]["name"], manifest.get("apiVersion", ""))
             self._call("patch", where, manifest, content_type=APPLY, field_manager=OWNER, force_conflicts=True)
 
     def get(self, kind: str, name: str) -> Manifest | None:
-        """Return one object, or None where there is none of that name. Raises HarnessError."""
+        """Return one object, None where it does not exist. Raises HarnessError."""
         try:
             return self._call("get", self._path(kind, name))
-        except Rejected as refused:
+        except ApiRefused as refused:
             if refused.status == NOT_FOUND:
                 return None
             raise
 
     def find(self, kind: str, selector: str = "") -> tuple[Manifest, ...]:
-        """Return every object of a kind, or those whose labels are selected. Raises HarnessError."""
+        """Return every object of a kind, or those that a label selector matches. Raises HarnessError."""
         return tuple(self._call("get", self._path(kind), label_selector=selector or None).get("items", ()))
 
     def pods(self, selector: str = "") -> tuple[Pod, ...]:
-        """Return every pod, or those whose labels are selected. Raises HarnessError."""
+        """Return every pod, or those that a label selector matches. Raises HarnessError."""
         return tuple(map(pod_of, self.find("Pod", selector)))
 
     def patch(self, kind: str, name: str, change: Manifest, part: str = "") -> None:
@@ -82,58 +82,52 @@ class Api:
         self._call("patch", self._path(kind, name) + (f"/{part}" if part else ""), change, content_type=MERGE)
 
     def scale(self, kind: str, name: str, replicas: int) -> bool:
-        """Say how many pods of a workload there are to be; returns at once, and whether it was there."""
+        """Set the number of replicas of a workload; return at once whether it exists. Raises HarnessError."""
         try:
             self.patch(kind, name, {"spec": {"replicas": replicas}}, "scale")
-        except Rejected as refused:
+        except ApiRefused as refused:
             if refused.status == NOT_FOUND:
                 return False
             raise
         return True
 
     def evict(self, pod: str) -> str:
-        """Ask for a pod's eviction; return "" when it is granted or the pod is gone, else why not now."""
+        """Request a pod's eviction; return "" when it is granted or the pod is gone, otherwise the reason."""
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": self.namespace}}
         try:
             self._attempt("post", f"{self._path('Pod', pod)}/eviction", body, read=PATIENCE.api_read)
-        except NotYet as away:  # 429 is how a budget says no
-            return str(away)
-        except Rejected as refused:
+        except NotYet as refused:  # a disruption budget answers 429
+            return str(refused)
+        except ApiRefused as refused:
             if refused.status != NOT_FOUND:
                 raise
         return ""
 
     def delete(self, kind: str, name: str, *, grace: int | None = None) -> bool:
-        """Delete an object with all that belongs to it; return whether it was there. `grace` in seconds."""
+        """Delete an object with its dependents; return whether it existed. `grace` in seconds. Raises HarnessError."""
         try:
             self._call("delete", self._path(kind, name), grace_period_seconds=grace, propagation_policy="Background")
-        except Rejected as refused:
+        except ApiRefused as refused:
             if refused.status == NOT_FOUND:
                 return False
             raise
         return True
 
-    def delete_all(self, kind: str, selector: str, *, grace: int | None = None) -> None:
-        """Delete every object whose labels are selected. Raises HarnessError."""
-        where = self._path(kind)
-        options: dict[str, Any] = {"grace_period_seconds": grace, "propagation_policy": "Background"}
-        self._call("delete", where, label_selector=selector, **options)
-
     def logs(self, pod: str, container: str = "", *, tail: int | None = None, previous: bool = False) -> bytes:
-        """Return what a container of a pod has written, or the one before it; nothing where there is no log."""
+        """Return the log of a container of a pod, or of the one before it; nothing where there is no log."""
         query = [f"{key}={value}" for key, value in (("container", container), ("tailLines", tail)) if value]
         where = self._path("Pod", pod) + "/log?" + "&".join([*query, f"previous={str(previous).lower()}"])
         try:
             return self._attempt("get", where, None, read=PATIENCE.api_read)
-        except (NotYet, Rejected):
+        except (NotYet, ApiRefused):
             return b""
 
     def follow_log(self, pod: str, container: str) -> Iterator[bytes]:
-        """Yield what a container writes, from its first line until it ends. Raises nothing: it ends early instead."""
+        """Yield the log of a container as it is written, until it ends or the connection is lost. Raises nothing."""
         where = f"{self._path('Pod', pod)}/log?follow=true&container={container}"
         try:
             response = self._request("get", where, None, read=LONG)
-        except (NotYet, Rejected):
+        except (NotYet, ApiRefused):
             return
         try:
             yield from response.stream(amt=None, decode_content=False)
@@ -143,16 +137,16 @@ class Api:
             response.close()
 
     def events(self, about: str, uid: str = "") -> tuple[str, ...]:
-        """Return what was noted about objects of that name, or of that uid too, oldest first. Raises HarnessError."""
+        """Return the events of objects of that name, of that uid if one is given, oldest first. Raises HarnessError."""
         chosen = f"involvedObject.name={about}" + (f",involvedObject.uid={uid}" if uid else "")
         found = self._call("get", self._path("Event"), field_selector=chosen).get("items", ())
         told = sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")
         return tuple(" ".join(f"{e.get('reason', '')}: {e.get('message', '')}".split()) for e in told)
 
     def follow(self, kind: str, selector: str, patience: float) -> Iterator[tuple[Manifest, ...]]:
-        """Yield all objects that are selected, now and after each change, by a watch; ends when `patience` does.
+        """Yield all objects that a label selector matches, now and after each change (a watch), for `patience` seconds.
 
-        A server that goes away is waited for until then. Raises HarnessError.
+        An unavailable server is waited for until then. Raises HarnessError.
         """
         deadline = SYSTEM.monotonic() + patience
         reason = ""
@@ -160,8 +154,8 @@ class Api:
             try:
                 yield from self._follow_once(kind, selector, left)
                 reason = ""
-            except NotYet as away:
-                reason = str(away)
+            except NotYet as unavailable:
+                reason = str(unavailable)
                 SYSTEM.sleep(EVERY)
         if reason:
             raise TookTooLong(f"{self.where}: its API server does not answer: not within {patience:g} s ({reason})")
@@ -194,7 +188,7 @@ class Api:
                 *lines, rest = (rest + piece).split(b"\n")
                 for line in lines:
                     event = json.loads(line)
-                    if event["type"] == "ERROR":  # too old: it is read anew
+                    if event["type"] == "ERROR":  # its resource version is too old: all is listed again
                         return
                     yield event["type"], event["object"]
         except urllib3.exceptions.ReadTimeoutError:
@@ -227,10 +221,10 @@ class Api:
                 method, where, body=body, serialize=False, _request_timeout=(PATIENCE.api_connect, read), **options
             )
         except ApiException as error:
-            # A server that has just come up knows nobody's rights yet: it is not ready, and says no to everybody.
-            if error.status in PASSING or (error.status == FORBIDDEN and not self._is_ready()):
+            # A server that has just started has not loaded its access rules yet: it refuses every request.
+            if error.status in TRANSIENT or (error.status == FORBIDDEN and not self._is_ready()):
                 raise NotYet(refusal(error)) from None
-            raise Rejected(f"{self.where}: {where.partition('?')[0]}: {refusal(error)}", error.status) from None
+            raise ApiRefused(f"{self.where}: {where.partition('?')[0]}: {refusal(error)}", error.status) from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise NotYet(said(error)) from None
 
@@ -250,7 +244,7 @@ class Api:
             try:
                 found = self._dynamic().resources.get(api_version=known, kind=kind)
             except ResourceNotFoundError:
-                raise HarnessError(f"{self.where}: knows no {kind} of {known}; its version is another") from None
+                raise HarnessError(f"{self.where}: has no kind {kind} of {known}; is its version too old?") from None
             except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
                 raise NotYet(said(error)) from None
             return str(found.path(name=name or None, namespace=self.namespace if found.namespaced else None))
@@ -280,13 +274,13 @@ class Api:
             raise UsageError(f"{what}: leads to no cluster ({' '.join(str(error).split())})") from None
         except MALFORMED as error:
             why = _malformed(error)
-            raise UsageError(f"{self.kubeconfig}: is no kubeconfig ({why}); mend it, or name another") from None
+            raise UsageError(f"{self.kubeconfig}: is no kubeconfig ({why}); correct it, or name another") from None
         settings.retries = False
         return client.ApiClient(settings)
 
 
 def _malformed(error: Exception) -> str:
-    """Return what is wrong with a kubeconfig, with none of its text: there are keys in it."""
+    """Return why a kubeconfig is malformed, without any of its text: it contains keys."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 1} is not YAML"
     if isinstance(error, (yaml.YAMLError, UnicodeError)):

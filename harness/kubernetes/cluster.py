@@ -1,4 +1,4 @@
-"""Clusters of one node, made by kind: created, filled with images, and lost."""
+"""Clusters of one node, created by kind: creation, import of images, destruction."""
 
 from __future__ import annotations
 
@@ -11,30 +11,26 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.core.errors import HarnessError, MissingPart, UsageError
+from harness.core.errors import HarnessError, MissingPart, PortInUse, UsageError
 from harness.kubernetes.api import Api
 from harness.kubernetes.machine import Machine, machines
 from harness.patience import PATIENCE
 
 LOOPBACK = "127.0.0.1"
-FIRST, COUNT = 30_000, 28  # ports of the node that are published
-IMPORTS = 2  # archives that a node unpacks at once
-ARCHIVES = "/archives"  # where archives of images lie in the node
-RUNC = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options'  # in containerd's configuration
-ALONE = {"leader-elect": "false"}  # one of each: saves 4 s at the start, and a restart has no old lease to wait out
-
-
-class Taken(HarnessError):
-    """Somebody else took a port of loopback that was to be a cluster's."""
+FIRST, COUNT = 30_000, 28  # published NodePorts
+IMPORTS = 2  # archives that a node imports at once
+ARCHIVES = "/archives"  # folder of archives of images in the node
+RUNC = 'plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options'  # section of containerd's configuration
+ALONE = {"leader-elect": "false"}  # saves 4 s at the start, and the wait for an old lease at a restart
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a cluster is to be. `folder`: where its private kubeconfig goes; `ports`: of the node -> of loopback.
+    """Plan of a cluster. `folder`: for its private kubeconfig; `ports`: NodePort -> port of loopback.
 
-    `network`: of the engine, already made; `kind`: the program; `tags`: put into the environment of what makes it, so
-    that a sweep finds it; `mounts`: path on the engine's machine -> path in the node, read-only; `stocked`: names of
-    the images that the node has from the beginning by them; `archives`: name of another image -> its archive;
+    `network`: an existing network of the engine; `kind`: path of the program; `tags`: environment of the processes that
+    create it, by which a sweep finds them; `mounts`: path on the engine's machine -> path in the node, read-only;
+    `stocked`: names of the images that these mounts provide; `archives`: name of another image -> its archive;
     `old_cgroups`: whether the engine's machine has cgroups of version 1.
     """
 
@@ -52,7 +48,7 @@ class Plan:
 
     @property
     def kubeconfig(self) -> Path:
-        """Where its credentials lie; nobody else's kubeconfig is touched."""
+        """The file of its credentials; the user's own kubeconfig is not changed."""
         return self.folder / f"{self.name}.kubeconfig"
 
     def text(self) -> str:
@@ -78,9 +74,9 @@ class Plan:
         ]
         whole = {"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "name": self.name, "nodes": [node]}
         if self.old_cgroups:
-            # There runc stops a container in order to have systemd limit it, which on a busy machine fails ("unable to
-            # freeze", kubernetes issue 131087). A pod that is started once only is lost by that, such as those that
-            # make volumes: their maker waits 120 s for one. Nothing is stopped where systemd is left out.
+            # With cgroups v1, runc freezes a container while systemd sets its limits, which fails on a busy machine
+            # ("unable to freeze", kubernetes issue 131087). A pod that is started only once fails then, such as those
+            # of the volume provisioner, which waits 120 s for one. Without systemd nothing is frozen.
             parts.append({"kind": "KubeletConfiguration", "cgroupDriver": "cgroupfs"})
             whole["containerdConfigPatches"] = [f"[{RUNC}]\nSystemdCgroup = false"]
         return json.dumps({**whole, "kubeadmConfigPatches": list(map(json.dumps, parts))})
@@ -94,7 +90,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Cluster:
-    """A cluster that runs. Images are imported in the background; `await_image` waits for one."""
+    """A running cluster. Images are imported in the background; `await_image` waits for one."""
 
     plan: Plan
     machine: Machine
@@ -104,40 +100,40 @@ class Cluster:
 
     @property
     def name(self) -> str:
-        """What kind calls it."""
+        """Its name for kind."""
         return self.plan.name
 
     def api(self, namespace: str) -> Api:
-        """Return its API, for one namespace."""
+        """Return the client of its API for one namespace."""
         plan = self.plan
         cache = plan.folder / f"{plan.name}.discovery.json"
         return Api(f"cluster {plan.name}", namespace, plan.kubeconfig, f"kind-{plan.name}", cache=cache)
 
     def begin_imports(self) -> None:
-        """Begin to import every image of the plan, in its order."""
+        """Start the import of every archive of the plan, in its order."""
         for image in self.plan.archives:
             self._images[image] = self._pool.submit(self.machine.import_image, self.plan.inside(image))
 
     def await_image(self, image: str) -> None:
-        """Return once an image of the plan is in the node. Raises HarnessError."""
+        """Return once an image of the plan is imported. Raises HarnessError."""
         if image in self._images:
             self._images[image].result()
 
     def destroy(self) -> None:
-        """Lose it: its node is killed and removed with its volumes. Raises HarnessError."""
+        """SIGKILL its node and remove it with its volumes. Raises HarnessError."""
         self.machine.destroy()
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.plan.kubeconfig.unlink(missing_ok=True)
 
 
 def create(plan: Plan) -> Cluster:
-    """Make a cluster, and return once its API answers and its node takes pods; images come in the background.
+    """Create a cluster; return it once its API server answers and its node is ready, while images are still imported.
 
-    Raises HarnessError, MissingPart, UsageError: one line each.
+    Raises HarnessError, MissingPart, PortInUse, UsageError: one line each.
     """
     machine = Machine(f"{plan.name}-control-plane")
     if machine.exists:
-        raise UsageError(f"cluster {plan.name}: the name is taken; `kind delete cluster --name {plan.name}`, or sweep")
+        raise _name_in_use(plan.name)
     _kind(plan)
     cluster = Cluster(plan, machine, "")
     try:
@@ -145,7 +141,7 @@ def create(plan: Plan) -> Cluster:
         cluster.begin_imports()
         _await_node(cluster)
     except BaseException:
-        with contextlib.suppress(HarnessError):  # the first error says what is wrong
+        with contextlib.suppress(HarnessError):  # the original error is reported
             cluster.destroy()
         raise
     return cluster
@@ -161,30 +157,34 @@ def _kind(plan: Plan) -> None:
             check=False, timeout=PATIENCE.cluster_create,
         )  # fmt: skip
     except FileNotFoundError:
-        raise MissingPart(f"{plan.kind}: is not there; `make images` builds kind") from None
+        raise MissingPart(f"{plan.kind}: not found; `make images` builds kind") from None
     except subprocess.TimeoutExpired:
         Machine(f"{plan.name}-control-plane").destroy()
         raise HarnessError(
-            f"cluster {plan.name}: kind did not make it within {PATIENCE.cluster_create:g} s; is the machine busy?"
+            f"cluster {plan.name}: kind did not create it within {PATIENCE.cluster_create:g} s; is the machine busy?"
         ) from None
     if done.returncode:
         raise _explained(plan, done.stderr)
 
 
+def _name_in_use(name: str) -> UsageError:
+    return UsageError(f"cluster {name}: the name is in use; `kind delete cluster --name {name}`, or sweep")
+
+
 def _explained(plan: Plan, stderr: str) -> HarnessError:
-    """Return what kind's complaint amounts to."""
+    """Return the error for the output of a failed kind."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "it said nothing")
+    said = next((line for line in lines if line.startswith("ERROR")), lines[-1] if lines else "no output")
     text = stderr.lower()
     if "already exist" in text:
-        return UsageError(f"cluster {plan.name}: the name is taken; `kind delete cluster --name {plan.name}`, or sweep")
+        return _name_in_use(plan.name)
     if "cannot connect to the docker daemon" in text or "docker: not found" in text:
         return MissingPart(f"cluster {plan.name}: no container engine answers; install Docker Engine and start it")
     if "failed to pull image" in text or "no such image" in text or "unable to find image" in text:
-        return MissingPart(f"cluster {plan.name}: the node image {plan.node_image} is not there; run `make images`")
+        return MissingPart(f"cluster {plan.name}: the node image {plan.node_image} does not exist; run `make images`")
     if "port is already allocated" in text or "address already in use" in text:
-        return Taken(f"cluster {plan.name}: a port on loopback was taken meanwhile; try again: {lines[-1]}")
-    return HarnessError(f"cluster {plan.name}: kind could not make it: {said.removeprefix('ERROR: ')}")
+        return PortInUse(f"cluster {plan.name}: a port of loopback is in use; try again: {lines[-1]}")
+    return HarnessError(f"cluster {plan.name}: kind could not create it: {said.removeprefix('ERROR: ')}")
 
 
 def _await_node(cluster: Cluster) -> None:
@@ -201,7 +201,7 @@ def _await_node(cluster: Cluster) -> None:
 
 
 def load_archive(kind: Path, cluster: str, archive: Path) -> None:
-    """Bring an image into a cluster that it was not planned for. Raises HarnessError."""
+    """Load an image that is not in the plan into a cluster. Raises HarnessError."""
     try:
         done = subprocess.run(
             [str(kind), "load", "image-archive", str(archive), "--name", cluster],

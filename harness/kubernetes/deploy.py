@@ -1,4 +1,4 @@
-"""The manifests of `deploy/`, as kustomize renders them: the same ones that users apply to their clusters."""
+"""Manifests of `deploy/`, rendered by kustomize: the ones that users apply to their own clusters."""
 
 from __future__ import annotations
 
@@ -20,25 +20,32 @@ WORKLOADS = ("Deployment", "StatefulSet")
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """All objects of an overlay."""
+    """All manifests of an overlay."""
 
     every: tuple[Manifest, ...]
 
     def of(self, node: str) -> tuple[Manifest, ...]:
-        """Return copies of the objects that belong to a node, its volumes first; none where it is not known."""
+        """Return copies of the manifests of a node, its claims first; none where the overlay has none."""
         found = [one for one in self.every if one["metadata"].get("labels", {}).get(NAME) == node]
         return tuple(copy.deepcopy(sorted(found, key=lambda one: one["kind"] != "PersistentVolumeClaim")))
 
     def claim(self, name: str) -> Manifest | None:
-        """Return a copy of the claim of a volume, None where it is not known."""
+        """Return a copy of the claim of a volume, None where the overlay has none."""
         for one in self.every:
             if one["kind"] == "PersistentVolumeClaim" and one["metadata"]["name"] == name:
                 return copy.deepcopy(one)
         return None
 
 
+def scaled_down(manifest: Manifest) -> Manifest:
+    """Return a manifest with 0 replicas, where it is one of a workload."""
+    if manifest["kind"] not in WORKLOADS:
+        return manifest
+    return {**manifest, "spec": {**manifest["spec"], "replicas": 0}}
+
+
 def rendered(kubectl: Path, overlay: Path) -> Manifests:
-    """Return what an overlay renders to. Raises MissingPart when it is not there, HarnessError."""
+    """Return the rendered manifests of an overlay. Raises MissingPart when it does not exist, HarnessError."""
     if not (overlay / "kustomization.yaml").is_file():
         raise MissingPart(f"{overlay}: no manifests there; install blackstart again")
     try:

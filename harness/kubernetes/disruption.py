@@ -1,12 +1,13 @@
-"""What can happen to a cluster while it lives: each a function, each with its undoing where it has one."""
+"""Faults of a running cluster, with their undo: drain, pod kill, lost claim, stopped API server, network partition."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
 from harness.kubernetes.api import Api
+from harness.kubernetes.egress_filter import PODS
 from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod
 from harness.kubernetes.waiting import await_gone, selector_of
@@ -15,23 +16,39 @@ from harness.patience import PATIENCE
 MANIFESTS, ASIDE = "/etc/kubernetes/manifests", "/etc/kubernetes/aside"
 API_SERVER = "kube-apiserver"
 EVERY = 0.2
+CHAIN = "BLACKSTART-PARTITION"
+# Connections to the NodePorts of nodes are reset. All others to this machine's address stay: volume agents are behind
+# them. Other traffic between pods and the outside is rejected; peers, kubelet and API server do not pass here.
+PARTITION = """
+set -e
+iptables -w -N {chain} 2>/dev/null || iptables -w -F {chain}
+for port in {ports}; do
+  iptables -w -A {chain} -p tcp -m conntrack --ctorigdstport $port -j REJECT --reject-with tcp-reset
+done
+iptables -w -A {chain} -m conntrack --ctorigdst {address} -j RETURN
+iptables -w -A {chain} -s {pods} ! -d {pods} -j REJECT --reject-with icmp-admin-prohibited
+iptables -w -A {chain} ! -s {pods} -d {pods} -j REJECT --reject-with icmp-admin-prohibited
+iptables -w -D FORWARD -j {chain} 2>/dev/null || true
+iptables -w -I FORWARD 1 -j {chain}
+"""
+END_PARTITION = "iptables -w -D FORWARD -j {chain} 2>/dev/null || true; iptables -w -F {chain} 2>/dev/null || true"
 
 
 def cordon(api: Api, node: str) -> None:
-    """Let no new pod onto a node. Raises HarnessError."""
+    """Mark a node as unschedulable. Raises HarnessError."""
     api.patch("Node", node, {"spec": {"unschedulable": True}})
 
 
 def uncordon(api: Api, node: str) -> None:
-    """Let pods onto it again. Raises HarnessError."""
+    """Mark a node as schedulable again. Raises HarnessError."""
     api.patch("Node", node, {"spec": {"unschedulable": None}})
 
 
 def drain(api: Api, node: str, patience: float) -> tuple[str, ...]:
-    """Cordon a node, evict the pods of this namespace from it, as budgets allow, and return their names once gone.
+    """Cordon a node and evict the pods of this namespace, as disruption budgets allow; return their names once gone.
 
-    Pods of Jobs are not evicted, those of DaemonSets neither. Raises TookTooLong that names the pod whose budget does
-    not allow it, HarnessError.
+    Pods of Jobs and DaemonSets are not evicted. Raises TookTooLong that names a pod whose budget does not allow it,
+    HarnessError.
     """
     cordon(api, node)
     doomed = [pod for pod in api.pods() if pod.alive and pod.owner not in ("DaemonSet", "Job", "Node")]
@@ -42,7 +59,7 @@ def drain(api: Api, node: str, patience: float) -> tuple[str, ...]:
 
 
 def _await_none(api: Api, kind: str, doomed: Mapping[str, str], patience: float) -> None:
-    """Wait until none is left of the objects of these uids: one of the same name may have taken a place meanwhile."""
+    """Wait until the objects of these uids are gone; another object of the same name does not count."""
     left = list(doomed)
     for found in api.follow(kind, "", patience):
         left = [uid for uid in doomed if uid in {one["metadata"]["uid"] for one in found}]
@@ -64,7 +81,7 @@ def _evict(api: Api, pod: Pod, patience: float) -> None:
 
 
 def kill_pods(api: Api, name: str, patience: float) -> tuple[str, ...]:
-    """Delete the pods of a node with no grace and return their names once gone; its workload makes others.
+    """Delete the pods of a node without grace period and return their names once gone; its workload replaces them.
 
     Raises TookTooLong, HarnessError.
     """
@@ -76,21 +93,21 @@ def kill_pods(api: Api, name: str, patience: float) -> tuple[str, ...]:
 
 
 def lose_claim(api: Api, name: str, users: tuple[str, ...], patience: float) -> None:
-    """Lose a volume with all in it; the nodes that use it are scaled to none first. Raises HarnessError."""
+    """Delete a claim with its volume, after scaling the workloads that use it to 0. Raises HarnessError."""
     for kind in ("Deployment", "StatefulSet"):
         for user in users:
-            api.scale(kind, user, 0)  # it is of the one kind or of the other
+            api.scale(kind, user, 0)  # it is of one of the two kinds
     for user in users:
         kill_pods(api, user, patience)
         await_gone(api, user, patience, what=f"{user} in {api.namespace}")
     claim = api.get("PersistentVolumeClaim", name)
     if claim is None or not api.delete("PersistentVolumeClaim", name, grace=0):
-        raise HarnessError(f"{api.where}: namespace {api.namespace} has no volume {name}; nothing was lost")
+        raise HarnessError(f"{api.where}: namespace {api.namespace} has no volume {name}; nothing was deleted")
     _await_none(api, "PersistentVolumeClaim", {claim["metadata"]["uid"]: name}, patience)
 
 
-def take_api(machine: Machine) -> None:
-    """Take the API server's manifest from the kubelet and end it. Raises HarnessError."""
+def stop_api_server(machine: Machine) -> None:
+    """SIGKILL the API server, and hide its manifest from the kubelet, which would restart it. Raises HarnessError."""
     move = f"mkdir -p {ASIDE}; mv {MANIFESTS}/{API_SERVER}.yaml {ASIDE}/ 2>/dev/null || true"
     machine.execute(f"{move}; pkill -KILL -x {API_SERVER} || true")
 
@@ -99,9 +116,23 @@ def take_api(machine: Machine) -> None:
             machine.execute(f"pkill -KILL -x {API_SERVER} || true")
             raise NotYet("it runs")
 
-    wait_until(down, patience=PATIENCE.static_pod, every=EVERY, what=f"{machine.name}: API server away")
+    wait_until(down, patience=PATIENCE.static_pod, every=EVERY, what=f"{machine.name}: API server stopped")
 
 
-def give_api(machine: Machine) -> None:
-    """Give the manifest back; the kubelet starts the API server by and by. Raises HarnessError."""
+def start_api_server(machine: Machine) -> None:
+    """Put the manifest back; the kubelet starts the API server within seconds. Raises HarnessError."""
     machine.execute(f"mv {ASIDE}/{API_SERVER}.yaml {MANIFESTS}/ 2>/dev/null || true")
+
+
+def partition(machine: Machine, address: str, ports: Iterable[int]) -> None:
+    """Partition the pods of a cluster from the outside: `ports` are the NodePorts of nodes, `address` is the machine's.
+
+    It may be repeated with other ports. Raises HarnessError.
+    """
+    listed = " ".join(map(str, ports))
+    machine.execute(PARTITION.format(chain=CHAIN, ports=listed, address=address, pods=PODS))
+
+
+def end_partition(machine: Machine) -> None:
+    """End the partition; without one, do nothing. Raises HarnessError."""
+    machine.execute(END_PARTITION.format(chain=CHAIN))

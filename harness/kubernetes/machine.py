@@ -1,4 +1,4 @@
-"""A cluster's node from below: the container that it is, and what runs in it, past the API server."""
+"""Access to the node of a cluster without its API server: its container, containerd in it, a root shell."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from harness.images.inside import execute
 
 CLUSTER = "io.x-k8s.kind.cluster"  # the label that kind gives to its containers
 CTR = "ctr -n k8s.io"
-# A task that was killed is gone when containerd no longer calls it running.
+# What is paused or has ended already is left alone.
+PAUSE = """
+for id in {ids}; do {ctr} task pause $id; done 2>/dev/null
+! {ctr} task ls | grep -E '{pattern}' | grep RUNNING
+"""
+RESUME = """
+for id in {ids}; do {ctr} task resume $id; done 2>/dev/null
+! {ctr} task ls | grep -E '{pattern}' | grep PAUS
+"""
+# A killed container has ended once containerd no longer lists it as running.
 KILL = """
 for id in {ids}; do {ctr} task kill -s SIGKILL -a $id; {ctr} task resume $id; done 2>/dev/null
 for try in $(seq 100); do
@@ -25,9 +34,9 @@ for try in $(seq 100); do
 done
 echo still running; exit 1
 """
-# What belongs to a pod, its sandbox too: that one ends when the kubelet has let go of the pod. Until then the kubelet
-# may not know that the pod was deleted, and starts again what was killed.
-LET_GO = """
+# All containers of a pod, its sandbox included: that ends when the kubelet has removed the pod. Until then the kubelet
+# may not know that the pod was deleted, and restarts killed containers.
+AWAIT_REMOVED = """
 of() {{ for uid in {uids}; do {ctr} containers ls -q "labels.\\"io.kubernetes.pod.uid\\"==$uid$1"; done; }}
 for try in $(seq 150); do
   {ctr} task ls | awk '$3 ~ /RUNNING|PAUS/ {{print $1}}' >/tmp/alive.$$
@@ -39,23 +48,16 @@ for try in $(seq 150); do
 done
 echo still running; exit 1
 """
-# A paused container lets nobody begin work in it: first the work must be there, beside what waits and the headline.
-PAUSE_WORK = """
-for id in {ids}; do
-  for try in $(seq 50); do [ $({ctr} task ps $id | wc -l) -gt 2 ] && break; sleep 0.1; done
-  {ctr} task pause $id || exit 1
-done
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The container that is a node of a cluster of one."""
+    """The container that is the only node of a cluster."""
 
     name: str
 
     def execute(self, script: str) -> str:
-        """Run a script of the shell in it as root and return what it writes. Raises HarnessError with its last line."""
+        """Run a shell script in it as root and return its output. Raises HarnessError with its last line."""
         with explained(self.name):
             code, output = execute(self._container(), ["sh", "-c", script])
         text = str(output.decode(errors="replace")).strip()
@@ -64,35 +66,32 @@ class Machine:
         return text
 
     def pause(self, tasks: Iterable[str]) -> None:
-        """Stop containers of pods in mid-thought. Raises HarnessError."""
-        self._each("pause", tasks)
-
-    def pause_work(self, tasks: Iterable[str]) -> None:
-        """Stop containers in which work is done on behalf of `kubectl exec`, once it has begun. Raises HarnessError."""
-        self.execute(PAUSE_WORK.format(ids=" ".join(map(shlex.quote, tasks)), ctr=CTR))
+        """Pause containers of pods (cgroup freezer). Raises HarnessError."""
+        self._run(PAUSE, tasks)
 
     def resume(self, tasks: Iterable[str]) -> None:
-        """Let them go on. Raises HarnessError."""
-        self._each("resume", tasks)
+        """Resume those containers of pods that are paused. Raises HarnessError."""
+        self._run(RESUME, tasks)
 
     def kill(self, tasks: Iterable[str]) -> None:
-        """End containers of pods with no chance to tidy up, frozen or not; returns once they are gone."""
-        ids = tuple(map(shlex.quote, tasks))
-        if ids:
-            self.execute(KILL.format(ids=" ".join(ids), ctr=CTR, pattern="|".join(ids)))
+        """SIGKILL containers of pods, paused or not; return once they have ended. Raises HarnessError."""
+        self._run(KILL, tasks)
 
-    def let_go(self, pods: Iterable[str]) -> None:
-        """Kill what is still started of deleted pods, by uid, and return once the kubelet has let go of them."""
+    def await_removed(self, pods: Iterable[str]) -> None:
+        """Return once the kubelet has removed deleted pods, by uid; containers that it restarts are killed.
+
+        Raises HarnessError.
+        """
         uids = " ".join(map(shlex.quote, pods))
         if uids:
-            self.execute(LET_GO.format(uids=uids, ctr=CTR))
+            self.execute(AWAIT_REMOVED.format(uids=uids, ctr=CTR))
 
     def import_image(self, path: str) -> None:
-        """Make the images of an archive that lies in the node known to the cluster. Raises HarnessError."""
+        """Import the images of an archive that is in the node. Raises HarnessError."""
         self.execute(f"{CTR} images import --all-platforms --digests {shlex.quote(path)} 2>&1")
 
     def forget_image(self, reference: str) -> None:
-        """Take an image from the node; what runs from it runs on. Raises HarnessError."""
+        """Remove an image from the node; its containers keep running. Raises HarnessError."""
         found = self.execute(f"{CTR} images ls -q").splitlines()
         doomed = [line for line in found if line.endswith(reference) or line == reference]
         if not doomed:
@@ -109,7 +108,7 @@ class Machine:
 
     @property
     def exists(self) -> bool:
-        """Whether there is such a container, running or not."""
+        """Whether the container exists, running or not."""
         try:
             self._container()
         except HarnessError:
@@ -117,7 +116,7 @@ class Machine:
         return True
 
     def destroy(self) -> None:
-        """Kill it and remove it with its volumes; one that is gone is left alone. Raises HarnessError."""
+        """SIGKILL it and remove it with its volumes; one that does not exist is no error. Raises HarnessError."""
         with explained(f"{self.name}: cannot be removed"), suppress(NotFound):
             try:
                 engine().containers.get(self.name).remove(force=True, v=True)
@@ -125,17 +124,17 @@ class Machine:
                 if "already in progress" not in str(error):
                     raise
 
-    def _each(self, verb: str, tasks: Iterable[str]) -> None:
+    def _run(self, script: str, tasks: Iterable[str]) -> None:
         ids = tuple(map(shlex.quote, tasks))
         if ids:
-            self.execute(f"for id in {' '.join(ids)}; do {CTR} task {verb} $id || exit 1; done")
+            self.execute(script.format(ids=" ".join(ids), ctr=CTR, pattern="|".join(ids)))
 
     def _container(self) -> Container:
         with explained(self.name):
             try:
                 return engine().containers.get(self.name)
             except NotFound:
-                raise HarnessError(f"{self.name}: is not there; its cluster was lost or never made") from None
+                raise HarnessError(f"{self.name}: does not exist; its cluster was destroyed or never created") from None
 
 
 def machines(prefix: str) -> tuple[Machine, ...]:

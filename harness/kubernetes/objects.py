@@ -1,4 +1,4 @@
-"""Objects of the API as they come over the wire, and what of a pod's state matters here."""
+"""Objects of the Kubernetes API as dicts, and a typed view of the state of a pod."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-Manifest = dict[str, Any]  # an object of the API, as YAML or JSON has it: the one dict that crosses module borders
+Manifest = dict[str, Any]  # an object of the API, from YAML or JSON: the only dict that crosses module boundaries
 
-NAME = "app.kubernetes.io/name"  # the label by which all objects of a node are found
+NAME = "app.kubernetes.io/name"  # label of all objects of a node
 MANAGED = "app.kubernetes.io/managed-by"
-OWNER = "blackstart"  # its value for what we make, and the name under which fields are applied
-LONGEST = 50  # characters of a name; the API allows 63, and a Job adds some of its own
+OWNER = "blackstart"  # value of that label for the objects of a drill, and the field manager of server-side apply
+LONGEST = 50  # characters of a name; the API allows 63, and a Job adds a suffix
 
 API_VERSIONS: Mapping[str, str] = {
     "Pod": "v1",
@@ -38,7 +38,7 @@ API_VERSIONS: Mapping[str, str] = {
 
 
 def name_of(text: str) -> str:
-    """Return a name that the API takes (RFC 1123): `text` where it is one, else one made of it, still its own."""
+    """Return a valid name of an object (RFC 1123): `text` where it is one, otherwise a unique one made of it."""
     plain = re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
     if plain == text and len(text) <= LONGEST:
         return text
@@ -47,7 +47,7 @@ def name_of(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """How one container of a pod is. `code`: its last exit code, None while it never ended."""
+    """State of one container of a pod. `code`: its last exit code, None when it has never ended."""
 
     name: str
     image: str
@@ -62,7 +62,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """How a pod is. `going`: it is being deleted; `waits`: why the scheduler has no place for it, or ""."""
+    """State of a pod. `going`: it is terminating; `waits`: why it is unschedulable, or ""."""
 
     name: str
     labels: Mapping[str, str]
@@ -76,17 +76,17 @@ class Pod:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, or will."""
+        """Whether it is running or pending."""
         return self.phase not in ("Succeeded", "Failed")
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """What its running containers are called by containerd."""
+        """The containerd ids of its running containers."""
         return tuple(c.task for c in self.containers if c.task and c.running)
 
 
 def pod_of(found: Manifest) -> Pod:
-    """Return what matters of a pod."""
+    """Return the state of a pod from its object."""
     meta, status = found["metadata"], found.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions", ())}
     placed = conditions.get("PodScheduled", {})
@@ -109,7 +109,7 @@ def pod_of(found: Manifest) -> Pod:
 def _container(status: Manifest) -> Container:
     state = status.get("state", {})
     ended = state.get("terminated") or status.get("lastState", {}).get("terminated") or {}
-    # Why it is not running now; and of one that ended, the reason of its end.
+    # The reason why it is not running now, and for one that ended the reason of its end.
     waiting = state.get("waiting", {})
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if not reason or (reason == "CrashLoopBackOff" and ended):

@@ -21,7 +21,7 @@ from harness.s3.client import read_tag
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
-from harness.substrate.existing.workloads import ByHand
+from harness.substrate.existing.workloads import NoWorkloads
 
 NAME, OBJECTIVE = "restore test", "The newest backup comes back, works, and is as fresh as was promised."
 
@@ -58,7 +58,7 @@ def interlock_of(connections: Connections) -> Interlock:
     """Return the interlock of the declared DR site. Raises UsageError."""
     existing, dr = declared(connections.config), connections.recovered
     cluster = existing.dr.cluster if existing.dr is not None else None
-    workloads = dr.site.workloads if isinstance(dr.site, ExistingSite) else ByHand()
+    workloads = dr.site.workloads if isinstance(dr.site, ExistingSite) else NoWorkloads()
     return Interlock(
         site=dr.site.name,
         targets=existing.targets,

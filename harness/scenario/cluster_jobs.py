@@ -134,14 +134,14 @@ class ClusterJobs:
 
     def _provide(self, site: KindSite) -> None:
         """Apply every service with its Secrets, at no replica: what an operator sets up once."""
-        world, standing = self.drill.environment, site.standing
+        world, namespace = self.drill.environment, site.namespace
         for service in world.services:
             for spec in service.nodes(world.dr.place):
-                ports = {port: standing.ports.take() for port in spec.ports}
-                given = standing.manifests.of(name_of(spec.name))
+                ports = {port: namespace.ports.take() for port in spec.ports}
+                given = namespace.manifests.of(name_of(spec.name))
                 made = filled(spec, reference(spec.image), ports, given)
-                standing.claim(spec.volumes)
-                standing.require_image(spec.image)
+                namespace.claim(spec.volumes)
+                namespace.require_image(spec.image)
                 site.api.apply(map(scaled_to_zero, made.manifests))
                 if "http" in spec.ports:
                     number = port_numbers(spec.image, spec.ports)["http"]
@@ -164,7 +164,7 @@ class ClusterJobs:
 
         Its CronJob is suspended: a restore test that fired before the first backup was made would find none.
         """
-        site.standing.require_image(IMAGE)
+        site.namespace.require_image(IMAGE)
         for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
             if manifest["kind"] == "ConfigMap":
                 manifest["data"] |= told

@@ -1,18 +1,18 @@
-"""Everything that a run left, wherever it is: clusters, containers, volumes, networks, processes, files."""
+"""Sweep of a run: removes its clusters, containers, volumes, networks, processes and files."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.substrate.common.cleanup import MARK, Steps
+from harness.substrate.common.error_collector import MARK, ErrorCollector
 from harness.substrate.embedded.start_journal import Swept as SweptMachine
 from harness.substrate.embedded.start_journal import sweep as sweep_machine
 
 
 @dataclass(frozen=True, slots=True)
 class SweptRun:
-    """How many of each a sweep found and cleared."""
+    """Result of a sweep: how many of each kind it removed."""
 
     processes: int
     files: int
@@ -33,9 +33,9 @@ class SweptRun:
 
 
 def lost_runs() -> tuple[Path, ...]:
-    """Return the folders of runs that have something on the engine and are not there; none without an engine.
+    """Return the missing folders of runs that have objects on the engine; none without an engine.
 
-    They may be another machine's, or another container's, that use the same engine.
+    These runs may be of another machine, or of another container, that uses the same engine.
     """
     from harness.substrate.docker.ownership import labelled_runs  # noqa: PLC0415 - as below
 
@@ -43,7 +43,7 @@ def lost_runs() -> tuple[Path, ...]:
 
 
 def sweep_run(run: Path) -> SweptRun:
-    """Clear a run from its folder alone, in another process too, and return what was there.
+    """Remove everything of a run, found from its folder alone, in any process; return how much that was.
 
     Raises HarnessError for what cannot be ended or removed, once all the rest is cleared; what is on an engine goes
     first, so that the folder that knows of it is the last to go.
@@ -52,16 +52,16 @@ def sweep_run(run: Path) -> SweptRun:
     if not (run / MARK).exists():
         done = sweep_machine(run)
         return SweptRun(done.processes, done.files)
-    # Clients of engines take a second to import, and most runs have nothing there.
+    # The clients of engine and clusters take a second to import, and most runs have nothing there.
     from harness.substrate.docker.ownership import Swept, sweep_engine  # noqa: PLC0415
     from harness.substrate.kind.substrate import sweep_clusters  # noqa: PLC0415
 
-    steps, clusters, engine, done = Steps(), 0, Swept(), SweptMachine(0, 0)
-    with steps.step():
+    cleanup, clusters, engine, done = ErrorCollector(), 0, Swept(), SweptMachine(0, 0)
+    with cleanup.step():
         clusters = sweep_clusters(run)
-    with steps.step():
+    with cleanup.step():
         engine = sweep_engine(run)
-    with steps.step():
+    with cleanup.step():
         done = sweep_machine(run)
-    steps.end(run)
+    cleanup.raise_errors(run)
     return SweptRun(done.processes, done.files, clusters, engine.containers, engine.volumes, engine.networks)

@@ -46,7 +46,7 @@ def test_placeholders_are_filled_and_unknown_ones_refused() -> None:
     assert render("a @{port:http} b", look_up) == "a 80 b"
     with pytest.raises(HarnessError, match="no port of that name"):
         render("@{port:sql}", look_up)
-    with pytest.raises(HarnessError, match="a secret may not stand here"):
+    with pytest.raises(HarnessError, match="a secret is not allowed here"):
         render("@{secret:x}", look_up)
     assert secrets_in("@{secret:a} @{port:b} @{secret:c}") == ("a", "c")
 

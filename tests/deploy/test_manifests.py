@@ -23,7 +23,7 @@ from harness.services.gateway.app import Gateway
 from harness.services.n8n.app import N8n
 from harness.services.notification.app import Notification
 from harness.services.odoo.app import Odoo
-from harness.substrate.containers.workspace import FILES, VOLUMES, Shell
+from harness.substrate.containers.workspace import FILES, VOLUMES, working_folder, workspace_of
 from tests.substrate.fake import Fake
 
 # The programs that the specs name, and kubectl, which comes with the images.
@@ -94,13 +94,15 @@ def test_every_node_of_the_estate_has_a_manifest_and_no_other_has(
 def test_image_arguments_and_ports_are_those_of_the_spec(
     node: str, manifests: dict[str, Manifests], specs: dict[str, NodeSpec]
 ) -> None:
-    spec, shell, found = specs[node], Shell.of(specs[node]), container(manifests, node)
+    spec, workspace, found = specs[node], workspace_of(specs[node]), container(manifests, node)
     assert found["image"] == (image(spec.image).public or f"blackstart/notifier:{VERSION}")
-    assert found.get("args", []) == shell.arguments(spec.argv)
-    assert {p["name"]: p["containerPort"] for p in found["ports"]} == dict(shell.ports)
+    assert found.get("args", []) == workspace.arguments(spec.argv)
+    assert {p["name"]: p["containerPort"] for p in found["ports"]} == {
+        name: address.port for name, address in workspace.ports.items()
+    }
     service = one(manifests, "Service", node)["spec"]
     assert {p["name"]: p["port"] for p in service["ports"]} == {
-        name: number for name, number in shell.ports.items() if name != INWARD
+        name: address.port for name, address in workspace.ports.items() if name != INWARD
     }
     assert service["selector"] == workload(manifests, node)["spec"]["selector"]["matchLabels"] == {NAME: node}
 
@@ -109,9 +111,9 @@ def test_image_arguments_and_ports_are_those_of_the_spec(
 def test_environment_is_that_of_the_spec_without_its_secrets(
     node: str, manifests: dict[str, Manifests], specs: dict[str, NodeSpec]
 ) -> None:
-    spec, shell = specs[node], Shell.of(specs[node])
+    spec, workspace = specs[node], workspace_of(specs[node])
     private = {name for name, text in spec.env.items() if secrets_in(text)} | set(TOLD)
-    expected = {name: text for name, text in shell.environment().items() if name not in private}
+    expected = {name: text for name, text in workspace.environment().items() if name not in private}
     assert one(manifests, "ConfigMap", f"{node}-env")["data"] == expected
     sources = container(manifests, node)["envFrom"]
     assert sources[0] == {"configMapRef": {"name": f"{node}-env"}}
@@ -131,7 +133,7 @@ def test_volumes_and_files_are_those_of_the_spec(
         if "persistentVolumeClaim" in named[mount["name"]]
     }
     assert claims == {f"{VOLUMES}/{volume}": volume for volume in spec.volumes}
-    assert pod["containers"][0].get("workingDir") == Shell.of(spec).folder
+    assert pod["containers"][0].get("workingDir") == working_folder(spec)
     for volume in spec.volumes:
         assert one(manifests, "PersistentVolumeClaim", volume)["spec"]["accessModes"] == ["ReadWriteOnce"]
     mounts = {mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
@@ -147,7 +149,7 @@ def test_readiness_is_asked_as_the_spec_says(
     ready, found = specs[node].ready, container(manifests, node)
     probe = found["readinessProbe"]
     if ready.argv:
-        assert probe["exec"]["command"] == Shell.of(specs[node]).arguments(ready.argv)
+        assert probe["exec"]["command"] == workspace_of(specs[node]).arguments(ready.argv)
     else:
         assert probe["httpGet"] == {"path": ready.path, "port": ready.port}
     assert "livenessProbe" in found

@@ -197,7 +197,7 @@ def test_a_node_without_a_workload_must_answer(existing: ExistingServers, monkey
     estate = existing.estate()
     assert isinstance(estate.site, ExistingSite)
     spec = NodeSpec("gateway", (), ports=("http",), ready=Ready(port="http", patience=0.2))
-    with pytest.raises(TookTooLong, match="see whether it is up, and its address under"):
+    with pytest.raises(TookTooLong, match="check that it is up, and its address under"):
         estate.site.launch(spec)
     with pytest.raises(UsageError, match="odoo on dr: neither its workload nor its address is declared"):
         estate.site.launch(replace(spec, name="odoo"))

@@ -8,21 +8,21 @@ import pytest
 from harness.core.node import NodeSpec
 from harness.substrate.kind.site import KindSite
 from harness.substrate.kind.substrate import Kind
-from tests.kubernetes.bench import KindBench
-from tests.substrate.benches import server
+from tests.kubernetes.clusters_under_test import ClustersUnderTest
 from tests.substrate.conftest import TOKEN
+from tests.substrate.substrates_under_test import server
 
 
 @pytest.fixture(scope="package")
-def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KindBench]:
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClustersUnderTest]:
     home = tmp_path_factory.mktemp("kind")
     kind = Kind(home / "run", home / "logs", "cold", images=("blackstart",))
-    yield KindBench(kind)
+    yield ClustersUnderTest(kind)
     kind.sweep()
 
 
 @pytest.fixture
-def bench(clusters: KindBench) -> Iterator[KindBench]:
+def tested(clusters: ClustersUnderTest) -> Iterator[ClustersUnderTest]:
     yield clusters
     clusters.empty()
 
@@ -35,10 +35,10 @@ def token(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spec(bench: KindBench, token: Path) -> NodeSpec:
-    return server(bench, token)
+def spec(tested: ClustersUnderTest, token: Path) -> NodeSpec:
+    return server(tested, token)
 
 
 @pytest.fixture
-def site(bench: KindBench) -> KindSite:
-    return bench.substrate.cluster_site("primary")
+def site(tested: ClustersUnderTest) -> KindSite:
+    return tested.substrate.cluster_site("primary")

@@ -56,7 +56,7 @@ def test_a_kubeconfig_of_another_form_is_said_in_one_line(tmp_path: Path, conten
     text = str(refused.value)
     assert "\n" not in text
     assert KEY not in text
-    assert not why or text == f"{path}: is no kubeconfig ({why}); mend it, or name another"
+    assert not why or text == f"{path}: is no kubeconfig ({why}); correct it, or name another"
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.core.node import Freezable, NodeSpec, Ready, Task
+from harness.core.node import NodeSpec, Ready, Task
 from harness.images.engine import engine
 from harness.images.find import reference
 from harness.images.programs import kind_program
@@ -25,8 +25,8 @@ from harness.substrate.kind.manifests import filled
 from harness.substrate.kind.node import WorkloadNode
 from harness.substrate.kind.site import KindSite
 from harness.substrate.kind.substrate import NETWORK, gateway_of
-from tests.kubernetes.bench import KindBench
-from tests.substrate.benches import server, task
+from tests.kubernetes.clusters_under_test import ClustersUnderTest
+from tests.substrate.substrates_under_test import server
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
@@ -37,9 +37,9 @@ def launched(site: KindSite, spec: NodeSpec) -> WorkloadNode:
     return node
 
 
-def served(bench: KindBench, node: WorkloadNode) -> bytes:
+def served(tested: ClustersUnderTest, node: WorkloadNode) -> bytes:
     """Ask until it answers: a cluster takes notice of a new pod by and by."""
-    return wait_until(lambda: bench.ask(node), patience=10, on=OSError)
+    return wait_until(lambda: tested.ask(node), patience=10, on=OSError)
 
 
 def one_line(error: BaseException) -> str:
@@ -47,31 +47,31 @@ def one_line(error: BaseException) -> str:
     return str(error)
 
 
-def test_two_clusters_have_two_identities(bench: KindBench) -> None:
-    found = {bench.substrate.cluster_site(name).api.identity() for name in ("primary", "dr")}
+def test_two_clusters_have_two_identities(tested: ClustersUnderTest) -> None:
+    found = {tested.substrate.cluster_site(name).api.identity() for name in ("primary", "dr")}
     assert len(found) == 2
     assert all(len(uid) == 36 for uid in found)
 
 
 def test_an_image_that_the_node_has_not_is_named(site: KindSite, spec: NodeSpec) -> None:
     made = filled(spec, "blackstart/nowhere:1", {"talk": 30_027}, ())
-    site.standing.claim(spec.volumes)
+    site.namespace.claim(spec.volumes)
     site.api.apply(made.manifests)
-    with pytest.raises(HarnessError, match=r"image \S*blackstart/nowhere:1 is not in the cluster's node") as refused:
+    with pytest.raises(HarnessError, match=r"image \S*blackstart/nowhere:1 is not on the cluster's node") as refused:
         await_ready(site.api, spec.name, 90, what="server on primary")
     assert one_line(refused.value).startswith("server on primary: ")
 
 
 def test_a_secret_that_is_not_there_is_named(site: KindSite, spec: NodeSpec) -> None:
-    site.standing.claim(spec.volumes)
-    site.standing.require_image("blackstart")
+    site.namespace.claim(spec.volumes)
+    site.namespace.require_image("blackstart")
     node = launched(site, spec)
     image = node.pods[0].containers[0].image
     node.kill()
     made = filled(spec, image, node.ports, ())
     site.api.delete("Secret", "server-env")
     site.api.apply([manifest for manifest in made.manifests if manifest["metadata"]["name"] != "server-env"])
-    with pytest.raises(HarnessError, match=r"server on primary: .*(Secret|ConfigMap) server-env is not there; make it"):
+    with pytest.raises(HarnessError, match=r"server on primary: .*(Secret|ConfigMap) server-env is missing; create it"):
         await_ready(site.api, spec.name, 60, what="server on primary")
 
 
@@ -79,9 +79,9 @@ def test_a_pod_that_no_node_takes_is_explained(site: KindSite, spec: NodeSpec) -
     made = filled(spec, "blackstart/nowhere:1", {"talk": 30_027}, ())
     container = made.manifests[-1]["spec"]["template"]["spec"]["containers"][0]
     container["resources"] = {"requests": {"cpu": "64"}}
-    site.standing.claim(spec.volumes)
+    site.namespace.claim(spec.volumes)
     site.api.apply(made.manifests)
-    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 3 s \(no node takes it: .*cpu"):
+    with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 3 s \(pod is unschedulable: .*cpu"):
         await_ready(site.api, spec.name, 3, what="server on primary")
 
 
@@ -90,7 +90,9 @@ def test_a_pod_that_never_gets_ready_is_shown_with_its_last_lines(site: KindSite
         site.launch(replace(spec, ready=Ready(port="talk", path="/nothing", patience=15)))
 
 
-def test_a_pod_that_is_deleted_comes_back_with_its_data(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+def test_a_pod_that_is_deleted_comes_back_with_its_data(
+    tested: ClustersUnderTest, site: KindSite, spec: NodeSpec
+) -> None:
     node = launched(site, spec)
     with site.volume("data").open("note", "wb") as file:
         file.write(b"kept")
@@ -98,14 +100,14 @@ def test_a_pod_that_is_deleted_comes_back_with_its_data(bench: KindBench, site: 
     assert disruption.kill_pods(site.api, "server", 30) == tuple(before)
     await_ready(site.api, "server", 30, what="server on primary")
     assert not before & {pod.name for pod in node.pods}
-    assert served(bench, node)
+    assert served(tested, node)
     with site.volume("data").open("note", "rb") as file:
         assert file.read() == b"kept"
 
 
 def test_a_killed_node_is_let_go_by_a_kubelet_that_was_slow(site: KindSite, spec: NodeSpec) -> None:
     """It would start again what was killed, until it knows that the pod was deleted."""
-    node, machine = launched(site, spec), site.standing.cluster.machine
+    node, machine = launched(site, spec), site.namespace.machine
     (pod,) = node.pods
     machine.execute("systemctl kill --signal=STOP kubelet")
     back = threading.Timer(2, machine.execute, ("systemctl kill --signal=CONT kubelet",))
@@ -120,9 +122,9 @@ def test_a_killed_node_is_let_go_by_a_kubelet_that_was_slow(site: KindSite, spec
     assert not set(theirs) & set(running)
 
 
-def test_a_drain_moves_everything_and_heeds_budgets(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+def test_a_drain_moves_everything_and_heeds_budgets(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
     node = launched(site, spec)
-    machine = site.standing.cluster.machine.name
+    machine = site.namespace.machine.name
     budget = {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -133,48 +135,48 @@ def test_a_drain_moves_everything_and_heeds_budgets(bench: KindBench, site: Kind
     try:
         with pytest.raises(TookTooLong, match=r"pod server-\S+: evicted: not within 2 s .*disruption budget"):
             disruption.drain(site.api, machine, 2)
-        assert bench.ask(node)
+        assert tested.ask(node)
         site.api.delete("PodDisruptionBudget", "server")
         assert [name for name in disruption.drain(site.api, machine, 60) if name.startswith("server-")]
-        with pytest.raises(TookTooLong, match="no node takes it"):
+        with pytest.raises(TookTooLong, match="pod is unschedulable"):
             await_ready(site.api, "server", 4, what="server on primary")
     finally:
         disruption.uncordon(site.api, machine)
     await_ready(site.api, "server", 40, what="server on primary")
 
 
-def test_an_api_server_that_is_away_is_waited_for(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+def test_an_api_server_that_is_away_is_waited_for(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
     node = launched(site, spec)
-    machine = site.standing.cluster.machine
+    machine = site.namespace.machine
     api = site.api
-    disruption.take_api(machine)
+    disruption.stop_api_server(machine)
     try:
-        assert bench.ask(node)  # pods do not need it
+        assert tested.ask(node)  # pods do not need it
         hurried = Api(api.where, api.namespace, api.kubeconfig, api.context, 1.0, api.cache)
         with pytest.raises(
             TookTooLong, match=r"cluster bs-\S+-primary-cluster: its API server does not answer"
         ) as away:
             hurried.pods()
         one_line(away.value)
-        back = threading.Timer(3, disruption.give_api, (machine,))
+        back = threading.Timer(3, disruption.start_api_server, (machine,))
         back.start()
         assert len(node.pods) == 1  # asked while it is away, answered when it is back
         back.join()
     finally:
-        disruption.give_api(machine)
+        disruption.start_api_server(machine)
     assert api.identity()
 
 
-def test_the_wall_stands_on_dr_and_lets_the_drill_through(bench: KindBench, spec: NodeSpec) -> None:
-    site = bench.substrate.cluster_site("dr")
+def test_the_wall_stands_on_dr_and_lets_the_drill_through(tested: ClustersUnderTest, spec: NodeSpec) -> None:
+    site = tested.substrate.cluster_site("dr")
     node = launched(site, spec)
-    outside = gateway_of(bench.substrate.around.owned.network("offsite"))
-    assert outside != bench.substrate.here
-    assert "was denied; the node itself reaches it" in site.prove_wall(outside)
-    assert bench.ask(node)
-    with socket.create_server((bench.substrate.here, 0)) as sink:
+    outside = gateway_of(tested.substrate.around.owned.outside)
+    assert outside != tested.substrate.here
+    assert "was denied; the node itself reaches it" in site.prove_egress_filter(outside)
+    assert tested.ask(node)
+    with socket.create_server((tested.substrate.here, 0)) as sink:
         port = sink.getsockname()[1]
-        with site.run(Task("call", ("python3", "-c", CALL.format(host=bench.substrate.here, port=port)))) as running:
+        with site.run(Task("call", ("python3", "-c", CALL.format(host=tested.substrate.here, port=port)))) as running:
             assert running.stdout.read() == b"reached\n"
             assert running.finish(20).code == 0
         name = "import socket\ntry: print(socket.getaddrinfo('example.com', 80))\nexcept OSError: print('no name')"
@@ -185,19 +187,11 @@ def test_the_wall_stands_on_dr_and_lets_the_drill_through(bench: KindBench, spec
 CALL = "import socket; socket.create_connection(('{host}', {port}), timeout=5); print('reached')"
 
 
-def test_a_frozen_task_and_a_frozen_node_share_nothing(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
+def test_work_within_a_node_is_done_among_its_processes(
+    tested: ClustersUnderTest, site: KindSite, spec: NodeSpec
+) -> None:
     node = launched(site, spec)
-    with site.run(task(bench, "lasting")) as running:
-        assert running.stdout.readline() == b"up\n"
-        assert isinstance(running, Freezable)
-        running.freeze()
-        assert bench.ask(node)
-        running.thaw()
-
-
-def test_work_within_a_node_is_done_among_its_processes(bench: KindBench, site: KindSite, spec: NodeSpec) -> None:
-    node = launched(site, spec)
-    assert bench.ask(node)
+    assert tested.ask(node)
     look = "print('create_server' in open('/proc/1/cmdline').read())"
     with site.run(Task("look", ("python3", "-c", look), within="server")) as running:
         assert running.stdout.read() == b"True\n"
@@ -213,18 +207,20 @@ def test_a_watch_ends_when_patience_does(site: KindSite) -> None:
 
 
 def test_a_name_that_is_taken_is_said(site: KindSite, tmp_path: Path) -> None:
-    standing = site.standing
+    standing = site.namespace
     plan = replace(standing.cluster.plan, folder=tmp_path, ports={})
-    with pytest.raises(UsageError, match=f"cluster {plan.name}: the name is taken") as refused:
+    with pytest.raises(UsageError, match=f"cluster {plan.name}: the name is in use") as refused:
         kubernetes_clusters.create(plan)
     one_line(refused.value)
 
 
-def test_a_node_image_that_is_not_there_is_said(bench: KindBench, tmp_path: Path) -> None:
-    network = bench.substrate.around.owned.network(NETWORK).name
-    name = bench.substrate.cluster_name("ghost")
+def test_a_node_image_that_is_not_there_is_said(tested: ClustersUnderTest, tmp_path: Path) -> None:
+    network = tested.substrate.around.owned.shared_network(NETWORK).name
+    name = tested.substrate.cluster_name("ghost")
     plan = Plan(name, "blackstart/kind-node:nowhere", tmp_path, {}, str(network), kind_program())
-    with pytest.raises(HarnessError, match=r"node image blackstart/kind-node:nowhere is not there; run `make images`"):
+    with pytest.raises(
+        HarnessError, match=r"node image blackstart/kind-node:nowhere does not exist; run `make images`"
+    ):
         kubernetes_clusters.create(plan)
     label = {"label": f"io.x-k8s.kind.cluster={name}"}
     assert engine().containers.list(all=True, filters=label) == []
@@ -250,10 +246,10 @@ users: [{name: x, user: {token: x}}]
 """
 
 
-def test_another_specs_server_is_a_node_of_its_own(bench: KindBench, site: KindSite, token: Path) -> None:
-    first, second = (site.launch(server(bench, token, name)) for name in ("one", "Two.2"))
-    assert bench.ask(first)
-    assert bench.ask(second)
+def test_another_specs_server_is_a_node_of_its_own(tested: ClustersUnderTest, site: KindSite, token: Path) -> None:
+    first, second = (site.launch(server(tested, token, name)) for name in ("one", "Two.2"))
+    assert tested.ask(first)
+    assert tested.ask(second)
     assert first.endpoint("talk").inside.host == "one"
     with site.run(Task("peer", ("python3", "-c", PEER.format(host="one", port=7000)))) as running:
         assert len(running.stdout.read().split()) == 3

@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from harness.substrate.kind.substrate import Kind
 kind = Kind(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], images=())
-kind.cluster_site("primary").standing
+kind.cluster_site("primary").namespace
 print("stands", flush=True)
 sys.stdin.read()
 """

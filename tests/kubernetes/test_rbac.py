@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes.bench import KindBench
+from tests.kubernetes.clusters_under_test import ClustersUnderTest
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
@@ -67,9 +67,9 @@ MAY_NOT = (
 
 
 @pytest.fixture(scope="module")
-def may(clusters: KindBench) -> Asks:
+def may(clusters: ClustersUnderTest) -> Asks:
     """Return a function that asks the cluster whether an account may do something."""
-    command = clusters.substrate.cluster_site("dr").standing.kubectl()
+    command = clusters.substrate.cluster_site("dr").namespace.kubectl()
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, *words], capture_output=True, text=True, check=False)

@@ -21,15 +21,15 @@ digest=$({ctr} images ls | awk '$1 ~ "/{image}$" {{print $3}}')
 
 
 def test_a_node_has_the_images_of_the_stock_from_the_beginning(site: KindSite) -> None:
-    plan = site.standing.cluster.plan
+    plan = site.namespace.cluster.plan
     assert plan.stocked >= set(IMAGES) - {"blackstart"}  # the sources of that one change daily
-    held = site.standing.cluster.machine.execute(f"{CTR} images ls -q").splitlines()
+    held = site.namespace.machine.execute(f"{CTR} images ls -q").splitlines()
     lacking = [image for image in plan.stocked if not any(line.endswith(f"/{reference(image)}") for line in held)]
     assert not lacking
 
 
 def test_a_node_cannot_write_to_the_stock_and_what_it_forgets_stays_there(site: KindSite) -> None:
-    machine = site.standing.cluster.machine
+    machine = site.namespace.machine
     with pytest.raises(HarnessError, match="Read-only file system"):
         machine.execute("touch /stock/mine")
     count = f"find /stock/{LAYERS} -mindepth 3 | wc -l; ls /var/lib/containerd/{LAYERS} | wc -l"
@@ -41,5 +41,5 @@ def test_a_node_cannot_write_to_the_stock_and_what_it_forgets_stays_there(site: 
 
 
 def test_what_the_stock_lacks_is_brought_there(site: KindSite) -> None:
-    site.standing.require_image("nginx")
-    assert reference("nginx") in site.standing.cluster.machine.execute(f"{CTR} images ls -q")
+    site.namespace.require_image("nginx")
+    assert reference("nginx") in site.namespace.machine.execute(f"{CTR} images ls -q")

@@ -1,4 +1,4 @@
-"""Volumes of a real cluster: made, lost, made again, and what is said of one that nobody makes."""
+"""Volumes of a real cluster: provisioned, deleted, provisioned again, and errors of the provisioner."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import pytest
 from harness.core.errors import TookTooLong
 from harness.core.node import NodeSpec, Ready
 from harness.kubernetes.api import Api
-from harness.kubernetes.waiting import MAKERS
+from harness.kubernetes.waiting import PROVISIONER
 from harness.substrate.kind.site import KindSite
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
 
-def test_a_lost_volume_is_empty_when_it_is_there_again(site: KindSite, spec: NodeSpec) -> None:
+def test_a_deleted_volume_is_empty_after_it_was_provisioned_again(site: KindSite, spec: NodeSpec) -> None:
     node = site.launch(spec)
-    free = len(site.standing.ports.free)
+    free = len(site.namespace.ports.free)
     with site.volume("data").open("note", "wb") as file:
         file.write(b"lost")
     site.lose_volume("data")
-    assert len(site.standing.ports.free) == free
+    assert len(site.namespace.ports.free) == free
     assert not node.alive
     node.start()
     assert list(site.volume("data").walk()) == []
 
 
-def test_a_volume_does_not_wait_for_its_first_pod(site: KindSite) -> None:
-    site.standing.claim(("data",))
+def test_a_volume_is_provisioned_before_its_first_pod(site: KindSite) -> None:
+    site.namespace.claim(("data",))
     for found in site.api.follow("PersistentVolumeClaim", "", 30):
         if [one["status"]["phase"] for one in found] == ["Bound"]:
             return
-    pytest.fail("nobody made the volume of a claim that no pod uses")
+    pytest.fail("the volume of a claim that no pod uses was not provisioned")
 
 
 @pytest.fixture
-def makers(site: KindSite) -> Api:
-    """The namespace of what makes volumes."""
-    return replace(site.api, namespace=MAKERS)
+def provisioner(site: KindSite) -> Api:
+    """The API, for the namespace of the volume provisioner."""
+    return replace(site.api, namespace=PROVISIONER)
 
 
 def refused(site: KindSite, spec: NodeSpec) -> str:
@@ -48,25 +48,25 @@ def refused(site: KindSite, spec: NodeSpec) -> str:
     return str(caught.value)
 
 
-def test_a_volume_that_nobody_makes_is_named(site: KindSite, spec: NodeSpec, makers: Api) -> None:
-    makers.scale("Deployment", "local-path-provisioner", 0)
+def test_a_volume_that_is_not_provisioned_is_named(site: KindSite, spec: NodeSpec, provisioner: Api) -> None:
+    provisioner.scale("Deployment", "local-path-provisioner", 0)
     try:
-        assert () in makers.follow("Pod", "app=local-path-provisioner", 40)
-        assert "ready: not within 10 s (volume data is not made yet; its log ends" in refused(site, spec)
+        assert () in provisioner.follow("Pod", "app=local-path-provisioner", 40)
+        assert "ready: not within 10 s (volume data is not provisioned yet; its log ends" in refused(site, spec)
     finally:
-        makers.scale("Deployment", "local-path-provisioner", 1)
+        provisioner.scale("Deployment", "local-path-provisioner", 1)
 
 
-def test_what_its_maker_failed_at_is_said_of_a_volume(site: KindSite, spec: NodeSpec, makers: Api) -> None:
-    setup = makers.get("ConfigMap", "local-path-config")
+def test_an_error_of_the_provisioner_is_reported(site: KindSite, spec: NodeSpec, provisioner: Api) -> None:
+    setup = provisioner.get("ConfigMap", "local-path-config")
     assert setup is not None
-    makers.patch("ConfigMap", "local-path-config", {"data": {"setup": "echo no disk; exit 7"}})
+    provisioner.patch("ConfigMap", "local-path-config", {"data": {"setup": "echo no disk; exit 7"}})
     try:
         said = refused(site, spec)
-        assert "volume data is not made yet: Provisioning: " in said
+        assert "volume data is not provisioned yet: Provisioning: " in said
         assert re.search(r"; helper-pod-create-\S+: ended with code 7: no disk", said)
     finally:
-        makers.patch("ConfigMap", "local-path-config", {"data": {"setup": setup["data"]["setup"]}})
-        for pod in makers.pods():
-            if pod.phase == "Failed":  # else what made it waits for it, 120 s
-                makers.delete("Pod", pod.name, grace=0)
+        provisioner.patch("ConfigMap", "local-path-config", {"data": {"setup": setup["data"]["setup"]}})
+        for pod in provisioner.pods():
+            if pod.phase == "Failed":  # otherwise the provisioner waits for it, 120 s
+                provisioner.delete("Pod", pod.name, grace=0)

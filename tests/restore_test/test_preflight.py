@@ -15,16 +15,16 @@ from harness.restore_test.preflight import require_empty, require_no_service_run
 from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
-from harness.substrate.existing.workloads import ByHand
+from harness.substrate.existing.workloads import NoWorkloads
 from tests.estate.existing_servers import ExistingServers
 
 
-class Asleep(ByHand):
+class Asleep(NoWorkloads):
     def replicas(self, node: str) -> int | None:
         return 0
 
 
-class AllRunning(ByHand):
+class AllRunning(NoWorkloads):
     def replicas(self, node: str) -> int | None:
         return 1
 

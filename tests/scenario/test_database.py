@@ -17,7 +17,7 @@ from harness.postgres.identity import databases, system_facts
 from harness.postgres.server import connect, server_spec, sql_of
 from harness.scenario.faults.database import lock_table
 from harness.substrate.embedded.substrate import Embedded
-from harness.substrate.embedded.task import RunningTask
+from harness.substrate.embedded.task import ProcessTask
 from tests.servers import DatabaseServer, start_database
 
 pytestmark = pytest.mark.programs
@@ -77,7 +77,7 @@ def test_a_dump_whose_session_is_ended_midway_is_a_failed_backup(bulk: DatabaseS
 def test_a_dump_that_is_killed_is_a_failed_backup(bulk: DatabaseServer) -> None:
     with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
         running = bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot))
-        assert isinstance(running, RunningTask)
+        assert isinstance(running, ProcessTask)
         until_dumping(bulk)
         running.child.kill()
         with pytest.raises(BackupFailed, match=r"^dump: ended by signal 9$"):

@@ -8,8 +8,15 @@ import pytest
 from harness.core.node import NodeSpec
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.embedded.substrate import Embedded
-from tests.substrate.benches import PROGRAMS, Bench, DockerBench, EmbeddedBench, FakeBench, server
 from tests.substrate.fake import Fake
+from tests.substrate.substrates_under_test import (
+    PROGRAMS,
+    DockerUnderTest,
+    EmbeddedUnderTest,
+    FakeUnderTest,
+    SubstrateUnderTest,
+    server,
+)
 
 TOKEN = "canary-5f1e0c"  # what a secret is: it may be found nowhere
 
@@ -21,24 +28,24 @@ TOKEN = "canary-5f1e0c"  # what a secret is: it may be found nowhere
         pytest.param("docker", marks=pytest.mark.engine),
     ]
 )
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def tested(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SubstrateUnderTest]:
     if request.param == "fake":
-        yield FakeBench(Fake(PROGRAMS))
+        yield FakeUnderTest(Fake(PROGRAMS))
         return
     if request.param == "docker":
         docker = Docker(tmp_path / "run", tmp_path / "logs")
-        yield DockerBench(docker)
+        yield DockerUnderTest(docker)
         docker.sweep()
         return
     substrate = Embedded(tmp_path / "run", tmp_path / "logs")
-    yield EmbeddedBench(substrate)
+    yield EmbeddedUnderTest(substrate)
     substrate.sweep()
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Iterator[EmbeddedBench]:
+def embedded(tmp_path: Path) -> Iterator[EmbeddedUnderTest]:
     substrate = Embedded(tmp_path / "run", tmp_path / "logs")
-    yield EmbeddedBench(substrate)
+    yield EmbeddedUnderTest(substrate)
     substrate.sweep()
 
 
@@ -50,5 +57,5 @@ def token(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def spec(bench: Bench, token: Path) -> NodeSpec:
-    return server(bench, token)
+def spec(tested: SubstrateUnderTest, token: Path) -> NodeSpec:
+    return server(tested, token)

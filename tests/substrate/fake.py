@@ -1,7 +1,7 @@
-"""The fake substrate: sites in memory, the reference for all others, and quick enough for any test.
+"""The fake substrate: sites in memory, the reference for all others, and fast enough for any test.
 
-What a program does is told by a function, by the name in `argv[0]`: it is called once when a node or a task is
-started and returns what comes of it.
+A program is a function, found by the name in `argv[0]`: it is called once when a node or a task is started, and returns
+its outcome.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.core.node import Address, Completed, Endpoint, Node, NodeSpec, Running, Task, Volume
-from harness.core.render import render
-from harness.substrate.common.names import parts_of, plain
-from harness.vault import read_text_secret
+from harness.core.node import Address, Completed, Endpoint, NodeSpec, Running, Task, Volume
+from harness.substrate.common.filesystem import parts_of, plain
+from harness.substrate.common.site import BaseNode, BaseSite
+from harness.substrate.common.workspace import Workspace
 
 PORTS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a program of the fake is given, placeholders filled in."""
+    """What a program is called with, placeholders filled in. `site`: where it runs."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     files: Mapping[str, str] = field(repr=False)
     volumes: Mapping[str, Volume]
     stdin: bytes = field(default=b"", repr=False)
+    site: FakeSite | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What comes of it. `code`: None while it runs on; `answer`: what a client of the node is told."""
+    """Outcome of a program. `code`: its exit code, None while it runs; `answer`: the node's answer to a client."""
 
     code: int | None = None
     stdout: bytes = b""
@@ -49,7 +50,7 @@ Program = Callable[[Call], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class MemoryVolume:
-    """Storage that is a dictionary."""
+    """A volume that is a dictionary."""
 
     name: str
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
@@ -68,18 +69,18 @@ class MemoryVolume:
         return io.BytesIO(self.files[key])
 
     def walk(self) -> Iterator[str]:
-        """Every file in it, by relative path, in sorted order."""
+        """Yield the relative path of every file in it, sorted."""
         yield from sorted(self.files)
 
     def remove(self, path: str) -> None:
-        """Delete one file, or a folder with all in it; what is not there is left alone."""
+        """Delete a file or a folder with all in it; a path that does not exist is no error."""
         key = PurePosixPath(*parts_of(self.name, path))
         for file in [file for file in self.files if PurePosixPath(file).is_relative_to(key)]:
             del self.files[file]
 
     @property
     def size(self) -> int:
-        """Bytes in all its files."""
+        """Total size of its files in bytes."""
         return sum(map(len, self.files.values()))
 
 
@@ -96,52 +97,43 @@ class _Writing(io.BytesIO):
 
 
 @dataclass(slots=True)
-class FakeNode:
+class FakeNode(BaseNode):
     """A node that is an object."""
 
-    spec: NodeSpec
-    site: FakeSite
-    endpoints: Mapping[str, Endpoint]
-    frozen: bool = False
     outcome: Outcome | None = field(default=None, repr=False)
+    frozen: bool = False
+    isolated: bool = False
 
     @property
     def alive(self) -> bool:
         """Whether it exists, frozen or not."""
         return self.outcome is not None
 
-    def start(self) -> None:
-        """Start it; a running node is left alone. Raises HarnessError."""
-        if self.outcome is None:
-            self.outcome, self.frozen = self.site.begin(self), False
-
     def kill(self) -> None:
         """End it; its data stays."""
         self.outcome = None
 
     def stop(self, patience: float) -> None:
-        """Ask it to end, which it does at once; `patience` is for those that take longer."""
+        """End it at once, whatever the `patience`."""
         del patience
         self.kill()
 
+    def discard(self) -> None:
+        """End it."""
+        self.kill()
+
     def freeze(self) -> None:
-        """Alive, and silent."""
+        """Suspend it: it exists, and answers nothing."""
         self.frozen = True
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Resume it."""
         self.frozen = False
 
-    def endpoint(self, port: str) -> Endpoint:
-        """Where its port of that name is; raises HarnessError for a name it has not."""
-        if port not in self.endpoints:
-            raise HarnessError(f"{self.spec.name} has no port {port!r}; it has {', '.join(self.endpoints) or 'none'}")
-        return self.endpoints[port]
-
     def ask(self) -> bytes:
-        """Return what a client is told; raises OSError when it is dead, TimeoutError when it is silent."""
-        if self.outcome is None:
-            raise ConnectionRefusedError(f"{self.spec.name} is not there")
+        """Return its answer to a client; raises OSError when it is dead or isolated, TimeoutError when it is frozen."""
+        if self.outcome is None or self.isolated:
+            raise ConnectionRefusedError(f"{self.spec.name} is not reached")
         if self.frozen:
             raise TimeoutError(f"{self.spec.name} does not answer")
         return self.outcome.answer
@@ -149,28 +141,19 @@ class FakeNode:
 
 @dataclass(slots=True)
 class FakeTask:
-    """A task that did its work before anybody looked, or will never end."""
+    """A task that has ended already, or never ends."""
 
     name: str
     outcome: Outcome = field(repr=False)
     stdout: IO[bytes] = field(repr=False)
-    frozen: bool = False
     ended: bool = False
 
     def finish(self, patience: float) -> Completed:
-        """Return how it ended; raises TookTooLong, without waiting, for one that does not end."""
-        if self.frozen or self.outcome.code is None:
+        """Return its result; raises TookTooLong, without waiting, when it never ends."""
+        if self.outcome.code is None:
             raise TookTooLong(f"task {self.name}: not done within {patience:g} s")
         self.ended = True
         return Completed(self.outcome.code, self.outcome.errors)
-
-    def freeze(self) -> None:
-        """Stop it in mid-thought."""
-        self.frozen = True
-
-    def thaw(self) -> None:
-        """Let it go on."""
-        self.frozen = False
 
     def __enter__(self) -> FakeTask:
         return self
@@ -181,93 +164,83 @@ class FakeTask:
 
 
 @dataclass(slots=True)
-class FakeSite:
-    """A place in memory."""
+class FakeSite(BaseSite[FakeNode]):
+    """A site in memory."""
 
-    name: str
     programs: Mapping[str, Program] = field(repr=False)
     logs: dict[str, deque[str]] = field(repr=False)
     runs_images: bool = False
-    nodes: dict[str, FakeNode] = field(default_factory=dict)
+    isolated: bool = False
     tasks: list[FakeTask] = field(default_factory=list)
     volumes: dict[str, MemoryVolume] = field(default_factory=dict)
 
-    def launch(self, spec: NodeSpec) -> Node:
-        """Start one node. Raises HarnessError with its last log lines."""
-        former = self.nodes.get(plain("node", spec.name))
-        if former is not None and former.alive:
-            raise HarnessError(f"{spec.name} on {self.name}: already running; kill it before it is launched again")
-        addresses = {name: Address("fake", next(PORTS)) for name in spec.ports}
-        node = FakeNode(spec, self, {name: Endpoint(address, address) for name, address in addresses.items()})
-        self.nodes[spec.name] = node
-        node.start()
-        return node
+    @property
+    def nodes(self) -> tuple[FakeNode, ...]:
+        """Its nodes."""
+        return tuple(self._nodes.values())
 
-    def begin(self, node: FakeNode) -> Outcome:
-        """Call a node's program; raises HarnessError when it ends instead of staying."""
+    def _make(self, spec: NodeSpec) -> FakeNode:
+        addresses = {name: Address("fake", next(PORTS)) for name in spec.ports}
+        endpoints = {name: Endpoint(address, address) for name, address in addresses.items()}
+        return FakeNode(spec, f"{spec.name} on {self.name}", {}, endpoints, Path(), self._begin)
+
+    def _start(self, node: FakeNode) -> None:
         spec = node.spec
-        if self.nodes.get(spec.name) is not node:
-            raise HarnessError(f"{spec.name} on {self.name}: lost with its site, or replaced; launch it again")
-        ports = {name: endpoint.inside for name, endpoint in node.endpoints.items()}
+        workspace = self._workspace(spec, {name: endpoint.inside for name, endpoint in node.endpoints.items()})
         if spec.first_files and not (files := self.volume(spec.volumes[0]).files):
-            look = {"port": lambda name: str(ports[name].port)}
-            files.update({path: render(text, look).encode() for path, text in spec.first_files.items()})
-        outcome = self._call(spec, ports)
+            files.update({path: workspace.text(text).encode() for path, text in spec.first_files.items()})
+        outcome = self._call(workspace)
         log = self.logs.setdefault(f"{self.name}/{spec.name}", deque())
         log.extend(outcome.errors.splitlines())
         if outcome.code is not None:
-            raise HarnessError(
-                f"{spec.name} on {self.name} ended with code {outcome.code} before it was ready: "
-                f"{log[-1] if log else 'no log'}"
-            )
-        return outcome
+            last = log[-1] if log else "no log"
+            raise HarnessError(f"{node.where} ended with code {outcome.code} before it was ready: {last}")
+        node.outcome, node.frozen, node.isolated = outcome, False, self.isolated
+
+    def _workspace(self, spec: NodeSpec | Task, ports: Mapping[str, Address]) -> Workspace:
+        return Workspace(spec.name, spec, ports, spec.name, lambda name: self.volume(name).name)
 
     def run(self, task: Task) -> Running:
         """Start one-shot work."""
-        outcome = self._call(task, {}, task.stdin)
+        outcome = self._call(self._workspace(task, {}), task.stdin)
         running = FakeTask(plain("task", task.name), outcome, io.BytesIO(outcome.stdout))
         self.tasks.append(running)
         self.logs.setdefault(f"{self.name}/{task.name}-{len(self.tasks)}", deque(outcome.errors.splitlines()))
         return running
 
     def volume(self, name: str) -> MemoryVolume:
-        """The volume of that name, made when it is not there."""
+        """Return the volume of that name, created when it does not exist."""
         return self.volumes.setdefault(plain("volume", name), MemoryVolume(name))
 
+    def isolate(self) -> None:
+        """Let no client reach its nodes; tasks reach them."""
+        self.isolated = True
+        for node in self.nodes:
+            node.isolated = True
+
+    def rejoin(self) -> None:
+        """Let clients reach them again."""
+        self.isolated = False
+        for node in self.nodes:
+            node.isolated = False
+
     def destroy(self) -> None:
-        """Lose it: every node and task ended, every volume gone. Logs are kept."""
-        for node in self.nodes.values():
+        """End every node and task and remove every volume. Logs are kept."""
+        for node in self._forget_nodes():
             node.kill()
         for task in self.tasks:
             task.ended = True
         for volume in self.volumes.values():
             volume.files.clear()
-        for kept in (self.nodes, self.tasks, self.volumes):
-            kept.clear()
+        self.tasks.clear()
+        self.volumes.clear()
 
-    def _call(self, spec: NodeSpec | Task, ports: Mapping[str, Address], stdin: bytes = b"") -> Outcome:
-        def file(name: str) -> str:
-            if name not in spec.files:
-                raise KeyError(name)
-            return f"{spec.name}/{name}"
-
-        public: dict[str, Callable[[str], str]] = {
-            "port": lambda name: str(ports[name].port),
-            "bind": lambda name: ports[name].host,
-            "volume": lambda name: self.volume(name).name,
-            "file": file,
-        }
-        private = public | {"secret": lambda name: read_text_secret(spec.secrets[name])}
-        argv = tuple(render(argument, public) for argument in spec.argv)
+    def _call(self, workspace: Workspace, stdin: bytes = b"") -> Outcome:
+        spec, argv = workspace.spec, tuple(workspace.arguments(workspace.spec.argv))
         if argv[0] not in self.programs:
             raise HarnessError(f"{spec.name} on {self.name}: {argv[0]} is not a program here")
-        call = Call(
-            argv,
-            {name: render(value, private) for name, value in spec.env.items()},
-            {name: render(text, private) for name, text in spec.files.items()},
-            {name: self.volume(name) for name in spec.volumes},
-            stdin,
-        )
+        volumes = {name: self.volume(name) for name in spec.volumes}
+        call = Call(argv, workspace.environment(), workspace.contents(), volumes, stdin, self)
         return self.programs[argv[0]](call)
 
 
@@ -283,18 +256,18 @@ class Fake:
     sites: dict[str, FakeSite] = field(default_factory=dict)
 
     def site(self, name: str) -> FakeSite:
-        """The site of that name, made empty when it is not there."""
+        """Return the site of that name, created empty when it does not exist."""
         if name not in self.sites:
             self.sites[name] = FakeSite(plain("site", name), self.programs, self.logs, self.runs_images)
         return self.sites[name]
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
-        """Copy a folder of this machine into a volume."""
+        """Copy a folder of prepared data into a volume."""
         target = self.site(site).volume(volume)
         for file in filter(Path.is_file, source.rglob("*")):
             target.files[file.relative_to(source).as_posix()] = file.read_bytes()
 
     def sweep(self) -> None:
-        """Leave nothing behind but the logs."""
+        """Remove everything but the logs."""
         while self.sites:
             self.sites.popitem()[1].destroy()

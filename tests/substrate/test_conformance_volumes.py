@@ -9,20 +9,20 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.core.node import NodeSpec
-from tests.substrate.benches import Bench
+from tests.substrate.substrates_under_test import SubstrateUnderTest
 
 
-def test_a_volume_is_shared_by_name_and_apart_by_site(bench: Bench) -> None:
-    site = bench.substrate.site("primary")
+def test_a_volume_is_shared_by_name_and_apart_by_site(tested: SubstrateUnderTest) -> None:
+    site = tested.substrate.site("primary")
     with site.volume("data").open("one", "wb") as file:
         file.write(b"1")
     assert list(site.volume("data").walk()) == ["one"]
     assert list(site.volume("other").walk()) == []
-    assert list(bench.substrate.site("dr").volume("data").walk()) == []
+    assert list(tested.substrate.site("dr").volume("data").walk()) == []
 
 
-def test_a_volume_lists_measures_and_removes(bench: Bench) -> None:
-    volume = bench.substrate.site("primary").volume("data")
+def test_a_volume_lists_measures_and_removes(tested: SubstrateUnderTest) -> None:
+    volume = tested.substrate.site("primary").volume("data")
     for path in ("b/2", "a", "b/c/3", "b-1"):
         with volume.open(path, "wb") as file:
             file.write(path.encode())
@@ -39,8 +39,8 @@ def test_a_volume_lists_measures_and_removes(bench: Bench) -> None:
         volume.open("a", "rb")
 
 
-def test_no_path_leaves_a_volume(bench: Bench) -> None:
-    volume = bench.substrate.site("primary").volume("data")
+def test_no_path_leaves_a_volume(tested: SubstrateUnderTest) -> None:
+    volume = tested.substrate.site("primary").volume("data")
     for path in ("../out", "/etc/passwd", "a/../../out", "..", "", "."):
         for mode in ("rb", "wb"):
             with pytest.raises(UsageError, match=r"volume data: .* leaves the volume"):
@@ -49,23 +49,23 @@ def test_no_path_leaves_a_volume(bench: Bench) -> None:
             volume.remove(path)
 
 
-def test_a_file_is_no_folder(bench: Bench) -> None:
-    volume = bench.substrate.site("primary").volume("data")
+def test_a_file_is_no_folder(tested: SubstrateUnderTest) -> None:
+    volume = tested.substrate.site("primary").volume("data")
     volume.open("file", "wb").close()
     with pytest.raises(UsageError, match="'file/below' leads through a link or a file"):
         volume.open("file/below", "wb")
 
 
-def test_prepared_data_is_imported(bench: Bench, tmp_path: Path) -> None:
+def test_prepared_data_is_imported(tested: SubstrateUnderTest, tmp_path: Path) -> None:
     (tmp_path / "prepared/deep").mkdir(parents=True)
     (tmp_path / "prepared/deep/file").write_bytes(b"seeded")
-    bench.substrate.import_volume("primary", "data", tmp_path / "prepared")
-    with bench.substrate.site("primary").volume("data").open("deep/file", "rb") as file:
+    tested.substrate.import_volume("primary", "data", tmp_path / "prepared")
+    with tested.substrate.site("primary").volume("data").open("deep/file", "rb") as file:
         assert file.read() == b"seeded"
 
 
-def test_first_files_are_written_once_for_an_empty_volume(bench: Bench, spec: NodeSpec) -> None:
-    site = bench.substrate.site("primary")
+def test_first_files_are_written_once_for_an_empty_volume(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+    site = tested.substrate.site("primary")
     first = replace(spec, first_files={"settings": "listen @{port:talk}"})
     for found, then in ((b"listen ", b"changed"), (b"changed", b"again")):
         site.launch(first).kill()

@@ -35,8 +35,8 @@ def require_egress_filtered(drill: Drill) -> None:
     substrate = drill.environment.substrate
     if not isinstance(substrate, Kind):
         raise HarnessError("no clusters here: the egress filter of DR cannot be tried")
-    outside = gateway_of(substrate.around.owned.network("offsite"))
-    proof = cluster_of(drill.environment.dr).prove_wall(outside)
+    outside = gateway_of(substrate.around.owned.outside)
+    proof = cluster_of(drill.environment.dr).prove_egress_filter(outside)
     drill.journal.mark("egress filtered", "dr cluster", proof=proof)
 
 

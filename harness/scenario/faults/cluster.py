@@ -41,7 +41,7 @@ def drain_node(scene: Scene) -> None:
     from harness.kubernetes import disruption  # noqa: PLC0415
 
     site = cluster_of(scene.environment.primary)
-    node = site.standing.cluster.machine.name
+    node = site.namespace.machine.name
     try:
         disruption.drain(site.api, node, PATIENCE.pod_evicted)
     finally:
@@ -70,15 +70,15 @@ def remove_image(scene: Scene) -> None:
     from harness.images.find import reference  # noqa: PLC0415
 
     site = cluster_of(scene.environment.dr)
-    site.standing.require_image(IMAGE)
-    site.standing.cluster.machine.forget_image(reference(IMAGE))
+    site.namespace.require_image(IMAGE)
+    site.namespace.machine.forget_image(reference(IMAGE))
 
 
 def images_on_node(scene: Scene) -> int:
     """How many of the images on DR's node are the notification service's."""
     from harness.kubernetes.machine import CTR  # noqa: PLC0415
 
-    machine = cluster_of(scene.environment.dr).standing.cluster.machine
+    machine = cluster_of(scene.environment.dr).namespace.machine
     return sum(IMAGE in line for line in machine.execute(f"{CTR} images ls -q").splitlines())
 
 
@@ -87,13 +87,13 @@ def cordon_node(scene: Scene) -> None:
     from harness.kubernetes import disruption  # noqa: PLC0415
 
     site = cluster_of(scene.environment.dr)
-    disruption.cordon(site.api, site.standing.cluster.machine.name)
+    disruption.cordon(site.api, site.namespace.machine.name)
 
 
 def unschedulable(scene: Scene) -> bool:
     """Whether DR's node takes no new pods."""
     site = cluster_of(scene.environment.dr)
-    node = site.api.get("Node", site.standing.cluster.machine.name) or {}
+    node = site.api.get("Node", site.namespace.machine.name) or {}
     return bool(node.get("spec", {}).get("unschedulable"))
 
 
@@ -101,7 +101,7 @@ def stop_api_server(scene: Scene) -> None:
     """Stop DR's API server."""
     from harness.kubernetes import disruption  # noqa: PLC0415
 
-    disruption.take_api(cluster_of(scene.environment.dr).standing.cluster.machine)
+    disruption.stop_api_server(cluster_of(scene.environment.dr).namespace.machine)
 
 
 def stop_api_server_at_first(scene: Scene) -> None:
@@ -109,15 +109,15 @@ def stop_api_server_at_first(scene: Scene) -> None:
     from harness.kubernetes import disruption  # noqa: PLC0415
 
     stop_api_server(scene)
-    machine = cluster_of(scene.environment.dr).standing.cluster.machine
-    back = Timer(UNAVAILABLE, disruption.give_api, (machine,))
+    machine = cluster_of(scene.environment.dr).namespace.machine
+    back = Timer(UNAVAILABLE, disruption.start_api_server, (machine,))
     back.start()
     scene.later(back.join)
 
 
 def api_server_runs(scene: Scene) -> bool:
     """Whether an API server process runs on DR's node."""
-    machine = cluster_of(scene.environment.dr).standing.cluster.machine
+    machine = cluster_of(scene.environment.dr).namespace.machine
     return bool(machine.execute("pgrep -x kube-apiserver || true").strip())
 
 

@@ -33,7 +33,7 @@ def database_answers(sql: Sql) -> bool:
 def accepts(address: Address) -> bool:
     """Return whether anybody accepts a connection at an address."""
     try:
-        probe(address, "", 0, relayed=True)
+        probe(address, "", 0, proxied=True)
     except UNANSWERED:
         return False
     return True

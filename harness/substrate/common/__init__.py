@@ -1,1 +1,1 @@
-"""What every substrate uses: names, folders, ports, probes, logs."""
+"""Shared by all substrates: base classes of nodes, sites and tasks; folders, ports, probes, logs."""

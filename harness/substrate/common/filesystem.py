@@ -1,43 +1,57 @@
-"""Folders that nobody else may look into, and their removal to the last file."""
+"""Private folders and files of a run: plain names, modes 0700 and 0600, complete removal."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UsageError
 
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 Raised = tuple[type[BaseException], BaseException, TracebackType]
 
 
+def parts_of(volume: str, path: str) -> list[str]:
+    """Return the parts of a relative path inside a volume; raises UsageError for a path that could leave it."""
+    parts = PurePosixPath(path).parts
+    if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\0" in path:
+        raise UsageError(f"volume {volume}: {path!r} leaves the volume, or names nothing in it")
+    return list(parts)
+
+
+def plain(kind: str, name: str) -> str:
+    """Return `name` when a folder can have it; otherwise raises UsageError, which calls it a `kind`."""
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name!r}: not a name for a {kind}; use letters, digits, '_', '.' and '-'")
+    return name
+
+
 def make_folder(folder: Path) -> Path:
-    """Make a folder and all above it that are not there, each 0700; return it. Raises OSError."""
+    """Create a folder and its missing parents with mode 0700; return it. Raises OSError."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
-def write_for(home: Path, contents: Mapping[str, str], uid: int, gid: int) -> Path:
-    """Write files, by name, into a folder that is made; only that user may read them. Return it. Raises OSError."""
-    make_folder(home)
+def write_files(home: Path, contents: Mapping[str, str]) -> None:
+    """Write files, by relative path, into a folder that is created; their mode is 0600. Raises OSError."""
     for name, text in contents.items():
         path = home / name
+        make_folder(path.parent)
         path.touch(mode=0o600)
+        path.chmod(0o600)  # a file that existed may have another mode
         path.write_text(text, encoding="utf-8")
-    if os.getuid() == 0:
-        for path in (*(home / name for name in contents), home):
-            os.chown(path, uid, gid)
-    return home
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder with all in it, write-protected or not; one that is not there is left alone.
+    """Remove a folder with all in it, write-protected or not; a folder that does not exist is no error.
 
     Raises HarnessError that names what could not be removed.
     """
@@ -47,7 +61,7 @@ def remove_tree(folder: Path) -> None:
             return
         path = Path(name)
         try:
-            if path != folder:  # what holds the folder itself is not ours
+            if path != folder:  # the mode of the folder's own parent must not be changed
                 path.parent.chmod(stat.S_IRWXU)
             if path.is_dir() and not path.is_symlink():
                 path.chmod(stat.S_IRWXU)
@@ -63,8 +77,8 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder, onerror=open_and_retry)
 
 
-def drop_if_empty(file: Path) -> None:
-    """Remove a file with nothing in it; one that is not there, or that somebody else removes just now, is no matter."""
+def remove_if_empty(file: Path) -> None:
+    """Remove a file of size 0; one that does not exist, or that is removed at the same time, is no error."""
     with contextlib.suppress(FileNotFoundError):
         if not file.stat().st_size:
             file.unlink()

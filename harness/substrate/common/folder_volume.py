@@ -1,4 +1,4 @@
-"""A volume that is a folder."""
+"""A volume that is a folder of this machine."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from pathlib import Path
 from typing import IO, cast
 
 from harness.core.errors import UsageError
-from harness.substrate.common.names import parts_of
+from harness.substrate.common.filesystem import parts_of
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True)
 class FolderVolume:
-    """Storage of a site below one folder. `note` is told of a file before it is written.
+    """A volume below one folder. `note` is called with the path of a file before it is written.
 
-    Every step of a path is opened from the one before and never through a symbolic link: what a program put into the
-    volume cannot lead out of it.
+    Every part of a path is opened relative to the one before and never through a symbolic link: no link that a program
+    put into the volume leads out of it.
     """
 
     root: Path
     note: Callable[[Path], None] = lambda _path: None
 
     def open(self, path: str, mode: str) -> IO[bytes]:
-        """Open for `rb` or `wb`; parents are made 0700, files are 0600. Raises OSError, UsageError."""
+        """Open for `rb` or `wb`; parents are made with mode 0700, files with 0600. Raises OSError, UsageError."""
         if mode not in ("rb", "wb"):
             raise UsageError(f"volume {self.root.name}: mode {mode!r} is neither rb nor wb")
         *above, name = parts_of(self.root.name, path)
@@ -43,7 +43,7 @@ class FolderVolume:
             return cast("IO[bytes]", open(name, mode, opener=below))
 
     def walk(self) -> Iterator[str]:
-        """Every file in it, by relative path, in sorted order; raises OSError for a folder that cannot be read."""
+        """Yield the relative path of every file in it, sorted; raises OSError for a folder that cannot be read."""
         yield from sorted(file.relative_to(self.root).as_posix() for file in self._files())
 
     def _files(self) -> Iterator[Path]:
@@ -54,7 +54,7 @@ class FolderVolume:
                     yield file
 
     def remove(self, path: str) -> None:
-        """Delete one file, or a folder with all in it; what is not there is left alone."""
+        """Delete a file or a folder with all in it; a path that does not exist is no error."""
         *above, name = parts_of(self.root.name, path)
         with (
             contextlib.suppress(FileNotFoundError),
@@ -68,10 +68,10 @@ class FolderVolume:
 
     @property
     def size(self) -> int:
-        """Bytes in all its files."""
+        """Total size of its files in bytes."""
         total = 0
         for file in self._files():
-            with contextlib.suppress(FileNotFoundError):  # a program that runs may remove what it wrote
+            with contextlib.suppress(FileNotFoundError):  # a running program may remove its files meanwhile
                 total += file.stat().st_size
         return total
 

@@ -1,4 +1,4 @@
-"""Free ports of this machine: never the same one twice, and nobody else's while their node is down."""
+"""Free ports of this machine: none is given twice, and a port stays reserved while its node is down."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.core.clock import wait_until
-from harness.core.errors import HarnessError, TookTooLong
+from harness.core.errors import HarnessError, PortInUse, TookTooLong
 from harness.patience import PATIENCE
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
 LOWEST, HIGHEST = 15_000, 65_000
 TRIES = 1000
-LAUNCHES = 3  # of a node whose ports somebody else took first
-APART = 251  # ports: more than one drill takes
+LAUNCHES = 3  # of a node whose ports other programs took first
+APART = 251  # ports: more than one drill needs
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
 _given: set[int] = set()
@@ -32,19 +32,15 @@ _lock = Lock()
 _turns = count(os.getpid() * APART)
 
 
-class Taken(HarnessError):
-    """Somebody else listens on a port that was to be a node's."""
-
-
 @dataclass(slots=True)
 class Port:
-    """A port of loopback, for TCP and UDP. While it is held nobody else is given it, and who connects is refused."""
+    """A port of loopback, for TCP and UDP. While it is held no program can bind it, and connections are refused."""
 
     number: int
     _held: list[int] = field(default_factory=list, repr=False)
 
     def hold(self) -> bool:
-        """Bind it without listening; return whether it could be had."""
+        """Bind it without listening; return whether that succeeded."""
         if not self._held:
             try:
                 for kind in KINDS:
@@ -54,48 +50,47 @@ class Port:
         return bool(self._held)
 
     def release(self) -> None:
-        """Let somebody have it."""
+        """Unbind it: any program may take it."""
         while self._held:
             socket.close(self._held.pop())
 
     def hand_over(self, whose: str) -> None:
-        """Let its node have it, now. Raises Taken when somebody else is there.
+        """Unbind it for its node, which binds it next. Raises PortInUse when another program has it.
 
-        A program of ours that is just being started by another thread has a copy of every socket until it is executed:
-        that is waited for.
+        A process that another thread forks meanwhile has a copy of every socket until its exec: that is waited for.
         """
         self.release()
-        taken = Taken(f"{whose}: {LOOPBACK}:{self.number} is taken; end what listens there and start it again")
+        in_use = PortInUse(f"{whose}: {LOOPBACK}:{self.number} is in use; end what listens there and start it again")
 
         def free() -> None:
             if not self.hold():
-                raise taken
+                raise in_use
 
         try:
-            wait_until(free, patience=PATIENCE.port_hand_over, on=Taken, every=0.01)
+            wait_until(free, patience=PATIENCE.port_hand_over, on=PortInUse, every=0.01)
         except TookTooLong:
-            raise taken from None
+            raise in_use from None
         self.release()
 
 
 def _bound(kind: socket.SocketKind, number: int) -> int:
     """Return the descriptor of a socket that is bound to a port. Raises OSError."""
     with socket.socket(socket.AF_INET, kind) as made:
-        if kind is socket.SOCK_STREAM:  # connections that linger from before do not count
+        if kind is socket.SOCK_STREAM:  # old connections in TIME_WAIT do not count
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((LOOPBACK, number))
         return made.detach()
 
 
 def take_port() -> Port:
-    """Return a port that is free and that was not returned before; it is held.
+    """Return a free port that was not returned before; it is held.
 
-    It lies below the range from which the kernel gives outgoing connections theirs: none of those can take it in
-    the moment in which it is handed over. Each process of ours begins in a place of its own, so that two drills do
-    not meet while a program of one is slow to take what it was handed. Raises HarnessError when all are taken.
+    It lies below the range of ephemeral ports: no outgoing connection can take it while it is handed over. Each process
+    begins at another port, so that two drills do not collide while a program is slow to bind its port. Raises
+    HarnessError when all are in use.
     """
     lowest, above = LOWEST, _ephemeral()
-    if above <= lowest:  # a machine that gives all of them away: its own choice is as good as any
+    if above <= lowest:  # all ports of this machine are ephemeral
         lowest, above = above, HIGHEST
     for _ in range(TRIES):
         number = lowest + next(_turns) % (above - lowest)
@@ -110,18 +105,18 @@ def take_port() -> Port:
 
 
 def on_free_ports(launch: Callable[[], T]) -> T:
-    """Return what `launch` returns, tried again on other ports when somebody took its own; the last Taken is raised."""
+    """Return what `launch` returns; after PortInUse it is tried again on other ports. Raises the last PortInUse."""
     for _ in range(LAUNCHES - 1):
         try:
             return launch()
-        except Taken:  # nobody knows its ports yet: others serve as well
+        except PortInUse:  # no client knows the ports yet
             continue
     return launch()
 
 
 @cache
 def _ephemeral() -> int:
-    """Return the first port that the kernel gives to outgoing connections (ip(7), ip_local_port_range)."""
+    """Return the lowest ephemeral port (ip(7), ip_local_port_range)."""
     try:
         return int(RANGE.read_text(encoding="ascii").split()[0])
     except (OSError, ValueError, IndexError):

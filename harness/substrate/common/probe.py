@@ -1,4 +1,4 @@
-"""Whether a node answers, as its spec says how to ask."""
+"""Readiness probes: TCP connect, HTTP GET, exit code of a command."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from harness.core.clock import NotYet
 from harness.core.node import Address
 from harness.patience import PATIENCE
 
-KEPT = 0.2  # seconds after which a connection through a relay is taken to be the node's own
+KEPT = 0.2  # seconds: a connection through a proxy that is open for so long has reached the node
+
+UNANSWERED = (NotYet, OSError, http.client.HTTPException)  # the probe is repeated after these
 
 
-UNANSWERED = (NotYet, OSError, http.client.HTTPException)  # what is worth another try
+def probe(address: Address, path: str, status: int, *, proxied: bool = False) -> None:
+    """Connect, and GET `path` unless it is empty: `status` is expected. Raises one of UNANSWERED.
 
-
-def probe(address: Address, path: str, status: int, *, relayed: bool = False) -> None:
-    """Connect, and with a path ask for it by HTTP; raises one of UNANSWERED.
-
-    `relayed`: somebody takes the connection before it is known whether the node does, and then hangs up.
+    `proxied`: a proxy accepts the connection first, and closes it when the node does not.
     """
     if not path:
         with socket.create_connection((address.host, address.port), timeout=PATIENCE.probe_connect) as taken:
-            if relayed:
+            if proxied:
                 _require_kept(taken)
             return
     connection = http.client.HTTPConnection(address.host, address.port, timeout=PATIENCE.probe_answer)
@@ -42,13 +41,13 @@ def _require_kept(connection: socket.socket) -> None:
     connection.settimeout(KEPT)
     try:
         if not connection.recv(1):
-            raise NotYet("the connection was taken and given up")
+            raise NotYet("the connection was accepted and closed")
     except TimeoutError:
-        return  # it waits for us to speak
+        return  # the node waits for a request
 
 
 def ask(command: tuple[str, ...], env: Mapping[str, str], cwd: Path) -> None:
-    """Run a command that says by its exit code whether the node is ready; raises NotYet."""
+    """Run a command whose exit code says whether the node is ready; raises NotYet unless it is 0."""
     try:
         done = subprocess.run(
             command,

@@ -1,17 +1,16 @@
-"""The agent: serves one volume of a site of containers over HTTP, to whoever has the token.
+"""HTTP server of one volume of a site of containers, with a bearer token: the volume's agent.
 
-Runs in the `blackstart` image as `python3 -m harness.substrate.containers.volume_agent`, beside the data. Its
-environment says which
-folder (AGENT_ROOT), which port (AGENT_PORT), the bearer token (AGENT_TOKEN) and, where it is started as root, whose the
-folder is to be and as whom it goes on (AGENT_OWNER, `uid:gid`).
+Runs in the `blackstart` image as `python3 -m harness.substrate.containers.volume_agent`, with the volume mounted. Its
+environment: AGENT_ROOT is the folder that it serves, AGENT_PORT its port, AGENT_TOKEN the bearer token, and AGENT_OWNER
+(`uid:gid`), where it is started as root, the owner that it gives the folder and the user that it becomes.
 
-    GET    /file/PATH   200 with the file's bytes       PUT  /file/PATH   writes it, its folders with it
+    GET    /file/PATH   200 with the file's bytes       PUT  /file/PATH   writes it, and creates its folders
     DELETE /file/PATH   removes a file or a folder      GET  /walk        every file's path, as a JSON list
-    GET    /size        bytes in all files              PUT  /tar         unpacks a tar stream into the folder
-    POST   /fill        leaves no room                  POST /drain       gives it back
+    GET    /size        total size of all files         PUT  /tar         unpacks a tar stream into the folder
+    POST   /fill        uses up all free space          POST /drain       frees it again
 
-Errors: 404 not there, 409 a path that leaves the volume or leads through a link, 507 no room; the body says why.
-What goes wrong in the middle of a file ends the connection, before as many bytes came as were announced.
+Errors: 404 not found, 409 a path that leaves the volume or leads through a link, 507 no space left; the body has the
+reason. After an error in the middle of a file the connection is closed before all announced bytes were sent.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ from harness.core.errors import UsageError
 from harness.substrate.common.folder_volume import FolderVolume
 
 CHUNK = 1 << 20
-BALLAST = ".ballast"  # what fills a volume; never listed
+BALLAST = ".ballast"  # the file that fills a volume; never listed
 NOT_FOUND, CONFLICT, FAILED, NO_ROOM, OK, UNAUTHORIZED = 404, 409, 500, 507, 200, 401
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the agent serves. `token` is compared in constant time."""
+    """Settings of the agent. `token` is compared in constant time."""
 
     root: Path
     port: int
@@ -49,12 +48,12 @@ class Settings:
 
     @classmethod
     def read(cls) -> Settings:
-        """Return the settings of the environment; raises KeyError for one that lacks."""
+        """Return the settings from the environment; raises KeyError for a missing one."""
         return cls(Path(os.environ["AGENT_ROOT"]), int(os.environ["AGENT_PORT"]), os.environ["AGENT_TOKEN"])
 
 
 def become(owner: str, root: Path) -> None:
-    """As root, give the folder to `owner`, `uid:gid`, and go on as it; raises OSError."""
+    """As root, change the owner of the folder to `owner`, `uid:gid`, and become that user; raises OSError."""
     uid, gid = (int(number) for number in owner.split(":"))
     os.chown(root, uid, gid)
     os.setgroups([])
@@ -63,11 +62,11 @@ def become(owner: str, root: Path) -> None:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection; HTTP/1.1, so that many small files need one."""
+    """Handler of one connection; HTTP/1.1, so that one connection serves many small files."""
 
     protocol_version = "HTTP/1.1"
     settings: ClassVar[Settings]
-    _begun = False  # whether the answer to this request is under way
+    _begun = False  # whether the head of the answer to this request was sent
 
     @property
     def volume(self) -> FolderVolume:
@@ -75,29 +74,29 @@ class Handler(BaseHTTPRequestHandler):
         return FolderVolume(self.settings.root)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's own name
-        """Say nothing: paths may be as private as their content."""
+        """Log nothing: paths may be as private as their content."""
 
     def do_GET(self) -> None:
-        """Files, the list of files, their size."""
+        """Return a file, the list of files, or their size."""
         self._route({"walk": self._walk, "size": lambda: self._text(str(self._size()))}, self._read)
 
     def do_PUT(self) -> None:
-        """A file, or a tar stream."""
+        """Write a file, or unpack a tar stream."""
         self._route({"tar": self._untar}, self._write)
 
     def do_DELETE(self) -> None:
-        """A file or a folder."""
+        """Remove a file or a folder."""
         self._route({}, self._remove)
 
     def do_POST(self) -> None:
-        """Fill and drain."""
+        """Fill or drain the volume."""
         self._route({"fill": self._fill, "drain": self._drain}, None)
 
     def _route(self, words: dict[str, Callable[[], None]], on_file: Callable[[str], None] | None) -> None:
         self._begun = False
         given = self.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self.settings.token}".encode()):
-            self._refuse(UNAUTHORIZED, "the token is not the agent's")
+            self._refuse(UNAUTHORIZED, "not the token of this agent")
             return
         kind, _, path = self.path.lstrip("/").partition("/")
         try:
@@ -106,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
             elif kind == "file" and on_file is not None:
                 on_file(unquote(path))
             else:
-                self._refuse(NOT_FOUND, f"{self.command} {self.path}: the agent knows no such thing")
+                self._refuse(NOT_FOUND, f"{self.command} {self.path}: no such resource")
         except UsageError as error:
             self._refuse(CONFLICT, str(error))
         except FileNotFoundError as error:
@@ -118,12 +117,12 @@ class Handler(BaseHTTPRequestHandler):
         with self.volume.open(path, "rb") as file:
             left = os.fstat(file.fileno()).st_size
             self._head(OK, left)
-            # A program that runs may write to it meanwhile: no more is sent than was said.
+            # A running program may append to it meanwhile: no more is sent than the announced length.
             while left and (piece := file.read(min(left, CHUNK))):
                 self.wfile.write(piece)
                 left -= len(piece)
             if left:
-                self.close_connection = True  # how the other side learns that there is no more
+                self.close_connection = True  # tells the client that the rest is missing
 
     def _write(self, path: str) -> None:
         with self.volume.open(path, "wb") as file:
@@ -186,8 +185,8 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(OK, text)
 
     def _refuse(self, status: int, why: str) -> None:
-        self.close_connection = True  # what is left of the body is not read
-        if not self._begun:  # else it would be taken for what was asked for
+        self.close_connection = True  # the rest of the body is not read
+        if not self._begun:  # otherwise the message would be taken for content of the file
             self._answer(status, why)
 
     def _answer(self, status: int, text: str) -> None:
@@ -199,18 +198,18 @@ class Handler(BaseHTTPRequestHandler):
         self._begun = True
         self.send_response(status)
         self.send_header("Content-Length", str(size))
-        if self.close_connection:  # else the other side may ask again by this connection, just before it sees it end
+        if self.close_connection:  # otherwise the client may reuse this connection just before it is closed
             self.send_header("Connection", "close")
         self.end_headers()
 
 
 def main() -> None:
-    """Serve until ended."""
+    """Serve until SIGTERM."""
     settings = Settings.read()
     if owner := os.environ.get("AGENT_OWNER", ""):
         become(owner, settings.root)
     os.umask(0o077)
-    # The first process of a container is not ended by a signal that it does not take.
+    # The first process of a container ignores a signal for which it has no handler.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     Handler.settings = settings
     server = ThreadingHTTPServer(("0.0.0.0", settings.port), Handler)  # noqa: S104 - a container's own address

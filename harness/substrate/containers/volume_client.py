@@ -1,4 +1,4 @@
-"""A volume of a site of containers, read and written through its agent."""
+"""Client of a volume's agent: reads and writes a volume of a site of containers over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import urllib3
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Address
 from harness.patience import PATIENCE
-from harness.substrate.common.names import parts_of
+from harness.substrate.common.filesystem import parts_of
 from harness.substrate.containers.volume_agent import CHUNK, CONFLICT, NO_ROOM, NOT_FOUND, OK
 
 SMALL = 4 * CHUNK  # bytes up to which a file goes in one piece
@@ -27,7 +27,7 @@ SMALL = 4 * CHUNK  # bytes up to which a file goes in one piece
 
 @dataclass(frozen=True, slots=True)
 class AgentVolume:
-    """Storage of a site, behind its agent at `address`; connections are kept for the next request."""
+    """A volume, reached through its agent at `address`; connections are reused."""
 
     name: str
     address: Address
@@ -43,7 +43,7 @@ class AgentVolume:
         """Open for `rb` or `wb`; parents are made. Raises OSError, UsageError."""
         where = self._file(path)
         if mode == "wb":
-            self.ask("PUT", where, b"")  # what is wrong with the path is said now, as a file system does
+            self.ask("PUT", where, b"")  # a bad path is reported now, as a file system does
             return cast("IO[bytes]", io.BufferedWriter(_Writing(self, where), SMALL))
         if mode != "rb":
             raise UsageError(f"volume {self.name}: mode {mode!r} is neither rb nor wb")
@@ -60,21 +60,21 @@ class AgentVolume:
         return cast("IO[bytes]", _Reading(answer, connection, self.name))
 
     def walk(self) -> Iterator[str]:
-        """Every file in it, by relative path, in sorted order. Raises OSError."""
+        """Yield the relative path of every file in it, sorted. Raises OSError."""
         yield from sorted(str(path) for path in json.loads(self.ask("GET", "/walk", None)))
 
     def remove(self, path: str) -> None:
-        """Delete one file, or a folder with all in it; what is not there is left alone."""
+        """Delete a file or a folder with all in it; a path that does not exist is no error."""
         self.ask("DELETE", self._file(path), None)
 
     @property
     def size(self) -> int:
-        """Bytes in all its files."""
+        """Total size of its files in bytes."""
         return int(self.ask("GET", "/size", None))
 
     def unpack(self, source: Path) -> None:
         """Copy a folder of this machine into it, with modes and without owners. Raises HarnessError."""
-        # Not the folder itself: it belongs to whoever made the volume, and its mode and times are not ours to set.
+        # Not the folder itself: the owner, mode and times of the volume's root must not be changed.
         names = sorted(f"./{entry.name}" for entry in source.iterdir())
         if not names:
             return
@@ -93,7 +93,7 @@ class AgentVolume:
             raise HarnessError(f"volume {self.name}: {source} cannot be read: {said[-1] if said else tar.returncode}")
 
     def ask(self, method: str, where: str, body: bytes | Iterable[bytes] | None) -> bytes:
-        """Return what the agent answers; raises OSError, UsageError."""
+        """Send a request to the agent and return the body of its answer; raises OSError, UsageError."""
         try:
             answer = self.pool.request(method, where, body=body, headers=self._headers)
         except urllib3.exceptions.HTTPError as error:
@@ -122,20 +122,20 @@ class AgentVolume:
 
 @dataclass(frozen=True, slots=True)
 class BoundedVolume(AgentVolume):
-    """A volume with a limit of its own, which can be filled to it without harm to the machine."""
+    """A volume of limited size, which can be filled without harm to the machine."""
 
     def fill(self) -> None:
-        """Leave no room. Raises OSError."""
+        """Use up all free space. Raises OSError."""
         self.ask("POST", "/fill", b"")
 
     def drain(self) -> None:
-        """Give the room back. Raises OSError."""
+        """Free that space again. Raises OSError."""
         self.ask("POST", "/drain", b"")
 
 
 @contextlib.contextmanager
 def _whole(volume: str) -> Iterator[None]:
-    """Turn an answer that is none, or not all of one, into an OSError."""
+    """Turn an incomplete or malformed HTTP answer into an OSError."""
     try:
         yield
     except http.client.HTTPException as error:
@@ -147,7 +147,7 @@ def _broken_off(volume: str, why: str) -> OSError:
 
 
 class _Reading(io.RawIOBase):
-    """A file as it arrives; closing it ends its connection. Raises OSError when it ends before its end."""
+    """A file that is being received; closing it closes the connection. Reading raises OSError when it is cut off."""
 
     def __init__(self, answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, volume: str) -> None:
         self._answer, self._connection, self._volume = answer, connection, volume
@@ -160,7 +160,7 @@ class _Reading(io.RawIOBase):
             return self._checked(self._answer.readinto(buffer), len(buffer))
 
     def read(self, size: int = -1) -> bytes:
-        """Return what is asked for, not what happens to be there: as a buffered file does."""
+        """Return as many bytes as are asked for, as a buffered file does; fewer only at the end."""
         with _whole(self._volume):
             if size < 0:
                 return self._answer.read()
@@ -169,9 +169,9 @@ class _Reading(io.RawIOBase):
             return piece
 
     def _checked(self, came: int, wanted: int) -> int:
-        # To http.client a connection that ends is the file's end, however many bytes are still to come.
+        # http.client takes a closed connection for the end of the file, however many bytes are missing.
         if came < wanted and self._answer.length:
-            raise _broken_off(self._volume, f"{self._answer.length} bytes of a file are still to come")
+            raise _broken_off(self._volume, f"{self._answer.length} bytes of a file are missing")
         return came
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ class _Reading(io.RawIOBase):
 
 
 class _Writing(io.RawIOBase):
-    """A file that is sent when it is closed, or piece by piece once it is large."""
+    """A file that is sent when it is closed, or in chunks once it is large."""
 
     def __init__(self, volume: AgentVolume, where: str) -> None:
         self._volume, self._where = volume, where

@@ -1,4 +1,4 @@
-"""What a run has on a container engine: labelled when it is made, found by label when it is swept."""
+"""Ownership of objects on the container engine: a run labels what it makes, and a sweep finds it by label."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from docker.models.networks import Network
 from docker.models.volumes import Volume
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.errors import HarnessError, TookTooLong
+from harness.core.errors import HarnessError, PortInUse, TookTooLong
 from harness.images.engine import engine, explained, reason
 from harness.patience import PATIENCE
-from harness.substrate.common.cleanup import MARK, Steps, mark
-from harness.substrate.common.ports import Taken
+from harness.substrate.common.error_collector import MARK, ErrorCollector, mark
 
 RUN, SITE = "blackstart.run", "blackstart.site"
+# Driver options. `inhibit_ipv4`: this machine has no address on the network; `enable_icc`: containers reach each other.
+PEERS_ONLY = {"com.docker.network.bridge.inhibit_ipv4": "true"}
+NO_PEERS = {"com.docker.network.bridge.enable_icc": "false"}
+OUTSIDE = "outside"  # the network by which containers and this machine reach each other
 NO_PROGRAM = ("executable file not found", "no such file or directory: unknown")
-IN_THE_WAY = ("port is already allocated", "address already in use")
+IN_USE = ("port is already allocated", "address already in use")
 _making = Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """How many things of a run were found on the engine and removed."""
+    """How many objects of a run a sweep removed from the engine."""
 
     containers: int = 0
     volumes: int = 0
@@ -40,32 +43,54 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """Names and labels of what one run makes. `run`: its folder."""
+    """Names and labels of the engine's objects of one run. `run`: its folder."""
 
     run: Path
 
     def labels(self, site: str) -> dict[str, str]:
-        """Return the labels of a thing of a site; notes in the run folder, before it is made, that there is one."""
+        """Return the labels of an object of a site; notes in the run folder, before it is made, that there is one."""
         mark(self.run)
         return {RUN: str(self.run), SITE: site}
 
     def name(self, site: str, thing: str) -> str:
-        """Return the name of a thing, unlike that of any other run."""
+        """Return the name of an object, different from those of any other run."""
         return f"bs-{hashlib.sha256(str(self.run).encode()).hexdigest()[:8]}-{site}-{thing}"
 
     def network(self, site: str) -> Network:
-        """Return the network of a site, made when it is not there. Raises HarnessError."""
+        """Return the internal network of a site, on which its nodes are peers; created when it does not exist.
+
+        Raises HarnessError.
+        """
+        return self._network(site, internal=True, options=PEERS_ONLY)
+
+    @property
+    def outside(self) -> Network:
+        """The network that publishes ports on this machine, and on which no container reaches another one.
+
+        Raises HarnessError.
+        """
+        return self._network(OUTSIDE, options=NO_PEERS)
+
+    def shared_network(self, name: str) -> Network:
+        """Return a network on which containers reach each other and this machine; created when it does not exist.
+
+        Raises HarnessError.
+        """
+        return self._network(name)
+
+    def _network(self, site: str, **more: Any) -> Network:
         name = self.name(site, "net")
-        with _making, explained(f"network of site {site}"):
+        with _making, explained(f"network {name}"):
             for found in engine().networks.list(names=[name]):
                 if found.name == name:
                     return found
-            return engine().networks.create(name, driver="bridge", labels=self.labels(site), check_duplicate=True)
+            labels = self.labels(site)
+            return engine().networks.create(name, driver="bridge", labels=labels, check_duplicate=True, **more)
 
 
 @contextlib.contextmanager
 def naming(where: str, program: str) -> Iterator[None]:
-    """As `explained`, for a start: a program that is not there is named, and a port that is taken raises Taken."""
+    """Like `explained`, for a start: a missing program is named, and a port that is in use raises PortInUse."""
     try:
         with explained(where):
             yield
@@ -73,13 +98,13 @@ def naming(where: str, program: str) -> Iterator[None]:
         said = str(error)
         if any(words in said for words in NO_PROGRAM):
             raise HarnessError(f"{where}: {program} is not a program here; its image has none of that name") from None
-        if any(words in said for words in IN_THE_WAY):
-            raise Taken(said) from None
+        if any(words in said for words in IN_USE):
+            raise PortInUse(said) from None
         raise
 
 
 def labelled_runs() -> tuple[Path, ...]:
-    """Return the folder of every run that has something on the engine, as its labels say; none without an engine."""
+    """Return the folder of every run that has an object on the engine, read from labels; none without an engine."""
     filters = {"label": RUN}
     try:
         client = engine()
@@ -97,13 +122,13 @@ def labelled_runs() -> tuple[Path, ...]:
 def sweep_engine(run: Path, site: str = "") -> Swept:
     """Remove every container, volume and network of a run, or of one of its sites; works in another process.
 
-    Raises HarnessError that names all that is left, once everything else is removed.
+    Raises HarnessError that names all that could not be removed, after everything else was.
     """
     run = run.resolve()
     if not (run / MARK).exists():
         return Swept()
     labels = [f"{RUN}={run}", *([f"{SITE}={site}"] if site else [])]
-    client, steps, filters = engine(), Steps(), {"label": labels}
+    client, cleanup, filters = engine(), ErrorCollector(), {"label": labels}
     kinds: tuple[tuple[str, Callable[[], list[Any]], Callable[[Any], None]], ...] = (
         ("container", partial(client.containers.list, all=True, filters=filters, ignore_removed=True), remove),
         ("volume", partial(client.volumes.list, filters=filters), _discard_volume),
@@ -112,18 +137,18 @@ def sweep_engine(run: Path, site: str = "") -> Swept:
     counts = []
     for kind, listed, removal in kinds:
         found: list[Any] = []
-        with steps.step(), explained(f"{kind}s of {run}"):
+        with cleanup.step(), explained(f"{kind}s of {run}"):
             found = listed()
         for one in found:
-            with steps.step(), explained(f"{kind} {one.name}"):
+            with cleanup.step(), explained(f"{kind} {one.name}"):
                 removal(one)
         counts.append(len(found))
-    steps.end()
+    cleanup.raise_errors()
     return Swept(*counts)
 
 
 def remove(container: Container) -> None:
-    """Kill a container if it runs and remove it with its anonymous volumes; one that is gone is left alone."""
+    """Kill a container and remove it with its anonymous volumes; one that does not exist is no error."""
     with contextlib.suppress(NotFound):
         try:
             container.remove(force=True, v=True)
@@ -132,14 +157,18 @@ def remove(container: Container) -> None:
                 raise
 
 
-def discard(container: Container | None) -> None:
-    """Remove a container that did not start: the next try needs its name.
+@contextlib.contextmanager
+def discarding(container: Container) -> Iterator[None]:
+    """Remove a container when the block fails to start it, because the next try needs its name.
 
-    What hinders that is not said, for why it did not start is; a sweep finds it.
+    Errors of the removal are suppressed, so that the original start error is reported; a sweep removes leftovers.
     """
-    if container is not None:
+    try:
+        yield
+    except BaseException:
         with contextlib.suppress(DockerException, OSError):
             remove(container)
+        raise
 
 
 def _discard_volume(volume: Volume) -> None:
@@ -152,7 +181,7 @@ def _discard_network(network: Network) -> None:
 
 def _dissolve(network: Network) -> None:
     network.reload()
-    for member in list(network.attrs.get("Containers") or {}):  # guests of other sites, and of other clusters
+    for member in list(network.attrs.get("Containers") or {}):  # containers of other sites, and nodes of clusters
         with contextlib.suppress(APIError):
             network.disconnect(member, force=True)
     network.remove()

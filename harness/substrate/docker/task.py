@@ -1,35 +1,32 @@
-"""One-shot work in a container of its own, or among the processes of a node."""
+"""A task that is a container, or a command executed in the container of a node."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Event, Thread
-from typing import IO, Any
+from threading import Event
+from typing import Any
 
 from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.utils.socket import frames_iter
 
 from harness.core.clock import SYSTEM, NotYet, wait_until
-from harness.core.errors import HarnessError, TookTooLong
-from harness.core.node import Completed
+from harness.core.errors import HarnessError
 from harness.images import inside
 from harness.images.engine import engine, explained
 from harness.patience import PATIENCE
-from harness.substrate.common.filesystem import drop_if_empty
-from harness.substrate.common.logs import TAIL, open_log, pass_on
+from harness.substrate.common.logs import open_log, pass_on
+from harness.substrate.common.task import StreamedTask
 from harness.substrate.docker.node import LIVING
 
-STDOUT = 1  # the stream's number in the engine's attach protocol
-LOST = 137  # the code of what was killed along with its container, and of what ended and nobody can say how
-WORK = "BLACKSTART_WORK"  # in the environment of all that work within a node starts: a value of its own
-# The engine cannot kill what it executed in a container; a process of the same user can.
+STDOUT = 1  # number of the stream in the engine's attach protocol
+LOST = 137  # exit code of a command that was killed with its container, and of one whose code is not known
+WORK = "BLACKSTART_WORK"  # variable in the environment of a command in a node's container, with a value of its own
+# The engine cannot kill a command that it executes in a container; a process of the same user can.
 END = """
 while found=$(grep -lszxF -e "$0" /proc/[0-9]*/environ); [ -n "$found" ]; do
   for file in $found; do pid=${file#/proc/}; kill -KILL "${pid%/environ}" 2>/dev/null; done
@@ -38,12 +35,12 @@ done
 
 
 def limited(command: list[str], seconds: float) -> list[str]:
-    """Return a command that is ended when it takes longer, whoever waits for it; its code is 124 or 137 then."""
+    """Return a command that is killed when it takes longer; its exit code is 124 or 137 then."""
     return ["timeout", "--kill-after=1", f"{seconds:g}", *command]
 
 
 def code_of(container: Container, what: str) -> int:
-    """Return a container's exit code once it has ended, LOST of one that is gone. Raises HarnessError."""
+    """Return a container's exit code once it has ended, LOST when it was removed. Raises HarnessError."""
     code = LOST
     with explained(what), contextlib.suppress(NotFound):
         code = int(container.wait()["StatusCode"])
@@ -52,19 +49,19 @@ def code_of(container: Container, what: str) -> int:
 
 @dataclass(slots=True)
 class Within:
-    """Work among the processes of a node, which the engine calls `made`. `tag`: what its environment has of WORK."""
+    """A command in the container of a node. `made`: its id on the engine; `tag`: its value of the variable WORK."""
 
     what: str
     container: Container
     made: str
     tag: str
     user: str
-    _known: bool = False
+    _ended: bool = False
 
     def code(self, patience: float) -> int:
-        """Return its exit code once it has ended, LOST when its node did. Raises TookTooLong, HarnessError."""
+        """Return its exit code once it has ended, LOST when its node ended. Raises TookTooLong, HarnessError."""
         code = wait_until(self._code, patience=patience, what=self.what)
-        self._known = True
+        self._ended = True
         return code
 
     def _code(self) -> int:
@@ -83,8 +80,8 @@ class Within:
         return False
 
     def end(self) -> None:
-        """Kill it with all it started, unless it is known to have ended. Raises HarnessError."""
-        if self._known:
+        """Kill it with all processes that it started, unless it has ended. Raises HarnessError."""
+        if self._ended:
             return
         command = limited(["sh", "-c", END, f"{WORK}={self.tag}"], PATIENCE.task_kill)
         try:
@@ -93,40 +90,29 @@ class Within:
         except HarnessError:
             if self._node_lives():
                 raise
-            return  # and so did all that was in it
+            return  # the node ended, and the command with it
         if code != 0 and self._node_lives():
             words = " ".join(said.decode(errors="replace").split())
             raise HarnessError(f"{self.what}: not ended, code {code}: {words or 'silent'}")
 
 
 @dataclass(slots=True)
-class ContainerTask:
-    """A task under way. `wait`: its code once it has ended, within seconds; `end`: kill it, and remove what held it."""
+class ContainerTask(StreamedTask):
+    """A running task. `wait`: returns its exit code once it has ended; `end`: kills it and removes its container."""
 
-    name: str
     stream: Any  # the engine's side of an attach, as docker-py returns it
-    log: Path
     wait: Callable[[float], int]
     end: Callable[[], None]
-    container: Container | None = None
-    _tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
-    _threads: list[Thread] = field(default_factory=list, repr=False)
     _drained: Event = field(default_factory=Event, repr=False)
-    _stdout: IO[bytes] | None = field(default=None, repr=False)
 
     def follow(self, stdin: bytes) -> None:
-        """Feed standard input and take what it writes, each in a thread of its own."""
+        """Feed standard input, and take both outputs, each in a thread."""
         reading, writing = os.pipe()
         self._stdout = os.fdopen(reading, "rb")
-        self._threads = [
-            Thread(target=self._drain, args=(writing,), daemon=True),
-            Thread(target=self._feed, args=(stdin,), daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._in_threads(lambda: self._drain(writing), lambda: self._feed(stdin))
 
     def _feed(self, stdin: bytes) -> None:
-        with contextlib.suppress(OSError):  # its exit code says why it stopped reading
+        with contextlib.suppress(OSError):  # why it stopped reading is told by its exit code
             raw = inside.input_of(self.stream)
             raw.sendall(stdin)
             raw.shutdown(socket.SHUT_WR)
@@ -137,53 +123,20 @@ class ContainerTask:
             open_log(self.log) as log,
             contextlib.suppress(OSError, ValueError),
         ):
-            rest = b""
             for number, data in frames_iter(self.stream, tty=False):
                 if number == STDOUT:
                     pass_on(out, data)
-                    continue
-                log.write(data)
-                *lines, rest = (rest + data).split(b"\n")
-                self._tail.extend(line.decode(errors="replace").rstrip() for line in lines)
-            if rest:
-                self._tail.append(rest.decode(errors="replace").rstrip())
+                else:
+                    self._keep(log, data)
         self._drained.set()
 
-    @property
-    def stdout(self) -> IO[bytes]:
-        """What it writes."""
-        if self._stdout is None:
-            raise ValueError(f"task {self.name} was not followed")
-        return self._stdout
-
-    def finish(self, patience: float) -> Completed:
-        """Wait for its end, at most `patience` seconds; raises TookTooLong, HarnessError."""
+    def _exit_code(self, patience: float) -> int:
         begun = SYSTEM.monotonic()
-        if not self._drained.wait(patience):
-            raise TookTooLong(f"task {self.name}: not done within {patience:g} s")
-        left = patience - (SYSTEM.monotonic() - begun)
-        return Completed(self.wait(max(left, PATIENCE.exit_code)), "\n".join(self._tail))
+        self._await(self._drained, patience)
+        return self.wait(max(patience - (SYSTEM.monotonic() - begun), PATIENCE.exit_code))
 
-    def freeze(self) -> None:
-        """Stop it in mid-thought."""
-        if self.container is not None:
-            self.container.pause()
+    def _end(self) -> None:
+        self.end()
 
-    def thaw(self) -> None:
-        """Let it go on."""
-        if self.container is not None:
-            self.container.unpause()
-
-    def __enter__(self) -> ContainerTask:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        try:
-            # The engine ends nothing whose output it cannot get rid of: let go first of what nobody reads any more.
-            self.stdout.close()
-            self.end()
-        finally:
-            for thread in self._threads:
-                thread.join(PATIENCE.pipe_close)
-            inside.close(self.stream)
-            drop_if_empty(self.log)
+    def _clean_up(self) -> None:
+        inside.close(self.stream)

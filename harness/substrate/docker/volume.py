@@ -1,4 +1,4 @@
-"""A volume of the engine, and the agent beside it."""
+"""A volume of the container engine, and the agent container that serves it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.common.probe import UNANSWERED
 from harness.substrate.containers.volume_client import AgentVolume, BoundedVolume
 from harness.substrate.containers.workspace import TMP, VOLUMES
-from harness.substrate.docker.ownership import Owned, discard, naming
+from harness.substrate.docker.ownership import Owned, discarding, naming
 
 
 def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit: int) -> AgentVolume:
-    """Return the volume of that name of a site, owned by `user`, `uid:gid`; made, with its agent.
+    """Create a volume of a site, owned by `user`, `uid:gid`, and its agent; return it.
 
-    `limit`: MiB that it holds at most, 0 for what the disk has. A limited one lies in memory, for the engine's own
-    volumes know no limit: its agent keeps it while its node is down. Raises HarnessError.
+    `limit`: its size in MiB, 0 for no limit. A limited volume is a tmpfs, because volumes on the engine's disk have no
+    limit; its agent keeps it mounted while its node is down. Raises HarnessError.
     """
     what = f"volume {name} of {site}"
     port, full, labels = take_port(), owned.name(site, name), owned.labels(site)
@@ -45,7 +45,7 @@ def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit
             labels=labels,
             user="0:0",
             volumes={full: {"bind": f"{VOLUMES}/{name}", "mode": "rw,nocopy"}},
-            network=owned.network(site).name,
+            network=owned.outside.name,
             ports={f"{number}/tcp": (LOOPBACK, port.number)},
             read_only=True,
             tmpfs={TMP: "mode=1777"},
@@ -55,11 +55,8 @@ def open_volume(owned: Owned, site: str, name: str, user: str, token: str, limit
             security_opt=["no-new-privileges"],
         )
     volume = (BoundedVolume if limit else AgentVolume)(name, Address(LOOPBACK, port.number), token)
-    try:
+    with discarding(container):
         with naming(f"agent of {what}", "python3"):
             container.start()
         wait_until(lambda: volume.size, patience=PATIENCE.volume_agent_start, on=UNANSWERED, what=f"agent of {what}")
-    except BaseException:
-        discard(container)
-        raise
     return volume

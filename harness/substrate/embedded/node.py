@@ -1,29 +1,24 @@
-"""Nodes and tasks as processes of this machine."""
+"""A node that is a process of this machine."""
 
 from __future__ import annotations
 
 import contextlib
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.core.errors import HarnessError
-from harness.core.node import Endpoint, NodeSpec
 from harness.substrate.common.ports import Port
+from harness.substrate.common.site import BaseNode
 from harness.substrate.embedded.spawn import Child
 
 
 @dataclass(slots=True)
-class ProcessNode:
-    """A node that is a process."""
+class ProcessNode(BaseNode):
+    """A node that is a process. `leaves`: files outside its volumes that remain when it is killed."""
 
-    spec: NodeSpec
     ports: Mapping[str, Port] = field(repr=False)
-    endpoints: Mapping[str, Endpoint]
-    log: Path
-    begin: Callable[[ProcessNode], None] = field(repr=False)
     running: Child | None = None
     leaves: tuple[Path, ...] = ()
 
@@ -34,35 +29,39 @@ class ProcessNode:
 
     @property
     def alive(self) -> bool:
-        """Whether the process exists, frozen or not."""
+        """Whether its main process exists, frozen or not."""
         return self.running is not None and self.running.alive
 
-    def start(self) -> None:
-        """Start it and return once it is ready; a running node is left alone. Raises HarnessError."""
-        if not self.alive:
-            self.kill()  # what outlived it would be in the way
-            self.begin(self)
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code of its main process after it ended, negative after a signal."""
+        return self.child.returncode if self.child else None
 
     def kill(self) -> None:
-        """End it and all it started, with no chance to tidy up. Its ports stay its own."""
+        """SIGKILL it and all processes that it started; its volumes and ports are kept. Raises TookTooLong."""
         if self.running is not None:
             self.running.end()
-            self._tidy()
+            self._remove_leaves()
             for port in self.ports.values():
                 port.hold()
 
-    def leave(self) -> None:
-        """Give its ports back: it was ended, and will not be started again."""
-        self._tidy()
+    def discard(self) -> None:
+        """Kill it and free its ports: it is not started again. Raises TookTooLong."""
+        self.kill()
+        self.release()
+
+    def release(self) -> None:
+        """Free the ports of a node that was ended."""
+        self._remove_leaves()
         for port in self.ports.values():
             port.release()
 
-    def _tidy(self) -> None:
+    def _remove_leaves(self) -> None:
         for path in self.leaves:
             path.unlink(missing_ok=True)
 
     def stop(self, patience: float) -> None:
-        """Ask it to end in good order; kill it when `patience` seconds were not enough."""
+        """Send its stop signal; SIGKILL it when it has not ended after `patience` seconds."""
         if self.running is not None and self.alive:
             self.running.thaw()
             self.running.process.send_signal(signal.Signals[f"SIG{self.spec.stop_signal}"])
@@ -71,17 +70,11 @@ class ProcessNode:
         self.kill()
 
     def freeze(self) -> None:
-        """Stop it and all it started in mid-thought."""
+        """SIGSTOP it and all processes that it started."""
         if self.running is not None:
             self.running.freeze()
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """SIGCONT it and all processes that it started."""
         if self.running is not None:
             self.running.thaw()
-
-    def endpoint(self, port: str) -> Endpoint:
-        """Where its port of that name is; raises HarnessError for a name it has not."""
-        if port not in self.endpoints:
-            raise HarnessError(f"{self.spec.name} has no port {port!r}; it has {', '.join(self.endpoints) or 'none'}")
-        return self.endpoints[port]

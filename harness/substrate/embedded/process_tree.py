@@ -1,8 +1,8 @@
-"""Processes of this machine, as proc(5) shows them: which belong together, and how to end them to the last.
+"""Process trees of this machine, read from proc(5): which processes belong to a node, stopping and killing all of them.
 
-No single way of telling whose a process is finds them all: a child of PostgreSQL has a session of its own, nginx and
-PostgreSQL write their title over their environment, and an orphan has lost its parent. So all are used together:
-descent, session and the environment's tag.
+No single criterion finds them all: children of PostgreSQL have sessions of their own, nginx and PostgreSQL write their
+title over their environment, and an orphan has lost its parent. So descent, session and a tag in the environment are
+used together.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from harness.core.clock import NotYet, wait_until
 from harness.patience import PATIENCE
 
 PROC = Path("/proc")
-RUN_TAG = "BLACKSTART_RUN"  # in the environment of every process: the run folder
-NODE_TAG = "BLACKSTART_NODE"  # and what it is: `site/node` or `site/task-number`
+RUN_TAG = "BLACKSTART_RUN"  # variable in the environment of every process: the run folder
+NODE_TAG = "BLACKSTART_NODE"  # likewise: `site/node` or `site/task-number`
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """One process for good: a number is used again, the clock ticks from boot to its start are not."""
+class ProcessId:
+    """Unique identity of a process of this boot: its number, which is reused, and the clock ticks at its start."""
 
     pid: int
     ticks: int
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A process as it was seen: `state` is the letter of proc(5)."""
+class ProcessState:
+    """State of a process at one moment: `state` is the letter of proc(5)."""
 
-    known: Known
+    id: ProcessId
     parent: int
     session: int
     state: str
@@ -41,13 +41,18 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose processes are meant: of a whole run, of a site (`primary/`) or of one node (`primary/postgres`)."""
+    """Owner of processes: a whole run, one site of it (`primary/`) or one node (`primary/postgres`)."""
 
     run: Path
     name: str = ""
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """The environment variables by which its processes are found."""
+        return {RUN_TAG: str(self.run), NODE_TAG: self.name}
+
     def owns(self, pid: int) -> bool:
-        """Return whether the environment of a process says so."""
+        """Return whether the environment of a process has the tags of this owner."""
         entries = _read(pid, "environ").split(b"\0")
         if os.fsencode(f"{RUN_TAG}={self.run}") not in entries:
             return False
@@ -57,8 +62,8 @@ class Owner:
 
 
 def _read(pid: int, name: str) -> bytes:
-    """Return what a file of proc(5) holds: nothing when the process is gone, or somebody else's."""
-    # Read for every process of the machine, whenever one is ended: pathlib would take four times as long.
+    """Return the content of a file of proc(5); nothing when the process is gone, or may not be read by this user."""
+    # Read for every process of the machine at every kill: pathlib would take four times as long.
     try:
         file = os.open(f"/proc/{pid}/{name}", os.O_RDONLY)
     except OSError:
@@ -71,25 +76,25 @@ def _read(pid: int, name: str) -> bytes:
         os.close(file)
 
 
-def look(pid: int) -> Seen | None:
-    """Return the process of that number, or None when there is none. Fields 3, 4, 6 and 22 of proc(5)'s stat."""
+def look(pid: int) -> ProcessState | None:
+    """Return the state of a process, None when there is none. Fields 3, 4, 6 and 22 of proc(5)'s stat."""
     raw = _read(pid, "stat")
     if not raw:
         return None
-    # The name before the last parenthesis may hold anything, blanks and parentheses too.
+    # The name before the last parenthesis may contain blanks and parentheses.
     fields = raw[raw.rindex(b")") + 2 :].split()
-    return Seen(Known(pid, int(fields[19])), int(fields[1]), int(fields[3]), fields[0].decode())
+    return ProcessState(ProcessId(pid, int(fields[19])), int(fields[1]), int(fields[3]), fields[0].decode())
 
 
-def alive(known: Known) -> bool:
-    """Return whether it still runs. A zombie does only while one of its threads does."""
-    seen = look(known.pid)
-    if seen is None or seen.known != known:
+def alive(process: ProcessId) -> bool:
+    """Return whether a process still runs. A zombie does only while one of its threads does."""
+    seen = look(process.pid)
+    if seen is None or seen.id != process:
         return False
     if seen.state not in "ZX":
         return True
     try:
-        return sum(1 for _ in (PROC / str(known.pid) / "task").iterdir()) > 1
+        return sum(1 for _ in (PROC / str(process.pid) / "task").iterdir()) > 1
     except OSError:
         return False
 
@@ -101,8 +106,8 @@ def _works_in(pid: int, folder: Path) -> bool:
         return False
 
 
-def _own_line(table: dict[int, Seen]) -> set[int]:
-    """Return this process and its ancestors, which nothing here may touch."""
+def _own_line(table: dict[int, ProcessState]) -> set[int]:
+    """Return this process and its ancestors, which are never signalled."""
     line, pid = set(), os.getpid()
     while pid in table and pid not in line:
         line.add(pid)
@@ -110,18 +115,18 @@ def _own_line(table: dict[int, Seen]) -> set[int]:
     return line
 
 
-def family(leaders: Collection[Known], owner: Owner) -> set[Known]:
-    """Return the living processes of `owner`: leaders of sessions, all in these sessions, the tagged, all descendants.
+def family(leaders: Collection[ProcessId], owner: Owner) -> set[ProcessId]:
+    """Return the living processes of `owner`: session leaders, their sessions, tagged processes, and all descendants.
 
-    A session counts only for a process that works inside the run folder: its number may have been used again.
+    A session counts only for a process whose working folder is in the run folder: its number may have been reused.
     """
     seen = (look(int(entry.name)) for entry in os.scandir(PROC) if entry.name.isdigit())
-    table = {s.known.pid: s for s in seen if s is not None and s.session}  # threads of the kernel have none
+    table = {s.id.pid: s for s in seen if s is not None and s.session}  # kernel threads have none
     sessions, spared = {leader.pid for leader in leaders}, _own_line(table)
     found = {
         pid
         for pid, s in table.items()
-        if s.known in leaders or (s.session in sessions and _works_in(pid, owner.run)) or owner.owns(pid)
+        if s.id in leaders or (s.session in sessions and _works_in(pid, owner.run)) or owner.owns(pid)
     } - spared
     children: dict[int, list[int]] = {}
     for pid, s in table.items():
@@ -131,48 +136,42 @@ def family(leaders: Collection[Known], owner: Owner) -> set[Known]:
         born = set(children.get(waiting.pop(), ())) - found - spared
         found |= born
         waiting.extend(born)
-    return {table[pid].known for pid in found if alive(table[pid].known)}
+    return {table[pid].id for pid in found if alive(table[pid].id)}
 
 
-def send(to: Iterable[Known], number: signal.Signals) -> None:
-    """Send a signal to each that still lives and may be signalled."""
-    for known in to:
-        if alive(known):
+def send(processes: Iterable[ProcessId], number: signal.Signals) -> None:
+    """Send a signal to each process that still runs and that this user may signal."""
+    for process in processes:
+        if alive(process):
             try:
-                os.kill(known.pid, number)
+                os.kill(process.pid, number)
             except (ProcessLookupError, PermissionError):
-                continue  # gone meanwhile; or another user's, and whoever waits for its end will name it
+                continue  # ended meanwhile; one of another user is named by the wait for its end
 
 
-def stop_all(leaders: Collection[Known], owner: Owner) -> set[Known]:
-    """Stop a family in mid-thought and return it; none is missed, for what is stopped starts no other."""
-    reached: set[Known] = set()
+def stop_all(leaders: Collection[ProcessId], owner: Owner) -> set[ProcessId]:
+    """SIGSTOP all processes of an owner and return them; repeated until no new one is found: stopped ones fork none."""
+    reached: set[ProcessId] = set()
     while new := family(leaders, owner) - reached:
         send(new, signal.SIGSTOP)
         reached |= new
     return reached
 
 
-def end_all(leaders: Collection[Known], owner: Owner) -> int:
-    """Kill a family and wait until it is gone; return how many there were. Raises TookTooLong."""
+def end_all(leaders: Collection[ProcessId], owner: Owner) -> int:
+    """SIGKILL all processes of an owner and wait until they are gone; return their number. Raises TookTooLong."""
     doomed = stop_all(leaders, owner)
     send(doomed, signal.SIGKILL)
-    wait_until(
-        lambda: _require_gone(doomed),
-        patience=PATIENCE.process_gone,
-        on=NotYet,
-        every=0.002,
-        what="ending processes",
-    )
+    wait_until(lambda: _require_gone(doomed), patience=PATIENCE.process_gone, every=0.002, what="ending processes")
     return len(doomed)
 
 
-def _require_gone(processes: Iterable[Known]) -> None:
-    for known in processes:
-        if alive(known):
-            raise NotYet(f"process {known.pid} lives on; end it by hand")
+def _require_gone(processes: Iterable[ProcessId]) -> None:
+    for process in processes:
+        if alive(process):
+            raise NotYet(f"process {process.pid} still runs; end it by hand")
 
 
 def boot() -> str:
-    """Return the name of this boot of the kernel: ticks of another say nothing."""
+    """Return the kernel's id of this boot: the ticks of a process of another boot mean nothing."""
     return (PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -1,4 +1,4 @@
-"""Starts processes of this machine, journalled, and ends them with all that they started."""
+"""Starts processes of this machine, journalled, and kills them with all processes that they started."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.substrate.common.logs import open_log
-from harness.substrate.embedded.process_tree import Known, Owner, end_all, family, send, stop_all
-from harness.substrate.embedded.start_journal import Started
+from harness.substrate.embedded.process_tree import Owner, ProcessId, end_all, family, send, stop_all
+from harness.substrate.embedded.start_journal import StartJournal
 
 
 @cache
 def wrapper() -> tuple[str, ...]:
-    """Return what goes before every command: as root, a user namespace in which we are nobody.
+    """Return the prefix of every command: for root, a user namespace in which it runs as nobody.
 
-    PostgreSQL and nginx refuse or avoid root; in the namespace files still belong to root outside it. Raises
+    PostgreSQL and nginx refuse or avoid root; outside the namespace their files still belong to root. Raises
     HarnessError where the kernel allows no user namespace.
     """
     if os.getuid() != 0:
@@ -37,10 +38,10 @@ def wrapper() -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Child:
-    """A process that was started here, with all it starts: what they are found by, and how they are ended."""
+    """A process that was started here, and whatever it starts. `owner`: how its processes are found."""
 
     process: subprocess.Popen[bytes] = field(repr=False)
-    known: Known
+    id: ProcessId
     owner: Owner
 
     @property
@@ -49,21 +50,21 @@ class Child:
         return self.process.poll() is None
 
     def end(self) -> None:
-        """Kill it and all it started, also what outlived it; collect it. Raises TookTooLong."""
-        end_all({self.known}, self.owner)
+        """SIGKILL it and all processes that it started, also those that outlived it. Raises TookTooLong."""
+        end_all({self.id}, self.owner)
         self.process.wait()
 
     def freeze(self) -> None:
-        """Stop it and all it started in mid-thought."""
-        stop_all({self.known}, self.owner)
+        """SIGSTOP it and all processes that it started."""
+        stop_all({self.id}, self.owner)
 
     def thaw(self) -> None:
-        """Let them go on."""
-        send(family({self.known}, self.owner), signal.SIGCONT)
+        """SIGCONT it and all processes that it started."""
+        send(family({self.id}, self.owner), signal.SIGCONT)
 
 
 def spawn(
-    argv: tuple[str, ...], env: dict[str, str], cwd: Path, started: Started, owner: Owner, log: Path | None
+    argv: Sequence[str], env: dict[str, str], cwd: Path, journal: StartJournal, owner: Owner, log: Path | None
 ) -> Child:
     """Start a process in a session of its own, journalled before and after; with `log`, its output goes there.
 
@@ -72,8 +73,8 @@ def spawn(
     site, _, name = owner.name.partition("/")
     if shutil.which(argv[0], path=env["PATH"]) is None:
         raise HarnessError(f"{name} on {site}: {argv[0]} is not a program here; run `blackstart doctor`")
-    started.intend(site, name, argv[0])
-    command = [*wrapper(), *argv]
+    journal.intend(site, name, argv[0])
+    command, env = [*wrapper(), *argv], env | owner.tags
     try:
         if log is None:
             process = subprocess.Popen(
@@ -89,7 +90,7 @@ def spawn(
     except OSError as error:
         raise HarnessError(f"{name} on {site}: {argv[0]} cannot be started ({error.strerror})") from None
     try:
-        return Child(process, started.began(process.pid), owner)
+        return Child(process, journal.began(process.pid), owner)
     except HarnessError:
         process.kill()
         process.wait()

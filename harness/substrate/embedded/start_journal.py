@@ -1,9 +1,8 @@
-"""The journal of what was started, written before it is; and the sweep that works from it alone.
+"""Write-ahead journal of the processes and files of a run, and the sweep that works from the journal alone.
 
 `started.jsonl` in the run folder holds one JSON object a line: `{"intent": ...}` before a process is started,
-`{"pid": ..., "ticks": ..., "boot": ...}` after, `{"file": ...}` before a file is made
-that holds plaintext or lies outside the run folder. A start is told
-in clock ticks since boot, not in time of day: a run may stand for days while the wall clock is set.
+`{"pid": ..., "ticks": ..., "boot": ...}` after, `{"file": ...}` before a file is made that holds plaintext or lies
+outside the run folder. The start of a process is in clock ticks since boot, because the wall clock may be set.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from threading import Lock
 
 from harness.core.errors import HarnessError
 from harness.substrate.common.filesystem import remove_tree
-from harness.substrate.embedded.process_tree import Known, Owner, alive, boot, end_all, look
+from harness.substrate.embedded.process_tree import Owner, ProcessId, alive, boot, end_all, look
 
 JOURNAL = "started.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep found and cleared: processes that lived, files that were there."""
+    """Result of a sweep: how many processes were killed and how many files removed."""
 
     processes: int
     files: int
@@ -31,15 +30,15 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the journal. `by`: the harness that wrote it; `process`: what it started; `file`: what it made."""
+    """A line of the journal. `by`: the harness that wrote it; `process`: a started process; `file`: a file it made."""
 
-    by: Known | None = None
-    process: Known | None = None
+    by: ProcessId | None = None
+    process: ProcessId | None = None
     file: Path | None = None
 
 
 @dataclass(slots=True)
-class Started:
+class StartJournal:
     """The journal of one run folder. Several harnesses may write to it at once."""
 
     run: Path
@@ -47,22 +46,22 @@ class Started:
     _lock: Lock = field(default_factory=Lock)
 
     def intend(self, site: str, name: str, program: str) -> None:
-        """Note what is about to be started; on disk before this returns."""
+        """Note a process before it is started; on disk when this returns."""
         by = look(os.getpid())
-        ticks = by.known.ticks if by else 0
+        ticks = by.id.ticks if by else 0
         row = {"intent": name, "site": site, "program": program, "by": os.getpid(), "ticks": ticks, "boot": self._boot}
         self._append(row)
 
-    def began(self, pid: int) -> Known:
-        """Note the process that was started and return it. Raises HarnessError when it was collected already."""
+    def began(self, pid: int) -> ProcessId:
+        """Note a process after it was started and return its identity. Raises HarnessError when it is gone already."""
         seen = look(pid)
         if seen is None:
             raise HarnessError(f"process {pid}: gone before it was noted in {self.run / JOURNAL}")
-        self._append({"pid": pid, "ticks": seen.known.ticks, "boot": self._boot})
-        return seen.known
+        self._append({"pid": pid, "ticks": seen.id.ticks, "boot": self._boot})
+        return seen.id
 
     def note_file(self, path: Path) -> None:
-        """Note a file that will hold plaintext, or lie outside the run folder; on disk before this returns."""
+        """Note a file that will hold plaintext or lie outside the run folder; on disk when this returns."""
         self._append({"file": str(path)})
 
     def _append(self, row: dict[str, object]) -> None:
@@ -76,7 +75,7 @@ class Started:
 
 
 def journalled(run: Path) -> tuple[Row, ...]:
-    """Return what the journal of a run folder says; lines that cannot be read, and of an earlier boot, are left out."""
+    """Return the rows of the journal of a run folder, without lines that cannot be read or are of an earlier boot."""
     try:
         lines = (run / JOURNAL).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -94,16 +93,16 @@ def _row(line: str, now: str) -> Row | None:
         if found["boot"] != now:
             return None
         if "pid" in found:
-            return Row(process=Known(int(found["pid"]), int(found["ticks"])))
-        return Row(by=Known(int(found["by"]), int(found["ticks"])))
+            return Row(process=ProcessId(int(found["pid"]), int(found["ticks"])))
+        return Row(by=ProcessId(int(found["by"]), int(found["ticks"])))
     except (ValueError, TypeError, KeyError):
-        return None  # the last line of a harness that was killed while it wrote
+        return None  # the last line of a harness that was killed while it wrote it
 
 
 def sweep(run: Path) -> Swept:
-    """End every process of a run and remove its folder and its files; works in another process, after a SIGKILL.
+    """SIGKILL every process of a run and remove its folder and files; works in another process after a crash.
 
-    Raises TookTooLong for a process that does not end, HarnessError for what cannot be removed.
+    Raises TookTooLong for a process that does not end, HarnessError for a file that cannot be removed.
     """
     run = run.resolve()
     rows = journalled(run)
@@ -117,11 +116,11 @@ def sweep(run: Path) -> Swept:
 
 
 def runs(home: Path) -> tuple[Path, ...]:
-    """Return the run folders below `home` that a sweep has not cleared, by name."""
+    """Return the run folders below `home` that were not swept yet, sorted by name."""
     return tuple(sorted(p for p in home.iterdir() if p.is_dir())) if home.is_dir() else ()
 
 
 def harness_of(run: Path) -> int | None:
-    """Return the number of a living process, other than this one, that started something in `run`; None without one."""
+    """Return the pid of a living harness, other than this one, that started a process in `run`; None without one."""
     others = {row.by for row in journalled(run.resolve()) if row.by and row.by.pid != os.getpid()}
     return next((by.pid for by in sorted(others, key=lambda k: k.pid) if alive(by)), None)

@@ -1,4 +1,4 @@
-"""The embedded substrate: sites are folders, nodes are processes of this machine."""
+"""Sites whose nodes are processes of this machine and whose volumes are folders."""
 
 from __future__ import annotations
 
@@ -10,190 +10,149 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task, Volume
+from harness.core.node import Address, Endpoint, NodeSpec, Running, Task, Volume
 from harness.patience import PATIENCE
-from harness.substrate.common.filesystem import make_folder, remove_tree
+from harness.substrate.common.filesystem import make_folder, plain, remove_tree, write_files
 from harness.substrate.common.folder_volume import FolderVolume
-from harness.substrate.common.logs import last_lines
-from harness.substrate.common.names import plain
-from harness.substrate.common.ports import LOOPBACK, on_free_ports, take_port
+from harness.substrate.common.logs import last_lines, log_file
+from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.common.probe import UNANSWERED, ask, probe
+from harness.substrate.common.site import BaseSite
+from harness.substrate.common.workspace import Workspace
 from harness.substrate.embedded.node import ProcessNode
 from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.spawn import Child, spawn, wrapper
-from harness.substrate.embedded.start_journal import Started, sweep
-from harness.substrate.embedded.task import RunningTask
-from harness.substrate.embedded.workspace import Room, volume_folder
+from harness.substrate.embedded.start_journal import StartJournal, sweep
+from harness.substrate.embedded.task import ProcessTask
+from harness.substrate.embedded.workspace import volume_folder, workspace_of
 
-SPOOL = "spool"  # the volume whose files are plaintext of a backup: journalled one by one
-
-
-class Died(HarnessError):
-    """A node ended before it was ready."""
+SPOOL = "spool"  # the volume whose files are plaintext of a backup: each is journalled
 
 
 @dataclass(slots=True)
-class EmbeddedSite:
-    """One site: a folder with volumes and files, and the processes that use them."""
+class EmbeddedSite(BaseSite[ProcessNode]):
+    """A site: a folder with volumes and files, and the processes that use them.
 
-    name: str
+    It is not Isolatable: clients and peers reach a node at the same address of loopback.
+    """
+
     run_folder: Path
     logs: Path
-    started: Started
-    _nodes: dict[str, ProcessNode] = field(default_factory=dict)
+    journal: StartJournal
     _tasks: list[Child] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _lock: Lock = field(default_factory=Lock)
 
     @property
     def folder(self) -> Path:
-        """Where the site's volumes and files lie."""
+        """The folder of its volumes and files."""
         return self.run_folder / "sites" / self.name
 
-    def launch(self, spec: NodeSpec) -> Node:
-        """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
-        return on_free_ports(lambda: self._launch(spec))
+    def _owner(self, name: str) -> Owner:
+        return Owner(self.run_folder, f"{self.name}/{name}")
 
-    def _launch(self, spec: NodeSpec) -> Node:
-        with self._lock:
-            former = self._nodes.get(plain("node", spec.name))
-            if former is not None and former.alive:
-                raise HarnessError(f"{spec.name} on {self.name}: already running; kill it before it is launched again")
-            ports = {name: take_port() for name in spec.ports}
-            addresses = {name: Address(LOOPBACK, port.number) for name, port in ports.items()}
-            endpoints = {name: Endpoint(address, address) for name, address in addresses.items()}
-            node = ProcessNode(spec, ports, endpoints, self._log(spec.name), self._begin)
-            self._nodes[spec.name] = node
-        if former is not None:
-            former.kill()
-            former.leave()
-        node.start()
-        return node
+    def _make(self, spec: NodeSpec) -> ProcessNode:
+        ports = {name: take_port() for name in spec.ports}
+        addresses = {name: Address(LOOPBACK, port.number) for name, port in ports.items()}
+        endpoints = {name: Endpoint(address, address) for name, address in addresses.items()}
+        where, log = f"{spec.name} on {self.name}", log_file(self.logs, spec.name)
+        return ProcessNode(spec, where, ports, endpoints, log, self._begin)
 
-    def _begin(self, node: ProcessNode) -> None:
+    def _start(self, node: ProcessNode) -> None:
         spec = node.spec
-        if self._nodes.get(spec.name) is not node:
-            raise HarnessError(f"{spec.name} on {self.name}: lost with its site, or replaced; launch it again")
-        inside = {name: endpoint.inside for name, endpoint in node.endpoints.items()}
-        room = self._room(spec.name, spec, inside)
-        argv, env = room.arguments(spec.argv), room.environment(spec.env)
-        room.write_files()
-        volumes = [room.volume(name) for name in spec.volumes]
+        node.kill()  # processes that outlived the main one
+        listens = {name: endpoint.inside for name, endpoint in node.endpoints.items()}
+        workspace = workspace_of(self.folder, spec.name, spec, listens)
+        argv, env = workspace.arguments(spec.argv), workspace.environment()
+        write_files(Path(workspace.home), workspace.contents())
+        volumes = [volume_folder(self.folder, name) for name in spec.volumes]
         for name, port in node.ports.items():
-            port.hand_over(f"{spec.name} on {self.name}: port {name}")
+            port.hand_over(f"{node.where}: port {name}")
         if (spec.first_run or spec.first_files) and not any(volumes[0].iterdir()):
-            self._first_run(room, spec, env, node.log, volumes[0])
+            self._first_run(node, workspace, env, volumes[0])
             for target, text in spec.first_files.items():
                 with self.volume(spec.volumes[0]).open(target, "wb") as file:
-                    file.write(room.text(text).encode())
-        node.leaves = tuple(map(Path, room.arguments(spec.leaves)))
+                    file.write(workspace.text(text).encode())
+        node.leaves = tuple(map(Path, workspace.arguments(spec.leaves)))
         for path in node.leaves:
-            self.started.note_file(path)
-        node.running = spawn(argv, env, room.home, self.started, room.owner, node.log)
-        self._await_ready(node, room, env)
+            self.journal.note_file(path)
+        node.running = spawn(argv, env, Path(workspace.home), self.journal, self._owner(spec.name), node.log)
+        command = (*wrapper(), *workspace.arguments(spec.ready.argv)) if spec.ready.argv else ()
 
-    def _first_run(self, room: Room, spec: NodeSpec, env: dict[str, str], log: Path, volume: Path) -> None:
-        for command in spec.first_run:
-            argv = room.arguments(command)
-            child = spawn(argv, env, room.home, self.started, room.owner, log)
-            what = f"{spec.name} on {self.name}: {Path(argv[0]).name}"
+        def answers() -> None:
+            if command:
+                ask(command, env | self._owner(spec.name).tags, Path(workspace.home))
+            elif port := spec.ready.port:
+                probe(node.endpoint(port).outside, spec.ready.path, spec.ready.status)
+
+        node.await_ready(answers, UNANSWERED)
+
+    def _first_run(self, node: ProcessNode, workspace: Workspace, env: dict[str, str], volume: Path) -> None:
+        log = node.log
+        for command in node.spec.first_run:
+            argv = workspace.arguments(command)
+            child = spawn(argv, env, Path(workspace.home), self.journal, self._owner(node.spec.name), log)
+            what = f"{node.where}: {Path(argv[0]).name}"
             try:
                 code = child.process.wait(PATIENCE.first_run)
             except subprocess.TimeoutExpired:
                 raise TookTooLong(f"{what}: not done within {PATIENCE.first_run:g} s: {last_lines(log)}") from None
             finally:
                 child.end()
-                if child.process.returncode:  # half a first run is none: the next start begins it anew
+                if child.process.returncode:  # the next start repeats the first run from an empty volume
                     remove_tree(volume)
             if code:
                 raise HarnessError(f"{what} ended with code {code}: {last_lines(log)}")
 
-    def _await_ready(self, node: ProcessNode, room: Room, env: dict[str, str]) -> None:
-        spec, ready = node.spec, node.spec.ready
-        command = (*wrapper(), *room.arguments(ready.argv)) if ready.argv else ()
-
-        def require_alive() -> None:
-            if node.child is not None and node.child.poll() is not None:
-                raise Died(
-                    f"{spec.name} on {self.name} ended with code {node.child.returncode} before it was ready: "
-                    f"{last_lines(node.log)}"
-                )
-
-        def answers() -> None:
-            require_alive()
-            if command:
-                ask(command, env, room.home)
-            elif ready.port:
-                probe(node.endpoint(ready.port).outside, ready.path, ready.status)
-            require_alive()  # else it was somebody else who answered
-
-        try:
-            wait_until(answers, patience=ready.patience, on=UNANSWERED, what=f"{spec.name} on {self.name}: ready")
-        except Died:
-            node.kill()
-            raise
-        except TookTooLong as error:
-            node.kill()
-            raise TookTooLong(f"{error}; its log ends: {last_lines(node.log)}") from None
-
     def run(self, task: Task) -> Running:
-        """Start one-shot work. Raises HarnessError when it cannot be started."""
-        room = self._room(self._number(plain("task", task.name)), task, {})
-        argv, env = room.arguments(task.argv), room.environment(task.env)
-        room.write_files()
+        """Start one-shot work and return it. Raises HarnessError when it cannot be started."""
+        name = self._number(plain("task", task.name))
+        workspace, log = workspace_of(self.folder, name, task, {}), log_file(self.logs, name)
+        argv, env = workspace.arguments(task.argv), workspace.environment()
+        write_files(Path(workspace.home), workspace.contents())
         for volume in task.volumes:
-            room.volume(volume)
-        child = spawn(argv, env, room.home, self.started, room.owner, None)
-        running = RunningTask(task.name, child, self._log(room.name), room.home)
+            volume_folder(self.folder, volume)
+        child = spawn(argv, env, Path(workspace.home), self.journal, self._owner(name), None)
+        running = ProcessTask(task.name, log, child, Path(workspace.home))
         running.follow(task.stdin)
         with self._lock:
             self._tasks = [other for other in self._tasks if other.alive] + [child]
         return running
 
     def _number(self, task: str) -> str:
-        """Return a name for a task that no other has, of another harness of the same run neither."""
+        """Return a name for a task that no other task has, not even one of another harness in the same run."""
         files = make_folder(self.folder / "files")
         while True:
             name = f"{task}-{next(self._numbers)}"
             try:
-                if not self._log(name).exists():
+                if not log_file(self.logs, name).exists():
                     (files / name).mkdir(mode=0o700)
                     return name
             except FileExistsError:
                 continue
 
-    def _log(self, name: str) -> Path:
-        return make_folder(self.logs) / f"{name}.log"
-
     def volume(self, name: str) -> Volume:
-        """The volume of that name, made when it is not there."""
+        """Return the volume of that name, created when it does not exist."""
         folder = volume_folder(self.folder, name)
-        return FolderVolume(folder, self.started.note_file) if name == SPOOL else FolderVolume(folder)
+        return FolderVolume(folder, self.journal.note_file) if name == SPOOL else FolderVolume(folder)
 
     def destroy(self) -> None:
-        """Lose it: every node and task killed, every volume removed. Logs are kept."""
+        """Kill every node and task with SIGKILL and remove every volume. Logs are kept. Raises HarnessError."""
+        nodes = self._forget_nodes()
         with self._lock:
-            nodes, tasks = tuple(self._nodes.values()), tuple(self._tasks)
-            self._nodes.clear()
-            self._tasks.clear()
+            tasks, self._tasks = self._tasks, []
         lost = [*(node.running for node in nodes if node.running), *tasks]
-        end_all({child.known for child in lost}, Owner(self.run_folder, f"{self.name}/"))
+        end_all({child.id for child in lost}, self._owner(""))
         for child in lost:
             child.process.wait()
         for node in nodes:
-            node.leave()
+            node.release()
         remove_tree(self.folder)
-
-    def _room(self, name: str, spec: NodeSpec | Task, ports: dict[str, Address]) -> Room:
-        owner = Owner(self.run_folder, f"{self.name}/{name}")
-        return Room(self.folder, name, owner, spec.files, spec.secrets, ports)
 
 
 @dataclass(slots=True)
 class Embedded:
-    """The machine that runs the drill. `run`: folder of this run, `logs`: where logs are kept."""
+    """The embedded substrate: this machine. `run`: folder of this run, `logs`: folder of its logs."""
 
     run: Path
     logs: Path
@@ -213,16 +172,16 @@ class Embedded:
             raise UsageError(f"{self.run}: cannot be made ({error.strerror}); set BLACKSTART_RUNS") from None
 
     def site(self, name: str) -> EmbeddedSite:
-        """The site of that name, made empty when it is not there."""
+        """Return the site of that name, created empty when it does not exist."""
         with self._lock:
             if name not in self._sites:
                 self._make()
                 logs = self.logs / plain("site", name)
-                self._sites[name] = EmbeddedSite(name, self.run, logs, Started(self.run))
+                self._sites[name] = EmbeddedSite(name, self.run, logs, StartJournal(self.run))
             return self._sites[name]
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
-        """Copy prepared data into a volume of a site that is not running; raises HarnessError."""
+        """Copy a folder of prepared data into a volume of a site that is not running. Raises HarnessError."""
         target = volume_folder(self.run / "sites" / plain("site", site), volume)
         cp = shutil.which("cp") or "cp"
         done = subprocess.run(
@@ -233,7 +192,7 @@ class Embedded:
             raise HarnessError(f"volume {volume} of {site}: {source} cannot be copied: {said[-1]}")
 
     def sweep(self) -> None:
-        """Leave nothing of this run behind but its logs. Raises HarnessError for what cannot be ended or removed."""
+        """Remove everything that this run made, except its logs. Raises HarnessError for what cannot be removed."""
         with self._lock:
             sites = tuple(self._sites.values())
             self._sites.clear()

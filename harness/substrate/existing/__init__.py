@@ -1,1 +1,1 @@
-"""An existing site: it is connected to, never made and never destroyed."""
+"""Existing sites: connected to, never created and never destroyed."""

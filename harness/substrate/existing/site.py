@@ -1,7 +1,7 @@
-"""The substrate `existing`: a site that stands already. Nothing is made there and nothing is destroyed.
+"""An existing site: connected to, never created and never destroyed.
 
-What has a workload is started by scaling it up and ended by scaling it back; what has none is only waited for. One-shot
-work runs as a process of this machine, against the addresses at which the site answers.
+A node with a workload is started by scaling it up and stopped by scaling it down; one without is only waited for.
+Tasks run as processes of this machine, against the addresses of the site.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Site, 
 from harness.patience import PATIENCE
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.probe import UNANSWERED, probe
-from harness.substrate.existing.workloads import ByHand, Workloads
+from harness.substrate.existing.workloads import NoWorkloads, Workloads
 
-# What a drill does to a site and nobody may do to one that stands: named in the record, with what is done instead.
+# Faults that drills inject on other substrates, and that are never injected on an existing site: named in every record.
 NOT_DRILLED = (
-    "strike: nothing that stands is destroyed",
-    "freeze: the nodes of an existing site are not ours to stop",
-    "cut off: the network of an existing site is not ours to change",
-    "full disk: the volumes of an existing site are not ours to fill",
+    "strike: an existing site is never destroyed",
+    "freeze: the nodes of an existing site are never suspended",
+    "network partition: the network of an existing site is never changed",
+    "full disk: the volumes of an existing site are never filled",
 )
 
 
 @dataclass(slots=True)
 class ExistingSite:
-    """A site that stands already.
+    """An existing site.
 
-    `desk`: where one-shot work runs. `addresses`: node -> port -> where it answers. `folders`: volume -> where it is
-    mounted here. `woken`: the nodes that were scaled up, in that order.
+    `desk`: the site on which its tasks run. `addresses`: node -> port -> address. `folders`: volume -> its mount point
+    on this machine. `scaled_up`: the nodes that were scaled up, in that order.
     """
 
     name: str
     desk: Site
     addresses: Mapping[str, Mapping[str, Address]]
     folders: Mapping[str, Path] = field(default_factory=dict)
-    workloads: Workloads = field(default_factory=ByHand)
-    woken: list[str] = field(default_factory=list)
+    workloads: Workloads = field(default_factory=NoWorkloads)
+    scaled_up: list[str] = field(default_factory=list)
 
     def serves(self, node: str) -> bool:
-        """Whether a node is up: its workload asks for it, or it answers where it has none.
+        """Return whether a node is up: its workload has replicas, or it accepts connections where it has no workload.
 
-        Raises UsageError for a node of which neither is declared: nobody could start it, nor see that it runs.
+        Raises UsageError for a node with neither workload nor address: it could not be started, nor seen to run.
         """
-        asked = self.workloads.replicas(node)
-        if asked is not None:
-            return asked > 0
+        replicas = self.workloads.replicas(node)
+        if replicas is not None:
+            return replicas > 0
         for address in self.declared(node).values():
             try:
                 probe(address, "", 0)
@@ -59,7 +59,7 @@ class ExistingSite:
         return False
 
     def declared(self, node: str) -> Mapping[str, Address]:
-        """Return where a node without a workload answers, by port. Raises UsageError where nobody said."""
+        """Return the addresses of a node without a workload, by port. Raises UsageError where none is declared."""
         if not self.addresses.get(node):
             raise UsageError(
                 f"{node} on {self.name}: neither its workload nor its address is declared; name it under "
@@ -74,7 +74,7 @@ class ExistingSite:
         return node
 
     def run(self, task: Task) -> Running:
-        """Start one-shot work on this machine; its volumes are those that are mounted here. Raises HarnessError."""
+        """Start one-shot work on this machine, with the volumes that are mounted here. Raises HarnessError."""
         argv = task.argv
         for name, folder in self.folders.items():
             argv = tuple(word.replace(f"@{{volume:{name}}}", str(folder)) for word in argv)
@@ -82,7 +82,7 @@ class ExistingSite:
         return self.desk.run(replace(task, argv=argv, volumes=rest))
 
     def volume(self, name: str) -> Volume:
-        """Return the volume that is mounted here; one that is not mounted is a folder of this run alone."""
+        """Return the volume that is mounted here; one that is not mounted is a folder of this run."""
         folder = self.folders.get(name)
         if folder is None:
             return self.desk.volume(name)
@@ -91,52 +91,52 @@ class ExistingSite:
         return FolderVolume(folder.resolve())
 
     def scale_down(self, but: Collection[str] = ()) -> None:
-        """Scale back what was scaled up, last first, `but` some. Raises HarnessError for what does not end."""
+        """Scale the nodes that were scaled up to 0, last first, `but` some. Raises HarnessError for those that stay."""
         failed = []
-        for node in [name for name in reversed(self.woken) if name not in but]:
-            self.woken.remove(node)
+        for node in [name for name in reversed(self.scaled_up) if name not in but]:
+            self.scaled_up.remove(node)
             try:
                 self.workloads.scale(node, 0, PATIENCE.workload_ready)
             except HarnessError as error:
                 failed.append(str(error))
         if failed:
-            raise HarnessError(f"site {self.name} was not put back as it was: {'; '.join(failed)}")
+            raise HarnessError(f"site {self.name}: not all nodes were scaled down: {'; '.join(failed)}")
 
     def destroy(self) -> None:
-        """Refuse: what stands is not ours to lose."""
-        raise Refused(f"site {self.name} exists without us: it is never destroyed; strike: not drilled")
+        """Always raises Refused: an existing site is never destroyed."""
+        raise Refused(f"site {self.name} is an existing site: it is never destroyed; strike: not drilled")
 
 
 @dataclass(slots=True)
 class ExistingNode:
-    """A node of a site that stands already."""
+    """A node of an existing site."""
 
     site: ExistingSite
     spec: NodeSpec
 
     @property
     def alive(self) -> bool:
-        """Whether its workload asks for it; without one, whether it accepts a connection."""
+        """Whether its workload has replicas; without a workload, whether it accepts connections."""
         return self.site.serves(self.spec.name)
 
     def start(self) -> None:
-        """Scale it up where it is at nothing, and return once it answers. Raises HarnessError.
+        """Scale it up from 0, and return once it answers. Raises HarnessError.
 
-        One that somebody else starts is waited for as long as its spec says.
+        A node without a workload is waited for as long as its spec says.
         """
         workloads, name = self.site.workloads, self.spec.name
-        asked = workloads.replicas(name)
-        if asked is None:
+        replicas = workloads.replicas(name)
+        if replicas is None:
             self.site.declared(name)
         else:
-            if not asked:
-                self.site.woken.append(name)
-            workloads.scale(name, max(asked, 1), PATIENCE.workload_ready)
+            if not replicas:
+                self.site.scaled_up.append(name)
+            workloads.scale(name, max(replicas, 1), PATIENCE.workload_ready)
         try:
-            patience = self.spec.ready.patience if asked is None else PATIENCE.existing_answers
+            patience = self.spec.ready.patience if replicas is None else PATIENCE.existing_answers
             wait_until(self._probe, patience=patience, on=UNANSWERED, what=f"{name} on {self.site.name}: an answer")
         except TookTooLong as error:
-            raise TookTooLong(f"{error}; see whether it is up, and its address under [existing]") from None
+            raise TookTooLong(f"{error}; check that it is up, and its address under [existing]") from None
 
     def _probe(self) -> None:
         ready = self.spec.ready
@@ -144,11 +144,11 @@ class ExistingNode:
             probe(address, ready.path if port == ready.port else "", ready.status)
 
     def kill(self) -> None:
-        """Refuse: what stands is not ours to kill."""
-        raise Refused(f"{self.spec.name} on {self.site.name} exists without us: it is never killed")
+        """Always raises Refused: a node of an existing site is never killed."""
+        raise Refused(f"{self.spec.name} on {self.site.name}: a node of an existing site is never killed")
 
     def endpoint(self, port: str) -> Endpoint:
-        """Where its port of that name answers, for all alike; raises UsageError where nobody said."""
+        """Return the address of its port of that name; raises UsageError where none is declared."""
         address = self.site.addresses.get(self.spec.name, {}).get(port)
         if address is None:
             raise UsageError(f"{self.spec.name} on {self.site.name}: no address of its port {port} under [existing]")

@@ -1,4 +1,4 @@
-"""Nodes of a site that stands in a cluster: started and ended by the number of replicas of their workloads."""
+"""Workloads of an existing site: its nodes are started and stopped by their number of replicas."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from typing import TYPE_CHECKING, Protocol
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.kubernetes.objects import Manifest, Pod, pod_of
-from harness.kubernetes.trouble import trouble_of
+from harness.kubernetes.waiting import last_words, not_ready_reason
 from harness.patience import PATIENCE
 
 if TYPE_CHECKING:
     from harness.kubernetes.api import Api
 
 KINDS = {"deployment": "Deployment", "statefulset": "StatefulSet"}
-LAST_LINES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Scaled:
+class ClusterWorkloads:
     """Workloads of one namespace. `names`: node -> `statefulset/NAME` or `deployment/NAME`."""
 
     api: Api
     names: Mapping[str, str]
 
     def replicas(self, node: str) -> int | None:
-        """Return how many pods the node's workload asks for, None where it has none. Raises HarnessError."""
+        """Return the number of replicas of the node's workload, None where it has none. Raises HarnessError."""
         return int(self._workload(node)["spec"].get("replicas", 1)) if node in self.names else None
 
     def scale(self, node: str, replicas: int, patience: float) -> None:
-        """Ask for so many pods and return once they are ready, or gone.
+        """Set the number of replicas and return once these pods are ready, or all are gone.
 
         Raises HarnessError with the reason and the last lines of its log when a pod cannot get ready, TookTooLong.
         """
@@ -49,23 +48,21 @@ class Scaled:
             if replicas and sum(pod.ready and not pod.going for pod in pods) >= replicas:
                 return
             if replicas and SYSTEM.monotonic() - begin > PATIENCE.container_restart:
-                self._require_hope(node, pods)
-        state = self._told(pods) if replicas else f"{len(pods)} pods are still there"
+                self._require_passing(node, pods)
+        state = self._state(pods) if replicas else f"{len(pods)} pods are still running"
         raise TookTooLong(f"{self.names[node]} in {self.api.namespace}: not within {patience:g} s: {state}")
 
-    def _require_hope(self, node: str, pods: tuple[Pod, ...]) -> None:
+    def _require_passing(self, node: str, pods: tuple[Pod, ...]) -> None:
         for pod in pods:
-            trouble = trouble_of(pod)
-            if trouble is not None and trouble.final and not pod.going:
-                raise HarnessError(f"{self.names[node]} in {self.api.namespace}: {self._told((pod,))}")
+            reason = not_ready_reason(pod)
+            if reason is not None and reason.final and not pod.going:
+                raise HarnessError(f"{self.names[node]} in {self.api.namespace}: {self._state((pod,))}")
 
-    def _told(self, pods: tuple[Pod, ...]) -> str:
-        """Return why the first pod that is in trouble is so, with the last lines of its log."""
+    def _state(self, pods: tuple[Pod, ...]) -> str:
+        """Return the reason why a pod is not ready, with the last lines of its log."""
         for pod in pods:
-            if trouble := trouble_of(pod):
-                log = self.api.logs(pod.name, tail=LAST_LINES).decode(errors="replace")
-                said = " | ".join(line.strip() for line in log.splitlines() if line.strip())
-                return f"pod {pod.name}: {trouble.text}" + (f"; its log ends: {said}" if said else "")
+            if reason := not_ready_reason(pod):
+                return f"pod {pod.name}: {reason.text}; its log ends: {last_words(self.api, pod)}"
         return "its pods are not ready" if pods else "it has no pods"
 
     def _kind(self, node: str) -> tuple[str, str]:
@@ -83,25 +80,25 @@ class Scaled:
 
 
 class Workloads(Protocol):
-    """What starts and ends the nodes of a site that stands: numbers of replicas, and waiting for them."""
+    """Starts and stops the nodes of an existing site by their number of replicas."""
 
     def replicas(self, node: str) -> int | None:
-        """Return how many are asked for, or None where the node has no workload. Raises HarnessError."""
+        """Return the number of replicas of the node's workload, None where it has none. Raises HarnessError."""
         ...
 
     def scale(self, node: str, replicas: int, patience: float) -> None:
-        """Ask for so many and return once they are ready, or gone. Raises HarnessError with the reason."""
+        """Set the number of replicas and return once they are ready, or gone. Raises HarnessError with the reason."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class ByHand:
-    """A site whose nodes somebody else starts and ends: what they do is seen at their addresses."""
+class NoWorkloads:
+    """A site without workloads: its operators start and stop its nodes, and their state is seen at their addresses."""
 
     def replicas(self, node: str) -> int | None:
-        """None: nothing is known of any node."""
+        """Return None: no node has a workload."""
         return None
 
     def scale(self, node: str, replicas: int, patience: float) -> None:
-        """Refuse: there is nothing to scale."""
+        """Always raises Refused."""
         raise Refused(f"{node}: has no workload; name it in [existing.dr.cluster] or start it by hand")

@@ -1,4 +1,4 @@
-"""The manifests of one node: those of `deploy/`, or plain ones made of its spec; filled in."""
+"""Manifests of one node: those of `deploy/`, or generated ones, with image, environment, files and ports filled in."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from harness.core.node import NodeSpec
 from harness.core.render import secrets_in
 from harness.kubernetes.deploy import WORKLOADS
 from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
-from harness.substrate.containers.workspace import FILES, TMP, VOLUMES, Shell
+from harness.substrate.common.workspace import Workspace
+from harness.substrate.containers.workspace import FILES, TMP, VOLUMES, working_folder, workspace_of
 
-USER = 1000  # and its group: nobody's, and the same for all of a site
-SIZE = "2Gi"  # of a volume that no manifest tells of
+USER = 1000  # user and group of all containers of a site
+SIZE = "2Gi"  # of a volume that is in no manifest
 SAFE: Manifest = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
@@ -29,13 +30,13 @@ POD: Manifest = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 CLAIM = "PersistentVolumeClaim"
-PLACE = "volume.kubernetes.io/selected-node"  # the scheduler's word to the provisioner of volumes
-PATIENT = 60  # failures of a probe until a node of ours is taken out of service: frozen is silent, not gone
+PLACE = "volume.kubernetes.io/selected-node"  # annotation by which the scheduler tells the provisioner the node
+FAILURES = 60  # of a readiness probe until the Service drops a pod: a frozen node stays in service, silent
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What to apply for a node, in that order; `kind`: of its workload."""
+    """The manifests of a node, in the order in which they are applied; `kind`: of its workload."""
 
     manifests: tuple[Manifest, ...]
     kind: str
@@ -44,32 +45,32 @@ class Filled:
 def filled(
     spec: NodeSpec, image: str, ports: Mapping[str, int], given: tuple[Manifest, ...], hidden: Iterable[str] = ()
 ) -> Filled:
-    """Return a node's manifests with one replica. `ports`: its ports of the cluster's node; `given`: from `deploy/`.
+    """Return a node's manifests with one replica. `ports`: port -> NodePort; `given`: its manifests in `deploy/`.
 
-    `hidden`: variables of its environment that are secrets although they mention none.
-    Raises UsageError, HarnessError for what cannot be filled in, before anything is applied.
+    `hidden`: variables of its environment that are secret although they have no placeholder of a secret.
+    Raises UsageError, HarnessError for a spec that cannot be filled in, before anything is applied.
     """
-    shell, name = Shell.of(spec), name_of(spec.name)
-    args, env = shell.arguments(spec.argv), surroundings(shell, name, hidden)
-    workload = next((one for one in given if one["kind"] in WORKLOADS), None) or _plain(spec, shell, name)
+    workspace, name = workspace_of(spec), name_of(spec.name)
+    args, env = workspace.arguments(spec.argv), config_of(workspace, name, hidden)
+    workload = next((one for one in given if one["kind"] in WORKLOADS), None) or _generated(spec, workspace, name)
     _fill(workload, spec, image, args)
     workload["spec"]["replicas"] = 1
     others = [one for one in given if one["kind"] not in (*WORKLOADS, "Service", "ConfigMap", "Secret")]
-    return Filled((*others, *env, *_service(spec, shell, name, ports), workload), workload["kind"])
+    return Filled((*others, *env, *_service(workspace, name, ports), workload), workload["kind"])
 
 
-def surroundings(shell: Shell, name: str, hidden: Iterable[str] = ()) -> tuple[Manifest, ...]:
-    """Return the ConfigMap of what is said aloud, the Secret of what is not, and the Secret of the files.
+def config_of(workspace: Workspace, name: str, hidden: Iterable[str] = ()) -> tuple[Manifest, ...]:
+    """Return the ConfigMap of the plain environment, the Secret of the secret one, and the Secret of the files.
 
-    What mentions a secret is not said aloud, and what is `hidden` is not. Raises HarnessError.
+    Variables with the placeholder of a secret are secret, and those that are `hidden`. Raises HarnessError.
     """
-    env = shell.environment()
-    untold = {key for key, text in shell.env.items() if secrets_in(text)} | set(hidden)
-    aloud = {key: value for key, value in env.items() if key not in untold}
+    env = workspace.environment()
+    private = {key for key, text in workspace.spec.env.items() if secrets_in(text)} | set(hidden)
+    public = {key: value for key, value in env.items() if key not in private}
     return (
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(f"{name}-env", name), "data": aloud},
-        _secret(f"{name}-env", name, {key: env[key] for key in untold}),
-        _secret(f"{name}-files", name, {key_of(file): text for file, text in shell.contents().items()}),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(f"{name}-env", name), "data": public},
+        _secret(f"{name}-env", name, {key: env[key] for key in private}),
+        _secret(f"{name}-files", name, {key_of(file): text for file, text in workspace.contents().items()}),
     )
 
 
@@ -79,7 +80,7 @@ def _secret(name: str, node: str, data: Mapping[str, str]) -> Manifest:
 
 
 def key_of(file: str) -> str:
-    """Return the key under which a file lies in its Secret, where no `/` may stand."""
+    """Return the key of a file in its Secret, where `/` is not allowed."""
     return file.replace("/", "..")
 
 
@@ -89,7 +90,7 @@ def meta(name: str, node: str) -> Manifest:
 
 
 def claim_of(volume: str, given: Manifest | None = None) -> Manifest:
-    """Return the claim of a volume: `given`, or a plain one."""
+    """Return the claim of a volume: `given`, or a generated one."""
     return given or {
         "apiVersion": "v1",
         "kind": CLAIM,
@@ -99,10 +100,10 @@ def claim_of(volume: str, given: Manifest | None = None) -> Manifest:
 
 
 def placed(claim: Manifest, node: str) -> Manifest:
-    """Return a claim whose volume is made on a node at once, and not when its first pod is scheduled.
+    """Return a claim whose volume is provisioned on a node at once, and not when its first pod is scheduled.
 
-    A scheduler that still remembers a lost claim of that name as bound would never say where the new one goes, and its
-    pod would wait for ever.
+    A scheduler that still has a deleted claim of that name in its cache would never choose a node for the new one, and
+    its pod would stay pending.
     """
     metadata = claim["metadata"]
     return {**claim, "metadata": {**metadata, "annotations": {**metadata.get("annotations", {}), PLACE: node}}}
@@ -123,16 +124,17 @@ def mounts_of(volumes: tuple[str, ...], node: str, files: tuple[str, ...]) -> tu
     return mounts, found
 
 
-def pod_of_ours(container: Manifest, shell: Shell, node: str, labels: Manifest) -> Manifest:
-    """Return the template of a pod with one container, which finds its environment, files and volumes."""
-    mounts, volumes = mounts_of(shell.volumes, node, tuple(shell.files))
+def pod_template(container: Manifest, workspace: Workspace, node: str, labels: Manifest) -> Manifest:
+    """Return the template of a pod with one container, and with the environment, files and volumes of its workspace."""
+    mounts, volumes = mounts_of(workspace.spec.volumes, node, tuple(workspace.spec.files))
+    folder = working_folder(workspace.spec)
     whole = {
         "imagePullPolicy": "IfNotPresent",
         "envFrom": [{"configMapRef": {"name": f"{node}-env"}}, {"secretRef": {"name": f"{node}-env"}}],
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
         "securityContext": SAFE,
         "volumeMounts": mounts,
-        **({"workingDir": shell.folder} if shell.folder else {}),
+        **({"workingDir": folder} if folder else {}),
         **container,
     }
     spec = {
@@ -146,10 +148,11 @@ def pod_of_ours(container: Manifest, shell: Shell, node: str, labels: Manifest) 
     return {"metadata": {"labels": labels}, "spec": spec}
 
 
-def _plain(spec: NodeSpec, shell: Shell, name: str) -> Manifest:
-    container: Manifest = {"name": name, "ports": _container_ports(shell)}
-    if probe := _probe(spec, shell):
-        container["readinessProbe"] = {**probe, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": PATIENT}
+def _generated(spec: NodeSpec, workspace: Workspace, name: str) -> Manifest:
+    ports = [{"name": name_of(port)[:15], "containerPort": at.port} for port, at in workspace.ports.items()]
+    container: Manifest = {"name": name, "ports": ports}
+    if probe := _probe(spec, workspace):
+        container["readinessProbe"] = {**probe, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": FAILURES}
     labels = {NAME: name, MANAGED: OWNER}
     return {
         "apiVersion": "apps/v1",
@@ -158,22 +161,18 @@ def _plain(spec: NodeSpec, shell: Shell, name: str) -> Manifest:
         "spec": {
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": {NAME: name}},
-            "template": pod_of_ours(container, shell, name, labels),
+            "template": pod_template(container, workspace, name, labels),
         },
     }
 
 
-def _container_ports(shell: Shell) -> list[Manifest]:
-    return [{"name": name_of(port)[:15], "containerPort": number} for port, number in shell.ports.items()]
-
-
-def _probe(spec: NodeSpec, shell: Shell) -> Manifest:
+def _probe(spec: NodeSpec, workspace: Workspace) -> Manifest:
     ready = spec.ready
     if ready.argv:
-        return {"exec": {"command": shell.arguments(ready.argv)}}
+        return {"exec": {"command": workspace.arguments(ready.argv)}}
     if ready.path:
-        return {"httpGet": {"path": ready.path, "port": shell.ports[ready.port]}}
-    return {"tcpSocket": {"port": shell.ports[ready.port]}} if ready.port else {}
+        return {"httpGet": {"path": ready.path, "port": workspace.ports[ready.port].port}}
+    return {"tcpSocket": {"port": workspace.ports[ready.port].port}} if ready.port else {}
 
 
 def _fill(workload: Manifest, spec: NodeSpec, image: str, args: list[str]) -> None:
@@ -187,16 +186,16 @@ def _fill(workload: Manifest, spec: NodeSpec, image: str, args: list[str]) -> No
         if f"{VOLUMES}/{volume}" not in mounted:
             raise HarnessError(f"deploy: the manifest of {spec.name} does not mount volume {volume}; mount its claim")
     for found in pod.get("volumes", ()):
-        if found["name"] == "files":  # a file of a folder cannot be a key by its own name
+        if found["name"] == "files":  # the path of a file in a folder is not allowed as a key
             found["secret"]["items"] = [{"key": key_of(file), "path": file} for file in spec.files]
 
 
-def _service(spec: NodeSpec, shell: Shell, name: str, ports: Mapping[str, int]) -> tuple[Manifest, ...]:
-    if not spec.ports:
-        return ()
+def _service(workspace: Workspace, name: str, ports: Mapping[str, int]) -> tuple[Manifest, ...]:
     listed = [
-        {"name": name_of(port)[:15], "port": number, "targetPort": number, "nodePort": ports[port], "protocol": "TCP"}
-        for port, number in shell.ports.items()
+        {"name": name_of(port)[:15], "port": at.port, "targetPort": at.port, "nodePort": ports[port], "protocol": "TCP"}
+        for port, at in workspace.ports.items()
     ]
+    if not listed:
+        return ()
     body = {"type": "NodePort", "selector": {NAME: name}, "ports": listed}
     return ({"apiVersion": "v1", "kind": "Service", "metadata": meta(name, name), "spec": body},)

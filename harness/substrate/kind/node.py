@@ -1,133 +1,122 @@
-"""A node that is a workload of a cluster."""
+"""A node that is a Deployment or StatefulSet of one pod."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, TookTooLong
-from harness.core.node import Address, Endpoint, NodeSpec
+from harness.core.node import Address
 from harness.kubernetes.api import Api
-from harness.kubernetes.machine import Machine
 from harness.kubernetes.objects import Pod, name_of, pod_of
 from harness.kubernetes.waiting import await_gone, selector_of
 from harness.patience import PATIENCE
 from harness.substrate.common.logs import open_log
+from harness.substrate.common.site import BaseNode
+from harness.substrate.kind.namespace import ClusterNamespace
 
-HUNG_UP = 0.25  # seconds: who accepts and says nothing for so long is somebody
-AGAIN = 0.5  # seconds between two looks for another pod to follow
+HUNG_UP = 0.25  # seconds: a server that accepts a connection and keeps it open for so long is there
+AGAIN = 0.5  # seconds between two looks for another pod whose log to follow
 
 
 @dataclass(slots=True)
-class WorkloadNode:
-    """A Deployment or StatefulSet of one pod. `where`: what errors call it; `site`: None once it was lost."""
+class WorkloadNode(BaseNode):
+    """A node that is a workload. `ports`: port -> NodePort; `namespace`: None once its cluster was destroyed."""
 
-    spec: NodeSpec
-    where: str
     ports: Mapping[str, int] = field(repr=False)
-    endpoints: Mapping[str, Endpoint]
-    log: Path
-    begin: Callable[[WorkloadNode], None] = field(repr=False)
-    api: Api | None = field(default=None, repr=False)
-    machine: Machine | None = field(default=None, repr=False)
+    namespace: ClusterNamespace | None = field(default=None, repr=False)
     kind: str = "Deployment"
-    _follower: Thread | None = field(default=None, repr=False)
     _ended: Event = field(default_factory=Event, repr=False)
 
     @property
     def name(self) -> str:
-        """What its workload is called."""
+        """The name of its workload."""
         return name_of(self.spec.name)
 
     @property
     def pods(self) -> tuple[Pod, ...]:
-        """Its pods, those on their way out too. Raises HarnessError when the cluster does not answer."""
-        return self.api.pods(selector_of(self.name)) if self.api is not None else ()
+        """Its pods, terminating ones included. Raises HarnessError when the API server does not answer."""
+        return self.namespace.api.pods(selector_of(self.name)) if self.namespace is not None else ()
+
+    @property
+    def tasks(self) -> list[str]:
+        """The containerd ids of its running containers. Raises HarnessError."""
+        return [task for pod in self.pods for task in pod.tasks]
 
     @property
     def alive(self) -> bool:
-        """Whether it has a pod, frozen or not. Raises HarnessError when the cluster does not answer."""
+        """Whether it has a pod, frozen or not. Raises HarnessError when the API server does not answer."""
         return any(pod.alive and not pod.going for pod in self.pods)
 
-    def start(self) -> None:
-        """Start it and return once it is ready; a running node is left alone. Raises HarnessError."""
-        if not self.alive:
-            self.begin(self)
-
     def kill(self) -> None:
-        """End it with no chance to tidy up: stopped in mid-thought, scaled to none, killed. Its data stays.
+        """SIGKILL without grace period: pause its containers, scale to 0, delete the pod. Its volumes are kept.
 
         Raises HarnessError.
         """
-        if self.api is None or self.machine is None:
+        if self.namespace is None:
             return
-        pods = self.pods
+        api, machine, pods = self.namespace.api, self.namespace.machine, self.pods
         tasks = [task for pod in pods for task in pod.tasks]
-        with contextlib.suppress(HarnessError):  # what ended by itself cannot be stopped
-            self.machine.pause(tasks)
-        if not self._scale(0):
+        with contextlib.suppress(HarnessError):  # a container that ended cannot be paused
+            machine.pause(tasks)
+        if not api.scale(self.kind, self.name, 0):
             return
-        self._await_going()
+        self._await_terminating(api)
         doomed = {pod.uid: pod for pod in (*pods, *self.pods)}
         for pod in doomed.values():
-            self.api.delete("Pod", pod.name, grace=0)
-        self.machine.kill(tasks)
-        self.machine.let_go(doomed)
-        await_gone(self.api, self.name, PATIENCE.pod_termination, what=self.where)
+            api.delete("Pod", pod.name, grace=0)
+        machine.kill(tasks)
+        machine.await_removed(doomed)
+        await_gone(api, self.name, PATIENCE.pod_termination, what=self.where)
         self.flush()
         self._await_closed()
 
     def stop(self, patience: float) -> None:
-        """Ask it to end in good order; kill it when `patience` seconds were not enough."""
-        if self.api is not None:
+        """Scale to 0; SIGKILL it when it has not ended after `patience` seconds. Raises HarnessError."""
+        if self.namespace is not None:
             self.thaw()
-            if self._scale(0):
+            if self.namespace.api.scale(self.kind, self.name, 0):
                 with contextlib.suppress(TookTooLong):
-                    await_gone(self.api, self.name, patience, what=self.where)
+                    await_gone(self.namespace.api, self.name, patience, what=self.where)
         self.kill()
 
     def freeze(self) -> None:
-        """Stop it in mid-thought: alive, and silent; until its probes take it out of service."""
-        if self.machine is not None:
-            self.machine.pause(task for pod in self.pods for task in pod.tasks)
+        """Pause its containers: silent, until a probe of its pod has failed too often. Raises HarnessError."""
+        if self.namespace is not None:
+            self.namespace.machine.pause(self.tasks)
 
     def thaw(self) -> None:
-        """Let it go on."""
-        if self.machine is not None:
-            with contextlib.suppress(HarnessError):  # it was not frozen
-                self.machine.resume(task for pod in self.pods for task in pod.tasks)
+        """Resume its containers. Raises HarnessError."""
+        if self.namespace is not None:
+            self.namespace.machine.resume(self.tasks)
 
-    def endpoint(self, port: str) -> Endpoint:
-        """Where its port of that name is; raises HarnessError for a name it has not."""
-        if port not in self.endpoints:
-            raise HarnessError(f"{self.spec.name} has no port {port!r}; it has {', '.join(self.endpoints) or 'none'}")
-        return self.endpoints[port]
+    def discard(self) -> None:
+        """Free its NodePorts: it is not started again."""
+        self.flush()
+        if self.namespace is not None:
+            self.namespace.ports.give(self.ports.values())
 
     def lose(self) -> None:
-        """Take notice that its cluster is gone. What its pods said was written as they said it; nothing more comes."""
-        self.api = self.machine = None
+        """Note that its cluster was destroyed. Its log has all output up to then."""
+        self.namespace = None
         self._ended.set()
         self._follower = None
 
-    def follow(self) -> None:
-        """Keep what its pods say from now on in its log."""
+    def follow_log(self) -> None:
+        """Copy the output of its pods from now on into its log."""
         self.flush()
-        if self.api is not None:
+        if self.namespace is not None:
             self._ended = Event()
-            self._follower = Thread(target=self._copy, args=(self.api, self._ended), daemon=True)
-            self._follower.start()
+            self.follow(self._copy, self.namespace.api, self._ended)
 
     def flush(self) -> None:
-        """Let the follower write what is still to come, and end."""
-        if self._follower is not None:
-            self._ended.set()
-            self._follower.join(PATIENCE.log_flush)
-            self._follower = None
+        """End the copying of its output, once the last of it is in its log."""
+        self._ended.set()
+        BaseNode.flush(self)
 
     def _copy(self, api: Api, ended: Event) -> None:
         seen: set[tuple[str, str, int]] = set()
@@ -148,15 +137,9 @@ class WorkloadNode:
             for piece in api.follow_log(pod, container):
                 log.write(piece)
 
-    def _scale(self, replicas: int) -> bool:
-        """Return whether there is a workload to be scaled. Raises HarnessError when it is not done."""
-        return self.api is not None and self.api.scale(self.kind, self.name, replicas)
-
-    def _await_going(self) -> None:
-        """Wait until the controller has let go of every pod: one that is deleted before would be replaced."""
-        if self.api is None:
-            return
-        for found in self.api.follow("Pod", selector_of(self.name), PATIENCE.pod_termination):
+    def _await_terminating(self, api: Api) -> None:
+        """Wait until the controller has deleted every pod: one that is deleted before is replaced."""
+        for found in api.follow("Pod", selector_of(self.name), PATIENCE.pod_termination):
             if all(pod.going for pod in map(pod_of, found)):
                 return
 
@@ -166,13 +149,12 @@ class WorkloadNode:
             wait_until(
                 lambda at=address: require_closed(at),  # type: ignore[misc]
                 patience=PATIENCE.port_closed,
-                on=NotYet,
-                what=f"{self.where}: nobody at {address}",
+                what=f"{self.where}: {address} closed",
             )
 
 
 def require_closed(address: Address) -> None:
-    """Do nothing when a connection is refused, or hung up at once by the engine's proxy; raises NotYet."""
+    """Do nothing when a connection is refused, or closed at once by the engine's proxy; raises NotYet."""
     try:
         with socket.create_connection((address.host, address.port), timeout=HUNG_UP) as connection:
             connection.settimeout(HUNG_UP)

@@ -1,4 +1,4 @@
-"""One site that is a cluster of its own."""
+"""A site that is a Kubernetes cluster of its own."""
 
 from __future__ import annotations
 
@@ -8,184 +8,155 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock, RLock
+from threading import RLock
 
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError
-from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Task
+from harness.core.node import Address, Endpoint, NodeSpec, Running, Task
 from harness.images.find import reference
 from harness.images.table import port_numbers
-from harness.kubernetes import disruption, wall
+from harness.kubernetes import disruption, egress_filter
 from harness.kubernetes.api import Api
-from harness.kubernetes.objects import NAME, Pod, name_of
+from harness.kubernetes.objects import Pod, name_of
 from harness.kubernetes.waiting import await_ready
 from harness.patience import PATIENCE
-from harness.substrate.common.filesystem import make_folder, remove_tree
-from harness.substrate.common.names import plain
+from harness.substrate.common.filesystem import make_folder, plain, remove_tree
+from harness.substrate.common.logs import log_file
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.common.probe import UNANSWERED, probe
+from harness.substrate.common.site import BaseSite
 from harness.substrate.containers.volume_client import AgentVolume
-from harness.substrate.containers.workspace import Shell, write_first_files
+from harness.substrate.containers.workspace import workspace_of, write_first_files
 from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.spawn import Child, spawn
-from harness.substrate.embedded.start_journal import Started
-from harness.substrate.kind.cluster import Standing
-from harness.substrate.kind.manifests import Filled, filled
+from harness.substrate.embedded.start_journal import StartJournal
+from harness.substrate.kind.manifests import filled
+from harness.substrate.kind.namespace import ClusterNamespace
 from harness.substrate.kind.node import WorkloadNode
-from harness.substrate.kind.task import HOLD, PodTask, end_work, framed, wait_for_work
+from harness.substrate.kind.task import HOLD, PodTask, begin_pod, end_pod, framed
 from harness.substrate.kind.volume import OURS, close_volume, open_volume
 
 
 @dataclass(slots=True)
-class KindSite:
-    """A cluster, and the namespace in it that is called like the site.
+class KindSite(BaseSite[WorkloadNode]):
+    """A site: a cluster, and the namespace in it that has the name of the site.
 
-    `make`: makes the cluster when it is first needed; `walled`: the addresses outside that its pods may reach, none
-    where there is no wall; `lit`: all that `deploy/` has is applied at once, with no replica.
+    `make`: creates the cluster when it is first needed. `allowed`: the only outside addresses that its pods may reach;
+    empty for no egress filter. `provisioned`: all manifests of `deploy/` are applied at once, with 0 replicas.
     """
 
-    name: str
     run_folder: Path
     logs: Path
-    started: Started
-    make: Callable[[], Standing] = field(repr=False)
+    journal: StartJournal
+    make: Callable[[], ClusterNamespace] = field(repr=False)
     token: str = field(repr=False)
-    walled: tuple[str, ...] = ()
-    lit: bool = False
+    allowed: tuple[str, ...] = ()
+    provisioned: bool = False
     runs_images: bool = True
-    _standing: Standing | None = None
-    _nodes: dict[str, WorkloadNode] = field(default_factory=dict)
+    _namespace: ClusterNamespace | None = None
+    _isolated: bool = False
     _tasks: list[Child] = field(default_factory=list)
     _volumes: dict[str, AgentVolume] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _lock: Lock = field(default_factory=Lock, repr=False)
     _opening: RLock = field(default_factory=RLock, repr=False)
 
     @property
-    def standing(self) -> Standing:
-        """The cluster, made when it is not there. Raises HarnessError."""
+    def namespace(self) -> ClusterNamespace:
+        """The namespace in its cluster, created with the cluster when it does not exist. Raises HarnessError."""
         with self._opening:
-            if self._standing is None:
+            if self._namespace is None:
                 made = self.make()
                 try:
                     self._prepare(made)
                 except BaseException:
-                    with contextlib.suppress(HarnessError):  # the first error says what is wrong
-                        made.destroy()
+                    with contextlib.suppress(HarnessError):  # the original error is reported
+                        made.cluster.destroy()
                     raise
-                self._standing = made
-            return self._standing
+                self._namespace = made
+            return self._namespace
 
-    def _prepare(self, made: Standing) -> None:
-        if self.walled:
-            wall.build(made.cluster.machine, self.walled)
-        made.prepare()
-        if self.lit:
-            made.light()
+    def _prepare(self, made: ClusterNamespace) -> None:
+        if self.allowed:
+            egress_filter.build(made.machine, self.allowed)
+        made.create()
+        if self.provisioned:
+            made.provision()
 
     @property
     def api(self) -> Api:
-        """The API of its cluster, for its namespace."""
-        return self.standing.api
+        """The API of its cluster, for its namespace. Raises HarnessError."""
+        return self.namespace.api
 
-    def provide(self) -> None:
-        """Have everything stand that an activation needs, and nothing run. Raises HarnessError."""
-        self.standing.light()
-        self.standing.await_images()
+    def launch(self, spec: NodeSpec) -> WorkloadNode:
+        """Start one node and return it once it is ready. Raises HarnessError with its last log lines."""
+        _ = self.namespace  # created before any lock is taken: that takes a minute
+        return BaseSite.launch(self, spec)
 
-    def launch(self, spec: NodeSpec) -> Node:
-        """Start one node and return once it is ready. Raises HarnessError with its last log lines."""
-        plain("node", spec.name)
-        where = f"{spec.name} on {self.name}"
-        log = make_folder(self.logs) / f"{spec.name}.log"
-        standing = self.standing
-        with self._lock:
-            former = self._nodes.get(spec.name)
-            if former is not None and former.alive:
-                raise HarnessError(f"{where}: already running; kill it before it is launched again")
-            ports = {port: standing.ports.take() for port in spec.ports}
-            endpoints = {port: self._endpoint(spec, port, number) for port, number in ports.items()}
-            node = WorkloadNode(spec, where, ports, endpoints, log, self._begin)
-            self._nodes[spec.name] = node
-        if former is not None:
-            former.flush()
-            standing.ports.give(former.ports.values())
-        node.start()
-        return node
+    def _make(self, spec: NodeSpec) -> WorkloadNode:
+        ports = {port: self.namespace.ports.take() for port in spec.ports}
+        endpoints = {port: self._endpoint(spec, port, number) for port, number in ports.items()}
+        where, log = f"{spec.name} on {self.name}", log_file(self.logs, spec.name)
+        return WorkloadNode(spec, where, ports, endpoints, log, self._begin, self.namespace)
 
     def _endpoint(self, spec: NodeSpec, port: str, number: int) -> Endpoint:
-        cluster = self.standing.cluster
+        cluster = self.namespace.cluster
         inside = Address(name_of(spec.name), port_numbers(spec.image, spec.ports)[port])
         outside = Address(LOOPBACK, cluster.plan.ports[number])
         return Endpoint(inside, outside, Address(cluster.address, number))
 
-    def _begin(self, node: WorkloadNode) -> None:
-        spec = node.spec
-        if self._nodes.get(spec.name) is not node:
-            raise HarnessError(f"{node.where}: lost with its site, or replaced; launch it again")
-        standing = self.standing
-        image = spec.image or OURS
-        made = filled(spec, reference(image), node.ports, standing.manifests.of(node.name))
+    def _start(self, node: WorkloadNode) -> None:
+        spec, namespace, began = node.spec, self.namespace, SYSTEM.monotonic()
+        image, ready = spec.image or OURS, spec.ready
+        made = filled(spec, reference(image), node.ports, namespace.manifests.of(node.name))
         write_first_files(spec, self.volume)
-        standing.claim(spec.volumes)
-        standing.require_image(image)
-        node.api, node.machine, node.kind = standing.api, standing.cluster.machine, made.kind
-        node.follow()
-        self._apply(node, made)
-
-    def _apply(self, node: WorkloadNode, made: Filled) -> None:
-        ready, began = node.spec.ready, SYSTEM.monotonic()
+        namespace.claim(spec.volumes)
+        namespace.require_image(image)
+        node.kind = made.kind
+        node.follow_log()
         try:
             self.api.apply(made.manifests)
             await_ready(self.api, node.name, ready.patience, what=node.where)
-            left = max(5.0, ready.patience - (SYSTEM.monotonic() - began))
-            if port := ready.port or next(iter(node.spec.ports), ""):
-                self._await_answer(node, port, left)
+            if self._isolated:
+                self._partition()
+            elif port := ready.port or next(iter(spec.ports), ""):
+                self._await_answer(node, port, max(5.0, ready.patience - (SYSTEM.monotonic() - began)))
         except HarnessError:
-            with contextlib.suppress(HarnessError):  # the first error says what is wrong
+            with contextlib.suppress(HarnessError):  # the original error is reported
                 node.kill()
             raise
 
     def _await_answer(self, node: WorkloadNode, port: str, patience: float) -> None:
-        """Ask from outside, as clients will: a cluster takes notice of a ready pod by and by."""
+        """Wait until clients get an answer: kube-proxy may lag behind pod readiness."""
         endpoint, ready = node.endpoint(port), node.spec.ready
 
         def answers() -> None:
-            probe(endpoint.from_afar, "", 0)  # the engine's proxy on loopback accepts whoever is behind it
+            probe(endpoint.from_afar, "", 0)  # the engine's proxy on loopback accepts every connection
             probe(endpoint.outside, ready.path, ready.status)
 
         wait_until(answers, patience=patience, on=UNANSWERED, what=f"{node.where}: ready")
 
     def run(self, task: Task) -> Running:
         """Start one-shot work in a pod of its own, or in that of a node. Raises HarnessError."""
-        number = f"{plain('task', task.name)}-{next(self._numbers)}"
+        number, where = f"{plain('task', task.name)}-{next(self._numbers)}", f"{task.name} on {self.name}"
         home = make_folder(self.run_folder / "sites" / self.name / "files" / number)
-        shell = Shell.of(task)
-        argv = tuple(shell.arguments(task.argv))
+        workspace, namespace = workspace_of(task), self.namespace
+        argv = workspace.arguments(task.argv)
         if task.within:
-            pod, name, prefix = self._pod_of(task), "", ("env", *(f"{k}={v}" for k, v in shell.environment().items()))
+            given = (f"{key}={value}" for key, value in workspace.environment().items())
+            pod, name, prefix = self._pod_of(task), "", ["env", *given]
         else:
-            name, prefix = f"task-{name_of(number)}", ()
-            pod = wait_for_work(self.standing, task, shell, name, f"{task.name} on {self.name}")
-        mark, work = framed(argv, 0 if task.within else HOLD)
-        command = (*self.standing.kubectl(), "exec", "-i", pod.name, "-c", pod.containers[0].name, "--", *prefix, *work)
+            name, prefix = f"task-{name_of(number)}", []
+            pod = begin_pod(namespace, task, workspace, name, where)
+        mark, command = framed(argv, 0 if task.within else HOLD)
+        kubectl = (*namespace.kubectl(), "exec", "-i", pod.name, "-c", pod.containers[0].name, "--", *prefix, *command)
         env = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home)}
         try:
-            child = spawn(command, env, home, self.started, Owner(self.run_folder, f"{self.name}/{number}"), None)
+            child = spawn(kubectl, env, home, self.journal, Owner(self.run_folder, f"{self.name}/{number}"), None)
         except HarnessError:
-            end_work(self._standing, name, pod)
+            end_pod(self._namespace, name, pod)
             raise
-        machine = self.standing.cluster.machine
-        running = PodTask(
-            task.name,
-            child,
-            make_folder(self.logs) / f"{number}.log",
-            home,
-            mark=mark,
-            end=lambda: end_work(self._standing, name, pod),
-            hold=lambda: machine.pause_work(pod.tasks),
-            go=lambda: machine.resume(pod.tasks),
-        )
+        log = log_file(self.logs, number)
+        running = PodTask(task.name, log, child, home, mark, lambda: end_pod(self._namespace, name, pod))
         running.follow(task.stdin)
         with self._lock:
             self._tasks = [other for other in self._tasks if other.alive] + [child]
@@ -193,75 +164,78 @@ class KindSite:
 
     def _pod_of(self, task: Task) -> Pod:
         if task.secrets:
-            raise HarnessError(f"{task.name} on {self.name}: work within {task.within} cannot be given secrets")
+            raise HarnessError(f"{task.name} on {self.name}: a task within {task.within} cannot be given secrets")
         node = self._nodes.get(task.within)
         for pod in node.pods if node is not None else ():
             if pod.alive and not pod.going and pod.tasks:
                 return pod
-        raise HarnessError(f"{task.name} on {self.name}: {task.within} does not run; start it first")
+        raise HarnessError(f"{task.name} on {self.name}: {task.within} is not running; start it first")
 
     def volume(self, name: str) -> AgentVolume:
-        """The volume of that name, made when it is not there. Raises HarnessError."""
+        """Return the volume of that name, created with its agent when it does not exist. Raises HarnessError."""
         plain("volume", name)
         with self._opening:
             if name not in self._volumes:
-                self._volumes[name] = open_volume(self.standing, name, self.token, f"volume {name} of {self.name}")
+                self._volumes[name] = open_volume(self.namespace, name, self.token, f"volume {name} of {self.name}")
             return self._volumes[name]
 
     def lose_volume(self, name: str, patience: float = PATIENCE.pod_start) -> None:
-        """Lose a volume with all in it; whoever uses it is ended first. Raises HarnessError."""
+        """Delete a volume with all its data, after scaling the workloads that use it to 0. Raises HarnessError."""
         with self._opening:
             if name in self._volumes:
-                close_volume(self.standing, self._volumes[name])
+                close_volume(self.namespace, self._volumes[name])
                 del self._volumes[name]
             users = [node.name for node in self._nodes.values() if name in node.spec.volumes]
             disruption.lose_claim(self.api, name_of(name), (*users, name_of(f"agent-{name}")), patience)
-            self.standing.forget_claim(name)
+            self.namespace.forget_claims(name)
 
-    def prove_wall(self, outside: str) -> str:
-        """Return a line for the record: every node's pod was denied a connection to `outside`. Raises HarnessError."""
-        machine, tried = self.standing.cluster.machine, []
+    def prove_egress_filter(self, outside: str) -> str:
+        """Return a line for the record: no node's pod could connect to `outside`. Raises HarnessError."""
+        machine, tried = self.namespace.machine, []
         for node in self._nodes.values():
             if tasks := [task for pod in node.pods if pod.alive and not pod.going for task in pod.tasks]:
-                tried.append(f"{node.name}: {wall.prove(machine, tasks[0], outside, self.walled[0])}")
+                tried.append(f"{node.name}: {egress_filter.prove(machine, tasks[0], outside, self.allowed[0])}")
             elif node.alive:
-                raise HarnessError(f"{node.where}: its pod has no process yet; the egress wall cannot be tried")
+                raise HarnessError(f"{node.where}: its pod has no process yet; the egress filter cannot be tested")
         if not tried:
-            raise HarnessError(f"site {self.name}: no pod runs there; the egress wall cannot be tried")
+            raise HarnessError(f"site {self.name}: no pod runs there; the egress filter cannot be tested")
         return "; ".join(tried)
 
+    def freeze(self) -> None:
+        """Pause all containers of all its nodes. Raises HarnessError."""
+        self.namespace.machine.pause(task for node in self._nodes.values() for task in node.tasks)
+
+    def thaw(self) -> None:
+        """Resume all containers of all its nodes. Raises HarnessError."""
+        self.namespace.machine.resume(task for node in self._nodes.values() for task in node.tasks)
+
+    def isolate(self) -> None:
+        """Partition its nodes, and those that start later, from everything outside the cluster. Raises HarnessError."""
+        self._isolated = True
+        self._partition()
+
+    def _partition(self) -> None:
+        ports = [number for node in self._nodes.values() for number in node.ports.values()]
+        disruption.partition(self.namespace.machine, self.namespace.cluster.address, ports)
+
+    def rejoin(self) -> None:
+        """End the partition. Raises HarnessError."""
+        self._isolated = False
+        disruption.end_partition(self.namespace.machine)
+
     def destroy(self) -> None:
-        """Lose it: its cluster's node killed and removed with its volumes. Logs are kept."""
+        """SIGKILL the cluster's node and remove it with its volumes. Logs are kept. Raises HarnessError."""
+        nodes = self._forget_nodes()
         with self._lock:
-            nodes, tasks = tuple(self._nodes.values()), tuple(self._tasks)
-            self._nodes.clear()
-            self._tasks.clear()
+            tasks, self._tasks = self._tasks, []
         with self._opening:
             self._volumes.clear()
-            standing, self._standing = self._standing, None
-        if standing is not None:
-            standing.destroy()
+            namespace, self._namespace, self._isolated = self._namespace, None, False
+        if namespace is not None:
+            namespace.cluster.destroy()
         for node in nodes:
             node.lose()
-        end_all({child.known for child in tasks}, Owner(self.run_folder, f"{self.name}/"))
+        end_all({child.id for child in tasks}, Owner(self.run_folder, f"{self.name}/"))
         for child in tasks:
             child.process.wait()
         remove_tree(self.run_folder / "sites" / self.name)
-
-    def empty(self) -> None:
-        """Take everything from it but the cluster itself: quicker than another cluster. Raises HarnessError."""
-        with self._opening, self._lock:
-            for node in self._nodes.values():
-                node.kill()
-            self._volumes.clear()
-            self._nodes.clear()
-            self._numbers = itertools.count(1)
-            if self._standing is not None:
-                self._standing.empty()
-
-    def living(self) -> int:
-        """Return how many pods of nodes and tasks there are; volumes' agents do not count. Raises HarnessError."""
-        if self._standing is None:
-            return 0
-        pods = [pod for pod in self.api.pods() if pod.alive and not pod.going]
-        return len([pod for pod in pods if not pod.labels.get(NAME, "").startswith("agent-")])

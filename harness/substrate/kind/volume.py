@@ -1,4 +1,4 @@
-"""Volumes of a cluster: a claim, and the agent that serves what is in it."""
+"""Volumes of a cluster: a PersistentVolumeClaim, and the agent that serves it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from harness.patience import PATIENCE
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.common.probe import UNANSWERED, probe
 from harness.substrate.containers.volume_client import AgentVolume
-from harness.substrate.kind.cluster import Standing
 from harness.substrate.kind.manifests import USER, filled
+from harness.substrate.kind.namespace import ClusterNamespace
 
-OURS = "blackstart"  # the image of what is made of none
-TOKEN = "AGENT_TOKEN"  # noqa: S105 - what the variable is called
-UNAUTHORIZED = 401  # how an agent answers who has no token
+OURS = "blackstart"  # the image of nodes and tasks that name none
+TOKEN = "AGENT_TOKEN"  # noqa: S105 - the name of the variable
+UNAUTHORIZED = 401  # status of an agent's answer to a request without token
 
 
 def agent_spec(volume: str, token: str) -> NodeSpec:
-    """Return the node that serves a volume to whoever has the token."""
+    """Return the node that serves a volume to clients with the token."""
     return NodeSpec(
         f"agent-{volume}",
         ("python3", "-m", "harness.substrate.containers.volume_agent"),
@@ -40,30 +40,30 @@ def agent_spec(volume: str, token: str) -> NodeSpec:
     )
 
 
-def _own(standing: Standing, claim: str) -> None:
-    """Give the folder of a volume to the site's user: kind's provisioner makes it root's, and knows no fsGroup."""
-    found = standing.api.get("PersistentVolumeClaim", claim) or {}
-    volume = standing.api.get("PersistentVolume", found.get("spec", {}).get("volumeName", claim)) or {}
+def _own(namespace: ClusterNamespace, claim: str) -> None:
+    """Change the owner of a volume to the site's user: kind's provisioner creates it for root, and ignores fsGroup."""
+    found = namespace.api.get("PersistentVolumeClaim", claim) or {}
+    volume = namespace.api.get("PersistentVolume", found.get("spec", {}).get("volumeName", claim)) or {}
     source = volume.get("spec", {})
     path = (source.get("hostPath") or source.get("local") or {}).get("path")
     if path:
-        standing.cluster.machine.execute(f"chown {USER}:{USER} {shlex.quote(path)}")
+        namespace.machine.execute(f"chown {USER}:{USER} {shlex.quote(path)}")
 
 
-def open_volume(standing: Standing, name: str, token: str, what: str) -> AgentVolume:
-    """Return a volume, its claim and its agent made when they are not there; `what` begins the error.
+def open_volume(namespace: ClusterNamespace, name: str, token: str, what: str) -> AgentVolume:
+    """Return a volume; its claim and its agent are created when they do not exist. `what` begins the error.
 
     Raises HarnessError.
     """
     spec = agent_spec(name, token)
-    standing.claim((name,))
-    standing.require_image(OURS)
-    port = standing.ports.take()
-    address = Address(LOOPBACK, standing.cluster.plan.ports[port])
+    namespace.claim((name,))
+    namespace.require_image(OURS)
+    port = namespace.ports.take()
+    address = Address(LOOPBACK, namespace.cluster.plan.ports[port])
     try:
-        standing.api.apply(filled(spec, reference(OURS), {"agent": port}, (), hidden=(TOKEN,)).manifests)
-        await_ready(standing.api, name_of(spec.name), PATIENCE.pod_start, what=what)
-        _own(standing, name_of(name))
+        namespace.api.apply(filled(spec, reference(OURS), {"agent": port}, (), hidden=(TOKEN,)).manifests)
+        await_ready(namespace.api, name_of(spec.name), PATIENCE.pod_start, what=what)
+        _own(namespace, name_of(name))
         wait_until(
             lambda: probe(address, "/size", UNAUTHORIZED),
             patience=PATIENCE.pod_start,
@@ -71,20 +71,20 @@ def open_volume(standing: Standing, name: str, token: str, what: str) -> AgentVo
             what=f"{what}: its agent",
         )
     except HarnessError:
-        with contextlib.suppress(HarnessError):  # the first error says what is wrong
-            _give_port(standing, spec.name, port)
+        with contextlib.suppress(HarnessError):  # the original error is reported
+            _give_port(namespace, spec.name, port)
         raise
     return AgentVolume(name, address, token)
 
 
-def close_volume(standing: Standing, volume: AgentVolume) -> None:
-    """Let nobody reach a volume's agent, and give back the port on which it was reached. Raises HarnessError."""
-    for port, outside in standing.cluster.plan.ports.items():
+def close_volume(namespace: ClusterNamespace, volume: AgentVolume) -> None:
+    """Remove the Service of a volume's agent, and free its NodePort. Raises HarnessError."""
+    for port, outside in namespace.cluster.plan.ports.items():
         if outside == volume.address.port:
-            _give_port(standing, f"agent-{volume.name}", port)
+            _give_port(namespace, f"agent-{volume.name}", port)
 
 
-def _give_port(standing: Standing, agent: str, port: int) -> None:
-    # The cluster lets no other Service have it before this one is gone.
-    standing.api.delete("Service", name_of(agent))
-    standing.ports.give((port,))
+def _give_port(namespace: ClusterNamespace, agent: str, port: int) -> None:
+    # No other Service can have the NodePort before this one is deleted.
+    namespace.api.delete("Service", name_of(agent))
+    namespace.ports.give((port,))

@@ -26,7 +26,7 @@ from harness.substrate.docker.node import ContainerNode
 from harness.substrate.docker.ownership import RUN
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.sweep import lost_runs, sweep_run
-from tests.substrate.benches import DockerBench, server
+from tests.substrate.substrates_under_test import DockerUnderTest, server
 
 pytestmark = pytest.mark.engine
 
@@ -48,17 +48,17 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[DockerBench]:
+def tested(tmp_path: Path) -> Iterator[DockerUnderTest]:
     docker = Docker(tmp_path / "run", tmp_path / "logs", bounded={"offsite/data": 16})
-    yield DockerBench(docker)
+    yield DockerUnderTest(docker)
     docker.sweep()
 
 
 @pytest.fixture
-def spec(bench: DockerBench, tmp_path: Path) -> NodeSpec:
+def spec(tested: DockerUnderTest, tmp_path: Path) -> NodeSpec:
     token = tmp_path / "token"
     token.write_text("secret")
-    return server(bench, token)
+    return server(tested, token)
 
 
 def left(run: Path) -> int:
@@ -69,32 +69,32 @@ def left(run: Path) -> int:
     return sum(map(len, (*found, client.networks.list(filters=labels))))
 
 
-def launched(bench: DockerBench, site: str, spec: NodeSpec) -> ContainerNode:
-    node = bench.substrate.site(site).launch(spec)
+def launched(tested: DockerUnderTest, site: str, spec: NodeSpec) -> ContainerNode:
+    node = tested.substrate.site(site).launch(spec)
     assert isinstance(node, ContainerNode)
     return node
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["node", "site"])
-def test_what_is_cut_off_is_reached_again_once_it_may_be(bench: DockerBench, spec: NodeSpec, whole: bool) -> None:
-    node, other = launched(bench, "primary", spec), launched(bench, "dr", spec)
-    what = bench.substrate.site("primary") if whole else node
+def test_what_is_cut_off_is_reached_again_once_it_may_be(tested: DockerUnderTest, spec: NodeSpec, whole: bool) -> None:
+    node, other = launched(tested, "primary", spec), launched(tested, "dr", spec)
+    what = tested.substrate.site("primary") if whole else node
     assert isinstance(what, Isolatable)
     for _ in range(2):  # again changes nothing
         what.isolate()
     assert node.alive
-    assert bench.ask(other)
+    assert tested.ask(other)
     with pytest.raises(OSError):  # noqa: PT011 - refused, reset or silent, by the engine's version
-        bench.ask(node)
+        tested.ask(node)
     for _ in range(2):
         what.rejoin()
-    assert bench.ask(node)
+    assert tested.ask(node)
 
 
 def test_a_node_that_the_engine_does_not_cut_off_is_not_said_to_be(
-    bench: DockerBench, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch
+    tested: DockerUnderTest, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = launched(bench, "primary", spec)
+    node = launched(tested, "primary", spec)
 
     def refuse(*_: object, **__: object) -> None:
         raise APIError("no", explanation="the engine is not itself")
@@ -108,8 +108,8 @@ def test_a_node_that_the_engine_does_not_cut_off_is_not_said_to_be(
     assert node.alive
 
 
-def test_a_bounded_volume_is_filled_to_its_last_byte_and_emptied_again(bench: DockerBench) -> None:
-    volume = bench.substrate.site("offsite").volume("data")
+def test_a_bounded_volume_is_filled_to_its_last_byte_and_emptied_again(tested: DockerUnderTest) -> None:
+    volume = tested.substrate.site("offsite").volume("data")
     assert isinstance(volume, Fillable)
     with volume.open("kept", "wb") as file:
         file.write(b"before")
@@ -123,37 +123,37 @@ def test_a_bounded_volume_is_filled_to_its_last_byte_and_emptied_again(bench: Do
     assert volume.size == len(b"before") + 8 * MIB
 
 
-def test_a_bounded_volume_keeps_its_data_while_its_node_is_down(bench: DockerBench, spec: NodeSpec) -> None:
-    node = launched(bench, "offsite", spec)
-    with bench.substrate.site("offsite").volume("data").open("kept", "wb") as file:
+def test_a_bounded_volume_keeps_its_data_while_its_node_is_down(tested: DockerUnderTest, spec: NodeSpec) -> None:
+    node = launched(tested, "offsite", spec)
+    with tested.substrate.site("offsite").volume("data").open("kept", "wb") as file:
         file.write(b"here")
     node.kill()
     node.start()
-    with bench.substrate.site("offsite").volume("data").open("kept", "rb") as file:
+    with tested.substrate.site("offsite").volume("data").open("kept", "rb") as file:
         assert file.read() == b"here"
 
 
-def test_a_volume_without_a_limit_cannot_be_filled(bench: DockerBench) -> None:
-    assert not isinstance(bench.substrate.site("primary").volume("data"), Fillable)
+def test_a_volume_without_a_limit_cannot_be_filled(tested: DockerUnderTest) -> None:
+    assert not isinstance(tested.substrate.site("primary").volume("data"), Fillable)
 
 
-def test_ports_are_published_on_loopback_only(bench: DockerBench, spec: NodeSpec) -> None:
-    launched(bench, "primary", replace(spec, published={"talk": ("127.0.0.2",)}))
-    found = engine().containers.list(filters={"label": f"{RUN}={bench.substrate.run}"})
+def test_ports_are_published_on_loopback_only(tested: DockerUnderTest, spec: NodeSpec) -> None:
+    launched(tested, "primary", replace(spec, published={"talk": ("127.0.0.2",)}))
+    found = engine().containers.list(filters={"label": f"{RUN}={tested.substrate.run}"})
     hosts = {b["HostIp"] for c in found for bound in c.ports.values() for b in bound or ()}
     assert hosts == {"127.0.0.1", "127.0.0.2"}
 
 
 def test_sites_do_not_see_each_other_and_public_nodes_are_seen_from_the_edge(
-    bench: DockerBench, spec: NodeSpec
+    tested: DockerUnderTest, spec: NodeSpec
 ) -> None:
-    launched(bench, "primary", replace(spec, public=True))
+    launched(tested, "primary", replace(spec, public=True))
     connect = (
         "python3 -c \"import socket, sys; socket.create_connection((sys.argv[1], 7000), 2).recv(1); print('in')\" "
     )
 
     def reaches(site: str, name: str) -> bool:
-        with bench.substrate.site(site).run(Task("try", ("sh", "-c", connect + name), "blackstart")) as running:
+        with tested.substrate.site(site).run(Task("try", ("sh", "-c", connect + name), "blackstart")) as running:
             said = running.stdout.read()
             return running.finish(20).code == 0 and b"in" in said
 
@@ -163,8 +163,8 @@ def test_sites_do_not_see_each_other_and_public_nodes_are_seen_from_the_edge(
     assert not reaches("dr", "server.primary")
 
 
-def test_containers_have_no_privileges_and_limits(bench: DockerBench, spec: NodeSpec) -> None:
-    node = launched(bench, "primary", spec)
+def test_containers_have_no_privileges_and_limits(tested: DockerUnderTest, spec: NodeSpec) -> None:
+    node = launched(tested, "primary", spec)
     assert node.container is not None
     node.container.reload()
     config, host = node.container.attrs["Config"], node.container.attrs["HostConfig"]
@@ -173,20 +173,20 @@ def test_containers_have_no_privileges_and_limits(bench: DockerBench, spec: Node
     assert not config["User"].startswith("0")
 
 
-def test_work_within_a_node_sees_its_processes_and_ends_with_its_code(bench: DockerBench, spec: NodeSpec) -> None:
-    launched(bench, "primary", spec)
-    site = bench.substrate.site("primary")
+def test_work_within_a_node_sees_its_processes_and_ends_with_its_code(tested: DockerUnderTest, spec: NodeSpec) -> None:
+    launched(tested, "primary", spec)
+    site = tested.substrate.site("primary")
     task = Task("look", ("sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; exit 3"), "blackstart", within="server")
     with site.run(task) as running:
         assert b"python3" in running.stdout.read()
         assert running.finish(10).code == 3
     with pytest.raises(HarnessError, match="look on dr: server is not running"):
-        bench.substrate.site("dr").run(task)
+        tested.substrate.site("dr").run(task)
 
 
 @pytest.mark.parametrize("whose", ["server on primary", "volume data of primary"])
 def test_a_port_that_somebody_took_at_the_last_moment_is_replaced_by_another(
-    bench: DockerBench, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch, whose: str
+    tested: DockerUnderTest, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     taken: list[int] = []
     real = Port.hand_over
@@ -199,34 +199,34 @@ def test_a_port_that_somebody_took_at_the_last_moment_is_replaced_by_another(
                 thief.enter_context(socket.create_server((LOOPBACK, port.number)))
 
         monkeypatch.setattr(Port, "hand_over", hand_over)
-        node = launched(bench, "primary", spec)
+        node = launched(tested, "primary", spec)
         assert node.endpoint("talk").outside.port not in taken
-        assert bench.ask(node)
+        assert tested.ask(node)
     assert len(taken) == 1
-    assert left(bench.substrate.run) == 4  # a node, a volume, its agent, a network: nothing of the first try
+    assert left(tested.substrate.run) == 4  # a node, a volume, its agent, a network: nothing of the first try
 
 
-def test_a_node_that_cannot_start_says_why_each_time(bench: DockerBench) -> None:
+def test_a_node_that_cannot_start_says_why_each_time(tested: DockerUnderTest) -> None:
     nothing = NodeSpec("server", ("no-such-program",), "blackstart")
     for _ in range(2):
         with pytest.raises(HarnessError, match="server on primary: no-such-program is not a program here"):
-            bench.substrate.site("primary").launch(nothing)
-    launched(bench, "primary", replace(nothing, argv=("sleep", "300")))
+            tested.substrate.site("primary").launch(nothing)
+    launched(tested, "primary", replace(nothing, argv=("sleep", "300")))
 
 
-def test_a_ready_command_that_does_not_end_is_ended(bench: DockerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ready_command_that_does_not_end_is_ended(tested: DockerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.patience.PATIENCE.probe_command", 1)
     ready = Ready(argv=("sleep", "200"), patience=2)
     began = SYSTEM.monotonic()
     with pytest.raises(TookTooLong, match="code 124"):
-        bench.substrate.site("primary").launch(NodeSpec("slow", ("sleep", "300"), "blackstart", ready=ready))
+        tested.substrate.site("primary").launch(NodeSpec("slow", ("sleep", "300"), "blackstart", ready=ready))
     assert SYSTEM.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("within", ["", "server"])
-def test_work_on_a_site_that_is_lost_ends_and_has_failed(bench: DockerBench, spec: NodeSpec, within: str) -> None:
-    site = bench.substrate.site("primary")
-    launched(bench, "primary", spec)
+def test_work_on_a_site_that_is_lost_ends_and_has_failed(tested: DockerUnderTest, spec: NodeSpec, within: str) -> None:
+    site = tested.substrate.site("primary")
+    launched(tested, "primary", spec)
     long = Task("long", ("sh", "-c", "echo up; exec sleep 300"), "blackstart", within=within)
     with site.run(long) as running:
         assert running.stdout.readline() == b"up\n"
@@ -234,8 +234,10 @@ def test_work_on_a_site_that_is_lost_ends_and_has_failed(bench: DockerBench, spe
         assert running.finish(20).code != 0
 
 
-def test_work_within_a_node_that_is_ended_early_ends_with_all_it_started(bench: DockerBench, spec: NodeSpec) -> None:
-    node = launched(bench, "primary", spec)
+def test_work_within_a_node_that_is_ended_early_ends_with_all_it_started(
+    tested: DockerUnderTest, spec: NodeSpec
+) -> None:
+    node = launched(tested, "primary", spec)
     assert node.container is not None
     container = node.container
 
@@ -247,12 +249,12 @@ def test_work_within_a_node_that_is_ended_early_ends_with_all_it_started(bench: 
         assert sleepers() == 0
 
     script = "sleep 300 & echo up; sleep 301; echo never"
-    with bench.substrate.site("primary").run(Task("long", ("sh", "-c", script), within="server")) as running:
+    with tested.substrate.site("primary").run(Task("long", ("sh", "-c", script), within="server")) as running:
         assert running.stdout.readline() == b"up\n"
         assert sleepers() >= 1
     wait_until(none_left, patience=5, on=AssertionError)
     assert node.alive
-    assert bench.ask(node)
+    assert tested.ask(node)
 
 
 def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.substrate.embedded.process_tree import RUN_TAG, Owner, boot, family, look
-from harness.substrate.embedded.start_journal import JOURNAL, Started, harness_of, journalled, runs, sweep
+from harness.substrate.embedded.start_journal import JOURNAL, StartJournal, harness_of, journalled, runs, sweep
 
 pytestmark = pytest.mark.programs
 
@@ -93,7 +93,7 @@ def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(run: Path) -
 
 def test_a_process_that_was_not_journalled_yet_is_found_by_its_tag(run: Path) -> None:
     run.mkdir(parents=True)
-    started = Started(run)
+    started = StartJournal(run)
     started.intend("primary", "postgres", "sleep")
     process = subprocess.Popen(SLEEP, env={RUN_TAG: str(run)}, start_new_session=True)
     assert sweep(run).processes == 1
@@ -105,8 +105,8 @@ def test_a_number_that_was_given_to_somebody_else_is_left_alone(run: Path, bysta
     seen = look(bystander.pid)
     assert seen is not None
     for row in (
-        {"pid": bystander.pid, "ticks": seen.known.ticks - 1, "boot": boot()},
-        {"pid": bystander.pid, "ticks": seen.known.ticks, "boot": "another boot"},
+        {"pid": bystander.pid, "ticks": seen.id.ticks - 1, "boot": boot()},
+        {"pid": bystander.pid, "ticks": seen.id.ticks, "boot": "another boot"},
         {"pid": os.getpid(), "ticks": 1, "boot": boot()},
     ):
         with (run / JOURNAL).open("a") as journal:
@@ -140,7 +140,7 @@ def test_a_sweep_from_inside_a_run_spares_itself(run: Path) -> None:
 def test_plaintext_outside_the_run_folder_is_removed(run: Path, tmp_path: Path) -> None:
     run.mkdir(parents=True)
     dump = tmp_path / "elsewhere.dump"
-    Started(run).note_file(dump)
+    StartJournal(run).note_file(dump)
     dump.write_text("plaintext")
     assert sweep(run).files == 2  # the dump and the journal
     assert not dump.exists()
@@ -149,7 +149,7 @@ def test_plaintext_outside_the_run_folder_is_removed(run: Path, tmp_path: Path) 
 def test_a_line_that_was_cut_short_is_no_obstacle(run: Path) -> None:
     run.mkdir(parents=True)
     process = subprocess.Popen(SLEEP, start_new_session=True)
-    Started(run).began(process.pid)
+    StartJournal(run).began(process.pid)
     with (run / JOURNAL).open("a") as journal:
         journal.write('{"pid": 1\n7\n{"pid": [], "ticks": 1, "boot": "' + boot() + '"}\n{"inte')
     assert sweep(run).processes == 1

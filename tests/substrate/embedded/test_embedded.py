@@ -15,7 +15,7 @@ from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import NodeSpec, Ready, Task
 from harness.substrate.common.ports import take_port
 from harness.substrate.embedded.substrate import Embedded
-from tests.substrate.benches import EmbeddedBench, python, server, started
+from tests.substrate.substrates_under_test import EmbeddedUnderTest, python, server, started
 
 pytestmark = pytest.mark.programs
 
@@ -24,7 +24,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_folders_are_0700_and_files_0600(embedded: EmbeddedBench, token: Path) -> None:
+def test_folders_are_0700_and_files_0600(embedded: EmbeddedUnderTest, token: Path) -> None:
     site = embedded.substrate.site("primary")
     before = os.umask(0)
     try:
@@ -40,7 +40,7 @@ def test_folders_are_0700_and_files_0600(embedded: EmbeddedBench, token: Path) -
     assert mode(node.log) == 0o600
 
 
-def test_a_file_of_a_node_is_made_private_again(embedded: EmbeddedBench, token: Path) -> None:
+def test_a_file_of_a_node_is_made_private_again(embedded: EmbeddedUnderTest, token: Path) -> None:
     node = started(embedded.substrate.site("primary").launch(server(embedded, token)))
     conf = embedded.substrate.run / "sites/primary/files/server/conf"
     node.kill()
@@ -49,7 +49,7 @@ def test_a_file_of_a_node_is_made_private_again(embedded: EmbeddedBench, token: 
     assert mode(conf) == 0o600
 
 
-def test_a_link_leads_nowhere(embedded: EmbeddedBench, tmp_path: Path) -> None:
+def test_a_link_leads_nowhere(embedded: EmbeddedUnderTest, tmp_path: Path) -> None:
     site = embedded.substrate.site("primary")
     volume = site.volume("data")
     outside = tmp_path / "outside"
@@ -73,7 +73,7 @@ def test_a_link_leads_nowhere(embedded: EmbeddedBench, tmp_path: Path) -> None:
     assert not (outside / "made").exists()
 
 
-def test_the_environment_of_a_node_is_little_more_than_its_own(embedded: EmbeddedBench) -> None:
+def test_the_environment_of_a_node_is_little_more_than_its_own(embedded: EmbeddedUnderTest) -> None:
     show = Task("show", python("import os; print(sorted(os.environ))"), env={"OWN": "1"})
     with embedded.substrate.site("primary").run(show) as running:
         names = set(eval(running.stdout.read()))  # noqa: S307 - our own program's list
@@ -82,7 +82,7 @@ def test_the_environment_of_a_node_is_little_more_than_its_own(embedded: Embedde
     }  # fmt: skip
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(embedded: EmbeddedBench, token: Path) -> None:
+def test_a_port_that_is_in_use_is_reported_in_one_line(embedded: EmbeddedUnderTest, token: Path) -> None:
     node = embedded.substrate.site("primary").launch(server(embedded, token))
     port = node.endpoint("talk").outside.port
     node.kill()
@@ -90,21 +90,21 @@ def test_a_port_that_is_taken_is_said_in_one_line(embedded: EmbeddedBench, token
         thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         thief.bind(("127.0.0.1", port))
         thief.listen()
-        with pytest.raises(HarnessError, match=f"server on primary: port talk: 127.0.0.1:{port} is taken") as refused:
+        with pytest.raises(HarnessError, match=f"server on primary: port talk: 127.0.0.1:{port} is in use") as refused:
             node.start()
     assert "\n" not in str(refused.value)
     node.start()
     assert embedded.ask(node)
 
 
-def test_nobody_is_given_the_port_of_a_killed_node(embedded: EmbeddedBench, token: Path) -> None:
+def test_nobody_is_given_the_port_of_a_killed_node(embedded: EmbeddedUnderTest, token: Path) -> None:
     node = embedded.substrate.site("primary").launch(server(embedded, token))
     node.kill()
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
         other.bind(("127.0.0.1", node.endpoint("talk").outside.port))
 
 
-def test_only_the_last_errors_of_a_task_are_kept_and_all_of_them_logged(embedded: EmbeddedBench) -> None:
+def test_only_the_last_errors_of_a_task_are_kept_and_all_of_them_logged(embedded: EmbeddedUnderTest) -> None:
     with embedded.substrate.site("primary").run(Task("noisy", ("seq", "1000"))) as silent:
         silent.stdout.read()
         assert silent.finish(10).errors == ""
@@ -123,7 +123,7 @@ def test_no_number_is_given_twice_though_it_is_free_again() -> None:
     assert len(set(numbers)) == len(numbers)
 
 
-def test_a_first_run_happens_once_for_an_empty_volume(embedded: EmbeddedBench) -> None:
+def test_a_first_run_happens_once_for_an_empty_volume(embedded: EmbeddedUnderTest) -> None:
     site = embedded.substrate.site("primary")
     spec = NodeSpec(
         "first",
@@ -140,7 +140,7 @@ def test_a_first_run_happens_once_for_an_empty_volume(embedded: EmbeddedBench) -
     assert embedded.log("primary/first").splitlines().count("making") == 1
 
 
-def test_a_first_run_that_fails_is_named_and_leaves_the_volume_empty(embedded: EmbeddedBench) -> None:
+def test_a_first_run_that_fails_is_named_and_leaves_the_volume_empty(embedded: EmbeddedUnderTest) -> None:
     site = embedded.substrate.site("primary")
     spec = NodeSpec(
         "first", ("sleep", "300"), volumes=("data",),
@@ -152,7 +152,7 @@ def test_a_first_run_that_fails_is_named_and_leaves_the_volume_empty(embedded: E
         assert list(site.volume("data").walk()) == []
 
 
-def test_a_node_that_never_answers_is_ended_when_patience_is(embedded: EmbeddedBench) -> None:
+def test_a_node_that_never_answers_is_ended_when_patience_is(embedded: EmbeddedUnderTest) -> None:
     spec = NodeSpec("deaf", ("sh", "-c", "echo thinking; exec sleep 300"), ports=("talk",))
     for ready in (Ready(port="talk", patience=0.2), Ready(argv=("false",), patience=0.2)):
         with pytest.raises(TookTooLong, match=r"deaf on primary: ready: not within 0.2 s .* its log ends: .*thinking"):
@@ -160,7 +160,7 @@ def test_a_node_that_never_answers_is_ended_when_patience_is(embedded: EmbeddedB
         assert embedded.living() == 0
 
 
-def test_a_page_of_another_status_is_not_ready(embedded: EmbeddedBench) -> None:
+def test_a_page_of_another_status_is_not_ready(embedded: EmbeddedUnderTest) -> None:
     argv = (sys.executable, "-m", "http.server", "-b", "@{bind:http}", "@{port:http}")
     spec = NodeSpec("web", argv, ports=("http",), ready=Ready(port="http", path="/absent", status=404, patience=10))
     site = embedded.substrate.site("primary")
@@ -169,7 +169,7 @@ def test_a_page_of_another_status_is_not_ready(embedded: EmbeddedBench) -> None:
         site.launch(replace(spec, ready=Ready(port="http", path="/absent", patience=0.5)))
 
 
-def test_two_harnesses_of_one_run_do_not_share_a_tasks_folder(embedded: EmbeddedBench) -> None:
+def test_two_harnesses_of_one_run_do_not_share_a_tasks_folder(embedded: EmbeddedUnderTest) -> None:
     other = Embedded(embedded.substrate.run, embedded.substrate.logs)
     keep = Task("keep", ("sh", "-c", "cat @{file:mine}"), files={"mine": "first"})
     with (
@@ -179,7 +179,7 @@ def test_two_harnesses_of_one_run_do_not_share_a_tasks_folder(embedded: Embedded
         assert (one.stdout.read(), two.stdout.read()) == (b"first", b"second")
 
 
-def test_a_task_that_is_over_leaves_no_files_and_no_empty_log(embedded: EmbeddedBench) -> None:
+def test_a_task_that_is_over_leaves_no_files_and_no_empty_log(embedded: EmbeddedUnderTest) -> None:
     site = embedded.substrate.site("primary")
     for number, script in enumerate(("cat @{file:mine}", "echo heard >&2", "true"), 1):
         with site.run(Task("once", ("sh", "-c", script), files={"mine": "x"})) as running:
@@ -189,7 +189,7 @@ def test_a_task_that_is_over_leaves_no_files_and_no_empty_log(embedded: Embedded
     assert [log.name for log in site.logs.iterdir()] == ["once-2.log"]
 
 
-def test_prepared_data_is_copied_with_its_modes(embedded: EmbeddedBench, tmp_path: Path) -> None:
+def test_prepared_data_is_copied_with_its_modes(embedded: EmbeddedUnderTest, tmp_path: Path) -> None:
     source = tmp_path / "prepared"
     (source / "deep").mkdir(parents=True)
     (source / "deep/file").write_text("data")
@@ -202,7 +202,7 @@ def test_prepared_data_is_copied_with_its_modes(embedded: EmbeddedBench, tmp_pat
         embedded.substrate.import_volume("primary", "data", tmp_path / "absent")
 
 
-def test_a_site_with_protected_folders_is_removed_all_the_same(embedded: EmbeddedBench) -> None:
+def test_a_site_with_protected_folders_is_removed_all_the_same(embedded: EmbeddedUnderTest) -> None:
     site = embedded.substrate.site("primary")
     site.volume("data").open("cache/module/file", "wb").close()
     for folder in ("cache/module", "cache"):
@@ -211,7 +211,7 @@ def test_a_site_with_protected_folders_is_removed_all_the_same(embedded: Embedde
     assert not site.folder.exists()
 
 
-def test_a_node_does_not_run_as_root(embedded: EmbeddedBench) -> None:
+def test_a_node_does_not_run_as_root(embedded: EmbeddedUnderTest) -> None:
     with embedded.substrate.site("primary").run(Task("who", ("id", "-u"))) as running:
         assert running.stdout.read().strip() != b"0"
 

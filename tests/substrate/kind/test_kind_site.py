@@ -1,4 +1,4 @@
-"""What a site on kind does about what fails, without a cluster: what stands for one answers as it was told."""
+"""Failures of a site on kind, without a cluster: its API server and its node are scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from harness.core.clock import NotYet
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, NodeExited
 from harness.core.node import Task
 from harness.kubernetes import cluster as clusters
 from harness.kubernetes.api import Api
@@ -19,14 +19,13 @@ from harness.kubernetes.cluster import Cluster, Plan
 from harness.kubernetes.deploy import Manifests
 from harness.kubernetes.machine import Machine as Node
 from harness.kubernetes.objects import NAME, Manifest, Pod, pod_of
-from harness.kubernetes.waiting import Died
 from harness.substrate.common.ports import LOOPBACK
-from harness.substrate.containers.workspace import Shell
-from harness.substrate.embedded.start_journal import Started
+from harness.substrate.containers.workspace import workspace_of
+from harness.substrate.embedded.start_journal import StartJournal
 from harness.substrate.kind import task as kind_task
 from harness.substrate.kind import volume as kind_agent
-from harness.substrate.kind.cluster import NodePorts, Standing
 from harness.substrate.kind.manifests import filled
+from harness.substrate.kind.namespace import ClusterNamespace, NodePorts
 from harness.substrate.kind.site import KindSite
 from harness.substrate.kind.volume import TOKEN, agent_spec, close_volume, open_volume
 
@@ -90,20 +89,20 @@ class Machine:
         self.destroyed += 1
 
 
-class Made(Standing):
-    """A standing cluster with an API of ours."""
+class Made(ClusterNamespace):
+    """A namespace whose API server is a script."""
 
     def __init__(self, api: Script, folder: Path, machine: Machine | None = None) -> None:
         plan = Plan("x", "image", folder, PORTS, "net", Path("kind"), archives={"blackstart": folder})
         self.cluster = Cluster(plan, cast("Node", machine or Machine()), LOOPBACK)
-        self.namespace, self.manifests, self.api = "primary", Manifests(()), api
+        self.name, self.manifests, self.api = "primary", Manifests(()), api
         self.ports = NodePorts(deque(PORTS), "cluster x")
         self._claimed, self._imported = set(), set()
 
 
 def site(made: list[Made], tmp_path: Path) -> KindSite:
     return KindSite(
-        "primary", tmp_path, tmp_path, Started(tmp_path), lambda: made.pop(0), SECRET, walled=("192.0.2.1",)
+        "primary", tmp_path, tmp_path, StartJournal(tmp_path), lambda: made.pop(0), SECRET, allowed=("192.0.2.1",)
     )
 
 
@@ -112,7 +111,7 @@ def test_a_cluster_that_cannot_be_prepared_is_destroyed(tmp_path: Path) -> None:
     found = site([Made(script(), tmp_path, machine) for machine in (first, second)], tmp_path)
     for machine in (first, second):  # the second time another is made
         with pytest.raises(HarnessError, match="x-control-plane: ended with code 2"):
-            found.standing  # noqa: B018 - it is made when it is asked for
+            found.namespace  # noqa: B018 - created at its first use
         assert machine.destroyed == 1
 
 
@@ -174,7 +173,7 @@ def begin(made: Made, monkeypatch: pytest.MonkeyPatch) -> Pod:
     monkeypatch.setattr(kind_task, "reference", lambda image: image)
     monkeypatch.setattr(kind_task, "await_ready", lambda *_, **__: (pod_of(RUNS),))
     task = Task("dump", ("pg_dump",))
-    return kind_task.wait_for_work(made, task, Shell.of(task), "task-1", "dump on primary")
+    return kind_task.begin_pod(made, task, workspace_of(task), "task-1", "dump on primary")
 
 
 def test_a_log_that_is_not_read_at_once_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,9 +185,9 @@ def test_a_log_that_is_not_read_at_once_is_asked_for_again(tmp_path: Path, monke
     ("states", "words"),
     [
         ([RUNS, pod({"terminated": {"exitCode": 127}})], "dump on primary: pg_dump is not a program here; image"),
-        ([pod({"terminated": {"exitCode": 137}}, "Failed")], "its pod ended with code 137 before the work began"),
-        ([pod({}, "Failed")], "its pod was taken away before the work began"),
-        ([RUNS, None], "its pod was taken away before the work began"),
+        ([pod({"terminated": {"exitCode": 137}}, "Failed")], "its pod ended with code 137 before the command ran"),
+        ([pod({}, "Failed")], "its pod was deleted before the command ran"),
+        ([RUNS, None], "its pod was deleted before the command ran"),
     ],
 )
 def test_only_code_127_says_that_there_is_no_program(
@@ -203,6 +202,6 @@ def test_only_code_127_says_that_there_is_no_program(
 def test_a_pod_that_says_nothing_is_looked_at_again() -> None:
     with pytest.raises(NotYet):
         kind_task.require_waiting(script(), "task-1", "dump on primary")
-    with pytest.raises(Died) as died:
+    with pytest.raises(NodeExited) as died:
         kind_task.require_waiting(script(states=[pod({"terminated": {"exitCode": 3}})]), "task-1", "dump on primary")
     assert died.value.code == 3

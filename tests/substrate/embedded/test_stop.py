@@ -10,7 +10,7 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.node import Node, NodeSpec, Ready, Stoppable
-from tests.substrate.benches import EmbeddedBench, python
+from tests.substrate.substrates_under_test import EmbeddedUnderTest, python
 
 pytestmark = pytest.mark.programs
 
@@ -45,7 +45,7 @@ def stop(node: Node, patience: float) -> float:
     return SYSTEM.monotonic() - began
 
 
-def asked(embedded: EmbeddedBench) -> str:
+def asked(embedded: EmbeddedUnderTest) -> str:
     path: Path = embedded.substrate.site("primary").folder / "volumes/data/asked"
     return path.read_text() if path.exists() else "nothing"
 
@@ -58,20 +58,20 @@ def code_of(node: Node) -> int | None:
 
 
 @pytest.mark.parametrize("number", ["TERM", "INT"])
-def test_a_program_that_can_ends_in_good_order_at_its_own_signal(embedded: EmbeddedBench, number: str) -> None:
+def test_a_program_that_can_ends_in_good_order_at_its_own_signal(embedded: EmbeddedUnderTest, number: str) -> None:
     node = embedded.substrate.site("primary").launch(replace(spec("obeys"), stop_signal=number))
     assert stop(node, 20) < 10
     assert (asked(embedded), code_of(node), node.alive) == (f"SIG{number}", 0, False)
 
 
-def test_a_program_that_refuses_is_killed_once_patience_is_over(embedded: EmbeddedBench) -> None:
+def test_a_program_that_refuses_is_killed_once_patience_is_over(embedded: EmbeddedUnderTest) -> None:
     node = embedded.substrate.site("primary").launch(spec("refuses"))
     assert 0.3 <= stop(node, 0.3) < 10
     assert (asked(embedded), code_of(node), node.alive) == ("SIGTERM", -signal.SIGKILL, False)
     assert embedded.living() == 0
 
 
-def test_a_killed_program_has_no_chance_to_tidy_up(embedded: EmbeddedBench) -> None:
+def test_a_killed_program_has_no_chance_to_tidy_up(embedded: EmbeddedUnderTest) -> None:
     node = embedded.substrate.site("primary").launch(spec("obeys"))
     node.kill()
     assert (asked(embedded), code_of(node)) == ("nothing", -signal.SIGKILL)

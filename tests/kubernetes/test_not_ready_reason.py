@@ -1,11 +1,11 @@
-"""What a pod's state says of it: which troubles pass by themselves, and which do not."""
+"""Reasons why a pod is not ready: which are final, and which pass."""
 
 from __future__ import annotations
 
 import pytest
 
 from harness.kubernetes.objects import Manifest, pod_of
-from harness.kubernetes.trouble import trouble_of
+from harness.kubernetes.waiting import not_ready_reason
 
 FREEZE = "failed to create containerd task: runc create failed: error setting cgroup config: unable to freeze: unknown"
 
@@ -27,13 +27,13 @@ def pod(state: Manifest, last: Manifest | None = None) -> Manifest:
     ids=["at first", "before the next try"],
 )
 def test_a_start_that_runc_lost_to_a_busy_machine_is_tried_again(found: Manifest) -> None:
-    trouble = trouble_of(pod_of(found))
-    assert trouble is not None
-    assert not trouble.final
-    assert "unable to freeze" in trouble.text
+    reason = not_ready_reason(pod_of(found))
+    assert reason is not None
+    assert not reason.final
+    assert "unable to freeze" in reason.text
 
 
 def test_any_other_start_that_failed_is_final() -> None:
-    trouble = trouble_of(pod_of(pod({"waiting": {"reason": "RunContainerError", "message": "permission denied"}})))
-    assert trouble is not None
-    assert trouble.final
+    reason = not_ready_reason(pod_of(pod({"waiting": {"reason": "RunContainerError", "message": "permission denied"}})))
+    assert reason is not None
+    assert reason.final

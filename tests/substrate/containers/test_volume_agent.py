@@ -131,7 +131,7 @@ def test_what_goes_wrong_before_the_first_byte_is_said(serve: Serve) -> None:
     volume = serve()
     with pytest.raises(FileNotFoundError):
         volume.open("nothing", "rb")
-    with pytest.raises(OSError, match="volume data: the token is not the agent's"):
+    with pytest.raises(OSError, match="volume data: not the token of this agent"):
         AgentVolume("data", volume.address, "wrong").open("nothing", "rb")
 
 

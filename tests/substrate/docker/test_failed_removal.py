@@ -16,11 +16,11 @@ from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import NodeSpec
 from harness.images import inside
 from harness.patience import PATIENCE
-from harness.substrate.common.cleanup import MARK
+from harness.substrate.common.error_collector import MARK
 from harness.substrate.docker import ownership as engine_objects
 from harness.substrate.docker import substrate as docker
 from harness.substrate.docker import task as docker_task
-from harness.substrate.docker.ownership import Owned, discard, sweep_engine
+from harness.substrate.docker.ownership import Owned, discarding, sweep_engine
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.docker.task import END, LOST, WORK, Within, code_of, limited
 from harness.substrate.embedded.process_tree import Owner, family
@@ -185,10 +185,10 @@ def test_a_sweep_from_elsewhere_goes_on_too_and_names_all_that_is_left(
     assert not run.exists()
 
 
-def test_what_hinders_the_removal_of_what_did_not_start_is_not_said(machine: Engine) -> None:
+def test_the_start_error_is_reported_though_the_removal_fails(machine: Engine) -> None:
     machine.containers.add("c1", refusals=1)
-    discard(machine.containers.things[0])
-    discard(None)
+    with pytest.raises(HarnessError, match="did not start"), discarding(machine.containers.things[0]):
+        raise HarnessError("did not start")
     assert machine.left() == ["c1"]
 
 

@@ -1,4 +1,4 @@
-"""The same small programs for each substrate, and a way to see what they do from outside."""
+"""Small programs that run on each substrate, and helpers that observe them from outside."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ print("up", flush=True)
 while True:
     sys.stdout.buffer.write(bytes(1 << 16))
 """
-BRIEF = "import time; time.sleep(0.3)"
-SCRIPTS = {"server": SERVER, "dying": DYING, "say": SAY, "lasting": LASTING, "pouring": POURING, "brief": BRIEF}
+SCRIPTS = {"server": SERVER, "dying": DYING, "say": SAY, "lasting": LASTING, "pouring": POURING}
 
 STARTS = itertools.count()
 
@@ -74,12 +73,11 @@ PROGRAMS = {
     "say": lambda call: Outcome(int(call.argv[1]), call.stdin, "warned"),
     "lasting": lambda _: Outcome(stdout=b"up\n"),
     "pouring": lambda _: Outcome(stdout=b"up\n"),
-    "brief": lambda _: Outcome(0),
 }
 
 
-class Bench(Protocol):
-    """A substrate on which the conformance suite can work."""
+class SubstrateUnderTest(Protocol):
+    """A substrate on which the conformance suite runs."""
 
     @property
     def substrate(self) -> Substrate: ...
@@ -97,7 +95,7 @@ class Bench(Protocol):
 
 
 @dataclass(frozen=True)
-class EmbeddedBench:
+class EmbeddedUnderTest:
     substrate: Embedded
     image: str = ""
 
@@ -117,7 +115,7 @@ class EmbeddedBench:
 
 
 @dataclass(frozen=True)
-class FakeBench:
+class FakeUnderTest:
     substrate: Fake
     image: str = ""
 
@@ -133,12 +131,12 @@ class FakeBench:
 
     def living(self) -> int:
         sites = self.substrate.sites.values()
-        nodes = sum(node.alive for site in sites for node in site.nodes.values())
+        nodes = sum(node.alive for site in sites for node in site.nodes)
         return nodes + sum(not task.ended for site in sites for task in site.tasks)
 
 
 @dataclass(frozen=True)
-class DockerBench:
+class DockerUnderTest:
     substrate: Docker
     image: str = "blackstart"
 
@@ -158,7 +156,7 @@ class DockerBench:
 
 
 def said_by(node: Node) -> bytes:
-    """Ask over loopback; an address behind which nobody is may take the connection and hang up."""
+    """Return the answer over loopback; a proxy without a server behind it may accept the connection and close it."""
     address = node.endpoint("talk").outside
     with socket.create_connection((address.host, address.port), timeout=0.5) as connection:
         if answer := connection.recv(1000):
@@ -166,12 +164,12 @@ def said_by(node: Node) -> bytes:
         raise ConnectionRefusedError
 
 
-def server(bench: Bench, token: Path, name: str = "server") -> NodeSpec:
-    argv = bench.argv("server", "@{bind:talk}", "@{port:talk}", "@{file:conf}")
+def server(tested: SubstrateUnderTest, token: Path, name: str = "server") -> NodeSpec:
+    argv = tested.argv("server", "@{bind:talk}", "@{port:talk}", "@{file:conf}")
     return NodeSpec(
         name,
         argv,
-        bench.image,
+        tested.image,
         ports=("talk",),
         volumes=("data",),
         env={"TOKEN": "@{secret:token}"},
@@ -181,8 +179,8 @@ def server(bench: Bench, token: Path, name: str = "server") -> NodeSpec:
     )
 
 
-def task(bench: Bench, program: str, *args: str, stdin: bytes = b"") -> Task:
-    return Task(program, bench.argv(program, *args), bench.image, stdin=stdin)
+def task(tested: SubstrateUnderTest, program: str, *args: str, stdin: bytes = b"") -> Task:
+    return Task(program, tested.argv(program, *args), tested.image, stdin=stdin)
 
 
 def started(node: Node) -> ProcessNode:

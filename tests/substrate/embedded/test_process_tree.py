@@ -12,7 +12,7 @@ import pytest
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.node import NodeSpec, Ready, Task
 from harness.substrate.embedded.start_journal import sweep
-from tests.substrate.benches import EmbeddedBench, python, started
+from tests.substrate.substrates_under_test import EmbeddedUnderTest, python, started
 
 pytestmark = pytest.mark.programs
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.programs
 MASTER = "env -i sleep 300 & env -i setsid sleep 300 & echo up; wait"
 
 
-def test_what_outlives_its_master_is_killed_with_the_node(embedded: EmbeddedBench) -> None:
+def test_what_outlives_its_master_is_killed_with_the_node(embedded: EmbeddedUnderTest) -> None:
     node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
     assert node.child is not None
     pid = node.child.pid
@@ -35,7 +35,7 @@ def test_what_outlives_its_master_is_killed_with_the_node(embedded: EmbeddedBenc
         os.kill(worker, signal.SIGKILL)
 
 
-def test_all_that_a_living_master_started_is_killed_with_it(embedded: EmbeddedBench) -> None:
+def test_all_that_a_living_master_started_is_killed_with_it(embedded: EmbeddedUnderTest) -> None:
     node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
     assert node.child is not None
     pid = node.child.pid
@@ -44,7 +44,7 @@ def test_all_that_a_living_master_started_is_killed_with_it(embedded: EmbeddedBe
     assert not [worker for worker in workers if running(worker)]
 
 
-def test_what_outlived_its_master_is_not_in_the_way_of_the_next(embedded: EmbeddedBench) -> None:
+def test_what_outlived_its_master_is_not_in_the_way_of_the_next(embedded: EmbeddedUnderTest) -> None:
     worker = "env -i sleep 300 & echo up; wait"
     node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", worker))))
     assert node.child is not None
@@ -59,7 +59,7 @@ def test_what_outlived_its_master_is_not_in_the_way_of_the_next(embedded: Embedd
 @pytest.mark.parametrize("number", ["INT", "TERM", "QUIT"])
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_node_is_asked_by_its_own_signal_and_has_time_for_it(
-    embedded: EmbeddedBench, number: str, *, frozen: bool
+    embedded: EmbeddedUnderTest, number: str, *, frozen: bool
 ) -> None:
     traps = f"trap 'echo wrong' TERM INT QUIT; trap 'echo bye; exit' {number}"
     script = traps + "; touch @{volume:data}/up; while true; do sleep 0.02; done"
@@ -74,7 +74,7 @@ def test_a_node_is_asked_by_its_own_signal_and_has_time_for_it(
     assert embedded.log("primary/polite") == "bye\n"
 
 
-def test_a_node_that_will_not_end_is_killed_when_patience_ends(embedded: EmbeddedBench) -> None:
+def test_a_node_that_will_not_end_is_killed_when_patience_ends(embedded: EmbeddedUnderTest) -> None:
     script = "trap '' TERM; touch @{volume:data}/up; while true; do sleep 0.02; done"
     ready = Ready(argv=("test", "-e", "@{volume:data}/up"), patience=10)
     node = started(
@@ -100,7 +100,7 @@ def running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("way", ["kill", "destroy", "sweep"])
-def test_what_a_killed_node_leaves_elsewhere_is_removed(embedded: EmbeddedBench, tmp_path: Path, way: str) -> None:
+def test_what_a_killed_node_leaves_elsewhere_is_removed(embedded: EmbeddedUnderTest, tmp_path: Path, way: str) -> None:
     site, left = embedded.substrate.site("primary"), tmp_path / "left.sock"
     script = python(
         "import socket, sys, time; socket.socket(socket.AF_UNIX).bind(sys.argv[1]); time.sleep(300)", str(left)
@@ -114,7 +114,7 @@ def test_what_a_killed_node_leaves_elsewhere_is_removed(embedded: EmbeddedBench,
     assert not left.exists()
 
 
-def test_the_copy_of_a_task_that_forks_without_end_is_ended_too(embedded: EmbeddedBench) -> None:
+def test_the_copy_of_a_task_that_forks_without_end_is_ended_too(embedded: EmbeddedUnderTest) -> None:
     """Each generation lives for a moment only: what is stopped first cannot get away."""
     runner = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); sh -c 'sleep 0.01 & sleep 0.01'; done"
     with embedded.substrate.site("primary").run(Task("runner", ("sh", "-c", f"echo up; {runner}"))) as running:

@@ -1,7 +1,7 @@
-"""The egress wall: pods of a site reach their cluster and the drill's own machine, and nothing else.
+"""Egress filter: pods of a site reach their cluster and the drill's own machine, and nothing else.
 
-A copy of production must not act on the world. NetworkPolicies say so in the manifests; this wall stands where no
-network plug-in enforces them: in the packet filter of the node, which every packet of a pod must pass.
+A restored copy of production must not act on the outside world. The manifests have NetworkPolicies for that; where no
+network plug-in enforces them, this filter does: iptables of the cluster's node, which every packet of a pod passes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from harness.core.errors import HarnessError
 from harness.kubernetes.machine import Machine
 
-PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/12"  # kind's own ranges
-CHAIN = "BLACKSTART-WALL"
-NAMES = 53  # who may ask for names of the world can tell it things
+PODS, SERVICES = "10.244.0.0/16", "10.96.0.0/12"  # address ranges of kind
+CHAIN = "BLACKSTART-EGRESS"
+NAMES = 53  # DNS is denied too: queries can carry data out
 DENIED = "denied"
 TRIED = 3  # seconds
 
@@ -38,25 +38,25 @@ REACH = "timeout {tried} bash -c 'exec 3<>/dev/tcp/{host}/{port}' && echo reache
 
 
 def build(machine: Machine, allowed: tuple[str, ...]) -> None:
-    """Put the wall up, or anew; `allowed`: addresses outside that pods may reach. Raises HarnessError."""
+    """Install the filter, or replace it; `allowed`: outside addresses that pods may reach. Raises HarnessError."""
     hosts = " ".join(map(shlex.quote, allowed))
     machine.execute(BUILD.format(chain=CHAIN, pods=PODS, services=SERVICES, names=NAMES, allowed=hosts))
 
 
 def reached(machine: Machine, host: str, port: int, *, pid: str = "") -> bool:
-    """Return whether a connection can be made from the node, or from the pod whose process in it is `pid`."""
+    """Return whether the node, or the pod of its process `pid`, can connect to an address. Raises HarnessError."""
     script = REACH.format(tried=TRIED, host=host, port=port)
     inside = f"nsenter --target {int(pid)} --net -- sh -c {shlex.quote(script)}" if pid else script
     return machine.execute(f"{inside} 2>/dev/null").endswith("reached")
 
 
 def process_of(machine: Machine, task: str) -> str:
-    """Return the number, in the node, of the first process of a pod's container. Raises HarnessError."""
+    """Return the pid, in the node, of the first process of a pod's container. Raises HarnessError."""
     for line in machine.execute("ctr -n k8s.io task ls").splitlines():
         words = line.split()
         if words and words[0] == task:
             return words[1]
-    raise HarnessError(f"{machine.name}: has no container {task}; its pod was replaced, ask again")
+    raise HarnessError(f"{machine.name}: has no container {task}; its pod was replaced, try again")
 
 
 @contextmanager
@@ -66,25 +66,25 @@ def listener(host: str) -> Iterator[int]:
         with socket.create_server((host, 0)) as server:
             yield int(server.getsockname()[1])
     except OSError as error:
-        raise HarnessError(f"{host}: nobody can listen there ({error.strerror}); the wall cannot be tried") from None
+        raise HarnessError(f"{host}: cannot listen there ({error.strerror}); egress filter not tested") from None
 
 
 def prove(machine: Machine, task: str, outside: str, allowed: str) -> str:
-    """Return a line for the record: a pod's connection to `outside` was denied although somebody answers there.
+    """Return a line for the record: a pod's connection to `outside` was denied although a server listens there.
 
-    Both are addresses of this machine; `allowed` is one that the wall lets through. Raises HarnessError when the wall
-    has a hole, and when nothing can be concluded because nobody was reached at all.
+    Both are addresses of this machine; `allowed` is one that pods may reach. Raises HarnessError when the filter lets
+    the connection through, and when the result is inconclusive because no address was reached.
     """
     pid = process_of(machine, task)
     with listener(outside) as port, listener(allowed) as open_port:
         if not reached(machine, outside, port):
             raise HarnessError(
-                f"{machine.name}: {outside}:{port} is not reached from the node: the wall cannot be tried"
+                f"{machine.name}: the node itself cannot reach {outside}:{port}; the egress filter cannot be tested"
             )
         if not reached(machine, allowed, open_port, pid=pid):
             raise HarnessError(
-                f"{machine.name}: a pod does not reach {allowed}:{open_port}, which it may: a wall too many"
+                f"{machine.name}: egress filter too strict: pod cannot reach allowed address {allowed}:{open_port}"
             )
         if reached(machine, outside, port, pid=pid):
-            raise HarnessError(f"{machine.name}: a pod reached {outside}:{port}: the egress wall has a hole")
+            raise HarnessError(f"{machine.name}: egress filter failed: a pod reached {outside}:{port}")
     return f"a connection from a pod to {outside}:{port} was {DENIED}; the node itself reaches it"

@@ -1,0 +1,99 @@
+"""Base class of running tasks: standard input is fed and standard error is kept by threads, output is a stream."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event, Thread
+from typing import IO, Self
+
+from harness.core.errors import HarnessError, TookTooLong
+from harness.core.node import Completed
+from harness.patience import PATIENCE
+from harness.substrate.common.filesystem import remove_if_empty
+
+TAIL, LINE = 40, 4096  # lines of standard error that are kept, bytes of each
+
+
+@dataclass(slots=True)
+class StreamedTask(ABC):
+    """A running task. `log`: all of its standard error; it is removed when it is empty."""
+
+    name: str
+    log: Path
+    _stdout: IO[bytes] | None = field(default=None, repr=False, kw_only=True)
+    _tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL), repr=False, kw_only=True)
+    _line: bytes = field(default=b"", repr=False, kw_only=True)
+    _threads: list[Thread] = field(default_factory=list, repr=False, kw_only=True)
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        """Its standard output."""
+        if self._stdout is None:
+            raise HarnessError(f"task {self.name} has no output")
+        return self._stdout
+
+    @abstractmethod
+    def _exit_code(self, patience: float) -> int:
+        """Wait for its end and return its exit code; raises TookTooLong."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Kill it with all that it started, if it still runs. Raises HarnessError."""
+
+    @abstractmethod
+    def _clean_up(self) -> None:
+        """Remove the files and connections that it had, after it ended."""
+
+    def _in_threads(self, *work: Callable[[], None]) -> None:
+        begun = [Thread(target=one, daemon=True) for one in work]
+        self._threads += begun
+        for thread in begun:
+            thread.start()
+
+    def _keep(self, log: IO[bytes], data: bytes) -> None:
+        """Write standard error to the log, and keep its last lines."""
+        log.write(data)
+        *lines, rest = (self._line + data).split(b"\n")
+        self._tail.extend(line.decode(errors="replace").rstrip() for line in lines)
+        self._line = rest[-LINE:]
+
+    @property
+    def errors(self) -> str:
+        """The last lines of its standard error so far."""
+        lines = [*self._tail, *([self._line.decode(errors="replace").rstrip()] if self._line else [])]
+        return "\n".join(lines[-TAIL:])
+
+    def _await(self, event: Event, patience: float) -> None:
+        if not event.wait(patience):
+            raise self._too_long(patience)
+
+    def _too_long(self, patience: float) -> TookTooLong:
+        return TookTooLong(f"task {self.name}: not done within {patience:g} s")
+
+    def finish(self, patience: float) -> Completed:
+        """Wait for its end, at most `patience` seconds, and return its result; raises TookTooLong, HarnessError."""
+        code = self._exit_code(patience)
+        self._join()
+        return Completed(code, self.errors)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        # Both at once: a container engine ends nothing whose output is not taken, and a stream that another thread
+        # reads cannot be closed before it ends.
+        self._in_threads(self.stdout.close)
+        try:
+            self._end()
+        finally:
+            self._join()
+            self._clean_up()
+            remove_if_empty(self.log)
+
+    def _join(self) -> None:
+        for thread in self._threads:
+            thread.join(PATIENCE.pipe_close)
