@@ -12,15 +12,10 @@ PACKAGED = CODE / "harness" / "bundle"  # in an installed package: what lies bes
 FILES = PACKAGED if PACKAGED.is_dir() else CODE  # features, steps, fixtures, deploy, estate.toml, requirements.lock
 
 
-def can_write(folder: Path) -> bool:
-    """Return whether this user can write in `folder`, or make it."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
-
-
 def runs_folder(home: Path) -> Path:
     """Return where run folders go: to $BLACKSTART_RUNS, else below `home`, else, for a read-only one, to the cache."""
     if named := os.environ.get("BLACKSTART_RUNS"):
         return Path(named).absolute()
     own = home.absolute() / ".blackstart" / "runs"
-    return own if can_write(own) else cache_home() / "runs"
+    there = next(path for path in (own, *own.parents) if path.exists())
+    return own if os.access(there, os.W_OK | os.X_OK) else cache_home() / "runs"

@@ -35,6 +35,10 @@ def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedPro
         (("schedule",), 2, "no estate is up here"),
         (("release",), 2, "recovered.json: nothing was recovered here; name the file"),
         (("prepare", "--config", "none.toml"), 2, "none.toml: No such file or directory"),
+        (("drill", "--reports", "/proc/reports"), 2, "cannot be written"),
+        (("rehearse", "--config", "x"), 2, "is now called `blackstart restore-test`"),
+        (("rehearse", "--help"), 2, "is now called `blackstart restore-test`"),
+        ((*RECOVER[:3], "--secrets", "s"), 2, "standard input is at its end"),
         (("report",), 2, "no drill has run yet; run `blackstart drill`"),
         (("refine",), 2, "no record there"),
         (("refine", "none"), 2, "none: no such record"),
@@ -60,6 +64,12 @@ def test_a_typing_error_in_the_declaration_is_named(tmp_path: Path) -> None:
     done = blackstart(tmp_path, "prepare", "--config", "mine.toml")
     assert done.returncode == 2
     assert "mine.toml: data.bulkmb: unknown key; did you mean 'bulk_mb'?" in done.stderr
+
+
+def test_a_mistake_in_the_patience_is_named(tmp_path: Path) -> None:
+    done = blackstart(tmp_path, "doctor", BLACKSTART_PATIENCE_ODO_READY="9")
+    assert done.returncode == 2
+    assert "BLACKSTART_PATIENCE_ODO_READY: no such patience; did you mean" in done.stderr
 
 
 def test_a_missing_part_is_named_with_what_to_type(tmp_path: Path) -> None:

@@ -30,6 +30,22 @@ def test_the_declarations_that_ship_are_valid() -> None:
     ("before", "after", "reason"),
     [
         ("bulk_mb = 200", "bulk_mbb = 200", "data.bulk_mbb: unknown key; did you mean 'bulk_mb'?"),
+        ('zone = "shop.test"', 'zonne = "shop.test"', "estate.zonne: unknown key; did you mean 'zone'? (and 1 more)"),
+        ('zone = "shop.test"', 'zone = "shop test"', "estate.zone: String should match pattern"),
+        ("[data]", "[[data]]", "data: must be a table"),
+        ("[data]\n", "[data.bulk]\n", "data.bulk: unknown key; did you mean 'bulk_mb'?"),
+        (
+            'edge = "127.0.0.3"',
+            'edge = "127.0.0.2"',
+            "sites: primary.edge and dr.edge are both 127.0.0.2; give",
+        ),
+        ('edge = "127.0.0.3"', 'edge = "dr.shop.test"', "sites.dr.edge: "),
+        (
+            'kind = "odoo"',
+            'kind = "odoo"\nneeds = ["gateway"]',
+            ": services: circular dependency: odoo needs gateway needs odoo; remove one of these from `needs`",
+        ),
+        ('kind = "odoo"', 'kind = "odoo"\nneeds = ["odoo"]', "circular dependency: odoo needs odoo"),
         ("[backup]", "[bakcup]", "bakcup: unknown key; did you mean 'backup'?"),
         ('kind = "odoo"', 'kind = "odo"', "services.odoo.kind: Input should be"),
         ('needs = ["odoo", "n8n"', 'needs = ["odo", "n8n"', "no service 'odo'; did you mean 'odoo'?"),
@@ -61,6 +77,37 @@ def test_an_unknown_promise_is_named_with_the_nearest() -> None:
     promises = load_promises(ROOT / "features/budgets.toml")
     with pytest.raises(UsageError, match="did you mean 'site loss, one machine'"):
         promise_named(promises, "site los, embedded")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x = 1", "x: must be a table"),
+        ("[x]\nrto_s = inf", "x: rto_s: Input should be less than or equal to"),
+        ("[x]\nrto_s = nan", "x: rto_s: Input should be"),
+        ("[x]\nrto = 1", "x: rto: unknown key; did you mean 'rto_s'? (and 5 more)"),
+        ("[x", "not valid TOML"),
+        (None, "No such file or directory; every promise is written there, as in "),
+    ],
+)
+def test_broken_promises_are_one_line_with_their_place(tmp_path: Path, text: str | None, reason: str) -> None:
+    path = tmp_path / "budgets.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        load_promises(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert reason in message
+    assert "--config" not in message
+    assert "\n" not in message
+
+
+def test_a_file_that_a_command_names_is_found_beside_the_declaration(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").touch()
+    table = '[services.mine]\nkind = "http"\ncommand = ["python3", "mine.py", "--here"]\n'
+    loaded = load_config(written(tmp_path, f'{GOOD}{table}prefix = "/m"\nkey = {{ path = "/m" }}\n'))
+    assert loaded.services["mine"].command == ("python3", str(tmp_path / "mine.py"), "--here")
 
 
 def test_a_promise_without_an_owner_is_refused(tmp_path: Path) -> None:
