@@ -9,6 +9,7 @@ import pytest
 from harness.core.errors import UsageError
 from harness.estate.config import load_config
 from harness.estate.promises import load_promises, promise_named
+from harness.services.http.kind import HttpTable
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = (ROOT / "estate.toml").read_text()
@@ -107,7 +108,9 @@ def test_a_file_that_a_command_names_is_found_beside_the_declaration(tmp_path: P
     (tmp_path / "mine.py").touch()
     table = '[services.mine]\nkind = "http"\ncommand = ["python3", "mine.py", "--here"]\n'
     loaded = load_config(written(tmp_path, f'{GOOD}{table}prefix = "/m"\nkey = {{ path = "/m" }}\n'))
-    assert loaded.services["mine"].command == ("python3", str(tmp_path / "mine.py"), "--here")
+    table_of = loaded.services["mine"]
+    assert isinstance(table_of, HttpTable)
+    assert table_of.command == ("python3", str(tmp_path / "mine.py"), "--here")
 
 
 def test_a_promise_without_an_owner_is_refused(tmp_path: Path) -> None:
