@@ -143,12 +143,19 @@ def explain(error: ValidationError, model: type[BaseModel], path: Path, data: Ma
     """
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     where = [str(part) for part in first["loc"]]
-    reason = first["msg"].removeprefix("Value error, ")
+    reason, named = first["msg"].removeprefix("Value error, "), 1
     if first["type"] == "extra_forbidden":
         reason = f"unknown key{nearest(where[-1], known_keys(model, where[:-1], data))}"
     elif first["type"] in ("model_type", "dict_type"):
         reason = "must be a table"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    elif first["type"] == "missing":
+        where = where[:-1]
+        missing = [
+            str(e["loc"][-1]) for e in error.errors() if e["type"] == "missing" and e["loc"][:-1] == first["loc"][:-1]
+        ]
+        named = len(missing)
+        reason = f"needs {', '.join(missing)}"
+    more = f" (and {error.error_count() - named} more)" if error.error_count() > named else ""
     return UsageError(f"{': '.join((str(path), *filter(None, ['.'.join(where)])))}: {reason}{more}")
 
 

@@ -48,14 +48,18 @@ def test_the_declarations_that_ship_are_valid() -> None:
         ),
         ('kind = "odoo"', 'kind = "odoo"\nneeds = ["odoo"]', "circular dependency: odoo needs odoo"),
         ("[backup]", "[bakcup]", "bakcup: unknown key; did you mean 'backup'?"),
-        ('kind = "odoo"', 'kind = "odo"', "services.odoo.kind: Input should be"),
+        (
+            'kind = "odoo"',
+            'kind = "odo"',
+            "services.odoo: kind: 'odo' is none of gateway, http, n8n, notification, odoo; did you mean 'odoo'?",
+        ),
         ('needs = ["odoo", "n8n"', 'needs = ["odo", "n8n"', "no service 'odo'; did you mean 'odoo'?"),
         ('"0 15 2 * * *"', '"15 2 * * *"', "backup.schedule: needs six fields"),
         ('"0 15 2 * * *"', '"0 75 2 * * *"', "backup.schedule"),
         ("alerts = []", 'alerts = ["mailto://me"]', "must be a reference, env:NAME or file:PATH"),
         ("bulk_mb = 200", "bulk_mb = -1", "data.bulk_mb"),
         ("[estate]", "[estate", "not valid TOML"),
-        ('kind = "odoo"', 'kind = "http"', "kind http needs command, prefix, key"),
+        ('kind = "odoo"', 'kind = "http"', "services.odoo: needs command, prefix, key"),
     ],
 )
 def test_a_typing_error_is_one_line_with_its_place(tmp_path: Path, before: str, after: str, reason: str) -> None:
