@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from pytest_bdd import parsers, step, then, when
 
-from harness.scenario.attempts import attempt, suffer
+from harness.scenario.attempts import ATTEMPTED, SUFFERS, attempt, suffer
 from harness.scenario.checks.verdict import require
 from harness.scenario.faults.catalog import find
 from harness.scenario.faults.fault import Scene
 
-SUFFERS = parsers.re(r'(?P<target>the [a-z ]+) suffers "(?P<phrase>[^"]+)"')
-ATTEMPTED = parsers.re(r'(?P<work>[a-z ]+) is attempted with "(?P<phrase>[^"]+)"')
 
-
-@step(SUFFERS)
+@step(parsers.re(SUFFERS))
 def _(scene: Scene, phrase: str) -> None:
     suffer(scene, find(phrase))
 
 
-@when(ATTEMPTED)
+@when(parsers.re(ATTEMPTED))
 def _(scene: Scene, work: str, phrase: str) -> None:
     attempt(scene, work, find(phrase))
 

@@ -38,9 +38,10 @@ def main() -> None:
 def explain(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the line that an error stands for; raises it again when it is a defect of ours."""
     if isinstance(error, ModuleNotFoundError):
+        from harness.estate.substrates import extra_of
         from harness.parts.extras import explained
 
-        error = explained(error)
+        error = explained(error, extra_of((error.name or "").partition(".")[0]))
     if isinstance(error, typer.Abort) and isinstance(error.__context__, EOFError):
         return 2, "standard input is at its end before a question was answered; give the answer as an option"
     if isinstance(error, KeyboardInterrupt | typer.Abort):

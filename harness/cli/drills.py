@@ -103,7 +103,7 @@ def faults(context: typer.Context) -> None:
     """List the faults that a feature may name."""
     from harness.cli.features import run_pytest
 
-    raise typer.Exit(run_pytest(["-q", "--faults"], context.args))
+    raise typer.Exit(run_pytest(["-q", "--faults"], context.args, whole=True))
 
 
 def latest_report(reports: Path) -> Path:

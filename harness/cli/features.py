@@ -11,10 +11,13 @@ from pathlib import Path
 SITE_LOSS = "features/estate/site_loss.feature"
 
 
-def run_pytest(options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None) -> int:
+def run_pytest(
+    options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None, *, whole: bool = False
+) -> int:
     """Run pytest to its end with these options and words of the user's, and return its exit code.
 
-    Without a feature among the words it is the site loss. `estate`: the declaration, where it is not `estate.toml`.
+    Without a feature among the words it is the site loss, or every feature if `whole`. `estate`: the declaration,
+    where it is not `estate.toml`.
     """
     from harness.cli.app import estate_or_example
     from harness.parts.places import FILES, PACKAGED
@@ -28,7 +31,8 @@ def run_pytest(options: Sequence[str], words: Sequence[str] = (), estate: Path |
     if not own and FILES == PACKAGED:
         command += ["-c", str(FILES / "fixtures" / "drill.ini")]
     if not named:
-        command.append(str(default_features(Path.cwd() if own else FILES)))
+        own_or_packaged = Path.cwd() if own else FILES
+        command.append(str(own_or_packaged / "features" if whole else default_features(own_or_packaged)))
     with subprocess.Popen([*command, *words]) as child:
         # Ctrl-C reaches the drill by itself, which then needs the time to leave nothing behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -12,6 +12,7 @@ from harness.core.budget import Promise
 from harness.core.errors import UsageError
 from harness.declaration import Table
 from harness.estate.config import explain, nearest, parse_toml
+from harness.estate.substrates import LABELS
 from harness.parts.places import FILES
 
 BUDGETS = "features/budgets.toml"
@@ -30,11 +31,8 @@ class Otherwise(Table):
 
 
 class PromiseTable(Table):
-    """One promise, in seconds, and its budgets on other substrates, by the name that the record gives them."""
+    """One promise, in seconds. Its budgets on other substrates are tables within, by the label of the substrate."""
 
-    docker: Otherwise = Otherwise()
-    kind: Otherwise = Otherwise()
-    kind_cold: Annotated[Otherwise, Field(alias="kind, cold")] = Otherwise()
     rto_s: Positive
     rpo_s: Seconds
     exposure_s: Positive
@@ -47,10 +45,11 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
     promises = {}
     for name, row in parse_toml(path, f"every promise is written there, as in {FILES / BUDGETS}").items():
         try:
+            others = {label: Otherwise.model_validate(row.pop(label)) for label in LABELS if label in row}
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
             raise explain(error, PromiseTable, Path(f"{path}: {name}"), {}) from None
-        there = {"docker": table.docker, "kind": table.kind, "kind, cold": table.kind_cold}.get(substrate, Otherwise())
+        there = others.get(substrate, Otherwise())
         own = (there.rto_s or table.rto_s, table.rpo_s if there.rpo_s is None else there.rpo_s, table.exposure_s)
         rto, rpo, exposure = (timedelta(seconds=seconds) for seconds in own)
         promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason)

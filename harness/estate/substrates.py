@@ -1,83 +1,161 @@
-"""Which substrate is which code."""
+"""The substrates: each is one value here, which says what makes it, what it needs and what it cannot show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.core.node import Substrate
 from harness.estate.config import Config
 from harness.estate.registry import kind_of
+from harness.parts.extras import lacking
 from harness.substrate.embedded.substrate import Embedded
 
-NODE = "kind-node"  # the image that a cluster of kind is made of
-SUBSTRATES = ("embedded", "docker", "kind")
+Make = Callable[[Path, Path], Substrate]  # from a run folder and a folder for logs
+
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
-# What no drill on that substrate can show: it stands in every record. Tags of features say what is left out besides.
+NODE_IMAGE = "kind-node"
 CONTAINED_WITHIN = "egress: no network filter around the DR site; outbound actions are contained within each service"
-LIMITS: Mapping[str, tuple[str, ...]] = {
-    "embedded": (CONTAINED_WITHIN,),
-    "docker": (CONTAINED_WITHIN,),
-    "kind": (
-        "network policies: kind's network enforces none; an egress filter on DR's node takes their place",
-        "machines of a cluster: there is only one, so no pod moves to another",
-        "pulling images: a new cluster has them on its node before it starts",
-    ),
+LEAST, FACTOR = 1024, 4  # the offsite store's limit: MiB at least, and how many times the size of the data more
+
+
+@dataclass(frozen=True, slots=True)
+class SubstrateKind:
+    """A substrate. `serves`: tags of features that only some substrates can drill, which this one can.
+
+    `limits`: what no drill on it can show, written into every record. `packages`: Python packages of its extra, which
+    has its name. `images`: the images it is made of. `programs`: what finds its programs, or raises MissingPart.
+    """
+
+    name: str
+    make: Callable[[Config], Make]
+    serves: frozenset[str]
+    limits: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    images: Callable[[], tuple[str, ...]] = tuple
+    programs: tuple[Callable[[], object], ...] = ()
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether its nodes are processes of this machine, with their volumes in the run folder."""
+        return not self.packages
+
+    def label(self, config: Config) -> str:
+        """Return what records and budgets call it: with the strategy of the DR site, where it is not the usual one."""
+        return cold(self.name) if config.sites.dr.strategy == "cold" else self.name
+
+    def require(self) -> None:
+        """Raise MissingPart, in one line with its remedy, when a package, image or program of it is missing."""
+        for package in self.packages:
+            if find_spec(package) is None:
+                raise lacking(package, self.name)
+        if self.runs_here:
+            return
+        from harness.images.engine import engine  # noqa: PLC0415 - slow to import, as all clients of engines and clusters
+
+        engine()
+        self.image_versions()
+        for find in self.programs:
+            find()
+
+    def image_versions(self) -> dict[str, str]:
+        """Return its images, `image NAME` -> reference and digest. Raises MissingPart when one is missing."""
+        if self.runs_here:
+            return {}
+        from harness.images.find import digest, reference  # noqa: PLC0415
+
+        return {f"image {one}": f"{reference(one)} {digest(reference(one))}" for one in self.images()}
+
+
+def cold(name: str) -> str:
+    """Return the label of a substrate whose DR site is made from nothing."""
+    return f"{name}, cold"
+
+
+def _limit(config: Config) -> dict[str, int]:
+    return {"offsite/objects": LEAST + FACTOR * config.data.bulk_mb}
+
+
+def _docker(config: Config) -> Make:
+    from harness.substrate.docker.substrate import Docker  # noqa: PLC0415
+
+    return partial(Docker, bounded=_limit(config))
+
+
+def _kind(config: Config) -> Make:
+    from harness.substrate.kind.substrate import Kind  # noqa: PLC0415
+
+    wanted = [kind_of(config, name).image(table) for name, table in config.services.items()]
+    images = tuple(dict.fromkeys((*INFRASTRUCTURE, *filter(None, wanted))))  # the first that are needed first
+    return partial(Kind, strategy=config.sites.dr.strategy, images=images, bounded=_limit(config))
+
+
+def _all_images() -> tuple[str, ...]:
+    from harness.images.table import IMAGES  # noqa: PLC0415
+
+    return tuple(image.name for image in IMAGES)
+
+
+def _images() -> tuple[str, ...]:
+    return tuple(name for name in _all_images() if name != NODE_IMAGE)
+
+
+def _kind_program() -> object:
+    from harness.images.programs import kind_program  # noqa: PLC0415
+
+    return kind_program()
+
+
+def _kubectl_program() -> object:
+    from harness.images.programs import kubectl_program  # noqa: PLC0415
+
+    return kubectl_program()
+
+
+SUBSTRATES = {
+    one.name: one
+    for one in (
+        SubstrateKind(
+            name="embedded",
+            make=lambda _config: Embedded,
+            serves=frozenset({"needs_room"}),
+            limits=(CONTAINED_WITHIN,),
+        ),
+        SubstrateKind(
+            name="docker",
+            make=_docker,
+            serves=frozenset({"needs_room", "needs_isolation"}),
+            limits=(CONTAINED_WITHIN,),
+            packages=("docker", "testcontainers"),
+            images=_images,
+        ),
+        SubstrateKind(
+            name="kind",
+            make=_kind,
+            serves=frozenset({"needs_kubernetes", "needs_isolation"}),
+            limits=(
+                "network policies: kind's network enforces none; an egress filter on DR's node takes their place",
+                "machines of a cluster: there is only one, so no pod moves to another",
+                "pulling images: a new cluster has them on its node before it starts",
+            ),
+            packages=("docker", "testcontainers", "kubernetes", "yaml"),
+            images=_all_images,
+            programs=(_kind_program, _kubectl_program),
+        ),
+    )
 }
-LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many times the data it holds besides
+LABELS = tuple(label for name in SUBSTRATES for label in (name, cold(name)))
 
 
-def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]:
-    """Return what makes the substrate of that name for an estate, from a run folder and a folder for logs."""
-    bounded = {"offsite/objects": LEAST + MORE * config.data.bulk_mb}
-    # Clients of engines and clusters take a second to import: who drills embedded does without.
-    if name == "docker":
-        from harness.substrate.docker.substrate import Docker  # noqa: PLC0415
-
-        return partial(Docker, bounded=bounded)
-    if name == "kind":
-        from harness.substrate.kind.substrate import Kind  # noqa: PLC0415
-
-        return partial(Kind, strategy=config.sites.dr.strategy, images=images_for(config), bounded=bounded)
-    return Embedded
+def serving(tag: str) -> tuple[str, ...]:
+    """Return the substrates that can drill a feature with that tag; all of them, if no substrate lists the tag."""
+    able = tuple(name for name, one in SUBSTRATES.items() if tag in one.serves)
+    return able or tuple(SUBSTRATES)
 
 
-def images_for(config: Config) -> tuple[str, ...]:
-    """Return the images that the clusters of an estate need, the first that are needed first."""
-    found = [kind_of(config, name).image(table) for name, table in config.services.items()]
-    return tuple(dict.fromkeys((*INFRASTRUCTURE, *(image for image in found if image))))
-
-
-def label_of(name: str, config: Config) -> str:
-    """Return what the record calls it: with the strategy of the DR site, where it is not the usual one."""
-    return f"{name}, cold" if config.sites.dr.strategy == "cold" else name
-
-
-def require_engine(name: str) -> None:
-    """Raise MissingPart, in one line with its remedy, when what that substrate needs is not there."""
-    if name == "embedded":
-        return
-    from harness.images.engine import engine  # noqa: PLC0415
-    from harness.images.find import reference  # noqa: PLC0415
-    from harness.images.programs import kind_program, kubectl_program  # noqa: PLC0415
-    from harness.images.table import IMAGES  # noqa: PLC0415
-
-    engine()
-    for image in IMAGES:
-        if image.name != NODE or name == "kind":
-            reference(image.name)
-    if name == "kind":
-        kind_program()
-        kubectl_program()
-
-
-def images_of(name: str) -> dict[str, str]:
-    """Return the images that a substrate is made of, `image NAME` -> its reference and digest; {} for embedded."""
-    if name == "embedded":
-        return {}
-    from harness.images.find import digest, reference  # noqa: PLC0415
-    from harness.images.table import IMAGES  # noqa: PLC0415
-
-    wanted = [image.name for image in IMAGES if image.name != NODE or name == "kind"]
-    return {f"image {one}": f"{reference(one)} {digest(reference(one))}" for one in wanted}
+def extra_of(package: str) -> str:
+    """Return the extra that brings a Python package, "" if none does."""
+    return next((name for name, one in SUBSTRATES.items() if package in one.packages), "")

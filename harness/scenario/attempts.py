@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from harness.core.errors import BackupFailed, Finding, UsageError, reason_of
+from harness.scenario.faults.catalog import find
 from harness.scenario.faults.fault import Fault, Scene, When, inject
 
 
@@ -54,6 +55,10 @@ def run_restore_test(scene: Scene, fault: Fault) -> None:
     require_named(fault, scene.failure)
 
 
+# The sentences of Gherkin that inject a fault.
+SUFFERS = r'(?P<target>the [A-Za-z ]+) suffers "(?P<phrase>[^"]+)"'
+ATTEMPTED = r'(?P<work>[a-z ]+) is attempted with "(?P<phrase>[^"]+)"'
+
 ATTEMPTS: Mapping[str, tuple[Callable[[Scene, Fault], None], tuple[When, ...]]] = {
     "a backup": (back_up, (When.BEFORE_BACKUP, When.DURING_BACKUP)),
     "recovery": (recover, (When.BEFORE_RECOVERY, When.AFTER_SELECTION, When.AFTER_RESTORE)),
@@ -84,6 +89,19 @@ def require_suits(work: str, fault: Fault) -> None:
         raise UsageError(
             f"fault {fault.phrase!r} is injected {fault.when}, which does not suit {work or 'this step'!r}"
         )
+
+
+def fault_in(sentence: str) -> Fault | None:
+    """Return the fault that a step injects, None for a step that injects none.
+
+    Raises UsageError for an unknown phrase, or for a fault that cannot be injected by that step.
+    """
+    named = re.fullmatch(SUFFERS, sentence) or re.fullmatch(ATTEMPTED, sentence)
+    if named is None:
+        return None
+    fault = find(named["phrase"])
+    require_suits(named.groupdict().get("work", ""), fault)
+    return fault
 
 
 def require_named(fault: Fault, failure: str) -> None:

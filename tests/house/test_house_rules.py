@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from gherkin.parser import Parser
 
-from fixtures.capabilities import NEEDS
 from fixtures.gherkin import scenarios_in
+from harness.estate.substrates import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("harness", "steps", "fixtures", "notifier", "tests", "benchmarks")
@@ -100,7 +100,7 @@ def test_the_number_of_drills_is_written_down() -> None:
                 tags = {tag["name"][1:] for tag in (*feature["tags"], *scenario["tags"], *examples["tags"])}
                 for word, numbers in found.items():
                     for substrate in numbers if not word or word in tags else ():
-                        able = all(substrate in able for tag, able in NEEDS.items() if tag in tags)
+                        able = all(substrate in serving(tag) for tag in tags)
                         numbers[substrate] += able * len(examples["tableBody"])
     assert found == written, "a drill was added or lost: say so in features/expected.toml"
 

@@ -14,7 +14,7 @@ from harness.scenario.faults.recovery import dr_secret, replace_secret
 if TYPE_CHECKING:
     from harness.substrate.kind.site import KindSite
 
-KIND = ("kind",)
+KIND = "needs_kubernetes"
 UNAVAILABLE = 10.0  # seconds that a control plane is unavailable at first
 IMAGE = "notifier"
 PASSWORD = "notification-db"  # noqa: S105 - the name of a secret

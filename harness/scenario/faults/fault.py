@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.journal import phase
+from harness.estate.substrates import serving
 from harness.patience import PATIENCE
 
 if TYPE_CHECKING:
     from harness.drill.drill import Drill
     from harness.drill.environment import DrillEnvironment
     from harness.scenario.foreign_repository import ForeignRepository
-
-EVERYWHERE = ("embedded", "docker", "kind")
 
 
 class When(StrEnum):
@@ -93,8 +92,8 @@ class Fault:
     """A fault that a feature can inject, by its phrase.
 
     `inject` does it to the real thing; `undo` takes it back, None where the estate is thrown away. `witness` is what an
-    independent observer sees: another value after the injection than before, and the old one after `undo`. `named`: a
-    pattern that the error which it causes must match.
+    independent observer sees: another value after the injection than before, and the old one after `undo`. `needs`: the
+    tag of the substrates that it needs, "" for all. `named`: a pattern that the error which it causes must match.
     """
 
     phrase: str
@@ -102,8 +101,13 @@ class Fault:
     inject: Callable[[Scene], object]
     undo: Callable[[Scene], object] | None
     witness: Observer
-    substrates: tuple[str, ...] = EVERYWHERE
+    needs: str = ""
     named: str = ""
+
+    @property
+    def substrates(self) -> tuple[str, ...]:
+        """The substrates on which it can be injected."""
+        return serving(self.needs)
 
 
 def inject(fault: Fault, scene: Scene, during: Callable[[], None] = lambda: None) -> None:
