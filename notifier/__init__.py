@@ -1,1 +1,1 @@
-"""The Notification Service: accepts messages durably, delivers each at least once under a stable key."""
+"""Notification Service: stores messages durably, and delivers each at least once under a stable idempotency key."""

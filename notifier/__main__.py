@@ -1,4 +1,4 @@
-"""`python -m notifier`: serves until SIGTERM or SIGINT, then ends in good order with exit code 0."""
+"""Program of the service, `python -m notifier`: SIGTERM and SIGINT shut it down with exit code 0."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from notifier.settings import Settings, from_environment
 from notifier.store import Store
 from notifier.web import Api, application
 
-GRACE = 5  # seconds that requests in hand are given at the end
+GRACE = 5  # seconds for pending requests at shutdown
 
 
 def main() -> int:
-    """Serve; return the exit code: 0 after a signal, 2 when the configuration is of no use."""
+    """Run the service; return the exit code: 0 after a signal, 2 for an invalid configuration."""
     try:
         settings = from_environment(os.environ)
     except ConfigurationError as error:
         sys.stderr.write(f"notifier: {error}\n")
         return 2
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    # apprise logs a target that it cannot parse, and a target may hold a password: not a word of it.
+    # Silenced, because apprise logs a target that it cannot parse, which may contain a password.
     logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
     return serve(settings)
 
 
 def serve(settings: Settings) -> int:
-    """Run the service until it is told to end; return its exit code."""
+    """Run the service until it is shut down; return its exit code."""
     fatal: list[bool] = []
 
     def give_up() -> None:
@@ -57,7 +57,7 @@ def serve(settings: Settings) -> int:
     def end(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
 
-    # uvicorn has handlers of its own while it serves; at its end it raises the signal it got again, for this one.
+    # uvicorn replaces these handlers while it serves, and raises the signal that it received again at its end.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
     server.run()

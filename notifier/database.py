@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL: a few, kept open, made anew after a loss."""
+"""Pool of connections to PostgreSQL, which are replaced after a loss."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from notifier.settings import Settings
 
 T = TypeVar("T")
 SCHEMA = Path(__file__).with_name("schema.sql")
-AT_MOST = 8  # connections at once
-SCHEMA_LOCK = 0x6E6F7469  # advisory lock: of several copies of this service one makes the schema
-# An acknowledgement says that the row is on disk, whatever the server's own default is.
+AT_MOST = 8  # connections
+SCHEMA_LOCK = 0x6E6F7469  # advisory lock, so that only one instance of this service creates the schema
+# An acknowledgement means that the row is on disk, whatever the server's default is.
 OPTIONS = "-c synchronous_commit=on"
 
 
 class Database:
-    """Runs work in a transaction on one of a few connections."""
+    """Runs functions in transactions on pooled connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,15 +32,15 @@ class Database:
         self._preparing = Lock()
 
     def run(self, work: Callable[[psycopg.Connection], T]) -> T:
-        """Return what `work` returned, once its transaction is committed; raises Unavailable.
+        """Run `work` in a transaction and return its result after the commit. Raises Unavailable.
 
-        A connection that was lost while it lay idle is replaced and the work done again, so `work` must bear that.
+        If an idle connection turns out to be lost, `work` is run again on a new one, so it must be repeatable.
         """
         with self._slots:
             try:
                 return self._on(self._idle.get_nowait(), work)
             except (Empty, psycopg.OperationalError, psycopg.InterfaceError):
-                self.close()  # what else lies idle was lost with it
+                self.close()  # the other idle connections are lost as well
             except psycopg.Error as error:
                 raise Unavailable("database", str(error)) from error
             try:
@@ -82,7 +82,7 @@ class Database:
         return connection
 
     def _prepare(self, connection: psycopg.Connection) -> None:
-        """Make the schema if a table of it is missing."""
+        """Create the schema if one of its tables is missing."""
         with self._preparing:
             if self._prepared:
                 return
@@ -94,7 +94,7 @@ class Database:
             self._prepared = True
 
     def close(self) -> None:
-        """Close every connection that lies idle."""
+        """Close every idle connection."""
         while True:
             try:
                 self._idle.get_nowait().close()

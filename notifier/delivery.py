@@ -1,4 +1,4 @@
-"""Delivery: a thread that sends what waits, each message at least once under its key."""
+"""Delivery thread: sends queued messages, each at least once under its idempotency key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from notifier.outbox import Waiting
 from notifier.sender import send, sender
 
 LOG = logging.getLogger("notifier")
-IDLE = 0.2  # seconds between two looks at an empty or held outbox
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a message that failed is tried again
-FIRST_BREATH, LONGEST_BREATH = 0.05, 1.0  # seconds between attempts while none succeeds
-DOUBLINGS = 12  # beyond it every pause is at its longest
+IDLE = 0.2  # seconds between polls while the outbox is empty or on hold
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a failed message is retried
+FIRST_DELAY, LONGEST_DELAY = 0.05, 1.0  # seconds between attempts while all fail
+DOUBLINGS = 12  # limit, to avoid an overflow
 
 
 def text_of(message: Waiting) -> str:
-    """Return what the recipient reads: the attachment by name and SHA-256, not by content."""
+    """Return the text for the recipient, with name and SHA-256 of the attachment."""
     lines = [
         f"To: {message.recipient}",
         f"Subject: {message.subject}",
@@ -35,13 +35,13 @@ def text_of(message: Waiting) -> str:
     return "\n".join([*lines, "", message.body])
 
 
-def growing(first: float, longest: float, failures: int) -> float:
-    """Return the pause in seconds after so many failures: doubled each time, up to `longest`."""
+def backoff(first: float, longest: float, failures: int) -> float:
+    """Return the exponential backoff in seconds after that many failures, at most `longest`."""
     return min(longest, first * 2.0 ** min(failures, DOUBLINGS))
 
 
 class Delivery:
-    """The worker. `on_fatal` is called when it cannot go on."""
+    """The delivery thread. `on_fatal` is called when it ends because of an error."""
 
     def __init__(self, database: Database, target: str, on_fatal: Callable[[], None]) -> None:
         self._database = database
@@ -53,15 +53,15 @@ class Delivery:
         self._thread = Thread(target=self._run, name="delivery")
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Say that there is something to deliver."""
+        """Wake the thread, because there is a new message."""
         self._wake.set()
 
     def stop(self) -> None:
-        """Finish the message in hand and end."""
+        """Stop after the current message."""
         self._stopping.set()
         self._wake.set()
         self._thread.join()
@@ -75,9 +75,9 @@ class Delivery:
                 self._on_fatal()
 
     def _deliver_all(self) -> bool:
-        """Deliver until told to stop; False when the target is not one."""
+        """Deliver until stopped; return False if the target is invalid."""
         if sender(self._target, "none") is None:
-            LOG.error("NOTIFIER_TARGET: not a URL that apprise can deliver to; try json://host:port/path")
+            LOG.error("NOTIFIER_TARGET: not a URL of apprise; use e.g. json://host:port/path")
             return False
         failures, lost = 0, False
         while not self._stopping.is_set():
@@ -85,7 +85,7 @@ class Delivery:
                 sent = self._database.run(self._deliver_one)
             except Unavailable as error:
                 if not lost:
-                    LOG.warning("delivery waits: %s", error)
+                    LOG.warning("delivery interrupted: %s", error)
                 lost, sent = True, None
             else:
                 lost = False
@@ -95,14 +95,14 @@ class Delivery:
             elif sent:
                 failures = 0
             else:
-                self._stopping.wait(growing(FIRST_BREATH, LONGEST_BREATH, failures))
+                self._stopping.wait(backoff(FIRST_DELAY, LONGEST_DELAY, failures))
                 failures += 1
         return True
 
     def _deliver_one(self, connection: psycopg.Connection) -> bool | None:
-        """Deliver one message that waits: whether that succeeded, None when there is none.
+        """Deliver one queued message; return whether that succeeded, None if there is no message.
 
-        The row stays locked meanwhile, so that another copy of this service takes the next one.
+        The row is locked meanwhile, so that another instance of this service takes the next one.
         """
         now = monotonic()
         self._paused = {number: due for number, due in self._paused.items() if due > now}
@@ -112,9 +112,9 @@ class Delivery:
         sent = send(self._target, message.idempotency_key, message.reference, text_of(message))
         outbox.mark(connection, message, delivered=sent)
         if not sent:
-            pause = growing(FIRST_PAUSE, LONGEST_PAUSE, message.attempts)
+            pause = backoff(FIRST_PAUSE, LONGEST_PAUSE, message.attempts)
             self._paused[message.id] = monotonic() + pause
             LOG.warning(
-                "%s: not delivered, attempt %d; again in %.1f s", message.reference, message.attempts + 1, pause
+                "%s: not delivered, attempt %d; retry in %.1f s", message.reference, message.attempts + 1, pause
             )
         return sent

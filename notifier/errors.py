@@ -1,18 +1,18 @@
-"""What can go wrong, each with the one line that a client or an operator reads."""
+"""Errors of the service; each message is one line for the client or the operator."""
 
 from __future__ import annotations
 
 
 class ConfigurationError(Exception):
-    """The environment does not say how to run."""
+    """The environment is incomplete or invalid."""
 
 
 class BadMessage(Exception):
-    """The client sent something that cannot be accepted."""
+    """The client's request is invalid."""
 
 
 class Unavailable(Exception):
-    """The database or the object store does not answer; `what` is which."""
+    """A backend does not answer. `what`: `database` or `object store`."""
 
     def __init__(self, what: str, reason: str) -> None:
         lines = reason.strip().splitlines()
@@ -21,4 +21,4 @@ class Unavailable(Exception):
 
 
 class Damaged(Exception):
-    """An attachment that was accepted is not there, or is not what was accepted."""
+    """An accepted attachment is missing or was altered."""

@@ -1,4 +1,4 @@
-"""What a client may send: parsed once, at the edge."""
+"""Messages of clients: parsing and validation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = ("reference", "to", "subject", "body")
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes with a message. Its key is made of its content: the same file is kept once."""
+    """A file attached to a message. Its key contains its digest, so that equal files are stored once."""
 
     name: str
     content: bytes = field(repr=False)
@@ -26,13 +26,13 @@ class Attachment:
 
     @property
     def key(self) -> str:
-        """Where it lies in the bucket."""
+        """Return its key in the bucket."""
         return f"attachments/{self.sha256}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to be delivered; `reference` is the client's own, and unique."""
+    """A message to deliver. `reference`: chosen by the client, unique."""
 
     reference: str
     recipient: str
@@ -42,7 +42,7 @@ class Message:
 
 
 def parse(data: bytes) -> Message:
-    """Return the message in a request's JSON body; raises BadMessage with one line that names the field."""
+    """Return the message in a request's JSON body; raises BadMessage with the invalid field."""
     try:
         row = json.loads(data)
     except ValueError:
@@ -53,35 +53,37 @@ def parse(data: bytes) -> Message:
         raise BadMessage(f"unknown field {unknown[0]!r}; known are {', '.join(FIELDS)}, attachment")
     reference, recipient, subject, body = (text(row, name) for name in FIELDS)
     if not REFERENCE.fullmatch(reference):
-        raise BadMessage("reference: letters, digits and . _ : - only, at most 200, a letter or digit first")
+        raise BadMessage(
+            "reference: must start with a letter or digit, then letters, digits and . _ : - only, at most 200"
+        )
     if not recipient.strip():
         raise BadMessage("to: is empty")
     return Message(reference, recipient, subject, body, parse_attachment(row.get("attachment")))
 
 
 def text(row: dict[str, object], name: str) -> str:
-    """Return one field of text; raises BadMessage."""
+    """Return the text of a field; raises BadMessage."""
     value = row.get(name)
     if not isinstance(value, str):
         raise BadMessage(f"{name}: is missing" if value is None else f"{name}: is not text")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise BadMessage(f"{name}: holds half a character (a lone surrogate)") from None
+        raise BadMessage(f"{name}: contains a lone surrogate") from None
     if "\0" in value:
-        raise BadMessage(f"{name}: holds a zero character")
+        raise BadMessage(f"{name}: contains a NUL character")
     return value
 
 
 def parse_attachment(value: object) -> Attachment | None:
-    """Return the attachment, None where there is none; raises BadMessage."""
+    """Return the attachment, None if there is none; raises BadMessage."""
     if value is None:
         return None
     if not isinstance(value, dict) or set(value) != {"name", "content_base64"}:
-        raise BadMessage("attachment: needs name and content_base64, and nothing else")
+        raise BadMessage("attachment: must have name and content_base64 only")
     name, encoded = text(value, "name"), text(value, "content_base64")
     if not 0 < len(name) <= 200 or not name.isprintable() or "/" in name or name in {".", ".."}:  # noqa: PLR2004
-        raise BadMessage("attachment.name: a plain file name of at most 200 characters")
+        raise BadMessage("attachment.name: must be a plain file name of at most 200 characters")
     try:
         content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):

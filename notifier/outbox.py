@@ -1,4 +1,4 @@
-"""The outbox in the database: rows accepted, rows to be delivered."""
+"""Outbox table: accepted messages and their delivery."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ NEXT = f"""
            attempts
     FROM outbox WHERE delivered_at IS NULL AND id <> ALL(%s::bigint[]) AND NOT ({IS_HELD})
     ORDER BY attempts, id LIMIT 1 FOR UPDATE OF outbox SKIP LOCKED
-"""  # noqa: S608 - made of constants
+"""  # noqa: S608 - constants only
 DELIVERED = "UPDATE outbox SET delivered_at = now(), attempts = attempts + 1 WHERE id = %s"
 FAILED = "UPDATE outbox SET attempts = attempts + 1 WHERE id = %s"
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A message that is in the outbox; `new`: it was not there before."""
+    """A message in the outbox. `new`: whether it was added now."""
 
     id: int
     reference: str
@@ -43,7 +43,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """One line of the list of messages."""
+    """An entry of the list of messages."""
 
     reference: str
     idempotency_key: str
@@ -52,7 +52,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where the attachment of a message lies, and its SHA-256, hex; None where it has none."""
+    """Key and SHA-256 (hex) of a message's attachment; None if it has none."""
 
     key: str | None
     sha256: str | None
@@ -60,7 +60,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A message to be delivered; `attempts`: how often that failed so far."""
+    """A message to deliver. `attempts`: the number of failed attempts."""
 
     id: int
     reference: str
@@ -74,13 +74,13 @@ class Waiting:
 
 
 def find(connection: psycopg.Connection, reference: str) -> Accepted | None:
-    """Return the message of that reference, or None."""
+    """Return the message with that reference, None if there is none."""
     row = connection.execute(FIND, (reference,)).fetchone()
     return Accepted(row[0], reference, row[1], new=False) if row else None
 
 
 def insert(connection: psycopg.Connection, message: Message) -> Accepted | None:
-    """Add a message and return it, or None when its reference is there already."""
+    """Add a message and return it, None if its reference exists already."""
     file = message.attachment
     values = (message.reference, message.recipient, message.subject, message.body)
     row = connection.execute(INSERT, (*values, file.key if file else None, file.sha256 if file else None)).fetchone()
@@ -88,27 +88,27 @@ def insert(connection: psycopg.Connection, message: Message) -> Accepted | None:
 
 
 def listed(connection: psycopg.Connection, prefix: str) -> tuple[tuple[Listed, ...], bool]:
-    """Return all messages whose reference begins with `prefix`, oldest first, and whether delivery is held."""
+    """Return all messages whose reference starts with `prefix`, oldest first, and whether delivery is on hold."""
     held = connection.execute(IS_HELD).fetchone()
     rows = connection.execute(LIST, (prefix,)).fetchall()
     return tuple(Listed(*row) for row in rows), bool(held and held[0])
 
 
 def attachment(connection: psycopg.Connection, reference: str) -> Stored | None:
-    """Return where the attachment of a message lies, or None when there is no such message."""
+    """Return key and digest of a message's attachment, None if there is no such message."""
     row = connection.execute(ATTACHMENT, (reference,)).fetchone()
     return Stored(*row) if row else None
 
 
 def next_waiting(connection: psycopg.Connection, but_not: Sequence[int]) -> Waiting | None:
-    """Lock and return a message not delivered, None when there is none or delivery is held.
+    """Lock and return an undelivered message, None if there is none or delivery is on hold.
 
-    The least often tried comes first, then the oldest: messages that fail never keep others waiting.
+    Messages with the fewest attempts come first, then the oldest, so that failing messages do not delay others.
     """
     row = connection.execute(NEXT, (list(but_not),)).fetchone()
     return Waiting(*row) if row else None
 
 
 def mark(connection: psycopg.Connection, waiting: Waiting, *, delivered: bool) -> None:
-    """Note how an attempt ended."""
+    """Record the result of an attempt."""
     connection.execute(DELIVERED if delivered else FAILED, (waiting.id,))

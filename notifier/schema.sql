@@ -1,4 +1,4 @@
--- Everything the service keeps. Run by the service when a table is missing, as the owner of the database.
+-- Schema of the service, which runs this file when a table is missing.
 CREATE TABLE IF NOT EXISTS outbox (
     id                bigserial PRIMARY KEY,
     reference         text NOT NULL UNIQUE,
@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS outbox (
 );
 CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (attempts, id) WHERE delivered_at IS NULL;
 
--- Delivery is paused while ('delivery', 'held') stands here.
+-- Delivery is on hold while the row ('delivery', 'held') exists.
 CREATE TABLE IF NOT EXISTS control (
     name  text PRIMARY KEY,
     value text NOT NULL

@@ -1,4 +1,4 @@
-"""Configuration, from the environment only."""
+"""Configuration from environment variables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ HIGHEST_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to reach the database and the object store, where messages go, where to listen.
+    """Connections to database and object store, the delivery target, and the address to listen on.
 
-    `target`: an apprise URL. What opens something is left out of the repr; a target may hold a password.
+    `target`: an apprise URL, which may contain a password. Secrets are not in the repr.
     """
 
     db_host: str
@@ -47,7 +47,7 @@ PORTS = {"db_port": "NOTIFIER_DB_PORT", "port": "NOTIFIER_PORT"}
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Return the settings; raises ConfigurationError, which names every variable that is missing."""
+    """Return the settings; raises ConfigurationError with all missing variables."""
     missing = [name for name in (*TEXTS.values(), *PORTS.values()) if not environment.get(name)]
     if missing:
         raise ConfigurationError(f"not set: {', '.join(sorted(missing))}")

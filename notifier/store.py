@@ -1,4 +1,4 @@
-"""Attachments in the object store."""
+"""Attachments in an S3 bucket."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from notifier.errors import Damaged, Unavailable
 from notifier.message import Attachment
 from notifier.settings import Settings
 
-# A client waits: better a clear answer soon than a success late.
+# Short, because a client is waiting for the answer.
 TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
-AT_ONCE = 16
+CONNECTIONS = 16
 
 
 class Store:
@@ -30,11 +30,11 @@ class Store:
             secret_key=settings.s3_secret,
             secure=False,
             region="us-east-1",
-            http_client=urllib3.PoolManager(timeout=TIMEOUT, retries=urllib3.Retry(1), maxsize=AT_ONCE),
+            http_client=urllib3.PoolManager(timeout=TIMEOUT, retries=urllib3.Retry(1), maxsize=CONNECTIONS),
         )
 
     def check(self) -> None:
-        """Return when the bucket is there, made if it was not; raises Unavailable."""
+        """Create the bucket if it is missing. Raises Unavailable when the store does not answer."""
         try:
             if not self._client.bucket_exists(self._bucket):
                 self._client.make_bucket(self._bucket)
@@ -42,28 +42,23 @@ class Store:
             raise Unavailable("object store", reason(error)) from error
 
     def put(self, attachment: Attachment) -> None:
-        """Return once the attachment is stored; raises Unavailable."""
+        """Store an attachment, and create the bucket if it is missing. Raises Unavailable."""
         try:
-            self._put(attachment)
-        except S3Error as error:
-            if error.code != "NoSuchBucket":
-                raise Unavailable("object store", reason(error)) from error
-            self.check()
-            self._put_again(attachment)
+            try:
+                self._put(attachment)
+            except S3Error as error:
+                if error.code != "NoSuchBucket":
+                    raise
+                self.check()
+                self._put(attachment)
         except (MinioException, HTTPError) as error:
             raise Unavailable("object store", reason(error)) from error
 
     def _put(self, attachment: Attachment) -> None:
         self._client.put_object(self._bucket, attachment.key, BytesIO(attachment.content), len(attachment.content))
 
-    def _put_again(self, attachment: Attachment) -> None:
-        try:
-            self._put(attachment)
-        except (MinioException, HTTPError) as error:
-            raise Unavailable("object store", reason(error)) from error
-
     def get(self, key: str, sha256: str) -> bytes:
-        """Return the bytes under `key`; raises Damaged when they are gone or are others, or Unavailable."""
+        """Return the content of `key`. Raises Damaged when it is missing or its SHA-256 differs, Unavailable."""
         try:
             with self._client.get_object(self._bucket, key) as response:
                 content = response.read()
@@ -74,12 +69,12 @@ class Store:
         except (MinioException, HTTPError) as error:
             raise Unavailable("object store", reason(error)) from error
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise Damaged(f"{self._bucket}/{key}: the object is not what was accepted (SHA-256 differs)")
+            raise Damaged(f"{self._bucket}/{key}: the object was altered (SHA-256 differs)")
         return content
 
 
 def reason(error: Exception) -> str:
-    """Return why the store failed in a few words, without the request that failed."""
+    """Return the reason of an error of the store in a few words."""
     if isinstance(error, S3Error):
         return f"{error.code}: {error.message}"
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""The API: HTTP in, outbox and object store behind it."""
+"""HTTP API of the service."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from notifier.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What each request does. Runs in worker threads: everything behind it blocks."""
+    """Handlers of requests, which run in worker threads, because database and store block."""
 
     database: Database
     store: Store
     delivery: Delivery
 
     def accept(self, data: bytes) -> Response:
-        """202 once the message is safe; 200 with the same key when its reference was accepted before."""
+        """Store a message. Answer 202 once it is durable, 200 with the same key if it was accepted before."""
         message = parse(data)
         accepted = self.database.run(lambda c: outbox.find(c, message.reference))
         if accepted is None and message.attachment is not None:
-            # First the object, then the row that names it: a row never names what was not stored.
+            # The object before the row, so that a row never refers to a missing object.
             self.store.put(message.attachment)
         if accepted is None:
             accepted = self.database.run(lambda c: outbox.insert(c, message) or outbox.find(c, message.reference))
@@ -50,7 +50,7 @@ class Api:
         return JSONResponse(answer, status_code=202 if accepted.new else 200)
 
     def listed(self, prefix: str) -> Response:
-        """All messages whose reference begins with `prefix`, oldest first."""
+        """Answer the list of messages whose reference starts with `prefix`, oldest first."""
         messages, held = self.database.run(lambda c: outbox.listed(c, prefix))
         rows = [
             {"reference": m.reference, "idempotency_key": m.idempotency_key, "delivered": m.delivered} for m in messages
@@ -58,7 +58,7 @@ class Api:
         return JSONResponse({"delivery": "held" if held else "running", "messages": rows})
 
     def attachment(self, reference: str) -> Response:
-        """The bytes of an attachment, with their digest as RFC 9530 writes it."""
+        """Answer the content of an attachment, with a digest header (RFC 9530)."""
         found = self.database.run(lambda c: outbox.attachment(c, reference))
         if found is None:
             return PlainTextResponse(f"{reference}: no such message", status_code=404)
@@ -70,7 +70,7 @@ class Api:
         return Response(content, media_type="application/octet-stream", headers=headers)
 
     def ready(self) -> Response:
-        """200 when database and object store both answer, else 503 that names each that does not."""
+        """Answer 200 if database and object store answer, else 503 with those that do not."""
         failed = []
         for check in (lambda: self.database.run(lambda c: c.execute("SELECT 1")), self.store.check):
             try:
@@ -81,7 +81,7 @@ class Api:
 
 
 def application(api: Api) -> Starlette:
-    """Return the ASGI application; delivery runs as long as it does."""
+    """Return the ASGI application, which starts and stops delivery."""
 
     async def post(request: Request) -> Response:
         return await run_in_threadpool(api.accept, await read(request))
@@ -117,17 +117,17 @@ def application(api: Api) -> Starlette:
 
 
 async def read(request: Request) -> bytes:
-    """Return the body of a request; raises BadMessage as soon as it is too long."""
+    """Return the body of a request; raises BadMessage as soon as it is too large."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
         if len(data) > LONGEST:
-            raise BadMessage(f"the body is over {LONGEST >> 20} MiB")
+            raise BadMessage(f"the body is larger than {LONGEST >> 20} MiB")
     return bytes(data)
 
 
 def one_line(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """Return a handler that answers `status` with the error's one line."""
+    """Return an exception handler that answers `status` with the message of the error."""
 
     async def answer(_request: Request, error: Exception) -> Response:
         return PlainTextResponse(str(error), status_code=status)

@@ -45,8 +45,9 @@ def reference(name: str) -> str:
         return baked(name)
     if wanted != BAKED and public and has(public):
         return public
-    named = f"`docker pull {public}`" if wanted == PUBLIC else "run `make images`"
-    raise MissingPart(f"image {name}: {public or baked(name)} not found on the container engine; {named}")
+    missing = baked(name) if wanted == BAKED or not public else public
+    remedy = f"`docker pull {public}`" if wanted == PUBLIC else "run `make images`"
+    raise MissingPart(f"image {name}: {missing} not found on the container engine; {remedy}")
 
 
 def digest(ref: str) -> str:

@@ -94,9 +94,7 @@ def test_postgres_creates_its_cluster_once(kind: str, user: str) -> None:
 def test_postgres_initializes_through_its_default_socket(kind: str, user: str) -> None:
     env = {"PGDATA": f"{HOME}/data", "POSTGRES_PASSWORD": PASSWORD, "POSTGRES_DB": "estate", "PGHOST": "/none"}
     env |= {"POSTGRES_INITDB_ARGS": "--auth=scram-sha-256"}
-    with image_under_test(
-        "postgres", kind, user
-    ) as one:  # where it has no socket, the first start fails, and not later
+    with image_under_test("postgres", kind, user) as one:  # without that socket the first start fails
         code, said = one.run("-c", "unix_socket_directories=/tmp", env=env)
         assert code != 0
         assert f'"{SOCKETS}/.s.PGSQL.5432" failed' in said
@@ -113,13 +111,13 @@ def test_minio_accepts_credentials_from_a_file_once_it_is_healthy(kind: str, use
         one.put("keys", "MINIO_ROOT_USER=someone\nMINIO_ROOT_PASSWORD=something-secret\n")
         number = one.number("s3")
         words = ("server", f"{HOME}/objects", "--address", f"0.0.0.0:{number}")
-        # So slow that it is asked while it is still starting.
+        # Slow, so that the requests arrive during the start.
         server = one.start(*words, env={"MINIO_CONFIG_ENV_FILE": f"{HOME}/keys"}, ports=("s3",), cpus=0.05)
         assert get(server, number, "/minio/health/cluster")[0] == 200
         once = urllib3.PoolManager(retries=urllib3.Retry(total=0))
         where = f"{LOOPBACK}:{outside(server, number)}"
         Minio(where, "someone", "something-secret", secure=False, region=REGION, http_client=once).make_bucket("first")
-        assert "minioadmin" not in server.logs().decode()  # what it calls itself without a file
+        assert "minioadmin" not in server.logs().decode()  # MinIO's default credentials
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -188,7 +186,7 @@ def test_n8n_reports_its_version(kind: str, user: str) -> None:
 def test_n8n_starts_without_arguments(kind: str) -> None:
     with image_under_test("postgres", "baked", USERS[1]) as databases, image_under_test("n8n", kind, USERS[1]) as one:
         postgres = databases.start(env={"PGDATA": f"{HOME}/data", "POSTGRES_PASSWORD": PASSWORD})
-        says(postgres, "pg_isready", "-h", LOOPBACK, "-U", "postgres")  # a user without a name has no default for -U
+        says(postgres, "pg_isready", "-h", LOOPBACK, "-U", "postgres")  # -U has no default for a user without a name
         env = {"N8N_USER_FOLDER": HOME, "N8N_DIAGNOSTICS_ENABLED": "false", "DB_TYPE": "postgresdb"}
         env |= {"DB_POSTGRESDB_DATABASE": "postgres", "DB_POSTGRESDB_HOST": LOOPBACK}
         env |= {"DB_POSTGRESDB_USER": "postgres", "DB_POSTGRESDB_PASSWORD": PASSWORD}
@@ -203,7 +201,7 @@ def test_the_notifier_reports_missing_settings(user: str) -> None:
         code, said = one.run()
         assert (code, said.startswith("notifier: not set: NOTIFIER_DB_HOST")) == (2, True), said
         code, said = one.run("python3", "-c", "import harness")
-        assert "No module named 'harness'" in said  # it shares no code with what judges it
+        assert "No module named 'harness'" in said  # the image contains no code of the harness
         assert code == 1
 
 

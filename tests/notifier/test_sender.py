@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from notifier.delivery import FIRST_PAUSE, LONGEST_PAUSE, growing, text_of
+from notifier.delivery import FIRST_PAUSE, LONGEST_PAUSE, backoff, text_of
 from notifier.outbox import Waiting
 from notifier.sender import address, sender
 
@@ -15,18 +15,18 @@ from notifier.sender import address, sender
         ("mailto://user:password@host", "mailto://user:password@host"),
     ],
 )
-def test_the_key_goes_into_a_header_where_there_are_headers(target: str, expected: str) -> None:
+def test_the_key_is_a_header_if_the_target_has_headers(target: str, expected: str) -> None:
     assert address(target, "k") == expected
 
 
-@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # apprise's own, at its first use
-def test_every_target_of_apprise_is_one() -> None:
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # of apprise, at its first use
+def test_every_url_of_apprise_is_a_target() -> None:
     assert sender("mailto://user:password@host.test", "k") is not None
     assert sender("nosuch://host", "k") is None
     assert sender("json://", "k") is None
 
 
-def test_the_text_names_key_and_attachment_for_targets_without_headers() -> None:
+def test_the_text_has_key_and_attachment() -> None:
     text = text_of(Waiting(1, "r", "a@shop.test", "s", "the body", "attachments/ff/a.pdf", "ff", "the-key", 0))
     assert text.splitlines() == [
         "To: a@shop.test",
@@ -38,8 +38,8 @@ def test_the_text_names_key_and_attachment_for_targets_without_headers() -> None
     ]
 
 
-def test_pauses_grow_up_to_the_longest() -> None:
-    pauses = [growing(FIRST_PAUSE, LONGEST_PAUSE, failures) for failures in range(2000)]
+def test_the_backoff_is_exponential_and_limited() -> None:
+    pauses = [backoff(FIRST_PAUSE, LONGEST_PAUSE, failures) for failures in range(2000)]
     assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
     assert pauses == sorted(pauses)
     assert pauses[-1] == LONGEST_PAUSE

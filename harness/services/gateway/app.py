@@ -1,4 +1,4 @@
-"""The API gateway as a service of the estate: Traefik, with its routes in a file."""
+"""API gateway service: Traefik with a file of routes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OK, UNAUTHORIZED, FORBIDDEN, TOO_MANY, SERVER_ERROR = 200, 401, 403, 429, 500
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """Leads requests to the services that are there when it starts, and keeps out those without the key."""
+    """Routes requests to the services that run when it starts, and refuses requests without the key."""
 
     name: str = "gateway"
     routes: tuple[Route, ...] = ()
@@ -29,9 +29,9 @@ class Gateway:
     limits: Limits = DEFAULT_LIMITS
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """One node that listens on its port `http`; ready once its routes are read.
+        """Return its node, which listens on port `http` and is ready once its routes are loaded.
 
-        Needs the secret `gateway-users` where a route wants the key; raises HarnessError without it.
+        Raises HarnessError when a route requires the key and the site has no secret `gateway-users`.
         """
         files = {
             "traefik.yml": static_text(),
@@ -41,7 +41,7 @@ class Gateway:
         if any(route.auth and route.service in place.peers for route in self.routes):
             if USERS not in place.secrets:
                 raise HarnessError(
-                    f"{self.name}: site {place.site.name} has no secret {USERS!r}; it would let anyone in"
+                    f"{self.name}: site {place.site.name} has no secret {USERS!r}; everybody would have access"
                 )
             secrets["users"] = place.secrets[USERS]
             files["users"] = "@{secret:users}\n"
@@ -60,16 +60,16 @@ class Gateway:
         )
 
     def sources(self) -> Sources:
-        """Nothing: it is made anew from estate.toml and the secrets."""
+        """Return no backup sources: it is configured by estate.toml and the secrets."""
         return Sources()
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """A call without the key is refused, one with it is let through: message 2.8. None without such a route."""
+        """Return a key function (message 2.8) for a route that requires the key, none if there is no such route."""
         guarded = [route for route in self.routes if route.auth]
         if not guarded:
             return ()
         if GATEWAY_KEY not in secrets:
-            raise HarnessError(f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; their calls cannot be tried")
+            raise HarnessError(f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; the gateway cannot be tested")
         chosen = next((route for route in guarded if route.ready), guarded[0])
 
         def check(door: PublicDoor) -> str:
@@ -79,9 +79,9 @@ class Gateway:
 
 
 def refuses_without_key(door: PublicDoor, route: Route, reference: str) -> str:
-    """Return a line for the record; raises Finding when the gateway lets in whom it should not, or keeps out others.
+    """Send a request without the key and one with it; return a line for the record.
 
-    Raises OSError when there is no answer.
+    Raises Finding when the first one is not refused or the second one fails, OSError when there is no answer.
     """
     path = route.ready or f"{route.prefix.rstrip('/')}/"
     stranger = door.request("GET", path).status

@@ -1,4 +1,4 @@
-"""A program of the reader's own, drilled as it is declared in estate.toml."""
+"""HTTP service that is declared in estate.toml, without code."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
 
 @dataclass(frozen=True, slots=True)
 class HttpDeclaration:
-    """What estate.toml says of one program.
+    """Declaration of a program in estate.toml.
 
-    `command`, `environment`: may hold the placeholders of `harness.core.node`; `secrets`: name -> reference, for
-    `@{secret:NAME}` in `environment`. `method` to `contains` are its key function: a request through the front
-    door, with the gateway's key where `auth` says so, and the status and text that must come back.
+    `command`, `environment`: may contain the placeholders of `harness.core.node`; `secrets`: name -> reference, for
+    `@{secret:NAME}` in `environment`. `method` to `contains` are its key function: a request through the front door,
+    with the gateway's key if `auth`, and the expected status and text of the answer.
     """
 
     name: str
@@ -49,35 +49,35 @@ class HttpDeclaration:
 
 @dataclass(frozen=True, slots=True)
 class HttpService:
-    """One declared program as a service of the estate."""
+    """The service of a declaration."""
 
     declared: HttpDeclaration
 
     @property
     def name(self) -> str:
-        """Its name in estate.toml."""
+        """Return its name in estate.toml."""
         return self.declared.name
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Names of the services that must be ready before it starts."""
+        """Return the names of the services that must be ready before it starts."""
         return self.declared.needs
 
     @property
     def role(self) -> str:
-        """The database role it connects as; it owns its databases."""
+        """Return the database role that it connects as, which owns its databases."""
         return self.name
 
     @property
     def secret(self) -> str:
-        """Name of the secret that holds the role's password."""
+        """Return the name of the secret with the role's password."""
         return f"{self.name}-db"
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """One node. Besides what is declared its environment tells HOST and PORT, where it is to listen.
+        """Return its node. Its environment has HOST and PORT, the address to listen on, besides the declared variables.
 
-        With databases also DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, and DB_NAME, the first of them.
-        What is declared wins. Raises HarnessError when the site lacks a secret, MissingPart without the program.
+        With databases it also has DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, and DB_NAME, the first database. Declared
+        variables take precedence. Raises HarnessError when the site lacks a secret, MissingPart without the program.
         """
         declared, secrets = self.declared, dict(self.declared.secrets)
         given = {"HOST": f"@{{bind:{declared.port}}}", "PORT": f"@{{port:{declared.port}}}"}
@@ -110,15 +110,15 @@ class HttpService:
         return (spec,)
 
     def sources(self) -> Sources:
-        """Its databases."""
+        """Return its databases."""
         return Sources(databases=self.declared.databases)
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """The one that is declared: message 2.8. Raises HarnessError when the clients lack the gateway's key."""
+        """Return the declared key function (message 2.8). Raises HarnessError without the gateway's key."""
         declared = self.declared
         if declared.auth and GATEWAY_KEY not in secrets:
             raise HarnessError(
-                f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; its key function cannot be tried"
+                f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; its key function cannot be tested"
             )
         reference = secrets[GATEWAY_KEY] if declared.auth else ""
 
@@ -128,7 +128,7 @@ class HttpService:
         return (KeyFunction(f"{declared.method} {declared.path}", self.name, "2.8", check),)
 
     def seed(self, place: Place) -> None:
-        """Make its role and its databases, empty: it fills them itself when it first starts. Raises HarnessError."""
+        """Create its role and its empty databases, which it fills at its first start. Raises HarnessError."""
         for database in self.declared.databases:
             make_database(place.sql, database, self.role, self._password(place))
 
@@ -139,7 +139,7 @@ class HttpService:
 
 
 def found(command: str, service: str) -> str:
-    """Return the absolute path of a program: as it stands, beside our own Python, or on PATH; raises MissingPart."""
+    """Return the path of a program: as given, next to the running Python, or on PATH. Raises MissingPart."""
     if command.startswith("@{"):
         return command
     if "/" in command:
@@ -152,14 +152,14 @@ def found(command: str, service: str) -> str:
 
 
 def anchored(word: str) -> str:
-    """Return a word of a command, made absolute when it is a file here: nodes start in a folder of their own."""
+    """Return an argument, as absolute path if it is a file, because nodes run in another working directory."""
     return str(Path(word).resolve()) if not Path(word).is_absolute() and Path(word).is_file() else word
 
 
 def answers_as_declared(door: PublicDoor, declared: HttpDeclaration, reference: str) -> str:
     """Send the declared request and return a line for the record.
 
-    Raises Finding when another status came back or the text is not in the answer, OSError when nothing came.
+    Raises Finding for another status or an answer without the text, OSError when there is no answer.
     """
     headers = dict(declared.headers)
     if reference:

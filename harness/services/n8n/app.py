@@ -1,4 +1,4 @@
-"""n8n as a service: its node and its backup sources."""
+"""n8n service: node and backup sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.services.n8n import contain, example, keys
 
 IMAGE = "n8n"
 KEY = "n8n-key"
-# Modules that call out, or that the slimmed tree has no packages for.
+# Modules that contact other servers, or whose packages are not installed.
 OFF = (
     "agents,instance-ai,mcp-registry,mcp,chat-hub,workflow-builder,insights,external-secrets,source-control,"
     "sso-oidc,sso-saml,ldap,log-streaming,quick-connect,dynamic-credentials,otel,token-exchange,provisioning,"
@@ -25,7 +25,7 @@ SETTINGS = {
     "NODE_ENV": "production",
     "DB_TYPE": "postgresdb",
     "N8N_SECURE_COOKIE": "false",
-    "N8N_DEFAULT_BINARY_DATA_MODE": "database",  # so that the database holds all of it but the key
+    "N8N_DEFAULT_BINARY_DATA_MODE": "database",  # so that everything but the key is in the database
     "N8N_DIAGNOSTICS_ENABLED": "false",
     "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
     "N8N_TEMPLATES_ENABLED": "false",
@@ -33,7 +33,7 @@ SETTINGS = {
     "N8N_DISABLE_UI": "true",
     "N8N_PUBLIC_API_SWAGGERUI_DISABLED": "true",
     "N8N_DISABLED_MODULES": OFF,
-    # A copy has the identity of its original, and must not give back or renew the licence in its name.
+    # A copy has the same identity as the original, and must neither release nor renew its licence.
     "N8N_LICENSE_AUTO_RENEW_ENABLED": "false",
     "N8N_LICENSE_DETACH_FLOATING_ON_SHUTDOWN": "false",
     "NODE_OPTIONS": "--max-semi-space-size=2",  # MiB; 390 MB resident instead of 530, and no slower start
@@ -43,7 +43,7 @@ JOURNAL = ".n8n/crash.journal"
 
 @dataclass(frozen=True, slots=True)
 class N8n:
-    """One n8n: a database, and a key outside it without which it does not start."""
+    """An n8n with its database, and its encryption key, without which it does not start."""
 
     name: str = "n8n"
     database: str = "n8n"
@@ -52,19 +52,19 @@ class N8n:
 
     @property
     def secret(self) -> str:
-        """Name of the secret that holds the role's password."""
+        """Return the name of the secret with the role's password."""
         return f"{self.name}-db"
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """One node. Raises HarnessError when the site lacks a secret, MissingPart without the program."""
+        """Return its node. Raises HarnessError when the site lacks a secret, MissingPart without the program."""
         for name in (KEY, self.secret):
             if name not in place.secrets:
                 raise HarnessError(
-                    f"{self.name}: site {place.site.name} has no secret {name!r}; put its reference there"
+                    f"{self.name}: site {place.site.name} has no secret {name!r}; add its reference there"
                 )
-        # Left by a kill, it makes the next start wait ten seconds.
+        # After a crash this file delays the next start by ten seconds.
         place.site.volume(self.volume).remove(JOURNAL)
-        # Both by file, so that the environment of the process holds no secret.
+        # Secrets in files, so that they are not in the environment of the process.
         env = SETTINGS | {
             "DB_POSTGRESDB_HOST": place.sql.inside.host,
             "DB_POSTGRESDB_PORT": str(place.sql.inside.port),
@@ -88,17 +88,17 @@ class N8n:
                 env=env,
                 secrets={"password": place.secrets[self.secret], "key": place.secrets[KEY]},
                 files={"password": "@{secret:password}", "key": "@{secret:key}"},
-                # /healthz answers 200 before the database is looked at.
+                # /healthz answers 200 before the database is checked.
                 ready=Ready(port="http", path="/healthz/readiness", patience=PATIENCE.n8n_ready),
             ),
         )
 
     def sources(self) -> Sources:
-        """Its database; of its key only the fingerprint."""
+        """Return its database, and its key as a fingerprint only."""
         return Sources(databases=(self.database,), fingerprints=(KEY,))
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """The dummy workflow runs, and uses a restored credential: message 2.8.2."""
+        """Return the key function (message 2.8.2). Raises HarnessError when a client secret is missing."""
         return keys.key_functions(self.name, secrets)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
@@ -110,6 +110,6 @@ class N8n:
         contain.release(self.database, place, contained)
 
     def seed(self, place: Place) -> None:
-        """Make role, database and example workflows. Leaves nothing running."""
+        """Create role, database and example workflows. Leaves nothing running. Raises HarnessError."""
         (spec,) = self.nodes(place)
         example.seed(place, spec, self.database, place.secrets[self.secret])

@@ -1,4 +1,4 @@
-"""The Notification Service as a service of the estate."""
+"""Notification Service: node, backup sources, containment."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SINK = "notifications"
 REFERENCED = "SELECT DISTINCT attachment_key FROM outbox WHERE attachment_key IS NOT NULL"
 HOLD = "INSERT INTO control (name, value) VALUES ('delivery', 'held') ON CONFLICT (name) DO NOTHING"
 LET_GO = "DELETE FROM control WHERE name = 'delivery' AND value = 'held'"
-# What `contain` says it did; `release` undoes the first and leaves the others alone.
-HELD = "delivery of queued messages is held until release"
-HELD_BEFORE = "delivery of queued messages was held already when the backup was taken; it stays held"
+# Actions of `contain`; `release` undoes the first one only.
+HELD = "delivery of queued messages is on hold until release"
+HELD_BEFORE = "delivery of queued messages was on hold in the backup, and stays on hold"
 TO_SINK = "nothing to hold: messages are delivered to the drill's own receiver"
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Accepts messages, keeps them in its database and their attachments in its bucket, delivers them.
+    """Stores messages in its database and attachments in its bucket, and delivers them.
 
-    `arrivals`: the customers' side, where a drill has one to ask. `examples`: messages that `seed` queues.
+    `arrivals`: deliveries recorded by the customers, in drills only. `examples`: number of messages that `seed` queues.
     """
 
     name: str = "notification"
@@ -44,16 +44,16 @@ class Notification:
 
     @property
     def role(self) -> str:
-        """The database role it connects as; it owns the database."""
+        """Return the database role that it connects as, which owns the database."""
         return self.database
 
     @property
     def secret(self) -> str:
-        """Name of the secret that holds the role's password."""
+        """Return the name of the secret with the role's password."""
         return f"{self.name}-db"
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """One node, that listens on its port `http`. Raises HarnessError when `place` lacks what it needs."""
+        """Return its node, which listens on port `http`. Raises HarnessError when a secret or sink is missing."""
         names = {"db": self.secret, "s3-access": "s3-access", "s3-secret": "s3-secret"}
         env = {
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -87,12 +87,12 @@ class Notification:
         return (spec,)
 
     def sources(self) -> Sources:
-        """Its database, and beside it the bucket that its rows refer to."""
+        """Return its database, and the bucket that the database refers to."""
         objects = Objects(self.bucket, self.database, REFERENCED)
         return Sources(databases=(self.database,), objects=(objects,))
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """Queued messages arrive, a new one is accepted, an attachment can be read: message 2.8."""
+        """Return the key functions (message 2.8). Raises HarnessError when a client secret is missing."""
         self._needed(secrets, GATEWAY_KEY, "secret of the clients")
         return keys.key_functions(self.name, secrets, self.arrivals)
 
@@ -110,22 +110,22 @@ class Notification:
             self._control(place, LET_GO)
 
     def seed(self, place: Place) -> None:
-        """Make role, database, schema and bucket, and queue the examples, undelivered. Raises HarnessError."""
+        """Create role, database, schema and bucket, and queue the example messages. Raises HarnessError."""
         reference = self._needed(place.secrets, self.secret, "secret")
         seed(place, self.database, self.role, reference, bucket=self.bucket, count=self.examples)
 
     def _control(self, place: Place, statement: str) -> int:
-        """Run one statement on the table `control`; return how many rows it changed."""
+        """Run a statement on the table `control`; return the number of changed rows. Raises HarnessError."""
         with connect(place.sql, self.database) as connection:
             try:
                 return connection.execute(statement).rowcount
             except psycopg.Error as error:
                 reason = str(error).strip().splitlines()[0]
                 raise HarnessError(
-                    f"{self.name}: delivery cannot be held or let go in database {self.database}: {reason}"
+                    f"{self.name}: delivery cannot be held or released in database {self.database}: {reason}"
                 ) from None
 
     def _needed(self, given: Mapping[str, str], key: str, kind: str) -> str:
         if key not in given:
-            raise HarnessError(f"{self.name}: the site has no {kind} {key!r}; the service cannot be put there")
+            raise HarnessError(f"{self.name}: no {kind} {key!r}; add it to the site or the clients")
         return given[key]

@@ -1,4 +1,4 @@
-"""Odoo as a service: its node, its backup sources, and where the rest of it is to be found."""
+"""Odoo service: node and backup sources."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.services.odoo.program import DATABASE_SECRET, IMAGE, Program, refer
 
 @dataclass(frozen=True, slots=True)
 class Odoo:
-    """One Odoo: a database and a filestore that are nothing without each other."""
+    """An Odoo with its database and its filestore, which must be restored together."""
 
     name: str = "odoo"
     database: str = "odoo"
@@ -23,12 +23,12 @@ class Odoo:
 
     @property
     def program(self) -> Program:
-        """How its server and its one-shot commands are run."""
+        """Return its command lines and settings."""
         return Program(self.name, self.database, self.volume)
 
     @property
     def filestore(self) -> str:
-        """The folder of its attachments in the volume; Odoo calls it by the name of the database."""
+        """Return the folder of its attachments in the volume, which Odoo names after the database."""
         return f"filestore/{self.database}"
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
@@ -53,7 +53,7 @@ class Odoo:
         )
 
     def sources(self) -> Sources:
-        """Return the database and every file that a row of it refers to."""
+        """Return the database, and the files that it refers to."""
         # `store_fname` is `xx/<SHA-1 of the content>`.
         tree = Tree(
             name=f"{self.name}-filestore",
@@ -66,7 +66,7 @@ class Odoo:
         return Sources(databases=(self.database,), trees=(tree,))
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """Return what a clerk of the shop must be able to do again; needs the secret `odoo-admin`."""
+        """Return the key functions (message 2.8.1). Raises UsageError without the secret `odoo-admin`."""
         return keys.key_functions(self.name, self.database, secrets, example.KNOWN)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
@@ -80,7 +80,7 @@ class Odoo:
         contain.release(self.database, place, contained)
 
     def seed(self, place: Place) -> None:
-        """Make role, database, filestore and the example shop; needs `odoo-db` and `odoo-admin`."""
+        """Create role, database, filestore and example shop, with the secrets `odoo-db` and `odoo-admin`."""
         example.seed(self.program, place)
 
 

@@ -1,4 +1,4 @@
-"""How Odoo is run: command line, environment, and the settings file that keeps its password out of both."""
+"""Command line, environment and settings file of Odoo; the password is in the settings file only."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Program:
         return self._settings(place, lines)
 
     def task(self, place: Place, name: str, *words: str, stdin: bytes = b"", **more: str) -> Task:
-        """Return one-shot work of Odoo's sub-command `words[0]`; `more`: secrets as files, name -> secret.
+        """Return a task that runs Odoo's sub-command `words[0]`. `more`: secrets as files, name -> secret.
 
-        A file `x` is found by the program at the path in the environment variable `BLACKSTART_FILE_X`.
+        The environment variable `BLACKSTART_FILE_X` has the path of file `x`.
         """
         files = {key: f"@{{secret:{secret}}}" for key, secret in more.items()}
         paths = {f"BLACKSTART_FILE_{key.upper()}": f"@{{file:{key}}}" for key in more}
@@ -74,7 +74,7 @@ class Program:
         )
 
     def _settings(self, place: Place, lines: list[str]) -> str:
-        """Format: https://www.odoo.com/documentation/19.0/developer/reference/cli.html, section `[options]`."""
+        """Return a settings file: https://www.odoo.com/documentation/19.0/developer/reference/cli.html."""
         server = place.sql.inside
         common = [
             "[options]",
@@ -93,29 +93,29 @@ class Program:
 
 
 def reference(secrets: Mapping[str, str], name: str) -> str:
-    """Return the reference to a secret; raises UsageError that names the secret when there is none."""
+    """Return the reference to a secret; raises UsageError when it is missing."""
     if name not in secrets:
         raise UsageError(f"Odoo: no secret {name}; add its reference to the secrets of the site")
     return secrets[name]
 
 
 def mail_sink(place: Place) -> Address | None:
-    """Return where mail of a rehearsal goes, or None where the place has no such sink; raises UsageError."""
+    """Return the address of the mail sink, None if the place has none. Raises UsageError for a malformed one."""
     if "smtp" not in place.sinks:
         return None
     url = urlsplit(place.sinks["smtp"])
     if url.scheme != "smtp" or url.hostname is None or url.port is None:
-        raise UsageError(f"sink smtp: {place.sinks['smtp']!r} is no smtp://HOST:PORT; write it so")
+        raise UsageError(f"sink smtp: {place.sinks['smtp']!r} is malformed; use smtp://HOST:PORT")
     return Address(url.hostname, url.port)
 
 
 def run(place: Place, task: Task, *, patience: float) -> None:
-    """Run one-shot work to its end; raises HarnessError with its last words, TookTooLong after `patience` s."""
+    """Run a task to its end. Raises HarnessError with its last output line, TookTooLong after `patience` seconds."""
     with place.site.run(task) as running:
-        # What it prints is of no use, but must be taken off its hands.
+        # The output is not used, but must be read, or the task would block.
         while running.stdout.read(1 << 16):
             pass
         done = running.finish(patience)
     if done.code:
-        last = done.errors.strip().splitlines()[-1:] or ["it said nothing"]
-        raise HarnessError(f"{task.name} on site {place.site.name} ended with {done.code}: {last[0]}; see its log")
+        last = done.errors.strip().splitlines()[-1:] or ["no output"]
+        raise HarnessError(f"{task.name} on site {place.site.name} exited with {done.code}: {last[0]}; see its log")

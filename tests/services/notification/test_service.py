@@ -238,7 +238,7 @@ def test_bad_input_is_refused_in_one_line(service: ProcessNode) -> None:
     for bad, expected in (
         (b"{", "the body is not JSON"),
         ({"reference": "x"}, "to: is missing"),
-        (message("a/b"), "reference: letters"),
+        (message("a/b"), "reference: must start with a letter"),
         ({**message("x"), "cc": "y"}, "unknown field 'cc'"),
     ):
         answer = post(service, bad)
