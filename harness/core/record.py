@@ -50,7 +50,7 @@ class DrillRecord:
     """Everything an auditor is told. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC.
 
     `rto`, `rpo`, `exposure`: what was measured, None where it was not; `promise`: what was promised.
-    `mode`: `drill` or `restore test`.
+    `mode`: `drill` or `restore test`. `diverged`: writes that only the old primary took, after clients had lost it.
     """
 
     drill: str
@@ -85,6 +85,7 @@ class DrillRecord:
     not_drilled: tuple[str, ...]
     findings: tuple[FindingEntry, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
+    diverged: tuple[int, ...] = ()
     format: str = FORMAT
 
     def as_data(self) -> dict[str, Any]:

@@ -59,6 +59,7 @@ class Drill:
     restored: Restored | None = None
     tested: Tested | None = None
     surviving: frozenset[int] | None = None
+    diverged: tuple[int, ...] = ()
     record: DrillRecord | None = None
     _open: ExitStack = field(default_factory=ExitStack)
     _recovery: Recovery | None = None
@@ -188,6 +189,23 @@ class Drill:
             return reason_of(error)
         return ""
 
+    def fence(self) -> None:
+        """Stop the old primary, whose database is kept to be read."""
+        self.environment.primary.fence()
+        self.journal.mark("fenced", "primary site", nodes=", ".join(self.environment.primary.nodes))
+
+    def read_old_primary(self) -> tuple[int, ...]:
+        """Return the writes that the old primary took and DR has not, without those acknowledged before the fault."""
+        if self.load is None or self.fault is None:
+            raise HarnessError("no client load, or no strike: no site can have taken writes alone")
+        fault = self.fault
+        known = {w.number for w in self.ledger.ledger.acknowledged() if w.acked is not None and w.acked <= fault}
+        taken = self.load.restored(self.environment.primary.place.sql)
+        recovered = self.load.restored(self.environment.dr.place.sql)
+        self.diverged = tuple(sorted(taken - recovered - known))
+        self.journal.mark("diverged", "primary site", writes=len(self.diverged))
+        return self.diverged
+
     def conclude(self) -> DrillRecord:
         """2.9 and 2.10: judge, document, refine; write the record and return it."""
         exposed = None
@@ -258,6 +276,7 @@ class Drill:
             rows=restored.rows if restored else 0,
             lost_objects=restored.lost_objects if restored else (),
             repeated=self.environment.receiver.repeats(),
+            diverged=self.diverged,
             results=tested.results if tested else (),
             not_drilled=not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
         )

@@ -77,8 +77,8 @@ def read_record(path: Path) -> DrillRecord:
         parts = {"phases": Phase, "key_results": KeyResult, "messages": SeenMessage, "findings": FindingEntry}
         for name, kind in parts.items():
             data[name] = tuple(kind(**row) for row in data[name])
-        for name in ("reasons", "lost", "phantom", "repeated", "lost_objects", "not_drilled"):
-            data[name] = tuple(data[name])
+        for name in ("reasons", "lost", "phantom", "repeated", "lost_objects", "not_drilled", "diverged"):
+            data[name] = tuple(data.get(name, ()) if name == "diverged" else data[name])
         data["passed_over"] = tuple((a, b) for a, b in data["passed_over"])
         return DrillRecord(**data)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -51,6 +51,7 @@ def card(record: DrillRecord) -> str:
         f"<table><tr><th></th><th>achieved</th><th>promised</th></tr>{table}</table>"
         f"{_listed(record.reasons)}{waterfall(record) if record.phases else ''}"
         f"{_listed([f'{backup}: {why}' for backup, why in record.passed_over], 'Backups passed over:')}"
+        f"{_listed([', '.join(map(str, record.diverged))] if record.diverged else [], 'Only on the old primary:')}"
         f"{_listed(record.not_drilled, 'Not drilled:')}"
         f'<p class="dim">{escape(record.started)}, by {escape(record.initiator)}, on {escape(record.substrate)}, '
         f"promise “{escape(str(promise.get('name', '')))}” of {escape(str(promise.get('owner', '')))}</p></article>"

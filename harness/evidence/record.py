@@ -48,6 +48,7 @@ class Outcome:
     rows: int = 0
     lost_objects: tuple[str, ...] = ()
     repeated: tuple[str, ...] = ()
+    diverged: tuple[int, ...] = ()
     results: tuple[KeyResult, ...] = ()
     not_drilled: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
@@ -170,4 +171,5 @@ def _record(header: RecordHeader, outcome: Outcome, judgement: Judgement, events
         not_drilled=outcome.not_drilled,
         findings=(),
         notes=outcome.notes,
+        diverged=outcome.diverged,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.core.record import DrillRecord
 
 SLOW = 0.30  # share of the RTO that makes a phase worth a look
+SHOWN = 5  # writes that are named
 NEAR = 0.80  # share of a budget that is nearly all of it
 
 
@@ -36,6 +37,9 @@ def refine(record: DrillRecord) -> tuple[Proposal, ...]:
     if record.lost:
         gap = f"{len(record.lost)} acknowledged writes lost, first {record.lost[0]}"
         proposals.append(Proposal("shorten the time between backups, or archive WAL", gap))
+    if record.diverged:
+        named = ", ".join(map(str, record.diverged[:SHOWN])) + (" ..." if len(record.diverged) > SHOWN else "")
+        proposals.append(Proposal("enter by hand what only the old primary took", f"writes {named}"))
     if record.lost_objects:
         proposals.append(Proposal("speed up object replication", f"{len(record.lost_objects)} objects had not arrived"))
     return tuple(proposals)

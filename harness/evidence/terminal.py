@@ -77,6 +77,7 @@ def summary(record: DrillRecord) -> RenderableType:
         f" · RPO {figure(record.rpo)} of {promise.get('rpo_s', '?')} s"
         f" · exposure {figure(record.exposure)}"
         f" · {len(record.lost)} of {record.acknowledged} acknowledged writes lost",
+        f" · {len(record.diverged)} taken by the old primary alone" if record.diverged else "",
     )
     backup = record.backup.get("id", "none")
     size = f"{record.data_bytes / 1e6:,.0f} MB, {record.data_rows:,} rows"

@@ -104,6 +104,7 @@ class Recovery:
 
     `private_key_ref`: the DR recipient's key. `entry`: the service through which clients reach a site.
     `freshness`: asked of the restored server whether the promise's RPO is met, None where there is no ledger to tell.
+    `fence`: stops a primary that may still take writes; called before clients are led to DR.
     `start_messages`: service name -> the mission's numbers for its start and its connection. `stopped`: the phase that
     failed, "" while none has.
     """
@@ -120,6 +121,7 @@ class Recovery:
     containment: Containment = "disposable"
     freshness: Callable[[Sql], bool | None] = lambda _sql: None
     start_messages: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    fence: Callable[[], None] = lambda: None
     on_bytes: Callable[[int], None] = lambda _count: None
     stopped: str = ""
 
@@ -202,8 +204,9 @@ class Recovery:
         return Started(restored, statuses, contained)
 
     def switch(self, started: Started) -> Switched:
-        """2.7: lead the front door and the public name to DR, and prove both by new connections."""
+        """2.7: fence the old primary; lead the front door and the public name to DR, and prove both by connections."""
         with self._phase("switch", "2.7"):
+            self.fence()
             status = self.router.switch("dr", self.dr.address_of(self.entry), self.dr_edge)
             self.journal.mark("status", "routing", front=status.front, address=status.address)
         return Switched(started, status.front, status.address)

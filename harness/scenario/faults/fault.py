@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -115,19 +115,22 @@ def inject(fault: Fault, scene: Scene, during: Callable[[], None] = lambda: None
 
     After the strike the injection is a phase of its own: no second of a recovery may be without a name.
     """
-    drill = scene.drill
     before = fault.witness(scene)
-    named = phase(drill.journal, "fault") if drill.struck is not None else nullcontext()
-    with named:
-        drill.journal.mark("fault", fault.phrase, when=str(fault.when))
+    with _named(scene.drill):
+        scene.drill.journal.mark("fault", fault.phrase, when=str(fault.when))
         if fault.undo is not None:
             scene.later(lambda: _take_back(fault, scene, before))
         fault.inject(scene)
-        if fault.when is not When.DURING_BACKUP:
-            _require_seen(fault, scene, before)
-    during()
     if fault.when is When.DURING_BACKUP:
+        during()
+    with _named(scene.drill):
         _require_seen(fault, scene, before)
+    if fault.when is not When.DURING_BACKUP:
+        during()
+
+
+def _named(drill: Drill) -> AbstractContextManager[None]:
+    return phase(drill.journal, "fault") if drill.struck is not None else nullcontext()
 
 
 def _require_seen(fault: Fault, scene: Scene, before: object) -> None:

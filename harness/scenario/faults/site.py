@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.core.errors import Finding, Refused, reason_of
+from harness.core.errors import Finding, HarnessError, Refused, reason_of
+from harness.core.node import Freezable, Isolatable
+from harness.estate.site import DATABASE, EstateSite
 from harness.scenario.faults.fault import Fault, Scene, When
+from harness.scenario.faults.observers import database_answers
 
 BAD_CONFIGURATION = "events {}\nhttp { nonsense on; }\n"
 OTHER_SYSTEM = "1234567890123456789"
@@ -29,7 +32,53 @@ def configure_front_door(scene: Scene) -> None:
     raise Finding("the front door took a configuration with a mistake in it")
 
 
+def freeze(site: EstateSite) -> None:
+    """Suspend all processes of a site."""
+    freezable(site).freeze()
+
+
+def freezable(site: EstateSite) -> Freezable:
+    """Return a site as one that can be frozen; raises HarnessError when it cannot."""
+    if not isinstance(site.site, Freezable):
+        raise HarnessError(f"site {site.site.name} cannot be frozen on this substrate")
+    return site.site
+
+
+def isolatable(site: EstateSite) -> Isolatable:
+    """Return a site as one that can be isolated; raises HarnessError when it cannot."""
+    if not isinstance(site.site, Isolatable):
+        raise HarnessError(f"site {site.site.name} cannot be isolated on this substrate")
+    return site.site
+
+
+def isolate(scene: Scene) -> None:
+    """Partition the primary from everything outside it; the recovery fences it before traffic is switched."""
+    scene.drill.strike(destroy=lambda site: isolatable(site).isolate())
+    scene.drill.recovery.fence = scene.drill.fence
+
+
+def rejoin(scene: Scene) -> None:
+    """End the partition. A primary that was fenced has its database started, to be read."""
+    primary = scene.environment.primary
+    isolatable(primary).rejoin()
+    if not primary.nodes[DATABASE].alive:
+        primary.nodes[DATABASE].start()
+
+
+def primary_answers(scene: Scene) -> bool:
+    """Whether the primary's database answers from outside the site."""
+    return database_answers(scene.environment.primary.place.sql)
+
+
 FAULTS = (
+    Fault(
+        "a freeze of all its processes", When.STRIKE, lambda s: s.drill.strike(destroy=freeze),
+        lambda s: freezable(s.environment.primary).thaw(), primary_answers,
+    ),
+    Fault(
+        "a partition from everything outside it", When.STRIKE, isolate, rejoin, primary_answers,
+        needs="needs_isolation",
+    ),
     Fault(
         "a strike without effect", When.STRIKE, lambda s: s.drill.strike(destroy=lambda _site: None), None,
         lambda s: s.drill.struck is None,
