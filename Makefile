@@ -63,16 +63,16 @@ drill: $(VENV)/stamp  ## lose the primary site and recover on the DR site, with 
 
 test: setup check unit drills  ## set-up, checks, unit tests and the embedded drills
 
-images: setup  ## have the images that docker and kind need: pulled where there is a registry, baked where there is none
+images: setup  ## provide the images for docker and kind: pulled from a registry, or baked without one
 	@$(BIN)/python -m harness.images.bake
 
-engine-tests: setup  ## tests that need a container engine: contracts of the images, substrates, clusters
+engine-tests: setup  ## tests that need a container engine: images, substrates, clusters
 	$(BIN)/pytest $(or $(TESTS),tests) -m engine
 
-drill-docker: setup  ## every drill, with sites of containers
+drill-docker: setup  ## every drill, with sites made of containers
 	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
 
-drill-kind: setup  ## every drill, with sites that are Kubernetes clusters
+drill-kind: setup  ## every drill, with Kubernetes clusters made by kind
 	$(BIN)/pytest features/ --substrate=kind $(if $(DRILLS),-m "$(DRILLS)")
 
 report: setup  ## build the report of the newest drills
@@ -81,9 +81,9 @@ report: setup  ## build the report of the newest drills
 bench: setup  ## run every benchmark
 	@for one in memory site_loss clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
 
-lock: setup  ## write all lock files again, with hashes and without addresses
+lock: setup  ## rewrite all lock files, with hashes and without registry addresses
 	@$(BIN)/python -m harness.parts.lock
 
-clean:  ## remove the virtual environment and what the tools left; reports and the shared cache stay
+clean:  ## remove the virtual environment and the caches of tools; reports and the shared cache are kept
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
