@@ -10,9 +10,9 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.core.node import Freezable, NodeSpec, Ready, Stoppable, Task
+from harness.core.node import Freezable, Isolatable, NodeSpec, Ready, Stoppable, Task
 from tests.substrate.conftest import TOKEN
-from tests.substrate.substrates_under_test import SubstrateUnderTest, server, task
+from tests.substrate.substrates_under_test import SubstrateUnderTest, peer, server, task
 
 AT_ONCE = 30.0  # seconds, on a busy machine; an engine that cannot end it gives up after 300
 
@@ -59,6 +59,47 @@ def test_a_frozen_node_is_alive_and_silent_until_it_is_thawed(tested: SubstrateU
     assert tested.ask(node)
 
 
+def test_a_frozen_site_is_alive_and_silent_until_it_is_thawed(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+    site = tested.substrate.site("primary")
+    nodes = [site.launch(spec), site.launch(replace(spec, name="second"))]
+    other = tested.substrate.site("dr").launch(spec)
+    assert isinstance(site, Freezable)
+    assert isinstance(nodes[0], Freezable)
+    nodes[0].freeze()  # a node that is frozen already is no obstacle
+    site.freeze()
+    assert [node.alive for node in nodes] == [True, True]
+    for node in nodes:
+        with pytest.raises(TimeoutError):
+            tested.ask(node)
+    assert tested.ask(other)
+    for _ in range(2):
+        site.thaw()
+    assert all(tested.ask(node) for node in nodes)
+
+
+def test_an_isolated_site_works_on_and_no_client_reaches_it(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+    site, other = tested.substrate.site("primary"), tested.substrate.site("dr").launch(spec)
+    if not isinstance(site, Isolatable):
+        pytest.skip("clients and peers use the same address of loopback")
+    node = site.launch(spec)
+    for _ in range(2):
+        site.isolate()
+    later = site.launch(replace(spec, name="later", ready=Ready()))
+    for one in (node, later):
+        assert one.alive
+        with pytest.raises(OSError):  # noqa: PT011 - refused, reset or silent, by the substrate
+            tested.ask(one)
+        with site.run(peer(tested, one)) as running:
+            assert running.finish(20).code == 0
+        with site.volume("data").open("seen", "rb") as seen:
+            assert len(seen.read().split()) == 3
+    assert tested.ask(other)
+    for _ in range(2):
+        site.rejoin()
+    assert tested.ask(node)
+    assert tested.ask(later)
+
+
 def test_a_frozen_node_can_be_killed(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
     node = tested.substrate.site("primary").launch(spec)
     assert isinstance(node, Freezable)
@@ -72,7 +113,8 @@ def test_a_frozen_node_can_be_killed(tested: SubstrateUnderTest, spec: NodeSpec)
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_node_that_is_asked_to_end_does(tested: SubstrateUnderTest, spec: NodeSpec, *, frozen: bool) -> None:
     node = tested.substrate.site("primary").launch(spec)
-    assert isinstance(node, Stoppable)
+    if not isinstance(node, Stoppable):
+        pytest.skip("nodes of this substrate are only ever killed")
     assert isinstance(node, Freezable)
     if frozen:
         node.freeze()

@@ -89,13 +89,13 @@ class DockerSite(BaseSite[ContainerNode]):
         spec, workspace = node.spec, workspace_of(node.spec)
         for name, port in node.ports.items():
             port.hand_over(f"{node.where}: port {name}")
-        container, since = node.container, SYSTEM.wall().timestamp()
+        container, since = node.container, SYSTEM.wall().timestamp() if node.container else None
         with naming(node.where, (spec.argv or ("its program",))[0]):
             if container is not None:
                 container.start()
             else:
                 write_first_files(spec, self.volume)
-                container, since = self._create_node(node, workspace), 0.0
+                container = self._create_node(node, workspace)
                 with discarding(container):
                     container.start()
         node.container = container

@@ -22,6 +22,7 @@ from harness.substrate.common.site import BaseSite
 from harness.substrate.common.workspace import Workspace
 from harness.substrate.embedded.node import ProcessNode
 from harness.substrate.embedded.process_tree import Owner, end_all
+from harness.substrate.embedded.shared_memory import attached
 from harness.substrate.embedded.spawn import Child, spawn, wrapper
 from harness.substrate.embedded.start_journal import StartJournal, sweep
 from harness.substrate.embedded.task import ProcessTask
@@ -86,6 +87,8 @@ class EmbeddedSite(BaseSite[ProcessNode]):
                 probe(node.endpoint(port).outside, spec.ready.path, spec.ready.status)
 
         node.await_ready(answers, UNANSWERED)
+        node.running.segments = attached((node.running.id.pid,))
+        self.journal.note_segments(node.running.segments)
 
     def _first_run(self, node: ProcessNode, workspace: Workspace, env: dict[str, str], volume: Path) -> None:
         log = node.log
@@ -144,7 +147,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         lost = [*(node.running for node in nodes if node.running), *tasks]
         end_all({child.id for child in lost}, self._owner(""))
         for child in lost:
-            child.process.wait()
+            child.collect()
         for node in nodes:
             node.release()
         remove_tree(self.folder)
