@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.core.errors import HarnessError
+from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.common.logs import open_log
 from harness.substrate.embedded.process_tree import Owner, ProcessId, end_all, family, send, stop_all
 from harness.substrate.embedded.shared_memory import Segment, remove
@@ -63,6 +64,13 @@ class Child:
         """Wait for the process after all of them were killed, and remove shared memory that it left earlier."""
         self.process.wait()
         remove(self.segments)
+
+    def end_with(self, home: Path) -> None:
+        """End it, and remove the folder of its files, which may hold secrets. Raises HarnessError."""
+        try:
+            self.end()
+        finally:
+            remove_tree(home)
 
     def freeze(self) -> None:
         """SIGSTOP it and all processes that it started."""

@@ -116,7 +116,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         for volume in task.volumes:
             volume_folder(self.folder, volume)
         child = spawn(argv, env, Path(workspace.home), self.journal, self._owner(name), None)
-        running = ProcessTask(task.name, log, child, Path(workspace.home))
+        running = ProcessTask(task.name, log, lambda: child.end_with(Path(workspace.home)), child)
         running.follow(task.stdin)
         with self._lock:
             self._tasks = [other for other in self._tasks if other.alive] + [child]
