@@ -12,6 +12,7 @@ from typing import Protocol
 
 from harness.core.node import Address, Node, NodeSpec, Ready, Substrate, Task
 from harness.images.engine import engine
+from harness.substrate.docker.node import ContainerNode
 from harness.substrate.docker.ownership import RUN
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.embedded.node import ProcessNode
@@ -204,6 +205,12 @@ def peer(tested: SubstrateUnderTest, to: Node) -> Task:
 
 def task(tested: SubstrateUnderTest, program: str, *args: str, stdin: bytes = b"") -> Task:
     return Task(program, tested.argv(program, *args), tested.image, stdin=stdin)
+
+
+def launched(tested: DockerUnderTest, site: str, spec: NodeSpec) -> ContainerNode:
+    node = tested.substrate.site(site).launch(spec)
+    assert isinstance(node, ContainerNode)
+    return node
 
 
 def started(node: Node) -> ProcessNode:
