@@ -30,6 +30,9 @@ host all all all scram-sha-256
 host replication all all scram-sha-256
 """
 
+# POSIX shared memory would be left in /dev/shm by SIGKILL; a file in the data directory is removed with that.
+OWN_MEMORY = ("-c", "dynamic_shared_memory_type=mmap")
+
 INITDB = (
     "--username=" + SUPERUSER,
     "--auth=scram-sha-256",
@@ -101,9 +104,9 @@ def server_spec(
         )
     return replace(
         spec,
-        argv=(program("postgres"), "-D", data, "-c", "unix_socket_directories=", *settings),
+        argv=(program("postgres"), "-D", data, "-c", "unix_socket_directories=", *OWN_MEMORY, *settings),
         ready=_ready(program("pg_isready"), "@{bind:sql}"),
-        first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB),),
+        first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB, *OWN_MEMORY),),
     )
 
 

@@ -25,10 +25,10 @@ from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.s3.client import ensure_bucket, tag
 from harness.scenario.checks.verdict import require
+from harness.substrate.embedded.relay import Relay
 from harness.substrate.kind.manifests import filled
 from harness.substrate.kind.site import KindSite
 from harness.substrate.kind.substrate import Kind
-from harness.traffic.relay import Relay
 from harness.vault import read_secret
 
 IMAGE = "blackstart"

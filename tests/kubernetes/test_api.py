@@ -1,4 +1,4 @@
-"""The API's client without a cluster: kubeconfigs that are none, and what it says while it finds its way."""
+"""The client of the Kubernetes API without a cluster: malformed kubeconfigs, and its log."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ANSWERS = {
         (f"contexts: [{KEY}]\n".encode(), ""),
     ],
 )
-def test_a_kubeconfig_of_another_form_is_said_in_one_line(tmp_path: Path, content: bytes, why: str) -> None:
+def test_a_malformed_kubeconfig_is_reported_in_one_line(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "kubeconfig"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=f"^{path}: ") as refused:
@@ -82,7 +82,9 @@ def server() -> Iterator[int]:
         thread.join()
 
 
-def test_who_keeps_no_cache_is_told_of_none(server: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_cache_no_warning_about_one_is_logged(
+    server: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(GOOD.format(port=server))
     with caplog.at_level(logging.WARNING):

@@ -1,4 +1,4 @@
-"""What every substrate does, on two clusters that stand for the whole session."""
+"""Conformance suite on two clusters that are created once for the whole session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster does that is hurt, and what is said of pods that do not get ready: on a real one."""
+"""Faults of a real cluster, and the reasons that are reported for pods that do not get ready."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def launched(site: KindSite, spec: NodeSpec) -> WorkloadNode:
 
 
 def served(tested: ClustersUnderTest, node: WorkloadNode) -> bytes:
-    """Ask until it answers: a cluster takes notice of a new pod by and by."""
+    """Ask until it answers: kube-proxy may lag behind pod readiness."""
     return wait_until(lambda: tested.ask(node), patience=10, on=OSError)
 
 
@@ -47,13 +47,13 @@ def one_line(error: BaseException) -> str:
     return str(error)
 
 
-def test_two_clusters_have_two_identities(tested: ClustersUnderTest) -> None:
+def test_two_clusters_have_different_identities(tested: ClustersUnderTest) -> None:
     found = {tested.substrate.cluster_site(name).api.identity() for name in ("primary", "dr")}
     assert len(found) == 2
     assert all(len(uid) == 36 for uid in found)
 
 
-def test_an_image_that_the_node_has_not_is_named(site: KindSite, spec: NodeSpec) -> None:
+def test_a_missing_image_is_named(site: KindSite, spec: NodeSpec) -> None:
     made = filled(spec, "blackstart/nowhere:1", {"talk": 30_027}, ())
     site.namespace.claim(spec.volumes)
     site.api.apply(made.manifests)
@@ -62,7 +62,7 @@ def test_an_image_that_the_node_has_not_is_named(site: KindSite, spec: NodeSpec)
     assert one_line(refused.value).startswith("server on primary: ")
 
 
-def test_a_secret_that_is_not_there_is_named(site: KindSite, spec: NodeSpec) -> None:
+def test_a_missing_secret_is_named(site: KindSite, spec: NodeSpec) -> None:
     site.namespace.claim(spec.volumes)
     site.namespace.require_image("blackstart")
     node = launched(site, spec)
@@ -75,7 +75,7 @@ def test_a_secret_that_is_not_there_is_named(site: KindSite, spec: NodeSpec) -> 
         await_ready(site.api, spec.name, 60, what="server on primary")
 
 
-def test_a_pod_that_no_node_takes_is_explained(site: KindSite, spec: NodeSpec) -> None:
+def test_the_reason_of_an_unschedulable_pod_is_reported(site: KindSite, spec: NodeSpec) -> None:
     made = filled(spec, "blackstart/nowhere:1", {"talk": 30_027}, ())
     container = made.manifests[-1]["spec"]["template"]["spec"]["containers"][0]
     container["resources"] = {"requests": {"cpu": "64"}}
@@ -85,14 +85,12 @@ def test_a_pod_that_no_node_takes_is_explained(site: KindSite, spec: NodeSpec) -
         await_ready(site.api, spec.name, 3, what="server on primary")
 
 
-def test_a_pod_that_never_gets_ready_is_shown_with_its_last_lines(site: KindSite, spec: NodeSpec) -> None:
+def test_a_pod_that_is_never_ready_is_reported_with_its_last_log_lines(site: KindSite, spec: NodeSpec) -> None:
     with pytest.raises(TookTooLong, match=r"server on primary: ready: not within 15 s \(.*its log ends: serving\)"):
         site.launch(replace(spec, ready=Ready(port="talk", path="/nothing", patience=15)))
 
 
-def test_a_pod_that_is_deleted_comes_back_with_its_data(
-    tested: ClustersUnderTest, site: KindSite, spec: NodeSpec
-) -> None:
+def test_a_deleted_pod_is_replaced_with_its_data(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
     node = launched(site, spec)
     with site.volume("data").open("note", "wb") as file:
         file.write(b"kept")
@@ -105,8 +103,8 @@ def test_a_pod_that_is_deleted_comes_back_with_its_data(
         assert file.read() == b"kept"
 
 
-def test_a_killed_node_is_let_go_by_a_kubelet_that_was_slow(site: KindSite, spec: NodeSpec) -> None:
-    """It would start again what was killed, until it knows that the pod was deleted."""
+def test_a_killed_node_stays_down_though_the_kubelet_was_slow(site: KindSite, spec: NodeSpec) -> None:
+    """A kubelet restarts killed containers until it knows that their pod was deleted."""
     node, machine = launched(site, spec), site.namespace.machine
     (pod,) = node.pods
     machine.execute("systemctl kill --signal=STOP kubelet")
@@ -122,7 +120,9 @@ def test_a_killed_node_is_let_go_by_a_kubelet_that_was_slow(site: KindSite, spec
     assert not set(theirs) & set(running)
 
 
-def test_a_drain_moves_everything_and_heeds_budgets(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
+def test_a_drain_evicts_all_pods_and_respects_disruption_budgets(
+    tested: ClustersUnderTest, site: KindSite, spec: NodeSpec
+) -> None:
     node = launched(site, spec)
     machine = site.namespace.machine.name
     budget = {
@@ -145,7 +145,7 @@ def test_a_drain_moves_everything_and_heeds_budgets(tested: ClustersUnderTest, s
     await_ready(site.api, "server", 40, what="server on primary")
 
 
-def test_an_api_server_that_is_away_is_waited_for(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
+def test_a_stopped_api_server_is_waited_for(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
     node = launched(site, spec)
     machine = site.namespace.machine
     api = site.api
@@ -167,7 +167,9 @@ def test_an_api_server_that_is_away_is_waited_for(tested: ClustersUnderTest, sit
     assert api.identity()
 
 
-def test_the_wall_stands_on_dr_and_lets_the_drill_through(tested: ClustersUnderTest, spec: NodeSpec) -> None:
+def test_the_egress_filter_of_dr_allows_this_machine_and_nothing_else(
+    tested: ClustersUnderTest, spec: NodeSpec
+) -> None:
     site = tested.substrate.cluster_site("dr")
     node = launched(site, spec)
     outside = gateway_of(tested.substrate.around.owned.outside)
@@ -187,26 +189,48 @@ def test_the_wall_stands_on_dr_and_lets_the_drill_through(tested: ClustersUnderT
 CALL = "import socket; socket.create_connection(('{host}', {port}), timeout=5); print('reached')"
 
 
-def test_work_within_a_node_is_done_among_its_processes(
-    tested: ClustersUnderTest, site: KindSite, spec: NodeSpec
-) -> None:
+def test_an_isolated_site_reaches_nothing_outside(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
+    node = launched(site, spec)
+    across = node.endpoint("talk").from_afar
+    with socket.create_server((tested.substrate.here, 0)) as sink:
+        call = Task("call", ("python3", "-c", CALL.format(host=tested.substrate.here, port=sink.getsockname()[1])))
+
+        def reached() -> list[bool]:
+            """Whether this machine is reached from a pod, and the node from another site."""
+            with site.run(call) as running:
+                out = running.finish(20).code == 0
+            try:
+                with socket.create_connection((across.host, across.port), timeout=2) as connection:
+                    return [out, connection.recv(10) != b""]
+            except OSError:
+                return [out, False]
+
+        assert served(tested, node)
+        assert reached() == [True, True]
+        site.isolate()
+        assert reached() == [False, False]
+        site.rejoin()
+        assert reached() == [True, True]
+
+
+def test_a_task_within_a_node_sees_its_processes(tested: ClustersUnderTest, site: KindSite, spec: NodeSpec) -> None:
     node = launched(site, spec)
     assert tested.ask(node)
     look = "print('create_server' in open('/proc/1/cmdline').read())"
     with site.run(Task("look", ("python3", "-c", look), within="server")) as running:
         assert running.stdout.read() == b"True\n"
         assert running.finish(20).code == 0
-    with pytest.raises(HarnessError, match="look on primary: nobody does not run; start it first"):
-        site.run(Task("look", ("true",), within="nobody"))
+    with pytest.raises(HarnessError, match="look on primary: absent is not running; start it first"):
+        site.run(Task("look", ("true",), within="absent"))
 
 
-def test_a_watch_ends_when_patience_does(site: KindSite) -> None:
+def test_a_watch_ends_after_its_patience(site: KindSite) -> None:
     api, began = site.api, SYSTEM.monotonic()
     assert not any(api.follow("Job", "", 1))
     assert 1 <= SYSTEM.monotonic() - began < 5
 
 
-def test_a_name_that_is_taken_is_said(site: KindSite, tmp_path: Path) -> None:
+def test_a_cluster_name_in_use_is_reported(site: KindSite, tmp_path: Path) -> None:
     standing = site.namespace
     plan = replace(standing.cluster.plan, folder=tmp_path, ports={})
     with pytest.raises(UsageError, match=f"cluster {plan.name}: the name is in use") as refused:
@@ -214,7 +238,7 @@ def test_a_name_that_is_taken_is_said(site: KindSite, tmp_path: Path) -> None:
     one_line(refused.value)
 
 
-def test_a_node_image_that_is_not_there_is_said(tested: ClustersUnderTest, tmp_path: Path) -> None:
+def test_a_missing_node_image_is_reported(tested: ClustersUnderTest, tmp_path: Path) -> None:
     network = tested.substrate.around.owned.shared_network(NETWORK).name
     name = tested.substrate.cluster_name("ghost")
     plan = Plan(name, "blackstart/kind-node:nowhere", tmp_path, {}, str(network), kind_program())
@@ -227,7 +251,7 @@ def test_a_node_image_that_is_not_there_is_said(tested: ClustersUnderTest, tmp_p
     assert reference("kind-node")
 
 
-def test_a_kubeconfig_that_leads_nowhere_is_said(tmp_path: Path) -> None:
+def test_a_kubeconfig_without_a_cluster_is_reported(tmp_path: Path) -> None:
     for path, text in ((tmp_path / "none", None), (tmp_path / "bad", "{}"), (tmp_path / "other", OTHER)):
         if text is not None:
             path.write_text(text)
@@ -246,7 +270,7 @@ users: [{name: x, user: {token: x}}]
 """
 
 
-def test_another_specs_server_is_a_node_of_its_own(tested: ClustersUnderTest, site: KindSite, token: Path) -> None:
+def test_two_nodes_of_one_site_reach_each_other(tested: ClustersUnderTest, site: KindSite, token: Path) -> None:
     first, second = (site.launch(server(tested, token, name)) for name in ("one", "Two.2"))
     assert tested.ask(first)
     assert tested.ask(second)

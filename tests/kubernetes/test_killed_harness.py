@@ -1,4 +1,4 @@
-"""A harness that is killed while it makes clusters leaves nothing that a sweep does not find."""
+"""A sweep removes everything of a harness that was killed while it created clusters."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ def pod(state: Manifest, last: Manifest | None = None) -> Manifest:
     ],
     ids=["at first", "before the next try"],
 )
-def test_a_start_that_runc_lost_to_a_busy_machine_is_tried_again(found: Manifest) -> None:
+def test_a_start_that_fails_on_a_busy_machine_is_retried(found: Manifest) -> None:
     reason = not_ready_reason(pod_of(found))
     assert reason is not None
     assert not reason.final
     assert "unable to freeze" in reason.text
 
 
-def test_any_other_start_that_failed_is_final() -> None:
+def test_any_other_failed_start_is_final() -> None:
     reason = not_ready_reason(pod_of(pod({"waiting": {"reason": "RunContainerError", "message": "permission denied"}})))
     assert reason is not None
     assert reason.final

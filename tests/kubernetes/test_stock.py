@@ -1,10 +1,12 @@
-"""What nodes share they cannot harm: the layers of the stock are only read, and outlive what a node does to its own."""
+"""Nodes of clusters: the shared stock of images is read-only, and systemd limits containers only where that works."""
 
 from __future__ import annotations
 
 import pytest
 
 from harness.core.errors import HarnessError
+from harness.core.node import NodeSpec
+from harness.images.engine import information
 from harness.images.find import reference
 from harness.images.kind.stock import IMAGES
 from harness.kubernetes.machine import CTR
@@ -20,7 +22,7 @@ digest=$({ctr} images ls | awk '$1 ~ "/{image}$" {{print $3}}')
 """
 
 
-def test_a_node_has_the_images_of_the_stock_from_the_beginning(site: KindSite) -> None:
+def test_a_node_has_the_images_of_the_stock_at_its_start(site: KindSite) -> None:
     plan = site.namespace.cluster.plan
     assert plan.stocked >= set(IMAGES) - {"blackstart"}  # the sources of that one change daily
     held = site.namespace.machine.execute(f"{CTR} images ls -q").splitlines()
@@ -28,7 +30,7 @@ def test_a_node_has_the_images_of_the_stock_from_the_beginning(site: KindSite) -
     assert not lacking
 
 
-def test_a_node_cannot_write_to_the_stock_and_what_it_forgets_stays_there(site: KindSite) -> None:
+def test_a_node_cannot_change_the_stock(site: KindSite) -> None:
     machine = site.namespace.machine
     with pytest.raises(HarnessError, match="Read-only file system"):
         machine.execute("touch /stock/mine")
@@ -40,6 +42,14 @@ def test_a_node_cannot_write_to_the_stock_and_what_it_forgets_stays_there(site: 
     assert own < linked
 
 
-def test_what_the_stock_lacks_is_brought_there(site: KindSite) -> None:
+def test_an_image_that_is_not_in_the_stock_is_loaded(site: KindSite) -> None:
     site.namespace.require_image("nginx")
     assert reference("nginx") in site.namespace.machine.execute(f"{CTR} images ls -q")
+
+
+def test_systemd_sets_limits_only_where_no_container_is_frozen_for_that(site: KindSite, spec: NodeSpec) -> None:
+    site.launch(spec)
+    pids = f"{CTR} task ls | awk '/^[0-9a-f]/ {{print $2}}'"
+    found = site.namespace.machine.execute(f"for pid in $({pids}); do cat /proc/$pid/cgroup; done")
+    assert "kubepods" in found
+    assert ("cri-containerd-" in found) is (information()["CgroupVersion"] != "1")

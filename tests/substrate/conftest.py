@@ -18,13 +18,14 @@ from tests.substrate.substrates_under_test import (
     server,
 )
 
-TOKEN = "canary-5f1e0c"  # what a secret is: it may be found nowhere
+TOKEN = "canary-5f1e0c"  # the value of a secret: it must be found nowhere
 
 
 @pytest.fixture(
     params=[
         "fake",
         pytest.param("embedded", marks=pytest.mark.programs),
+        pytest.param("gated", marks=pytest.mark.programs),
         pytest.param("docker", marks=pytest.mark.engine),
     ]
 )
@@ -37,7 +38,7 @@ def tested(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Substrate
         yield DockerUnderTest(docker)
         docker.sweep()
         return
-    substrate = Embedded(tmp_path / "run", tmp_path / "logs")
+    substrate = Embedded(tmp_path / "run", tmp_path / "logs", gated=("primary",) if request.param == "gated" else ())
     yield EmbeddedUnderTest(substrate)
     substrate.sweep()
 

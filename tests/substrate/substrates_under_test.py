@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from harness.core.node import Node, NodeSpec, Ready, Substrate, Task
+from harness.core.node import Address, Node, NodeSpec, Ready, Substrate, Task
 from harness.images.engine import engine
+from harness.substrate.docker.node import ContainerNode
 from harness.substrate.docker.ownership import RUN
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.embedded.node import ProcessNode
@@ -53,7 +54,12 @@ print("up", flush=True)
 while True:
     sys.stdout.buffer.write(bytes(1 << 16))
 """
-SCRIPTS = {"server": SERVER, "dying": DYING, "say": SAY, "lasting": LASTING, "pouring": POURING}
+PEER = """
+import pathlib, socket, sys
+said = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5).recv(1000)
+pathlib.Path(sys.argv[3], "seen").write_bytes(said)
+"""
+SCRIPTS = {"server": SERVER, "dying": DYING, "say": SAY, "lasting": LASTING, "pouring": POURING, "peer": PEER}
 
 STARTS = itertools.count()
 
@@ -67,12 +73,24 @@ def serve(call: Call) -> Outcome:
     return Outcome(errors="serving\n", answer=" ".join((*digests, str(next(STARTS)))).encode())
 
 
+def ask_peer(call: Call) -> Outcome:
+    _, host, port, _ = call.argv
+    assert call.site is not None
+    for node in call.site.nodes:
+        if Address(host, int(port)) == node.endpoint("talk").inside and node.outcome is not None:
+            with call.volumes["data"].open("seen", "wb") as file:
+                file.write(node.outcome.answer)
+            return Outcome(0)
+    return Outcome(1, errors="connection refused")
+
+
 PROGRAMS = {
     "server": serve,
     "dying": lambda _: Outcome(3, errors="going up\nlast words\n"),
     "say": lambda call: Outcome(int(call.argv[1]), call.stdin, "warned"),
     "lasting": lambda _: Outcome(stdout=b"up\n"),
     "pouring": lambda _: Outcome(stdout=b"up\n"),
+    "peer": ask_peer,
 }
 
 
@@ -179,8 +197,20 @@ def server(tested: SubstrateUnderTest, token: Path, name: str = "server") -> Nod
     )
 
 
+def peer(tested: SubstrateUnderTest, to: Node) -> Task:
+    """Return a task that writes the answer of a node of its site to the file `seen` in the volume `data`."""
+    at = to.endpoint("talk").inside
+    return replace(task(tested, "peer", at.host, str(at.port), "@{volume:data}"), volumes=("data",))
+
+
 def task(tested: SubstrateUnderTest, program: str, *args: str, stdin: bytes = b"") -> Task:
     return Task(program, tested.argv(program, *args), tested.image, stdin=stdin)
+
+
+def launched(tested: DockerUnderTest, site: str, spec: NodeSpec) -> ContainerNode:
+    node = tested.substrate.site(site).launch(spec)
+    assert isinstance(node, ContainerNode)
+    return node
 
 
 def started(node: Node) -> ProcessNode:

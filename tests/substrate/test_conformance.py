@@ -1,4 +1,4 @@
-"""What every substrate does, on each of them."""
+"""Conformance suite of sites, nodes and tasks: the same tests on every substrate."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.core.node import Freezable, NodeSpec, Ready, Stoppable, Task
+from harness.core.node import Freezable, Isolatable, NodeSpec, Ready, Stoppable, Task
 from tests.substrate.conftest import TOKEN
-from tests.substrate.substrates_under_test import SubstrateUnderTest, server, task
+from tests.substrate.substrates_under_test import SubstrateUnderTest, peer, server, task
 
-AT_ONCE = 30.0  # seconds, on a busy machine; an engine that cannot end it gives up after 300
+AT_ONCE = 30.0  # seconds, on a busy machine; an engine gives up after 300
 
 
 def test_a_node_answers_once_it_is_launched_and_a_second_start_changes_nothing(
@@ -59,6 +59,47 @@ def test_a_frozen_node_is_alive_and_silent_until_it_is_thawed(tested: SubstrateU
     assert tested.ask(node)
 
 
+def test_a_frozen_site_is_alive_and_silent_until_it_is_thawed(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+    site = tested.substrate.site("primary")
+    nodes = [site.launch(spec), site.launch(replace(spec, name="second"))]
+    other = tested.substrate.site("dr").launch(spec)
+    assert isinstance(site, Freezable)
+    assert isinstance(nodes[0], Freezable)
+    nodes[0].freeze()  # a node that is frozen already is no obstacle
+    site.freeze()
+    assert [node.alive for node in nodes] == [True, True]
+    for node in nodes:
+        with pytest.raises(TimeoutError):
+            tested.ask(node)
+    assert tested.ask(other)
+    for _ in range(2):
+        site.thaw()
+    assert all(tested.ask(node) for node in nodes)
+
+
+def test_an_isolated_site_works_on_and_no_client_reaches_it(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+    site, other = tested.substrate.site("primary"), tested.substrate.site("dr").launch(spec)
+    if not isinstance(site, Isolatable):
+        pytest.skip("clients and peers use the same address of loopback")
+    node = site.launch(spec)
+    for _ in range(2):
+        site.isolate()
+    later = site.launch(replace(spec, name="later", ready=Ready()))
+    for one in (node, later):
+        assert one.alive
+        with pytest.raises(OSError):  # noqa: PT011 - refused, reset or silent, by the substrate
+            tested.ask(one)
+        with site.run(peer(tested, one)) as running:
+            assert running.finish(20).code == 0
+        with site.volume("data").open("seen", "rb") as seen:
+            assert len(seen.read().split()) == 3
+    assert tested.ask(other)
+    for _ in range(2):
+        site.rejoin()
+    assert tested.ask(node)
+    assert tested.ask(later)
+
+
 def test_a_frozen_node_can_be_killed(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
     node = tested.substrate.site("primary").launch(spec)
     assert isinstance(node, Freezable)
@@ -70,9 +111,10 @@ def test_a_frozen_node_can_be_killed(tested: SubstrateUnderTest, spec: NodeSpec)
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_node_that_is_asked_to_end_does(tested: SubstrateUnderTest, spec: NodeSpec, *, frozen: bool) -> None:
+def test_a_node_is_stopped_gracefully(tested: SubstrateUnderTest, spec: NodeSpec, *, frozen: bool) -> None:
     node = tested.substrate.site("primary").launch(spec)
-    assert isinstance(node, Stoppable)
+    if not isinstance(node, Stoppable):
+        pytest.skip("nodes of this substrate are only ever killed")
     assert isinstance(node, Freezable)
     if frozen:
         node.freeze()
@@ -93,9 +135,7 @@ def test_data_outlives_a_kill(tested: SubstrateUnderTest, spec: NodeSpec) -> Non
         assert file.read() == b"still here"
 
 
-def test_a_destroyed_site_takes_all_with_it_but_its_logs_and_can_be_used_afresh(
-    tested: SubstrateUnderTest, spec: NodeSpec
-) -> None:
+def test_a_destroyed_site_keeps_only_its_logs_and_can_be_used_again(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
     site, other = tested.substrate.site("primary"), tested.substrate.site("dr")
     node, survivor = site.launch(spec), other.launch(spec)
     site.volume("data").open("note", "wb").close()
@@ -134,13 +174,13 @@ def test_no_port_is_given_twice(tested: SubstrateUnderTest, spec: NodeSpec) -> N
     assert len(set(ports)) == len(ports)
 
 
-def test_a_port_that_a_node_has_not_is_named(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+def test_an_unknown_port_of_a_node_is_named(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
     node = tested.substrate.site("primary").launch(spec)
     with pytest.raises(HarnessError, match="server has no port 'http'; it has talk"):
         node.endpoint("http")
 
 
-def test_a_node_is_not_launched_over_one_that_runs(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+def test_a_running_node_is_not_launched_again(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
     site = tested.substrate.site("primary")
     node = site.launch(spec)
     first = tested.ask(node)
@@ -149,7 +189,7 @@ def test_a_node_is_not_launched_over_one_that_runs(tested: SubstrateUnderTest, s
     assert tested.ask(node) == first
 
 
-def test_a_node_that_dies_at_start_is_named_with_its_last_line(tested: SubstrateUnderTest) -> None:
+def test_a_node_that_exits_at_its_start_is_reported_with_its_last_line(tested: SubstrateUnderTest) -> None:
     argv = tested.argv("dying")
     spec = NodeSpec("dying", argv, tested.image, ports=("talk",), ready=Ready(port="talk"))
     with pytest.raises(HarnessError, match=r"dying on primary ended with code 3 before it was ready: .*last words$"):
@@ -157,7 +197,7 @@ def test_a_node_that_dies_at_start_is_named_with_its_last_line(tested: Substrate
     assert tested.living() == 0
 
 
-def test_a_program_that_is_not_there_is_named(tested: SubstrateUnderTest) -> None:
+def test_a_missing_program_is_named(tested: SubstrateUnderTest) -> None:
     site = tested.substrate.site("primary")
     with pytest.raises(HarnessError, match="ghost on primary: no-such-program is not a program here"):
         site.launch(NodeSpec("ghost", ("no-such-program",), tested.image))
@@ -188,7 +228,7 @@ def test_a_secret_is_in_no_repr_and_no_log(tested: SubstrateUnderTest, spec: Nod
     assert TOKEN not in tested.log("primary/server")
 
 
-def test_a_secret_that_is_not_there_is_named_and_nothing_is_started(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
+def test_a_missing_secret_is_named_and_nothing_is_started(tested: SubstrateUnderTest, spec: NodeSpec) -> None:
     with pytest.raises(UsageError, match="secret file:nowhere"):
         tested.substrate.site("primary").launch(replace(spec, secrets={"token": "file:nowhere"}))
     assert tested.living() == 0
@@ -213,7 +253,7 @@ def test_a_task_that_is_left_early_is_killed_with_all_it_started(tested: Substra
     assert tested.living() == 0
 
 
-def test_a_task_is_left_at_once_though_nobody_reads_what_it_still_writes(tested: SubstrateUnderTest) -> None:
+def test_a_task_whose_output_is_not_read_is_killed_at_once(tested: SubstrateUnderTest) -> None:
     with tested.substrate.site("primary").run(task(tested, "pouring")) as running:
         assert running.stdout.readline() == b"up\n"
         SYSTEM.sleep(1)  # all that holds its output on the way is full now
@@ -235,7 +275,7 @@ def test_no_name_leaves_its_folder(tested: SubstrateUnderTest, spec: NodeSpec, n
             use()
 
 
-def test_a_file_that_a_node_has_not_is_named(tested: SubstrateUnderTest, token: Path) -> None:
+def test_an_unknown_file_of_a_node_is_named(tested: SubstrateUnderTest, token: Path) -> None:
     spec = server(tested, token)
     with pytest.raises(HarnessError, match=r"@\{file:conf\}: this node has no file of that name"):
         tested.substrate.site("primary").launch(replace(spec, files={}))

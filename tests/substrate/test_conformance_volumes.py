@@ -1,4 +1,4 @@
-"""What a site's volumes do, on every substrate."""
+"""Conformance suite of volumes: the same tests on every substrate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.core.node import NodeSpec
 from tests.substrate.substrates_under_test import SubstrateUnderTest
 
 
-def test_a_volume_is_shared_by_name_and_apart_by_site(tested: SubstrateUnderTest) -> None:
+def test_a_volume_is_shared_within_its_site_only(tested: SubstrateUnderTest) -> None:
     site = tested.substrate.site("primary")
     with site.volume("data").open("one", "wb") as file:
         file.write(b"1")
@@ -49,7 +49,7 @@ def test_no_path_leaves_a_volume(tested: SubstrateUnderTest) -> None:
             volume.remove(path)
 
 
-def test_a_file_is_no_folder(tested: SubstrateUnderTest) -> None:
+def test_a_file_is_not_a_folder(tested: SubstrateUnderTest) -> None:
     volume = tested.substrate.site("primary").volume("data")
     volume.open("file", "wb").close()
     with pytest.raises(UsageError, match="'file/below' leads through a link or a file"):

@@ -20,10 +20,11 @@ TAIL, LINE = 40, 4096  # lines of standard error that are kept, bytes of each
 
 @dataclass(slots=True)
 class StreamedTask(ABC):
-    """A running task. `log`: all of its standard error; it is removed when it is empty."""
+    """A running task. `log`: all of its standard error; `end`: kills it with all it started, and removes its files."""
 
     name: str
     log: Path
+    end: Callable[[], None] = field(repr=False)
     _stdout: IO[bytes] | None = field(default=None, repr=False, kw_only=True)
     _tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL), repr=False, kw_only=True)
     _line: bytes = field(default=b"", repr=False, kw_only=True)
@@ -39,14 +40,6 @@ class StreamedTask(ABC):
     @abstractmethod
     def _exit_code(self, patience: float) -> int:
         """Wait for its end and return its exit code; raises TookTooLong."""
-
-    @abstractmethod
-    def _end(self) -> None:
-        """Kill it with all that it started, if it still runs. Raises HarnessError."""
-
-    @abstractmethod
-    def _clean_up(self) -> None:
-        """Remove the files and connections that it had, after it ended."""
 
     def _in_threads(self, *work: Callable[[], None]) -> None:
         begun = [Thread(target=one, daemon=True) for one in work]
@@ -88,10 +81,9 @@ class StreamedTask(ABC):
         # reads cannot be closed before it ends.
         self._in_threads(self.stdout.close)
         try:
-            self._end()
+            self.end()
         finally:
             self._join()
-            self._clean_up()
             remove_if_empty(self.log)
 
     def _join(self) -> None:

@@ -47,17 +47,11 @@ class AgentVolume:
             return cast("IO[bytes]", io.BufferedWriter(_Writing(self, where), SMALL))
         if mode != "rb":
             raise UsageError(f"volume {self.name}: mode {mode!r} is neither rb nor wb")
-        connection = self._connect()
-        try:
-            with _whole(self.name):
-                connection.request("GET", where, headers=self._headers)
-                answer = connection.getresponse()
-                if answer.status != OK:
-                    self._complain(answer.status, answer.read().decode(errors="replace"))
-        except BaseException:
-            connection.close()
-            raise
-        return cast("IO[bytes]", _Reading(answer, connection, self.name))
+        with _whole(self.name):
+            answer = self.pool.request("GET", where, headers=self._headers, preload_content=False)
+        if answer.status != OK:
+            self._complain(answer.status, answer.data.decode(errors="replace"))
+        return cast("IO[bytes]", io.BufferedReader(_Reading(answer, self.name), CHUNK))
 
     def walk(self) -> Iterator[str]:
         """Yield the relative path of every file in it, sorted. Raises OSError."""
@@ -94,16 +88,11 @@ class AgentVolume:
 
     def ask(self, method: str, where: str, body: bytes | Iterable[bytes] | None) -> bytes:
         """Send a request to the agent and return the body of its answer; raises OSError, UsageError."""
-        try:
+        with _whole(self.name):
             answer = self.pool.request(method, where, body=body, headers=self._headers)
-        except urllib3.exceptions.HTTPError as error:
-            raise OSError(errno.EIO, f"volume {self.name}: its agent does not answer ({error})") from None
         if answer.status != OK:
             self._complain(answer.status, answer.data.decode(errors="replace"))
         return answer.data
-
-    def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self.address.host, self.address.port, timeout=PATIENCE.volume_agent_silence)
 
     @property
     def _headers(self) -> dict[str, str]:
@@ -138,46 +127,28 @@ def _whole(volume: str) -> Iterator[None]:
     """Turn an incomplete or malformed HTTP answer into an OSError."""
     try:
         yield
-    except http.client.HTTPException as error:
-        raise _broken_off(volume, str(error) or type(error).__name__) from None
-
-
-def _broken_off(volume: str, why: str) -> OSError:
-    return OSError(errno.EIO, f"volume {volume}: its agent broke off ({why})")
+    except (http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+        why = str(error) or type(error).__name__
+        raise OSError(errno.EIO, f"volume {volume}: its agent broke off ({why})") from None
 
 
 class _Reading(io.RawIOBase):
     """A file that is being received; closing it closes the connection. Reading raises OSError when it is cut off."""
 
-    def __init__(self, answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, volume: str) -> None:
-        self._answer, self._connection, self._volume = answer, connection, volume
+    def __init__(self, answer: urllib3.BaseHTTPResponse, volume: str) -> None:
+        self._answer, self._volume = answer, volume
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         with _whole(self._volume):
-            return self._checked(self._answer.readinto(buffer), len(buffer))
-
-    def read(self, size: int = -1) -> bytes:
-        """Return as many bytes as are asked for, as a buffered file does; fewer only at the end."""
-        with _whole(self._volume):
-            if size < 0:
-                return self._answer.read()
-            piece = self._answer.read(size)
-            self._checked(len(piece), size)
-            return piece
-
-    def _checked(self, came: int, wanted: int) -> int:
-        # http.client takes a closed connection for the end of the file, however many bytes are missing.
-        if came < wanted and self._answer.length:
-            raise _broken_off(self._volume, f"{self._answer.length} bytes of a file are missing")
-        return came
+            piece = self._answer.read(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
 
     def close(self) -> None:
-        if not self.closed:
-            self._answer.close()
-            self._connection.close()
+        self._answer.close()
         super().close()
 
 

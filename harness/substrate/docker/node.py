@@ -69,14 +69,6 @@ class ContainerNode(BaseNode):
                     raise
             container.wait(timeout=PATIENCE.container_kill)
 
-    def stop(self, patience: float) -> None:
-        """Send its stop signal; SIGKILL it when it has not ended after `patience` seconds. Raises HarnessError."""
-        if self.container is not None and self.alive:
-            self.thaw()
-            with explained(self.where), contextlib.suppress(NotFound):
-                self.container.stop(timeout=max(1, round(patience)))
-        self.kill()
-
     def discard(self) -> None:
         """Remove the container and free its ports: it is not started again. Raises HarnessError."""
         if self.container is not None:
@@ -125,12 +117,12 @@ class ContainerNode(BaseNode):
         self.container.reload()
         return network.name in self.container.attrs["NetworkSettings"]["Networks"]
 
-    def follow_log(self, since: float) -> None:
-        """Copy its output since that moment, in seconds of Unix time, into its log."""
+    def follow_log(self, since: float | None) -> None:
+        """Copy its output into its log: all of it, or that since a moment in seconds of Unix time."""
         self.flush()
         self.follow(self._copy, since)
 
-    def _copy(self, since: float) -> None:
+    def _copy(self, since: float | None) -> None:
         if self.container is None:
             return
         with open_log(self.log) as log, contextlib.suppress(NotFound, APIError, OSError):

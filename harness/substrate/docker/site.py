@@ -89,13 +89,13 @@ class DockerSite(BaseSite[ContainerNode]):
         spec, workspace = node.spec, workspace_of(node.spec)
         for name, port in node.ports.items():
             port.hand_over(f"{node.where}: port {name}")
-        container, since = node.container, SYSTEM.wall().timestamp()
+        container, since = node.container, SYSTEM.wall().timestamp() if node.container else None
         with naming(node.where, (spec.argv or ("its program",))[0]):
             if container is not None:
                 container.start()
             else:
                 write_first_files(spec, self.volume)
-                container, since = self._create_node(node, workspace), 0.0
+                container = self._create_node(node, workspace)
                 with discarding(container):
                     container.start()
         node.container = container
@@ -191,7 +191,7 @@ class DockerSite(BaseSite[ContainerNode]):
             finally:
                 remove_tree(files)  # they may hold secrets
 
-        return ContainerTask(task.name, log, stream, lambda _: code_of(container, what), end)
+        return ContainerTask(task.name, log, end, stream, lambda _: code_of(container, what))
 
     def _within(self, task: Task, workspace: Workspace, argv: list[str], log: Path) -> ContainerTask:
         what, tag = f"{task.name} on {self.name}", random.token_hex(8)
@@ -202,7 +202,7 @@ class DockerSite(BaseSite[ContainerNode]):
             env = {**workspace.environment(), WORK: tag}
             made, stream = inside.begin(node.container, argv, user=self.user, env=env)
         work = Within(what, node.container, made, tag, self.user)
-        return ContainerTask(task.name, log, stream, work.code, work.end)
+        return ContainerTask(task.name, log, work.end, stream, work.code)
 
     def volume(self, name: str) -> AgentVolume:
         """Return the volume of that name, created with its agent when it does not exist. Raises HarnessError."""

@@ -98,11 +98,10 @@ class Within:
 
 @dataclass(slots=True)
 class ContainerTask(StreamedTask):
-    """A running task. `wait`: returns its exit code once it has ended; `end`: kills it and removes its container."""
+    """A running task. `wait`: returns its exit code once it has ended, within seconds."""
 
     stream: Any  # the engine's side of an attach, as docker-py returns it
     wait: Callable[[float], int]
-    end: Callable[[], None]
     _drained: Event = field(default_factory=Event, repr=False)
 
     def follow(self, stdin: bytes) -> None:
@@ -128,15 +127,10 @@ class ContainerTask(StreamedTask):
                     pass_on(out, data)
                 else:
                     self._keep(log, data)
+        inside.close(self.stream)
         self._drained.set()
 
     def _exit_code(self, patience: float) -> int:
         begun = SYSTEM.monotonic()
         self._await(self._drained, patience)
         return self.wait(max(patience - (SYSTEM.monotonic() - begun), PATIENCE.exit_code))
-
-    def _end(self) -> None:
-        self.end()
-
-    def _clean_up(self) -> None:
-        inside.close(self.stream)

@@ -11,7 +11,31 @@ from pathlib import Path
 
 from harness.substrate.common.ports import Port
 from harness.substrate.common.site import BaseNode
+from harness.substrate.embedded.relay import Relay
 from harness.substrate.embedded.spawn import Child
+
+
+@dataclass(slots=True)
+class Gate:
+    """The port of a node for clients, on a site that can be isolated: a relay to the port for its peers."""
+
+    port: Port
+    relay: Relay
+
+    def open(self, where: str) -> None:
+        """Let clients connect. Raises PortInUse, HarnessError."""
+        self.port.hand_over(where)
+        self.relay.open()
+
+    def close(self) -> None:
+        """Close all connections of clients, and refuse new ones."""
+        self.relay.close()
+        self.port.hold()
+
+    def release(self) -> None:
+        """Close it, and free its port."""
+        self.relay.close()
+        self.port.release()
 
 
 @dataclass(slots=True)
@@ -21,6 +45,7 @@ class ProcessNode(BaseNode):
     ports: Mapping[str, Port] = field(repr=False)
     running: Child | None = None
     leaves: tuple[Path, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     @property
     def child(self) -> subprocess.Popen[bytes] | None:
@@ -44,6 +69,8 @@ class ProcessNode(BaseNode):
             self._remove_leaves()
             for port in self.ports.values():
                 port.hold()
+            for gate in self.gates:
+                gate.close()
 
     def discard(self) -> None:
         """Kill it and free its ports: it is not started again. Raises TookTooLong."""
@@ -55,6 +82,8 @@ class ProcessNode(BaseNode):
         self._remove_leaves()
         for port in self.ports.values():
             port.release()
+        for gate in self.gates:
+            gate.release()
 
     def _remove_leaves(self) -> None:
         for path in self.leaves:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from harness.core.clock import NotYet, wait_until
 from harness.patience import PATIENCE
+from harness.substrate.embedded import shared_memory
 
 PROC = Path("/proc")
 RUN_TAG = "BLACKSTART_RUN"  # variable in the environment of every process: the run folder
@@ -159,10 +160,15 @@ def stop_all(leaders: Collection[ProcessId], owner: Owner) -> set[ProcessId]:
 
 
 def end_all(leaders: Collection[ProcessId], owner: Owner) -> int:
-    """SIGKILL all processes of an owner and wait until they are gone; return their number. Raises TookTooLong."""
+    """SIGKILL all processes of an owner and wait until they are gone; return their number. Raises TookTooLong.
+
+    Their System V shared memory is removed, unless another process is attached to it.
+    """
     doomed = stop_all(leaders, owner)
+    segments = shared_memory.attached(process.pid for process in doomed)
     send(doomed, signal.SIGKILL)
     wait_until(lambda: _require_gone(doomed), patience=PATIENCE.process_gone, every=0.002, what="ending processes")
+    shared_memory.remove(segments)
     return len(doomed)
 
 

@@ -12,8 +12,10 @@ from functools import cache
 from pathlib import Path
 
 from harness.core.errors import HarnessError
+from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.common.logs import open_log
 from harness.substrate.embedded.process_tree import Owner, ProcessId, end_all, family, send, stop_all
+from harness.substrate.embedded.shared_memory import Segment, remove
 from harness.substrate.embedded.start_journal import StartJournal
 
 
@@ -38,11 +40,15 @@ def wrapper() -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class Child:
-    """A process that was started here, and whatever it starts. `owner`: how its processes are found."""
+    """A process that was started here, and whatever it starts. `owner`: how its processes are found.
+
+    `segments`: its System V shared memory, as far as it is known.
+    """
 
     process: subprocess.Popen[bytes] = field(repr=False)
     id: ProcessId
     owner: Owner
+    segments: set[Segment] = field(default_factory=set, repr=False)
 
     @property
     def alive(self) -> bool:
@@ -52,7 +58,19 @@ class Child:
     def end(self) -> None:
         """SIGKILL it and all processes that it started, also those that outlived it. Raises TookTooLong."""
         end_all({self.id}, self.owner)
+        self.collect()
+
+    def collect(self) -> None:
+        """Wait for the process after all of them were killed, and remove shared memory that it left earlier."""
         self.process.wait()
+        remove(self.segments)
+
+    def end_with(self, home: Path) -> None:
+        """End it, and remove the folder of its files, which may hold secrets. Raises HarnessError."""
+        try:
+            self.end()
+        finally:
+            remove_tree(home)
 
     def freeze(self) -> None:
         """SIGSTOP it and all processes that it started."""

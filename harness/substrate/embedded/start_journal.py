@@ -2,13 +2,15 @@
 
 `started.jsonl` in the run folder holds one JSON object a line: `{"intent": ...}` before a process is started,
 `{"pid": ..., "ticks": ..., "boot": ...}` after, `{"file": ...}` before a file is made that holds plaintext or lies
-outside the run folder. The start of a process is in clock ticks since boot, because the wall clock may be set.
+outside the run folder, `{"segment": [id, key, creator, created], "boot": ...}` for the System V shared memory of a node
+that is ready. The start of a process is in clock ticks since boot, because the wall clock may be set.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -16,6 +18,7 @@ from threading import Lock
 from harness.core.errors import HarnessError
 from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.embedded.process_tree import Owner, ProcessId, alive, boot, end_all, look
+from harness.substrate.embedded.shared_memory import Segment, remove
 
 JOURNAL = "started.jsonl"
 
@@ -30,11 +33,12 @@ class Swept:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the journal. `by`: the harness that wrote it; `process`: a started process; `file`: a file it made."""
+    """A line of the journal. `by`: the harness that wrote it; the others: what was started or made."""
 
     by: ProcessId | None = None
     process: ProcessId | None = None
     file: Path | None = None
+    segment: Segment | None = None
 
 
 @dataclass(slots=True)
@@ -64,6 +68,11 @@ class StartJournal:
         """Note a file that will hold plaintext or lie outside the run folder; on disk when this returns."""
         self._append({"file": str(path)})
 
+    def note_segments(self, segments: Iterable[Segment]) -> None:
+        """Note the System V shared memory of a process; on disk when this returns."""
+        for one in segments:
+            self._append({"segment": [one.id, one.key, one.creator, one.created], "boot": self._boot})
+
     def _append(self, row: dict[str, object]) -> None:
         line = (json.dumps(row) + "\n").encode()
         try:
@@ -92,6 +101,8 @@ def _row(line: str, now: str) -> Row | None:
             return Row(file=Path(found["file"]))
         if found["boot"] != now:
             return None
+        if "segment" in found:
+            return Row(segment=Segment(*map(int, found["segment"])))
         if "pid" in found:
             return Row(process=ProcessId(int(found["pid"]), int(found["ticks"])))
         return Row(by=ProcessId(int(found["by"]), int(found["ticks"])))
@@ -107,6 +118,7 @@ def sweep(run: Path) -> Swept:
     run = run.resolve()
     rows = journalled(run)
     killed = end_all({row.process for row in rows if row.process}, Owner(run))
+    remove(row.segment for row in rows if row.segment)  # of processes that had ended before
     noted = {row.file for row in rows if row.file and os.path.lexists(row.file)}
     for file in noted:
         file.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from harness.core.errors import HarnessError, TookTooLong, UsageError
+from harness.core.errors import HarnessError, PortInUse, TookTooLong, UsageError
 from harness.core.node import Address, Endpoint, NodeSpec, Running, Task, Volume
 from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import make_folder, plain, remove_tree, write_files
@@ -20,8 +20,10 @@ from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.common.probe import UNANSWERED, ask, probe
 from harness.substrate.common.site import BaseSite
 from harness.substrate.common.workspace import Workspace
-from harness.substrate.embedded.node import ProcessNode
+from harness.substrate.embedded.node import Gate, ProcessNode
 from harness.substrate.embedded.process_tree import Owner, end_all
+from harness.substrate.embedded.relay import Relay
+from harness.substrate.embedded.shared_memory import attached
 from harness.substrate.embedded.spawn import Child, spawn, wrapper
 from harness.substrate.embedded.start_journal import StartJournal, sweep
 from harness.substrate.embedded.task import ProcessTask
@@ -34,7 +36,7 @@ SPOOL = "spool"  # the volume whose files are plaintext of a backup: each is jou
 class EmbeddedSite(BaseSite[ProcessNode]):
     """A site: a folder with volumes and files, and the processes that use them.
 
-    It is not Isolatable: clients and peers reach a node at the same address of loopback.
+    It cannot be isolated: clients and peers reach a node at the same address of loopback.
     """
 
     run_folder: Path
@@ -83,9 +85,11 @@ class EmbeddedSite(BaseSite[ProcessNode]):
             if command:
                 ask(command, env | self._owner(spec.name).tags, Path(workspace.home))
             elif port := spec.ready.port:
-                probe(node.endpoint(port).outside, spec.ready.path, spec.ready.status)
+                probe(node.endpoint(port).inside, spec.ready.path, spec.ready.status)
 
         node.await_ready(answers, UNANSWERED)
+        node.running.segments = attached((node.running.id.pid,))
+        self.journal.note_segments(node.running.segments)
 
     def _first_run(self, node: ProcessNode, workspace: Workspace, env: dict[str, str], volume: Path) -> None:
         log = node.log
@@ -113,7 +117,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         for volume in task.volumes:
             volume_folder(self.folder, volume)
         child = spawn(argv, env, Path(workspace.home), self.journal, self._owner(name), None)
-        running = ProcessTask(task.name, log, child, Path(workspace.home))
+        running = ProcessTask(task.name, log, lambda: child.end_with(Path(workspace.home)), child)
         running.follow(task.stdin)
         with self._lock:
             self._tasks = [other for other in self._tasks if other.alive] + [child]
@@ -144,18 +148,65 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         lost = [*(node.running for node in nodes if node.running), *tasks]
         end_all({child.id for child in lost}, self._owner(""))
         for child in lost:
-            child.process.wait()
+            child.collect()
         for node in nodes:
             node.release()
         remove_tree(self.folder)
 
 
+@dataclass  # without slots, which would break super()
+class GatedSite(EmbeddedSite):
+    """An embedded site that can be isolated: clients reach its nodes by relays on ports of their own."""
+
+    _isolated: bool = False
+
+    def _make(self, spec: NodeSpec) -> ProcessNode:
+        node = super()._make(spec)
+        ports = {name: take_port() for name in spec.ports}
+        inside = {name: endpoint.inside for name, endpoint in node.endpoints.items()}
+        node.gates = tuple(Gate(port, Relay(LOOPBACK, inside[name], port.number)) for name, port in ports.items())
+        node.endpoints = {name: Endpoint(inside[name], Address(LOOPBACK, port.number)) for name, port in ports.items()}
+        return node
+
+    def _start(self, node: ProcessNode) -> None:
+        super()._start(node)
+        if not self._isolated:
+            try:
+                self._open(node)
+            except PortInUse:
+                node.kill()
+                raise
+
+    def _open(self, node: ProcessNode) -> None:
+        for gate in node.gates:
+            gate.open(f"{node.where}: port for clients")
+
+    def isolate(self) -> None:
+        """Close all connections of clients to its nodes, and refuse new ones; peers and tasks are not affected."""
+        self._isolated = True
+        for node in tuple(self._nodes.values()):
+            for gate in node.gates:
+                gate.close()
+
+    def rejoin(self) -> None:
+        """Let clients connect to its running nodes again. Raises PortInUse."""
+        if self._isolated:
+            self._isolated = False
+            for node in tuple(self._nodes.values()):
+                if node.alive:
+                    self._open(node)
+
+
 @dataclass(slots=True)
 class Embedded:
-    """The embedded substrate: this machine. `run`: folder of this run, `logs`: folder of its logs."""
+    """The embedded substrate: this machine. `run`: folder of this run, `logs`: folder of its logs.
+
+    `gated`: names of the sites that can be isolated; a relay on the way to them costs a client some 0.1 ms a request.
+    """
 
     run: Path
     logs: Path
+    gated: tuple[str, ...] = ()
     name: str = "embedded"
     here: str = LOOPBACK
     _sites: dict[str, EmbeddedSite] = field(default_factory=dict)
@@ -177,7 +228,8 @@ class Embedded:
             if name not in self._sites:
                 self._make()
                 logs = self.logs / plain("site", name)
-                self._sites[name] = EmbeddedSite(name, self.run, logs, StartJournal(self.run))
+                site_type = GatedSite if name in self.gated else EmbeddedSite
+                self._sites[name] = site_type(name, self.run, logs, StartJournal(self.run))
             return self._sites[name]
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:

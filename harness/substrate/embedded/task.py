@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
-from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.common.logs import open_log
 from harness.substrate.common.task import LINE, StreamedTask
 from harness.substrate.embedded.spawn import Child
@@ -15,10 +13,9 @@ from harness.substrate.embedded.spawn import Child
 
 @dataclass(slots=True)
 class ProcessTask(StreamedTask):
-    """A running task that is a process. `home`: its folder, removed with its files when it ends."""
+    """A running task that is a process."""
 
     running: Child
-    home: Path
 
     @property
     def child(self) -> subprocess.Popen[bytes]:
@@ -51,9 +48,3 @@ class ProcessTask(StreamedTask):
             return self.child.wait(patience)
         except subprocess.TimeoutExpired:
             raise self._too_long(patience) from None
-
-    def _end(self) -> None:
-        self.running.end()
-
-    def _clean_up(self) -> None:
-        remove_tree(self.home)  # its files may hold secrets

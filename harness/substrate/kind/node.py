@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.errors import HarnessError, TookTooLong
+from harness.core.errors import HarnessError
 from harness.core.node import Address
 from harness.kubernetes.api import Api
 from harness.kubernetes.objects import Pod, name_of, pod_of
@@ -74,15 +74,6 @@ class WorkloadNode(BaseNode):
         await_gone(api, self.name, PATIENCE.pod_termination, what=self.where)
         self.flush()
         self._await_closed()
-
-    def stop(self, patience: float) -> None:
-        """Scale to 0; SIGKILL it when it has not ended after `patience` seconds. Raises HarnessError."""
-        if self.namespace is not None:
-            self.thaw()
-            if self.namespace.api.scale(self.kind, self.name, 0):
-                with contextlib.suppress(TookTooLong):
-                    await_gone(self.namespace.api, self.name, patience, what=self.where)
-        self.kill()
 
     def freeze(self) -> None:
         """Pause its containers: silent, until a probe of its pod has failed too often. Raises HarnessError."""

@@ -155,8 +155,12 @@ class KindSite(BaseSite[WorkloadNode]):
         except HarnessError:
             end_pod(self._namespace, name, pod)
             raise
-        log = log_file(self.logs, number)
-        running = PodTask(task.name, log, child, home, mark, lambda: end_pod(self._namespace, name, pod))
+
+        def end() -> None:
+            end_pod(self._namespace, name, pod)
+            child.end_with(home)
+
+        running = PodTask(task.name, log_file(self.logs, number), end, child, mark)
         running.follow(task.stdin)
         with self._lock:
             self._tasks = [other for other in self._tasks if other.alive] + [child]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Event
 from typing import IO
@@ -80,10 +80,9 @@ def parted(data: bytes, mark: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(slots=True)
 class PodTask(ProcessTask):
-    """A running task in a pod, through `kubectl`. `mark`: ends its output; `end`: deletes the pod."""
+    """A running task in a pod, through `kubectl`. `mark`: ends its output."""
 
     mark: str
-    end: Callable[[], None] = field(repr=False)
     _code: int | None = None
     _written: Event = field(default_factory=Event, repr=False)
     _marked: Event = field(default_factory=Event, repr=False)
@@ -132,12 +131,6 @@ class PodTask(ProcessTask):
         if done.code == 0:
             lines.append("error: its output was cut off; try again")
         return Completed(done.code or BROKEN_OFF, "\n".join(lines))
-
-    def _end(self) -> None:
-        try:
-            self.end()
-        finally:
-            self.running.end()
 
 
 def begin_pod(namespace: ClusterNamespace, task: Task, workspace: Workspace, name: str, where: str) -> Pod:

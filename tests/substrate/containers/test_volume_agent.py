@@ -1,4 +1,4 @@
-"""An agent that serves a real folder: a file that breaks off in its middle is an error, and never a shorter file."""
+"""The agent of a volume and its client: a file that is cut off is an error, and never a shorter file."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def large(root: Path) -> Path:
 
 
 @ways
-def test_a_file_arrives_whole(serve: Serve, root: Path, read: Read) -> None:
+def test_a_file_is_received_completely(serve: Serve, root: Path, read: Read) -> None:
     large(root)
     volume = serve()
     with volume.open("large", "rb") as file:
@@ -119,7 +119,7 @@ def test_a_file_that_grows_while_it_is_read_is_as_long_as_it_was(serve: Serve, r
 
 
 @ways
-def test_a_disk_that_fails_in_mid_file_writes_nothing_into_it(serve: Serve, root: Path, read: Read) -> None:
+def test_a_disk_error_in_the_middle_of_a_file_is_an_error(serve: Serve, root: Path, read: Read) -> None:
     large(root)
     with serve(BrokenVolume).open("large", "rb") as file:
         assert not file.read(CHUNK).strip(b"\0")
@@ -127,7 +127,7 @@ def test_a_disk_that_fails_in_mid_file_writes_nothing_into_it(serve: Serve, root
             read(file)
 
 
-def test_what_goes_wrong_before_the_first_byte_is_said(serve: Serve) -> None:
+def test_an_error_before_the_first_byte_has_its_reason(serve: Serve) -> None:
     volume = serve()
     with pytest.raises(FileNotFoundError):
         volume.open("nothing", "rb")
@@ -135,7 +135,7 @@ def test_what_goes_wrong_before_the_first_byte_is_said(serve: Serve) -> None:
         AgentVolume("data", volume.address, "wrong").open("nothing", "rb")
 
 
-def test_a_connection_that_ends_with_a_refusal_is_not_used_again(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_is_not_reused_after_a_refused_request(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     finish, asked = Handler.finish, threading.Event()
 
     def slowly(handler: Handler) -> None:
@@ -150,7 +150,7 @@ def test_a_connection_that_ends_with_a_refusal_is_not_used_again(serve: Serve, m
     asked.set()
 
 
-def test_who_answers_with_something_else_is_an_error() -> None:
+def test_an_answer_that_is_not_http_is_an_error() -> None:
     with socket.create_server((LOOPBACK, 0)) as listener:
 
         def babble() -> None:
@@ -168,7 +168,7 @@ def test_who_answers_with_something_else_is_an_error() -> None:
 
 @pytest.mark.programs
 @ways
-def test_an_agent_that_is_killed_in_mid_file_is_an_error(root: Path, read: Read) -> None:
+def test_an_agent_killed_in_the_middle_of_a_file_is_an_error(root: Path, read: Read) -> None:
     large(root)
     port = take_port()
     port.release()

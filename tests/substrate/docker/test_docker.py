@@ -1,4 +1,4 @@
-"""What only the docker substrate does: limits, networks, labels, sweeps from another process."""
+"""The docker substrate alone: limits, networks, labels, sweep by another process."""
 
 from __future__ import annotations
 
@@ -8,25 +8,20 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from docker.errors import APIError
-from docker.models.containers import Container
-from docker.models.networks import Network
 
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, TookTooLong
-from harness.core.node import Fillable, Isolatable, NodeSpec, Ready, Task
+from harness.core.node import Fillable, NodeSpec, Ready, Task
 from harness.images.engine import engine
 from harness.substrate.common.ports import LOOPBACK, Port
-from harness.substrate.docker.node import ContainerNode
 from harness.substrate.docker.ownership import RUN
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.sweep import lost_runs, sweep_run
-from tests.substrate.substrates_under_test import DockerUnderTest, server
+from tests.substrate.substrates_under_test import DockerUnderTest, launched
 
 pytestmark = pytest.mark.engine
 
@@ -47,20 +42,6 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def tested(tmp_path: Path) -> Iterator[DockerUnderTest]:
-    docker = Docker(tmp_path / "run", tmp_path / "logs", bounded={"offsite/data": 16})
-    yield DockerUnderTest(docker)
-    docker.sweep()
-
-
-@pytest.fixture
-def spec(tested: DockerUnderTest, tmp_path: Path) -> NodeSpec:
-    token = tmp_path / "token"
-    token.write_text("secret")
-    return server(tested, token)
-
-
 def left(run: Path) -> int:
     """Return how many things of a run are on the engine."""
     labels = {"label": f"{RUN}={run.resolve()}"}
@@ -69,46 +50,7 @@ def left(run: Path) -> int:
     return sum(map(len, (*found, client.networks.list(filters=labels))))
 
 
-def launched(tested: DockerUnderTest, site: str, spec: NodeSpec) -> ContainerNode:
-    node = tested.substrate.site(site).launch(spec)
-    assert isinstance(node, ContainerNode)
-    return node
-
-
-@pytest.mark.parametrize("whole", [False, True], ids=["node", "site"])
-def test_what_is_cut_off_is_reached_again_once_it_may_be(tested: DockerUnderTest, spec: NodeSpec, whole: bool) -> None:
-    node, other = launched(tested, "primary", spec), launched(tested, "dr", spec)
-    what = tested.substrate.site("primary") if whole else node
-    assert isinstance(what, Isolatable)
-    for _ in range(2):  # again changes nothing
-        what.isolate()
-    assert node.alive
-    assert tested.ask(other)
-    with pytest.raises(OSError):  # noqa: PT011 - refused, reset or silent, by the engine's version
-        tested.ask(node)
-    for _ in range(2):
-        what.rejoin()
-    assert tested.ask(node)
-
-
-def test_a_node_that_the_engine_does_not_cut_off_is_not_said_to_be(
-    tested: DockerUnderTest, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    node = launched(tested, "primary", spec)
-
-    def refuse(*_: object, **__: object) -> None:
-        raise APIError("no", explanation="the engine is not itself")
-
-    monkeypatch.setattr(Network, "disconnect", refuse)
-    with pytest.raises(HarnessError, match=r"^server on primary: cutting it off: the engine is not"):
-        node.isolate()
-    monkeypatch.setattr(Container, "kill", refuse)
-    with pytest.raises(HarnessError, match=r"^server on primary: the engine is not itself$"):
-        node.kill()
-    assert node.alive
-
-
-def test_a_bounded_volume_is_filled_to_its_last_byte_and_emptied_again(tested: DockerUnderTest) -> None:
+def test_a_limited_volume_is_filled_completely_and_drained(tested: DockerUnderTest) -> None:
     volume = tested.substrate.site("offsite").volume("data")
     assert isinstance(volume, Fillable)
     with volume.open("kept", "wb") as file:
@@ -123,7 +65,7 @@ def test_a_bounded_volume_is_filled_to_its_last_byte_and_emptied_again(tested: D
     assert volume.size == len(b"before") + 8 * MIB
 
 
-def test_a_bounded_volume_keeps_its_data_while_its_node_is_down(tested: DockerUnderTest, spec: NodeSpec) -> None:
+def test_a_limited_volume_keeps_its_data_while_its_node_is_down(tested: DockerUnderTest, spec: NodeSpec) -> None:
     node = launched(tested, "offsite", spec)
     with tested.substrate.site("offsite").volume("data").open("kept", "wb") as file:
         file.write(b"here")
@@ -144,25 +86,6 @@ def test_ports_are_published_on_loopback_only(tested: DockerUnderTest, spec: Nod
     assert hosts == {"127.0.0.1", "127.0.0.2"}
 
 
-def test_sites_do_not_see_each_other_and_public_nodes_are_seen_from_the_edge(
-    tested: DockerUnderTest, spec: NodeSpec
-) -> None:
-    launched(tested, "primary", replace(spec, public=True))
-    connect = (
-        "python3 -c \"import socket, sys; socket.create_connection((sys.argv[1], 7000), 2).recv(1); print('in')\" "
-    )
-
-    def reaches(site: str, name: str) -> bool:
-        with tested.substrate.site(site).run(Task("try", ("sh", "-c", connect + name), "blackstart")) as running:
-            said = running.stdout.read()
-            return running.finish(20).code == 0 and b"in" in said
-
-    assert reaches("primary", "server")
-    assert reaches("edge", "server.primary")
-    assert not reaches("dr", "server")
-    assert not reaches("dr", "server.primary")
-
-
 def test_containers_have_no_privileges_and_limits(tested: DockerUnderTest, spec: NodeSpec) -> None:
     node = launched(tested, "primary", spec)
     assert node.container is not None
@@ -173,7 +96,9 @@ def test_containers_have_no_privileges_and_limits(tested: DockerUnderTest, spec:
     assert not config["User"].startswith("0")
 
 
-def test_work_within_a_node_sees_its_processes_and_ends_with_its_code(tested: DockerUnderTest, spec: NodeSpec) -> None:
+def test_a_task_within_a_node_sees_its_processes_and_has_its_own_exit_code(
+    tested: DockerUnderTest, spec: NodeSpec
+) -> None:
     launched(tested, "primary", spec)
     site = tested.substrate.site("primary")
     task = Task("look", ("sh", "-c", "tr '\\0' ' ' < /proc/1/cmdline; exit 3"), "blackstart", within="server")
@@ -185,7 +110,7 @@ def test_work_within_a_node_sees_its_processes_and_ends_with_its_code(tested: Do
 
 
 @pytest.mark.parametrize("whose", ["server on primary", "volume data of primary"])
-def test_a_port_that_somebody_took_at_the_last_moment_is_replaced_by_another(
+def test_a_port_that_another_program_took_first_is_replaced(
     tested: DockerUnderTest, spec: NodeSpec, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     taken: list[int] = []
@@ -203,10 +128,10 @@ def test_a_port_that_somebody_took_at_the_last_moment_is_replaced_by_another(
         assert node.endpoint("talk").outside.port not in taken
         assert tested.ask(node)
     assert len(taken) == 1
-    assert left(tested.substrate.run) == 4  # a node, a volume, its agent, a network: nothing of the first try
+    assert left(tested.substrate.run) == 5  # a node, a volume, its agent, two networks: nothing of the first try
 
 
-def test_a_node_that_cannot_start_says_why_each_time(tested: DockerUnderTest) -> None:
+def test_each_failed_start_reports_its_reason(tested: DockerUnderTest) -> None:
     nothing = NodeSpec("server", ("no-such-program",), "blackstart")
     for _ in range(2):
         with pytest.raises(HarnessError, match="server on primary: no-such-program is not a program here"):
@@ -214,7 +139,7 @@ def test_a_node_that_cannot_start_says_why_each_time(tested: DockerUnderTest) ->
     launched(tested, "primary", replace(nothing, argv=("sleep", "300")))
 
 
-def test_a_ready_command_that_does_not_end_is_ended(tested: DockerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ready_command_that_hangs_is_killed(tested: DockerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.patience.PATIENCE.probe_command", 1)
     ready = Ready(argv=("sleep", "200"), patience=2)
     began = SYSTEM.monotonic()
@@ -224,7 +149,7 @@ def test_a_ready_command_that_does_not_end_is_ended(tested: DockerUnderTest, mon
 
 
 @pytest.mark.parametrize("within", ["", "server"])
-def test_work_on_a_site_that_is_lost_ends_and_has_failed(tested: DockerUnderTest, spec: NodeSpec, within: str) -> None:
+def test_a_task_on_a_destroyed_site_fails(tested: DockerUnderTest, spec: NodeSpec, within: str) -> None:
     site = tested.substrate.site("primary")
     launched(tested, "primary", spec)
     long = Task("long", ("sh", "-c", "echo up; exec sleep 300"), "blackstart", within=within)
@@ -234,9 +159,7 @@ def test_work_on_a_site_that_is_lost_ends_and_has_failed(tested: DockerUnderTest
         assert running.finish(20).code != 0
 
 
-def test_work_within_a_node_that_is_ended_early_ends_with_all_it_started(
-    tested: DockerUnderTest, spec: NodeSpec
-) -> None:
+def test_a_task_within_a_node_is_killed_with_all_it_started(tested: DockerUnderTest, spec: NodeSpec) -> None:
     node = launched(tested, "primary", spec)
     assert node.container is not None
     container = node.container
@@ -264,14 +187,14 @@ def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(tmp_path: Pa
         assert harness.stdout is not None
         assert harness.stdout.readline() == b"up\n"
         harness.kill()
-    assert left(run) == 5  # a node, a task, a volume, its agent, a network
+    assert left(run) == 6  # a node, a task, a volume, its agent, two networks
     swept = sweep_run(run)
-    assert (swept.containers, swept.volumes, swept.networks) == (3, 1, 1)
+    assert (swept.containers, swept.volumes, swept.networks) == (3, 1, 2)
     assert left(run) == 0
     assert not run.exists()
 
 
-def test_a_full_disk_is_said_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.substrate.docker.substrate.ROOM", 1 << 60)
     with pytest.raises(HarnessError, match="room") as refused:
         Docker(tmp_path / "run", tmp_path / "logs")
@@ -279,7 +202,7 @@ def test_a_full_disk_is_said_before_anything_is_made(tmp_path: Path, monkeypatch
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_whose_folder_was_removed_is_named_and_swept_by_its_label(tmp_path: Path, spec: NodeSpec) -> None:
+def test_a_run_without_its_folder_is_named_and_swept_by_its_label(tmp_path: Path, spec: NodeSpec) -> None:
     docker = Docker(tmp_path / "lost", tmp_path / "logs")
     docker.site("primary").launch(spec)
     shutil.rmtree(docker.run)
@@ -290,6 +213,6 @@ def test_a_run_whose_folder_was_removed_is_named_and_swept_by_its_label(tmp_path
     assert f"{docker.run}: is not here, and has things on the container engine" in " ".join(named.stdout.split("\n"))
     assert docker.run in lost_runs()
     swept = subprocess.run([*command, str(docker.run)], env=env, capture_output=True, text=True, check=True)
-    assert "2 containers removed, 1 volumes removed, 1 networks removed" in " ".join(swept.stdout.split())
+    assert "2 containers removed, 1 volumes removed, 2 networks removed" in " ".join(swept.stdout.split())
     assert docker.run not in lost_runs()
     assert not docker.run.exists()

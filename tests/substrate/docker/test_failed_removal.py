@@ -1,4 +1,4 @@
-"""A removal that fails is no reason to leave the rest; what an engine cannot say of work is no success."""
+"""Failed removals do not prevent the others, and a task whose result the engine does not know has failed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Thing:
     def remove(self, **_: object) -> None:
         if self.refusals:
             self.refusals -= 1
-            raise APIError(f"{self.name} will not go")
+            raise APIError(f"{self.name} cannot be removed")
         self.kept.remove(self)
 
 
@@ -99,7 +99,7 @@ def mark(run: Path) -> None:
     Owned(run).labels("primary")
 
 
-def test_what_will_not_go_does_not_keep_the_rest(machine: Engine, run: Path) -> None:
+def test_one_failed_removal_does_not_prevent_the_others(machine: Engine, run: Path) -> None:
     mark(run)
     machine.fill(refusals=1)
     with pytest.raises(HarnessError) as failed:
@@ -113,9 +113,7 @@ def test_what_will_not_go_does_not_keep_the_rest(machine: Engine, run: Path) -> 
 
 
 @pytest.mark.programs
-def test_processes_and_secrets_go_though_a_container_stays_and_the_next_sweep_tries_again(
-    machine: Engine, tmp_path: Path, run: Path
-) -> None:
+def test_processes_and_secrets_are_removed_though_a_container_stays(machine: Engine, tmp_path: Path, run: Path) -> None:
     substrate = Docker(run, tmp_path / "logs")
     substrate.site("replication").launch(SLEEPER)
     for name in ("primary", "dr"):
@@ -124,7 +122,7 @@ def test_processes_and_secrets_go_though_a_container_stays_and_the_next_sweep_tr
         (files / "password").write_text("secret")
     mark(run)
     machine.containers.add("c1", refusals=3)  # of both sites, and of the run
-    with pytest.raises(HarnessError, match="container c1: c1 will not go"):
+    with pytest.raises(HarnessError, match="container c1: c1 cannot be removed"):
         substrate.sweep()
     assert not family(set(), Owner(substrate.run))
     assert [path.name for path in run.iterdir()] == [MARK]
@@ -133,13 +131,13 @@ def test_processes_and_secrets_go_though_a_container_stays_and_the_next_sweep_tr
     assert not run.exists()
 
 
-def test_a_lost_site_keeps_no_files_though_its_container_stays(machine: Engine, tmp_path: Path, run: Path) -> None:
+def test_a_destroyed_site_keeps_no_files_though_its_container_stays(machine: Engine, tmp_path: Path, run: Path) -> None:
     site = Docker(run, tmp_path / "logs").containers("primary")
     site.files.mkdir(parents=True)
     (site.files / "password").write_text("secret")
     mark(run)
     machine.containers.add("c1", refusals=1)
-    with pytest.raises(HarnessError, match="c1 will not go"):
+    with pytest.raises(HarnessError, match="c1 cannot be removed"):
         site.destroy()
     assert not site.files.exists()
     site.destroy()
@@ -147,10 +145,10 @@ def test_a_lost_site_keeps_no_files_though_its_container_stays(machine: Engine, 
 
 
 def no_clusters(run: Path) -> int:
-    raise HarnessError(f"{run.name}: a cluster will not go")
+    raise HarnessError(f"{run.name}: a cluster cannot be removed")
 
 
-def test_a_cluster_that_will_not_go_does_not_keep_what_is_around_it(
+def test_a_cluster_that_cannot_be_removed_does_not_prevent_the_rest(
     machine: Engine, tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kind, "kind_program", lambda: Path("kind"))
@@ -159,7 +157,7 @@ def test_a_cluster_that_will_not_go_does_not_keep_what_is_around_it(
     machine.fill(refusals=0)
     with monkeypatch.context() as patched:
         patched.setattr(kind, "sweep_clusters", no_clusters)
-        with pytest.raises(HarnessError, match="run: a cluster will not go"):
+        with pytest.raises(HarnessError, match="run: a cluster cannot be removed"):
             substrate.sweep()
     assert machine.left() == []
     assert [path.name for path in run.iterdir()] == [MARK]
@@ -168,7 +166,7 @@ def test_a_cluster_that_will_not_go_does_not_keep_what_is_around_it(
     assert not run.exists()
 
 
-def test_a_sweep_from_elsewhere_goes_on_too_and_names_all_that_is_left(
+def test_a_sweep_by_another_process_names_all_that_is_left(
     machine: Engine, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark(run)
@@ -176,7 +174,7 @@ def test_a_sweep_from_elsewhere_goes_on_too_and_names_all_that_is_left(
     machine.containers.add("c1", refusals=1)
     with monkeypatch.context() as patched:
         patched.setattr(kind, "sweep_clusters", no_clusters)
-        with pytest.raises(HarnessError, match=r"a cluster will not go; container c1: .* will not go"):
+        with pytest.raises(HarnessError, match=r"a cluster cannot be removed; container c1: .* cannot be removed"):
             sweep_run(run)
     assert [path.name for path in run.iterdir()] == [MARK]
     monkeypatch.setattr(kind, "sweep_clusters", lambda _: 1)
@@ -228,11 +226,11 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: dict[str, object]) -> I
     return left
 
 
-def test_the_code_of_a_container_that_is_gone_is_that_of_what_was_killed() -> None:
+def test_the_exit_code_of_a_removed_container_is_that_of_sigkill() -> None:
     assert code_of(Gone(), "task") == LOST
 
 
-def test_a_code_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exit_code_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     under_way: dict[str, object] = {"Running": True, "ExitCode": None}
     work = Within("look on primary", Lives(0), "1", "tag", "1000:1000")
     answering(monkeypatch, under_way, under_way, {"Running": False, "ExitCode": 3})
@@ -246,7 +244,7 @@ def test_a_code_that_is_not_known_yet_is_waited_for(monkeypatch: pytest.MonkeyPa
     assert Within("look", Gone(), "1", "tag", "1000:1000").code(0) == LOST
 
 
-def test_work_that_could_not_be_ended_is_said_unless_its_node_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_cannot_be_killed_is_reported_unless_its_node_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inside, "execute", lambda container, *_, **__: container.execute())
     Within("look", Gone(), "1", "tag", "1000:1000").end()
     Within("look", Lives(0), "1", "tag", "1000:1000").end()
@@ -259,7 +257,7 @@ def shell(script: str) -> tuple[str, ...]:
 
 
 @pytest.mark.programs
-def test_all_that_work_started_is_ended_and_nothing_else() -> None:
+def test_all_that_a_command_started_is_killed_and_nothing_else() -> None:
     tag = f"{WORK}={os.urandom(8).hex()}"
     name, _, value = tag.partition("=")
     other = subprocess.Popen(shell("exec sleep 300"), env={name: value + "0", "PATH": os.environ["PATH"]})
@@ -269,13 +267,13 @@ def test_all_that_work_started_is_ended_and_nothing_else() -> None:
         assert work.stdout is not None
         assert work.stdout.readline() == b"up\n"
         subprocess.run(limited(["sh", "-c", END, tag], 10), check=True)
-        assert work.stdout.read() == b""  # nobody is left who could write
+        assert work.stdout.read() == b""  # no process is left that could write
     assert other.poll() is None
     other.kill()
     other.wait()
 
 
 @pytest.mark.programs
-def test_a_command_with_a_limit_ends_though_it_refuses() -> None:
+def test_a_command_with_a_time_limit_is_killed() -> None:
     assert subprocess.run(limited(["sh", "-c", "exit 3"], 5), check=False).returncode == 3
     assert subprocess.run(limited(["sleep", "300"], 0.1), check=False).returncode == 124

@@ -1,4 +1,4 @@
-"""What only processes and folders can get wrong."""
+"""The embedded substrate alone: modes, links, environment, ports, first runs."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_file_of_a_node_is_made_private_again(embedded: EmbeddedUnderTest, tok
     assert mode(conf) == 0o600
 
 
-def test_a_link_leads_nowhere(embedded: EmbeddedUnderTest, tmp_path: Path) -> None:
+def test_a_symbolic_link_does_not_lead_out_of_a_volume(embedded: EmbeddedUnderTest, tmp_path: Path) -> None:
     site = embedded.substrate.site("primary")
     volume = site.volume("data")
     outside = tmp_path / "outside"
@@ -73,7 +73,7 @@ def test_a_link_leads_nowhere(embedded: EmbeddedUnderTest, tmp_path: Path) -> No
     assert not (outside / "made").exists()
 
 
-def test_the_environment_of_a_node_is_little_more_than_its_own(embedded: EmbeddedUnderTest) -> None:
+def test_a_task_gets_a_minimal_environment(embedded: EmbeddedUnderTest) -> None:
     show = Task("show", python("import os; print(sorted(os.environ))"), env={"OWN": "1"})
     with embedded.substrate.site("primary").run(show) as running:
         names = set(eval(running.stdout.read()))  # noqa: S307 - our own program's list
@@ -97,7 +97,7 @@ def test_a_port_that_is_in_use_is_reported_in_one_line(embedded: EmbeddedUnderTe
     assert embedded.ask(node)
 
 
-def test_nobody_is_given_the_port_of_a_killed_node(embedded: EmbeddedUnderTest, token: Path) -> None:
+def test_the_port_of_a_killed_node_stays_reserved(embedded: EmbeddedUnderTest, token: Path) -> None:
     node = embedded.substrate.site("primary").launch(server(embedded, token))
     node.kill()
     with socket.socket() as other, pytest.raises(OSError, match="in use"):
@@ -114,7 +114,7 @@ def test_only_the_last_errors_of_a_task_are_kept_and_all_of_them_logged(embedded
     assert len(embedded.log("primary/noisy-2").splitlines()) == 1000
 
 
-def test_no_number_is_given_twice_though_it_is_free_again() -> None:
+def test_no_port_number_is_given_twice() -> None:
     numbers = []
     for _ in range(1000):
         port = take_port()
@@ -140,7 +140,7 @@ def test_a_first_run_happens_once_for_an_empty_volume(embedded: EmbeddedUnderTes
     assert embedded.log("primary/first").splitlines().count("making") == 1
 
 
-def test_a_first_run_that_fails_is_named_and_leaves_the_volume_empty(embedded: EmbeddedUnderTest) -> None:
+def test_a_failed_first_run_is_reported_and_leaves_the_volume_empty(embedded: EmbeddedUnderTest) -> None:
     site = embedded.substrate.site("primary")
     spec = NodeSpec(
         "first", ("sleep", "300"), volumes=("data",),
@@ -152,7 +152,7 @@ def test_a_first_run_that_fails_is_named_and_leaves_the_volume_empty(embedded: E
         assert list(site.volume("data").walk()) == []
 
 
-def test_a_node_that_never_answers_is_ended_when_patience_is(embedded: EmbeddedUnderTest) -> None:
+def test_a_node_that_never_gets_ready_is_killed(embedded: EmbeddedUnderTest) -> None:
     spec = NodeSpec("deaf", ("sh", "-c", "echo thinking; exec sleep 300"), ports=("talk",))
     for ready in (Ready(port="talk", patience=0.2), Ready(argv=("false",), patience=0.2)):
         with pytest.raises(TookTooLong, match=r"deaf on primary: ready: not within 0.2 s .* its log ends: .*thinking"):
@@ -179,7 +179,7 @@ def test_two_harnesses_of_one_run_do_not_share_a_tasks_folder(embedded: Embedded
         assert (one.stdout.read(), two.stdout.read()) == (b"first", b"second")
 
 
-def test_a_task_that_is_over_leaves_no_files_and_no_empty_log(embedded: EmbeddedUnderTest) -> None:
+def test_a_finished_task_leaves_no_files_and_no_empty_log(embedded: EmbeddedUnderTest) -> None:
     site = embedded.substrate.site("primary")
     for number, script in enumerate(("cat @{file:mine}", "echo heard >&2", "true"), 1):
         with site.run(Task("once", ("sh", "-c", script), files={"mine": "x"})) as running:
@@ -202,7 +202,7 @@ def test_prepared_data_is_copied_with_its_modes(embedded: EmbeddedUnderTest, tmp
         embedded.substrate.import_volume("primary", "data", tmp_path / "absent")
 
 
-def test_a_site_with_protected_folders_is_removed_all_the_same(embedded: EmbeddedUnderTest) -> None:
+def test_a_site_with_write_protected_folders_is_removed(embedded: EmbeddedUnderTest) -> None:
     site = embedded.substrate.site("primary")
     site.volume("data").open("cache/module/file", "wb").close()
     for folder in ("cache/module", "cache"):
@@ -216,7 +216,7 @@ def test_a_node_does_not_run_as_root(embedded: EmbeddedUnderTest) -> None:
         assert running.stdout.read().strip() != b"0"
 
 
-def test_a_run_folder_that_cannot_be_made_is_an_operators_mistake(tmp_path: Path) -> None:
+def test_a_run_folder_that_cannot_be_made_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="file/run: cannot be made"):
         Embedded(tmp_path / "file/run", tmp_path / "logs")

@@ -1,4 +1,4 @@
-"""How processes come to their end: all of them, and nobody else's."""
+"""Killing process trees: all processes of a node, and no others."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.substrate.substrates_under_test import EmbeddedUnderTest, python, sta
 
 pytestmark = pytest.mark.programs
 
-# A worker that hides: its environment is empty, and its master dies before it, as nginx's may.
+# Workers with an empty environment, which may outlive their master as those of nginx do.
 MASTER = "env -i sleep 300 & env -i setsid sleep 300 & echo up; wait"
 
 
-def test_what_outlives_its_master_is_killed_with_the_node(embedded: EmbeddedUnderTest) -> None:
+def test_orphans_are_killed_with_the_node(embedded: EmbeddedUnderTest) -> None:
     node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
     assert node.child is not None
     pid = node.child.pid
@@ -29,13 +29,13 @@ def test_what_outlives_its_master_is_killed_with_the_node(embedded: EmbeddedUnde
     node.child.wait()
     assert all(running(worker) for worker in workers)
     node.kill()
-    # The second has a session of its own, no environment and no parent any more: only its master could name it.
+    # The second has its own session, no environment and no parent any more: nothing leads to it.
     assert not running(workers[0])
     for worker in workers[1:]:
         os.kill(worker, signal.SIGKILL)
 
 
-def test_all_that_a_living_master_started_is_killed_with_it(embedded: EmbeddedUnderTest) -> None:
+def test_all_descendants_are_killed_with_the_node(embedded: EmbeddedUnderTest) -> None:
     node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", MASTER))))
     assert node.child is not None
     pid = node.child.pid
@@ -44,7 +44,7 @@ def test_all_that_a_living_master_started_is_killed_with_it(embedded: EmbeddedUn
     assert not [worker for worker in workers if running(worker)]
 
 
-def test_what_outlived_its_master_is_not_in_the_way_of_the_next(embedded: EmbeddedUnderTest) -> None:
+def test_orphans_are_killed_before_the_next_start(embedded: EmbeddedUnderTest) -> None:
     worker = "env -i sleep 300 & echo up; wait"
     node = started(embedded.substrate.site("primary").launch(NodeSpec("master", ("sh", "-c", worker))))
     assert node.child is not None
@@ -58,9 +58,7 @@ def test_what_outlived_its_master_is_not_in_the_way_of_the_next(embedded: Embedd
 
 @pytest.mark.parametrize("number", ["INT", "TERM", "QUIT"])
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_node_is_asked_by_its_own_signal_and_has_time_for_it(
-    embedded: EmbeddedUnderTest, number: str, *, frozen: bool
-) -> None:
+def test_a_node_is_stopped_by_its_own_signal(embedded: EmbeddedUnderTest, number: str, *, frozen: bool) -> None:
     traps = f"trap 'echo wrong' TERM INT QUIT; trap 'echo bye; exit' {number}"
     script = traps + "; touch @{volume:data}/up; while true; do sleep 0.02; done"
     ready = Ready(argv=("test", "-e", "@{volume:data}/up"), patience=10)
@@ -74,7 +72,7 @@ def test_a_node_is_asked_by_its_own_signal_and_has_time_for_it(
     assert embedded.log("primary/polite") == "bye\n"
 
 
-def test_a_node_that_will_not_end_is_killed_when_patience_ends(embedded: EmbeddedUnderTest) -> None:
+def test_a_node_that_ignores_its_stop_signal_is_killed(embedded: EmbeddedUnderTest) -> None:
     script = "trap '' TERM; touch @{volume:data}/up; while true; do sleep 0.02; done"
     ready = Ready(argv=("test", "-e", "@{volume:data}/up"), patience=10)
     node = started(
@@ -100,7 +98,9 @@ def running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("way", ["kill", "destroy", "sweep"])
-def test_what_a_killed_node_leaves_elsewhere_is_removed(embedded: EmbeddedUnderTest, tmp_path: Path, way: str) -> None:
+def test_files_that_a_killed_node_leaves_outside_its_volumes_are_removed(
+    embedded: EmbeddedUnderTest, tmp_path: Path, way: str
+) -> None:
     site, left = embedded.substrate.site("primary"), tmp_path / "left.sock"
     script = python(
         "import socket, sys, time; socket.socket(socket.AF_UNIX).bind(sys.argv[1]); time.sleep(300)", str(left)
@@ -114,8 +114,8 @@ def test_what_a_killed_node_leaves_elsewhere_is_removed(embedded: EmbeddedUnderT
     assert not left.exists()
 
 
-def test_the_copy_of_a_task_that_forks_without_end_is_ended_too(embedded: EmbeddedUnderTest) -> None:
-    """Each generation lives for a moment only: what is stopped first cannot get away."""
+def test_a_task_that_keeps_forking_is_killed_completely(embedded: EmbeddedUnderTest) -> None:
+    """Each generation lives for a moment only; stopped processes cannot fork."""
     runner = "i=0; while [ $i -lt 2000 ]; do i=$((i+1)); sh -c 'sleep 0.01 & sleep 0.01'; done"
     with embedded.substrate.site("primary").run(Task("runner", ("sh", "-c", f"echo up; {runner}"))) as running:
         assert running.stdout.readline() == b"up\n"

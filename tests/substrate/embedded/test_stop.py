@@ -1,4 +1,4 @@
-"""Asked to end: what can, does so in good order; what refuses is killed."""
+"""Graceful stop: a program gets its stop signal, and is killed when it ignores it."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ def code_of(node: Node) -> int | None:
 
 
 @pytest.mark.parametrize("number", ["TERM", "INT"])
-def test_a_program_that_can_ends_in_good_order_at_its_own_signal(embedded: EmbeddedUnderTest, number: str) -> None:
+def test_a_program_ends_gracefully_at_its_stop_signal(embedded: EmbeddedUnderTest, number: str) -> None:
     node = embedded.substrate.site("primary").launch(replace(spec("obeys"), stop_signal=number))
     assert stop(node, 20) < 10
     assert (asked(embedded), code_of(node), node.alive) == (f"SIG{number}", 0, False)
 
 
-def test_a_program_that_refuses_is_killed_once_patience_is_over(embedded: EmbeddedUnderTest) -> None:
+def test_a_program_that_ignores_its_stop_signal_is_killed(embedded: EmbeddedUnderTest) -> None:
     node = embedded.substrate.site("primary").launch(spec("refuses"))
     assert 0.3 <= stop(node, 0.3) < 10
     assert (asked(embedded), code_of(node), node.alive) == ("SIGTERM", -signal.SIGKILL, False)
     assert embedded.living() == 0
 
 
-def test_a_killed_program_has_no_chance_to_tidy_up(embedded: EmbeddedUnderTest) -> None:
+def test_a_killed_program_gets_no_stop_signal(embedded: EmbeddedUnderTest) -> None:
     node = embedded.substrate.site("primary").launch(spec("obeys"))
     node.kill()
     assert (asked(embedded), code_of(node)) == ("nothing", -signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""After the harness itself was killed: everything is found from its journal, by another process."""
+"""Sweep after a SIGKILL of the harness: another process finds everything from the journal."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_process_that_was_not_journalled_yet_is_found_by_its_tag(run: Path) ->
     assert process.wait() == -signal.SIGKILL
 
 
-def test_a_number_that_was_given_to_somebody_else_is_left_alone(run: Path, bystander: subprocess.Popen[bytes]) -> None:
+def test_a_reused_pid_is_left_alone(run: Path, bystander: subprocess.Popen[bytes]) -> None:
     run.mkdir(parents=True)
     seen = look(bystander.pid)
     assert seen is not None
@@ -115,7 +115,7 @@ def test_a_number_that_was_given_to_somebody_else_is_left_alone(run: Path, bysta
     assert bystander.poll() is None
 
 
-def test_another_runs_processes_are_left_alone(run: Path, bystander: subprocess.Popen[bytes]) -> None:
+def test_processes_of_another_run_are_left_alone(run: Path, bystander: subprocess.Popen[bytes]) -> None:
     run.mkdir(parents=True)
     (run.parent / "one-more").mkdir()
     with subprocess.Popen(SLEEP, env={RUN_TAG: f"{run}-more"}) as other:
@@ -146,7 +146,7 @@ def test_plaintext_outside_the_run_folder_is_removed(run: Path, tmp_path: Path) 
     assert not dump.exists()
 
 
-def test_a_line_that_was_cut_short_is_no_obstacle(run: Path) -> None:
+def test_a_truncated_line_of_the_journal_is_skipped(run: Path) -> None:
     run.mkdir(parents=True)
     process = subprocess.Popen(SLEEP, start_new_session=True)
     StartJournal(run).began(process.pid)
@@ -170,6 +170,6 @@ def test_the_intent_is_on_disk_before_the_process_is(run: Path) -> None:
     sweep(run)
 
 
-def test_what_was_never_there_is_swept(tmp_path: Path) -> None:
+def test_a_sweep_of_a_missing_run_does_nothing(tmp_path: Path) -> None:
     assert sweep(tmp_path / "absent").processes == 0
     assert runs(tmp_path / "absent") == ()

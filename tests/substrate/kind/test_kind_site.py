@@ -125,7 +125,7 @@ def test_a_cluster_that_has_no_address_is_destroyed(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("old", [True, False])
-def test_systemd_is_left_out_where_cgroups_are_old(tmp_path: Path, old: bool) -> None:
+def test_the_kubelet_does_not_use_systemd_with_cgroups_v1(tmp_path: Path, old: bool) -> None:
     plan = Plan("x", "image", tmp_path, PORTS, "net", Path("kind"), old_cgroups=old)
     assert ("cgroupfs" in plan.text()) is old
     assert ("SystemdCgroup = false" in plan.text()) is old
@@ -156,7 +156,7 @@ def test_an_agent_is_applied_with_its_token_hidden(tmp_path: Path, monkeypatch: 
     assert ("Service", "agent-data") in made.api.deleted  # type: ignore[attr-defined]
 
 
-def test_a_volume_that_cannot_be_opened_keeps_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_volume_that_cannot_be_opened_frees_its_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object, **__: object) -> None:
         raise HarnessError("volume data: ready: not within 60 s")
 
@@ -176,7 +176,7 @@ def begin(made: Made, monkeypatch: pytest.MonkeyPatch) -> Pod:
     return kind_task.begin_pod(made, task, workspace_of(task), "task-1", "dump on primary")
 
 
-def test_a_log_that_is_not_read_at_once_is_asked_for_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_log_is_requested_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Made(script(said=[b"", b"", b"waiting\n"]), tmp_path)
     assert begin(made, monkeypatch).name == "task-1"
 
@@ -190,7 +190,7 @@ def test_a_log_that_is_not_read_at_once_is_asked_for_again(tmp_path: Path, monke
         ([RUNS, None], "its pod was deleted before the command ran"),
     ],
 )
-def test_only_code_127_says_that_there_is_no_program(
+def test_only_exit_code_127_means_a_missing_program(
     states: list[Manifest | None], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = Made(script(states=states), tmp_path)
@@ -199,7 +199,7 @@ def test_only_code_127_says_that_there_is_no_program(
     assert ("Job", "task-1") in made.api.deleted  # type: ignore[attr-defined]
 
 
-def test_a_pod_that_says_nothing_is_looked_at_again() -> None:
+def test_a_pod_without_output_is_checked_again() -> None:
     with pytest.raises(NotYet):
         kind_task.require_waiting(script(), "task-1", "dump on primary")
     with pytest.raises(NodeExited) as died:

@@ -24,7 +24,7 @@ def running(folder: Path, script: str, *, whole: bool = True, stdin: bytes = b""
     env = {"PATH": os.environ["PATH"], "HOME": str(home)}
     argv = work if whole else ("sh", "-c", script)
     child = spawn(argv, env, home, StartJournal(folder), Owner(folder, "dr/work-1"), None)
-    made = PodTask("work", folder / "work.log", child, home, mark, lambda: None)
+    made = PodTask("work", folder / "work.log", child.end, child, mark)
     made.follow(stdin)
     return made
 

@@ -1,4 +1,4 @@
-"""Without a stock every image is imported; a node that did not link the one it was given is not taken for linked."""
+"""The stock of images: without one every image is imported, and a node that did not link it is refused."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def refusing(error: HarnessError) -> object:
     return refuse
 
 
-def test_where_no_stock_can_be_made_there_is_none_and_a_missing_image_is_still_told(
+def test_a_failed_stock_is_left_out_and_a_missing_image_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(kind, "stock", refusing(HarnessError("stock of images: no space left on device")))
@@ -56,7 +56,7 @@ def test_where_no_stock_can_be_made_there_is_none_and_a_missing_image_is_still_t
         stock_or_none()
 
 
-def test_a_node_without_the_link_is_refused_and_its_cluster_lost() -> None:
+def test_a_cluster_whose_node_did_not_link_the_stock_is_destroyed() -> None:
     linked, bare = Made(Node((LINKED,))), Made(Node())
     require_linked(cast("Cluster", linked))
     with pytest.raises(HarnessError, match="cluster dr-cluster: its node did not link the stock of images"):
@@ -64,5 +64,5 @@ def test_a_node_without_the_link_is_refused_and_its_cluster_lost() -> None:
     assert (linked.destroyed, bare.destroyed) == ([], ["dr-cluster"])
 
 
-def test_all_that_the_clusters_of_an_estate_need_is_in_the_stock() -> None:
+def test_the_stock_has_all_images_of_an_estate() -> None:
     assert {*substrates.INFRASTRUCTURE, *(kind.image(None) for kind in EXAMPLES)} == set(IMAGES)

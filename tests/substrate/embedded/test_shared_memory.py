@@ -1,0 +1,155 @@
+"""Shared memory of a killed PostgreSQL: none of it is left, and that of other processes is not touched."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import NotYet, wait_until
+from harness.core.node import NodeSpec, Ready
+from harness.postgres.server import SUPERUSER_PASSWORD, server_spec
+from harness.substrate.embedded.node import ProcessNode
+from harness.substrate.embedded.process_tree import Owner, family, send
+from harness.substrate.embedded.shared_memory import IPC_RMID, Segment, listed, remove
+from harness.substrate.embedded.start_journal import StartJournal, sweep
+from tests.substrate.substrates_under_test import EmbeddedUnderTest, python, started
+
+pytestmark = pytest.mark.programs
+
+SWEEP = (
+    "import pathlib, sys; from harness.substrate.embedded.start_journal import sweep; sweep(pathlib.Path(sys.argv[1]))"
+)
+HARNESS = """
+import pathlib, sys
+from harness.postgres.server import SUPERUSER_PASSWORD, server_spec
+from harness.substrate.embedded.substrate import Embedded
+run, password = map(pathlib.Path, sys.argv[1:])
+site = Embedded(run, run.parent / "logs").site("primary")
+node = site.launch(server_spec(site, secrets={SUPERUSER_PASSWORD: f"file:{password}"}))
+print(*(segment.id for segment in node.running.segments), flush=True)
+sys.stdin.read()
+"""
+# Attaches itself to a segment, and is ready once it has.
+ATTACH = """
+import ctypes, pathlib, sys, time
+libc = ctypes.CDLL(None)
+libc.shmat.restype = ctypes.c_void_p
+libc.shmat(int(sys.argv[1]), None, 0)
+pathlib.Path(sys.argv[2]).touch()
+time.sleep(300)
+"""
+
+
+@pytest.fixture
+def password(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text("of the superuser\n")
+    return path
+
+
+@pytest.fixture
+def server(embedded: EmbeddedUnderTest, password: Path) -> ProcessNode:
+    site = embedded.substrate.site("primary")
+    return started(site.launch(server_spec(site, secrets={SUPERUSER_PASSWORD: f"file:{password}"})))
+
+
+@pytest.fixture
+def foreign() -> Iterator[Segment]:
+    """A segment of another program: this test's own, to which no process is attached."""
+    number = ctypes.CDLL(None).shmget(0, 4096, 0o1600)
+    yield next(segment for segment in listed() if segment.id == number)
+    ctypes.CDLL(None).shmctl(number, IPC_RMID, None)
+
+
+def segments_of(node: ProcessNode) -> set[Segment]:
+    assert node.running is not None
+    assert node.running.segments
+    assert node.running.segments <= set(listed())
+    return node.running.segments
+
+
+def posix_memory(node: ProcessNode) -> set[str]:
+    """Return the files in /dev/shm to which processes of a server are attached."""
+    assert node.running is not None
+    maps = [Path(f"/proc/{one.pid}/maps").read_text() for one in family({node.running.id}, node.running.owner)]
+    return {line.split()[5] for text in maps for line in text.splitlines() if "/dev/shm/" in line}  # noqa: S108
+
+
+@pytest.mark.parametrize("way", ["kill", "destroy", "sweep"])
+def test_a_killed_server_leaves_no_shared_memory(
+    embedded: EmbeddedUnderTest, server: ProcessNode, foreign: Segment, way: str
+) -> None:
+    segments = segments_of(server)
+    assert posix_memory(server) == set()
+    {"kill": server.kill, "destroy": embedded.substrate.site("primary").destroy, "sweep": embedded.substrate.sweep}[
+        way
+    ]()
+    assert not segments & set(listed())
+    assert foreign in listed()
+
+
+def test_a_server_that_is_started_again_works_and_leaves_nothing_either(server: ProcessNode) -> None:
+    first = segments_of(server)
+    server.kill()
+    server.start()
+    segments = segments_of(server)
+    server.stop(30)
+    assert not (first | segments) & set(listed())
+
+
+@pytest.mark.parametrize("alive", [True, False], ids=["running", "killed before"])
+def test_another_process_sweeps_the_shared_memory_of_a_killed_harness(
+    tmp_path: Path, password: Path, foreign: Segment, *, alive: bool
+) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-c", HARNESS, str(run), str(password)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout is not None
+        numbers = set(map(int, harness.stdout.readline().split()))
+        harness.kill()
+    assert numbers
+    assert numbers <= {segment.id for segment in listed()}
+    if not alive:
+        send(family(set(), Owner(run)), signal.SIGKILL)
+        wait_until(lambda: require_detached(numbers), patience=20)
+    subprocess.run([sys.executable, "-c", SWEEP, str(run)], check=True)
+    assert not numbers & {segment.id for segment in listed()}
+    assert foreign in listed()
+
+
+def require_detached(numbers: set[int]) -> None:
+    if any(count for segment, count in listed().items() if segment.id in numbers):
+        raise NotYet("a process is attached")
+
+
+def test_a_segment_to_which_another_process_is_attached_is_kept(embedded: EmbeddedUnderTest, foreign: Segment) -> None:
+    site = embedded.substrate.site("primary")
+    spec = NodeSpec(
+        "one",
+        python(ATTACH, str(foreign.id), "@{volume:data}/attached"),
+        volumes=("data",),
+        ready=Ready(argv=("test", "-e", "@{volume:data}/attached"), patience=20),
+    )
+    one = started(site.launch(spec))
+    other = started(embedded.substrate.site("dr").launch(replace(spec, name="other")))
+    assert segments_of(one) == segments_of(other) == {foreign}
+    one.kill()
+    assert listed()[foreign] == 1
+    other.kill()
+    assert foreign not in listed()  # it was the last
+
+
+def test_a_segment_that_is_not_the_journalled_one_is_kept(tmp_path: Path, foreign: Segment) -> None:
+    other = replace(foreign, created=foreign.created - 1)
+    StartJournal(tmp_path).note_segments([other, replace(foreign, key=foreign.key + 1)])
+    sweep(tmp_path)
+    assert foreign in listed()
+    assert remove([other]) == 0
+    assert remove([foreign]) == 1
