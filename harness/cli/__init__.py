@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """Return the exit code and the line that an error stands for; raises it again when it is a defect of ours."""
+    """Return the exit code and the line that an error stands for; raises a defect of blackstart's own again."""
     if isinstance(error, ModuleNotFoundError):
         from harness.parts.extras import explained
 

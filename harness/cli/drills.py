@@ -77,8 +77,11 @@ def up(config: ExampleFile = None, at: LiveFile = LIVE) -> None:
     """Keep the example estate running until Ctrl-C."""
     from harness.drill.up import hold_open
     from harness.estate.config import load_config
+    from harness.estate.space import of_drill, require_space
 
-    hold_open(load_config(estate_or_example(config)), runs(), at, say)
+    loaded = load_config(estate_or_example(config))
+    require_space({runs(): of_drill(loaded.data.bulk_mb)}, "make room, or name another disk with BLACKSTART_RUNS")
+    hold_open(loaded, runs(), at, say)
 
 
 @app.command(context_settings=ANY_WORDS)
@@ -86,7 +89,7 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
     """Run a drill and build its report.
 
     The drill is the site loss, unless features are named. Without a features/ or an estate.toml in this folder, those
-    that come with blackstart are used. All other words go to pytest: --substrate=docker, --strategy=cold, -k, -m.
+    that come with blackstart are used. All other arguments go to pytest: --substrate=docker, --strategy=cold, -k, -m.
     """
     from harness.cli.features import run_pytest
 
@@ -101,9 +104,9 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
 @app.command(context_settings=ANY_WORDS)
 def faults(context: typer.Context) -> None:
     """List the faults that a feature may name."""
-    from harness.cli.features import run_pytest
+    from harness.cli.features import ALL, run_pytest
 
-    raise typer.Exit(run_pytest(["-q", "--faults"], context.args))
+    raise typer.Exit(run_pytest(["-q", "--faults"], context.args, drill=ALL))
 
 
 def latest_report(reports: Path) -> Path:

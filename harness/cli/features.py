@@ -8,13 +8,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-SITE_LOSS = "features/estate/site_loss.feature"
+SITE_LOSS, ALL = "features/estate/site_loss.feature", "features"
 
 
-def run_pytest(options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None) -> int:
-    """Run pytest to its end with these options and words of the user's, and return its exit code.
+def run_pytest(
+    options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None, drill: str = SITE_LOSS
+) -> int:
+    """Run pytest to its end with these options and the user's own arguments, and return its exit code.
 
-    Without a feature among the words it is the site loss. `estate`: the declaration, where it is not `estate.toml`.
+    `drill`: the features to run where the user named none; `estate`: the declaration, where it is not `estate.toml`.
     """
     from harness.cli.app import estate_or_example
     from harness.parts.places import FILES, PACKAGED
@@ -28,16 +30,16 @@ def run_pytest(options: Sequence[str], words: Sequence[str] = (), estate: Path |
     if not own and FILES == PACKAGED:
         command += ["-c", str(FILES / "fixtures" / "drill.ini")]
     if not named:
-        command.append(str(default_features(Path.cwd() if own else FILES)))
+        command.append(str(default_features(Path.cwd() if own else FILES, drill)))
     with subprocess.Popen([*command, *words]) as child:
-        # Ctrl-C reaches the drill by itself, which then needs the time to leave nothing behind.
+        # The terminal sends Ctrl-C to the drill as well, which then needs time for its teardown.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = child.wait()
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return code
 
 
-def default_features(home: Path) -> Path:
-    """Return the drill of the site loss, or all features of a folder that has none of that name."""
-    found = home / SITE_LOSS
-    return found if found.is_file() else home / "features"
+def default_features(home: Path, drill: str) -> Path:
+    """Return the named drill, or all features of a folder that has none of that name."""
+    found = home / drill
+    return found if found.exists() else home / ALL
