@@ -94,9 +94,9 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
     from harness.cli.features import run_pytest
 
     options = ["-q", "-s", "-p", "no:randomly", "--progress", f"--reports={reports.resolve()}"]
+    before = set(runs_in(reports))
     code = run_pytest(options, context.args, config)
-    newest = max((reports / "runs").glob("*/allure-results"), default=None)
-    if newest is not None and any(newest.glob("*-result.json")):
+    if any(any(run.glob("*-result.json")) for run in runs_in(reports) if run not in before):
         say(f"report: {latest_report(reports)}")
     raise typer.Exit(CODES.get(code, 3))
 
@@ -109,12 +109,17 @@ def faults(context: typer.Context) -> None:
     raise typer.Exit(run_pytest(["-q", "--faults"], context.args, drill=ALL))
 
 
+def runs_in(reports: Path) -> list[Path]:
+    """Return the folders of Allure results, oldest first."""
+    return sorted((reports / "runs").glob("*/allure-results"))
+
+
 def latest_report(reports: Path) -> Path:
     """Build the HTML of the newest run and return its path. Raises UsageError when there is no run."""
     from harness.core.errors import UsageError
     from harness.evidence.html import build_report
 
-    found = sorted((reports / "runs").glob("*/allure-results"))
+    found = runs_in(reports)
     if not found:
         raise UsageError(f"{reports}/runs: no drill has run yet; run `blackstart drill`")
     return build_report(found[-1].resolve(), found[-1].parent.resolve() / "report")
