@@ -104,14 +104,9 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
 @app.command(context_settings=ANY_WORDS)
 def faults(context: typer.Context) -> None:
     """List the faults that a feature may name."""
-    from harness.cli.features import ALL, run_pytest
+    from harness.cli.features import run_pytest
 
-    raise typer.Exit(run_pytest(["-q", "--faults"], context.args, drill=ALL))
-
-
-def runs_in(reports: Path) -> list[Path]:
-    """Return the folders of Allure results, oldest first."""
-    return sorted((reports / "runs").glob("*/allure-results"))
+    raise typer.Exit(run_pytest(["-q", "--faults"], context.args, whole=True))
 
 
 def latest_report(reports: Path) -> Path:
@@ -196,3 +191,8 @@ def newest_record(reports: Path) -> Path:
     if not found:
         raise UsageError(f"{reports}/drills: no record there; run `blackstart drill`")
     return found[-1]
+
+
+def runs_in(reports: Path) -> list[Path]:
+    """Return the folders of Allure results, oldest first."""
+    return sorted((reports / "runs").glob("*/allure-results"))

@@ -8,15 +8,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-SITE_LOSS, ALL = "features/estate/site_loss.feature", "features"
+SITE_LOSS = "features/estate/site_loss.feature"
 
 
 def run_pytest(
-    options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None, drill: str = SITE_LOSS
+    options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None, *, whole: bool = False
 ) -> int:
-    """Run pytest to its end with these options and the user's own arguments, and return its exit code.
+    """Run pytest to its end with these options and words of the user's, and return its exit code.
 
-    `drill`: the features to run where the user named none; `estate`: the declaration, where it is not `estate.toml`.
+    Without a feature among the words it is the site loss, or every feature if `whole`. `estate`: the declaration,
+    where it is not `estate.toml`.
     """
     from harness.cli.app import estate_or_example
     from harness.parts.places import FILES, PACKAGED
@@ -30,16 +31,17 @@ def run_pytest(
     if not own and FILES == PACKAGED:
         command += ["-c", str(FILES / "fixtures" / "drill.ini")]
     if not named:
-        command.append(str(default_features(Path.cwd() if own else FILES, drill)))
+        own_or_packaged = Path.cwd() if own else FILES
+        command.append(str(own_or_packaged / "features" if whole else default_features(own_or_packaged)))
     with subprocess.Popen([*command, *words]) as child:
-        # The terminal sends Ctrl-C to the drill as well, which then needs time for its teardown.
+        # Ctrl-C reaches the drill by itself, which then needs the time to leave nothing behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = child.wait()
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return code
 
 
-def default_features(home: Path, drill: str) -> Path:
-    """Return the named drill, or all features of a folder that has none of that name."""
-    found = home / drill
-    return found if found.exists() else home / ALL
+def default_features(home: Path) -> Path:
+    """Return the drill of the site loss, or all features of a folder that has none of that name."""
+    found = home / SITE_LOSS
+    return found if found.is_file() else home / "features"

@@ -40,7 +40,7 @@ def address(value: str) -> str:
 
 
 def beside(word: str, info: ValidationInfo) -> str:
-    """Return the absolute path of a file in the folder of `estate.toml`, any other word unchanged."""
+    """Return the absolute path of a file that lies in the folder of `estate.toml`, any other word as it is."""
     path = Path((info.context or {}).get("folder", "."), word)
     return str(path.absolute()) if path.is_file() else word
 
@@ -107,7 +107,7 @@ class KeyTable(Table):
 class ServiceTable(Table):
     """A service. `target` is for kind `notification`; all other keys but `kind` and `needs` are for kind `http`.
 
-    `command`: the name of a file in the folder of `estate.toml` becomes its absolute path.
+    `command`: a word that is a file beside `estate.toml` becomes its absolute path.
     """
 
     kind: Literal["odoo", "n8n", "gateway", "notification", "http"]

@@ -1,4 +1,4 @@
-"""Writer of all lock files, for `make lock`: with hashes, and without the address of a registry."""
+"""Writing all lock files anew: `make lock`. They hold hashes, and no address of a registry."""
 
 from __future__ import annotations
 
