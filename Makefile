@@ -1,11 +1,11 @@
-# Everything here is safe to repeat. `make help` lists it.
+# Every target is idempotent. `make help` lists them.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := harness/parts/locks
 
-# Bytecode is written once at set-up and read at every start of a program.
+# Bytecode is written at set-up, so that every later start of a program is quicker.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The parts are fetched while the environment is filled: both need only uv, and the code of harness.parts.
+# Parts and Python packages are installed at the same time: both need only uv, and the code of harness.parts.
 setup: $(BIN)/uv  ## make the virtual environment and install the parts into the shared cache
 	@$(MAKE) --silent $(VENV)/stamp & filled=$$!; \
 		$(BIN)/python -m harness.parts.install; parts=$$?; \
@@ -56,7 +56,7 @@ unit: setup  ## unit tests of the harness
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/
 
-# The estate is prepared while its slower parts are still fetched.
+# The estate is prepared while its slower parts are still being installed.
 drill: $(VENV)/stamp  ## lose the primary site and recover on the DR site, with a report
 	@$(BIN)/blackstart prepare
 	@$(BIN)/blackstart drill

@@ -1,4 +1,4 @@
-"""Puts what lies beside the packages of a checkout into the wheel, where `harness.parts.places` looks for it."""
+"""Build hook: adds features, steps, fixtures and manifests to the wheel, where `harness.parts.places` finds them."""
 
 from __future__ import annotations
 

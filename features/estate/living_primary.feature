@@ -15,7 +15,7 @@ Feature: A primary that is not dead does no harm after a recovery
     Then clients were acknowledged no write by the old primary
     And the promise is kept
 
-  @needs_isolation
+  @isolates
   Scenario: A primary that is cut off and lives on is fenced, and the writes that it took alone are named
     When the primary suffers "a partition from everything outside it"
     And clients inside the primary write on

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """Return the exit code and the line that an error stands for; raises it again when it is a defect of ours."""
+    """Return the exit code and the line that an error stands for; raises a defect of blackstart's own again."""
     if isinstance(error, ModuleNotFoundError):
         from harness.estate.substrates import extra_of
         from harness.parts.extras import explained

@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 
 ESTATE, REPORTS = Path("estate.toml"), Path("reports")
-# For a command that hands its words on to pytest.
+# For a command that passes its arguments on to pytest.
 ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The estate's declaration.")]

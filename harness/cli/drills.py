@@ -77,8 +77,11 @@ def up(config: ExampleFile = None, at: LiveFile = LIVE) -> None:
     """Keep the example estate running until Ctrl-C."""
     from harness.drill.up import run_until_stopped
     from harness.estate.config import load_config
+    from harness.estate.space import of_drill, require_space
 
-    run_until_stopped(load_config(estate_or_example(config)), runs(), at, say)
+    loaded = load_config(estate_or_example(config))
+    require_space({runs(): of_drill(loaded.data.bulk_mb)}, "make room, or name another disk with BLACKSTART_RUNS")
+    run_until_stopped(loaded, runs(), at, say)
 
 
 @app.command(context_settings=ANY_WORDS)
@@ -86,14 +89,14 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
     """Run a drill and build its report.
 
     The drill is the site loss, unless features are named. Without a features/ or an estate.toml in this folder, those
-    that come with blackstart are used. All other words go to pytest: --substrate=docker, --strategy=cold, -k, -m.
+    that come with blackstart are used. All other arguments go to pytest: --substrate=docker, --strategy=cold, -k, -m.
     """
     from harness.cli.features import run_pytest
 
     options = ["-q", "-s", "-p", "no:randomly", "--progress", f"--reports={reports.resolve()}"]
+    before = set(runs_in(reports))
     code = run_pytest(options, context.args, config)
-    newest = max((reports / "runs").glob("*/allure-results"), default=None)
-    if newest is not None and any(newest.glob("*-result.json")):
+    if any(any(run.glob("*-result.json")) for run in runs_in(reports) if run not in before):
         say(f"report: {latest_report(reports)}")
     raise typer.Exit(CODES.get(code, 3))
 
@@ -111,7 +114,7 @@ def latest_report(reports: Path) -> Path:
     from harness.core.errors import UsageError
     from harness.evidence.html import build_report
 
-    found = sorted((reports / "runs").glob("*/allure-results"))
+    found = runs_in(reports)
     if not found:
         raise UsageError(f"{reports}/runs: no drill has run yet; run `blackstart drill`")
     return build_report(found[-1].resolve(), found[-1].parent.resolve() / "report")
@@ -188,3 +191,8 @@ def newest_record(reports: Path) -> Path:
     if not found:
         raise UsageError(f"{reports}/drills: no record there; run `blackstart drill`")
     return found[-1]
+
+
+def runs_in(reports: Path) -> list[Path]:
+    """Return the folders of Allure results, oldest first."""
+    return sorted((reports / "runs").glob("*/allure-results"))

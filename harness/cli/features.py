@@ -24,7 +24,7 @@ def run_pytest(
 
     own = Path("features").is_dir()
     named = any(".feature" in word or Path(word).is_dir() for word in words)
-    home = Path.cwd() if own or FILES != PACKAGED else PACKAGED
+    home = Path.cwd() if own else FILES
     command = [sys.executable, "-P", "-m", "pytest", "-p", "blackstart", "-p", "no:cacheprovider", *options]
     command.append(f"--rootdir={home}")
     command.append(f"--estate={estate_or_example(estate).resolve()}")

@@ -24,14 +24,15 @@ LEAST, FACTOR = 1024, 4  # the offsite store's limit: MiB at least, and how many
 
 @dataclass(frozen=True, slots=True)
 class SubstrateKind:
-    """A substrate. `serves`: tags of features that only some substrates can drill, which this one can.
+    """A substrate. `make`: from a declaration, and whether the primary must be isolatable, what makes it in a folder.
 
-    `limits`: what no drill on it can show, written into every record. `packages`: Python packages of its extra, which
-    has its name. `images`: the images it is made of. `programs`: what finds its programs, or raises MissingPart.
-    """
+    `serves`: tags of features that only some substrates can drill, which this one can. `limits`: what no drill on it
+    `serves`: tags of features that only some substrates can drill, which it can. `limits`: what no drill on it can show,
+    written into every record. `packages`: Python packages of its extra, which has its name. `images`: those it is made
+    of. `programs`: what finds its programs, or raises MissingPart.
 
     name: str
-    make: Callable[[Config], Make]
+    make: Callable[[Config, bool], Make]
     serves: frozenset[str]
     limits: tuple[str, ...]
     packages: tuple[str, ...] = ()
@@ -79,13 +80,17 @@ def _limit(config: Config) -> dict[str, int]:
     return {"offsite/objects": LEAST + FACTOR * config.data.bulk_mb}
 
 
-def _docker(config: Config) -> Make:
+def _embedded(_config: Config, isolatable: bool) -> Make:
+    return partial(Embedded, gated=("primary",) if isolatable else ())
+
+
+def _docker(config: Config, _isolatable: bool) -> Make:
     from harness.substrate.docker.substrate import Docker  # noqa: PLC0415
 
     return partial(Docker, bounded=_limit(config))
 
 
-def _kind(config: Config) -> Make:
+def _kind(config: Config, _isolatable: bool) -> Make:
     from harness.substrate.kind.substrate import Kind  # noqa: PLC0415
 
     wanted = [kind_of(config, name).image(table) for name, table in config.services.items()]
@@ -120,14 +125,14 @@ SUBSTRATES = {
     for one in (
         SubstrateKind(
             name="embedded",
-            make=lambda _config: Embedded,
+            make=_embedded,
             serves=frozenset({"needs_room"}),
             limits=(CONTAINED_WITHIN,),
         ),
         SubstrateKind(
             name="docker",
             make=_docker,
-            serves=frozenset({"needs_room", "needs_isolation"}),
+            serves=frozenset({"needs_room"}),
             limits=(CONTAINED_WITHIN,),
             packages=("docker", "testcontainers"),
             images=_images,
@@ -135,7 +140,7 @@ SUBSTRATES = {
         SubstrateKind(
             name="kind",
             make=_kind,
-            serves=frozenset({"needs_kubernetes", "needs_isolation"}),
+            serves=frozenset({"needs_kubernetes"}),
             limits=(
                 "network policies: kind's network enforces none; an egress filter on DR's node takes their place",
                 "machines of a cluster: there is only one, so no pod moves to another",

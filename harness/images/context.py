@@ -1,4 +1,4 @@
-"""What the engine is given to build an image from: a tar archive, written without staging a copy of anything."""
+"""Build context of an image: a tar archive, written from the files in place."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNWANTED = frozenset({"__pycache__", "direct_url.json"})  # the second names a 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """An archive that is being written: everything in it belongs to root, and can be read by all."""
+    """A tar archive being written; everything in it is owned by root and readable by all."""
 
     archive: tarfile.TarFile
 
@@ -40,7 +40,7 @@ class Context:
         self.archive.addfile(entry, io.BytesIO(data))
 
     def program(self, path: str, source: Path) -> None:
-        """Add an executable file, or what `source` links to."""
+        """Add an executable file; of a symbolic link, its target."""
         entry = self.archive.gettarinfo(str(source.resolve()), f"{ROOT}{path}")
         entry.mode = EXECUTABLE
         with source.open("rb") as file:
@@ -53,7 +53,7 @@ class Context:
         self.archive.addfile(entry)
 
     def tree(self, path: str, source: Path, *, without: frozenset[str] = frozenset(), bytecode: bool = False) -> None:
-        """Add a folder with all that is in it, but for files and folders of the names in `without`."""
+        """Add a folder and its content, except files and folders named in `without`."""
         unwanted = (_UNWANTED - {"__pycache__"} if bytecode else _UNWANTED) | without
 
         def keep(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -76,13 +76,13 @@ def project_files(*packages: str) -> tuple[str, ...]:
 
 @contextmanager
 def new_context() -> Iterator[tuple[Context, IO[bytes]]]:
-    """Give an empty context and the temporary file that it is written to."""
+    """Yield an empty context and the temporary file that it is written to."""
     with tempfile.TemporaryFile(prefix="blackstart-image-") as file, tarfile.open(fileobj=file, mode="w") as archive:
         yield Context(archive), file
 
 
 def build(context: Context, file: IO[bytes], tag: str, arguments: dict[str, str] | None = None) -> None:
-    """Build the image `tag` from a context, which is closed by that; raises HarnessError with what the engine said."""
+    """Close the context and build the image `tag` from it. Raises HarnessError with the last lines of the build."""
     with explained(f"image {tag}: not built"):
         context.archive.close()
         file.seek(0)

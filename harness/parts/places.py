@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.parts.cache import cache_home
 
 CODE = Path(__file__).resolve().parents[2]  # holds the packages `harness` and `notifier`
-PACKAGED = CODE / "harness" / "bundle"  # in an installed package: what lies beside them in a checkout
+PACKAGED = CODE / "harness" / "bundle"  # in an installed package: the files that a checkout has beside them
 FILES = PACKAGED if PACKAGED.is_dir() else CODE  # features, steps, fixtures, deploy, estate.toml, requirements.lock
 
 

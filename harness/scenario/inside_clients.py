@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from threading import Thread
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.node import Running, Task
+from harness.core.journal import phase
+from harness.core.node import Running, Task, runs_images
 from harness.drill.drill import Drill
+from harness.parts.places import CODE
 from harness.patience import PATIENCE
 from harness.traffic.door import GATEWAY_KEY
 
@@ -75,17 +78,20 @@ def start_inside_clients(drill: Drill) -> InsideClients:
     """Start clients inside the primary site and return them at work. Raises HarnessError, TookTooLong."""
     environment = drill.environment
     address = environment.primary.nodes[drill.recovery.entry].endpoint("http").inside
+    images = runs_images(environment.primary.site)
+    python, path = ("python3", {}) if images else (sys.executable, {"PYTHONPATH": str(CODE)})
     task = Task(
         name="inside-clients",
-        argv=("python3", "-c", PROGRAM, address.host, str(address.port)),
+        argv=(python, "-c", PROGRAM, address.host, str(address.port)),
         image=IMAGE,
-        env={"KEY": f"@{{secret:{GATEWAY_KEY}}}"},
+        env={"KEY": f"@{{secret:{GATEWAY_KEY}}}"} | path,
         secrets={GATEWAY_KEY: environment.secrets.of("clients")[GATEWAY_KEY]},
     )
-    clients = InsideClients(environment.primary.site.run(task))
-    try:
-        clients.follow()
-    except BaseException:
-        clients.stop()
-        raise
+    with phase(drill.journal, "fault"):  # every second of a recovery has a name
+        clients = InsideClients(environment.primary.site.run(task))
+        try:
+            clients.follow()
+        except BaseException:
+            clients.stop()
+            raise
     return clients

@@ -77,7 +77,7 @@ FAULTS = (
     ),
     Fault(
         "a partition from everything outside it", When.STRIKE, isolate, rejoin, primary_answers,
-        needs="needs_isolation",
+        needs="isolates",
     ),
     Fault(
         "a strike without effect", When.STRIKE, lambda s: s.drill.strike(destroy=lambda _site: None), None,
