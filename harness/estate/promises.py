@@ -1,4 +1,4 @@
-"""Parser of `features/budgets.toml`, which holds every RTO and RPO budget."""
+"""Parser of `features/budgets.toml`: all RTO and RPO budgets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Seconds = Annotated[float, Field(ge=0, le=CENTURY)]
 
 
 class Otherwise(Table):
-    """Budgets of a promise on another substrate, in seconds; a budget that is left out is the promise's own."""
+    """Budgets of a promise on another substrate, in seconds; an omitted budget is inherited from the promise."""
 
     rto_s: Positive | None = None
     rpo_s: Seconds | None = None
 
 
 class PromiseTable(Table):
-    """One promise, in seconds, and its budgets on other substrates, by the name that the record gives them."""
+    """One promise in seconds, and its budgets on other substrates, keyed by the substrate's label in the record."""
 
     docker: Otherwise = Otherwise()
     kind: Otherwise = Otherwise()
@@ -43,9 +43,9 @@ class PromiseTable(Table):
 
 
 def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]:
-    """Return the promises of `budgets.toml` by name, with their budgets on that substrate. Raises UsageError."""
+    """Return the promises of `budgets.toml` by name, with their budgets on that substrate; raises UsageError."""
     promises = {}
-    for name, row in parse_toml(path, f"every promise is written there, as in {FILES / BUDGETS}").items():
+    for name, row in parse_toml(path, f"promises are declared in that file; example: {FILES / BUDGETS}").items():
         try:
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
@@ -58,7 +58,7 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
 
 
 def promise_named(promises: dict[str, Promise], name: str) -> Promise:
-    """Return one promise. Raises UsageError with the nearest name when there is none of that name."""
+    """Return one promise; raises UsageError with the nearest name for an unknown name."""
     if name not in promises:
         raise UsageError(f"no promise {name!r} in budgets.toml{nearest(name, promises)}")
     return promises[name]

@@ -1,4 +1,4 @@
-"""Which substrate is which code."""
+"""Registry of substrates, their images and their limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.substrate.embedded.substrate import Embedded
 NODE = "kind-node"  # the image that a cluster of kind is made of
 SUBSTRATES = ("embedded", "docker", "kind")
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
-# What no drill on that substrate can show: it stands in every record. Tags of features say what is left out besides.
+# Limits of each substrate, listed in every record as not drilled, besides the features that their tags exclude.
 CONTAINED_WITHIN = "egress: no network filter around the DR site; outbound actions are contained within each service"
 LIMITS: Mapping[str, tuple[str, ...]] = {
     "embedded": (CONTAINED_WITHIN,),
@@ -25,13 +25,13 @@ LIMITS: Mapping[str, tuple[str, ...]] = {
         "pulling images: a new cluster has them on its node before it starts",
     ),
 }
-LEAST, MORE = 1024, 4  # MiB that the offsite store holds at least, and how many times the data it holds besides
+LEAST, MORE = 1024, 4  # size of the offsite store: MiB at least, and a multiple of the data
 
 
 def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]:
-    """Return what makes the substrate of that name for an estate, from a run folder and a folder for logs."""
+    """Return a factory of the substrate of that name: (run folder, log folder) -> substrate."""
     bounded = {"offsite/objects": LEAST + MORE * config.data.bulk_mb}
-    # Clients of engines and clusters take a second to import: who drills embedded does without.
+    # Imported here because clients of engines and clusters take a second to import.
     if name == "docker":
         from harness.substrate.docker.substrate import Docker  # noqa: PLC0415
 
@@ -44,18 +44,18 @@ def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]
 
 
 def images_for(config: Config) -> tuple[str, ...]:
-    """Return the images that the clusters of an estate need, the first that are needed first."""
+    """Return the images that the clusters of an estate need, in the order of their use."""
     found = [kind_of(config, name).image(table) for name, table in config.services.items()]
     return tuple(dict.fromkeys((*INFRASTRUCTURE, *(image for image in found if image))))
 
 
 def label_of(name: str, config: Config) -> str:
-    """Return what the record calls it: with the strategy of the DR site, where it is not the usual one."""
+    """Return the label of a substrate in the record; it contains a DR strategy other than the default."""
     return f"{name}, cold" if config.sites.dr.strategy == "cold" else name
 
 
 def require_engine(name: str) -> None:
-    """Raise MissingPart, in one line with its remedy, when what that substrate needs is not there."""
+    """Raise MissingPart, one line with its remedy, when a requirement of that substrate is missing."""
     if name == "embedded":
         return
     from harness.images.engine import engine  # noqa: PLC0415
@@ -73,7 +73,7 @@ def require_engine(name: str) -> None:
 
 
 def images_of(name: str) -> dict[str, str]:
-    """Return the images that a substrate is made of, `image NAME` -> its reference and digest; {} for embedded."""
+    """Return the images of a substrate, `image NAME` -> reference and digest; {} for embedded."""
     if name == "embedded":
         return {}
     from harness.images.find import digest, reference  # noqa: PLC0415

@@ -92,7 +92,7 @@ def test_an_unknown_promise_is_named_with_the_nearest() -> None:
         ("[x]\nrto_s = nan", "x: rto_s: Input should be"),
         ("[x]\nrto = 1", "x: rto: unknown key; did you mean 'rto_s'? (and 5 more)"),
         ("[x", "not valid TOML"),
-        (None, "No such file or directory; every promise is written there, as in "),
+        (None, "No such file or directory; promises are declared in that file; example: "),
     ],
 )
 def test_broken_promises_are_one_line_with_their_place(tmp_path: Path, text: str | None, reason: str) -> None:

@@ -102,7 +102,7 @@ def test_a_backup_into_a_read_only_repository_is_a_mistake(seeded: ExistingServe
     declare(existing, read_only=True)
     done = blackstart(existing, "backup", "--config", "estate.toml")
     assert done.returncode == 2, seeded.folder
-    assert "existing.offsite.read_only: a backup has to be written" in done.stderr
+    assert "existing.offsite.read_only: a backup cannot be written" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
