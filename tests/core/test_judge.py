@@ -70,12 +70,12 @@ def test_a_restore_test_needs_no_clients_and_counts_from_its_activation() -> Non
     late = judge(restore_test(key=111.0))
     assert (late.verdict, late.reasons) == (
         Verdict.BROKEN,
-        ("RTO cannot be kept, the restore alone takes longer: 101.0 s of 100 s",),
+        ("RTO missed by the restore alone: 101.0 s of 100 s",),
     )
 
 
 def test_a_restore_test_that_tested_nothing_is_unknown() -> None:
-    assert judge(restore_test(key=None, checks=0)).reasons == ("nothing was asserted",)
+    assert judge(restore_test(key=None, checks=0)).reasons == ("no assertion was made",)
     assert judge(restore_test(exposure=None)).verdict is Verdict.UNKNOWN
     stopped = judge(restore_test(key=None, checks=0, exposure=None, doubts=("refused: in use",)))
     assert (stopped.verdict, stopped.reasons) == (Verdict.UNKNOWN, ("refused: in use",))
@@ -117,15 +117,15 @@ def test_rto_counts_from_the_last_success_before_the_strike() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"struck": None}, "nothing was struck"),
+        ({"struck": None}, "no strike was carried out"),
         ({"struck": 30.0, "phases": (Phase("x", 0.0, 40.5),)}, "no acknowledged write in the 2 s before"),
         ({"ledger": Ledger(())}, "no acknowledged write in the 2 s before"),
         ({"witnessed": False}, "no effect"),
-        ({"survivors": None}, "what survived was not read"),
+        ({"survivors": None}, "the surviving writes were not read"),
         ({"exposure": None}, "exposure was not measured"),
-        ({"checks": 0}, "nothing was asserted"),
+        ({"checks": 0}, "no assertion was made"),
         ({"missing": ("2.7",)}, "not done: 2.7"),
-        ({"phases": ()}, "belong to no phase"),
+        ({"phases": ()}, "outside all phases"),
     ],
 )
 def test_what_was_not_seen_is_unknown_never_kept(changes: dict[str, object], reason: str) -> None:
@@ -142,7 +142,7 @@ def test_what_was_not_seen_is_unknown_never_kept(changes: dict[str, object], rea
         ({"key": None}, "service was not restored"),
         ({"exposure": 90000.0}, "exposure too large"),
         ({"survivors": ALL | {99}}, "never sent"),
-        ({"survivors": ALL - {4}}, "missing while later ones survived"),
+        ({"survivors": ALL - {4}}, "missing although later ones survived"),
         ({"findings": ("no valid backup",)}, "no valid backup"),
     ],
 )

@@ -127,7 +127,7 @@ def test_a_restore_test_off_the_list_ends_with_3_and_says_why(
     assert done.returncode == 3, done.stdout + done.stderr
     verdict = lines(done)[-1]
     assert verdict["verdict"] == "UNKNOWN"
-    assert "no list of drill targets" in str(verdict["reasons"])
+    assert "no allowlist of drill targets" in str(verdict["reasons"])
     record = Path(str(verdict["record"])) / "record.json"
     assert "2.1: a restore test destroys nothing" in json.loads(record.read_text())["not_drilled"]
 

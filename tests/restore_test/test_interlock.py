@@ -65,8 +65,8 @@ def test_a_store_without_a_tag_is_refused(existing: ExistingServers) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "no list of drill targets"),
-        ("[[target", "unreadable list of drill targets"),
+        (None, "no allowlist of drill targets"),
+        ("[[target", "unreadable allowlist of drill targets"),
         ("", "target: field required"),
         ("target = []", "is empty"),
         ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"', "target.0.tag: field required"),
@@ -118,7 +118,7 @@ def test_another_cluster_is_refused_before_anything_else_is_asked(existing: Exis
 def test_production_is_refused_though_somebody_listed_it(existing: ExistingServers) -> None:
     own = system(existing)
     for production in (Production(systems=frozenset({own})), Production(tags=frozenset({TAG}))):
-        with pytest.raises(Refused, match="is production's, and never a drill target"):
+        with pytest.raises(Refused, match="is production's; production is never"):
             interlock(existing, listed(existing), production=lambda p=production: p).before()
 
     def unreadable() -> Production:

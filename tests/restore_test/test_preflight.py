@@ -76,7 +76,7 @@ class Says:
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"), [({"x-site": "primary"}, "is of site primary"), ({}, "of a site that it does not name")]
+    ("headers", "said"), [({"x-site": "primary"}, "is of site primary"), ({}, "of an unnamed site")]
 )
 def test_a_gateway_that_is_not_the_sites_own_is_refused(headers: dict[str, str], said: str) -> None:
     with pytest.raises(Refused, match=f"the gateway at gate:80 .*{said}, not of dr; correct its address"):
