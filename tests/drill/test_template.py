@@ -1,4 +1,4 @@
-"""What is kept of prepared estates."""
+"""Expiry of prepared estates in the cache."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.drill.template import KNOWN_BY, drop_unused
 DAY = 86_400
 
 
-def test_an_estate_that_nobody_used_for_long_is_dropped_and_no_other(tmp_path: Path) -> None:
+def test_only_long_unused_estates_are_removed(tmp_path: Path) -> None:
     now = SYSTEM.wall().timestamp()
     for name, days in (("new", 0), ("used last week", 7), ("old", 15), (".being made", 15)):
         (tmp_path / name / "volumes").mkdir(parents=True)

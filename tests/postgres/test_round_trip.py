@@ -62,11 +62,11 @@ class Dump:
 
 @pytest.fixture(scope="module")
 def dump(primary: DatabaseServer) -> Dump:
-    """A dump of the database `shop's`, with its facts and roles."""
+    """A dump of the database `shop's` with facts and roles."""
     primary.execute("postgres", *ROLES, 'CREATE DATABASE "shop\'s" OWNER shop')
     primary.execute("shop's", *SHOP)
     with open_snapshot(primary.sql, "shop's") as snapshot:
-        # Written after the snapshot, so that it must be in neither the dump nor the facts.
+        # Written after the snapshot: must be missing in dump and facts.
         primary.execute("shop's", "INSERT INTO kinds (note) VALUES ('too late')")
         seen = facts(snapshot)
         dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))

@@ -117,7 +117,7 @@ def test_a_dead_store_is_reported_soon_in_one_line(launch: Launch, tmp_path: Pat
 
 
 def test_stored_objects_can_be_read_as_soon_as_the_store_is_ready(launch: Launch) -> None:
-    """SeaweedFS serves S3 before it knows its volumes; reads failed then."""
+    """Regression: SeaweedFS serves S3 before it has registered its volumes, and reads failed."""
     store = launch("again")
     ensure_bucket(store.s3, "first")
     store.put("first", "key", b"value")

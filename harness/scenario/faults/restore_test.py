@@ -48,7 +48,8 @@ FAULTS = (
     ),
     Fault(
         "production declared as the DR site", When.BEFORE_RESTORE_TEST,
-        lambda s: s.foreign_repository.declare_production(), None, allowlist, named="is production's; production is never a drill target",
+        lambda s: s.foreign_repository.declare_production(), None, allowlist,
+        named="is production's; production is never",
     ),
     Fault(
         "a client database", When.BEFORE_RESTORE_TEST, make_client_database, None,
