@@ -85,4 +85,4 @@ def _(record: DrillRecord) -> None:
 
 @then(parsers.parse('the key function of "{service}" passed'))
 def _(record: DrillRecord, service: str) -> None:
-    recovery.require_key_functions_held(record, service)
+    recovery.require_key_functions_passed(record, service)

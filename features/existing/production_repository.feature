@@ -47,9 +47,9 @@ Feature: Production's backups are restore-tested without touching production
         | a database of another system | its database system is |
 
       Examples: the list, the store, the use
-        | fault                               | what                     |
+        | fault                                    | what                          |
         | a missing allowlist of drill targets     | no allowlist of drill targets |
-        | an unreadable allowlist of drill targets | unreadable allowlist     |
-        | a store without a tag               | its bucket tag is no tag |
-        | production declared as the DR site  | is production's          |
-        | a client database                   | the database client_data |
+        | an unreadable allowlist of drill targets | unreadable allowlist          |
+        | a store without a tag                    | its bucket tag is no tag      |
+        | production declared as the DR site       | is production's               |
+        | a client database                        | the database orders           |

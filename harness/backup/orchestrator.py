@@ -22,7 +22,7 @@ from harness.postgres.identity import databases, system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.vault import read_secret, read_text_secret
 
-ABANDONED = 24 * 3600.0  # seconds after which an intent without a COMMIT is deleted
+INTENT_EXPIRY = 24 * 3600.0  # seconds after which an intent without a COMMIT is deleted
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class BackupOrchestrator:
         system = system_facts(sql)
         names = databases(sql)
         self.journal.mark("begin", "backup", message="1.2", databases=", ".join(names))
-        self.repository.reap(ABANDONED)
+        self.repository.reap(INTENT_EXPIRY)
         writer = self.repository.begin(system.identifier, recipients)
         try:
             with ExitStack() as snapshots_open:

@@ -149,7 +149,7 @@ def unattributed(phases: tuple[Phase, ...], total: float) -> float:
 def is_finding(error: BaseException, phase: str) -> bool:
     """Return whether an error that ended `phase` is a finding (the estate broke a promise) and not a doubt.
 
-    `phase`: of the recovery, "" outside it. A failed recovery is a finding whatever raised the error: DR site, backups
+    `phase`: of the recovery, "" outside it. A failed recovery is a finding for every cause: DR site, backups
     or services did not work. A refusal by a guard, an invalid command and a missing program are doubts, and so is any
     error outside the recovery.
     """

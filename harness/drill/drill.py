@@ -32,7 +32,7 @@ from harness.recovery.restore import Restored
 from harness.repository.catalogue import Receipt
 from harness.traffic.ledger_writer import LedgerWriter
 
-AT_WORK = 10  # acknowledged writes after which the client load counts as running
+FIRST_WRITES = 10  # acknowledged writes after which the client load counts as running
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Drill:
         writer.start()
 
         def running() -> None:
-            if (count := len(self.ledger.ledger.acknowledged())) < AT_WORK:
+            if (count := len(self.ledger.ledger.acknowledged())) < FIRST_WRITES:
                 raise NotYet(f"{count} writes acknowledged, {writer.consecutive_failures} failed in a row")
 
         wait_until(running, patience=PATIENCE.first_writes, what="the first acknowledged writes")
@@ -241,7 +241,7 @@ class Drill:
             promise=self.header.promise,
             clients=clients,
             activated=None,
-            key=tested.held_at if tested else None,
+            key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(events, self.fault),
             lost_objects=len(restored.lost_objects) if restored else 0,

@@ -47,7 +47,7 @@ SEEDS = (
     "harness/s3/server.py",
     "harness/parts/locks",
 )
-KNOWN_BY = "identity.json"  # written last
+IDENTITY_FILE = "identity.json"  # written last
 UNUSED = 14.0  # days
 Say = Callable[[str], None]
 
@@ -71,7 +71,7 @@ class Template:
     @property
     def identity(self) -> Identity:
         """Identity of a primary that is made from this template."""
-        return Identity(**json.loads((self.path / KNOWN_BY).read_text(encoding="utf-8")))
+        return Identity(**json.loads((self.path / IDENTITY_FILE).read_text(encoding="utf-8")))
 
 
 def source_digest(names: Iterable[str] = SEEDS) -> str:
@@ -103,7 +103,7 @@ def prepare(config: Config, say: Say = lambda _line: None) -> Template:
 
 def is_prepared(config: Config) -> bool:
     """Return whether the estate for `config` is in the cache."""
-    return (_home() / _key(config) / KNOWN_BY).exists()
+    return (_home() / _key(config) / IDENTITY_FILE).exists()
 
 
 def _key(config: Config) -> str:
@@ -119,7 +119,7 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
     home = _home()
     final = home / key
     with alone(home / f"{key}.lock"):
-        there = (final / KNOWN_BY).exists()
+        there = (final / IDENTITY_FILE).exists()
         if not there:
             say(f"preparing the example estate {key}")
             building = home / f".{key}.building"
@@ -129,7 +129,7 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
             building.mkdir(mode=0o700)
             make(building)
             building.rename(final)
-        (final / KNOWN_BY).touch()  # its mtime is the time of the last use
+        (final / IDENTITY_FILE).touch()  # its mtime is the time of the last use
     if not there:
         drop_unused(home)
     return Template(final)
@@ -138,7 +138,7 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
 def drop_unused(home: Path, days: float = UNUSED) -> None:
     """Remove the prepared estates in `home` that were not used for `days` days, by any checkout."""
     oldest = SYSTEM.wall().timestamp() - days * 86_400
-    for known in home.glob(f"[!.]*/{KNOWN_BY}"):
+    for known in home.glob(f"[!.]*/{IDENTITY_FILE}"):
         with alone(home / f"{known.parent.name}.lock"), suppress(FileNotFoundError):
             if known.stat().st_mtime < oldest:
                 known.unlink()  # first: an estate without this file counts as incomplete
@@ -157,7 +157,7 @@ def _make_base(building: Path, name: str, say: Say) -> None:
         _export(site.place.s3, building / "objects")
         identity = Identity(system_facts(site.place.sql).identifier, bucket, name)
     text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
-    (building / KNOWN_BY).write_text(text, encoding="utf-8")
+    (building / IDENTITY_FILE).write_text(text, encoding="utf-8")
 
 
 def _derive(building: Path, base: Template, config: Config) -> None:
@@ -178,7 +178,7 @@ def _derive(building: Path, base: Template, config: Config) -> None:
             _seed(service, kind_of(config, service.name), site, lambda _line: None)
         if config.data.bulk_mb:
             seed_bulk(site.site, sql, megabytes=config.data.bulk_mb)
-    shutil.copy2(base.path / KNOWN_BY, building / KNOWN_BY)
+    shutil.copy2(base.path / IDENTITY_FILE, building / IDENTITY_FILE)
 
 
 @contextmanager

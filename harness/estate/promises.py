@@ -17,12 +17,12 @@ from harness.parts.places import FILES
 BUDGETS = "features/budgets.toml"
 
 
-CENTURY = 3_155_760_000  # seconds
-Positive = Annotated[float, Field(gt=0, le=CENTURY)]
-Seconds = Annotated[float, Field(ge=0, le=CENTURY)]
+MAX_SECONDS = 3_155_760_000  # seconds
+Positive = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
-class Otherwise(Table):
+class SubstrateBudgets(Table):
     """Budgets of a promise on another substrate, in seconds; an omitted budget is inherited from the promise."""
 
     rto_s: Positive | None = None
@@ -32,9 +32,9 @@ class Otherwise(Table):
 class PromiseTable(Table):
     """One promise in seconds, and its budgets on other substrates, keyed by the substrate's label in the record."""
 
-    docker: Otherwise = Otherwise()
-    kind: Otherwise = Otherwise()
-    kind_cold: Annotated[Otherwise, Field(alias="kind, cold")] = Otherwise()
+    docker: SubstrateBudgets = SubstrateBudgets()
+    kind: SubstrateBudgets = SubstrateBudgets()
+    kind_cold: Annotated[SubstrateBudgets, Field(alias="kind, cold")] = SubstrateBudgets()
     rto_s: Positive
     rpo_s: Seconds
     exposure_s: Positive
@@ -50,7 +50,9 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
             raise explain(error, PromiseTable, Path(f"{path}: {name}"), {}) from None
-        there = {"docker": table.docker, "kind": table.kind, "kind, cold": table.kind_cold}.get(substrate, Otherwise())
+        there = {"docker": table.docker, "kind": table.kind, "kind, cold": table.kind_cold}.get(
+            substrate, SubstrateBudgets()
+        )
         own = (there.rto_s or table.rto_s, table.rpo_s if there.rpo_s is None else there.rpo_s, table.exposure_s)
         rto, rpo, exposure = (timedelta(seconds=seconds) for seconds in own)
         promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason)

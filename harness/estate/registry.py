@@ -18,8 +18,8 @@ def kind_of(config: Config, service: str) -> ServiceKind:
 
 def build_services(config: Config, arrivals: Arrivals | None = None) -> tuple[Service, ...]:
     """Return the declared services in declaration order. `arrivals`: messages that a drill received."""
-    among = Surroundings(routes(config), arrivals)
-    return tuple(kind_of(config, name).build(name, table, among) for name, table in config.services.items())
+    surroundings = Surroundings(routes(config), arrivals)
+    return tuple(kind_of(config, name).build(name, table, surroundings) for name, table in config.services.items())
 
 
 def routes(config: Config) -> tuple[Route, ...]:

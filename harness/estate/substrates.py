@@ -25,12 +25,12 @@ LIMITS: Mapping[str, tuple[str, ...]] = {
         "pulling images: a new cluster has them on its node before it starts",
     ),
 }
-LEAST, MORE = 1024, 4  # size of the offsite store: MiB at least, and a multiple of the data
+MIN_MIB, DATA_FACTOR = 1024, 4  # size of the offsite store: MiB at least, and a multiple of the data
 
 
 def substrate_of(name: str, config: Config) -> Callable[[Path, Path], Substrate]:
     """Return a factory of the substrate of that name: (run folder, log folder) -> substrate."""
-    bounded = {"offsite/objects": LEAST + MORE * config.data.bulk_mb}
+    bounded = {"offsite/objects": MIN_MIB + DATA_FACTOR * config.data.bulk_mb}
     # Imported here because clients of engines and clusters take a second to import.
     if name == "docker":
         from harness.substrate.docker.substrate import Docker  # noqa: PLC0415

@@ -12,7 +12,7 @@ from harness.core.record import KeyResult
 from harness.core.service import KeyFunction, PublicDoor
 
 ROUNDS = 3
-HELD_FOR = 5.0  # seconds over which the rounds are spread
+SPREAD = 5.0  # seconds over which the rounds are spread
 
 
 def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: Clock) -> KeyResult:
@@ -28,7 +28,7 @@ def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: C
     return KeyResult(function.name, function.service, passed, detail, took, event.at)
 
 
-def hold_key_functions(
+def run_key_functions(
     functions: Sequence[KeyFunction], door: PublicDoor, journal: Journal, clock: Clock = SYSTEM
 ) -> tuple[KeyResult, ...]:
     """Run all key functions in three rounds over five seconds and return every result.
@@ -44,7 +44,7 @@ def hold_key_functions(
     for function in functions:
         by_service.setdefault(function.service, []).append(function)
     for number in range(ROUNDS):
-        due = first + number * HELD_FOR / (ROUNDS - 1)
+        due = first + number * SPREAD / (ROUNDS - 1)
         clock.sleep(max(0.0, due - clock.monotonic()))
         done = in_parallel(
             {name: lambda fs=fs: [run_once(f, door, journal, clock) for f in fs] for name, fs in by_service.items()}  # type: ignore[misc]

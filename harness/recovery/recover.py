@@ -22,8 +22,8 @@ from harness.recovery.containment import release_all
 from harness.recovery.traffic_switch import open_edge
 from harness.substrate.embedded.substrate import Embedded
 
-NOWHERE = Address("127.0.0.1", 9)  # discard port: target of the front door before the switch
-WITNESSES = 3  # failed requests in a row after which the primary counts as down
+DISCARD = Address("127.0.0.1", 9)  # discard port: target of the front door before the switch
+FAILED_REQUESTS = 3  # failed requests in a row after which the primary counts as down
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def require_down(witness: str, fenced: str) -> str:
         return f"fenced: {fenced}"
     if not witness:
         raise UsageError("no evidence that the primary is down; add --witness URL (it must fail) or --fenced WHY")
-    for _ in range(WITNESSES):
+    for _ in range(FAILED_REQUESTS):
         try:
             answer = requests.get(witness, timeout=3)
         except requests.RequestException:
@@ -87,7 +87,7 @@ def recover(config: Config, offsite: Address, secrets: Secrets, run: Path, logs:
 def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, journal: Journal) -> Recovered:
     config, dr = connections.config, connections.recovered
     began = journal.mark("declared", "disaster", estate=config.estate.name)
-    edge = open_edge(substrate.site("edge"), config, secrets.of("names"), NOWHERE, "dr")
+    edge = open_edge(substrate.site("edge"), config, secrets.of("names"), DISCARD, "dr")
     work = recovery_of(connections, edge, journal, "reversible")
     selected = work.select(work.activate())
     started = work.start(work.restore(selected))
@@ -109,7 +109,7 @@ def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, jo
         state,
         selected.backup.manifest.backup_id,
         selected.contents.snapshot_at.isoformat(timespec="seconds"),
-        tested.held_at - began.at,
+        tested.passed_at - began.at,
         started.restored.rows,
         tested.results,
         selected.passed_over,

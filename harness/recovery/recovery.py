@@ -82,7 +82,7 @@ class Tested:
 
     switched: Switched
     results: tuple[KeyResult, ...]
-    held_at: float
+    passed_at: float
 
 
 class TrafficRouter(Protocol):
@@ -211,6 +211,6 @@ class Recovery:
         """2.8: run every key function through the public front door; return the results. Raises Finding."""
         with self._phase("key"):
             functions = [f for s in self.services for f in s.key_functions(self.client_secrets)]
-            results = key_functions.hold_key_functions(functions, self.router.door, self.journal)
+            results = key_functions.run_key_functions(functions, self.router.door, self.journal)
             event = self.journal.mark("held", "key functions", rounds=key_functions.ROUNDS)
         return Tested(switched, results, event.at)

@@ -33,7 +33,7 @@ from harness.restore_test.preflight import require_empty, require_no_service_run
 from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 from harness.traffic.door import Door
 
-LEFT_OUT = (
+NEVER_TESTED = (
     "1.1 to 1.6: a restore test takes no backup",
     "2.1: a restore test destroys nothing",
     "2.7: no traffic is switched; the key functions are tested at the DR site's own gateway",
@@ -176,7 +176,7 @@ class RestoreTest:
             promise=self.header.promise,
             clients=None,
             activated=self.activated_at,
-            key=tested.held_at if tested else None,
+            key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(self.journal.events, self.activated_at),
             lost_objects=len(restored.lost_objects) if restored else 0,
@@ -194,14 +194,14 @@ class RestoreTest:
             rows=restored.rows if restored else 0,
             lost_objects=restored.lost_objects if restored else (),
             results=tested.results if tested else (),
-            not_drilled=(*LEFT_OUT, *limits, *not_contained(self.connections.config, self.connections.services)),
+            not_drilled=(*NEVER_TESTED, *limits, *not_contained(self.connections.config, self.connections.services)),
             notes=self._notes(began),
         )
 
     def _notes(self, began: datetime) -> Mapping[str, str]:
         notes = {}
         if self.tested is not None and self.activated_at is not None:
-            notes["from activation to key functions held"] = f"{self.tested.held_at - self.activated_at:.1f} s"
+            notes["from activation to key functions passed"] = f"{self.tested.passed_at - self.activated_at:.1f} s"
         if self.selected is not None:
             notes["age of the data"] = f"{(began - self.selected.contents.snapshot_at).total_seconds():.0f} s"
         return notes

@@ -43,13 +43,13 @@ LISTENERS: Mapping[str, str] = {
 HEALTHY = """
 import http.client, subprocess, sys
 weed, s3, master = sys.argv[1:]
-asked = http.client.HTTPConnection(s3, timeout=5)
-asked.request("GET", "/healthz")
-if (status := asked.getresponse().status) != 200:
+gateway = http.client.HTTPConnection(s3, timeout=5)
+gateway.request("GET", "/healthz")
+if (status := gateway.getresponse().status) != 200:
     sys.exit(f"/healthz answers {status}")
 shell = [weed, "shell", f"-master={master}"]
-told = subprocess.run(shell, input=b"volume.list\\n", capture_output=True, timeout=8).stdout
-sys.exit(None if b"(volume:" in told else "the master has no registered volume")
+listing = subprocess.run(shell, input=b"volume.list\\n", capture_output=True, timeout=8).stdout
+sys.exit(None if b"(volume:" in listing else "the master has no registered volume")
 """
 
 # Unix sockets in /tmp (TMPDIR is ignored), which remain after SIGKILL.

@@ -75,9 +75,9 @@ class ClusterJobs:
 
     def start(self) -> ClusterJobs:
         """Start the primary's data and the offsite store; return this object. Raises HarnessError."""
-        environment = self.drill.environment
-        environment.start_data()
-        relay = self._open.enter_context(Relay(self.kind.here, environment.offsite_s3.outside))
+        estate = self.drill.environment
+        estate.start_data()
+        relay = self._open.enter_context(Relay(self.kind.here, estate.offsite_s3.outside))
         self._offsite = relay.address
         self._backups = self.listed()
         return self
@@ -99,23 +99,18 @@ class ClusterJobs:
 
     def schedule_restore_test(self, *, listed: bool) -> None:
         """Scale the DR cluster to zero, write its allowlist, and install the restore test, suspended."""
-        environment, site = self.drill.environment, self.kind.cluster_site("dr")
-        environment.dr.activate()
-        bucket = environment.template.identity.bucket
-        ensure_bucket(environment.dr.place.s3, bucket)
-        tag(environment.dr.place.s3, bucket, TAG)
+        estate, site = self.drill.environment, self.kind.cluster_site("dr")
+        estate.dr.activate()
+        bucket = estate.template.identity.bucket
+        ensure_bucket(estate.dr.place.s3, bucket)
+        tag(estate.dr.place.s3, bucket, TAG)
         cluster = site.api.identity() if listed else "another cluster"
-        targets = {
-            "name": "dr",
-            "system": system_facts(environment.dr.place.sql).identifier,
-            "bucket": bucket,
-            "tag": TAG,
-        }
+        targets = {"name": "dr", "system": system_facts(estate.dr.place.sql).identifier, "bucket": bucket, "tag": TAG}
         self._apply_services(site)
         self._scale_down(site.api, ("StatefulSet",))
         self._generations = generations(site.api)
         workloads = {node: f"statefulset/{node}" for node in INFRASTRUCTURE}
-        workloads |= {name: f"deployment/{name}" for name in environment.config.services}
+        workloads |= {name: f"deployment/{name}" for name in estate.config.services}
         existing = (
             '[existing]\ntargets = "drill-targets.toml"\n'
             '[existing.dr]\nsql = "postgres:5432"\ns3 = "objects:9000"\ngateway = "gateway:8000"\n'
@@ -123,10 +118,10 @@ class ClusterJobs:
             f'[existing.dr.cluster]\nnamespace = "{site.name}"\n[existing.dr.cluster.workloads]\n{lines(workloads)}'
             + self._repository(read_only=True)
         )
-        self._put_secret(site, "blackstart-dr", environment.secrets.of("dr"))
-        self._put_secret(site, "blackstart-offsite", environment.secrets.of("offsite"))
+        self._put_secret(site, "blackstart-dr", estate.secrets.of("dr"))
+        self._put_secret(site, "blackstart-offsite", estate.secrets.of("offsite"))
         files = {
-            "estate.toml": declaration(environment.config) + existing,
+            "estate.toml": declaration(estate.config) + existing,
             "drill-targets.toml": f"[[target]]\n{lines({**targets, 'cluster': cluster})}",
         }
         self._install(site, "restore-test", files)
@@ -139,9 +134,9 @@ class ClusterJobs:
 
     def _apply_services(self, site: KindSite) -> None:
         """Apply every service with its Secrets and zero replicas, as an operator does once."""
-        environment, namespace = self.drill.environment, site.namespace
-        for service in environment.services:
-            for spec in service.nodes(environment.dr.place):
+        estate, namespace = self.drill.environment, site.namespace
+        for service in estate.services:
+            for spec in service.nodes(estate.dr.place):
                 ports = {port: namespace.ports.take() for port in spec.ports}
                 given = namespace.manifests.of(name_of(spec.name))
                 made = filled(spec, reference(spec.image), ports, given)
@@ -150,7 +145,7 @@ class ClusterJobs:
                 site.api.apply(map(scaled_to_zero, made.manifests))
                 if "http" in spec.ports:
                     number = port_numbers(spec.image, spec.ports)["http"]
-                    environment.dr.peers[service.name] = Address(name_of(spec.name), number)
+                    estate.dr.peers[service.name] = Address(name_of(spec.name), number)
 
     def _scale_down(self, api: Api, kinds: Iterable[str]) -> None:
         for kind in kinds:
@@ -206,10 +201,7 @@ class ClusterJobs:
         """Raise Finding unless the CronJob's Job has that verdict in its log and the matching exit status."""
         require(done.owner == f"CronJob/{RESTORE_TEST}", f"{done.job} was started by {done.owner or 'no controller'}")
         require(done.last.get("verdict") == verdict, f"{done.job}: {dict(done.last)}")
-        require(
-            done.succeeded == (verdict == "KEPT"),
-            f"{done.job}: its verdict is {verdict}, but the status of its Job differs",
-        )
+        require(done.succeeded == (verdict == "KEPT"), f"{done.job}: its status does not fit the verdict {verdict}")
 
     def require_refused(self, done: Fired, named: str) -> None:
         """Raise Finding unless the verdict is UNKNOWN and the reason contains `named`."""

@@ -83,7 +83,7 @@ class ForeignRepository:
         self._keys = self.other.secrets.root / "dr"
         self._before_test: RepositorySnapshot | None = None
         self._before: Snapshot | None = None
-        self._contents_before: tuple[Mapping[str, Facts], frozenset[str]] | None = None
+        self._contents: tuple[Mapping[str, Facts], frozenset[str]] | None = None
 
     def write(self) -> ForeignRepository:
         """Take a backup of the other estate and record its contents; return this object. Raises BackupFailed."""
@@ -172,7 +172,7 @@ class ForeignRepository:
         """Run a restore test on the existing DR site as `blackstart restore-test` does; return the record."""
         drill, site = self.drill, self.drill.environment.dr
         self._before = take_snapshot(site.place, drill.environment.services)
-        self._contents_before = facts_of(site.place), objects_of(site.place.s3, self.bucket)
+        self._contents = facts_of(site.place), objects_of(site.place.s3, self.bucket)
         with workspace(drill.environment.run, "restore-test", drill.folder.logs) as local:
             work = restore_test_of(self._declared(), local, self._header, drill.folder, drill.journal)
             dr, services = work.connections.recovered, work.connections.services
@@ -230,19 +230,15 @@ class ForeignRepository:
         """Raise Finding when rows or objects of the DR site were changed or a backup was selected."""
         self.require_cleared()
         place, events = self.drill.environment.dr.place, self.drill.journal.events
-        require(
-            self._contents_before == (facts_of(place), objects_of(place.s3, self.bucket)), "the DR site was written to"
-        )
+        require(self._contents == (facts_of(place), objects_of(place.s3, self.bucket)), "the DR site was written to")
         begun = [event.kind for event in events if event.kind in ("selected", "cleared")]
         require(not begun, f"refused, but the journal says: {', '.join(begun)}")
 
     def require_cleared(self) -> None:
         """Raise Finding unless the DR site has its earlier inventory and none of its services runs."""
-        environment = self.drill.environment
-        require(
-            self._before == take_snapshot(environment.dr.place, environment.services), "the DR site was not cleaned up"
-        )
-        alive = [name for name, node in environment.dr.nodes.items() if node.alive and name not in INFRASTRUCTURE]
+        made = self.drill.environment
+        require(self._before == take_snapshot(made.dr.place, made.services), "the DR site was not cleaned up")
+        alive = [name for name, node in made.dr.nodes.items() if node.alive and name not in INFRASTRUCTURE]
         require(not alive, f"still running: {', '.join(alive)}")
 
 

@@ -24,7 +24,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServer
     try:
         site.activate()
         tagged(site)
-        yield ExistingServers(site, secrets, home, Embedded(home / "desk", home / "logs"))
+        yield ExistingServers(site, secrets, home, Embedded(home / "workspace", home / "logs"))
     finally:
         substrate.sweep()
 

@@ -89,12 +89,12 @@ def test_an_existing_primary_is_backed_up_from_its_declaration(
     declare(existing)
     done = blackstart(existing, "backup", "--config", "estate.toml")
     assert done.returncode == 0, done.stderr
-    told = lines(done)
-    assert {"1.2", "1.3", "1.4", "1.5", "1.6"} <= {str(line.get("message")) for line in told}
-    assert told[-1]["kind"] == "receipt"
+    log = lines(done)
+    assert {"1.2", "1.3", "1.4", "1.5", "1.6"} <= {str(line.get("message")) for line in log}
+    assert log[-1]["kind"] == "receipt"
     place = seeded.site.place
     kept = [entry.object_name for entry in client(place.s3).list_objects("backups", recursive=True)]
-    assert any(str(told[-1]["backup"]) in str(name) and "COMMIT" in str(name).upper() for name in kept)
+    assert any(str(log[-1]["backup"]) in str(name) and "COMMIT" in str(name).upper() for name in kept)
     assert not list((existing.folder / "runs").iterdir())
 
 

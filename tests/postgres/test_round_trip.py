@@ -113,7 +113,7 @@ def test_session_defaults_do_not_change_digests(dr: DatabaseServer, restored: Sq
 
 
 @pytest.mark.parametrize(
-    ("hurt", "mend", "line"),
+    ("change", "revert", "line"),
     [
         (
             "UPDATE kinds SET price = '12.35' WHERE price = '12.34'",
@@ -151,13 +151,13 @@ def test_session_defaults_do_not_change_digests(dr: DatabaseServer, restored: Sq
     ],
 )
 def test_each_difference_is_one_line(
-    dr: DatabaseServer, restored: Sql, dump: Dump, hurt: str, mend: str, line: str
+    dr: DatabaseServer, restored: Sql, dump: Dump, change: str, revert: str, line: str
 ) -> None:
-    dr.execute("shop's", hurt)
+    dr.execute("shop's", change)
     try:
         assert line in differences(restored, dump.facts)
     finally:
-        dr.execute("shop's", mend)
+        dr.execute("shop's", revert)
     assert differences(restored, dump.facts) == ()
 
 

@@ -40,7 +40,7 @@ def require_key_function_failed(drill: Drill, word: str) -> None:
     require(any(word in name for name in names), f"no key function {word!r} failed; failed: {names}")
 
 
-def require_key_functions_held(record: DrillRecord, service: str) -> None:
+def require_key_functions_passed(record: DrillRecord, service: str) -> None:
     """Raise Finding unless all key functions of that service passed in every round."""
     results = [result for result in record.key_results if result.service == service]
     require(results, f"no key function of {service} was tested")

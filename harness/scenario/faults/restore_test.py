@@ -19,10 +19,7 @@ def allowlist(scene: Scene) -> str:
 def make_client_database(scene: Scene) -> None:
     """Create a client database with one table on the DR site."""
     place = scene.environment.dr.place
-    for name, statement in (
-        ("postgres", "CREATE DATABASE client_data"),
-        ("client_data", "CREATE TABLE orders (n int)"),
-    ):
+    for name, statement in (("postgres", "CREATE DATABASE orders"), ("orders", "CREATE TABLE orders (n int)")):
         with connect(place.sql, name) as connection:
             connection.execute(statement)
 
@@ -48,11 +45,10 @@ FAULTS = (
     ),
     Fault(
         "production declared as the DR site", When.BEFORE_RESTORE_TEST,
-        lambda s: s.foreign_repository.declare_production(), None, allowlist,
-        named="is production's; production is never",
+        lambda s: s.foreign_repository.declare_production(), None, allowlist, named="production is never",
     ),
     Fault(
         "a client database", When.BEFORE_RESTORE_TEST, make_client_database, None,
-        lambda s: databases_on(s.environment.dr.place.sql), named="in use: it holds the database client_data",
+        lambda s: databases_on(s.environment.dr.place.sql), named="in use: it holds the database orders",
     ),
 )  # fmt: skip
