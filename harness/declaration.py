@@ -1,4 +1,4 @@
-"""What an estate declares services with: closed tables, and the kinds of service (one value `KIND` in each package)."""
+"""Base classes of service declarations: tables of `estate.toml`, and `ServiceKind` (one value `KIND` a package)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reference(value: str) -> str:
 
 
 def beside(word: str, info: ValidationInfo) -> str:
-    """Return the absolute path of a file that lies in the folder of `estate.toml`, any other word as it is."""
+    """Return the absolute path of a file in the folder of `estate.toml`; return any other word unchanged."""
     path = Path((info.context or {}).get("folder", "."), word)
     return str(path.absolute()) if path.is_file() else word
 
@@ -40,7 +40,7 @@ class Table(BaseModel):
 
 
 class ServiceTable(Table):
-    """A table [services.NAME]; each kind may have a table with more keys."""
+    """A table [services.NAME]. A kind can subclass it to add keys."""
 
     kind: str
     needs: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class ServiceTable(Table):
 
 @dataclass(frozen=True, slots=True)
 class SecretSpec:
-    """A secret of a new example estate: its holders, and a function that makes it from those made before."""
+    """A secret of a new example estate: its holders, and a function that makes it from the secrets made before it."""
 
     name: str
     make: Callable[[Mapping[str, str]], str]
@@ -57,7 +57,7 @@ class SecretSpec:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a service is built among. `routes`: of all services; `arrivals`: what came to a drill's receiver."""
+    """Context in which a service is built. `routes`: of all services; `arrivals`: messages that a drill received."""
 
     routes: tuple[Route, ...] = ()
     arrivals: Arrivals | None = None
@@ -65,11 +65,11 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class ClientLoad:
-    """How numbered writes are sent to a service and read back: what the loss of a disaster is measured on.
+    """How numbered writes are sent to a service and read back. Data loss (RPO) is measured with them.
 
     `sender`: from the front door and the clients' secrets, a function that sends write N and returns whether it was
-    acknowledged (raises OSError). `survivors`: the numbers that the system behind the front door has. `restored`: the
-    numbers that a restored database server has.
+    acknowledged (raises OSError). `survivors`: write numbers in the system behind the front door. `restored`: write
+    numbers found on a restored database server.
     """
 
     sender: Callable[[PublicDoor, Mapping[str, str]], Callable[[int], bool]]
@@ -93,12 +93,12 @@ def _no_secrets(_name: str) -> tuple[SecretSpec, ...]:
 class ServiceKind:
     """A kind of service.
 
-    `table`: its keys in `estate.toml`; `build`: makes a service from its name and table; `route`: how the entry leads
-    requests to it; `image`: the image that its nodes run; `parts`: programs that must be installed before it is seeded;
-    `secrets`: those of a new service of a name; `messages`: the mission's numbers of its start, its connection and its
-    key function; `seeds`: modules of its package that decide the example data; `example`: whether the example estate
-    has one; `entry`: whether clients reach a site through it; `passive`: whether its copy does nothing by itself;
-    `sink`: the name of the place where its outward actions go, and `target` that place's URL in a real recovery.
+    `table`: its keys in `estate.toml`; `build`: makes a service from its name and table; `route`: its route through the
+    gateway; `image`: the image that its nodes run; `parts`: programs that are installed before it is seeded;
+    `secrets`: the secrets of a new service; `messages`: the mission's numbers of its start, its connection and its
+    key function; `seeds`: modules of its package that determine the example data; `example`: whether the example
+    estate has one; `entry`: whether clients reach a site through it; `passive`: whether it has no outbound actions;
+    `sink`: the name of the receiver of its outbound actions; `target`: URL of that receiver in a real recovery.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""Patience: how many seconds we wait before giving up. Every wait is in this table; none of them is a promise.
+"""Patience: timeouts in seconds. Every timeout is in this table; none of them is a promise (an RTO or RPO budget).
 
-On a slow machine `BLACKSTART_PATIENCE_<NAME>=<seconds>` replaces one of them, and `BLACKSTART_PATIENCE_FACTOR=<number>`
-multiplies all the others.
+On a slow machine `BLACKSTART_PATIENCE_<NAME>=<seconds>` replaces one timeout, and `BLACKSTART_PATIENCE_FACTOR=<number>`
+multiplies all others.
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ PREFIX, FACTOR = "BLACKSTART_PATIENCE_", "FACTOR"
 
 @dataclass(slots=True)
 class Patience:
-    """Seconds until a wait is given up, by what is waited for."""
+    """Timeouts in seconds. Each comment names the event that is waited for."""
 
     alert: float = 10.0  # a sent alert arrives
     api_connect: float = 3.0  # a Kubernetes API server takes a connection
     api_read: float = 15.0  # a Kubernetes API server answers
     api_unavailable: float = 60.0  # a Kubernetes API server comes back
-    backup_abort: float = 15.0  # streams under way end after an aborted backup
-    cache_lock: float = 1200.0  # another process finishes with an entry of the cache
+    backup_abort: float = 15.0  # running streams end after an aborted backup
+    cache_lock: float = 1200.0  # another process releases the lock of a cache entry
     cluster_create: float = 240.0  # kind makes a cluster
-    cluster_heals: float = 120.0  # a cluster serves clients again by itself
+    cluster_heals: float = 120.0  # a cluster recovers by itself and serves clients
     cluster_ready: float = 120.0  # a new cluster gets ready
     container_kill: float = 30.0  # the engine ends a killed container
-    container_restart: float = 20.0  # a container that ended comes up again: what it needs may start later
+    container_restart: float = 20.0  # a container that exited is started again: a dependency may start later
     cron_job: float = 240.0  # a CronJob of every minute fires and its Job ends
     dns_query: float = 2.0  # a name server answers
     dns_ready: float = 10.0  # the name server gets ready
     dump: float = 3600.0  # one pg_dump
-    dump_begins: float = 60.0  # a dump is under way
-    engine_answer: float = 300.0  # one answer of the container engine; it unpacks large layers
+    dump_begins: float = 60.0  # a dump has begun
+    engine_answer: float = 300.0  # one response of the container engine; it unpacks large layers
     engine_connect: float = 10.0  # the container engine takes a connection
     engine_release: float = 10.0  # the engine releases a volume or network of a removed container
     existing_answers: float = 60.0  # a node of an existing site accepts a connection
     existing_query: float = 60.0  # a database server that accepts connections answers a query
-    exit_code: float = 5.0  # the engine knows the exit code of work that ended
-    fault_gone: float = 60.0  # an undone fault is no longer seen by its witness
-    fault_seen: float = 60.0  # an injected fault is seen by its witness
-    first_run: float = 300.0  # a command of a node's first run (initdb)
+    exit_code: float = 5.0  # the engine reports the exit code of an ended container
+    fault_gone: float = 60.0  # the witness of an undone fault reports the old value
+    fault_seen: float = 60.0  # the witness of an injected fault reports a change
+    first_run: float = 300.0  # one command of a node's first run (initdb)
     first_writes: float = 30.0  # the first writes of the client load are acknowledged
-    front_door: float = 10.0  # nginx tests or takes a configuration
+    front_door: float = 10.0  # nginx tests or reloads a configuration
     front_door_ready: float = 10.0  # nginx gets ready
     http_ready: float = 60.0  # a declared program gets ready
     image_base: float = 900.0  # the base image is made
@@ -59,10 +59,10 @@ class Patience:
     log_flush: float = 5.0  # the last lines of a node's log arrive
     n8n_ready: float = 120.0  # n8n gets ready
     n8n_request: float = 30.0  # one request to n8n
-    n8n_seed: float = 30.0  # n8n takes its example data
-    n8n_stop: float = 20.0  # n8n stops in good order
+    n8n_seed: float = 30.0  # n8n imports its example data
+    n8n_stop: float = 20.0  # n8n shuts down gracefully
     n8n_webhook: float = 10.0  # a webhook is published after n8n is ready
-    node_stop: float = 30.0  # a node stops in good order
+    node_stop: float = 30.0  # a node shuts down gracefully
     notification_list: float = 30.0  # the notification service lists its messages
     notification_ready: float = 30.0  # the notification service gets ready
     npm_install: float = 900.0  # npm installs a tree
@@ -72,12 +72,12 @@ class Patience:
     odoo_seed: float = 900.0  # one step of Odoo's seed
     part_install: float = 600.0  # one program is downloaded and installed
     pipe_close: float = 5.0  # a pipe closes after its writers were killed
-    pipeline_end: float = 5.0  # a stage of the pipeline notices that all is over
+    pipeline_end: float = 5.0  # a stage of an aborted pipeline ends
     pod_evicted: float = 60.0  # a killed or evicted pod is gone
     pod_start: float = 60.0  # a pod for a task or a volume starts
     pod_termination: float = 15.0  # a controller removes a pod
     port_closed: float = 10.0  # a cluster closes the port of a node that ended
-    port_hand_over: float = 1.0  # a port is free for its node
+    port_hand_over: float = 1.0  # a reserved port is free for its node
     postgres_ready: float = 60.0  # PostgreSQL gets ready; after a kill it replays its WAL first
     probe_answer: float = 5.0  # a probe is answered
     probe_command: float = 10.0  # a ready command ends
@@ -93,24 +93,24 @@ class Patience:
     s3_connect: float = 3.0  # a site's object store takes a connection
     s3_read: float = 30.0  # a site's object store sends the next byte
     scale_down: float = 60.0  # a workload is scaled to zero
-    served_by: float = 5.0  # clients are answered by the expected site
-    site_probe: float = 5.0  # a gateway says which site it is
+    served_by: float = 5.0  # the expected site answers clients
+    site_probe: float = 5.0  # a gateway reports which site it is
     sql_connect: float = 5.0  # PostgreSQL takes a connection
     static_pod: float = 60.0  # the kubelet stops or starts a static pod
     store_connect: float = 3.0  # the backup store takes a connection
     store_ready: float = 60.0  # an object store gets ready
     store_silence: float = 4.0  # the backup store sends the next byte
-    strike_effect: float = 15.0  # clients notice the strike
+    strike_effect: float = 15.0  # client requests fail after the strike
     task_kill: float = 10.0  # all processes of a task are killed
     task_output_end: float = 5.0  # standard error of a task ends after its output did
-    traffic_switch: float = 15.0  # the switch of traffic is seen by new connections
+    traffic_switch: float = 15.0  # new connections reach the other site
     volume_agent_silence: float = 60.0  # a volume's agent sends the next byte
     volume_agent_start: float = 20.0  # a volume's agent starts
-    workload_ready: float = 600.0  # a workload of an existing site gets ready; its image may have to be pulled
+    workload_ready: float = 600.0  # a workload of an existing site gets ready, image pull included
 
 
 def read_patience(environment: Mapping[str, str]) -> Patience:
-    """Return the table with what `environment` overrides; raises UsageError for an unknown name or a bad number."""
+    """Return the table with the overrides of `environment`; raises UsageError for an unknown name or a bad number."""
     given = {key.removeprefix(PREFIX): text for key, text in environment.items() if key.startswith(PREFIX)}
     factor = _positive(FACTOR, given.pop(FACTOR, "1"))
     defaults = {field.name: float(getattr(Patience(), field.name)) for field in fields(Patience)}
@@ -129,12 +129,12 @@ def _positive(name: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise UsageError(f"{PREFIX}{name}: {text!r} is no number of seconds above zero")
+        raise UsageError(f"{PREFIX}{name}: {text!r} is not a number of seconds above zero")
     return value
 
 
 def read_environment() -> str:
-    """Read the overrides of this process's environment into `PATIENCE`; return "" or what is wrong with them."""
+    """Read the overrides from the environment into `PATIENCE`; return an error message, "" when they are valid."""
     try:
         found = read_patience(os.environ)
     except UsageError as error:
@@ -145,4 +145,4 @@ def read_environment() -> str:
 
 
 PATIENCE = Patience()
-MISTAKE = read_environment()  # said by the command line and by pytest before anything is started
+MISTAKE = read_environment()  # reported by the command line and by pytest before anything is started

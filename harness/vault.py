@@ -28,5 +28,5 @@ def read_secret(reference: str) -> bytes:
 
 
 def read_text_secret(reference: str) -> str:
-    """Return `read_secret` as text."""
+    """Return `read_secret` as text; raises UsageError."""
     return read_secret(reference).decode()

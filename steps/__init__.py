@@ -1,1 +1,1 @@
-"""Thin steps: one sentence, one call."""
+"""Step definitions: each sentence makes one call."""

@@ -1,4 +1,4 @@
-"""Steps of the daily backup: the schedule, the confirmation, the failure."""
+"""Steps of the daily backup: schedule, confirmation, failure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _(receipt: Receipt) -> None:
     checks.require_confirmed(receipt)
 
 
-@then("it holds every database of the live primary")
+@then("it contains every database of the primary")
 def _(drill: Drill) -> None:
     checks.require_everything_inside(drill)
 
@@ -60,7 +60,7 @@ def _(drill: Drill) -> None:
     checks.require_logged(drill, "1.6")
 
 
-@then("only one backup was taken at a time")
+@then("the backups did not overlap")
 def _(drill: Drill) -> None:
     checks.require_no_overlap(drill)
 

@@ -1,4 +1,4 @@
-"""Steps that all drills share: promises, healthy estates, verdicts."""
+"""Steps shared by all drills: promises, healthy estates, verdicts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _(open_drill: OpenDrill) -> Drill:
 
 
 def started(drill: Drill) -> Drill:
-    """Start the whole estate and its client load; return the drill."""
+    """Start the whole estate and its client load; return the drill. Raises HarnessError."""
     drill.start()
     return drill
 
@@ -85,4 +85,4 @@ def _(record: DrillRecord) -> None:
 
 @then(parsers.parse('the key function of "{service}" passed'))
 def _(record: DrillRecord, service: str) -> None:
-    recovery.require_key_functions_held(record, service)
+    recovery.require_key_functions_passed(record, service)

@@ -1,4 +1,4 @@
-"""Steps of restore tests from a repository that another estate wrote."""
+"""Steps of restore tests from the repository of another estate."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from harness.scenario.foreign_repository import ForeignRepository
 OpenDrill = Callable[[str, str], Drill]
 
 
-@given("a repository that another estate wrote", target_fixture="foreign")
+@given("a repository of another estate", target_fixture="foreign")
 def _(open_drill: OpenDrill, promise_name: str, scene: Scene) -> Iterator[ForeignRepository]:
     scene.foreign = ForeignRepository(open_drill("notification", promise_name))
     with closing(scene.foreign):
         yield scene.foreign.write()
 
 
-@given("an existing DR site on the list of drill targets")
+@given("an existing DR site on the allowlist of drill targets")
 def _(foreign: ForeignRepository) -> None:
     foreign.prepare_existing_site()
 
@@ -33,7 +33,7 @@ def _(foreign: ForeignRepository) -> DrillRecord:
     return foreign.run_on_new_site()
 
 
-@when("its newest backup is restore-tested there", target_fixture="record")
+@when("its newest backup is restore-tested on that DR site", target_fixture="record")
 def _(foreign: ForeignRepository) -> DrillRecord:
     return foreign.run_on_existing_site()
 
@@ -53,12 +53,12 @@ def _(foreign: ForeignRepository, record: DrillRecord) -> None:
     foreign.require_named(record)
 
 
-@then("the repository and the other estate are as they were")
+@then("the repository and the other estate are unchanged")
 def _(foreign: ForeignRepository) -> None:
     foreign.require_untouched()
 
 
-@then("nothing of the restore test is left on the DR site")
+@then("the DR site was cleaned up")
 def _(foreign: ForeignRepository) -> None:
     foreign.require_cleared()
 

@@ -1,4 +1,4 @@
-"""Steps that inject faults, by the phrases of the catalogue: `blackstart faults` prints them."""
+"""Steps that inject faults by their phrase in the catalogue, which `blackstart faults` prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that check what a Kubernetes cluster does."""
+"""Steps that check a Kubernetes cluster."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def _(drill: Drill) -> None:
     cluster.require_none_lost(drill)
 
 
-@then("no pod of the DR cluster reaches the outside")
+@then("egress traffic of the DR cluster is blocked")
 def _(drill: Drill) -> None:
     cluster.require_egress_filtered(drill)

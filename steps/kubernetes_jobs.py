@@ -1,4 +1,4 @@
-"""Steps of backup and restore test as CronJobs of the clusters."""
+"""Steps of backups and restore tests that run as CronJobs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OpenDrill = Callable[[str, str], Drill]
 
 @given("a primary cluster with data to protect", target_fixture="clusters")
 def _(open_drill: OpenDrill, promise_name: str) -> Iterator[ClusterJobs]:
-    # The Kubernetes client takes a second to import, and most drills need none.
+    # Imported here because the Kubernetes client takes a second to import.
     from harness.scenario.cluster_jobs import ClusterJobs  # noqa: PLC0415
 
     clusters = ClusterJobs(open_drill("example", promise_name))
@@ -51,7 +51,7 @@ def _(clusters: ClusterJobs) -> Fired:
     return clusters.restore_test_fired()
 
 
-@then("it succeeded and its backup is in the offsite repository")
+@then("the Job succeeded and its backup is in the offsite repository")
 def _(clusters: ClusterJobs, fired: Fired) -> None:
     clusters.require_backed_up(fired)
 

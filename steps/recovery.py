@@ -1,4 +1,4 @@
-"""Steps of the disaster and the recovery, phase by phase; each hands its result to the next."""
+"""Steps of the site loss and of the recovery phases; each passes its result to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that check what was refused, passed over, or found."""
+"""Steps that check refusals, stopped recoveries and failed key functions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _(drill: Drill) -> None:
     traffic.require_served_by(drill, "primary")
 
 
-@then("the earlier backup was used", target_fixture="record")
+@then("the earlier backup was restored", target_fixture="record")
 def _(drill: Drill, earlier: Receipt) -> DrillRecord:
     record = drill.conclude()
     require_verdict(record, "KEPT")
@@ -31,12 +31,12 @@ def _(drill: Drill, earlier: Receipt) -> DrillRecord:
     return record
 
 
-@then("the record says why the newer one was not")
+@then("the record says why the newer backup was passed over")
 def _(record: DrillRecord, newer: Receipt) -> None:
     require(dict(record.passed_over).get(newer.backup_id), f"passed over: {record.passed_over}")
 
 
-@then("the recovery stopped because there is no valid backup")
+@then("the recovery stopped because no backup is valid")
 def _(drill: Drill) -> None:
     recovery.require_stopped(drill, ["select"])
 

@@ -1,26 +1,26 @@
 @full @control:NIST-CP-9
 Feature: The daily backup is taken, or the operations team is alerted
-  A backup that failed unnoticed is discovered on the day of the disaster. Every run is logged; a failure raises an alert.
+  An unnoticed failure would be discovered only in a disaster. Every run is logged; a failure raises an alert.
 
   Background:
     Given an estate with data to protect
 
-  Rule: A backup that succeeded is listed, and says what is in it
+  Rule: A successful backup is listed with its contents
 
     @brief
     Scenario: The schedule fires and a backup is taken
       When the schedule fires
       Then the backup is confirmed with its path, time, size and digest
-      And it holds every database of the live primary
+      And it contains every database of the primary
       And the success is logged
 
-    Scenario: Runs of the schedule do not overlap
+    Scenario: Scheduled backups do not overlap
       Given the database suffers "a table that is locked for three seconds"
       When the schedule fires again during the backup
-      Then only one backup was taken at a time
+      Then the backups did not overlap
 
     @control:NIST-SC-28
-    Scenario: A backup can be opened without this project
+    Scenario: A backup can be opened without blackstart
       When a backup is taken
       Then independent tools open it with the key of the DR site
 
@@ -35,22 +35,22 @@ Feature: The daily backup is taken, or the operations team is alerted
       And only the earlier backup is listed
 
       @brief
-      Examples: lost during the backup, or full
-        | fault                               |
-        | the database gone during the dump   |
-        | the offsite store dying midway      |
-        | the offsite store full              |
+      Examples: failures during the backup
+        | fault                                   |
+        | a database killed during the dump       |
+        | an offsite store killed during the dump |
+        | a full offsite store                    |
 
       Examples: the source
-        | fault                               |
-        | the database gone before the dump   |
-        | a missing attachment                |
+        | fault                             |
+        | a database killed before the dump |
+        | a missing attachment              |
 
       Examples: the offsite store
-        | fault                               |
-        | the offsite store refusing          |
+        | fault                        |
+        | an unreachable offsite store |
 
       Examples: the keys
-        | fault                               |
-        | a missing recipient key             |
-        | a malformed recipient key           |
+        | fault                     |
+        | a missing recipient key   |
+        | a malformed recipient key |

@@ -1,12 +1,12 @@
 @full @destroys_store @destroys_site @control:NIST-CP-9
-Feature: Only a backup that opens to its last segment is restored
-  The newest backup is of no use when a bit of it has flipped.
+Feature: Only a backup that decrypts to its last segment is restored
+  A backup with one flipped bit must not be restored.
 
   Background:
     Given the "site loss, one machine" promise
     And a healthy notification estate under client load
 
-  Rule: A damaged backup is passed over, with its reason on record
+  Rule: A damaged backup is passed over, with the reason in the record
 
     Scenario Outline: A newer backup with <damage> is passed over
       Given an earlier backup
@@ -14,26 +14,26 @@ Feature: Only a backup that opens to its last segment is restored
       And the newest backup suffers "<damage>"
       When the primary site is lost
       And the estate is recovered
-      Then the earlier backup was used
-      And the record says why the newer one was not
+      Then the earlier backup was restored
+      And the record says why the newer backup was passed over
 
       Examples: altered
-        | damage              |
-        | a flipped bit       |
+        | damage        |
+        | a flipped bit |
 
-      Examples: lost, cut off, edited or swapped
+      Examples: missing, truncated, edited or swapped
         | damage              |
         | a missing object    |
-        | a cut-off object    |
+        | a truncated object  |
         | an edited manifest  |
         | two swapped objects |
 
   Rule: Without a valid backup nothing is started
 
-    Scenario: Recovery stops when no backup was ever taken
+    Scenario: Recovery stops when the repository is empty
       When the primary site is lost
       And recovery is attempted
-      Then the recovery stopped because there is no valid backup
+      Then the recovery stopped because no backup is valid
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
@@ -41,14 +41,14 @@ Feature: Only a backup that opens to its last segment is restored
       Given the repository suffers "<fault>"
       When the primary site is lost
       And recovery is attempted
-      Then the recovery stopped because there is no valid backup
+      Then the recovery stopped because no backup is valid
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
       Examples:
-        | fault                               |
-        | a single backup, which is damaged   |
-        | a single backup, sealed to other keys |
+        | fault                                        |
+        | a single backup that is damaged              |
+        | a single backup that is sealed to other keys |
 
   Rule: A restore that fails after selection stops the drill
 
@@ -61,11 +61,11 @@ Feature: Only a backup that opens to its last segment is restored
       And the drill is judged BROKEN
 
       @brief
-      Examples: lost during the recovery
-        | fault                                   |
-        | the DR database server dies             |
+      Examples: failed during the recovery
+        | fault                            |
+        | the DR database server is killed |
 
       Examples: changed during the recovery
-        | fault                                   |
-        | the selected backup vanishes            |
-        | the DR database server is not empty     |
+        | fault                               |
+        | the selected backup is deleted      |
+        | the DR database server is not empty |

@@ -1,6 +1,6 @@
 @full @destroys_site
 Feature: A broken promise is detected
-  A drill that cannot fail proves nothing: each way of breaking a promise is shown to be detected.
+  A drill that cannot fail proves nothing. Each kind of broken promise must be detected.
 
   Rule: A missed promise is BROKEN
 
@@ -12,7 +12,7 @@ Feature: A broken promise is detected
       And the estate is recovered
       Then the drill is judged BROKEN because of the RTO
 
-    Scenario: Writes that were lost break the RPO
+    Scenario: Too many lost writes break the RPO
       Given the "hardly a write lost" promise
       And a healthy notification estate under client load
       And the database suffers "a table that is locked for three seconds"
@@ -35,5 +35,5 @@ Feature: A broken promise is detected
     Scenario: A strike on another estate is refused
       Given the "site loss, one machine" promise
       And a healthy notification estate under client load
-      When the drill suffers "a mistaken target"
+      When the drill suffers "a wrong target"
       Then the strike is refused and clients are still served

@@ -1,9 +1,9 @@
 @full @brief @destroys_site @apps @severity:critical @control:NIST-CP-4 @control:NIST-CP-10 @control:ISO22301-8.5
 Feature: The company survives the loss of its primary site
-  Orders, workflows and notifications come back on the DR site, from an encrypted offsite backup, within the promise.
+  Orders, workflows and notifications are restored on the DR site from an encrypted offsite backup within the promise.
 
   @smoke
-  Scenario: A lost primary site is brought back within its promise
+  Scenario: A lost primary site is recovered within its promise
     Given the "site loss, one machine" promise
     And a healthy estate under client load
     And the daily backup has run on schedule

@@ -1,4 +1,4 @@
-"""A guestbook: a small program of one's own on PostgreSQL, as a reader might have one."""
+"""Guestbook: example of a custom HTTP service with a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import psycopg
 
 
 def connection() -> psycopg.Connection[tuple[str]]:
-    """Return a connection to the guestbook's own database."""
+    """Return a connection to the guestbook's database."""
     return psycopg.connect(
         host=os.environ["DB_HOST"],
         port=os.environ["DB_PORT"],
@@ -41,7 +41,7 @@ class Guestbook(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Guestbook).serve_forever()

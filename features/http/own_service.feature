@@ -1,6 +1,6 @@
 @full @brief @destroys_site
-Feature: A program of your own is drilled by declaring it
-  A service of your own is a table in the declaration, not code.
+Feature: Your own program is drilled by declaring it
+  A service of your own needs a table in estate.toml and no code.
 
   Scenario: A guestbook of your own is recovered
     Given the "site loss, one machine" promise

@@ -1,6 +1,6 @@
 @full @brief @needs_kubernetes @control:NIST-CP-9 @control:NIST-CP-4
-Feature: The clusters run their backup and their restore test as CronJobs
-  Nobody has to remember either. CronJobs start them, with no more rights than they need.
+Feature: Clusters run backup and restore test as CronJobs
+  CronJobs start them automatically, with no more permissions than they need.
 
   Background:
     Given the "site loss, one machine" promise
@@ -11,7 +11,7 @@ Feature: The clusters run their backup and their restore test as CronJobs
     Given a CronJob of the primary cluster takes its backup
     And a DR cluster that is scaled to zero and listed as a drill target
     When the CronJob of the backup fires
-    Then it succeeded and its backup is in the offsite repository
+    Then the Job succeeded and its backup is in the offsite repository
     When the CronJob of the restore test fires
     Then its verdict is KEPT
     And the DR cluster is scaled to zero again

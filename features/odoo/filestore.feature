@@ -1,6 +1,6 @@
 @full @apps @destroys_site
 Feature: A shop without its files is not recovered
-  Odoo's own health check answers 200 although every attachment is empty.
+  Odoo's health check answers 200 even when every attachment is empty.
 
   Scenario: Odoo without its filestore is detected
     Given the "site loss, one machine" promise

@@ -1,6 +1,6 @@
 @full @brief
 Feature: A bad front-door configuration is refused
-  The front door tests a configuration before it takes it, and the old configuration stays in service.
+  The front door validates a new configuration. If it is invalid, the old configuration stays in service.
 
   Scenario: A bad configuration is refused and the old one stays in service
     Given the "site loss, one machine" promise

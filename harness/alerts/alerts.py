@@ -1,4 +1,4 @@
-"""Alerts by apprise: mail, chat, webhooks and everything else that it has a URL for."""
+"""Alerts by apprise: mail, chat, webhooks and all other targets with an apprise URL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SILENCED = ("apprise", "urllib3.connectionpool")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Result of one alert. `sent`: a target took it; `targets`: how many did; `failed`: references of the others."""
+    """Result of one alert. `targets`: how many targets accepted it; `failed`: references of the others."""
 
     sent: bool
     targets: int
@@ -44,7 +44,7 @@ class Alerts:
 
 
 def _notify(reference: str, title: str, body: str) -> bool:
-    """Return whether the target took the alert; raises UsageError when the reference cannot be read."""
+    """Return whether the target accepted the alert; raises UsageError when the reference cannot be read."""
     for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     target = apprise.Apprise()

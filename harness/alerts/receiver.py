@@ -1,4 +1,4 @@
-"""Receiver of notifications on the customers' side, which records deliveries and repeats."""
+"""Receiver of the customers' notifications; records deliveries and repeats."""
 
 from __future__ import annotations
 

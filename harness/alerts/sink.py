@@ -1,4 +1,4 @@
-"""HTTP sink on loopback for what apprise's `json://` targets post, and the sink of alerts in a drill."""
+"""HTTP sinks on loopback for posts of apprise's `json://` targets; the alert sink of drills."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files and objects that belong to a database: packed in a tar stream, unpacked on the DR site, compared."""
+"""Tar archives of the files and objects that a database refers to: packing, unpacking and comparison."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from harness.postgres.checks import column
 from harness.s3.client import ERRORS, asked, client, ensure_bucket, said
 
 CHUNK = 1 << 20
-RESTORED = "blackstart-restored"  # metadata of an object that a restore put: which backup it came from
+RESTORED = "blackstart-restored"  # metadata key of a restored object: the backup that it came from
 
 
 @dataclass(slots=True)
 class Archive:
-    """Files being packed; `facts` are whole once `chunks` is exhausted.
+    """An archive that is being packed; `facts` are complete once `chunks` is exhausted.
 
-    `read` returns one of them whole, and raises OSError or HarnessError; `sha1_named`: the last part of a path is the
-    SHA-1 of its content.
+    `read` returns the content of one file, and raises OSError or HarnessError; `sha1_named`: the last part of a path
+    is the SHA-1 of its content.
     """
 
     name: str
@@ -36,11 +36,11 @@ class Archive:
 
     @property
     def facts(self) -> TreeFacts:
-        """Return what was packed."""
+        """Return count, size and digest of the packed files."""
         return TreeFacts(self.name, len(self.lines), self.size, digest_of(self.lines))
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield a POSIX tar stream. Raises BackupFailed that names a file that is missing or damaged."""
+        """Yield a POSIX tar stream. Raises BackupFailed for a missing or damaged file."""
         for path in self.paths:
             yield from self._member(path)
         yield bytes(2 * tarfile.BLOCKSIZE)
@@ -54,9 +54,9 @@ class Archive:
                 f"{self.name}: {path} is referenced by database {self.database} and cannot be read "
                 f"({reason}); restore the file or delete its row"
             ) from None
-        # sha1 is Odoo's own name for the content, not a defence.
+        # Odoo names files by the SHA-1 of their content; it is no security feature.
         if self.sha1_named and hashlib.sha1(data, usedforsecurity=False).hexdigest() != path.rsplit("/", 1)[-1]:
-            raise BackupFailed(f"{self.name}: {path} does not hold what its name says; it is damaged")
+            raise BackupFailed(f"{self.name}: {path}: checksum mismatch (its name is its SHA-1); restore the file")
         self.lines.append(line_of(path, data))
         self.size += len(data)
         info = tarfile.TarInfo(path)
@@ -73,7 +73,7 @@ def line_of(path: str, data: bytes) -> str:
 
 
 def digest_of(lines: Iterable[str]) -> str:
-    """Return the SHA-256, hex, over the sorted lines of a tree."""
+    """Return the SHA-256 of the sorted lines of a tree, hex."""
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 
@@ -90,7 +90,7 @@ def tar_tree(place: Place, tree: Tree) -> Archive:
 
 
 def name_of(objects: Objects) -> str:
-    """Return what the archive of a bucket is called in a backup."""
+    """Return the name of a bucket's archive in a backup."""
     return f"bucket-{objects.bucket}"
 
 
@@ -110,7 +110,7 @@ def tar_objects(place: Place, objects: Objects) -> Archive:
 
 
 class _Stream(io.RawIOBase):
-    """Chunks as a readable file."""
+    """An iterator of chunks as a readable file."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._rest = chunks, b""
@@ -131,13 +131,13 @@ class _Stream(io.RawIOBase):
 
 
 def untar(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Callable[[str, bytes], None]) -> None:
-    """Hand every file to `write` and compare all with what the manifest says; raises RestoreFailed."""
+    """Pass every file to `write` and compare all with the manifest; raises RestoreFailed."""
     lines, size = [], 0
     with tarfile.open(fileobj=io.BufferedReader(_Stream(chunks), CHUNK), mode="r|") as archive:
         for member in archive:
             source = archive.extractfile(member)
             if source is None:
-                raise RestoreFailed(f"{name}: {member.name} is no plain file; the archive is not ours")
+                raise RestoreFailed(f"{name}: {member.name} is not a regular file; use another backup")
             data = source.read()
             write(member.name, data)
             lines.append(line_of(member.name, data))
@@ -151,7 +151,7 @@ def untar(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Callab
 
 
 def into_volume(place: Place, tree: Tree) -> Callable[[str, bytes], None]:
-    """Return a function that puts a file of a tree where it belongs."""
+    """Return a function that writes one file of a tree to its volume."""
     volume = place.site.volume(tree.volume)
 
     def write(path: str, data: bytes) -> None:
@@ -162,9 +162,9 @@ def into_volume(place: Place, tree: Tree) -> Callable[[str, bytes], None]:
 
 
 def into_bucket(place: Place, objects: Objects, backup_id: str) -> Callable[[str, bytes], None]:
-    """Return a function that puts an object into its bucket, unless replication brought it before.
+    """Return a function that writes one object, tagged with the backup, unless replication has copied it already.
 
-    What it puts says which backup it came from.
+    Raises RestoreFailed, and so does the function.
     """
     ensure_bucket(place.s3, objects.bucket)
     store = client(place.s3)
@@ -174,7 +174,7 @@ def into_bucket(place: Place, objects: Objects, backup_id: str) -> Callable[[str
     def write(key: str, data: bytes) -> None:
         if key in there:
             return
-        with asked(place.s3, objects.bucket, f"{key} cannot be put there", RestoreFailed):
+        with asked(place.s3, objects.bucket, f"{key} cannot be written", RestoreFailed):
             store.put_object(objects.bucket, key, io.BytesIO(data), len(data), metadata={RESTORED: backup_id})
 
     return write

@@ -1,4 +1,4 @@
-"""Builds the Backup Orchestrator of an estate, however its parts are reached."""
+"""Builds the Backup Orchestrator of an estate from its connections."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from harness.repository.catalogue import CommittedBackup, Receipt
 
 
 def orchestrator_of(connections: Connections, alerts: Alerts, journal: Journal) -> BackupOrchestrator:
-    """Return the Backup Orchestrator of a primary. Raises UsageError where its repository may not be written."""
+    """Return the Backup Orchestrator of a primary; raises UsageError when its repository is read-only."""
     if connections.offsite.read_only:
-        raise UsageError("existing.offsite.read_only: a backup has to be written; set it to false where one is taken")
+        raise UsageError("existing.offsite.read_only: a backup cannot be written; set it to false for backups")
     return BackupOrchestrator(
         connections.config.estate.name,
         connections.live,
@@ -34,24 +34,21 @@ def orchestrator_of(connections: Connections, alerts: Alerts, journal: Journal) 
 
 
 def backups_in(logs: Path, connections: Connections, listener: Callable[[Event], None]) -> BackupOrchestrator:
-    """Return the Backup Orchestrator of an estate, which logs to a journal of its own in the folder `logs`."""
+    """Return the Backup Orchestrator of an estate, with a new journal in the folder `logs`; raises UsageError."""
     logs.mkdir(parents=True, exist_ok=True)
     journal = JournalFile(logs / f"backup-{random.token_hex(4)}.jsonl", listener=listener)
     return orchestrator_of(connections, Alerts(connections.config.backup.alerts), journal)
 
 
 def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -> Receipt:
-    """Take one full backup of the primary that is declared under [existing]; return the store's confirmation.
-
-    Raises UsageError for what is not declared, BackupFailed.
-    """
+    """Back up the primary declared under [existing]; return the receipt. Raises UsageError, BackupFailed."""
     logs = runs.parent / "logs" / f"backup-{random.token_hex(4)}"
     with existing.workspace(runs, "backup", logs) as local:
         return backups_in(logs, existing.connect_primary(config, local), listener).back_up()
 
 
 def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
-    """Return a line of the list of backups, JSON-ready: sizes in bytes, age in seconds, ratio plain to stored."""
+    """Return one row of the backup list, JSON-ready: sizes in bytes, age in seconds, ratio of plain to stored size."""
     if entry.damaged is not None:
         return {"id": entry.backup_id, "damaged": entry.damaged}
     contents = entry.manifest.contents

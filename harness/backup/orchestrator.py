@@ -1,4 +1,4 @@
-"""The Backup Orchestrator: messages 1.2 to 1.7.2."""
+"""Backup Orchestrator: messages 1.2 to 1.7.2."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from harness.postgres.identity import databases, system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.vault import read_secret, read_text_secret
 
-ABANDONED = 24 * 3600.0  # seconds after which an intent without a COMMIT is deleted
+INTENT_EXPIRY = 24 * 3600.0  # seconds after which an intent without a COMMIT is deleted
 
 
 @dataclass(slots=True)
 class BackupOrchestrator:
-    """Takes full backups of the live primary. `recipients`: references to the public keys that they are sealed to."""
+    """Takes full backups of the live primary. `recipients`: references to the public keys that seal them."""
 
     estate: str
     primary: EstateSite
@@ -38,13 +38,13 @@ class BackupOrchestrator:
     journal: Journal
 
     def back_up(self) -> Receipt:
-        """Take one full backup and return the store's confirmation.
+        """Take one full backup and return the receipt of the store.
 
-        On failure nothing is listed, the error is logged and an alert is sent; then BackupFailed is raised.
+        A failed backup is logged, alerted and not listed; then BackupFailed is raised.
         """
         try:
             receipt = self._take()
-        except BaseException as error:  # whatever stopped a backup is logged, and somebody is told
+        except BaseException as error:  # every failure is logged and alerted, an interruption too
             reason = reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"
             self.journal.mark("log", "backup failed", message="1.7.1", error=reason, cause=type(error).__name__)
             self._alert(reason)
@@ -68,7 +68,7 @@ class BackupOrchestrator:
         try:
             delivery = self.alerts.send(f"Backup of {self.estate} failed", detail)
         except HarnessError as error:
-            # The backup's failure is what is raised; the failed alert is in the journal beside it.
+            # The caller raises the backup's error; the failed alert is only journalled.
             self.journal.mark("alert", "backup failure", message="1.7.2", sent=False, error=str(error))
             return
         self.journal.mark("alert", "backup failure", message="1.7.2", sent=delivery.sent, targets=delivery.targets)
@@ -79,12 +79,12 @@ class BackupOrchestrator:
         system = system_facts(sql)
         names = databases(sql)
         self.journal.mark("begin", "backup", message="1.2", databases=", ".join(names))
-        self.repository.reap(ABANDONED)
+        self.repository.reap(INTENT_EXPIRY)
         writer = self.repository.begin(system.identifier, recipients)
         try:
             with ExitStack() as snapshots_open:
                 snapshots = {name: snapshots_open.enter_context(dump.open_snapshot(sql, name)) for name in names}
-                # Only after the snapshots: a file that a row refers to was there before the row was.
+                # Files after the snapshots: a file exists before the row that refers to it.
                 facts = in_parallel(
                     {name: lambda s=s: self._database(writer, sql, s) for name, s in snapshots.items()}  # type: ignore[misc]
                 )
@@ -103,7 +103,7 @@ class BackupOrchestrator:
         return receipt
 
     def _report(self, writer: Writer) -> None:
-        """Say what was compressed and sealed, from the pipeline's own counters."""
+        """Journal the compressed and sealed bytes, from the counters of the pipeline."""
         plain, stored = writer.progress
         if plain and writer.compressed:
             self.journal.mark("compressed", "backup", message="1.3", plain=plain, compressed=writer.compressed)
@@ -123,7 +123,7 @@ class BackupOrchestrator:
         )
         facts = done["facts"]
         if not isinstance(facts, DatabaseFacts):
-            raise BackupFailed(f"database {snapshot.database}: no facts were taken")
+            raise BackupFailed(f"database {snapshot.database}: row counts and digests are missing")
         return facts
 
     def _trees(self, names: Sequence[str]) -> Iterator[Tree]:

@@ -1,4 +1,4 @@
-"""The daily trigger, message 1.1: a foreground scheduler on the cron expression of estate.toml."""
+"""Scheduler of the daily backup, message 1.1: runs in the foreground on the cron expression of estate.toml."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def run_schedule(
 ) -> None:
     """Call `job` whenever the six-field cron `expression` (UTC) fires, until `stop` is set.
 
-    Message 1.1 is journalled only when it fires. Runs do not overlap: one that is due while another is under
-    way is dropped and journalled. A failed run has been logged and alerted by the job itself, and the
-    schedule goes on. With `runs`, returns after so many.
+    Message 1.1 is journalled when it fires. Runs do not overlap: a run that is due during another one is dropped
+    and journalled. After a failed run, which the job logs and alerts, the schedule continues. `runs`: number of
+    runs after which it returns.
     """
     done = 0
 
@@ -41,7 +41,7 @@ def run_schedule(
     scheduler = BackgroundScheduler(timezone="UTC")
     scheduler.add_job(fire, trigger, max_instances=1, coalesce=True, misfire_grace_time=None)
     scheduler.add_listener(
-        lambda _event: journal.mark("dropped", "schedule", reason="the previous run is still under way"),
+        lambda _event: journal.mark("dropped", "schedule", reason="the previous run has not ended"),
         EVENT_JOB_MAX_INSTANCES,
     )
     scheduler.start()

@@ -1,1 +1,1 @@
-"""Pure: what a drill is. No I/O, no third party."""
+"""Values and pure functions of drills: no I/O, only the standard library."""

@@ -1,4 +1,4 @@
-"""A promise: how long recovery may take, how much acknowledged work may be lost, and who says so."""
+"""Promise: the RTO and RPO budget of a drill, with owner and reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A named RTO and RPO budget. `exposure`: the largest gap between snapshots of valid backups."""
+    """A named RTO and RPO budget. `exposure`: largest allowed gap between snapshots of valid backups."""
 
     name: str
     rto: timedelta

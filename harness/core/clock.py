@@ -1,4 +1,4 @@
-"""Time: one clock that is passed in, and the only place that waits."""
+"""Clock, passed in everywhere, and the only polling loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Clock:
 
 
 class NotYet(Exception):
-    """What is waited for has not happened yet; the message says what was seen instead. Raised by probes alone."""
+    """The awaited event has not happened yet. Only probes raise it; the message is the observed state."""
 
 
 SYSTEM = Clock(time.monotonic, lambda: datetime.now(UTC), time.sleep)
@@ -40,10 +40,10 @@ def wait_until(
     what: str = "",
     clock: Clock = SYSTEM,
 ) -> T:
-    """Call `probe` until it returns, and return what it returned.
+    """Call `probe` until it returns, and return its result.
 
-    Only the exceptions named in `on` are worth another try; any other leaves at once.
-    `patience` and `every` are seconds. Raises TookTooLong, with the last reason, when patience ends.
+    Only exceptions in `on` are retried; any other is raised at once.
+    `patience` and `every` are seconds. Raises TookTooLong with the last reason after `patience`.
     """
     deadline = clock.monotonic() + patience
     while True:

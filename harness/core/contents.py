@@ -1,4 +1,4 @@
-"""What is in a backup: facts taken in the snapshot, compared after the restore."""
+"""Contents of a backup: facts read in the snapshot and compared after the restore."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """One table as the snapshot saw it. `digest` does not depend on the order of rows."""
+    """One table in the snapshot. `digest` does not depend on the order of rows."""
 
     name: str
     rows: int
@@ -17,7 +17,7 @@ class TableFacts:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """One database. `snapshot_at`: the database server's UTC; `snapshot_mono`: our own monotonic seconds.
+    """One database. `snapshot_at`: UTC of the database server; `snapshot_mono`: monotonic seconds of the harness.
 
     `size`: bytes on the server's disk. `sequences`: name and last value.
     """
@@ -34,13 +34,13 @@ class DatabaseFacts:
 
     @property
     def rows(self) -> int:
-        """Rows in all its tables."""
+        """Number of rows in all tables."""
         return sum(table.rows for table in self.tables)
 
 
 @dataclass(frozen=True, slots=True)
 class TreeFacts:
-    """One folder of files: how many, bytes, and a SHA-256 over sorted `path NUL sha256 LF` lines."""
+    """One folder of files: count, bytes, and a SHA-256 over sorted `path NUL sha256 LF` lines."""
 
     name: str
     files: int
@@ -50,7 +50,7 @@ class TreeFacts:
 
 @dataclass(frozen=True, slots=True)
 class SystemFacts:
-    """The server a backup came from. `identifier` is `pg_control_system()`'s, as text."""
+    """The database server that was backed up. `identifier`: from `pg_control_system()`, as text."""
 
     identifier: str
     version: str
@@ -59,7 +59,7 @@ class SystemFacts:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that a manifest says of what is inside. `fingerprints`: secret name -> SHA-256 of it, hex."""
+    """Contents of a backup by its manifest. `fingerprints`: secret name -> its SHA-256, hex."""
 
     system: SystemFacts
     databases: tuple[DatabaseFacts, ...]
@@ -68,10 +68,10 @@ class Contents:
 
     @property
     def snapshot_at(self) -> datetime:
-        """The oldest snapshot: what RPO is counted from."""
+        """Time of the oldest snapshot, from which the RPO counts."""
         return min(database.snapshot_at for database in self.databases)
 
     @property
     def rows(self) -> int:
-        """Rows in all databases."""
+        """Number of rows in all databases."""
         return sum(database.rows for database in self.databases)

@@ -4,27 +4,27 @@
 
     Finding (AssertionError)      the estate broke a promise: verdict BROKEN, exit code 1
     |-- BackupFailed              a backup was attempted and nothing was committed
-    |-- NoValidBackup             the repository holds nothing that can be restored
+    |-- NoValidBackup             the repository has no backup that can be restored
     `-- RestoreFailed             the restore began and did not finish
 
     HarnessError                  the drill could not be carried out: verdict UNKNOWN, exit code 3
-    |-- TookTooLong               a wait ran out of patience
+    |-- TookTooLong               a wait timed out
     |-- MissingPart               a program or package that is needed is not installed
     |-- NodeExited                a program ended before it was ready
-    |-- PortInUse                 another program listens on a port that was chosen for a node
+    |-- PortInUse                 another program listens on the port of a node
     |-- Unreadable                a backup, a key or a segment that cannot be opened or trusted
-    |-- Refused                   an interlock or a guard said no before anything was changed
-    `-- UsageError                the operator asked for something that cannot be done: exit code 2
+    |-- Refused                   an interlock or a guard refused before anything was changed
+    `-- UsageError                a command or a configuration is invalid: exit code 2
 
-Every message is one line that names the thing, its place and the remedy: it is what the operator reads. What an error
-means for the verdict of a drill under way depends on the phase as well: `harness.core.judge.is_finding`.
+Every message is one line for the operator: what failed, where, and what to do. The effect of an error on the verdict
+of a running drill also depends on the phase: `harness.core.judge.is_finding`.
 """
 
 from __future__ import annotations
 
 
 class Finding(AssertionError):
-    """The estate under drill broke a promise."""
+    """The estate broke a promise."""
 
 
 class BackupFailed(Finding):
@@ -32,7 +32,7 @@ class BackupFailed(Finding):
 
 
 class NoValidBackup(Finding):
-    """The repository holds nothing that can be restored."""
+    """The repository has no backup that can be restored."""
 
 
 class RestoreFailed(Finding):
@@ -44,7 +44,7 @@ class HarnessError(Exception):
 
 
 class TookTooLong(HarnessError):
-    """A wait ran out of patience before anything could be judged."""
+    """A wait timed out."""
 
 
 class MissingPart(HarnessError):
@@ -52,7 +52,7 @@ class MissingPart(HarnessError):
 
 
 class NodeExited(HarnessError):
-    """A program ended before it was ready. `code`: its exit code, None where it is not known."""
+    """A program ended before it was ready. `code`: its exit code, None when unknown."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class NodeExited(HarnessError):
 
 
 class PortInUse(HarnessError):
-    """Another program listens on a port that was chosen for a node; with another port the node may start."""
+    """Another program listens on the port of a node; the start can be retried with another port."""
 
 
 class Unreadable(HarnessError):
@@ -68,23 +68,23 @@ class Unreadable(HarnessError):
 
 
 class Refused(HarnessError):
-    """An interlock or a guard said no before anything was changed."""
+    """An interlock or a guard refused before anything was changed."""
 
 
 class UsageError(HarnessError):
-    """The operator asked for something that cannot be done."""
+    """A command or a configuration is invalid."""
 
 
-REPORTED = (Finding, HarnessError, OSError)  # what a phase may raise; anything else is a defect of ours
+REPORTED = (Finding, HarnessError, OSError)  # what a phase may raise; anything else is a defect of the harness
 
 
 def exit_code(error: BaseException) -> int:
-    """Return the exit code that an error stands for: 1 a finding, 2 usage, 3 could not be carried out."""
+    """Return the exit code for an error: 1 finding, 2 usage, 3 could not be carried out."""
     if isinstance(error, UsageError):
         return 2
     return 1 if isinstance(error, Finding) else 3
 
 
 def reason_of(error: BaseException) -> str:
-    """Return an error as one line: its message, or the name of its type where it has none."""
+    """Return an error as one line: its message, or the name of its type without one."""
     return " ".join(str(error).split()) or type(error).__name__

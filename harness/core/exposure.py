@@ -1,4 +1,4 @@
-"""How long the estate was, at worst, without a fresh backup."""
+"""Exposure: the longest time without a new backup."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import pairwise
 
 
 def exposure(snapshots: Iterable[datetime], until: datetime, window: timedelta) -> float | None:
-    """Return the largest gap in seconds between snapshots of the window, the open one to `until` included.
+    """Return the largest gap in seconds between snapshots in the window, including the gap up to `until`.
 
-    A gap that begins before the window counts whole. None when there is no snapshot at all.
+    A gap that begins before the window counts in full. None without any snapshot.
     """
     taken = sorted(s for s in snapshots if s <= until)
     if not taken:

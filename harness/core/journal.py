@@ -1,4 +1,4 @@
-"""What happened, and when: events, and what is read from them."""
+"""Journal of events: interface, in-memory implementation, and functions on events."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class Event:
 
 
 class Journal(Protocol):
-    """Where the harness writes what it does. The file on disk is `harness.evidence.journal`."""
+    """Event log of the harness. `harness.evidence.journal` writes it to a file."""
 
     def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
-        """Write one event and return it, once it is safe where it is kept."""
+        """Write one event durably and return it."""
         ...
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """All of them so far, in order."""
+        """All events so far, in order."""
         ...
 
 
 @dataclass(slots=True)
 class MemoryJournal:
-    """A journal for pure logic and for commands that leave no record."""
+    """A journal in memory, for tests and for commands without a record."""
 
     clock: Clock = SYSTEM
     _events: list[Event] = field(default_factory=list)
@@ -65,7 +65,7 @@ class MemoryJournal:
 
 @contextmanager
 def phase(journal: Journal, name: str, *, message: str = "") -> Iterator[None]:
-    """Journal the begin and the end of a phase; a phase that raised ends as `failed`, with the reason."""
+    """Journal begin and end of a phase; a phase that raised ends as `failed` with the reason."""
     journal.mark("begin", name, message=message)
     try:
         yield
@@ -76,5 +76,5 @@ def phase(journal: Journal, name: str, *, message: str = "") -> Iterator[None]:
 
 
 def messages_seen(events: tuple[Event, ...]) -> tuple[str, ...]:
-    """Return the mission's message numbers in the order in which each was first seen."""
+    """Return the mission's message numbers in the order of their first occurrence."""
     return tuple(dict.fromkeys(event.message for event in events if event.message))

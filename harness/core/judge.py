@@ -1,8 +1,8 @@
-"""The verdict on drills and restore tests: pure functions from what was seen. RTO and RPO are defined here alone.
+"""Verdict on drills and restore tests, by pure functions. RTO and RPO are defined only here.
 
-`fault` is the last acknowledgement that clients had before the strike. `RTA = key - fault`, `key` being the
-moment at which every key function had passed through the front door and held. `RPA = fault - t*`, `t*` being
-the acknowledgement of the newest write such that it and every earlier one survived.
+`fault`: time of the last acknowledgement before the strike. `RTA = key - fault`; `key`: time at which every key
+function had passed in all rounds through the front door. `RPA = fault - t*`; `t*`: acknowledgement time of the newest
+write such that it and every earlier write survived.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from harness.core.errors import REPORTED, Finding, MissingPart, Refused, UsageEr
 from harness.core.ledger import Ledger, Write
 
 RECOVERY_PHASES = ("activate", "select", "fetch", "open", "restore", "db", "app", "switch", "key")
-SHOWN = 5  # writes that are named in one reason
+SHOWN = 5  # lost writes listed in one reason
 
-SILENCE = 2.0  # seconds without an acknowledgement before the strike after which nothing was being measured
-UNATTRIBUTED = 0.01  # share of the total that may belong to no phase
-UNATTRIBUTED_FLOOR = 0.25  # seconds: below this the clock's own noise is larger than the share
+SILENCE = 2.0  # seconds without an acknowledgement before the strike that make the result inconclusive
+UNATTRIBUTED = 0.01  # share of the total time that may lie outside all phases
+UNATTRIBUTED_FLOOR = 0.25  # seconds: a smaller gap is within clock noise
 
 
 class Verdict(StrEnum):
-    """A drill that could not be judged is not one that passed."""
+    """Verdict of a drill. UNKNOWN, not judged, is not a pass."""
 
     KEPT = "KEPT"
     BROKEN = "BROKEN"
@@ -33,7 +33,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase of the recovery: seconds after the fault at which it began and ended."""
+    """One phase of the recovery; `begin` and `end` are seconds after the fault."""
 
     name: str
     begin: float
@@ -47,10 +47,10 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What of the ledger is not in the recovered system, by number, and RPA in seconds.
+    """Writes of the ledger that are missing in the recovered system, by number, and RPA in seconds.
 
-    `rpa` is None when there is nothing to measure against. `everything`: not one write survived, so that
-    `rpa` is only a lower bound.
+    `rpa`: None without an acknowledged write. `everything`: no write survived, so that `rpa` is only a
+    lower bound.
     """
 
     rpa: float | None
@@ -63,9 +63,9 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What the client load saw. `struck`: when the strike began; `witnessed`: requests that had succeeded failed after.
+    """Observations of the client load. `struck`: begin of the strike; `witnessed`: whether requests failed after it.
 
-    `survivors`: the numbers of its writes in the recovered system. Times are monotonic seconds; None is `not seen`.
+    `survivors`: numbers of its writes in the recovered system. Times are monotonic seconds; None: not observed.
     """
 
     ledger: Ledger
@@ -76,13 +76,13 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a drill or a restore test saw. Times are monotonic seconds; None is `not seen`.
+    """Observations of a drill or restore test. Times are monotonic seconds; None: not observed.
 
-    `clients`: None for a restore test, which has no clients and destroys nothing; its time counts from `activated`.
-    `key`: every key function had held; `exposure`: seconds, the largest gap between snapshots of valid backups;
-    `lost_objects`: objects that a database refers to and that are not on the DR site; `missing`: steps that should have
-    run and did not; `findings`: promises broken outside RTO, RPO and exposure; `doubts`: what could not be carried out;
-    `checks`: how many assertions were made.
+    `clients`: None for a restore test, which has no clients; its time counts from `activated`. `key`: time at which
+    every key function had passed; `exposure`: seconds, the largest gap between snapshots of valid backups;
+    `lost_objects`: number of referenced objects that are missing on the DR site; `missing`: steps that did not run;
+    `findings`: promises broken outside RTO, RPO and exposure; `doubts`: what could not be carried out; `checks`: number
+    of assertions.
     """
 
     promise: Promise
@@ -99,7 +99,7 @@ class Evidence:
 
     @property
     def origin(self) -> float | None:
-        """Where the time of recovery counts from: the fault, or in a restore test the activation."""
+        """Start of the recovery time: the fault, or the activation in a restore test."""
         if self.clients is None:
             return self.activated
         return None if self.clients.struck is None else fault_moment(self.clients.ledger, self.clients.struck)
@@ -107,7 +107,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict, why, and the figures in seconds."""
+    """Verdict, reasons, and figures in seconds."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -118,13 +118,13 @@ class Judgement:
 
 
 def fault_moment(ledger: Ledger, struck: float) -> float | None:
-    """Return the last success that clients had before the strike, or None when there was none."""
+    """Return the time of the last acknowledged write before the strike, None without one."""
     write = ledger.last_before(struck)
     return write.acked if write else None
 
 
 def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Loss:
-    """Compare what was acknowledged up to `fault` with what survived."""
+    """Compare the writes acknowledged up to `fault` with the survivors; return the loss."""
     owed = tuple(w for w in ledger.acknowledged() if w.acked is not None and w.acked <= fault)
     lost = tuple(sorted(w.number for w in owed if w.number not in survivors))
     newest: Write | None = None
@@ -142,16 +142,16 @@ def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Los
 
 
 def unattributed(phases: tuple[Phase, ...], total: float) -> float:
-    """Return the seconds of `total` that no phase accounts for."""
+    """Return the seconds of `total` outside all phases."""
     return max(0.0, total - sum(phase.took for phase in phases))
 
 
 def is_finding(error: BaseException, phase: str) -> bool:
-    """Return whether an error that ended `phase` says that the estate broke its promise; else it is a doubt.
+    """Return whether an error that ended `phase` is a finding (the estate broke a promise) and not a doubt.
 
-    `phase`: of the recovery, or "" outside of it. A recovery that fails is the estate's failure whatever raised the
-    error: its DR site, its backups or its services did not do what they were to do. A guard that refused, a mistaken
-    command and a missing program are not, and neither is anything that happened outside the recovery.
+    `phase`: of the recovery, "" outside it. A failed recovery is a finding for every cause: DR site, backups
+    or services did not work. A refusal by a guard, an invalid command and a missing program are doubts, and so is any
+    error outside the recovery.
     """
     if isinstance(error, Refused | UsageError | MissingPart):
         return False
@@ -161,35 +161,35 @@ def is_finding(error: BaseException, phase: str) -> bool:
 
 
 def doubts(evidence: Evidence, origin: float | None) -> tuple[str, ...]:
-    """Return why nothing can be judged, if so."""
+    """Return the reasons for which the drill cannot be judged, one line each."""
     reasons, clients = list(evidence.doubts), evidence.clients
     if clients is not None:
         if clients.struck is None:
-            reasons.append("nothing was struck")
+            reasons.append("no strike was carried out")
         elif origin is None or clients.struck - origin > SILENCE:
             reasons.append(f"no acknowledged write in the {SILENCE:g} s before the strike")
         if clients.struck is not None and not clients.witnessed:
-            reasons.append("the strike had no effect that a client saw")
+            reasons.append("the strike had no effect on client requests")
         if clients.survivors is None:
-            reasons.append("what survived was not read")
+            reasons.append("the surviving writes were not read")
     elif evidence.findings or evidence.doubts:
-        return tuple(reasons)  # it stopped there, and that it went no further is no news
+        return tuple(reasons)  # a recovery that stopped skips the later steps
     if evidence.exposure is None:
         reasons.append("the exposure was not measured")
     if evidence.checks == 0:
-        reasons.append("nothing was asserted")
+        reasons.append("no assertion was made")
     return (*reasons, *(f"not done: {step}" for step in evidence.missing))
 
 
 def breaches(evidence: Evidence, took: float | None, loss: Loss | None) -> tuple[str, ...]:
-    """Return each broken promise in one line. `took`: seconds from the origin to the key functions that held."""
+    """Return one line for each broken promise. `took`: seconds from the origin to the passed key functions."""
     promise, found = evidence.promise, list(evidence.findings)
     if evidence.lost_objects:
         found.append(f"{evidence.lost_objects} referenced objects are not on the DR site")
     if evidence.clients is not None and evidence.key is None and not evidence.missing:
-        found.append("service was not restored: the key functions never held")
+        found.append("service was not restored: the key functions did not pass")
     if took is not None and took > promise.rto.total_seconds():
-        what = "RTO missed" if evidence.clients is not None else "RTO cannot be kept, the restore alone takes longer"
+        what = "RTO missed" if evidence.clients is not None else "RTO missed by the restore alone"
         found.append(f"{what}: {took:.1f} s of {promise.rto.total_seconds():g} s")
     if loss is not None and loss.rpa is not None:
         found += _losses(promise, loss, loss.rpa)
@@ -208,13 +208,13 @@ def _losses(promise: Promise, loss: Loss, rpa: float) -> Iterator[str]:
             f"{len(loss.lost)} acknowledged writes lost ({names})"
         )
     if loss.phantom:
-        yield f"writes that were never sent are in the recovered system: {loss.phantom[:SHOWN]}"
+        yield f"the recovered system contains writes that were never sent: {loss.phantom[:SHOWN]}"
     if loss.out_of_order:
-        yield f"writes are missing while later ones survived: first {loss.lost[0]}"
+        yield f"writes are missing although later ones survived: first {loss.lost[0]}"
 
 
 def judge(evidence: Evidence) -> Judgement:
-    """Return the verdict. A breach that was seen is BROKEN even where something else is in doubt."""
+    """Return the judgement. An observed breach is BROKEN even when there are doubts."""
     origin, clients = evidence.origin, evidence.clients
     took = None if origin is None or evidence.key is None else evidence.key - origin
     loss = None
@@ -224,7 +224,7 @@ def judge(evidence: Evidence) -> Judgement:
     if clients is not None and took is not None:
         gap = unattributed(evidence.phases, took)
         if gap > max(UNATTRIBUTED * took, UNATTRIBUTED_FLOOR):
-            reasons.append(f"{gap:.2f} s of the recovery belong to no phase")
+            reasons.append(f"{gap:.2f} s of the recovery are outside all phases")
     broken = breaches(evidence, took, loss)
     verdict = Verdict.UNKNOWN if reasons else Verdict.KEPT
     if broken and (clients is None or clients.witnessed or evidence.findings):

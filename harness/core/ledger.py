@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One numbered write. Times are monotonic seconds of the writer; `acked` is None if it was not acknowledged."""
+    """One numbered write. Times are monotonic seconds of the writer; `acked`: None without acknowledgement."""
 
     number: int
     sent: float
@@ -32,7 +32,7 @@ class Ledger:
         return tuple(sorted((w for w in self.writes if w.acked is not None), key=lambda w: (w.acked or 0.0, w.number)))
 
     def last_before(self, at: float) -> Write | None:
-        """Return the last write acknowledged at or before `at`, None if there is none."""
+        """Return the last write acknowledged at or before `at`, None without one."""
         return max(
             (w for w in self.writes if w.acked is not None and w.acked <= at),
             key=lambda w: w.acked or 0.0,

@@ -1,7 +1,7 @@
-"""Interfaces between what is drilled and where it runs: nodes, tasks, volumes, sites, substrates.
+"""Interfaces between services and substrates: nodes, tasks, volumes, sites, substrates.
 
-A service describes a node for a site; the site launches it. Strings in `argv`, `env`, `files` and `ready` may hold
-placeholders that only the site can fill in (`harness.core.render`):
+A service describes a node for a site; the site launches it. Strings in `argv`, `env`, `files` and `ready` may contain
+placeholders that the site fills in (`harness.core.render`):
 
     @{port:NAME}     the port number, as seen by the node itself
     @{bind:NAME}     the address to listen on
@@ -47,7 +47,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Readiness probe of a node. Exactly one of the three is used, the first that is set.
+    """Readiness probe of a node. The first of the three that is set is used.
 
     `argv`: a command that exits with 0; `path`: an HTTP GET on `port` that answers `status`; otherwise `port` accepts
     a connection. `patience` is in seconds.
@@ -62,16 +62,16 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """Specification of a node, made for one site (`runs_images` says which kind of command that needs).
+    """Specification of a node for one site (`runs_images`: whether its command runs in an image).
 
     `argv`: the whole command where nodes are processes of this machine; where they are containers, the arguments of
-    the image's entry point. `image`: its name in `harness.images.table`, for containers alone.
+    the image's entry point. `image`: its name in `harness.images.table`, for containers only.
     `ports`: names; the site chooses the numbers. `published`: port -> further addresses of this machine at which
     clients reach it. `public`: nodes of other sites reach it. `volumes`: names, shared by nodes and tasks of a site.
     `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written with mode 0600.
     `first_run`: commands for embedded, run in order while the first volume is empty; `first_files`: path in the first
     volume -> text, written while it is empty, on every substrate. `leaves`: files outside its volumes that its program
-    always makes, and leaves behind when it is killed.
+    always creates, and leaves behind after SIGKILL.
     """
 
     name: str
@@ -94,7 +94,7 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Specification of one-shot work beside the data: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec.
+    """Specification of a one-shot task on a site: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec.
 
     `argv`: the whole command, on every site. `image`: of its container, where tasks are containers. `within`: the node
     in whose container it runs there, because it signals that node's processes.
@@ -150,7 +150,7 @@ class Node(Protocol):
         ...
 
     def start(self) -> None:
-        """Start it and return once it is ready; a running node is left alone. Raises HarnessError."""
+        """Start it and return once it is ready; does nothing for a running node. Raises HarnessError."""
         ...
 
     def kill(self) -> None:
@@ -163,7 +163,7 @@ class Node(Protocol):
 
 
 class Volume(Protocol):
-    """Named storage of a site. Paths are relative, with `/`; none may leave the volume."""
+    """Named storage of a site. Paths are relative, with `/`, and must stay inside the volume."""
 
     def open(self, path: str, mode: str) -> IO[bytes]:
         """Open for `rb` or `wb`; parents are made, files have mode 0600. Raises OSError."""
@@ -174,7 +174,7 @@ class Volume(Protocol):
         ...
 
     def remove(self, path: str) -> None:
-        """Delete a file or a folder with all in it; a path that does not exist is no error."""
+        """Delete a file, or a folder recursively; a missing path is no error."""
         ...
 
     @property
@@ -196,7 +196,7 @@ class Site(Protocol):
         ...
 
     def run(self, task: Task) -> Running:
-        """Start one-shot work and return it. Raises HarnessError when it cannot be started."""
+        """Start a one-shot task and return it; raises HarnessError when it cannot be started."""
         ...
 
     def volume(self, name: str) -> Volume:
@@ -218,7 +218,7 @@ class Substrate(Protocol):
 
     @property
     def here(self) -> str:
-        """The address at which nodes reach the machine that runs the drill."""
+        """Address at which nodes reach the machine that runs the drill."""
         ...
 
     def site(self, name: str) -> Site:
@@ -230,13 +230,13 @@ class Substrate(Protocol):
         ...
 
     def sweep(self) -> None:
-        """Remove everything that this run made, except its logs."""
+        """Remove everything that this run created, except its logs."""
         ...
 
 
 @runtime_checkable
 class RunsImages(Protocol):
-    """A site that may run containers: when `runs_images` is true, its specs and tasks must name an image."""
+    """A site that can run containers: when `runs_images` is true, its specs and tasks must name an image."""
 
     @property
     def runs_images(self) -> bool:
@@ -254,11 +254,11 @@ class Freezable(Protocol):
     """A node, or a whole site with all its nodes, that can be suspended (SIGSTOP) and resumed (SIGCONT)."""
 
     def freeze(self) -> None:
-        """Suspend all its processes: they exist, and answer nothing. Raises HarnessError."""
+        """Suspend all its processes, so that they exist and answer no request; raises HarnessError."""
         ...
 
     def thaw(self) -> None:
-        """Resume them; what is not suspended is left alone. Raises HarnessError."""
+        """Resume its processes; does nothing for running ones. Raises HarnessError."""
         ...
 
 
@@ -280,11 +280,11 @@ class Fillable(Protocol):
     """A volume of limited size, that can be filled completely."""
 
     def fill(self) -> None:
-        """Use up all free space: the next write fails with ENOSPC."""
+        """Fill all free space, so that the next write fails with ENOSPC."""
         ...
 
     def drain(self) -> None:
-        """Free that space again."""
+        """Free the space that `fill` used."""
         ...
 
 
@@ -293,5 +293,5 @@ class Stoppable(Protocol):
     """A node that can be shut down gracefully."""
 
     def stop(self, patience: float) -> None:
-        """Send its stop signal; SIGKILL it when it has not ended after `patience` seconds."""
+        """Send its stop signal, and SIGKILL after `patience` seconds."""
         ...

@@ -1,4 +1,4 @@
-"""Independent work side by side."""
+"""Independent calls in parallel threads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def in_parallel(calls: Mapping[str, Callable[[], T]]) -> dict[str, T]:
-    """Return what each call returned, by name; all are waited for, then the first error is raised."""
+    """Return the results of all calls by name; after all have ended, raises the first error."""
     if not calls:
         return {}
     with ThreadPoolExecutor(max_workers=len(calls)) as pool:

@@ -13,7 +13,7 @@ FORMAT = "blackstart-record/1"
 
 @dataclass(frozen=True, slots=True)
 class SeenMessage:
-    """A message of the mission: its number, and seconds since the record was opened when it was first seen."""
+    """A message of the mission. `at`: its first occurrence in seconds since the record was opened."""
 
     number: str
     title: str
@@ -23,9 +23,9 @@ class SeenMessage:
 
 @dataclass(frozen=True, slots=True)
 class KeyResult:
-    """One key function in one round: what it answered, in how many seconds, and when.
+    """Result of one key function in one round. `took`: seconds.
 
-    `at`: monotonic seconds while the drill runs; in a record, seconds after the fault: the RTO that it alone shows.
+    `at`: monotonic seconds while the drill runs; in a record, seconds after the fault (the RTO of this function).
     """
 
     name: str
@@ -38,7 +38,7 @@ class KeyResult:
 
 @dataclass(frozen=True, slots=True)
 class FindingEntry:
-    """Something to be mended, with an owner and a date by which."""
+    """A defect to correct, with owner and due date."""
 
     what: str
     owner: str
@@ -47,10 +47,10 @@ class FindingEntry:
 
 @dataclass(frozen=True, slots=True)
 class DrillRecord:
-    """Everything an auditor is told. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC.
+    """Result and evidence of a drill, for auditors. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC.
 
-    `rto`, `rpo`, `exposure`: what was measured, None where it was not; `promise`: what was promised.
-    `mode`: `drill` or `restore test`. `diverged`: writes that only the old primary took, after clients had lost it.
+    `rto`, `rpo`, `exposure`: measured values, None when not measured; `promise`: the budgets.
+    `mode`: `drill` or `restore test`. `diverged`: writes that only the old primary has, taken after the fault.
     """
 
     drill: str

@@ -1,4 +1,4 @@
-"""Template rendering: replaces the placeholders of specs by values that only the site knows."""
+"""Template rendering: replaces the placeholders of specs with values from the site."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PLACEHOLDER = re.compile(r"@\{(port|bind|volume|file|secret):([A-Za-z0-9_.-]+)\}
 def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
     """Return `text` with each `@{kind:name}` replaced by what `look_up[kind](name)` returns.
 
-    Raises HarnessError for a kind that `look_up` lacks (a secret in an argument list, for example), and where a look-up
-    raises KeyError.
+    Raises HarnessError for a kind that `look_up` lacks (a secret in an argument list, for example), and for an unknown
+    name.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -30,5 +30,5 @@ def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
 
 
 def secrets_in(text: str) -> tuple[str, ...]:
-    """Return the names of the secrets whose placeholders are in `text`."""
+    """Return the names of the secrets that have placeholders in `text`."""
     return tuple(name for kind, name in PLACEHOLDER.findall(text) if kind == "secret")

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Branch(StrEnum):
-    """On which path a message belongs."""
+    """Path of the sequence diagram that a message belongs to."""
 
     MAIN = "main"
     BACKUP_FAILURE = "backup failure"
@@ -16,7 +16,7 @@ class Branch(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One numbered message: what it says and where the code for it lives."""
+    """One numbered message: its title, and the path of its code."""
 
     number: str
     title: str
@@ -60,10 +60,10 @@ MESSAGES = (
 
 
 def expected(branch: Branch) -> tuple[str, ...]:
-    """Return the numbers that a run of `branch` must show."""
+    """Return the numbers that a run of `branch` must journal."""
     return tuple(message.number for message in MESSAGES if message.branch is branch)
 
 
 def unseen(seen: tuple[str, ...], branch: Branch = Branch.MAIN) -> tuple[str, ...]:
-    """Return the numbers that a run of `branch` should have shown and did not."""
+    """Return the numbers that a run of `branch` must journal and that are not in `seen`."""
     return tuple(number for number in expected(branch) if number not in seen)

@@ -1,4 +1,4 @@
-"""The one port for services: what a thing is made of, what of it is backed up, how one knows that it works."""
+"""Service interface: nodes, backup sources, key functions, containment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Containment = Literal["disposable", "reversible"]
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """How to reach a PostgreSQL server: as its superuser from the harness, as its peers from inside the site."""
+    """Connection to a PostgreSQL server as superuser. `inside`: for nodes of its site; `outside`: for the harness."""
 
     inside: Address
     outside: Address
@@ -24,7 +24,7 @@ class Sql:
 
 @dataclass(frozen=True, slots=True)
 class S3:
-    """How to reach an object store. The key references are read only where they are used."""
+    """Connection to an object store. The key references are resolved when they are used."""
 
     inside: Address
     outside: Address
@@ -34,10 +34,10 @@ class S3:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a service is put: the site, its database server, its object store, what it may know.
+    """Environment of a service on a site: database server, object store, secrets.
 
-    `secrets`: name -> reference, those of this site. `peers`: service name -> address inside the site, of
-    the services already started. `sinks`: name -> URL, where outward actions of a rehearsal go.
+    `secrets`: name -> reference, of this site. `peers`: service name -> address inside the site, of the started
+    services. `sinks`: name -> URL of the receiver of outbound actions.
     """
 
     site: Site
@@ -52,8 +52,8 @@ class Place:
 class Tree:
     """A folder of files that belongs to a database: Odoo's filestore.
 
-    `volume` and `folder` say where it lies; `referenced` is a query on `database` that returns one relative
-    path a row: each must be in the folder, and be whole where `sha1_named` says that its name is its SHA-1.
+    `volume` and `folder`: its location; `referenced`: a query on `database` that returns one relative path a row. Each
+    of these files must exist. `sha1_named`: its name is its SHA-1, which is checked.
     """
 
     name: str
@@ -75,9 +75,9 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What of a service goes into a backup, and which buckets are replicated beside it.
+    """Data of a service that is backed up, and the buckets that are replicated too.
 
-    `fingerprints`: names of secrets of which only a digest goes in.
+    `fingerprints`: names of secrets of which only a digest is backed up.
     """
 
     databases: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Sources:
 
 
 class PublicDoor(Protocol):
-    """A client outside both sites: resolves the public name at every request."""
+    """A client outside both sites, which resolves the public name at every request."""
 
     def request(
         self,
@@ -105,7 +105,7 @@ class PublicDoor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back: HTTP status, body, headers in lower case."""
+    """An HTTP response: status, body, headers in lower case."""
 
     status: int
     body: bytes
@@ -114,7 +114,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class KeyFunction:
-    """Something a client must be able to do again. `check` returns a line for the record or raises Finding."""
+    """An operation that must work after a recovery. `check` returns a line for the record or raises Finding."""
 
     name: str
     service: str
@@ -124,9 +124,9 @@ class KeyFunction:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Requests below `prefix` go to `service`; `strip`: without the prefix; `auth`: only with the clients' key.
+    """Route of requests below `prefix` to `service`. `strip`: remove the prefix; `auth`: require the clients' key.
 
-    `ready`: a path of the service, prefix and all, that answers 200 to a request with the key.
+    `ready`: a path, prefix included, that answers 200 to a request with the key.
     """
 
     prefix: str
@@ -137,15 +137,15 @@ class Route:
 
 
 class Arrivals(Protocol):
-    """The customers' side: which messages came, if any, under which reference."""
+    """Deliveries at the customers' receiver, by reference."""
 
     def seen(self, reference: str) -> Sequence[object]:
-        """Return what came under that reference; empty when nothing did."""
+        """Return the deliveries with that reference; empty without any."""
         ...
 
 
 class Service(Protocol):
-    """A thing on a site that must come back."""
+    """A service of the estate that is backed up and recovered."""
 
     @property
     def name(self) -> str:
@@ -158,21 +158,21 @@ class Service(Protocol):
         ...
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """Its nodes, in the order in which they start."""
+        """Return its nodes in start order; raises UsageError for a missing secret."""
         ...
 
     def sources(self) -> Sources:
-        """What of it is backed up."""
+        """Return the data that is backed up."""
         ...
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """What clients must be able to do again; `secrets` are references of the clients' own."""
+        """Return its key functions. `secrets`: references of the clients' secrets."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Contained:
-    """What was contained of a service, so that it can be released: one entry an action, as `release` reads it."""
+    """Contained actions of a service, one entry for each action, as `release` needs them."""
 
     service: str
     actions: tuple[str, ...]
@@ -180,17 +180,17 @@ class Contained:
 
 @runtime_checkable
 class Containable(Protocol):
-    """A service that would act on the world when its copy starts."""
+    """A service with outbound actions (mail, deliveries, schedules) that can be contained."""
 
     def contain(self, place: Place, containment: Containment) -> Contained:
-        """Keep a restored copy from acting on the world; called after the restore and before it starts.
+        """Block the outbound actions of a restored copy before it starts; return them. Raises HarnessError.
 
-        `disposable`: the copy is thrown away, so what cannot be undone is allowed; `reversible`: for what stays.
+        `disposable`: for a copy that is deleted later, may be irreversible; `reversible`: for a copy that stays.
         """
         ...
 
     def release(self, place: Place, contained: Contained) -> None:
-        """Undo a reversible `contain`."""
+        """Undo a reversible `contain`; raises HarnessError."""
         ...
 
 
@@ -199,5 +199,5 @@ class Seedable(Protocol):
     """A service of the example estate that can fill itself with example data."""
 
     def seed(self, place: Place) -> None:
-        """Make its databases, roles, files and example data on an empty site; leaves nothing running."""
+        """Create its databases, roles, files and example data on an empty site; raises HarnessError."""
         ...

@@ -1,4 +1,4 @@
-"""A drill: a promise, an estate with a client load, a disaster, a recovery, a verdict on record."""
+"""A drill: client load, strike, recovery and verdict."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from harness.recovery.restore import Restored
 from harness.repository.catalogue import Receipt
 from harness.traffic.ledger_writer import LedgerWriter
 
-AT_WORK = 10  # acknowledged writes after which the client load counts as running
+FIRST_WRITES = 10  # acknowledged writes after which the client load counts as running
 
 
 @dataclass(slots=True)
 class Drill:
-    """One drill that runs: the only mutable object of a scenario.
+    """One running drill: the only mutable object of a scenario.
 
-    `target`: the identity of the site that may be destroyed, by default the estate that this drill made.
+    `target`: identity of the site that may be destroyed, by default the primary of this drill.
     """
 
     header: RecordHeader
@@ -71,26 +71,26 @@ class Drill:
 
     @property
     def load(self) -> ClientLoad | None:
-        """How clients write to this estate; None when no service of it takes numbered writes."""
+        """Client load of this estate; None when no service takes numbered writes."""
         return client_load(self.environment.config)
 
     @property
     def recovery(self) -> Recovery:
-        """The recovery of this drill."""
+        """The recovery of this drill; raises HarnessError before the estate is started."""
         if self._recovery is None:
             self._recovery = self.environment.recovery(self.rpo_met, self.on_bytes)
         return self._recovery
 
     @property
     def stopped(self) -> str:
-        """The phase in which the recovery failed, "" while it has not."""
+        """The failed phase of the recovery, "" before a failure."""
         return self._recovery.stopped if self._recovery is not None else ""
 
     def start(self) -> None:
-        """Start the whole estate and its client load.
+        """Start the whole estate and its client load; raises HarnessError.
 
-        The customers' receiver refuses deliveries from then until the strike: what is queued is undelivered in every
-        backup, so that only the DR site can have delivered it.
+        The customers' receiver refuses deliveries until the strike, so that queued messages are undelivered in every
+        backup and only the DR site can deliver them.
         """
         self._open.enter_context(self.environment.receiver.away())
         self.environment.start_data()
@@ -98,39 +98,39 @@ class Drill:
         self.start_client_load()
 
     def start_client_load(self, rate: float = 10.0) -> None:
-        """Start the writer and return once its first writes are acknowledged; raises TookTooLong."""
+        """Start the writer and return once its first writes are acknowledged; raises HarnessError."""
         if self.load is None:
-            raise HarnessError("no service of this estate takes numbered writes; the loss cannot be measured")
+            raise HarnessError("no service takes numbered writes; declare one to measure the data loss")
         send = self.load.sender(self.environment.door, self.environment.secrets.of("clients"))
         writer = self.writer = LedgerWriter(send, self.ledger, rate, self.clock)
         writer.start()
 
         def running() -> None:
-            if (count := len(self.ledger.ledger.acknowledged())) < AT_WORK:
+            if (count := len(self.ledger.ledger.acknowledged())) < FIRST_WRITES:
                 raise NotYet(f"{count} writes acknowledged, {writer.consecutive_failures} failed in a row")
 
         wait_until(running, patience=PATIENCE.first_writes, what="the first acknowledged writes")
 
     def back_up(self) -> Receipt:
-        """Take a backup by hand."""
+        """Take a backup and return its receipt; raises BackupFailed."""
         receipt = self.environment.backups.back_up()
         self.receipts.append(receipt)
         return receipt
 
     def back_up_on_schedule(self, expression: str = "*/2 * * * * *", patience: float = 600.0) -> Receipt:
-        """Let the scheduler fire once and return the backup it took; raises HarnessError when it failed."""
+        """Run the scheduler until it has fired once; return the receipt of the backup. Raises HarnessError."""
         stop, before = Flag(), len(self.receipts)
         thread = Thread(target=run_schedule, args=(expression, self.back_up, self.journal, stop), kwargs={"runs": 1})
         thread.start()
         thread.join(patience)
         stop.set()
         if len(self.receipts) == before:
-            raise HarnessError("the scheduled backup did not succeed; its reason is in the journal")
+            raise HarnessError("the scheduled backup failed; see the journal for its reason")
         self.scheduled = True
         return self.receipts[-1]
 
     def strike(self, destroy: Callable[[EstateSite], None] = EstateSite.destroy) -> Struck:
-        """2.1: destroy the primary site; detection and declaration are phases of the recovery. Raises Refused."""
+        """2.1: destroy the primary site, then journal detection and declaration. Raises Refused, HarnessError."""
         writer = self.writer
         if writer is None:
             raise HarnessError("no client load is running; start it before the primary is destroyed")
@@ -150,7 +150,7 @@ class Drill:
         return self.struck
 
     def rpo_met(self, sql: Sql) -> bool | None:
-        """Compare the restored writes with the ledger: whether the RPO is met, None where that cannot be told."""
+        """Compare the restored writes with the ledger; return whether the RPO is met, None when unknown."""
         fault = self.fault
         if fault is None or self.load is None:
             return None
@@ -159,11 +159,11 @@ class Drill:
 
     @property
     def fault(self) -> float | None:
-        """The last success that clients had before the strike."""
+        """Time of the last acknowledged write before the strike, None without one."""
         return fault_moment(self.ledger.ledger, self.struck.at) if self.struck else None
 
     def select(self) -> Selected:
-        """2.2 and 2.3."""
+        """2.2 and 2.3: activate the DR site and return the selected backup. Raises Finding, HarnessError."""
         self.selected = self.recovery.select(self.recovery.activate())
         return self.selected
 
@@ -173,15 +173,15 @@ class Drill:
         return self.restored
 
     def finish(self, restored: Restored) -> None:
-        """2.6 to 2.8."""
+        """2.6 to 2.8: start, switch and test. Raises Finding, HarnessError."""
         self.tested = self.recovery.test(self.recovery.switch(self.recovery.start(restored)))
 
     def recover(self) -> None:
-        """Run every phase in order; raises at the first that fails."""
+        """Run every phase in order; raises Finding or HarnessError at the first failure."""
         self.finish(self.restore(self.select()))
 
     def attempt(self, work: Callable[[], object]) -> str:
-        """Run a part of the drill; return "", or why it failed, which goes into the record instead of leaving here."""
+        """Run a part of the drill; return the reason of its failure, which goes into the record, else ""."""
         try:
             work()
         except REPORTED as error:
@@ -207,7 +207,7 @@ class Drill:
         return self.diverged
 
     def conclude(self) -> DrillRecord:
-        """2.9 and 2.10: judge, document, refine; write the record and return it."""
+        """2.9 and 2.10: judge the drill, write the record and return it."""
         exposed = None
         try:
             self._read_back()
@@ -218,9 +218,9 @@ class Drill:
         return self.record
 
     def conclude_after(self, error: BaseException | None) -> None:
-        """Leave the final record of a scenario that has ended without one: `error` ended it, None for a passed one.
+        """Write the record of a scenario that ended without one. `error`: what ended it, None when it passed.
 
-        A passed scenario that asks for no verdict (of a backup, say) leaves its journal and no record.
+        A passed scenario without a verdict (a backup, for example) leaves its journal and no record.
         """
         if self.record is not None:
             return
@@ -231,7 +231,7 @@ class Drill:
         self.conclude()
 
     def _read_back(self) -> None:
-        """Stop the client load and read what survived through the front door."""
+        """Stop the client load and read the surviving writes through the front door."""
         if self.writer is None or self.load is None:
             return
         self.writer.stop()
@@ -259,7 +259,7 @@ class Drill:
             promise=self.header.promise,
             clients=clients,
             activated=None,
-            key=tested.held_at if tested else None,
+            key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(events, self.fault),
             lost_objects=len(restored.lost_objects) if restored else 0,
@@ -282,7 +282,7 @@ class Drill:
         )
 
     def close(self) -> None:
-        """Stop the client load and leave nothing behind but the record."""
+        """Stop the client load and remove everything except the record."""
         try:
             self._open.close()
             if self.writer is not None:

@@ -1,4 +1,4 @@
-"""The environment of a drill: both sites, offsite store, front door, name service, and the clients outside them."""
+"""Environment of a drill: both sites, offsite store, front door, name service and clients."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from harness.substrate.embedded.substrate import Embedded
 
 @dataclass(slots=True)
 class DrillEnvironment:
-    """An example estate that runs. Everything in it belongs to one run folder and is swept with it."""
+    """A running example estate. All of it belongs to one run folder and is swept with it."""
 
     config: Config
     template: Template
@@ -52,7 +52,7 @@ class DrillEnvironment:
     receiver: Receiver = field(init=False)
     alert_sink: AlertSink = field(init=False)
     offsite: Node | None = None
-    _offsite_with_room: Node | None = None  # set while the full one stands in for it
+    _offsite_with_room: Node | None = None  # set while a full store replaces it
     edge: Edge | None = None
     replicator: Replicator | None = None
 
@@ -76,7 +76,7 @@ class DrillEnvironment:
         self.offsite_site = self.substrate.site("offsite")
 
     def start_data(self) -> None:
-        """Start the primary's database and store, and the offsite store: enough for a backup."""
+        """Start the primary's database and store, and the offsite store, as a backup needs. Raises HarnessError."""
         in_parallel({"primary": self._start_data, "offsite": self._start_offsite})
 
     def _start_data(self) -> None:
@@ -89,7 +89,7 @@ class DrillEnvironment:
         ensure_bucket(self.offsite_s3, BUCKET, versioning=False)
 
     def refill_offsite(self, limit_mb: int) -> None:
-        """Leave the offsite store room for no more than `limit_mb`; what it holds stays."""
+        """Restart the offsite store with a size limit of `limit_mb`; its objects are kept. Raises HarnessError."""
         volume = self.offsite_site.volume("objects")
         if isinstance(volume, Fillable):
             volume.fill()
@@ -101,7 +101,7 @@ class DrillEnvironment:
         self.offsite = site.launch(objects.server_spec(site, "offsite-full", secrets=secrets, limit_mb=limit_mb))
 
     def revive_offsite(self) -> None:
-        """Start the offsite store again if it was killed, with room if it was filled."""
+        """Restart a killed offsite store, and remove the limit of `refill_offsite`. Raises HarnessError."""
         volume = self.offsite_site.volume("objects")
         if isinstance(volume, Fillable):
             volume.drain()
@@ -114,7 +114,7 @@ class DrillEnvironment:
 
     @property
     def offsite_s3(self) -> S3:
-        """How to reach the offsite store; raises HarnessError before it is started."""
+        """Connection to the offsite store; raises HarnessError before it is started."""
         if self.offsite is None:
             raise HarnessError("the offsite store is not started yet")
         secrets = self.secrets.of("offsite")
@@ -122,12 +122,12 @@ class DrillEnvironment:
 
     @property
     def repository(self) -> Repository:
-        """The repository of backups."""
+        """The backup repository; raises HarnessError before the offsite store is started."""
         return self.connections.repository
 
     @property
     def connections(self) -> Connections:
-        """How its parts are reached; raises HarnessError before the offsite store is started."""
+        """Connections to this estate; raises HarnessError before the offsite store is started."""
         return Connections(
             self.config,
             self.services,
@@ -139,7 +139,7 @@ class DrillEnvironment:
         )
 
     def start_services(self) -> None:
-        """Start the primary's services, the replication of objects to DR, and the public edge."""
+        """Start the primary's services, the object replication to DR and the public edge. Raises HarnessError."""
         in_parallel({"services": self._start_primary, "replica": self._start_replica})
         self.edge = open_edge(
             self.substrate.site("edge"),
@@ -154,7 +154,7 @@ class DrillEnvironment:
 
     def _start_replica(self) -> None:
         if self.config.sites.dr.strategy == "cold":
-            return  # nothing of the DR site runs: objects come from the backup alone
+            return  # a cold DR site has no running store: objects are restored from the backup
         self.dr.start_store()
         buckets = tuple(sorted({o.bucket for s in self.services for o in s.sources().objects}))
         if self.dr.s3 is None or not buckets:
@@ -168,7 +168,7 @@ class DrillEnvironment:
 
     @property
     def door(self) -> PublicDoor:
-        """A client of the public name."""
+        """A client of the public name; raises HarnessError before the services are started."""
         return self.opened_edge.door
 
     @property
@@ -180,7 +180,7 @@ class DrillEnvironment:
 
     @property
     def backups(self) -> BackupOrchestrator:
-        """The Backup Orchestrator of the primary, whose alerts go to the drill's own sink."""
+        """Backup Orchestrator of the primary; its alerts go to the sink of the drill."""
         return orchestrator_of(self.connections, Alerts((f"file:{self._alert_url()}",)), self.journal)
 
     def _alert_url(self) -> Path:
@@ -190,19 +190,19 @@ class DrillEnvironment:
     def recovery(
         self, freshness: Callable[[Sql], bool | None], on_bytes: Callable[[int], None] = lambda _count: None
     ) -> Recovery:
-        """The recovery of this estate on its DR site, which is thrown away afterwards. Raises HarnessError."""
+        """Return the recovery on the DR site of this environment, with disposable containment. Raises HarnessError."""
         return recovery_of(
             self.connections, self.opened_edge, self.journal, "disposable", freshness=freshness, on_bytes=on_bytes
         )
 
     def stop_replication(self) -> None:
-        """End the replication: afterwards nothing reads the primary."""
+        """Stop the replication; afterwards the harness does not read the primary."""
         if self.replicator is not None:
             self.replicator.stop()
             self.replicator = None
 
     def close(self) -> None:
-        """Leave nothing behind but the logs."""
+        """Stop and remove everything except the logs."""
         try:
             self.stop_replication()
         finally:

@@ -1,4 +1,4 @@
-"""What a drill could not show, and what it should have shown and did not."""
+"""Messages of the mission that a drill cannot show on its estate, and messages that are missing."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from harness.estate.config import Config
 from harness.estate.registry import absent_messages, not_contained
 
 TRIGGER = "1.1"
-LAST = ("2.9", "2.10")  # seen once the record is written
+LAST = ("2.9", "2.10")  # journalled when the record is written
 
 
 def not_drilled(
     config: Config, services: Sequence[Service], limits: Sequence[str], *, scheduled: bool
 ) -> tuple[str, ...]:
-    """Return, by name, what a drill of this estate could not show, and why."""
+    """Return one line for each thing that was not drilled, with its reason."""
     lacking = [*limits, *not_contained(config, services)]
     lacking += [f"{', '.join(numbers)}: no {kind} in this estate" for kind, numbers in absent_messages(config).items()]
     if not scheduled:
-        lacking.append(f"{TRIGGER}: the backup was taken by hand")
+        lacking.append(f"{TRIGGER}: the backup was not taken by the schedule")
     return tuple(lacking)
 
 
 def missing(config: Config, seen: Sequence[str], *, scheduled: bool) -> tuple[str, ...]:
-    """Return the main messages of the mission that should have been seen by now and were not."""
+    """Return the numbers of main messages that a complete drill shows and this one has not."""
     excused = {*LAST, *(number for numbers in absent_messages(config).values() for number in numbers)}
     if not scheduled:
         excused.add(TRIGGER)

@@ -1,4 +1,4 @@
-"""Message 2.1: the primary site is destroyed. No package that recovers can import it."""
+"""Strike, message 2.1: destroys the primary site. The recovery packages must not import this module."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CUT_OFF = 3  # failed requests in a row after which clients count as cut off
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What an estate is known by: the database system's identifier and the tag of its bucket."""
+    """Identity of an estate: the database system identifier and the tag of its bucket."""
 
     system: str
     bucket: str
@@ -27,14 +27,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """What was seen of the strike: when it began, monotonic seconds, and whether clients felt it."""
+    """Result of the strike. `at`: its begin in monotonic seconds; `witnessed`: whether client requests failed."""
 
     at: float
     witnessed: bool
 
 
 def require_target(site: EstateSite, expected: Identity) -> None:
-    """Refuse unless the site is really the one that may be destroyed; unreadable means refused."""
+    """Raise Refused unless the site has the expected identity; an unreadable identity is refused too."""
     try:
         place = site.place
         found = Identity(system_facts(place.sql).identifier, expected.bucket, read_tag(place.s3, expected.bucket) or "")
@@ -55,23 +55,23 @@ def strike(
     journal: Journal,
     destroy: Callable[[EstateSite], None] = EstateSite.destroy,
 ) -> Struck:
-    """Destroy the primary site and return what clients saw of it.
+    """Destroy the primary site and return whether client requests failed.
 
-    `failures`: how many requests through the front door failed in a row. Raises Refused before anything is
-    changed when the identity is not the target's.
+    `failures`: number of requests through the front door that failed in a row. Raises Refused, before anything is
+    changed, when the identity is not the target's or clients are failing already.
     """
     require_target(site, expected)
     if failures():
-        raise Refused("strike refused: clients were already failing before it; the result would be inconclusive")
+        raise Refused("strike refused: client requests were already failing; the result would be inconclusive")
     event = journal.mark("struck", "primary site", message="2.1", system=expected.system)
     destroy(site)
 
     def cut_off() -> None:
         if failures() < CUT_OFF:
-            raise NotYet("clients are still answered")
+            raise NotYet("client requests are still answered")
 
     try:
-        wait_until(cut_off, patience=PATIENCE.strike_effect, what="the strike's effect on clients")
+        wait_until(cut_off, patience=PATIENCE.strike_effect, what="the effect of the strike on clients")
     except TookTooLong:
         journal.mark("witness", "primary site", effect="none")
         return Struck(event.at, witnessed=False)

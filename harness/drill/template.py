@@ -1,4 +1,4 @@
-"""The example estate, made once and kept in the cache by content; every drill works on a copy."""
+"""Template of the example estate, built once and cached by content; every drill uses a copy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from harness.substrate.embedded.start_journal import sweep
 from harness.substrate.embedded.substrate import Embedded
 
 STORE = "objects"  # the volume of the object store
-# The files that decide the content of a prepared estate; a change elsewhere leaves it as it is.
+# Files that determine the content of a prepared estate: a change in one of them rebuilds it.
 SEEDS = (
     "notifier/schema.sql",
     "harness/drill/template.py",
@@ -47,14 +47,14 @@ SEEDS = (
     "harness/s3/server.py",
     "harness/parts/locks",
 )
-KNOWN_BY = "identity.json"  # written last
+IDENTITY_FILE = "identity.json"  # written last
 UNUSED = 14.0  # days
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prepared estate: volumes of its primary, secrets, identity."""
+    """A prepared estate: volumes of the primary, secrets, identity."""
 
     path: Path
 
@@ -65,17 +65,17 @@ class Template:
 
     @property
     def objects(self) -> Path:
-        """Folder of the primary's objects, a folder a bucket."""
+        """Folder of the primary's objects, one subfolder for each bucket."""
         return self.path / "objects"
 
     @property
     def identity(self) -> Identity:
-        """What the primary made from it is known by."""
-        return Identity(**json.loads((self.path / KNOWN_BY).read_text(encoding="utf-8")))
+        """Identity of a primary that is made from this template."""
+        return Identity(**json.loads((self.path / IDENTITY_FILE).read_text(encoding="utf-8")))
 
 
 def source_digest(names: Iterable[str] = SEEDS) -> str:
-    """Return a digest of the code and locks that make an estate, hex."""
+    """Return a digest of the code and locks that determine an estate, hex."""
     digest = hashlib.sha256()
     for name in names:
         path = CODE / name
@@ -86,15 +86,15 @@ def source_digest(names: Iterable[str] = SEEDS) -> str:
 
 
 def digest_of(*facts: object) -> str:
-    """Return the content key of something made from `facts`, hex."""
+    """Return the cache key of content made from `facts`, hex."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def prepare(config: Config, say: Say = lambda _line: None) -> Template:
-    """Return the prepared estate for `config`, made now if it is not in the cache.
+    """Return the prepared estate for `config`, built now if it is not in the cache. Raises HarnessError.
 
-    All example data is seeded once, into one base; an estate with fewer services or other sizes is derived
-    from a copy of it, which takes seconds.
+    All example data is seeded once, into one base estate. Estates with fewer services or other sizes are derived
+    from a copy of it in seconds.
     """
     name = config.estate.name
     base = _cached(digest_of("base", name, source_digest()), lambda at: _make_base(at, name, say), say)
@@ -103,7 +103,7 @@ def prepare(config: Config, say: Say = lambda _line: None) -> Template:
 
 def is_prepared(config: Config) -> bool:
     """Return whether the estate for `config` is in the cache."""
-    return (_home() / _key(config) / KNOWN_BY).exists()
+    return (_home() / _key(config) / IDENTITY_FILE).exists()
 
 
 def _key(config: Config) -> str:
@@ -119,29 +119,29 @@ def _cached(key: str, make: Callable[[Path], None], say: Say) -> Template:
     home = _home()
     final = home / key
     with alone(home / f"{key}.lock"):
-        there = (final / KNOWN_BY).exists()
+        there = (final / IDENTITY_FILE).exists()
         if not there:
             say(f"preparing the example estate {key}")
             building = home / f".{key}.building"
-            sweep(building / "run")  # what somebody who was killed while preparing left running
+            sweep(building / "run")  # processes that a killed preparation left running
             shutil.rmtree(building, ignore_errors=True)
             shutil.rmtree(final, ignore_errors=True)
             building.mkdir(mode=0o700)
             make(building)
             building.rename(final)
-        (final / KNOWN_BY).touch()  # used now
+        (final / IDENTITY_FILE).touch()  # its mtime is the time of the last use
     if not there:
         drop_unused(home)
     return Template(final)
 
 
 def drop_unused(home: Path, days: float = UNUSED) -> None:
-    """Remove the prepared estates in `home` that nobody used for so many days: other checkouts may use some of them."""
+    """Remove the prepared estates in `home` that were not used for `days` days, by any checkout."""
     oldest = SYSTEM.wall().timestamp() - days * 86_400
-    for known in home.glob(f"[!.]*/{KNOWN_BY}"):
+    for known in home.glob(f"[!.]*/{IDENTITY_FILE}"):
         with alone(home / f"{known.parent.name}.lock"), suppress(FileNotFoundError):
             if known.stat().st_mtime < oldest:
-                known.unlink()  # first: without it nobody takes what is left for a whole one
+                known.unlink()  # first: an estate without this file counts as incomplete
                 shutil.rmtree(known.parent)
 
 
@@ -157,7 +157,7 @@ def _make_base(building: Path, name: str, say: Say) -> None:
         _export(site.place.s3, building / "objects")
         identity = Identity(system_facts(site.place.sql).identifier, bucket, name)
     text = json.dumps({"system": identity.system, "bucket": identity.bucket, "tag": identity.tag})
-    (building / KNOWN_BY).write_text(text, encoding="utf-8")
+    (building / IDENTITY_FILE).write_text(text, encoding="utf-8")
 
 
 def _derive(building: Path, base: Template, config: Config) -> None:
@@ -178,12 +178,12 @@ def _derive(building: Path, base: Template, config: Config) -> None:
             _seed(service, kind_of(config, service.name), site, lambda _line: None)
         if config.data.bulk_mb:
             seed_bulk(site.site, sql, megabytes=config.data.bulk_mb)
-    shutil.copy2(base.path / KNOWN_BY, building / KNOWN_BY)
+    shutil.copy2(base.path / IDENTITY_FILE, building / IDENTITY_FILE)
 
 
 @contextmanager
 def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> Iterator[EstateSite]:
-    """A primary site being made; its volumes are kept, cleanly shut down, when the block ends well."""
+    """Yield a primary site; after a block without error it is shut down cleanly and its volumes are kept."""
     for part in ("postgres", "seaweedfs"):
         ensure(part)
     substrate = Embedded(building / "run", building / "logs")
@@ -205,8 +205,8 @@ def _primary(building: Path, secrets: Secrets, base: Template | None = None) -> 
 
 def _seed(service: Service, kind: ServiceKind, site: EstateSite, say: Say) -> None:
     if not isinstance(service, Seedable):
-        raise HarnessError(f"{service.name} cannot be seeded")
-    for part in kind.parts:  # one service is seeded while the parts of another are still fetched
+        raise HarnessError(f"{service.name} cannot be seeded; its kind has no `seed`")
+    for part in kind.parts:  # services are seeded in parallel with the download of parts
         ensure(part)
     say(f"seeding {service.name}")
     service.seed(site.place)
@@ -214,9 +214,9 @@ def _seed(service: Service, kind: ServiceKind, site: EstateSite, say: Say) -> No
 
 
 def clone(template: Template, run: Path, substrate: Substrate) -> Secrets:
-    """Copy secrets and volumes of a template into a run of its own; return the copied secrets.
+    """Copy secrets and volumes of a template into the run folder `run`; return the copied secrets.
 
-    Another product's object store cannot read the files of the one that was seeded: `load_objects` fills it.
+    Object stores of other substrates use another file format: `load_objects` fills them.
     """
     shutil.copytree(template.path / "secrets", run / "secrets")
     volumes = [v for v in sorted(template.volumes.iterdir()) if v.name != STORE or isinstance(substrate, Embedded)]
@@ -225,9 +225,9 @@ def clone(template: Template, run: Path, substrate: Substrate) -> Secrets:
 
 
 def load_objects(template: Template, s3: S3) -> None:
-    """Put the seeded objects and the estate's tag into the store of a primary that has none. Raises HarnessError."""
+    """Load the seeded objects and the estate's tag into an empty primary store; raises HarnessError."""
     store, identity = client(s3), template.identity
-    with asked(s3, identity.bucket, "cannot be looked for"):
+    with asked(s3, identity.bucket, "cannot be read"):
         if store.bucket_exists(identity.bucket):
             return
     for bucket in sorted(template.objects.iterdir()):
@@ -239,7 +239,7 @@ def load_objects(template: Template, s3: S3) -> None:
 
 
 def _export(s3: S3, into: Path) -> None:
-    """Copy every object out of a store, a folder a bucket."""
+    """Copy every object of a store to `into`, one subfolder for each bucket."""
     store = client(s3)
     with asked(s3, "*", "cannot be listed"):
         names = [bucket.name for bucket in store.list_buckets()]

@@ -1,4 +1,4 @@
-"""`blackstart up`: runs the example estate until Ctrl-C, for practice."""
+"""`blackstart up`: runs the example estate until Ctrl-C, for manual practice."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from harness.estate.state_file import StateFile
 def run_until_stopped(
     config: Config, runs: Path, at: Path, say: Callable[[str], None], until: Flag | None = None
 ) -> None:
-    """Start the example estate, write its state file to `at`, and run it until Ctrl-C or `until` is set."""
+    """Run the example estate with its state file `at` until Ctrl-C or `until` is set; raises HarnessError."""
     if at.exists():
         raise HarnessError(
-            f"{at}: an estate runs already, or was killed; stop it, or run `blackstart sweep` and delete the file"
+            f"{at}: an estate is running or was killed; stop it, or run `blackstart sweep` and delete this file"
         )
     run = (runs / f"up-{random.token_hex(4)}").resolve()
     environment = DrillEnvironment(config, prepare(config, say), run, run / "logs", MemoryJournal())

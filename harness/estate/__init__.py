@@ -1,1 +1,1 @@
-"""Sites, backup, strike, recovery: the mission itself."""
+"""The declared estate: parsers of its configuration, its services, and connections to its sites."""

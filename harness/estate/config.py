@@ -1,4 +1,4 @@
-"""Parser of `estate.toml`, read once, when a command starts; an unknown key is refused with the nearest valid one."""
+"""Parser of `estate.toml`. An unknown key is an error that names the nearest valid key."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class EstateTable(Table):
 
 
 class BackupTable(Table):
-    """Schedule of the backups, and the addresses that alerts of a failed one are sent to."""
+    """Schedule of the backups, and the addresses that get an alert when a backup fails."""
 
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
     alerts: tuple[Reference, ...] = ()
@@ -70,7 +70,7 @@ class DataTable(Table):
 
 
 class SiteTable(Table):
-    """One site: the IPv4 address that its clients use, and the DR strategy (used of the DR site alone)."""
+    """One site: the IPv4 address that its clients use, and the DR strategy (ignored for the primary)."""
 
     edge: IPv4
     strategy: Literal["pilot-light", "cold"] = "pilot-light"
@@ -84,14 +84,14 @@ class SitesTable(Table):
 
     @model_validator(mode="after")
     def two_addresses(self) -> SitesTable:
-        """Refuse two sites with one address: a switch from one to the other could not be seen."""
+        """Refuse two sites with the same address: a traffic switch could not be verified."""
         if self.primary.edge == self.dr.edge:
-            raise ValueError(f"primary.edge and dr.edge are both {self.dr.edge}; give each site an address of its own")
+            raise ValueError(f"primary.edge and dr.edge are both {self.dr.edge}; give each site its own address")
         return self
 
 
 def of_kind(value: object, _inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> ServiceTable:
-    """Return the table of a service, validated by that of its kind; raises ValueError for a kind that there is not."""
+    """Return the table of a service, validated by the model of its kind; raises ValueError for an unknown kind."""
     if isinstance(value, ServiceTable):
         return value
     kind = value.get("kind") if isinstance(value, dict) else None
@@ -117,7 +117,7 @@ class Config(Table):
 
     @model_validator(mode="after")
     def needs_are_known(self) -> Config:
-        """Refuse a need that is not a service, and services that need each other."""
+        """Refuse an undeclared name in `needs`, and a circular dependency."""
         for name, table in self.services.items():
             for need in table.needs:
                 if need not in self.services:
@@ -137,9 +137,9 @@ def nearest(word: str, known: Any) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> UsageError:
-    """Return one line for the first error of pydantic's, with file, key and remedy; an unknown key comes first.
+    """Return one line for the first pydantic error, with file, key and remedy; an unknown key comes first.
 
-    A mistyped key is two errors: the key is unknown, and the right one is missing. The first of them says what to do.
+    A mistyped key causes two errors: an unknown key and a missing key. The unknown key is the useful one.
     """
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     where = [str(part) for part in first["loc"]]
@@ -160,9 +160,9 @@ def explain(error: ValidationError, model: type[BaseModel], path: Path, data: Ma
 
 
 def known_keys(model: type[BaseModel], where: list[str], data: Mapping[str, Any]) -> list[str]:
-    """Return the keys that the table at `where` of the file's `data` may hold."""
+    """Return the keys that are valid in the table at `where` of the file's `data`."""
     table: Any = model
-    if where[:1] == ["services"] and len(where) > 1:  # which keys a service may have depends on its kind
+    if where[:1] == ["services"] and len(where) > 1:  # the valid keys of a service depend on its kind
         table, where = KINDS[data["services"][where[1]]["kind"]].table, where[2:]
     for part in where:
         fields = getattr(table, "model_fields", {})
@@ -174,7 +174,7 @@ def known_keys(model: type[BaseModel], where: list[str], data: Mapping[str, Any]
 
 
 def parse_toml(path: Path, remedy: str) -> dict[str, Any]:
-    """Return the parsed file. Raises UsageError with file and line, or with `remedy` when it cannot be read."""
+    """Return the parsed file; raises UsageError with file and line, or with `remedy` when the file cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -184,7 +184,7 @@ def parse_toml(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def load_config(path: Path) -> Config:
-    """Return the estate that the file `path` declares. Raises UsageError, in one line that names file and key."""
+    """Return the estate that the file `path` declares; raises UsageError, one line with file and key."""
     data = parse_toml(path, "name another with --config")
     try:
         return Config.model_validate(data, context={"folder": path.parent})
@@ -193,7 +193,7 @@ def load_config(path: Path) -> Config:
 
 
 def with_strategy(config: Config, strategy: str) -> Config:
-    """Return the estate with another DR strategy, `pilot-light` or `cold`; with "" the declared one."""
+    """Return the estate with another DR strategy, `pilot-light` or `cold`; "" keeps the declared one."""
     if not strategy:
         return config
     dr = config.sites.dr.model_copy(update={"strategy": strategy})

@@ -1,4 +1,4 @@
-"""How the parts of an estate are reached, whoever made them: a drill's environment, a state file, or [existing]."""
+"""Connections to the parts of an estate, built from a drill's environment, a state file or [existing]."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRIVATE_KEY = "recipient.pem"  # the secret of the DR site that opens backups
 
 @dataclass(frozen=True, slots=True)
 class Offsite:
-    """Where the repository of backups is. `secrets`: name -> reference, with the store's two keys in it."""
+    """Location of the backup repository. `secrets`: name -> reference; contains the two keys of the store."""
 
     address: Address
     secrets: Mapping[str, str] = field(repr=False)
@@ -36,7 +36,7 @@ class Offsite:
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The parts of one estate. `recipients`: references to the public keys that its backups are sealed to."""
+    """Connections to one estate. `recipients`: references to the public keys that its backups are sealed to."""
 
     config: Config
     services: tuple[Service, ...]
@@ -48,7 +48,7 @@ class Connections:
 
     @property
     def repository(self) -> Repository:
-        """The repository of backups, closed to every change where it is read-only; raises UsageError."""
+        """The backup repository, write-protected where it is read-only; raises UsageError."""
         where, estate = self.offsite, self.config.estate.name
         if lacking := [name for name in (ACCESS, SECRET) if name not in where.secrets]:
             raise UsageError(f"repository of {estate} at {where.address}: no secret {lacking[0]}; add it")
@@ -62,12 +62,12 @@ class Connections:
 
     @property
     def live(self) -> EstateSite:
-        """The primary site; raises UsageError where none is known."""
+        """The primary site; raises UsageError when none is declared."""
         return self._known(self.primary, "primary")
 
     @property
     def recovered(self) -> EstateSite:
-        """The DR site; raises UsageError where none is known."""
+        """The DR site; raises UsageError when none is declared."""
         return self._known(self.dr, "DR")
 
     def _known(self, site: EstateSite | None, what: str) -> EstateSite:

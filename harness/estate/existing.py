@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ExistingEstateSite(EstateSite):
-    """An existing site of the estate; its services are started by name, whatever they are made of."""
+    """An existing site of the estate; its nodes are started by name, as workloads or by an operator."""
 
     def start_database(self) -> NodeStatus:
         """Start the database server and wait until it answers a query; return its status. Raises HarnessError."""
@@ -56,7 +56,7 @@ class ExistingEstateSite(EstateSite):
         return NodeStatus(service.name, ready=True, detail="")
 
     def destroy(self) -> None:
-        """Always refused. Raises Refused."""
+        """Always refused; raises Refused."""
         self.site.destroy()
 
 
@@ -78,26 +78,26 @@ def declared_site(config: Config, name: str) -> ExistingSiteTable:
 def references(folder: Path, *needed: str) -> Mapping[str, str]:
     """Return a reference to each secret in a folder; raises UsageError when the folder or a needed one is missing.
 
-    A mounted Secret has folders of its own in there, whose names begin with a dot.
+    A mounted Kubernetes Secret also contains folders whose names begin with a dot; they are skipped.
     """
     try:
         found = {p.name: f"file:{p}" for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.is_file()}
     except OSError as error:
-        raise UsageError(f"{folder}: secrets cannot be read ({error.strerror}); put or mount them there") from None
+        raise UsageError(f"{folder}: secrets cannot be read ({error.strerror}); create or mount that folder") from None
     if lacking := [name for name in needed if name not in found]:
         raise UsageError(f"{folder}/{lacking[0]}: missing; add that secret")
     return found
 
 
 def site_at(table: ExistingSiteTable, secrets: Mapping[str, str], site: ExistingSite) -> ExistingEstateSite:
-    """Return an existing site with its database server and its object store at the addresses of its table."""
+    """Return an existing site, connected to its database server and object store; raises UsageError."""
     made = ExistingEstateSite(site, secrets, {})
     made.connect(table.sql, table.s3)
     return made
 
 
 def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> ExistingEstateSite:
-    """Return a declared site. `local`: where one-shot work runs; `needed`: further secrets. Raises UsageError."""
+    """Return a declared site; raises UsageError. `local`: substrate of one-shot tasks; `needed`: further secrets."""
     table = declared_site(config, name)
     secrets = references(table.secrets, SUPERUSER_PASSWORD, ACCESS, SECRET, *needed)
     addresses = {DATABASE: {"sql": table.sql}, STORE: {"s3": table.s3}}
@@ -108,7 +108,7 @@ def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> Ex
 
 
 def workloads_of(table: ClusterTable | None) -> Workloads:
-    """Return what starts and ends the nodes of a site: nobody here, where it is in no cluster."""
+    """Return the workloads of a site, which start and stop its nodes; `NoWorkloads` outside a cluster."""
     if table is None:
         return NoWorkloads()
     # The Kubernetes client takes a second to import.
@@ -118,7 +118,7 @@ def workloads_of(table: ClusterTable | None) -> Workloads:
 
 
 def cluster_api(table: ClusterTable) -> Api:
-    """Return the API of a declared cluster, as the service account of this pod where no kubeconfig is named."""
+    """Return the API client of a declared cluster; without a kubeconfig it uses the service account of this pod."""
     from harness.kubernetes.api import Api  # noqa: PLC0415
 
     where = table.context or table.kubeconfig or "this cluster"
@@ -126,7 +126,7 @@ def cluster_api(table: ClusterTable) -> Api:
 
 
 def connect_offsite(config: Config) -> Offsite:
-    """Return where the declared repository is. Raises UsageError."""
+    """Return the location of the declared repository; raises UsageError."""
     table = declared(config).offsite
     if table is None:
         raise UsageError(f"estate {config.estate.name}: no repository is declared under [existing.offsite]")
@@ -135,7 +135,7 @@ def connect_offsite(config: Config) -> Offsite:
 
 
 def connect_primary(config: Config, local: Embedded) -> Connections:
-    """Return the declared primary and its repository: what a backup needs. Raises UsageError."""
+    """Return the declared primary and its repository, for a backup; raises UsageError."""
     services = build_services(config)
     needed = {name for service in services for name in service.sources().fingerprints}
     offsite = connect_offsite(config)
@@ -145,7 +145,7 @@ def connect_primary(config: Config, local: Embedded) -> Connections:
 
 
 def connect_dr(config: Config, local: Embedded) -> Connections:
-    """Return the declared DR site and the repository: what a restore test needs. Raises UsageError."""
+    """Return the declared DR site and the repository, for a restore test; raises UsageError."""
     if declared_site(config, "dr").gateway is None:
         raise UsageError("existing.dr.gateway: not declared; the key functions are tested there")
     offsite, dr = connect_offsite(config), connect_site(config, "dr", local, PRIVATE_KEY)
@@ -155,7 +155,7 @@ def connect_dr(config: Config, local: Embedded) -> Connections:
 
 @contextmanager
 def workspace(runs: Path, what: str, logs: Path) -> Iterator[Embedded]:
-    """Yield where one-shot work for existing sites runs on this machine; nothing of it is left but its logs."""
+    """Yield a local substrate for one-shot tasks on existing sites. Everything but its logs is removed afterwards."""
     local = Embedded(runs / f"{what}-{random.token_hex(4)}", logs)
     try:
         yield local

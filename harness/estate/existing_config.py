@@ -1,4 +1,4 @@
-"""The table `[existing]` of `estate.toml`: infrastructure that blackstart connects to and never makes."""
+"""The table `[existing]` of `estate.toml`: infrastructure that blackstart connects to and never creates."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LAST_PORT = 65535
 
 
 def beside(value: Path, info: ValidationInfo) -> Path:
-    """Return the absolute path of a relative one, which is relative to the folder of `estate.toml`."""
+    """Return the absolute path; a relative path is relative to the folder of `estate.toml`."""
     return Path((info.context or {}).get("folder", "."), value).absolute()
 
 
 def endpoint(value: object, _inner: ValidatorFunctionWrapHandler) -> Address:
-    """Return the address that `HOST:PORT` says, or `value` when it is an address. Raises ValueError."""
+    """Return `HOST:PORT` as an address; an address is returned unchanged. Raises ValueError."""
     if isinstance(value, Address):
         return value
     host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
@@ -56,8 +56,8 @@ class ClusterTable(Table):
 class ExistingSiteTable(Table):
     """An existing site: its addresses, and the folders of its secrets and volumes on this machine.
 
-    `services`: addresses of the services that have no entry in `workloads`. You start them when the restore test asks
-    for them, and stop them after it.
+    `services`: addresses of the services that have no entry in `workloads`. The operator starts them when the restore
+    test asks for them, and stops them afterwards.
     """
 
     sql: Endpoint
@@ -70,9 +70,9 @@ class ExistingSiteTable(Table):
 
 
 class ExistingOffsiteTable(Table):
-    """An existing offsite repository; nothing is written to it when it is `read_only`.
+    """An existing offsite repository. `read_only`: nothing is written to it.
 
-    `tls`: whether to use https, with the certificate checked.
+    `tls`: whether to use HTTPS with certificate verification.
     """
 
     s3: Endpoint
@@ -84,7 +84,7 @@ class ExistingOffsiteTable(Table):
 
 
 class ExistingTable(Table):
-    """Existing sites. `targets`: file that lists the permitted targets of restore tests; nothing else is tested on."""
+    """Existing sites. `targets`: file with the allowlist of restore test targets (`drill-targets.toml`)."""
 
     targets: Annotated[Beside, Field(validate_default=True)] = Path("drill-targets.toml")
     primary: ExistingSiteTable | None = None

@@ -1,4 +1,4 @@
-"""The kinds of service, collected from the packages under `harness.services`: no list of them is kept anywhere."""
+"""The kinds of service, discovered in the packages under `harness.services`."""
 
 from __future__ import annotations
 

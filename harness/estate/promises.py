@@ -1,4 +1,4 @@
-"""Parser of `features/budgets.toml`, which holds every RTO and RPO budget."""
+"""Parser of `features/budgets.toml`: all RTO and RPO budgets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from harness.parts.places import FILES
 BUDGETS = "features/budgets.toml"
 
 
-CENTURY = 3_155_760_000  # seconds
-Positive = Annotated[float, Field(gt=0, le=CENTURY)]
-Seconds = Annotated[float, Field(ge=0, le=CENTURY)]
+MAX_SECONDS = 3_155_760_000  # seconds
+Positive = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
-class Otherwise(Table):
-    """Budgets of a promise on another substrate, in seconds; a budget that is left out is the promise's own."""
+class SubstrateBudgets(Table):
+    """Budgets of a promise on another substrate, in seconds; an omitted budget is inherited from the promise."""
 
     rto_s: Positive | None = None
     rpo_s: Seconds | None = None
@@ -41,15 +41,15 @@ class PromiseTable(Table):
 
 
 def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]:
-    """Return the promises of `budgets.toml` by name, with their budgets on that substrate. Raises UsageError."""
+    """Return the promises of `budgets.toml` by name, with their budgets on that substrate; raises UsageError."""
     promises = {}
-    for name, row in parse_toml(path, f"every promise is written there, as in {FILES / BUDGETS}").items():
+    for name, row in parse_toml(path, f"promises are declared in that file; example: {FILES / BUDGETS}").items():
         try:
-            others = {label: Otherwise.model_validate(row.pop(label)) for label in LABELS if label in row}
+            others = {label: SubstrateBudgets.model_validate(row.pop(label)) for label in LABELS if label in row}
             table = PromiseTable.model_validate(row)
         except ValidationError as error:
             raise explain(error, PromiseTable, Path(f"{path}: {name}"), {}) from None
-        there = others.get(substrate, Otherwise())
+        there = others.get(substrate, SubstrateBudgets())
         own = (there.rto_s or table.rto_s, table.rpo_s if there.rpo_s is None else there.rpo_s, table.exposure_s)
         rto, rpo, exposure = (timedelta(seconds=seconds) for seconds in own)
         promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason)
@@ -57,7 +57,7 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
 
 
 def promise_named(promises: dict[str, Promise], name: str) -> Promise:
-    """Return one promise. Raises UsageError with the nearest name when there is none of that name."""
+    """Return one promise; raises UsageError with the nearest name for an unknown name."""
     if name not in promises:
         raise UsageError(f"no promise {name!r} in budgets.toml{nearest(name, promises)}")
     return promises[name]

@@ -1,4 +1,4 @@
-"""The secrets of the example estate, by who may read them: a folder each, files 0600, handed on as references."""
+"""Secrets of the example estate: one folder for each holder, files with mode 0600, used by reference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RECIPIENTS = ("recipient-dr.pub", "recipient-escrow.pub")
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """Where each holder's secrets lie."""
+    """Folder of the secrets, with one subfolder for each holder."""
 
     root: Path
 
@@ -36,18 +36,18 @@ class Secrets:
 
     @property
     def recipients(self) -> tuple[str, ...]:
-        """References to the public keys that backups are sealed to: the DR site's and the offline one's."""
+        """References to the public keys that backups are sealed to: of the DR site and of the offline recipient."""
         return tuple(f"file:{self.root / 'primary' / name}" for name in RECIPIENTS)
 
 
 def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
-    """Make every secret of a new estate under `root`, those of its services by `specs`.
+    """Create all secrets of a new estate under `root`, those of its services from `specs`; return the store.
 
-    The primary gets public halves of recipients only.
+    The primary gets only the public keys of recipients.
     """
     made = Secrets(root)
     for site in ("primary", "dr"):
-        # Each site has its own server and store: one site's keys open nothing on the other.
+        # Each site has its own keys: they give no access to the other site.
         for name in (SUPERUSER_PASSWORD, ACCESS, SECRET):
             made.put(site, name, random.token_hex(16).encode())
     for name in (ACCESS, SECRET):
@@ -62,7 +62,7 @@ def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
 
 
 def add_service_secrets(made: Secrets, specs: Iterable[SecretSpec]) -> None:
-    """Make the secrets of a service that are not there yet, for each of their holders the same."""
+    """Create the missing secrets of a service, with the same value for each holder."""
     values: dict[str, str] = {}
     for spec in specs:
         if spec.name not in made.of(spec.holders[0]):

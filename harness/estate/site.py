@@ -1,4 +1,4 @@
-"""A site of the estate: its database server, its object store, and the services put on them."""
+"""A site of the estate: its database server, its object store and its services."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from harness.postgres import server as postgres
 from harness.s3 import server as objects
 from harness.s3.client import await_store
 
-DATABASE, STORE = INFRASTRUCTURE = ("postgres", "objects")  # the nodes that are no service
+DATABASE, STORE = INFRASTRUCTURE = ("postgres", "objects")  # nodes that are not services
 
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """What became of one node when it was asked to start."""
+    """Status of one node after its start."""
 
     node: str
     ready: bool
@@ -27,7 +27,7 @@ class NodeStatus:
 
 @dataclass(slots=True)
 class EstateSite:
-    """One site and what runs on it so far. `sinks`: where outward actions go, by name."""
+    """One site and its running nodes. `sinks`: URLs that outbound actions go to, by name."""
 
     site: Site
     secrets: Mapping[str, str]
@@ -39,40 +39,40 @@ class EstateSite:
 
     @property
     def place(self) -> Place:
-        """Where a service is put; raises HarnessError before the infrastructure is up."""
+        """Addresses and secrets that a service needs on this site; raises HarnessError before activation."""
         if self.sql is None or self.s3 is None:
             raise HarnessError(f"site {self.site.name}: not activated yet")
         return Place(self.site, self.sql, self.s3, self.secrets, dict(self.peers), self.sinks)
 
     def connect(self, sql: Address, s3: Address) -> None:
-        """Use a database server and an object store that run already, at these addresses."""
+        """Use a running database server and object store at these addresses."""
         self.sql = Sql(sql, sql, postgres.SUPERUSER, self.secrets[postgres.SUPERUSER_PASSWORD])
         self.s3 = S3(s3, s3, self.secrets[objects.ACCESS], self.secrets[objects.SECRET])
 
     def start_database(self) -> NodeStatus:
-        """Start PostgreSQL and return its status."""
+        """Start PostgreSQL and return its status; raises HarnessError."""
         node = self.site.launch(postgres.server_spec(self.site, secrets=self.secrets))
         self.nodes[DATABASE] = node
         self.sql = postgres.sql_of(node, self.secrets[postgres.SUPERUSER_PASSWORD])
         return NodeStatus(DATABASE, ready=True, detail=str(self.sql.outside))
 
     def start_store(self) -> NodeStatus:
-        """Start the object store and return its status."""
+        """Start the object store and return its status; raises HarnessError."""
         if STORE not in self.nodes:
             self.nodes[STORE] = self.site.launch(objects.server_spec(self.site, secrets=self.secrets))
         self.s3 = objects.s3_of(self.nodes[STORE], self.secrets[objects.ACCESS], self.secrets[objects.SECRET])
         return NodeStatus(STORE, ready=True, detail=str(self.s3.outside))
 
     def activate(self) -> tuple[NodeStatus, ...]:
-        """Start database server and object store side by side; return the status of each once both answer."""
+        """Start database server and object store in parallel; return their statuses. Raises HarnessError."""
         statuses = tuple(in_parallel({DATABASE: self.start_database, STORE: self.start_store}).values())
-        # A replica of the store may have run before: what delayed the database (a control plane that was unavailable)
-        # may have taken the store out of service meanwhile.
+        # A replica store that ran before may be out of service now, for the same reason that delayed the database
+        # (an unavailable control plane, for example).
         await_store(self.place.s3, f"objects on {self.site.name}")
         return statuses
 
     def start_service(self, service: Service) -> NodeStatus:
-        """Start the nodes of one service, whose needs are met; its peers see it from then on."""
+        """Start the nodes of one service and register it for its peers; return its status. Raises HarnessError."""
         place = replace(self.place, peers=dict(self.peers))
         for spec in service.nodes(place):
             node = self.site.launch(spec)
@@ -82,7 +82,7 @@ class EstateSite:
         return NodeStatus(service.name, ready=True, detail=str(self.peers.get(service.name, "")))
 
     def address_of(self, service: str) -> Address:
-        """Return where nodes of other sites reach that service."""
+        """Return the address of that service for nodes of other sites."""
         return self.nodes[service].endpoint("http").from_afar
 
     def fence(self) -> None:
@@ -91,7 +91,7 @@ class EstateSite:
             node.kill()
 
     def destroy(self) -> None:
-        """Lose all of it."""
+        """Destroy the site with all nodes and volumes."""
         self.site.destroy()
         self.sql = self.s3 = None
         self.peers.clear()
@@ -99,7 +99,7 @@ class EstateSite:
 
 
 def in_order(services: Sequence[Service]) -> tuple[tuple[Service, ...], ...]:
-    """Return the services in waves: all of a wave need only what earlier waves hold.
+    """Return the services in waves: each needs only services of earlier waves.
 
     Raises HarnessError for a circular dependency.
     """
@@ -108,7 +108,7 @@ def in_order(services: Sequence[Service]) -> tuple[tuple[Service, ...], ...]:
     while left:
         wave = tuple(s for s in left.values() if not any(need in left for need in s.needs))
         if not wave:
-            raise HarnessError(f"services {', '.join(sorted(left))} form a circle; correct `needs` in estate.toml")
+            raise HarnessError(f"services {', '.join(sorted(left))}: circular dependency; correct `needs`")
         waves.append(wave)
         left = {name: s for name, s in left.items() if s not in wave}
     return tuple(waves)

@@ -1,4 +1,4 @@
-"""Preflight of disk space: what a drill needs is known from the size of its data."""
+"""Preflight check of free disk space, computed from the size of the data."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from pathlib import Path
 from harness.core.errors import HarnessError
 
 MB = 1_000_000  # bytes
-SITE = 200  # MB of a site's volumes, where the bulk database is empty
+SITE = 200  # MB of a site's volumes with an empty bulk database
 REPORTS = 50  # MB of logs, record and report
 
 
 def of_estate(bulk_mb: int) -> int:
-    """Return the MB that one prepared estate takes in the cache: the bulk database and its WAL besides the rest."""
+    """Return the MB of one prepared estate in the cache, with its bulk database and WAL."""
     return SITE + 2 * bulk_mb
 
 
 def of_drill(bulk_mb: int) -> int:
-    """Return the MB that a run folder takes: the site loss with a bulk database of 200 MB had 781 MB at its peak."""
+    """Return the MB of a run folder. Measured peak of the site loss with a bulk database of 200 MB: 781 MB."""
     return 2 * SITE + 3 * bulk_mb
 
 
 def require_space(needed: Mapping[Path, int], remedy: str) -> None:
-    """Raise HarnessError when a file system has not the MB free that all folders on it need together.
+    """Raise HarnessError when a file system has too little free space for all folders on it.
 
-    `needed`: folder, which may not exist yet, -> MB; `remedy`: what to do where there is too little.
+    `needed`: folder, which may not exist yet, -> MB; `remedy`: end of the error message.
     """
     totals: dict[int, tuple[Path, int]] = {}
     for folder, size in needed.items():
@@ -37,4 +37,4 @@ def require_space(needed: Mapping[Path, int], remedy: str) -> None:
     for folder, size in totals.values():
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if (free := shutil.disk_usage(there).free // MB) < size:
-            raise HarnessError(f"{folder}: {free} MB of disk are free, {size} MB are needed; {remedy}")
+            raise HarnessError(f"{folder}: {free} MB of disk space are free, {size} MB are needed; {remedy}")

@@ -1,4 +1,4 @@
-"""The state file of an estate that runs here: where its parts are, so that other commands can reach them."""
+"""State file of an estate that runs on this machine: its addresses, for other commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UP, RECOVERED = Path(".blackstart/live.json"), Path(".blackstart/recovered.json"
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """Addresses are `host:port`. `site`: which site runs here; `contained`: what `blackstart release` releases."""
+    """Addresses are `host:port`. `site`: the site that runs; `contained`: actions for `blackstart release`."""
 
     estate: str
     site: str
@@ -43,7 +43,7 @@ class StateFile:
 
 
 def read_state(path: Path, remedy: str) -> StateFile:
-    """Return what `path` says; raises UsageError, with the `remedy` where there is no such file."""
+    """Return the state in the file `path`; raises UsageError, with `remedy` when there is no such file."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         data["contained"] = tuple(Contained(c["service"], tuple(c["actions"])) for c in data.get("contained", ()))
@@ -63,7 +63,7 @@ def address(text: str) -> Address:
 
 
 def connect(config: Config, state: StateFile) -> Connections:
-    """Return the parts of the estate that a state file describes. Nothing of it is owned here: do not sweep it."""
+    """Return the connections that a state file describes; raises UsageError. The caller must not sweep the estate."""
     secrets = Secrets(Path(state.secrets))
     site = EstateSite(Embedded(Path(state.run), Path(state.logs)).site(state.site), secrets.of(state.site), {})
     site.connect(address(state.sql), address(state.s3))

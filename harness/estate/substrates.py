@@ -26,10 +26,10 @@ LEAST, FACTOR = 1024, 4  # the offsite store's limit: MiB at least, and how many
 class SubstrateKind:
     """A substrate. `make`: from a declaration, and whether the primary must be isolatable, what makes it in a folder.
 
-    `serves`: tags of features that only some substrates can drill, which this one can. `limits`: what no drill on it
-    `serves`: tags of features that only some substrates can drill, which it can. `limits`: what no drill on it can show,
+    `serves`: tags of features that only some substrates can drill, which it can. `limits`: what no drill on it shows,
     written into every record. `packages`: Python packages of its extra, which has its name. `images`: those it is made
     of. `programs`: what finds its programs, or raises MissingPart.
+    """
 
     name: str
     make: Callable[[Config, bool], Make]

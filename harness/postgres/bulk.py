@@ -11,7 +11,7 @@ from harness.core.service import Sql
 from harness.postgres.server import connect, one_line
 
 TABLE = "entries"
-ROWS_PER_MB = 5940  # measured: 168 bytes a row, its share of the page included
+ROWS_PER_MB = 5940  # measured: 168 bytes a row, with page overhead
 
 # Half of a row is random (a hash), half repeats, so that it compresses about as well as business data.
 CREATE = compose.SQL(

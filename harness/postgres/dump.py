@@ -1,4 +1,4 @@
-"""Dumps: one snapshot a database, and what is said of it is counted inside that same snapshot."""
+"""Dumps: one snapshot for each database; its facts are counted in the same snapshot."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from harness.parts.programs import program
 from harness.postgres import facts as figures
 from harness.postgres.server import IMAGE, connect, one_line
 
-CHUNK = 4 * 1024 * 1024  # bytes handed on at a time
-SHOWN = 3  # lines of a program's last words that go into an error
-# libpq takes no password file that its group may read, and a cluster gives files to the group of a pod.
-PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in a container of the task's own, in memory
+CHUNK = 4 * 1024 * 1024  # bytes of one chunk
+SHOWN = 3  # last lines of standard error that an error message contains
+# libpq refuses a password file with group access, and Kubernetes gives files to the group of a pod.
+PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in the task's own container, in memory
 OWN_PASSWORD_FILE = 'umask 077 && cp "$GIVEN_PASSFILE" "$PGPASSFILE" && exec "$0" "$@"'  # noqa: S105
 PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One database held still, from `open_snapshot` until its block ends.
+    """An exported snapshot of one database, valid until the block of `open_snapshot` ends.
 
-    `id`: what `pg_dump --snapshot` takes. `taken_at`: the server's UTC, `taken_mono`: our own monotonic seconds,
-    both read before the snapshot was taken, so that every write acknowledged by then is in it.
-    `sequences`: as they stood then, before any dump reads them.
+    `id`: argument of `pg_dump --snapshot`. `taken_at`: UTC of the server; `taken_mono`: monotonic seconds of the
+    harness; both are read before the snapshot, so that it contains every write acknowledged by then. `sequences`: their
+    values at that time.
     """
 
     database: str
@@ -46,7 +46,7 @@ class Snapshot:
 
 @contextmanager
 def open_snapshot(sql: Sql, database: str, clock: Clock = SYSTEM) -> Iterator[Snapshot]:
-    """Yield a snapshot of `database` on a connection of its own; raises BackupFailed when it cannot be had."""
+    """Yield a snapshot of `database` on a separate connection; raises BackupFailed."""
     try:
         connection = connect(sql, database, application="blackstart snapshot")
     except HarnessError as error:
@@ -68,7 +68,7 @@ def open_snapshot(sql: Sql, database: str, clock: Clock = SYSTEM) -> Iterator[Sn
 
 
 def facts(snapshot: Snapshot) -> DatabaseFacts:
-    """Return what the snapshot holds; raises BackupFailed when the server stops answering."""
+    """Return the facts of the database in the snapshot; raises BackupFailed when the server stops answering."""
     try:
         row = figures.read_database(snapshot.connection)
         tables = figures.read_tables(snapshot.connection)
@@ -90,9 +90,9 @@ def facts(snapshot: Snapshot) -> DatabaseFacts:
 def client_task(
     site: Site, name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volumes: tuple[str, ...] = ()
 ) -> Task:
-    """Return a task for `site` that runs one of PostgreSQL's clients beside the server, as its superuser.
+    """Return a task for `site` that runs a PostgreSQL client as superuser.
 
-    The password goes by a 0600 password file; that format would need an escape for a colon or backslash in it.
+    The password is in a password file of mode 0600; it must not contain a colon or a backslash.
     """
     server = (f"--host={sql.inside.host}", f"--port={sql.inside.port}", f"--username={sql.user}", "--no-password")
     if runs_images(site):
@@ -113,7 +113,7 @@ def client_task(
 
 
 def conninfo(database: str) -> str:
-    """Return `database` as a connection string, so that no character in its name is read as anything else."""
+    """Return `database` as a connection string with escaped special characters."""
     escaped = database.replace("\\", "\\\\").replace("'", "\\'")
     return f"dbname='{escaped}'"
 
@@ -126,22 +126,22 @@ def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
         sql,
         "--format=custom",
         "--compress=none",
-        "--statistics",  # the restored database plans well at once, with no ANALYZE
+        "--statistics",  # planner statistics, so that no ANALYZE is needed after the restore
         f"--snapshot={snapshot.id}",
         f"--dbname={conninfo(snapshot.database)}",
     )
 
 
 def globals_task(site: Site, sql: Sql) -> Task:
-    """Return the task that writes roles, their passwords' verifiers and memberships to standard output."""
+    """Return the task that writes roles, their password verifiers and memberships to standard output."""
     return client_task(site, "pg_dumpall", sql, "--globals-only", "--no-tablespaces")
 
 
 def chunks(running: Running, patience: float) -> Generator[bytes, None, None]:
-    """Yield what the task writes, 4 MiB at a time, and end it when the consumer stops early.
+    """Yield the output of the task in chunks of 4 MiB, and kill the task when the consumer stops early.
 
-    After the last byte its exit code is looked at: BackupFailed, with its own last words, unless it is 0. So
-    what a dump wrote before it died is never taken for a whole one. `patience`: seconds for all of it.
+    Raises BackupFailed, with its last lines of standard error, unless its exit code is 0, so that an incomplete dump
+    never counts as complete. `patience`: timeout of the whole task in seconds.
     """
     late = Event()
 
@@ -160,7 +160,7 @@ def chunks(running: Running, patience: float) -> Generator[bytes, None, None]:
         finally:
             watch.cancel()
     if late.is_set():
-        raise BackupFailed(f"dump: not done within {patience:g} s; given up")
+        raise BackupFailed(f"dump: not done within {patience:g} s; killed")
     if done.code:
         raise BackupFailed(f"dump: {how_it_ended(done)}")
 
@@ -170,12 +170,12 @@ def _read(running: Running, late: Event) -> bytes:
         return running.stdout.read(CHUNK)
     except ValueError:
         if late.is_set():
-            return b""  # closed under our hands because patience ended
+            return b""  # closed by the timeout
         raise
 
 
 def how_it_ended(done: Completed) -> str:
-    """Return a failed client's exit code and its last words in one line, from its last `error:` on."""
+    """Return exit code and standard error of a failed client in one line, from its last `error:` on."""
     lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
     errors = [at for at, line in enumerate(lines) if "error: " in line.lower()]
     start = errors[-1] if errors else max(0, len(lines) - SHOWN)

@@ -1,4 +1,4 @@
-"""Restores: roles first, then every database from its dump in the spool."""
+"""Restore of roles, then of every database from its dump in the spool."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ from harness.postgres.identity import MAINTENANCE, ask
 CREATE_ROLE = re.compile(rb'CREATE ROLE ("(?:[^"]|"")+"|[^\s;"]+);')
 ALTER_ROLE = re.compile(rb'ALTER ROLE ("(?:[^"]|"")+"|[^\s;"]+) WITH ')
 
-# A restore that fails is begun again from nothing, so its commits need not wait for the disk one by one; the
-# server writes them out within a second all the same, and fsync stays on.
+# A failed restore starts over on an empty server, so its commits need not wait for the disk. The server still writes
+# them out within a second, and fsync stays on.
 SESSION = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
 
 
 def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
-    """Make the roles of `text`, which `pg_dumpall --globals-only` wrote. All of them or, with RestoreFailed, none.
+    """Restore the roles of `text`, from `pg_dumpall --globals-only`, in one transaction; raises RestoreFailed.
 
-    The superuser we come as keeps the attributes and the password that it has on this server; of other roles
-    that are already there, the attributes become those of the backup.
+    The connected superuser keeps its attributes and password. Other existing roles get the attributes of the backup.
     """
     roles = frozenset(str(name) for (name,) in ask(sql, "SELECT rolname FROM pg_catalog.pg_roles"))
     kept = b"".join(_wanted(text, roles, sql.user))
@@ -38,7 +37,7 @@ def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
         "--quiet",
         "--single-transaction",
         "--set=ON_ERROR_STOP=1",
-        "--set=VERBOSITY=terse",  # no echo of the statement: it holds a password's verifier
+        "--set=VERBOSITY=terse",  # do not echo the statement: it contains a password verifier
         "--set=SHOW_CONTEXT=never",
         f"--dbname={conninfo(MAINTENANCE)}",
         "--file=-",
@@ -50,7 +49,7 @@ def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
 
 
 def _wanted(text: bytes, roles: frozenset[str], superuser: str) -> Iterator[bytes]:
-    """Yield the lines to run: a role that exists is not created, our superuser is not altered."""
+    """Yield the statements to run, without creation of existing roles and changes of the superuser."""
     for line in text.splitlines(keepends=True):
         created, altered = CREATE_ROLE.match(line), ALTER_ROLE.match(line)
         if created and _name(created) in roles:
@@ -66,12 +65,12 @@ def _name(match: re.Match[bytes]) -> str:
 
 
 def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: str, spool_path: str, jobs: int) -> None:
-    """Make the database of `facts` from its dump, `spool_path` in the volume `spool_volume`, with `jobs` at once.
+    """Create the database of `facts` from its dump `spool_path` in volume `spool_volume`, with `jobs` in parallel.
 
-    The dump itself says owner, encoding, locale, grants and settings of the database. Raises RestoreFailed,
-    with pg_restore's last words, at its first error.
+    The dump contains owner, encoding, locale, grants and settings of the database. Raises RestoreFailed with the
+    output of pg_restore at its first error.
     """
-    # The maintenance database is there from the first day; every other is made by the restore.
+    # The maintenance database exists already; the restore creates every other.
     target = (
         (f"--dbname={conninfo(MAINTENANCE)}",)
         if facts.name == MAINTENANCE
@@ -94,7 +93,7 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
 
 
 def _run(site: Site, task: Task) -> Completed:
-    """Run a client to its end and return how it ended; raises RestoreFailed when it cannot even be run."""
+    """Run a client and return its result; raises RestoreFailed when it cannot be run."""
     try:
         with site.run(task) as running:
             running.stdout.read()

@@ -19,11 +19,11 @@ from harness.vault import read_text_secret
 IMAGE = "postgres"
 PORT = "sql"
 SOCKETS = "/tmp"  # noqa: S108 - in a container, in memory
-DEFAULT_SOCKETS = "/var/run/postgresql"  # where the public image looks when it sets up a new server
+DEFAULT_SOCKETS = "/var/run/postgresql"  # socket folder of the public image during its first start
 SUPERUSER = "postgres"
 SUPERUSER_PASSWORD = "postgres-superuser"  # noqa: S105 - the name of the secret, not the secret
 
-# Every connection proves who it is. All come by TCP but the first ones of an image; the address keeps strangers away.
+# All connections need a password. Only the first start of an image uses the socket; TCP is limited by the address.
 HBA = """\
 local all all scram-sha-256
 host all all all scram-sha-256
@@ -38,7 +38,7 @@ INITDB = (
     "--auth=scram-sha-256",
     "--encoding=UTF8",
     "--locale-provider=builtin",
-    "--locale=C.UTF-8",  # the same sort order on every machine: no index goes stale by a move to DR
+    "--locale=C.UTF-8",  # the same sort order on every machine, so that indexes stay valid on DR
     "--data-checksums",
     "--no-instructions",
 )
@@ -54,7 +54,7 @@ SETTINGS = (
     "logging_collector=off",
     "log_destination=stderr",
     "log_min_messages=warning",
-    "log_min_error_statement=panic",  # a failed statement may hold a password
+    "log_min_error_statement=panic",  # a failed statement may contain a password
     "log_line_prefix=%m [%p] %q%u@%d %a ",
     "password_encryption=scram-sha-256",
 )
@@ -71,7 +71,7 @@ def server_spec(
 ) -> NodeSpec:
     """Return the node for `site`: data in `volume`, superuser `postgres` with the password that `secrets` refers to.
 
-    `tuning`: further settings, `name=value`, which win over ours. Raises UsageError when `secrets` has no
+    `tuning`: further settings, `name=value`, which override the defaults. Raises UsageError when `secrets` has no
     `password_name`, MissingPart when PostgreSQL is needed on this machine and not installed.
     """
     if password_name not in secrets:
@@ -88,8 +88,8 @@ def server_spec(
         stop_signal="INT",
     )
     if runs_images(site):
-        # The entry point makes the first data directory itself, by what its environment says, and reaches the server
-        # through a socket while it does.
+        # The entry point creates the data directory from its environment variables, and connects to the server
+        # through a socket meanwhile.
         return replace(
             spec,
             argv=("postgres", *settings, "-c", f"unix_socket_directories={SOCKETS},{DEFAULT_SOCKETS}"),
@@ -116,7 +116,7 @@ def _ready(pg_isready: str, host: str) -> Ready:
 
 
 def sql_of(node: Node, password_ref: str) -> Sql:
-    """Return how to reach the server that `node` runs; `password_ref` is its superuser's."""
+    """Return the connection to the server of `node`; `password_ref`: password of its superuser."""
     endpoint = node.endpoint(PORT)
     return Sql(endpoint.inside, endpoint.outside, SUPERUSER, password_ref)
 
@@ -130,9 +130,9 @@ def connect(
     password_ref: str | None = None,
     application: str = "blackstart",
 ) -> psycopg.Connection[TupleRow]:
-    """Return a connection from outside the site: the superuser's, unless `user` and `password_ref` are given.
+    """Return a connection from outside the site, as the superuser by default.
 
-    Raises HarnessError, in one line, when it cannot be made within five seconds.
+    Raises HarnessError, one line, when it cannot be opened within five seconds.
     """
     who = user or sql.user
     try:
@@ -158,9 +158,9 @@ def connect(
 
 @contextmanager
 def transaction(sql: Sql, database: str, hint: str) -> Iterator[psycopg.Connection[TupleRow]]:
-    """Yield the superuser's connection in a transaction, which an exception rolls back.
+    """Yield a superuser connection in a transaction, which an exception rolls back.
 
-    Raises HarnessError when the server refuses the connection or a statement; its one line ends with `hint`.
+    Raises HarnessError when the server refuses the connection or a statement; the message ends with `hint`.
     """
     try:
         with connect(sql, database) as connection, connection.transaction():
@@ -170,6 +170,6 @@ def transaction(sql: Sql, database: str, hint: str) -> Iterator[psycopg.Connecti
 
 
 def one_line(error: psycopg.Error) -> str:
-    """Return what the server or the client library said, as one line without its statement."""
+    """Return the error message of server or client library as one line, without the statement."""
     said = error.diag.message_primary or str(error) or type(error).__name__
     return " ".join(said.split())

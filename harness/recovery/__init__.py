@@ -1,1 +1,1 @@
-"""Messages 2.2 to 2.8: the recovery, one file a phase; `blackstart recover`."""
+"""Recovery, messages 2.2 to 2.8, and `blackstart recover`."""

@@ -1,4 +1,4 @@
-"""Builds the recovery of an estate, for a drill, a restore test and `blackstart recover` alike."""
+"""Builds the recovery of an estate, for a drill, a restore test and `blackstart recover`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def recovery_of(
     freshness: Callable[[Sql], bool | None] = lambda _sql: None,
     on_bytes: Callable[[int], None] = lambda _count: None,
 ) -> Recovery:
-    """Return the recovery onto the DR site; raises UsageError when that has no key to open backups with."""
+    """Return the recovery onto the DR site; raises UsageError when that site has no private key for backups."""
     dr, config = connections.recovered, connections.config
     if PRIVATE_KEY not in dr.secrets:
-        raise UsageError(f"site {dr.site.name}: no secret {PRIVATE_KEY}; without it no backup can be opened")
+        raise UsageError(f"site {dr.site.name}: no secret {PRIVATE_KEY}; add it; it opens the backups")
     return Recovery(
         dr=dr,
         services=connections.services,

@@ -1,4 +1,4 @@
-"""Message 2.6: keeps a restored copy from acting on the world before it starts, and releases it again."""
+"""Containment, message 2.6: blocks the outbound actions of restored services, and releases them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.core.service import Containable, Contained, Containment, Place, Ser
 def contain_all(
     services: Sequence[Service], place: Place, containment: Containment, journal: Journal
 ) -> tuple[Contained, ...]:
-    """Contain every service that can be; return what was done. Raises HarnessError when one stays uncontained."""
+    """Contain every service that has outbound actions; return the actions taken. Raises HarnessError."""
     done = in_parallel(
         {s.name: lambda s=s: s.contain(place, containment) for s in services if isinstance(s, Containable)}  # type: ignore[misc]
     )
@@ -22,7 +22,7 @@ def contain_all(
 
 
 def release_all(services: Sequence[Service], place: Place, contained: Sequence[Contained], journal: Journal) -> None:
-    """Release what a reversible `contain_all` contained, last first. Raises HarnessError for what is not there."""
+    """Release what a reversible `contain_all` contained, last first; raises HarnessError."""
     by_name = {service.name: service for service in services}
     for entry in reversed(contained):
         service = by_name[entry.service]

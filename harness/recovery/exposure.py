@@ -1,4 +1,4 @@
-"""How long the estate was, at worst, without a fresh valid backup."""
+"""Exposure: the longest time without a new valid backup."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WINDOW = timedelta(days=1)
 def measure_exposure(repository: Repository, passed_over: Sequence[tuple[str, str]], until: datetime) -> float | None:
     """Return the largest gap in seconds between snapshots of valid backups in the day before `until`.
 
-    `passed_over`: backups that were opened and are not valid. None without any backup. Raises HarnessError.
+    None without any backup. Raises HarnessError. `passed_over`: backups that selection found invalid.
     """
     bad = {backup_id for backup_id, _ in passed_over}
     taken = [

@@ -1,4 +1,4 @@
-"""Message 2.8: runs the key functions through the public front door until all have held."""
+"""Key function tests, message 2.8, through the public front door."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from harness.core.record import KeyResult
 from harness.core.service import KeyFunction, PublicDoor
 
 ROUNDS = 3
-HELD_FOR = 5.0  # seconds over which the rounds are spread
+SPREAD = 5.0  # seconds over which the rounds are spread
 
 
 def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: Clock) -> KeyResult:
-    """Return what one key function answered, with its time in seconds."""
+    """Run one key function; return its result and duration in seconds."""
     begin = clock.monotonic()
     try:
         detail, passed = function.check(door), True
@@ -28,23 +28,23 @@ def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: C
     return KeyResult(function.name, function.service, passed, detail, took, event.at)
 
 
-def hold_key_functions(
+def run_key_functions(
     functions: Sequence[KeyFunction], door: PublicDoor, journal: Journal, clock: Clock = SYSTEM
 ) -> tuple[KeyResult, ...]:
     """Run all key functions in three rounds over five seconds and return every result.
 
-    Services are tested side by side, the functions of one in order. Raises Finding at the first round in
-    which one failed.
+    Services are tested in parallel, the functions of one service in order. Raises Finding after the first round
+    with a failure.
     """
     if not functions:
-        raise Finding("no key function is declared: that the services work cannot be shown")
+        raise Finding("no key function is declared; without one the services cannot be tested")
     results: list[KeyResult] = []
     first = clock.monotonic()
     by_service: dict[str, list[KeyFunction]] = {}
     for function in functions:
         by_service.setdefault(function.service, []).append(function)
     for number in range(ROUNDS):
-        due = first + number * HELD_FOR / (ROUNDS - 1)
+        due = first + number * SPREAD / (ROUNDS - 1)
         clock.sleep(max(0.0, due - clock.monotonic()))
         done = in_parallel(
             {name: lambda fs=fs: [run_once(f, door, journal, clock) for f in fs] for name, fs in by_service.items()}  # type: ignore[misc]

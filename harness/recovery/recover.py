@@ -1,4 +1,4 @@
-"""`blackstart recover`: the real disaster; all that is left is the offsite store, DR's secrets, the declaration."""
+"""`blackstart recover`: recovery from a real disaster, from the offsite store, DR's secrets and estate.toml."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from harness.recovery.containment import release_all
 from harness.recovery.traffic_switch import open_edge
 from harness.substrate.embedded.substrate import Embedded
 
-NOWHERE = Address("127.0.0.1", 9)  # the discard port: the front door has no target before the switch
-WITNESSES = 3  # requests in a row that must fail before the primary counts as down
+DISCARD = Address("127.0.0.1", 9)  # discard port: target of the front door before the switch
+FAILED_REQUESTS = 3  # failed requests in a row after which the primary counts as down
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What came of the recovery. `seconds`: from the command to the last key function that held."""
+    """Result of the recovery. `seconds`: from the command to the last passed key function."""
 
     state: StateFile
     backup_id: str
@@ -40,12 +40,12 @@ class Recovered:
 
 
 def require_down(witness: str, fenced: str) -> str:
-    """Return how the primary is known to be down; raises Refused while it still answers at `witness`."""
+    """Return the evidence that the primary is down; raises Refused while `witness` answers, UsageError without any."""
     if fenced:
         return f"fenced: {fenced}"
     if not witness:
-        raise UsageError("say how the primary is known to be down: --witness URL that must fail, or --fenced WHY")
-    for _ in range(WITNESSES):
+        raise UsageError("no evidence that the primary is down; add --witness URL (it must fail) or --fenced WHY")
+    for _ in range(FAILED_REQUESTS):
         try:
             answer = requests.get(witness, timeout=3)
         except requests.RequestException:
@@ -55,19 +55,19 @@ def require_down(witness: str, fenced: str) -> str:
 
 
 def require_name(config: Config, name: str) -> None:
-    """Refuse unless the operator named the estate that is declared."""
+    """Raise UsageError unless the operator named the declared estate."""
     if name != config.estate.name:
         raise UsageError(f"the estate declared here is {config.estate.name!r}, not {name!r}; nothing was changed")
 
 
 def recover(config: Config, offsite: Address, secrets: Secrets, run: Path, logs: Path, journal: Journal) -> Recovered:
-    """Bring the estate back on a DR site that stays up; outward actions are contained until they are released.
+    """Recover the estate on a DR site that stays up; outbound actions are contained until `release`.
 
-    Raises what the phases of `Recovery` raise; then everything that was started is swept.
+    Returns the result. Raises UsageError, and what the phases of `Recovery` raise after a sweep of all started nodes.
     """
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
-            raise UsageError(f"{secrets.root}/{holder}: no secrets there; recovery needs those of the DR site")
+            raise UsageError(f"{secrets.root}/{holder}: no secrets in this folder; copy those of the DR site there")
     substrate = Embedded(run, logs)
     dr = EstateSite(substrate.site("dr"), secrets.of("dr"), sinks_of(config))
     connections = Connections(
@@ -87,7 +87,7 @@ def recover(config: Config, offsite: Address, secrets: Secrets, run: Path, logs:
 def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, journal: Journal) -> Recovered:
     config, dr = connections.config, connections.recovered
     began = journal.mark("declared", "disaster", estate=config.estate.name)
-    edge = open_edge(substrate.site("edge"), config, secrets.of("names"), NOWHERE, "dr")
+    edge = open_edge(substrate.site("edge"), config, secrets.of("names"), DISCARD, "dr")
     work = recovery_of(connections, edge, journal, "reversible")
     selected = work.select(work.activate())
     started = work.start(work.restore(selected))
@@ -109,7 +109,7 @@ def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, jo
         state,
         selected.backup.manifest.backup_id,
         selected.contents.snapshot_at.isoformat(timespec="seconds"),
-        tested.held_at - began.at,
+        tested.passed_at - began.at,
         started.restored.rows,
         tested.results,
         selected.passed_over,
@@ -117,7 +117,7 @@ def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, jo
 
 
 def release(config: Config, state: StateFile, journal: Journal) -> StateFile:
-    """Release what a recovery contained; return the state file with nothing contained any more."""
+    """Release what a recovery contained; return the state without contained actions. Raises HarnessError."""
     connections = connect(config, state)
     release_all(connections.services, connections.recovered.place, state.contained, journal)
     return replace(state, contained=())

@@ -1,7 +1,7 @@
-"""Messages 2.2 to 2.8: one method a phase, each taking what the one before returned; a failure is terminal.
+"""Recovery, messages 2.2 to 2.8: one method a phase, each with the result of the previous one; a failure is terminal.
 
-The steps of a drill call these one by one, and so do the restore test and `blackstart recover`. This package cannot
-import `harness.drill`, which holds the strike.
+Drill steps, restore test and `blackstart recover` call the methods one by one. This package must not import
+`harness.drill`, which contains the strike.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class Activated:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """Message 2.3: the newest backup of which every segment is authentic; what was passed over, and why."""
+    """Message 2.3: the newest backup with only authentic segments; newer ones passed over, with reasons."""
 
     backup: OpenBackup
     passed_over: tuple[tuple[str, str], ...]
 
     @property
     def contents(self) -> Contents:
-        """What its manifest says of it."""
+        """Contents of the backup by its manifest."""
         return self.backup.manifest.contents
 
     @property
     def facts(self) -> Mapping[str, str | float]:
-        """Return what a record says of the backup: its id, snapshot, sizes in bytes and databases."""
+        """Facts of the backup for the record: id, snapshot time, sizes in bytes, databases."""
         manifest = self.backup.manifest
         return {
             "id": manifest.backup_id,
@@ -60,7 +60,7 @@ class Selected:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Message 2.6: the status of each service, and what was contained."""
+    """Message 2.6: the status of each service, and the contained actions."""
 
     restored: Restored
     services: tuple[NodeStatus, ...]
@@ -69,7 +69,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """Message 2.7: which site the front door and the name service now lead to."""
+    """Message 2.7: the site that the front door and the name service route to."""
 
     started: Started
     front: str
@@ -78,15 +78,15 @@ class Switched:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """Message 2.8: what every key function answered, round by round, and when they had all held."""
+    """Message 2.8: results of the key functions in all rounds, and the time at which all had passed."""
 
     switched: Switched
     results: tuple[KeyResult, ...]
-    held_at: float
+    passed_at: float
 
 
 class TrafficRouter(Protocol):
-    """What leads clients to a site: `traffic_switch.Edge`, or a DR site's own gateway in a restore test."""
+    """Routing of clients to a site: `traffic_switch.Edge`, or the gateway of the DR site in a restore test."""
 
     @property
     def door(self) -> PublicDoor:
@@ -94,19 +94,18 @@ class TrafficRouter(Protocol):
         ...
 
     def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
-        """Lead clients to `site`; return what new connections saw."""
+        """Route clients to `site`; return the routing seen by new connections. Raises Refused, HarnessError."""
         ...
 
 
 @dataclass(slots=True)
 class Recovery:
-    """Brings the estate back on the DR site.
+    """Recovers the estate on the DR site.
 
-    `private_key_ref`: the DR recipient's key. `entry`: the service through which clients reach a site.
-    `freshness`: asked of the restored server whether the promise's RPO is met, None where there is no ledger to tell.
-    `fence`: stops a primary that may still take writes; called before clients are led to DR.
-    `start_messages`: service name -> the mission's numbers for its start and its connection. `stopped`: the phase that
-    failed, "" while none has.
+    `private_key_ref`: the DR recipient's key. `entry`: the service through which clients reach a site. `freshness`:
+    whether the restored server meets the promised RPO, None without a ledger. `start_messages`: service name -> the
+    mission's numbers for its start and its connection. `fence`: stops an old primary that may still take writes, before
+    traffic is switched. `stopped`: the failed phase, "" before a failure.
     """
 
     dr: EstateSite
@@ -127,7 +126,7 @@ class Recovery:
 
     @contextmanager
     def _phase(self, name: str, message: str = "") -> Iterator[None]:
-        """One phase; refuses to begin after a failure, and makes a failure of its own the last."""
+        """Run one phase and record a failure of it; raises Refused after a failed phase."""
         if self.stopped:
             raise Refused(f"phase {name} refused: the recovery stopped in phase {self.stopped}")
         try:
@@ -144,11 +143,11 @@ class Recovery:
             yield
         except REPORTED as error:
             self.journal.mark("log", "DR restore failed", message="2.5.1", error=reason_of(error))
-            self.journal.mark("stop", "recovery", message="2.5.2", reason="no service is started, no traffic switched")
+            self.journal.mark("stop", "recovery", message="2.5.2", reason="no service started, no traffic switched")
             raise
 
     def activate(self) -> Activated:
-        """2.2: start the DR infrastructure and return the status of each node."""
+        """2.2: start the DR infrastructure; return the status of each node. Raises HarnessError."""
         with self._phase("activate", "2.2"):
             nodes = self.dr.activate()
             for node in nodes:
@@ -156,9 +155,9 @@ class Recovery:
         return Activated(nodes)
 
     def select(self, _activated: Activated) -> Selected:
-        """2.3: return the newest backup that opens and authenticates to its last segment.
+        """2.3: return the newest backup that decrypts and authenticates to its last segment.
 
-        Raises NoValidBackup with the reason for each that was passed over.
+        Raises NoValidBackup with the reason for each backup passed over.
         """
         with self._or_stop(), self._phase("select", "2.3"):
             key = read_text_secret(self.private_key_ref)
@@ -174,7 +173,7 @@ class Recovery:
         return Selected(selection.backup, selection.passed_over)
 
     def restore(self, selected: Selected) -> Restored:
-        """2.4: decrypt, decompress and restore; compare with the manifest; return whether the RPO is met."""
+        """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""
         with self._or_stop():
             work = Restore(self.dr.place, self.services, selected.backup, self.journal, self.on_bytes)
             try:
@@ -185,7 +184,7 @@ class Recovery:
                 with self._phase("restore", "2.4.2"):
                     work.execute()
             except BaseException:
-                with suppress(RestoreFailed):  # why the restore failed is the news; this is in the journal
+                with suppress(RestoreFailed):  # the restore error is raised; the failed wipe is journalled
                     work.wipe()
                 raise
             work.wipe()
@@ -193,7 +192,7 @@ class Recovery:
                 return work.check(self.freshness)
 
     def start(self, restored: Restored) -> Started:
-        """2.6: contain the services, start them on the DR database, prove their connections."""
+        """2.6: contain, start and check the services; return their statuses. Raises Finding, HarnessError."""
         with self._phase("app", "2.6"):
             start.require_fingerprints(self.dr.secrets, restored.contents.fingerprints)
             contained = contain_all(self.services, self.dr.place, self.containment, self.journal)
@@ -204,7 +203,7 @@ class Recovery:
         return Started(restored, statuses, contained)
 
     def switch(self, started: Started) -> Switched:
-        """2.7: fence the old primary; lead the front door and the public name to DR, and prove both by connections."""
+        """2.7: fence the old primary, route front door and public name to DR, and prove it. Raises HarnessError."""
         with self._phase("switch", "2.7"):
             self.fence()
             status = self.router.switch("dr", self.dr.address_of(self.entry), self.dr_edge)
@@ -212,9 +211,9 @@ class Recovery:
         return Switched(started, status.front, status.address)
 
     def test(self, switched: Switched) -> Tested:
-        """2.8: run every key function through the public front door until all have held."""
+        """2.8: run every key function through the public front door; return the results. Raises Finding."""
         with self._phase("key"):
             functions = [f for s in self.services for f in s.key_functions(self.client_secrets)]
-            results = key_functions.hold_key_functions(functions, self.router.door, self.journal)
+            results = key_functions.run_key_functions(functions, self.router.door, self.journal)
             event = self.journal.mark("held", "key functions", rounds=key_functions.ROUNDS)
         return Tested(switched, results, event.at)

@@ -1,4 +1,4 @@
-"""Message 2.4: a selected backup becomes databases and files on the DR site."""
+"""Restore of a selected backup on the DR site, message 2.4."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ JOBS = 2
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Message 2.4's answer: what came back, and whether the RPO is met (None: there is no ledger to tell).
+    """Result of a restore. `rpo_met`: None without a ledger.
 
-    `lost_objects`: keys of objects that a database refers to and that had not been replicated.
+    `lost_objects`: keys of objects that a database refers to and that neither replication nor backup brought.
     """
 
     contents: Contents
@@ -50,15 +50,15 @@ class Restore:
 
     @property
     def contents(self) -> Contents:
-        """What the manifest says is inside."""
+        """Contents of the backup by its manifest."""
         return self.backup.manifest.contents
 
     def prepare(self) -> None:
-        """Refuse a target that is not an empty server of its own, and fetch the globals."""
+        """Check that the target is another server and empty, and fetch the globals. Raises Refused, RestoreFailed."""
         system = system_facts(self.place.sql)
         if system.identifier == self.contents.system.identifier:
             raise RestoreFailed(
-                f"the target is system {system.identifier}, where the backup came from; nothing changed"
+                f"the target is system {system.identifier}, the source of the backup; nothing was changed"
             )
         if system.version.split(".")[0] != self.contents.system.version.split(".")[0]:
             raise RestoreFailed(
@@ -69,7 +69,7 @@ class Restore:
         self.globals = b"".join(self.backup.read("globals.sql"))
 
     def open(self) -> None:
-        """2.4.1: decrypt and decompress every dump into the spool, and every tree into its volume."""
+        """2.4.1: decrypt and decompress dumps into the spool, trees into their volumes. Raises RestoreFailed."""
         spool = self.place.site.volume(SPOOL)
 
         def dump(name: str) -> None:
@@ -84,7 +84,7 @@ class Restore:
             for objects in self._objects()
         }
         if unknown := {facts.name for facts in self.contents.trees} - set(targets):
-            raise RestoreFailed(f"no service of estate.toml takes back {', '.join(sorted(unknown))}; declare it")
+            raise RestoreFailed(f"estate.toml: no service restores {', '.join(sorted(unknown))}; declare it")
 
         def unpack(facts: TreeFacts) -> None:
             untar(facts.name, self.backup.read(f"trees/{facts.name}.tar"), facts, targets[facts.name]())
@@ -93,12 +93,12 @@ class Restore:
         in_parallel(calls | {facts.name: partial(unpack, facts) for facts in self.contents.trees})
 
     def execute(self) -> None:
-        """2.4.2: restore roles, then every database."""
+        """2.4.2: restore roles, then every database; raises RestoreFailed."""
         postgres.restore_globals(self.place.site, self.place.sql, self.globals)
         in_parallel({d.name: partial(self._restore_database, d) for d in self.contents.databases})
 
     def wipe(self) -> None:
-        """Remove every plaintext dump from the spool; called whatever became of the restore. Raises RestoreFailed."""
+        """Remove every plaintext dump from the spool, after a failed restore too; raises RestoreFailed."""
         site = self.place.site
         try:
             spool = site.volume(SPOOL)
@@ -107,14 +107,14 @@ class Restore:
         except (HarnessError, OSError) as error:
             self.journal.mark("log", "spool not wiped", error=reason_of(error))
             raise RestoreFailed(
-                f"volume {SPOOL} of {site.name}: plaintext dumps are left there ({reason_of(error)}); remove them"
+                f"volume {SPOOL} of {site.name}: plaintext dumps could not be removed ({reason_of(error)}); remove them"
             ) from error
 
     def check(self, freshness: Callable[[Sql], bool | None]) -> Restored:
-        """Compare every table with the manifest, before anything is changed; return what came back."""
+        """Compare every table with the manifest; return the result. Raises RestoreFailed."""
         found = in_parallel({d.name: partial(checks.differences, self.place.sql, d) for d in self.contents.databases})
         if wrong := [f"{name}: {line}" for name, lines in found.items() for line in lines]:
-            raise RestoreFailed(f"what was restored is not what was backed up: {'; '.join(wrong[:5])}")
+            raise RestoreFailed(f"restored data differ from the backup: {'; '.join(wrong[:5])}")
         rpo_met = freshness(self.place.sql)
         size = sum(d.size for d in self.contents.databases) + sum(t.size for t in self.contents.trees)
         restored = Restored(
@@ -141,7 +141,7 @@ class Restore:
         return tuple(objects for service in self.services for objects in service.sources().objects)
 
     def _lost_objects(self) -> tuple[str, ...]:
-        """Return what neither the replication nor the backup brought."""
+        """Return the keys of objects that neither replication nor backup brought."""
         lost: list[str] = []
         for objects in self._objects():
             keys = checks.column(self.place.sql, objects.database, objects.referenced)

@@ -1,4 +1,4 @@
-"""Starting the services of a site, proving where they are connected, testing their key functions."""
+"""Start of the services on the DR site, and checks of their secrets and database connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.vault import read_secret
 
 
 def require_fingerprints(secrets: Mapping[str, str], expected: Sequence[tuple[str, str]]) -> None:
-    """Raise Finding when a secret of the DR site is not the one that the backup was made with."""
+    """Raise Finding when a secret of the DR site differs from the one at backup time."""
     for name, fingerprint in expected:
         if name not in secrets:
             raise Finding(f"secret {name} is not on the DR site; the backup needs {fingerprint[:12]}")
@@ -25,14 +25,14 @@ def require_fingerprints(secrets: Mapping[str, str], expected: Sequence[tuple[st
         if found != fingerprint:
             raise Finding(
                 f"secret {name} on the DR site has fingerprint {found[:12]}, the backup was made with "
-                f"{fingerprint[:12]}; put the right one there: what it encrypts cannot be read without it"
+                f"{fingerprint[:12]}; replace it with the right one; data encrypted with it cannot be read otherwise"
             )
 
 
 def start_all(
     site: EstateSite, services: Sequence[Service], journal: Journal, messages: Mapping[str, tuple[str, str]]
 ) -> tuple[NodeStatus, ...]:
-    """Start services in the order of their needs, side by side where independent; return their statuses."""
+    """Start services in the order of `needs`, in parallel where independent; return statuses. Raises HarnessError."""
     statuses: list[NodeStatus] = []
     for wave in in_order(services):
         for service in wave:
@@ -51,10 +51,10 @@ def require_connections(
     journal: Journal,
     messages: Mapping[str, tuple[str, str]],
 ) -> None:
-    """Prove from the DR server's side that each service is connected to it; raises Finding."""
+    """Check on the DR database server that each service is connected to it; raises Finding."""
     here = system_facts(sql).identifier
     if here == contents.system.identifier:
-        raise Finding(f"the services are on system {here}: that is the primary's, not the DR site's")
+        raise Finding(f"the services use database system {here} of the primary, not of the DR site")
     owners = {database.name: database.owner for database in contents.databases}
     for service in services:
         for database in service.sources().databases:

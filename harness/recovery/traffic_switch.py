@@ -1,4 +1,4 @@
-"""The public edge: front door and name service, outside both sites; message 2.7."""
+"""Traffic switch, message 2.7, at the public edge: front door and name service, outside both sites."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.traffic.witness import served_by
 
 @dataclass(frozen=True, slots=True)
 class RoutingStatus:
-    """Where new connections and queries now lead."""
+    """Site and address that new connections and DNS queries reach."""
 
     front: str
     address: str
@@ -27,7 +27,7 @@ class RoutingStatus:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Front door and name service, and a client that uses both."""
+    """Front door, name service, and a client of both."""
 
     front: FrontDoor
     names: NameServer
@@ -36,10 +36,10 @@ class Edge:
     public_name: str
 
     def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
-        """Lead both to `site` and return what new connections and queries saw.
+        """Route both to `site`; return what new connections and DNS queries reach.
 
-        Raises Refused when the front door refuses its new configuration, HarnessError when the switch did
-        not show within a few seconds.
+        Raises Refused when the front door rejects its new configuration, HarnessError when the switch is not
+        visible within a few seconds.
         """
         self.front.route(upstream, site)
         self.names.switch(self.host, address)
@@ -59,7 +59,7 @@ class Edge:
 
 
 def open_edge(site: Site, config: Config, secrets: Mapping[str, str], upstream: Address, leads_to: str) -> Edge:
-    """Start name service and front door, leading to `upstream` of site `leads_to`; return the edge."""
+    """Start name service and front door, routed to `upstream` of site `leads_to`; return them. Raises HarnessError."""
     estate, sites = config.estate, config.sites
     first = sites.primary.edge if leads_to == "primary" else sites.dr.edge
     names_node = site.launch(dns_spec(site, estate.zone, {estate.host: first}, secrets=secrets))

@@ -1,1 +1,1 @@
-"""The nightly restore test: the newest backup on a DR site, tested, then cleared away."""
+"""Nightly restore test: restores and tests the newest backup on a DR site, then cleans up."""

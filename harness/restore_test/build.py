@@ -23,13 +23,13 @@ from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
 from harness.substrate.existing.workloads import NoWorkloads
 
-NAME, OBJECTIVE = "restore test", "The newest backup comes back, works, and is as fresh as was promised."
+NAME, OBJECTIVE = "restore test", "The newest backup is restored and works, and its age is within the promise."
 
 
 def run_restore_test(
     config: Config, header: RecordHeader, folder: RecordFolder, journal: Journal, runs: Path
 ) -> DrillRecord:
-    """Carry out one restore test on the declared DR site and return its record; raises UsageError before it begins."""
+    """Run one restore test on the declared DR site and return its record; raises UsageError before it begins."""
     with workspace(runs, "restore-test", folder.logs) as local:
         return restore_test_of(config, local, header, folder, journal).run()
 
@@ -39,8 +39,8 @@ def restore_test_of(
 ) -> RestoreTest:
     """Return the restore test on the declared DR site; raises UsageError.
 
-    Containment is reversible there, as on the day of a disaster: the workloads are configured for that day, and have no
-    sink of ours.
+    Containment is reversible, as in a real recovery: the workloads of an existing site are configured for production
+    and have no test receiver.
     """
     connections = connect_dr(config, local)
     entry = entry_of(config)
@@ -55,7 +55,7 @@ def restore_test_of(
 
 
 def interlock_of(connections: Connections) -> Interlock:
-    """Return the interlock of the declared DR site. Raises UsageError."""
+    """Return the interlock of the declared DR site; raises UsageError."""
     existing, dr = declared(connections.config), connections.recovered
     cluster = existing.dr.cluster if existing.dr is not None else None
     workloads = dr.site.workloads if isinstance(dr.site, ExistingSite) else NoWorkloads()
@@ -71,10 +71,10 @@ def interlock_of(connections: Connections) -> Interlock:
 
 
 def production_of(connections: Connections) -> Production:
-    """Return production's identities: the systems that its backups come from, and its primary where one is declared.
+    """Return production's identities: the systems of its backups, and its declared primary.
 
-    Raises HarnessError when any of it cannot be read, except for the manifest of a damaged backup: the test is to show
-    that it is passed over. A system that only such a backup names has taken over, and is in use (`preflight`).
+    Raises HarnessError when an identity cannot be read. Manifests of damaged backups are skipped, because the test
+    must pass over such backups; the preflight refuses a system in use that only they name.
     """
     committed = connections.repository.committed()
     systems = {b.manifest.contents.system.identifier for b in committed if b.damaged is None}

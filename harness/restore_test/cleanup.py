@@ -1,4 +1,4 @@
-"""Cleanup after a restore test: removes what the test brought onto a DR site, and nothing else."""
+"""Cleanup after a restore test: removes the restored data from a DR site, and nothing else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.s3.client import asked, client
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What is on a DR site: databases, roles, objects by bucket (None: no such bucket), files by volume."""
+    """Inventory of a DR site: databases, roles, objects by bucket (None: no such bucket), files by volume."""
 
     databases: frozenset[str]
     roles: frozenset[str]
@@ -29,7 +29,7 @@ class Snapshot:
 
 
 def take_snapshot(place: Place, services: Sequence[Service]) -> Snapshot:
-    """Return what is on the site now, of all that a restore can touch. Raises HarnessError, OSError."""
+    """Return the inventory of everything that a restore can change; raises HarnessError, OSError."""
     buckets = {o.bucket for service in services for o in service.sources().objects}
     volumes = {t.volume for service in services for t in service.sources().trees}
     return Snapshot(
@@ -49,10 +49,10 @@ def _keys(place: Place, bucket: str) -> frozenset[str] | None:
 
 
 def clear(place: Place, services: Sequence[Service], manifest: Manifest, before: Snapshot) -> tuple[str, ...]:
-    """Remove what the restore of a backup brought and was not there before; return a line for each kind.
+    """Remove everything that a restore added since `before`; return one line for each kind of data.
 
-    The services must be down. A database, a role, an object or a file that was there before stays as it is, and so does
-    an object that replication brought meanwhile. Raises HarnessError for what cannot be removed.
+    The services must be stopped. Databases, roles, objects and files in `before` are kept, and so are objects that
+    replication added since. Raises HarnessError for what cannot be removed.
     """
     now = take_snapshot(place, services)
     names = sorted(now.databases - before.databases & {d.name for d in manifest.contents.databases})
@@ -60,16 +60,16 @@ def clear(place: Place, services: Sequence[Service], manifest: Manifest, before:
     _drop(place, names, roles)
     lines = [f"databases: {', '.join(names) or 'none'}", f"roles: {', '.join(roles) or 'none'}"]
     for bucket, keys in now.objects.items():
-        there = before.objects[bucket]
-        new = (keys or frozenset()) - (there or frozenset())
-        removed = _empty(place, bucket, new, manifest.backup_id, whole=there is None)
+        earlier = before.objects[bucket]
+        new = (keys or frozenset()) - (earlier or frozenset())
+        removed = _empty(place, bucket, new, manifest.backup_id, whole=earlier is None)
         lines.append(f"bucket {bucket}: {removed} objects")
-    # Beside what was restored, what the services wrote while they were up: sessions, caches.
+    # Restored files, and files that the services wrote while they ran: sessions, caches.
     for name, files in now.files.items():
-        ours, volume = sorted(files - before.files[name]), place.site.volume(name)
-        for path in ours:
+        added, volume = sorted(files - before.files[name]), place.site.volume(name)
+        for path in added:
             volume.remove(path)
-        lines.append(f"volume {name}: {len(ours)} files")
+        lines.append(f"volume {name}: {len(added)} files")
     return tuple(lines)
 
 
@@ -81,23 +81,23 @@ def _drop(place: Place, names: Sequence[str], roles: Sequence[str]) -> None:
             for role in roles:
                 connection.execute(text.SQL("DROP ROLE {}").format(text.Identifier(role)))
         except psycopg.Error as error:
-            raise HarnessError(f"PostgreSQL at {place.sql.outside}: not cleared: {one_line(error)}") from error
+            raise HarnessError(f"PostgreSQL at {place.sql.outside}: cleanup failed: {one_line(error)}") from error
 
 
 def _empty(place: Place, bucket: str, keys: frozenset[str], backup_id: str, *, whole: bool) -> int:
-    """Remove every version of those that were restored, and the bucket where the restore made it; return how many."""
+    """Remove all versions of restored objects, and a bucket that the restore created; return the number of objects."""
     store = client(place.s3)
-    with asked(place.s3, bucket, "not cleared"):
-        ours = [key for key in sorted(keys) if whole or _origin(store, bucket, key) == backup_id]
-        for key in ours:
+    with asked(place.s3, bucket, "cleanup failed"):
+        restored = [key for key in sorted(keys) if whole or _origin(store, bucket, key) == backup_id]
+        for key in restored:
             for entry in store.list_objects(bucket, prefix=key, include_version=True):
                 if entry.object_name == key:
                     store.remove_object(bucket, key, version_id=entry.version_id)
         if whole and store.bucket_exists(bucket):
             store.remove_bucket(bucket)
-    return len(ours)
+    return len(restored)
 
 
 def _origin(store: Minio, bucket: str, key: str) -> str:
-    """Return from which backup an object was restored, "" for one that was not."""
+    """Return the id of the backup that an object was restored from, "" for other objects."""
     return str((store.stat_object(bucket, key).metadata or {}).get(f"x-amz-meta-{RESTORED}", ""))

@@ -1,9 +1,9 @@
-"""The interlock: only a site on the list of drill targets is ever changed. It fails closed.
+"""Interlock: allows a restore test only on a site on the allowlist of drill targets. It fails closed.
 
 The identity of a site (the database's `system_identifier`, the tag of its bucket, the UID of its cluster's namespace
-`kube-system`) is compared with the list before anything is changed, scaling up included. An identity that cannot be
-read, and one that is production's, is refused by name. The identity of a part that is scaled to zero is compared as
-soon as the part is up, and before anything is written to it.
+`kube-system`) is compared with the allowlist before anything is changed, scaling up included. An unreadable identity
+and an identity of production are refused by name. The identity of a part that is scaled to zero is checked as soon as
+the part is up, before anything is written to it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from harness.core.service import S3, Sql
 from harness.postgres.identity import system_facts
 from harness.s3.client import read_tag
 
-SAYS_NOTHING = "no tag"
+NO_TAG = "no tag"
 Text = Annotated[str, Field(min_length=1)]
 
 
 class Target(BaseModel):
-    """One entry of the list. `cluster`: "" for a site in no cluster."""
+    """One entry of the allowlist. `cluster`: "" for a site outside a cluster."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,7 +38,7 @@ class Target(BaseModel):
 
 
 class Targets(BaseModel):
-    """The file of drill targets."""
+    """The allowlist file, `drill-targets.toml`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +47,7 @@ class Targets(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """The identities of production, which are refused whatever the list says."""
+    """Identities of production. They are refused even when the allowlist contains them."""
 
     systems: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
@@ -55,22 +55,22 @@ class Production:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One identity: its name, how it is read, and whether its part is scaled to zero and cannot be asked yet."""
+class IdentityCheck:
+    """Check of one identity: its name, `read` and `expected` values, and whether its part is scaled to zero."""
 
     what: str
     read: Callable[[Target], str]
-    said: Callable[[Target], str]
+    expected: Callable[[Target], str]
     forbidden: frozenset[str] = frozenset()
     scaled_to_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Interlock:
-    """The interlock of one site. `cluster` reads the UID of its cluster, None for a site in no cluster.
+    """The interlock of one site. `cluster`: reads the UID of its cluster; None outside a cluster.
 
-    `scaled_to_zero`: whether a node (`postgres`, `objects`) is, so that its identity cannot be read yet.
-    `production`: the identities of production; raises HarnessError where they cannot be read.
+    `scaled_to_zero`: whether a node (`postgres`, `objects`) is scaled to zero, so that its identity is unreadable.
+    `production`: reads the identities of production; raises HarnessError.
     """
 
     site: str
@@ -82,11 +82,11 @@ class Interlock:
     production: Callable[[], Production] = Production
 
     def before(self) -> Sequence[Target]:
-        """Return the targets that this site may be, before anything is changed. Raises Refused."""
+        """Return the allowlist entries that match before the site is scaled up; raises Refused."""
         return self._check(up=False)
 
     def after(self) -> Target:
-        """Return the target that this site is, once all of it is up and before it is written to. Raises Refused."""
+        """Return the allowlist entry of the site, all of it up, before it is written to; raises Refused."""
         return self._check(up=True)[0]
 
     def _check(self, *, up: bool) -> Sequence[Target]:
@@ -97,12 +97,12 @@ class Interlock:
                 left = self._narrowed(left, identity)
         return left
 
-    def _identities(self, production: Production, *, up: bool) -> tuple[Asked, ...]:
+    def _identities(self, production: Production, *, up: bool) -> tuple[IdentityCheck, ...]:
         def system(_target: Target) -> str:
             return system_facts(self.sql).identifier
 
         def tag(target: Target) -> str:
-            return read_tag(self.s3, target.bucket) or SAYS_NOTHING
+            return read_tag(self.s3, target.bucket) or NO_TAG
 
         def cluster(_target: Target) -> str:
             return self.cluster() if self.cluster else ""
@@ -111,13 +111,13 @@ class Interlock:
             return not up and self.scaled_to_zero(node)
 
         return (
-            Asked("cluster", cluster, lambda t: t.cluster, production.clusters),
-            Asked("database system", system, lambda t: t.system, production.systems, unreadable("postgres")),
-            Asked("bucket tag", tag, lambda t: t.tag, production.tags, unreadable("objects")),
+            IdentityCheck("cluster", cluster, lambda t: t.cluster, production.clusters),
+            IdentityCheck("database system", system, lambda t: t.system, production.systems, unreadable("postgres")),
+            IdentityCheck("bucket tag", tag, lambda t: t.tag, production.tags, unreadable("objects")),
         )
 
-    def _narrowed(self, left: Sequence[Target], identity: Asked) -> Sequence[Target]:
-        """Return those of `left` that the site may still be; raises Refused when it is none of them."""
+    def _narrowed(self, left: Sequence[Target], identity: IdentityCheck) -> Sequence[Target]:
+        """Return those of `left` whose identity matches the site; raises Refused when none does."""
         kept, found = [], ""
         for target in left:
             try:
@@ -125,11 +125,11 @@ class Interlock:
             except (HarnessError, OSError) as error:
                 raise self._refused(f"its {identity.what} cannot be read ({error})") from error
             if found and found in identity.forbidden:
-                raise self._refused(f"its {identity.what} {found} is production's, and never a drill target")
-            if found == identity.said(target) != SAYS_NOTHING:
+                raise self._refused(f"its {identity.what} {found} is production's; production is never a drill target")
+            if found == identity.expected(target) != NO_TAG:
                 kept.append(target)
         if not kept:
-            listed = ", ".join(f"{t.name}: {identity.said(t) or 'none'}" for t in left)
+            listed = ", ".join(f"{t.name}: {identity.expected(t) or 'none'}" for t in left)
             raise self._refused(f"its {identity.what} is {found or 'none'}; {self.targets.name} lists {listed}")
         return kept
 
@@ -144,19 +144,19 @@ class Interlock:
 
 
 def read_targets(path: Path) -> tuple[Target, ...]:
-    """Return the drill targets that `path` lists; raises Refused when it is missing, unreadable or empty."""
+    """Return the drill targets in the file `path`; raises Refused when it is missing, unreadable or empty."""
     try:
         found = Targets.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).target
     except OSError as error:
         raise Refused(
-            f"{path}: no list of drill targets ({error.strerror}); without it no restore test is run"
+            f"{path}: no allowlist of drill targets ({error.strerror}); create it; see deploy/README.md"
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise Refused(f"{path}: unreadable list of drill targets: {where}: {first['msg'].lower()}") from None
+        raise Refused(f"{path}: unreadable allowlist of drill targets: {where}: {first['msg'].lower()}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{path}: unreadable list of drill targets: {error}") from None
+        raise Refused(f"{path}: unreadable allowlist of drill targets: {error}") from None
     if not found:
-        raise Refused(f"{path}: the list of drill targets is empty; no restore test is run")
+        raise Refused(f"{path}: the allowlist of drill targets is empty; add the DR site")
     return found

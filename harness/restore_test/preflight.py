@@ -1,6 +1,6 @@
 """Preflight: refuses to run a restore test on a DR site that is in use.
 
-The interlock says which site it is; after a real failover that same site serves clients.
+The interlock checks the identity of the site; after a real failover the same site serves clients.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from harness.traffic.witness import SITE_HEADER, SITE_PATH, served_by
 
 
 def require_no_service_running(site: Site, services: Sequence[Service]) -> None:
-    """Refuse a site whose services run: it may have taken over from the primary.
+    """Refuse a site with running services: a failover to it may have taken place.
 
-    Raises Refused, UsageError or another HarnessError where that cannot be seen.
+    Raises Refused, UsageError, or another HarnessError when a service cannot be checked.
     """
     if not isinstance(site, ExistingSite):
         return
     if running := [service.name for service in services if site.serves(service.name)]:
         raise Refused(
             f"site {site.name} is in use: {', '.join(running)} runs there; nothing was written to it. "
-            "A restore test needs them stopped"
+            "Stop them before a restore test"
         )
 
 
 def require_empty(place: Place) -> None:
-    """Refuse a database server that holds anything: the test would remove it, or fail on it. Raises Refused."""
+    """Refuse a database server that is not empty: the test would remove its data or fail; raises Refused."""
     if held := databases(place.sql):
         raise Refused(
             f"site {place.site.name} is in use: it holds the database {', '.join(held)}; nothing was written to it. "
@@ -39,13 +39,13 @@ def require_empty(place: Place) -> None:
 
 
 def require_own_gateway(door: PublicDoor, site: str, address: Address) -> None:
-    """Refuse a gateway that is not the site's own: key functions write, and it may be production's.
+    """Refuse a gateway of another site, because key functions write and it may be production's.
 
-    Raises Refused, OSError where nobody answers.
+    Raises Refused, OSError when the gateway does not answer.
     """
     by = served_by(door)
     if by != site:
-        found = f"of site {by}" if by else "of a site that it does not name"
+        found = f"of site {by}" if by else "of an unnamed site"
         raise Refused(
             f"the gateway at {address} is {found}, not of {site}; "
             f"correct its address, or have it answer {SITE_PATH} with the header {SITE_HEADER}: {site}"

@@ -1,6 +1,6 @@
-"""The nightly restore test: the newest valid backup is restored, started and tested on a DR site, then cleared away.
+"""Nightly restore test: restores the newest valid backup on a DR site, tests its services, then cleans up.
 
-It destroys nothing and leads no client anywhere. Its repository may be production's: it is only read.
+It destroys nothing and switches no traffic. The repository may be production's, because it is only read.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from harness.restore_test.preflight import require_empty, require_no_service_run
 from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 from harness.traffic.door import Door
 
-LEFT_OUT = (
+NEVER_TESTED = (
     "1.1 to 1.6: a restore test takes no backup",
     "2.1: a restore test destroys nothing",
-    "2.7: clients stay where they are; the key functions are tested at the DR site's own gateway",
-    "RTO: without a strike there is no fault to count from; the time from activation is in the notes",
+    "2.7: no traffic is switched; the key functions are tested at the DR site's own gateway",
+    "RTO: without a strike there is no fault; the notes contain the time from activation",
     "RPO of clients: without a strike no write is lost; the age of the data is judged as exposure",
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FixedAddress:
-    """A resolver that has one address for every name."""
+    """A resolver that returns one address for every name."""
 
     address: str
 
@@ -55,7 +55,7 @@ class FixedAddress:
 
 @dataclass(frozen=True, slots=True)
 class OwnGateway:
-    """The DR site's own gateway in the place of the public edge: no client is led there."""
+    """The DR site's own gateway, used instead of the public edge: no traffic is switched."""
 
     public_name: str
     where: Callable[[], Address]
@@ -67,16 +67,16 @@ class OwnGateway:
         return Door(self.public_name, address.port, FixedAddress(address.host))
 
     def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
-        """Always refused. Raises Refused."""
-        raise Refused(f"a restore test leads no client to {site} ({upstream}, {address}); 2.7: not drilled")
+        """Always refused; raises Refused."""
+        raise Refused(f"a restore test switches no traffic to {site} ({upstream}, {address}); 2.7: not drilled")
 
 
 @dataclass(slots=True)
 class RestoreTest:
     """One restore test.
 
-    `gateway`: where the DR site's gateway is once the services are up. `interlock`: None for a DR site made for it.
-    `before`: what was on the site before anything was restored.
+    `gateway`: address of the DR site's gateway once the services are up. `interlock`: None for a DR site made for the
+    test. `before`: inventory of the site before the restore.
     """
 
     header: RecordHeader
@@ -100,7 +100,7 @@ class RestoreTest:
         self.failures = Failures(self.header.drill, self.journal, self.folder.logs)
 
     def run(self) -> DrillRecord:
-        """Carry it out, clear everything away, write the record and return it; whatever goes wrong is in the record."""
+        """Run the test, clean up, write the record and return it; failures are in the record."""
         began = self.journal.mark("declared", "restore test", estate=self.connections.config.estate.name)
         open_record(self.header, self.folder, self.journal)
         self._attempt(self._carry_out)
@@ -111,7 +111,7 @@ class RestoreTest:
     def _attempt(self, work: Callable[[], None], phase: str | None = None) -> None:
         try:
             work()
-        except BaseException as error:  # an interrupted test, and one that met a defect, leave a record as well
+        except BaseException as error:  # an interrupted or defective test leaves a record too
             stopped = self._recovery.stopped if self._recovery is not None else ""
             self.failures.note(error, stopped if phase is None else phase)
             if not isinstance(error, Exception | KeyboardInterrupt):
@@ -141,7 +141,7 @@ class RestoreTest:
         self.tested = recovery.test(Switched(started, "not switched", str(self.gateway())))
 
     def _clear(self) -> None:
-        """End the services, remove what was restored, and leave the infrastructure as it was found."""
+        """Stop the services, remove the restored data and restore the earlier scale of the infrastructure."""
         dr = self.connections.recovered
         try:
             self._end_services()
@@ -176,7 +176,7 @@ class RestoreTest:
             promise=self.header.promise,
             clients=None,
             activated=self.activated_at,
-            key=tested.held_at if tested else None,
+            key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(self.journal.events, self.activated_at),
             lost_objects=len(restored.lost_objects) if restored else 0,
@@ -194,14 +194,14 @@ class RestoreTest:
             rows=restored.rows if restored else 0,
             lost_objects=restored.lost_objects if restored else (),
             results=tested.results if tested else (),
-            not_drilled=(*LEFT_OUT, *limits, *not_contained(self.connections.config, self.connections.services)),
+            not_drilled=(*NEVER_TESTED, *limits, *not_contained(self.connections.config, self.connections.services)),
             notes=self._notes(began),
         )
 
     def _notes(self, began: datetime) -> Mapping[str, str]:
         notes = {}
         if self.tested is not None and self.activated_at is not None:
-            notes["from activation to key functions held"] = f"{self.tested.held_at - self.activated_at:.1f} s"
+            notes["from activation to key functions passed"] = f"{self.tested.passed_at - self.activated_at:.1f} s"
         if self.selected is not None:
             notes["age of the data"] = f"{(began - self.selected.contents.snapshot_at).total_seconds():.0f} s"
         return notes

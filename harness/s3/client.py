@@ -17,13 +17,13 @@ from harness.core.service import S3
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
-REGION = "us-east-1"  # set, so that clients do not look it up
+REGION = "us-east-1"  # set, so that clients do not query it
 RETRIES = 2
 ESTATE = "blackstart-estate"  # the key of the tag
 NO_TAGS = "NoSuchTagSet"
 EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
-# Everything that a request to a store that is down, full or owned by others can raise.
+# All exceptions of a request to a store that is down, full or owned by others.
 SILENT = (urllib3.exceptions.HTTPError, OSError)
 ERRORS = (MinioException, *SILENT)
 
@@ -55,7 +55,7 @@ def said(error: Exception) -> str:
 
 @contextmanager
 def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError | RestoreFailed] = HarnessError) -> Iterator[None]:
-    """Turn what a store refuses, or its silence, into one line: which bucket, where, the `outcome`, and why.
+    """Convert errors of a store into `as_`, one line with bucket, address, `outcome` and reason.
 
     Raises `as_`.
     """

@@ -16,7 +16,7 @@ from harness.patience import PATIENCE
 from harness.s3.client import REGION, asked, client
 
 PAUSE = 1.0  # seconds between two rounds
-SHOWN = 2  # last lines of rclone's output that are repeated in an error
+SHOWN = 2  # last lines of rclone's output in an error message
 
 
 def remote(name: str, access: str, secret: str, s3: S3) -> str:
@@ -31,7 +31,7 @@ def remote(name: str, access: str, secret: str, s3: S3) -> str:
 def copy_task(source: S3, target: S3, bucket: str) -> Task:
     """Return the task that copies a bucket from one store to the other, comparing objects by checksum.
 
-    Nothing is deleted at the target: an object lost at the source must not be lost at DR.
+    Nothing is deleted at the target, so that an object lost at the source is kept at DR.
     """
     return Task(
         name="rclone",
@@ -93,7 +93,7 @@ class Replicator:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop, killing a copy that is running. After this returns, the source is no longer read."""
+        """Kill a running copy and stop; afterwards the source is no longer read."""
         self._stopped.set()
         with self._lock:
             if self._running is not None:
@@ -111,7 +111,7 @@ class Replicator:
             self._stopped.wait(PAUSE)
 
     def _count(self, began: float, error: str) -> None:
-        """Count a round; a change between success and failure is written to the journal."""
+        """Count a round, and journal a change between success and failure."""
         if error:
             if not self.last_error:
                 self.journal.mark("log", "replication failed", error=error)

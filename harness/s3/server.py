@@ -1,7 +1,7 @@
-"""An object store as a node, reached by S3: SeaweedFS in one process (`weed mini`), or MinIO in a container.
+"""Object store as a node: SeaweedFS in one process (`weed mini`), or MinIO in a container.
 
 Measured with SeaweedFS 4.48 on two busy cores: 0.9 s from start to the first answer, 110 MiB resident,
-0.3 MB on disk when empty, 2 to 5 s to stop in good order. `weed server` takes 3.3 s to start and 25 s to stop.
+0.3 MB on disk when empty, 2 to 5 s to shut down gracefully. `weed server` takes 3.3 s to start and 25 s to stop.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ IMAGE = "minio"
 PORT = "s3"
 ACCESS = "s3-access"
 SECRET = "s3-secret"  # noqa: S105 - the name of the secret, not the secret
-VOLUME_MB = 256  # size of one of SeaweedFS's own files, grown as it fills and never allocated ahead
+VOLUME_MB = 256  # maximum size of a SeaweedFS volume file, which is not preallocated
 
 WHERE = (f"@{{bind:{PORT}}}:@{{port:{PORT}}}", "@{bind:master}:@{port:master}.@{port:master-grpc}")
 
-# Every part of it that listens, by the option that says where. An option left out would listen on a fixed port.
+# Port options of all listening parts. A part without its option would listen on a fixed port.
 LISTENERS: Mapping[str, str] = {
     PORT: "s3.port",
     "s3-grpc": "s3.port.grpc",
@@ -38,29 +38,29 @@ LISTENERS: Mapping[str, str] = {
     "admin-grpc": "admin.port.grpc",
 }
 
-# Its S3 part says that it is well before the master has heard of the volumes: then every read fails, for seconds after
-# a start in which master and volumes missed each other. The master can be asked by its shell alone, its HTTP being off.
-WELL = """
+# The S3 gateway reports healthy before the master has registered the volumes, and reads fail for seconds after a start.
+# The master is queried through its shell, because its HTTP interface is off.
+HEALTHY = """
 import http.client, subprocess, sys
 weed, s3, master = sys.argv[1:]
-asked = http.client.HTTPConnection(s3, timeout=5)
-asked.request("GET", "/healthz")
-if (status := asked.getresponse().status) != 200:
+gateway = http.client.HTTPConnection(s3, timeout=5)
+gateway.request("GET", "/healthz")
+if (status := gateway.getresponse().status) != 200:
     sys.exit(f"/healthz answers {status}")
 shell = [weed, "shell", f"-master={master}"]
-told = subprocess.run(shell, input=b"volume.list\\n", capture_output=True, timeout=8).stdout
-sys.exit(None if b"(volume:" in told else "the master knows of no volumes")
+listing = subprocess.run(shell, input=b"volume.list\\n", capture_output=True, timeout=8).stdout
+sys.exit(None if b"(volume:" in listing else "the master has no registered volume")
 """
 
-# Unix sockets that it puts in /tmp, whatever TMPDIR says, and leaves there when it is killed.
+# Unix sockets in /tmp (TMPDIR is ignored), which remain after SIGKILL.
 LEAVES = tuple(
     f"/tmp/seaweedfs-{part}-grpc-@{{port:{part}-grpc}}.sock"  # noqa: S108 - the name is SeaweedFS's own
     for part in ("s3", "filer", "volume", "master", "admin")
 )
 
-# What is switched off: nothing of it is needed, each would listen, and one would call home.
+# Disabled parts: they are not needed, would listen, and one sends telemetry.
 OFF = (
-    "-disableHttp=true",  # its file server gives every object to whoever asks, with no key
+    "-disableHttp=true",  # its file server serves every object without authentication
     "-webdav=false",
     "-admin.ui=false",
     "-s3.port.iceberg=0",
@@ -81,9 +81,9 @@ def server_spec(
 ) -> NodeSpec:
     """Return the node for `site`: data in `volume`, one owner whose keys are the secrets `s3-access` and `s3-secret`.
 
-    `limit_mb`: of SeaweedFS alone: room for so many MiB and no more, what `volume` already holds included; a write
-    beyond it is refused with InternalError (500), as on a disk that is full, and reads go on. Raises UsageError when a
-    secret is missing, MissingPart when SeaweedFS is needed on this machine and not installed.
+    `limit_mb`: only for SeaweedFS: size limit in MiB, existing data in `volume` included. A write beyond it fails with
+    InternalError (500), as on a full disk; reads still work. Raises UsageError when a secret is missing, MissingPart
+    when SeaweedFS is needed on this machine and not installed.
     """
     if missing := [key for key in (ACCESS, SECRET) if key not in secrets]:
         raise UsageError(f"node {name}: no secret {missing[0]}; add its reference to the secrets of the site")
@@ -98,12 +98,12 @@ def server_spec(
         f"-ip.bind=@{{bind:{PORT}}}",
         *(f"-{option}=@{{port:{port}}}" for port, option in LISTENERS.items()),
         "-s3.config=@{file:owner}",
-        # Relative to where it runs, since the length of a socket's path is limited to some hundred bytes.
+        # Relative paths, because the path of a socket is limited to about 100 bytes.
         "-s3.localSocket=s3.sock",
         "-filer.localSocket=filer.sock",
         f"-master.volumeSizeLimitMB={size}",
         f"-volume.max={count}",
-        "-idleTimeout=5",  # seconds; it does not stop before its last idle connection has timed out
+        "-idleTimeout=5",  # seconds; a shutdown waits for the timeout of idle connections
         *OFF,
     )
     return NodeSpec(
@@ -114,7 +114,7 @@ def server_spec(
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
         files={"owner": _owner()},
         ready=Ready(
-            argv=(sys.executable, "-I", "-S", "-c", WELL, program("weed"), *WHERE), patience=PATIENCE.store_ready
+            argv=(sys.executable, "-I", "-S", "-c", HEALTHY, program("weed"), *WHERE), patience=PATIENCE.store_ready
         ),
         leaves=LEAVES,
     )
@@ -132,19 +132,19 @@ def _minio(name: str, volume: str, secrets: Mapping[str, str]) -> NodeSpec:
         env={"MINIO_CONFIG_ENV_FILE": "@{file:owner}", "MINIO_BROWSER": "off", "MINIO_UPDATE": "off"},
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
         files={"owner": owner},
-        # Not /minio/health/ready: that answers 200 while buckets and credentials are still being read, and S3 says 503.
+        # Not /minio/health/ready: it answers 200 while buckets and credentials are still loading and S3 answers 503.
         ready=Ready(port=PORT, path="/minio/health/cluster", patience=PATIENCE.store_ready),
     )
 
 
 def _owner() -> str:
-    """Return SeaweedFS's own file of identities, with one that may do everything; its keys are filled in later."""
+    """Return SeaweedFS's identities file with one administrator; the site fills in its keys."""
     keys = {"accessKey": f"@{{secret:{ACCESS}}}", "secretKey": f"@{{secret:{SECRET}}}"}
     actions = ["Admin", "Read", "List", "Tagging", "Write"]
     return json.dumps({"identities": [{"name": "owner", "credentials": [keys], "actions": actions}]})
 
 
 def s3_of(node: Node, access_ref: str, secret_ref: str) -> S3:
-    """Return how to reach the store that `node` runs; the references are its owner's keys."""
+    """Return the connection to the store of `node`; the references are the keys of its owner."""
     endpoint = node.endpoint(PORT)
     return S3(endpoint.inside, endpoint.outside, access_ref, secret_ref)

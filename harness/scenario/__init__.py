@@ -1,1 +1,1 @@
-"""What only drills need: faults and checks. Imported by steps and fixtures alone; in no image."""
+"""Faults and checks of drills. Only steps and fixtures import this package; images do not contain it."""

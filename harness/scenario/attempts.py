@@ -1,4 +1,4 @@
-"""Work that is attempted with a fault: a backup, a recovery, a restore test. Each is expected to fail or be refused."""
+"""Backups, recoveries and restore tests that are attempted with a fault and must fail or be refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.scenario.faults.fault import Fault, Scene, When, inject
 
 
 def back_up(scene: Scene, fault: Fault) -> None:
-    """Attempt a backup, which must fail for the reason that the fault names."""
+    """Attempt a backup with a fault; raises Finding unless it fails with the error that the fault names."""
 
     def fail() -> None:
         try:
@@ -30,7 +30,7 @@ def back_up(scene: Scene, fault: Fault) -> None:
 
 
 def recover(scene: Scene, fault: Fault) -> None:
-    """Attempt the recovery, with the fault injected at its moment; the failure goes into the record."""
+    """Attempt the recovery with a fault injected in its phase; raises Finding unless it fails with its error."""
     drill = scene.drill
 
     def work() -> None:
@@ -49,9 +49,9 @@ def recover(scene: Scene, fault: Fault) -> None:
 
 
 def run_restore_test(scene: Scene, fault: Fault) -> None:
-    """Attempt a restore test on the existing DR site; it must be refused for the reason that the fault names."""
+    """Attempt a restore test on the existing DR site; raises Finding unless the fault causes a refusal."""
     inject(fault, scene)
-    scene.failure = "; ".join(scene.borrowed.run_on_existing_site().reasons)
+    scene.failure = "; ".join(scene.foreign_repository.run_on_existing_site().reasons)
     require_named(fault, scene.failure)
 
 
@@ -67,28 +67,26 @@ ATTEMPTS: Mapping[str, tuple[Callable[[Scene, Fault], None], tuple[When, ...]]] 
 
 
 def suffer(scene: Scene, fault: Fault) -> None:
-    """Inject a fault at once; raises UsageError when it belongs to a moment of an attempt."""
+    """Inject a fault at once; raises UsageError when the fault belongs to a phase of an attempt."""
     require_suits("", fault)
     inject(fault, scene)
     if scene.foreign is not None:
-        scene.foreign.note()
+        scene.foreign.take_snapshots()
 
 
 def attempt(scene: Scene, work: str, fault: Fault) -> None:
-    """Attempt `work` with a fault; raises UsageError when that fault is not one of that work."""
+    """Attempt `work` with a fault; raises UsageError when the fault does not fit, Finding when the work succeeds."""
     require_suits(work, fault)
     ATTEMPTS[work][0](scene, fault)
 
 
 def require_suits(work: str, fault: Fault) -> None:
-    """Raise UsageError unless a fault can be injected while `work` is attempted; "" for one injected at once."""
+    """Raise UsageError unless the fault can be injected during `work`; "" stands for an injection at once."""
     if work and work not in ATTEMPTS:
         raise UsageError(f"{work!r} cannot be attempted; known: {', '.join(ATTEMPTS)}")
     moments = ATTEMPTS[work][1] if work else (When.NOW, When.STRIKE, When.BEFORE_RECOVERY)
     if fault.when not in moments:
-        raise UsageError(
-            f"fault {fault.phrase!r} is injected {fault.when}, which does not suit {work or 'this step'!r}"
-        )
+        raise UsageError(f"fault {fault.phrase!r} is injected {fault.when}, which does not fit {work or 'this step'!r}")
 
 
 def fault_in(sentence: str) -> Fault | None:
@@ -105,6 +103,6 @@ def fault_in(sentence: str) -> Fault | None:
 
 
 def require_named(fault: Fault, failure: str) -> None:
-    """Raise Finding unless a failure, in one line, names what the fault caused."""
+    """Raise Finding unless the failure message matches the pattern of the fault."""
     if not fault.named or not re.search(fault.named, failure):
         raise Finding(f"{fault.phrase}: its failure does not match {fault.named!r}: {failure or 'it did not fail'}")

@@ -1,4 +1,4 @@
-"""Backup and restore test as CronJobs of their clusters, on clusters that a drill made."""
+"""Backups and restore tests as CronJobs, on the clusters of a drill."""
 
 from __future__ import annotations
 
@@ -39,34 +39,34 @@ BACKUP, RESTORE_TEST = "blackstart-backup", "blackstart-restore-test"
 
 @dataclass(frozen=True, slots=True)
 class Fired:
-    """A Job that a CronJob started, and what its pod said: one entry a line of its log."""
+    """A finished Job of a CronJob, and the log of its pod: one entry for each line."""
 
     job: str
     owner: str
     succeeded: bool
-    told: tuple[Mapping[str, Any], ...]
+    log: tuple[Mapping[str, Any], ...]
 
     @property
     def last(self) -> Mapping[str, Any]:
-        """The last line; empty when it said nothing."""
-        return self.told[-1] if self.told else {}
+        """The last log line; empty without any."""
+        return self.log[-1] if self.log else {}
 
 
 @dataclass(slots=True)
 class ClusterJobs:
-    """Two clusters with their own CronJobs. Their pods reach the offsite store by a relay on this machine."""
+    """Two clusters with CronJobs. Their pods reach the offsite store through a relay on this machine."""
 
     drill: Drill
     _open: ExitStack = field(default_factory=ExitStack)
     _offsite: Address | None = None
     _backups: frozenset[str] = frozenset()
-    _asked: Mapping[str, int] = field(default_factory=dict)
+    _generations: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def kind(self) -> Kind:
-        """The substrate; raises HarnessError where there is no cluster."""
+        """The substrate; raises HarnessError on a substrate without clusters."""
         if not isinstance(self.drill.environment.substrate, Kind):
-            raise HarnessError("there is no cluster here: drill this with --substrate=kind")
+            raise HarnessError("this substrate has no clusters; run this drill with --substrate=kind")
         return self.drill.environment.substrate
 
     def close(self) -> None:
@@ -74,10 +74,10 @@ class ClusterJobs:
         self._open.close()
 
     def start(self) -> ClusterJobs:
-        """Start the primary's data and the offsite store; return this."""
-        world = self.drill.environment
-        world.start_data()
-        relay = self._open.enter_context(Relay(self.kind.here, world.offsite_s3.outside))
+        """Start the primary's data and the offsite store; return this object. Raises HarnessError."""
+        estate = self.drill.environment
+        estate.start_data()
+        relay = self._open.enter_context(Relay(self.kind.here, estate.offsite_s3.outside))
         self._offsite = relay.address
         self._backups = self.listed()
         return self
@@ -87,7 +87,7 @@ class ClusterJobs:
         return frozenset(b.backup_id for b in self.drill.environment.repository.committed() if b.damaged is None)
 
     def schedule_backup(self) -> None:
-        """Have the primary's cluster take its backup, once its CronJob fires."""
+        """Install the CronJob that backs up the primary's cluster, suspended; raises HarnessError."""
         site, secrets = self.kind.cluster_site("primary"), self.drill.environment.secrets
         existing = (
             '[existing.primary]\nsql = "postgres:5432"\ns3 = "objects:9000"\nsecrets = "/secrets/primary"\n'
@@ -98,19 +98,19 @@ class ClusterJobs:
         self._install(site, "backup", {"estate.toml": declaration(self.drill.environment.config) + existing})
 
     def schedule_restore_test(self, *, listed: bool) -> None:
-        """Scale the DR cluster to zero, listed as a drill target or not, and install its restore test, suspended."""
-        world, site = self.drill.environment, self.kind.cluster_site("dr")
-        world.dr.activate()
-        bucket = world.template.identity.bucket
-        ensure_bucket(world.dr.place.s3, bucket)
-        tag(world.dr.place.s3, bucket, TAG)
+        """Scale the DR cluster to zero, write its allowlist, and install the restore test, suspended."""
+        estate, site = self.drill.environment, self.kind.cluster_site("dr")
+        estate.dr.activate()
+        bucket = estate.template.identity.bucket
+        ensure_bucket(estate.dr.place.s3, bucket)
+        tag(estate.dr.place.s3, bucket, TAG)
         cluster = site.api.identity() if listed else "another cluster"
-        targets = {"name": "dr", "system": system_facts(world.dr.place.sql).identifier, "bucket": bucket, "tag": TAG}
-        self._provide(site)
+        targets = {"name": "dr", "system": system_facts(estate.dr.place.sql).identifier, "bucket": bucket, "tag": TAG}
+        self._apply_services(site)
         self._scale_down(site.api, ("StatefulSet",))
-        self._asked = generations(site.api)
+        self._generations = generations(site.api)
         workloads = {node: f"statefulset/{node}" for node in INFRASTRUCTURE}
-        workloads |= {name: f"deployment/{name}" for name in world.config.services}
+        workloads |= {name: f"deployment/{name}" for name in estate.config.services}
         existing = (
             '[existing]\ntargets = "drill-targets.toml"\n'
             '[existing.dr]\nsql = "postgres:5432"\ns3 = "objects:9000"\ngateway = "gateway:8000"\n'
@@ -118,13 +118,13 @@ class ClusterJobs:
             f'[existing.dr.cluster]\nnamespace = "{site.name}"\n[existing.dr.cluster.workloads]\n{lines(workloads)}'
             + self._repository(read_only=True)
         )
-        self._put_secret(site, "blackstart-dr", world.secrets.of("dr"))
-        self._put_secret(site, "blackstart-offsite", world.secrets.of("offsite"))
-        told = {
-            "estate.toml": declaration(world.config) + existing,
+        self._put_secret(site, "blackstart-dr", estate.secrets.of("dr"))
+        self._put_secret(site, "blackstart-offsite", estate.secrets.of("offsite"))
+        files = {
+            "estate.toml": declaration(estate.config) + existing,
             "drill-targets.toml": f"[[target]]\n{lines({**targets, 'cluster': cluster})}",
         }
-        self._install(site, "restore-test", told)
+        self._install(site, "restore-test", files)
 
     def _repository(self, *, read_only: bool) -> str:
         return (
@@ -132,11 +132,11 @@ class ClusterJobs:
             f"tls = false\nread_only = {str(read_only).lower()}\n"
         )
 
-    def _provide(self, site: KindSite) -> None:
-        """Apply every service with its Secrets, at no replica: what an operator sets up once."""
-        world, namespace = self.drill.environment, site.namespace
-        for service in world.services:
-            for spec in service.nodes(world.dr.place):
+    def _apply_services(self, site: KindSite) -> None:
+        """Apply every service with its Secrets and zero replicas, as an operator does once."""
+        estate, namespace = self.drill.environment, site.namespace
+        for service in estate.services:
+            for spec in service.nodes(estate.dr.place):
                 ports = {port: namespace.ports.take() for port in spec.ports}
                 given = namespace.manifests.of(name_of(spec.name))
                 made = filled(spec, reference(spec.image), ports, given)
@@ -145,7 +145,7 @@ class ClusterJobs:
                 site.api.apply(map(scaled_to_zero, made.manifests))
                 if "http" in spec.ports:
                     number = port_numbers(spec.image, spec.ports)["http"]
-                    world.dr.peers[service.name] = Address(name_of(spec.name), number)
+                    estate.dr.peers[service.name] = Address(name_of(spec.name), number)
 
     def _scale_down(self, api: Api, kinds: Iterable[str]) -> None:
         for kind in kinds:
@@ -159,15 +159,15 @@ class ClusterJobs:
         metadata = {"name": name, "labels": {MANAGED: OWNER}}
         site.api.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
 
-    def _install(self, site: KindSite, folder: str, told: Mapping[str, str]) -> None:
-        """Apply `deploy/cluster/FOLDER` with this estate's declaration, our image, and a schedule that fires soon.
+    def _install(self, site: KindSite, folder: str, files: Mapping[str, str]) -> None:
+        """Apply `deploy/cluster/FOLDER` with the estate's declaration, the local image and a schedule of every minute.
 
-        Its CronJob is suspended: a restore test that fired before the first backup was made would find none.
+        The CronJob is suspended, because a restore test that fires before the first backup would fail.
         """
         site.namespace.require_image(IMAGE)
         for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
             if manifest["kind"] == "ConfigMap":
-                manifest["data"] |= told
+                manifest["data"] |= files
             if manifest["kind"] == "CronJob":
                 spec = manifest["spec"]
                 spec |= {"schedule": EVERY_MINUTE, "suspend": True}
@@ -175,22 +175,22 @@ class ClusterJobs:
             site.api.apply([manifest])
 
     def backup_fired(self) -> Fired:
-        """Return the first backup that the primary's CronJob took."""
-        return self._kept(fired(self.kind.cluster_site("primary").api, BACKUP))
+        """Return the first finished Job of the backup CronJob; raises HarnessError."""
+        return self._saved(fired(self.kind.cluster_site("primary").api, BACKUP))
 
     def restore_test_fired(self) -> Fired:
-        """Return the first restore test that the DR cluster ran by itself."""
-        return self._kept(fired(self.kind.cluster_site("dr").api, RESTORE_TEST))
+        """Return the first finished Job of the restore test CronJob; raises HarnessError."""
+        return self._saved(fired(self.kind.cluster_site("dr").api, RESTORE_TEST))
 
-    def _kept(self, done: Fired) -> Fired:
-        """Keep what a Job said beside the logs of the nodes; return it."""
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in done.told)
+    def _saved(self, done: Fired) -> Fired:
+        """Save the log of a Job in the log folder of the drill; return the Job."""
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in done.log)
         (self.drill.folder.logs / f"{done.job}.jsonl").write_text(text, encoding="utf-8")
         return done
 
     def require_backed_up(self, done: Fired) -> None:
-        """The cluster's CronJob started it, it succeeded, and the backup that it names is in the repository."""
-        require(done.owner == f"CronJob/{BACKUP}", f"{done.job} was started by {done.owner or 'nobody'}")
+        """Raise Finding unless the CronJob's Job succeeded and its backup is in the repository."""
+        require(done.owner == f"CronJob/{BACKUP}", f"{done.job} was started by {done.owner or 'no controller'}")
         require(done.succeeded, f"{done.job} failed: {dict(done.last)}")
         new = self.listed() - self._backups
         require(
@@ -198,50 +198,48 @@ class ClusterJobs:
         )
 
     def require_verdict(self, done: Fired, verdict: str) -> None:
-        """The cluster's CronJob started it, and that is the verdict in its log."""
-        require(done.owner == f"CronJob/{RESTORE_TEST}", f"{done.job} was started by {done.owner or 'nobody'}")
+        """Raise Finding unless the CronJob's Job has that verdict in its log and the matching exit status."""
+        require(done.owner == f"CronJob/{RESTORE_TEST}", f"{done.job} was started by {done.owner or 'no controller'}")
         require(done.last.get("verdict") == verdict, f"{done.job}: {dict(done.last)}")
-        require(
-            done.succeeded == (verdict == "KEPT"), f"{done.job}: its verdict is {verdict}, and its Job says otherwise"
-        )
+        require(done.succeeded == (verdict == "KEPT"), f"{done.job}: its status does not fit the verdict {verdict}")
 
     def require_refused(self, done: Fired, named: str) -> None:
-        """It could not be carried out, and its reason names that."""
+        """Raise Finding unless the verdict is UNKNOWN and the reason contains `named`."""
         self.require_verdict(done, "UNKNOWN")
         require(
             f"refused as a drill target: its {named} is" in str(done.last), f"{named} is not named: {dict(done.last)}"
         )
 
     def require_scaled_to_zero(self) -> None:
-        """Every workload of the DR cluster is scaled to zero, except for the agents of volumes."""
+        """Raise Finding unless every workload of the DR cluster, except volume agents, is scaled to zero."""
         api = self.kind.cluster_site("dr").api
-        asked = {
+        replicas = {
             one["metadata"]["name"]: one["spec"].get("replicas", 1)
             for kind in WORKLOADS
             for one in api.find(kind)
             if not one["metadata"]["name"].startswith("agent-")
         }
-        running = [name for name, replicas in asked.items() if replicas]
+        running = [name for name, number in replicas.items() if number]
         require(not running, f"not scaled to zero: {', '.join(sorted(running))}")
 
     def require_never_scaled(self) -> None:
-        """No workload of the DR cluster was scaled up since it was scaled to zero."""
+        """Raise Finding when a workload of the DR cluster was changed since it was scaled to zero."""
         self.require_scaled_to_zero()
         found = generations(self.kind.cluster_site("dr").api)
-        changed = [name for name, number in found.items() if number != self._asked.get(name)]
+        changed = [name for name, number in found.items() if number != self._generations.get(name)]
         require(not changed, f"changed although the restore test was refused: {', '.join(changed)}")
 
 
 def generations(api: Api) -> Mapping[str, int]:
-    """Return how often what is asked for was changed, by workload; agents of volumes are left out."""
+    """Return `metadata.generation` by workload, without volume agents."""
     found = [one["metadata"] for kind in WORKLOADS for one in api.find(kind)]
     return {one["name"]: int(one["generation"]) for one in found if not one["name"].startswith("agent-")}
 
 
 def fired(api: Api, name: str) -> Fired:
-    """Let a CronJob fire, and return the first Job of it that has ended, with its log; it is suspended again then.
+    """Resume a CronJob, wait for its first finished Job, and suspend it again; return that Job with its log.
 
-    Raises HarnessError when none has ended in time.
+    Raises HarnessError after `PATIENCE.cron_job`.
     """
     api.patch("CronJob", name, {"spec": {"suspend": False}})
     for found in api.follow("Job", f"{NAME}={name}", PATIENCE.cron_job):
@@ -250,26 +248,26 @@ def fired(api: Api, name: str) -> Fired:
             if "True" in (conditions.get("Complete"), conditions.get("Failed")):
                 api.patch("CronJob", name, {"spec": {"suspend": True}})
                 return _fired(api, job, conditions.get("Complete") == "True")
-    raise HarnessError(f"{api.where}: CronJob {name}: no Job of it has ended within {PATIENCE.cron_job:g} s")
+    raise HarnessError(f"{api.where}: CronJob {name}: no Job has ended within {PATIENCE.cron_job:g} s")
 
 
 def _fired(api: Api, job: Manifest, succeeded: bool) -> Fired:
     name = job["metadata"]["name"]
     owners = job["metadata"].get("ownerReferences") or [{}]
     log = b"".join(api.logs(pod.name) for pod in api.pods(f"batch.kubernetes.io/job-name={name}"))
-    told = tuple(json.loads(line) for line in log.decode(errors="replace").splitlines() if line.startswith("{"))
-    return Fired(name, f"{owners[0].get('kind', '')}/{owners[0].get('name', '')}", succeeded, told)
+    entries = tuple(json.loads(line) for line in log.decode(errors="replace").splitlines() if line.startswith("{"))
+    return Fired(name, f"{owners[0].get('kind', '')}/{owners[0].get('name', '')}", succeeded, entries)
 
 
 def scaled_to_zero(manifest: Manifest) -> Manifest:
-    """Return a manifest with no replica, if it is one that has any."""
+    """Return the manifest, with zero replicas if it is a workload."""
     if manifest["kind"] in WORKLOADS:
         manifest["spec"]["replicas"] = 0
     return manifest
 
 
 def declaration(config: Config) -> str:
-    """Return estate.toml without [existing]: name, sites, and the kind of each service."""
+    """Return an `estate.toml` without [existing]: name, sites, and the kind of each service."""
     estate, sites = config.estate, config.sites
     text = f"[estate]\n{lines({'name': estate.name, 'zone': estate.zone, 'host': estate.host})}"
     text += f'[sites.primary]\nedge = "{sites.primary.edge}"\n[sites.dr]\nedge = "{sites.dr.edge}"\n'

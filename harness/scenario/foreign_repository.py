@@ -1,4 +1,4 @@
-"""Restore tests from a repository that another estate wrote: on a DR site made for the test, or on an existing one."""
+"""Restore tests from the repository of another estate, on a new DR site or on an existing one."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ TAG = "a drill target"
 
 @dataclass(frozen=True, slots=True)
 class ManualOperator:
-    """Starts and stops the services of an existing site, as its operators would."""
+    """Starts and stops the services of an existing site, as its operators do."""
 
     site: EstateSite
     services: Mapping[str, Service]
 
     def replicas(self, node: str) -> int | None:
-        """Return 1 while the service runs, None for what is always up."""
+        """Return 1 while the service runs, else 0; None for infrastructure, which is always up."""
         if node not in self.services:
             return None
         return int(node in self.site.nodes and self.site.nodes[node].alive)
 
     def scale(self, node: str, replicas: int, patience: float) -> None:
-        """Start or end it."""
+        """Start or stop the service; raises HarnessError."""
         if replicas:
             self.site.start_service(self.services[node])
         else:
@@ -60,8 +60,8 @@ Facts = tuple[str, tuple[TableFacts, ...], tuple[tuple[str, int], ...]]  # owner
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a repository and the estate that wrote it hold: digests by object, facts by database, objects."""
+class RepositorySnapshot:
+    """Contents of a repository and of its estate: digests by object, facts by database, objects."""
 
     repository: Mapping[str, str]
     facts: Mapping[str, Facts]
@@ -69,41 +69,39 @@ class Seen:
 
 
 class ForeignRepository:
-    """The estate that wrote the repository, and the drill on whose DR site it is restored.
+    """The repository of another estate, and the drill on whose DR site it is restored.
 
-    The other estate always runs on the embedded substrate: a repository does not depend on the substrate.
+    The other estate runs on the embedded substrate, because a repository does not depend on the substrate.
     """
 
-    def __init__(self, ours: Drill) -> None:
-        world = ours.environment
-        run = world.run.with_name(f"{world.run.name}-other")
-        self.ours, self.other = (
-            ours,
-            DrillEnvironment(world.config, world.template, run, world.logs / "other", MemoryJournal()),
-        )
-        self._mistaken: Place | None = None
+    def __init__(self, drill: Drill) -> None:
+        made = drill.environment
+        run = made.run.with_name(f"{made.run.name}-other")
+        self.drill = drill
+        self.other = DrillEnvironment(made.config, made.template, run, made.logs / "other", MemoryJournal())
+        self._production: Place | None = None
         self._keys = self.other.secrets.root / "dr"
-        self._seen: Seen | None = None
+        self._before_test: RepositorySnapshot | None = None
         self._before: Snapshot | None = None
-        self._held: tuple[Mapping[str, Facts], frozenset[str]] | None = None
+        self._contents: tuple[Mapping[str, Facts], frozenset[str]] | None = None
 
     def write(self) -> ForeignRepository:
-        """Have the other estate take a backup; return this, with what it then holds noted."""
+        """Take a backup of the other estate and record its contents; return this object. Raises BackupFailed."""
         self.other.start_data()
         self.other.backups.back_up()
-        self._seen = self._look()
+        self._before_test = self._observe()
         return self
 
     def close(self) -> None:
-        """Leave nothing of the other estate behind."""
+        """Remove the other estate."""
         self.other.close()
 
-    def note(self) -> None:
-        """Note what the repository and the other estate hold now, to be compared after the test."""
-        self._seen = self._look()
+    def take_snapshots(self) -> None:
+        """Record the contents of the repository and the other estate, for the comparison after the test."""
+        self._before_test = self._observe()
 
     def prepare_existing_site(self) -> None:
-        """Start the DR site's database and store, and put its identity on the list of drill targets."""
+        """Start the DR site's database and store, and add it to the allowlist; raises HarnessError."""
         site = self._dr()
         site.activate()
         ensure_bucket(site.place.s3, self.bucket)
@@ -111,86 +109,86 @@ class ForeignRepository:
         self.allow(system_facts(site.place.sql).identifier, TAG)
 
     def _dr(self) -> EstateSite:
-        """Return our DR site, which holds the other estate's DR secrets: without them nothing can be opened."""
-        site = self.ours.environment.dr
+        """Return the DR site of the drill with the DR secrets of the other estate, which open its backups."""
+        site = self.drill.environment.dr
         site.secrets = self.other.secrets.of("dr")
         return site
 
     @property
     def bucket(self) -> str:
-        """The bucket whose tag says which estate it belongs to."""
+        """Name of the bucket whose tag names the estate."""
         return self.other.template.identity.bucket
 
     @property
     def targets(self) -> Path:
-        """The list of drill targets."""
-        return self.ours.environment.run / "drill-targets.toml"
+        """Path of the allowlist of drill targets."""
+        return self.drill.environment.run / "drill-targets.toml"
 
     def allow(self, system: str, tagged: str) -> None:
-        """Write the list of drill targets, with one entry."""
+        """Write an allowlist of drill targets with one entry."""
         self.targets.write_text(
             f'[[target]]\nname = "dr"\nsystem = "{system}"\nbucket = "{self.bucket}"\ntag = "{tagged}"\n',
             encoding="utf-8",
         )
 
     def run_on_new_site(self) -> DrillRecord:
-        """Run a restore test on a DR site that is made for it; return the record."""
-        ours, other, site = self.ours, self.other, self._dr()
-        config = ours.environment.config
+        """Run a restore test on a new DR site; return the record."""
+        drill, other, site = self.drill, self.other, self._dr()
+        config = drill.environment.config
         work = RestoreTest(
             header=self._header,
             connections=Connections(
                 config,
-                ours.environment.services,
+                drill.environment.services,
                 Offsite(other.offsite_s3.outside, other.secrets.of("offsite"), read_only=True),
                 dr=site,
                 client_secrets=other.secrets.of("clients"),
             ),
             gateway=self._gateway,
-            folder=ours.folder,
-            journal=ours.journal,
+            folder=drill.folder,
+            journal=drill.journal,
             containment="disposable",
         )
-        ours.record = work.run()
+        drill.record = work.run()
         self._before = work.before
-        return ours.record
+        return drill.record
 
     @property
     def record(self) -> DrillRecord:
         """The record of the restore test; raises HarnessError before one was run."""
-        if self.ours.record is None:
-            raise HarnessError("no restore test was run yet")
-        return self.ours.record
+        if self.drill.record is None:
+            raise HarnessError("no restore test was run; add that When step")
+        return self.drill.record
 
     @property
     def _header(self) -> RecordHeader:
-        return replace(self.ours.header, mode="restore test")
+        return replace(self.drill.header, mode="restore test")
 
     def _gateway(self) -> Address:
-        config = self.ours.environment.config
-        return self.ours.environment.dr.nodes[entry_of(config)].endpoint("http").outside
+        config = self.drill.environment.config
+        return self.drill.environment.dr.nodes[entry_of(config)].endpoint("http").outside
 
     def run_on_existing_site(self) -> DrillRecord:
-        """Run a restore test on the existing DR site, as `blackstart restore-test` does; return the record."""
-        ours, site = self.ours, self.ours.environment.dr
-        self._before = take_snapshot(site.place, ours.environment.services)
-        self._held = facts_of(site.place), objects_of(site.place.s3, self.bucket)
-        with workspace(ours.environment.run, "restore-test", ours.folder.logs) as local:
-            work = restore_test_of(self._declared(), local, self._header, ours.folder, ours.journal)
+        """Run a restore test on the existing DR site as `blackstart restore-test` does; return the record."""
+        drill, site = self.drill, self.drill.environment.dr
+        self._before = take_snapshot(site.place, drill.environment.services)
+        self._contents = facts_of(site.place), objects_of(site.place.s3, self.bucket)
+        with workspace(drill.environment.run, "restore-test", drill.folder.logs) as local:
+            work = restore_test_of(self._declared(), local, self._header, drill.folder, drill.journal)
             dr, services = work.connections.recovered, work.connections.services
             if isinstance(dr.site, ExistingSite):
                 dr.site.workloads = ManualOperator(site, {service.name: service for service in services})
                 entry = entry_of(work.connections.config)
                 dr.site.addresses = {name: at for name, at in dr.site.addresses.items() if name != entry}
             work.gateway = self._gateway
-            ours.record = work.run()
-        return ours.record
+            drill.record = work.run()
+        return drill.record
 
     def _declared(self) -> Config:
-        """Return our declaration, with the addresses of our DR site and of the other estate's repository."""
-        environment, secrets = self.ours.environment, self.other.secrets
-        place, offsite = self._mistaken or environment.dr.place, self.other.offsite_s3
-        # The gateway has no address before it is started: `_gateway` is asked once it is.
+        """Return the declaration with the addresses of the DR site and of the other estate's repository."""
+        environment, secrets = self.drill.environment, self.other.secrets
+        place, offsite = self._production or environment.dr.place, self.other.offsite_s3
+        # Placeholder: the gateway has no address before its start; `_gateway` returns it then.
         gateway = place.sql.outside
         dr = ExistingSiteTable(sql=place.sql.outside, s3=place.s3.outside, gateway=gateway, secrets=self._keys)
         repository = ExistingOffsiteTable(s3=offsite.outside, secrets=secrets.root / "offsite", tls=False)
@@ -198,54 +196,54 @@ class ForeignRepository:
         return environment.config.model_copy(update={"existing": existing})
 
     def declare_production(self) -> None:
-        """Declare the other estate's primary as our DR site, and list it: the worst mistake in a declaration."""
-        theirs, root = self.other.primary.place, self.other.secrets.root
-        self._mistaken, self._keys = theirs, self.ours.environment.run / "mistaken"
+        """Declare the other estate's primary as the DR site and add it to the allowlist."""
+        production, root = self.other.primary.place, self.other.secrets.root
+        self._production, self._keys = production, self.drill.environment.run / "production-keys"
         shutil.copytree(root / "dr", self._keys)
         shutil.copytree(root / "primary", self._keys, dirs_exist_ok=True)
-        self.allow(system_facts(theirs.sql).identifier, self.other.template.identity.tag)
+        self.allow(system_facts(production.sql).identifier, self.other.template.identity.tag)
 
-    def _look(self) -> Seen:
-        world = self.other
-        store, place = world.repository.store, world.primary.place
+    def _observe(self) -> RepositorySnapshot:
+        environment = self.other
+        store, place = environment.repository.store, environment.primary.place
         stored = {
             entry.key: f"{entry.size} {entry.modified} {hashlib.sha256(b''.join(store.get(entry.key))).hexdigest()}"
             for entry in store.list("")
         }
-        return Seen(stored, facts_of(place), objects_of(place.s3, self.bucket))
+        return RepositorySnapshot(stored, facts_of(place), objects_of(place.s3, self.bucket))
 
     def require_named(self, record: DrillRecord) -> None:
-        """The record names what is never done to an existing site."""
+        """Raise Finding unless the record lists what is never done to an existing site."""
         lacking = [line for line in NOT_DRILLED if line not in record.not_drilled]
         require(not lacking, f"not named: {lacking}")
 
     def require_untouched(self) -> None:
-        """The repository, and the estate that wrote it, hold what they held before."""
-        found = self._look()
-        if self._seen is None:
-            raise HarnessError("the other estate was not looked at before the restore test")
-        require(found.repository == self._seen.repository, "the repository is not as it was")
-        require(found.facts == self._seen.facts, "the other estate's databases are not as they were")
-        require(found.objects == self._seen.objects, "the other estate's objects are not as they were")
+        """Raise Finding when the repository or the other estate has changed."""
+        found = self._observe()
+        if self._before_test is None:
+            raise HarnessError("the other estate was not observed before the restore test")
+        require(found.repository == self._before_test.repository, "the repository was changed")
+        require(found.facts == self._before_test.facts, "the other estate's databases were changed")
+        require(found.objects == self._before_test.objects, "the other estate's objects were changed")
 
     def require_unwritten(self) -> None:
-        """Our DR site holds what it held, to the row and to the byte, and no backup was selected."""
+        """Raise Finding when rows or objects of the DR site were changed or a backup was selected."""
         self.require_cleared()
-        place, events = self.ours.environment.dr.place, self.ours.journal.events
-        require(self._held == (facts_of(place), objects_of(place.s3, self.bucket)), "the DR site was written to")
+        place, events = self.drill.environment.dr.place, self.drill.journal.events
+        require(self._contents == (facts_of(place), objects_of(place.s3, self.bucket)), "the DR site was written to")
         begun = [event.kind for event in events if event.kind in ("selected", "cleared")]
         require(not begun, f"refused, but the journal says: {', '.join(begun)}")
 
     def require_cleared(self) -> None:
-        """Our DR site holds what it held before, and no service of it runs."""
-        world = self.ours.environment
-        require(self._before == take_snapshot(world.dr.place, world.services), "something is left on the DR site")
-        alive = [name for name, node in world.dr.nodes.items() if node.alive and name not in INFRASTRUCTURE]
+        """Raise Finding unless the DR site has its earlier inventory and none of its services runs."""
+        made = self.drill.environment
+        require(self._before == take_snapshot(made.dr.place, made.services), "the DR site was not cleaned up")
+        alive = [name for name, node in made.dr.nodes.items() if node.alive and name not in INFRASTRUCTURE]
         require(not alive, f"still running: {', '.join(alive)}")
 
 
 def facts_of(place: Place) -> Mapping[str, Facts]:
-    """Return what every database holds, but for the moment at which it was looked at."""
+    """Return the facts of every database, without the snapshot time; raises BackupFailed."""
     found: dict[str, Facts] = {}
     for name in databases(place.sql):
         with dump.open_snapshot(place.sql, name) as snapshot:
@@ -255,5 +253,5 @@ def facts_of(place: Place) -> Mapping[str, Facts]:
 
 
 def objects_of(s3: S3, bucket: str) -> frozenset[str]:
-    """Return every object of a bucket with its digest."""
+    """Return the name and digest of every object in a bucket."""
     return frozenset(f"{e.object_name} {e.etag}" for e in client(s3).list_objects(bucket, recursive=True))

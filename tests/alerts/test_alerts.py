@@ -29,7 +29,7 @@ def reference(folder: Path, name: str, url: str) -> str:
 
 @pytest.fixture
 def unreachable(tmp_path: Path) -> str:
-    """Reference to a target at a port where nothing listens."""
+    """Reference to a target at a closed port."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     return reference(tmp_path, "unreachable", f"json://user:{SECRET}@127.0.0.1:{port}/{SECRET}")
@@ -54,7 +54,7 @@ def test_one_of_two_targets_is_enough_and_the_failed_one_is_named(
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", f"unheard-of://{SECRET}@nowhere"])
-def test_an_alert_that_reaches_no_target_is_an_error_without_secrets(
+def test_an_undelivered_alert_is_an_error_without_secrets(
     unreachable: str, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = reference(tmp_path, "bad", url)
@@ -75,7 +75,7 @@ def test_an_unreadable_reference_is_named(tmp_path: Path) -> None:
         Alerts((f"file:{tmp_path / 'missing'}",)).send("title", "body")
 
 
-def test_a_target_that_answers_with_an_error_has_failed(tmp_path: Path) -> None:
+def test_a_target_that_answers_with_an_error_is_reported_as_failed(tmp_path: Path) -> None:
     class FailingSink(AlertSink):
         def take(self, headers: Mapping[str, str], body: bytes) -> int:
             super().take(headers, body)

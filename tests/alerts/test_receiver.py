@@ -24,7 +24,7 @@ def test_deliveries_are_recorded_in_order_and_repeats_listed() -> None:
         assert times == sorted(times)
 
 
-def test_a_receiver_that_is_away_refuses_deliveries() -> None:
+def test_an_unavailable_receiver_refuses_deliveries() -> None:
     with Receiver() as receiver:
         with receiver.away():
             assert not send(receiver.url, "k1", "one", "body")

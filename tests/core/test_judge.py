@@ -1,4 +1,4 @@
-"""The judge is pure, so it is tested without anything running."""
+"""Verdicts of drills and restore tests."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ledger_of(count: int = 10) -> Ledger:
 
 
 def evidence(**changes: object) -> Evidence:
-    """A drill that kept its promise, with changes to what it or its clients saw."""
+    """Evidence of a drill that kept its promise, with changed values."""
     clients = Clients(ledger_of(), struck=10.0, witnessed=True, survivors=ALL)
     whole = Evidence(
         promise=PROMISE,
@@ -59,7 +59,7 @@ def evidence(**changes: object) -> Evidence:
 
 
 def restore_test(**changes: object) -> Evidence:
-    """A restore test that kept its promise."""
+    """Evidence of a restore test that kept its promise, with changed values."""
     whole = Evidence(PROMISE, None, 10.0, 50.0, 60.0, (Phase("activate", 0.0, 5.0),), checks=3)
     return replace(whole, **changes)  # type: ignore[arg-type]
 
@@ -70,12 +70,12 @@ def test_a_restore_test_needs_no_clients_and_counts_from_its_activation() -> Non
     late = judge(restore_test(key=111.0))
     assert (late.verdict, late.reasons) == (
         Verdict.BROKEN,
-        ("RTO cannot be kept, the restore alone takes longer: 101.0 s of 100 s",),
+        ("RTO missed by the restore alone: 101.0 s of 100 s",),
     )
 
 
 def test_a_restore_test_that_tested_nothing_is_unknown() -> None:
-    assert judge(restore_test(key=None, checks=0)).reasons == ("nothing was asserted",)
+    assert judge(restore_test(key=None, checks=0)).reasons == ("no assertion was made",)
     assert judge(restore_test(exposure=None)).verdict is Verdict.UNKNOWN
     stopped = judge(restore_test(key=None, checks=0, exposure=None, doubts=("refused: in use",)))
     assert (stopped.verdict, stopped.reasons) == (Verdict.UNKNOWN, ("refused: in use",))
@@ -90,19 +90,19 @@ def test_drill_and_restore_test_are_judged_alike(make: Callable[..., Evidence]) 
 
 
 @pytest.mark.parametrize("error", [TookTooLong("x"), HarnessError("x"), OSError("x")])
-def test_what_ends_a_phase_of_the_recovery_is_a_finding_and_elsewhere_a_doubt(error: Exception) -> None:
+def test_an_error_in_a_recovery_phase_is_a_finding_and_elsewhere_a_doubt(error: Exception) -> None:
     assert all(is_finding(error, phase) for phase in ("activate", "select", "restore", "app", "switch", "key"))
     assert not any(is_finding(error, phase) for phase in ("", "detect", "interlock"))
 
 
-def test_a_guard_a_mistake_and_a_missing_program_are_doubts_everywhere() -> None:
+def test_a_refusal_a_usage_error_and_a_missing_program_are_always_doubts() -> None:
     for error in (Refused("x"), UsageError("x"), MissingPart("x"), KeyError("a defect"), KeyboardInterrupt()):
         assert not is_finding(error, "activate")
     for finding in (Finding("x"), NoValidBackup("x"), BackupFailed("x")):
         assert is_finding(finding, "")
 
 
-def test_a_whole_recovery_within_its_promise_is_kept() -> None:
+def test_a_complete_recovery_within_its_promise_is_kept() -> None:
     judgement = judge(evidence())
     assert (judgement.verdict, judgement.reasons) == (Verdict.KEPT, ())
     assert judgement.rto == 40.5
@@ -117,18 +117,18 @@ def test_rto_counts_from_the_last_success_before_the_strike() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"struck": None}, "nothing was struck"),
+        ({"struck": None}, "no strike was carried out"),
         ({"struck": 30.0, "phases": (Phase("x", 0.0, 40.5),)}, "no acknowledged write in the 2 s before"),
         ({"ledger": Ledger(())}, "no acknowledged write in the 2 s before"),
         ({"witnessed": False}, "no effect"),
-        ({"survivors": None}, "what survived was not read"),
+        ({"survivors": None}, "the surviving writes were not read"),
         ({"exposure": None}, "exposure was not measured"),
-        ({"checks": 0}, "nothing was asserted"),
+        ({"checks": 0}, "no assertion was made"),
         ({"missing": ("2.7",)}, "not done: 2.7"),
-        ({"phases": ()}, "belong to no phase"),
+        ({"phases": ()}, "outside all phases"),
     ],
 )
-def test_what_was_not_seen_is_unknown_never_kept(changes: dict[str, object], reason: str) -> None:
+def test_missing_evidence_is_unknown_never_kept(changes: dict[str, object], reason: str) -> None:
     judgement = judge(evidence(**changes))
     assert judgement.verdict is Verdict.UNKNOWN
     assert any(reason in line for line in judgement.reasons), judgement.reasons
@@ -142,11 +142,11 @@ def test_what_was_not_seen_is_unknown_never_kept(changes: dict[str, object], rea
         ({"key": None}, "service was not restored"),
         ({"exposure": 90000.0}, "exposure too large"),
         ({"survivors": ALL | {99}}, "never sent"),
-        ({"survivors": ALL - {4}}, "missing while later ones survived"),
+        ({"survivors": ALL - {4}}, "missing although later ones survived"),
         ({"findings": ("no valid backup",)}, "no valid backup"),
     ],
 )
-def test_a_promise_that_was_missed_is_broken(changes: dict[str, object], reason: str) -> None:
+def test_a_missed_promise_is_broken(changes: dict[str, object], reason: str) -> None:
     judgement = judge(evidence(**changes))
     assert judgement.verdict is Verdict.BROKEN
     assert any(reason in line for line in judgement.reasons), judgement.reasons
@@ -164,21 +164,21 @@ def test_an_rpo_breach_names_the_lost_writes() -> None:
     assert "20 acknowledged writes lost (10, 11, 12, 13, 14 ...)" in judgement.reasons[0]
 
 
-def test_a_breach_nobody_witnessed_stays_unknown() -> None:
+def test_a_breach_without_a_witnessed_strike_is_unknown() -> None:
     assert judge(evidence(witnessed=False, survivors=frozenset())).verdict is Verdict.UNKNOWN
 
 
-def test_a_write_that_was_never_acknowledged_is_owed_nothing() -> None:
+def test_an_unacknowledged_write_does_not_count_as_lost() -> None:
     ledger = Ledger.of([Write(0, 0.0, 0.5), Write(1, 1.0), Write(2, 2.0, 2.5)])
     loss = measure_loss(ledger, frozenset({0, 2}), fault=2.5)
     assert (loss.lost, loss.rpa, loss.acknowledged) == ((), 0.0, 2)
 
 
-def test_nothing_acknowledged_is_nothing_to_measure() -> None:
+def test_without_acknowledged_writes_rpo_is_not_measured() -> None:
     assert measure_loss(Ledger(()), frozenset(), fault=1.0).rpa is None
 
 
-def test_unattributed_time_is_what_no_phase_covers() -> None:
+def test_unattributed_time_lies_outside_all_phases() -> None:
     assert unattributed((Phase("a", 0.0, 2.0), Phase("b", 3.0, 4.0)), 5.0) == 2.0
     assert Phase("a", 1.0, 3.0).took == 2.0
 

@@ -9,7 +9,7 @@ def test_the_last_entry_for_a_number_counts() -> None:
     assert ledger.writes[1].acked == 2.2
 
 
-def test_the_last_acknowledged_write_before_a_moment() -> None:
+def test_the_last_acknowledged_write_before_a_time() -> None:
     ledger = Ledger.of([Write(1, 0.0, 1.0), Write(2, 1.0, 3.0), Write(3, 3.0)])
     before = ledger.last_before(2.0)
     assert before

@@ -1,4 +1,4 @@
-"""Journal, placeholders, sequence, contents, record: small values with sharp edges."""
+"""Journal, placeholders, sequence, contents and record."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def test_placeholders_are_filled_and_unknown_ones_refused() -> None:
     assert secrets_in("@{secret:a} @{port:b} @{secret:c}") == ("a", "c")
 
 
-def test_every_message_of_the_sequence_has_a_place_and_a_branch() -> None:
+def test_every_message_of_the_sequence_has_a_file_and_a_branch() -> None:
     numbers = [m.number for m in MESSAGES]
     assert len(set(numbers)) == len(numbers)
     assert expected(Branch.RESTORE_FAILURE) == ("2.5.1", "2.5.2")
     assert unseen(tuple(numbers)) == ()
     assert unseen(("1.1",), Branch.BACKUP_FAILURE) == ("1.7.1", "1.7.2")
     for message in MESSAGES:
-        assert (ROOT / message.where).exists(), f"{message.number}: {message.where} is not there"
+        assert (ROOT / message.where).exists(), f"{message.number}: {message.where} does not exist"
 
 
-def test_messages_that_a_file_is_named_for_are_emitted_by_the_harness() -> None:
+def test_every_message_with_a_file_is_emitted_by_the_harness() -> None:
     text = "\n".join(p.read_text() for p in (ROOT / "harness").rglob("*.py") if p.name != "sequence.py")
     for message in MESSAGES:
-        assert re.search(rf'"{re.escape(message.number)}"', text), f"nobody emits {message.number}"
+        assert re.search(rf'"{re.escape(message.number)}"', text), f"no code emits {message.number}"
 
 
 def test_contents_count_from_the_oldest_snapshot() -> None:
@@ -77,7 +77,7 @@ def test_contents_count_from_the_oldest_snapshot() -> None:
     assert contents.rows == 10
 
 
-def test_an_address_reads_as_host_and_port() -> None:
+def test_an_address_is_printed_as_host_and_port() -> None:
     assert str(Address("localhost", 5432)) == "localhost:5432"
 
 
@@ -89,15 +89,15 @@ def test_a_record_is_plain_data_with_its_format() -> None:
     assert record.as_data()["format"] == FORMAT
 
 
-def test_a_place_starts_with_no_peers_and_sources_are_empty_unless_said() -> None:
+def test_sources_are_empty_by_default() -> None:
     assert Sources() == Sources((), (), (), ())
-    held = Contained("odoo", ("cron:1",))
-    assert held.actions == ("cron:1",)
+    contained = Contained("odoo", ("cron:1",))
+    assert contained.actions == ("cron:1",)
     answer = Answer(200, b"", {})
     assert KeyFunction("log in", "odoo", "2.8.1", lambda _door: str(answer.status)).message == "2.8.1"
 
 
-def test_another_site_finds_a_node_where_clients_do_unless_it_has_an_address_of_its_own() -> None:
+def test_other_sites_use_the_client_address_of_a_node_unless_it_has_another() -> None:
     inside, outside, across = (Address("gateway", 1), Address("127.0.0.1", 2), Address("gateway.dr", 3))
     assert Endpoint(inside, outside).from_afar == outside
     assert Endpoint(inside, outside, across).from_afar == across

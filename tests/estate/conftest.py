@@ -1,4 +1,4 @@
-"""Servers that run before a test begins."""
+"""Fixtures with running servers of an existing site."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.estate.existing_servers import ExistingServers, tagged
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServers]:
-    """A database server and a tagged store, on a site of their own."""
+    """A database server and a tagged store on one site."""
     home = tmp_path_factory.mktemp("existing")
     substrate = Embedded(home / "run", home / "logs")
     secrets = make_secrets(home / "secrets", (spec for kind in EXAMPLES for spec in kind.secrets(kind.name)))
@@ -24,14 +24,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServer
     try:
         site.activate()
         tagged(site)
-        yield ExistingServers(site, secrets, home, Embedded(home / "desk", home / "logs"))
+        yield ExistingServers(site, secrets, home, Embedded(home / "workspace", home / "logs"))
     finally:
         substrate.sweep()
 
 
 @pytest.fixture
 def existing(servers: ExistingServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServers]:
-    """The servers, with a folder and a workspace of this test's own."""
+    """The servers, with a folder and a workspace for each test."""
     home = tmp_path_factory.mktemp("here")
     local = Embedded(home / "run", home / "logs")
     yield replace(servers, folder=home, local=local)

@@ -1,4 +1,4 @@
-"""An existing site: real servers that were started before, reached through a declaration."""
+"""An existing site: running servers that are reached through a declaration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ needs = ["notification"]
 
 @dataclass(frozen=True, slots=True)
 class ExistingServers:
-    """The servers, the secrets of their site, a folder for declarations, and where one-shot work runs."""
+    """The servers, the secrets of their site, a folder for declarations, and a substrate for one-shot tasks."""
 
     site: EstateSite
     secrets: Secrets
@@ -49,18 +49,18 @@ class ExistingServers:
         return load_config(file)
 
     def estate(self, **more: str) -> ExistingEstateSite:
-        """Return the site as a declaration shows it."""
+        """Return the site, connected through a declaration."""
         return connect_site(self.declare(**more), "dr", self.local, "recipient.pem")
 
     def list_targets(self, **identity: str) -> Path:
-        """Write a list with one target, and return its path."""
+        """Write an allowlist with one target and return its path."""
         file = self.folder / "drill-targets.toml"
         file.write_text("[[target]]\n" + "\n".join(f'{key} = "{value}"' for key, value in identity.items()) + "\n")
         return file
 
 
 def tagged(site: EstateSite) -> None:
-    """Tag the bucket of a site as that of a drill target."""
+    """Tag the bucket of a site as a drill target."""
     ensure_bucket(site.place.s3, BUCKET)
     tag(site.place.s3, BUCKET, TAG)
 

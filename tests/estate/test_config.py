@@ -1,4 +1,4 @@
-"""An operator's typing error in a declaration is one line that names the file, the key and the nearest valid one."""
+"""Errors in a declaration are one line with file, key and nearest valid key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_the_declarations_that_ship_are_valid() -> None:
+def test_the_shipped_declarations_are_valid() -> None:
     for path in (ROOT / "estate.toml", *sorted((ROOT / "features/estates").glob("*.toml"))):
         assert load_config(path).public_name == "www.shop.test"
     assert load_promises(ROOT / "features/budgets.toml")["site loss"].rto.total_seconds() == 4 * 3600
@@ -62,7 +62,7 @@ def test_the_declarations_that_ship_are_valid() -> None:
         ('kind = "odoo"', 'kind = "http"', "services.odoo: needs command, prefix, key"),
     ],
 )
-def test_a_typing_error_is_one_line_with_its_place(tmp_path: Path, before: str, after: str, reason: str) -> None:
+def test_a_typing_error_is_one_line_with_file_and_key(tmp_path: Path, before: str, after: str, reason: str) -> None:
     assert before in GOOD
     path = written(tmp_path, GOOD.replace(before, after, 1))
     with pytest.raises(UsageError) as caught:
@@ -78,7 +78,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         load_config(tmp_path / "nowhere.toml")
 
 
-def test_an_unknown_promise_is_named_with_the_nearest() -> None:
+def test_an_unknown_promise_is_reported_with_the_nearest_name() -> None:
     promises = load_promises(ROOT / "features/budgets.toml")
     with pytest.raises(UsageError, match="did you mean 'site loss, one machine'"):
         promise_named(promises, "site los, embedded")
@@ -92,10 +92,10 @@ def test_an_unknown_promise_is_named_with_the_nearest() -> None:
         ("[x]\nrto_s = nan", "x: rto_s: Input should be"),
         ("[x]\nrto = 1", "x: rto: unknown key; did you mean 'rto_s'? (and 5 more)"),
         ("[x", "not valid TOML"),
-        (None, "No such file or directory; every promise is written there, as in "),
+        (None, "No such file or directory; promises are declared in that file; example: "),
     ],
 )
-def test_broken_promises_are_one_line_with_their_place(tmp_path: Path, text: str | None, reason: str) -> None:
+def test_an_invalid_promise_is_one_line_with_file_and_key(tmp_path: Path, text: str | None, reason: str) -> None:
     path = tmp_path / "budgets.toml"
     if text is not None:
         path.write_text(text)
@@ -108,7 +108,7 @@ def test_broken_promises_are_one_line_with_their_place(tmp_path: Path, text: str
     assert "\n" not in message
 
 
-def test_a_file_that_a_command_names_is_found_beside_the_declaration(tmp_path: Path) -> None:
+def test_a_file_in_a_command_is_relative_to_the_declaration(tmp_path: Path) -> None:
     (tmp_path / "mine.py").touch()
     table = '[services.mine]\nkind = "http"\ncommand = ["python3", "mine.py", "--here"]\n'
     loaded = load_config(written(tmp_path, f'{GOOD}{table}prefix = "/m"\nkey = {{ path = "/m" }}\n'))

@@ -51,7 +51,7 @@ def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
 
 @pytest.fixture(scope="module")
 def seeded(servers: ExistingServers) -> Iterator[ExistingServers]:
-    """The servers with the data of a notification service, as a primary has them."""
+    """The servers with the data of a notification service, as on a primary."""
     ensure_bucket(servers.site.place.s3, "backups", versioning=False)
     Notification().seed(servers.site.place)
     yield servers
@@ -61,7 +61,7 @@ def seeded(servers: ExistingServers) -> Iterator[ExistingServers]:
 
 
 def declare(existing: ExistingServers, read_only: bool = False) -> Path:
-    """Declare the servers as a primary, and their own store as the offsite one: enough for a backup."""
+    """Declare the servers as a primary and their store as the offsite store, as a backup needs."""
     place, root = existing.site.place, existing.folder / "secrets"
     (root / "offsite").mkdir(parents=True)
     for name, reference in (("s3-access", place.s3.access_key_ref), ("s3-secret", place.s3.secret_key_ref)):
@@ -70,7 +70,7 @@ def declare(existing: ExistingServers, read_only: bool = False) -> Path:
     primary.mkdir()
     for file in sorted((existing.secrets.root / "primary").iterdir()):
         (primary / file.name).write_bytes(file.read_bytes())
-    for file in sorted((existing.secrets.root / "dr").iterdir()):  # whose server and store these are
+    for file in sorted((existing.secrets.root / "dr").iterdir()):  # password of server and store
         if file.name.startswith(("postgres", "s3")):
             (primary / file.name).write_bytes(file.read_bytes())
     declared = existing.folder / "estate.toml"
@@ -89,31 +89,33 @@ def test_an_existing_primary_is_backed_up_from_its_declaration(
     declare(existing)
     done = blackstart(existing, "backup", "--config", "estate.toml")
     assert done.returncode == 0, done.stderr
-    told = lines(done)
-    assert {"1.2", "1.3", "1.4", "1.5", "1.6"} <= {str(line.get("message")) for line in told}
-    assert told[-1]["kind"] == "receipt"
+    log = lines(done)
+    assert {"1.2", "1.3", "1.4", "1.5", "1.6"} <= {str(line.get("message")) for line in log}
+    assert log[-1]["kind"] == "receipt"
     place = seeded.site.place
     kept = [entry.object_name for entry in client(place.s3).list_objects("backups", recursive=True)]
-    assert any(str(told[-1]["backup"]) in str(name) and "COMMIT" in str(name).upper() for name in kept)
+    assert any(str(log[-1]["backup"]) in str(name) and "COMMIT" in str(name).upper() for name in kept)
     assert not list((existing.folder / "runs").iterdir())
 
 
-def test_a_backup_into_a_read_only_repository_is_a_mistake(seeded: ExistingServers, existing: ExistingServers) -> None:
+def test_a_backup_into_a_read_only_repository_is_a_usage_error(
+    seeded: ExistingServers, existing: ExistingServers
+) -> None:
     declare(existing, read_only=True)
     done = blackstart(existing, "backup", "--config", "estate.toml")
     assert done.returncode == 2, seeded.folder
-    assert "existing.offsite.read_only: a backup has to be written" in done.stderr
+    assert "existing.offsite.read_only: a backup cannot be written" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_restore_test_without_a_declared_site_is_a_mistake(existing: ExistingServers) -> None:
+def test_a_restore_test_without_a_declared_site_is_a_usage_error(existing: ExistingServers) -> None:
     (existing.folder / "estate.toml").write_text(ESTATE)
     done = blackstart(existing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
     assert done.returncode == 2
     assert "declares no DR site under [existing.dr]" in done.stderr
 
 
-def test_a_restore_test_off_the_list_ends_with_3_and_says_why(
+def test_a_restore_test_without_an_allowlist_exits_with_3_and_the_reason(
     seeded: ExistingServers, existing: ExistingServers
 ) -> None:
     declare(existing)
@@ -127,14 +129,12 @@ def test_a_restore_test_off_the_list_ends_with_3_and_says_why(
     assert done.returncode == 3, done.stdout + done.stderr
     verdict = lines(done)[-1]
     assert verdict["verdict"] == "UNKNOWN"
-    assert "no list of drill targets" in str(verdict["reasons"])
+    assert "no allowlist of drill targets" in str(verdict["reasons"])
     record = Path(str(verdict["record"])) / "record.json"
     assert "2.1: a restore test destroys nothing" in json.loads(record.read_text())["not_drilled"]
 
 
-def test_cleanup_removes_what_a_restore_brought_and_nothing_else(
-    seeded: ExistingServers, existing: ExistingServers
-) -> None:
+def test_cleanup_removes_only_restored_data(seeded: ExistingServers, existing: ExistingServers) -> None:
     services, place = (Notification("mine", "mine", "mine-objects"),), seeded.site.place
     other = take_snapshot(place, (Notification(),))
     before = take_snapshot(place, services)
@@ -148,7 +148,7 @@ def test_cleanup_removes_what_a_restore_brought_and_nothing_else(
     assert take_snapshot(place, (Notification(),)) == other
 
 
-def test_an_object_that_replication_brought_meanwhile_stays(seeded: ExistingServers) -> None:
+def test_cleanup_keeps_an_object_that_replication_added(seeded: ExistingServers) -> None:
     place, services = seeded.site.place, (Notification(),)
     (objects,) = services[0].sources().objects
     before = take_snapshot(place, services)
@@ -166,7 +166,7 @@ BACKUP = "20260101T000000.000000Z-0000000000"
 
 
 def _manifest(*names: str) -> Manifest:
-    """As far as it is looked at: what the backup is called, and the names of its databases."""
+    """The used part of a manifest: id of the backup and names of its databases."""
     databases = [SimpleNamespace(name=name) for name in names]
     return cast("Manifest", SimpleNamespace(backup_id=BACKUP, contents=SimpleNamespace(databases=databases)))
 
@@ -181,7 +181,7 @@ def test_an_existing_site_is_never_destroyed(existing: ExistingServers) -> None:
     assert system_facts(estate.place.sql).identifier == system_facts(existing.site.place.sql).identifier
 
 
-def test_one_shot_work_finds_the_volume_that_is_mounted_here(existing: ExistingServers, tmp_path: Path) -> None:
+def test_a_task_finds_a_mounted_volume(existing: ExistingServers, tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept" / "file").write_text("here\n")
     site = ExistingSite("dr", existing.local.site("dr"), {}, {"odoo": tmp_path / "kept"})
@@ -203,7 +203,7 @@ def test_a_node_without_a_workload_must_answer(existing: ExistingServers, monkey
         estate.site.launch(replace(spec, name="odoo"))
 
 
-def test_a_service_that_somebody_else_starts_is_waited_for(
+def test_a_service_that_the_operator_starts_is_waited_for(
     existing: ExistingServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.patience.PATIENCE.workload_ready", 5.0)
@@ -219,7 +219,7 @@ def test_a_service_that_somebody_else_starts_is_waited_for(
         started.join()
 
 
-def test_a_read_only_repository_is_read_and_nothing_else() -> None:
+def test_a_read_only_repository_refuses_writes() -> None:
     inner = MemoryStore()
     inner.put("here", [b"kept"])
     store = ReadOnly(inner, "the repository")
@@ -231,7 +231,7 @@ def test_a_read_only_repository_is_read_and_nothing_else() -> None:
     assert [entry.key for entry in inner.list("")] == ["here"]
 
 
-def test_the_declared_repository_is_closed_unless_it_says_otherwise(existing: ExistingServers) -> None:
+def test_the_declared_repository_is_read_only_by_default(existing: ExistingServers) -> None:
 
     config = load_config(declare(existing, read_only=True))
     assert isinstance(Connections(config, (), connect_offsite(config)).repository.store, ReadOnly)
@@ -249,7 +249,7 @@ def test_a_mounted_secret_is_read_without_its_hidden_folders(tmp_path: Path) -> 
         references(tmp_path / "absent")
 
 
-def test_a_dr_site_that_is_the_primary_is_no_declaration(existing: ExistingServers) -> None:
+def test_a_dr_site_with_the_address_of_the_primary_is_refused(existing: ExistingServers) -> None:
     file = declare(existing)
     place = existing.site.place
     with file.open("a") as more:

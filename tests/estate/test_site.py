@@ -1,4 +1,4 @@
-"""What stands on a site before the services do."""
+"""Activation of a site."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from harness.substrate.embedded.substrate import Embedded
 pytestmark = pytest.mark.programs
 
 
-def test_a_store_that_stood_before_is_waited_for(tmp_path: Path) -> None:
-    """An activation said that it was ready, and the restore found nobody."""
+def test_activation_waits_for_a_store_that_ran_before(tmp_path: Path) -> None:
+    """Regression: activation reported ready before the store answered."""
     substrate, secrets = Embedded(tmp_path / "run", tmp_path / "logs"), make_secrets(tmp_path / "secrets", ())
     site = EstateSite(substrate.site("dr"), secrets.of("dr"), {})
     try:

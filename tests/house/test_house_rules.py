@@ -1,4 +1,4 @@
-"""Rules that no linter knows."""
+"""House rules that no linter checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.estate.substrates import serving
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("harness", "steps", "fixtures", "notifier", "tests", "benchmarks")
 LONGEST_FILE, LONGEST_FUNCTION, LONGEST_STEP, MEMBERS = 300, 60, 5, 5
-# What an operator would not say on the phone.
+# Technical terms that features must not contain.
 WIRING = re.compile(r"https?:|\bSELECT\b|\bport\b|\bsleep\b|\bwait\b|docker|kubectl|json|\{|\bSIGKILL\b", re.IGNORECASE)
 
 
@@ -66,29 +66,29 @@ def test_a_step_is_at_most_five_statements() -> None:
     assert not long
 
 
-def test_every_promise_is_used_and_every_one_used_is_known() -> None:
+def test_promises_are_declared_and_used() -> None:
     known = set(tomllib.loads((ROOT / "features/budgets.toml").read_text()))
     text = "\n".join(p.read_text() for p in features())
     used = set(re.findall(r'the "([^"]+)" promise', text))
     assert used <= known, f"unknown: {used - known}"
-    assert known - used <= {"site loss"}, f"unused: {known - used}"  # the mission's own, for estates of full size
+    assert known - used <= {"site loss"}, f"unused: {known - used}"  # the mission's promise, for estates of full size
 
 
-def test_features_speak_the_operators_language() -> None:
+def test_features_contain_no_technical_terms() -> None:
     for path in features():
         for number, line in enumerate(path.read_text().splitlines(), 1):
             found = WIRING.search(line)
             assert found is None, f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
 
 
-def test_a_third_of_the_scenarios_are_refusals() -> None:
-    refusal = re.compile(r"refused|BROKEN|UNKNOWN|stopped|fails|failed|passed over|why the newer|only the earlier")
+def test_a_third_of_the_scenarios_are_failures_or_refusals() -> None:
+    refusal = re.compile(r"refused|BROKEN|UNKNOWN|stopped|fails|failed|passed over|only the earlier")
     every = [s for p in features() for s in scenarios_in(Parser().parse(p.read_text())["feature"]["children"])]
     refusals = [s for s in every if any(refusal.search(step["text"]) for step in s["steps"])]
     assert len(refusals) * 3 >= len(every), f"{len(refusals)} of {len(every)}"
 
 
-def test_the_number_of_drills_is_written_down() -> None:
+def test_the_number_of_drills_matches_expected_toml() -> None:
     written = tomllib.loads((ROOT / "features/expected.toml").read_text())
     named = {tag: numbers for tag, numbers in written.items() if isinstance(numbers, dict)}
     written = {"": {name: number for name, number in written.items() if name not in named}, **named}
@@ -102,7 +102,7 @@ def test_the_number_of_drills_is_written_down() -> None:
                     for substrate in numbers if not word or word in tags else ():
                         able = all(substrate in serving(tag) for tag in tags)
                         numbers[substrate] += able * len(examples["tableBody"])
-    assert found == written, "a drill was added or lost: say so in features/expected.toml"
+    assert found == written, "a drill was added or removed: update features/expected.toml"
 
 
 @pytest.mark.parametrize(

@@ -62,11 +62,11 @@ class Dump:
 
 @pytest.fixture(scope="module")
 def dump(primary: DatabaseServer) -> Dump:
-    """A dump of the database `shop's`, with its facts and roles."""
+    """A dump of the database `shop's` with facts and roles."""
     primary.execute("postgres", *ROLES, 'CREATE DATABASE "shop\'s" OWNER shop')
     primary.execute("shop's", *SHOP)
     with open_snapshot(primary.sql, "shop's") as snapshot:
-        # Written after the snapshot, so that it must be in neither the dump nor the facts.
+        # Written after the snapshot: must be missing in dump and facts.
         primary.execute("shop's", "INSERT INTO kinds (note) VALUES ('too late')")
         seen = facts(snapshot)
         dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
@@ -113,7 +113,7 @@ def test_session_defaults_do_not_change_digests(dr: DatabaseServer, restored: Sq
 
 
 @pytest.mark.parametrize(
-    ("hurt", "mend", "line"),
+    ("change", "revert", "line"),
     [
         (
             "UPDATE kinds SET price = '12.35' WHERE price = '12.34'",
@@ -151,13 +151,13 @@ def test_session_defaults_do_not_change_digests(dr: DatabaseServer, restored: Sq
     ],
 )
 def test_each_difference_is_one_line(
-    dr: DatabaseServer, restored: Sql, dump: Dump, hurt: str, mend: str, line: str
+    dr: DatabaseServer, restored: Sql, dump: Dump, change: str, revert: str, line: str
 ) -> None:
-    dr.execute("shop's", hurt)
+    dr.execute("shop's", change)
     try:
         assert line in differences(restored, dump.facts)
     finally:
-        dr.execute("shop's", mend)
+        dr.execute("shop's", revert)
     assert differences(restored, dump.facts) == ()
 
 

@@ -1,4 +1,4 @@
-"""The servers of an existing site, as tests of the estate have them."""
+"""Servers of an existing site, from the tests of the estate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The interlock on real servers: what is not on the list, cannot be read, or is production's, is refused by name."""
+"""The interlock on real servers: identities that are unlisted, unreadable or production's are refused by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.s3.client import ensure_bucket
 from tests.estate.existing_servers import BUCKET, TAG, ExistingServers
 
 pytestmark = pytest.mark.programs
-NOBODY = Address("127.0.0.1", 9)
+UNREACHABLE = Address("127.0.0.1", 9)
 
 
 def interlock(existing: ExistingServers, targets: Path, **more: object) -> Interlock:
@@ -32,7 +32,7 @@ def listed(existing: ExistingServers, **other: str) -> Path:
     return existing.list_targets(**identity | other)
 
 
-def test_the_site_on_the_list_is_let_through(existing: ExistingServers) -> None:
+def test_a_listed_site_is_allowed(existing: ExistingServers) -> None:
     found = interlock(existing, listed(existing))
     assert [target.name for target in found.before()] == ["dr"]
     assert found.after().system == system(existing)
@@ -65,8 +65,8 @@ def test_a_store_without_a_tag_is_refused(existing: ExistingServers) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "no list of drill targets"),
-        ("[[target", "unreadable list of drill targets"),
+        (None, "no allowlist of drill targets"),
+        ("[[target", "unreadable allowlist of drill targets"),
         ("", "target: field required"),
         ("target = []", "is empty"),
         ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"', "target.0.tag: field required"),
@@ -74,7 +74,7 @@ def test_a_store_without_a_tag_is_refused(existing: ExistingServers) -> None:
         ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"\ntag = "t"\nany = "x"', "target.0.any: extra inputs"),
     ],
 )
-def test_a_list_that_cannot_be_used_is_refused(existing: ExistingServers, text: str | None, said: str) -> None:
+def test_an_unusable_allowlist_is_refused(existing: ExistingServers, text: str | None, said: str) -> None:
     file = existing.folder / "drill-targets.toml"
     if text is not None:
         file.write_text(text)
@@ -85,40 +85,40 @@ def test_a_list_that_cannot_be_used_is_refused(existing: ExistingServers, text: 
 
 def test_a_server_that_does_not_answer_is_refused(existing: ExistingServers) -> None:
     place = existing.site.place
-    sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
+    sql = Sql(UNREACHABLE, UNREACHABLE, place.sql.user, place.sql.password_ref)
     with pytest.raises(Refused, match="its database system cannot be read"):
         Interlock("dr", listed(existing), sql, place.s3).before()
-    s3 = S3(NOBODY, NOBODY, place.s3.access_key_ref, place.s3.secret_key_ref)
+    s3 = S3(UNREACHABLE, UNREACHABLE, place.s3.access_key_ref, place.s3.secret_key_ref)
     with pytest.raises(Refused, match="its bucket tag cannot be read"):
         Interlock("dr", listed(existing), place.sql, s3).before()
 
 
-def test_a_server_that_sleeps_is_asked_once_it_is_up(existing: ExistingServers) -> None:
+def test_a_server_scaled_to_zero_is_checked_once_it_is_up(existing: ExistingServers) -> None:
     place = existing.site.place
-    sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
-    sleeping = Interlock("dr", listed(existing), sql, place.s3, scaled_to_zero=lambda node: node == "postgres")
-    assert sleeping.before()
+    sql = Sql(UNREACHABLE, UNREACHABLE, place.sql.user, place.sql.password_ref)
+    scaled_down = Interlock("dr", listed(existing), sql, place.s3, scaled_to_zero=lambda node: node == "postgres")
+    assert scaled_down.before()
     with pytest.raises(Refused, match="its database system cannot be read"):
-        sleeping.after()
+        scaled_down.after()
 
 
-def test_another_cluster_is_refused_before_anything_else_is_asked(existing: ExistingServers) -> None:
+def test_another_cluster_is_refused_before_other_checks(existing: ExistingServers) -> None:
     place = existing.site.place
-    sql = Sql(NOBODY, NOBODY, place.sql.user, place.sql.password_ref)
+    sql = Sql(UNREACHABLE, UNREACHABLE, place.sql.user, place.sql.password_ref)
     with pytest.raises(Refused, match=r"its cluster is elsewhere; drill-targets\.toml lists dr: here"):
         Interlock("dr", listed(existing, cluster="here"), sql, place.s3, cluster=lambda: "elsewhere").before()
 
-    def away() -> str:
+    def unreachable() -> str:
         raise HarnessError("the API does not answer")
 
     with pytest.raises(Refused, match="its cluster cannot be read"):
-        interlock(existing, listed(existing, cluster="here"), cluster=away).before()
+        interlock(existing, listed(existing, cluster="here"), cluster=unreachable).before()
 
 
-def test_production_is_refused_though_somebody_listed_it(existing: ExistingServers) -> None:
+def test_listed_production_is_refused(existing: ExistingServers) -> None:
     own = system(existing)
     for production in (Production(systems=frozenset({own})), Production(tags=frozenset({TAG}))):
-        with pytest.raises(Refused, match="is production's, and never a drill target"):
+        with pytest.raises(Refused, match="is production's; production is never"):
             interlock(existing, listed(existing), production=lambda p=production: p).before()
 
     def unreadable() -> Production:

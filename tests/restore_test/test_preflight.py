@@ -1,4 +1,4 @@
-"""No restore test runs on a DR site that is in use, though it is on the list: it may have taken over."""
+"""Preflight refuses a restore test on a listed DR site that is in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.substrate.existing.workloads import NoWorkloads
 from tests.estate.existing_servers import ExistingServers
 
 
-class Asleep(NoWorkloads):
+class ScaledToZero(NoWorkloads):
     def replicas(self, node: str) -> int | None:
         return 0
 
@@ -30,16 +30,18 @@ class AllRunning(NoWorkloads):
 
 
 @pytest.mark.programs
-def test_a_server_that_holds_a_database_is_refused(existing: ExistingServers) -> None:
+def test_a_server_with_a_database_is_refused(existing: ExistingServers) -> None:
     place = existing.site.place
     require_empty(place)
     with connect(place.sql) as connection:
-        connection.execute("CREATE DATABASE somebodys")
+        connection.execute("CREATE DATABASE client_data")
         try:
-            with pytest.raises(Refused, match="is in use: it holds the database somebodys; nothing was written to it"):
+            with pytest.raises(
+                Refused, match="is in use: it holds the database client_data; nothing was written to it"
+            ):
                 require_empty(place)
         finally:
-            connection.execute("DROP DATABASE somebodys")
+            connection.execute("DROP DATABASE client_data")
 
 
 @pytest.mark.programs
@@ -48,13 +50,13 @@ def test_a_site_whose_services_run_is_refused(existing: ExistingServers) -> None
     assert isinstance(site, ExistingSite)
     with pytest.raises(UsageError, match=r"notification on dr: neither its workload nor its address is declared; name"):
         require_no_service_running(site, (Notification(),))
-    require_no_service_running(replace(site, workloads=Asleep()), (Notification(),))
+    require_no_service_running(replace(site, workloads=ScaledToZero()), (Notification(),))
     with pytest.raises(Refused, match="site dr is in use: notification runs there"):
         require_no_service_running(replace(site, workloads=AllRunning()), (Notification(),))
 
 
 @pytest.mark.programs
-def test_a_service_that_answers_where_no_workload_is_named_is_refused(existing: ExistingServers) -> None:
+def test_a_running_service_without_a_workload_is_refused(existing: ExistingServers) -> None:
     site = existing.estate().site
     assert isinstance(site, ExistingSite)
     with socket.create_server((LOOPBACK, 0)) as server:
@@ -65,8 +67,8 @@ def test_a_service_that_answers_where_no_workload_is_named_is_refused(existing: 
     require_no_service_running(site, (Notification(),))
 
 
-class Says:
-    """A door behind which a gateway says that."""
+class GatewayDoor:
+    """A door to a gateway that answers with these headers."""
 
     def __init__(self, headers: dict[str, str]) -> None:
         self.headers = headers
@@ -76,9 +78,9 @@ class Says:
 
 
 @pytest.mark.parametrize(
-    ("headers", "said"), [({"x-site": "primary"}, "is of site primary"), ({}, "of a site that it does not name")]
+    ("headers", "said"), [({"x-site": "primary"}, "is of site primary"), ({}, "of an unnamed site")]
 )
 def test_a_gateway_that_is_not_the_sites_own_is_refused(headers: dict[str, str], said: str) -> None:
     with pytest.raises(Refused, match=f"the gateway at gate:80 .*{said}, not of dr; correct its address"):
-        require_own_gateway(Says(headers), "dr", Address("gate", 80))
-    require_own_gateway(Says({"x-site": "dr"}), "dr", Address("gate", 80))
+        require_own_gateway(GatewayDoor(headers), "dr", Address("gate", 80))
+    require_own_gateway(GatewayDoor({"x-site": "dr"}), "dr", Address("gate", 80))

@@ -1,4 +1,4 @@
-"""Object stores, each on a site of its own."""
+"""Object stores, each on a separate site."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_the_keys_are_not_in_arguments_or_environment(primary: Store, dr: Store)
     assert dict(task.env) == {}
 
 
-def test_missing_objects_of_a_dead_store_are_unknown(launch: Launch) -> None:
+def test_missing_objects_of_a_dead_store_raise_an_error(launch: Launch) -> None:
     store = launch("silent")
     store.node.kill()
     with pytest.raises(HarnessError, match=r"bucket mortal at .* cannot be listed"):

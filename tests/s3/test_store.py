@@ -108,7 +108,7 @@ def test_a_dead_store_is_reported_soon_in_one_line(launch: Launch, tmp_path: Pat
     assert "\n" not in str(caught.value)
     with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be tagged: "):
         tag(store.s3, "b12", "example-shop")
-    with pytest.raises(HarnessError, match=r"bucket notifications at 127\.0\.0\.1:\d+: cannot be looked for: "):
+    with pytest.raises(HarnessError, match=r"bucket notifications at 127\.0\.0\.1:\d+: cannot be read: "):
         load_objects(Template(tmp_path), store.s3)
     with pytest.raises(TookTooLong, match=r"objects on gone: answers: not within 0.5 s \("):
         await_store(store.s3, "objects on gone", 0.5)
@@ -117,7 +117,7 @@ def test_a_dead_store_is_reported_soon_in_one_line(launch: Launch, tmp_path: Pat
 
 
 def test_stored_objects_can_be_read_as_soon_as_the_store_is_ready(launch: Launch) -> None:
-    """SeaweedFS serves S3 before it knows its volumes; reads failed then."""
+    """Regression: SeaweedFS serves S3 before it has registered its volumes, and reads failed."""
     store = launch("again")
     ensure_bucket(store.s3, "first")
     store.put("first", "key", b"value")

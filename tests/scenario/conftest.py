@@ -1,4 +1,4 @@
-"""The stores and servers that faults are injected into, as the tests of the repository and of PostgreSQL have them."""
+"""Stores and servers for faults, from the tests of repository and PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every way to hurt a stored backup is refused by name, and the older valid one is chosen."""
+"""Every damaged stored backup is passed over with its reason, and the older valid one is selected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = {"globals": b"CREATE ROLE odoo;", "databases__shop": secrets.token_bytes
 
 
 @pytest.mark.parametrize("word", DAMAGES)
-def test_a_damaged_one_is_passed_over_and_the_reason_names_what(
+def test_a_damaged_backup_is_passed_over_and_the_reason_names_the_object(
     word: str, repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
@@ -36,7 +36,7 @@ def test_a_damaged_one_is_passed_over_and_the_reason_names_what(
 
 
 @pytest.mark.parametrize("word", DAMAGES)
-def test_nothing_of_a_damaged_object_is_taken_for_all_of_it(word: str, recipients: Recipients) -> None:
+def test_reading_a_damaged_object_raises_an_error(word: str, recipients: Recipients) -> None:
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients, **SMALL)
@@ -53,18 +53,18 @@ def test_nothing_of_a_damaged_object_is_taken_for_all_of_it(word: str, recipient
         read_all()
 
 
-def test_an_edited_manifest_with_its_digest_made_anew_is_refused_by_the_hmac(recipients: Recipients) -> None:
+def test_an_edited_manifest_with_an_updated_digest_is_refused_by_the_hmac(recipients: Recipients) -> None:
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients, **SMALL)
     DAMAGES["an edited manifest"](store, "shop", receipt.backup_id)
     (entry,) = repository.committed()
-    assert entry.damaged is None  # without a key it looks right
+    assert entry.damaged is None  # valid without a key
     with pytest.raises(Unreadable, match=r"manifest was altered after COMMIT \(its HMAC differs\)"):
         repository.open(entry, recipients.dr[0])
 
 
-def test_an_edited_manifest_alone_is_told_without_a_key(recipients: Recipients) -> None:
+def test_an_edited_manifest_is_detected_without_a_key(recipients: Recipients) -> None:
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients, **SMALL)
@@ -78,7 +78,7 @@ def test_an_edited_manifest_alone_is_told_without_a_key(recipients: Recipients) 
             read()
 
 
-def test_a_missing_manifest_and_a_broken_note_are_told(recipients: Recipients) -> None:
+def test_a_missing_manifest_and_a_malformed_commit_are_detected(recipients: Recipients) -> None:
     store = MemoryStore()
     repository = Repository(store, "shop")
     older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
@@ -89,7 +89,7 @@ def test_a_missing_manifest_and_a_broken_note_are_told(recipients: Recipients) -
     assert "COMMIT: malformed" in str(reasons[older.backup_id])
 
 
-def test_a_whole_backup_put_in_the_place_of_another_is_refused(recipients: Recipients) -> None:
+def test_a_backup_copied_over_another_is_refused(recipients: Recipients) -> None:
     store = MemoryStore()
     repository = Repository(store, "shop")
     older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
@@ -100,8 +100,8 @@ def test_a_whole_backup_put_in_the_place_of_another_is_refused(recipients: Recip
     assert f"belongs to backup {older.backup_id}" in first.damaged
 
 
-def test_a_manifest_renamed_in_full_is_still_refused(recipients: Recipients) -> None:
-    """Somebody takes an old backup, gives it a new name everywhere, and makes the digest anew."""
+def test_a_completely_renamed_manifest_is_refused(recipients: Recipients) -> None:
+    """An old backup is renamed everywhere, and its digest is updated."""
     store = MemoryStore()
     repository = Repository(store, "shop")
     older, newer = (back_up(repository, recipients, **SMALL) for _ in range(2))
@@ -117,7 +117,7 @@ def test_a_manifest_renamed_in_full_is_still_refused(recipients: Recipients) -> 
 
 
 @pytest.mark.parametrize("where", [0.0, 0.001, 0.3, 0.999, 1.0])
-def test_a_bit_flipped_anywhere_is_found(where: float, recipients: Recipients) -> None:
+def test_any_flipped_bit_is_detected(where: float, recipients: Recipients) -> None:
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients)

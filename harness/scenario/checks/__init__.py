@@ -1,1 +1,1 @@
-"""What the Then steps assert: each raises Finding with one line, or returns nothing."""
+"""Assertions of the Then steps. Each raises Finding with one line."""

@@ -15,57 +15,57 @@ from harness.scenario.checks.verdict import require
 
 
 def require_confirmed(receipt: Receipt) -> None:
-    """The offsite store confirmed path, time, size and digest."""
+    """Raise Finding unless the receipt has path, time, size and digest."""
     fields = (receipt.path, receipt.committed_at, receipt.size, receipt.digest)
     require(all(fields), f"the confirmation of {receipt.backup_id} lacks a path, a time, a size or a digest")
-    require(receipt.size < receipt.plain_size, "the backup is not smaller than what it holds")
+    require(receipt.size < receipt.plain_size, "the backup is not smaller than its contents")
 
 
 def require_everything_inside(drill: Drill) -> None:
-    """The newest backup holds every database of the primary, and rows in each."""
+    """Raise Finding unless the newest backup contains every database of the primary, with rows."""
     newest = drill.environment.repository.committed()[0]
     inside = {d.name for d in newest.manifest.contents.databases}
     live = set(databases(drill.environment.primary.place.sql))
-    require(inside == live, f"the backup holds {sorted(inside)}, the primary {sorted(live)}")
+    require(inside == live, f"the backup contains {sorted(inside)}, the primary {sorted(live)}")
     empty = [d.name for d in newest.manifest.contents.databases if not d.rows]
     require(not empty, f"no rows in {', '.join(empty)}")
 
 
 def require_only(drill: Drill, backups: Sequence[str]) -> None:
-    """The repository lists these and no others, and nothing of a failed one is left to be mistaken."""
+    """Raise Finding unless the repository lists exactly these backups."""
     listed = [b.backup_id for b in drill.environment.repository.committed() if b.damaged is None]
     require(sorted(listed) == sorted(backups), f"listed: {listed}; expected: {list(backups)}")
 
 
 def require_logged(drill: Drill, number: str) -> Event:
-    """The journal holds that message; return its event."""
+    """Return the journal event of that message; raises Finding without one."""
     found = [e for e in drill.journal.events if e.message == number]
     require(found, f"message {number} was not logged")
     return found[-1]
 
 
 def require_no_overlap(drill: Drill) -> None:
-    """The schedule fired more than once, and one backup was taken."""
+    """Raise Finding unless the schedule fired again during a backup and only one backup was taken."""
     begun = [e for e in drill.journal.events if e.message == "1.2"]
     ended = [e for e in drill.journal.events if e.message in ("1.6", "1.7.1")]
     require(len(begun) == len(ended) == 1, f"{len(begun)} backups began and {len(ended)} ended")
     dropped = [e for e in drill.journal.events if e.kind == "dropped" and begun[0].at < e.at < ended[0].at]
-    require(dropped, "the schedule did not fire again during the backup: nothing was shown")
+    require(dropped, "the schedule did not fire again during the backup: inconclusive")
 
 
 def require_failure_logged(drill: Drill, failure: str) -> None:
-    """1.7.1 was logged with the error that stopped the backup."""
+    """Raise Finding unless 1.7.1 was logged with the error of the backup."""
     error = str(require_logged(drill, "1.7.1").facts.get("error", ""))
     require(error and error in failure, f"the backup failed with {failure!r}, the log says {error!r}")
 
 
 def require_alert(drill: Drill) -> None:
-    """1.7.2, and the alert arrived where alerts go."""
+    """Raise Finding unless 1.7.2 was logged; wait until the alert has arrived."""
     event = require_logged(drill, "1.7.2")
     require(event.facts.get("sent"), "the alert was not sent")
     sink = drill.environment.alert_sink
 
     def arrived() -> None:
-        require(sink.received, "the alert was sent and did not arrive")
+        require(sink.received, "the alert was sent and has not arrived")
 
     wait_until(arrived, patience=PATIENCE.alert, on=Finding, what="the alert")

@@ -1,4 +1,4 @@
-"""Checks of a cluster that heals itself, and of the egress filter around DR."""
+"""Checks of self-healing clusters, and of the egress filter around DR."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ IN_A_ROW = 10  # acknowledged writes in a row after which clients count as serve
 
 
 def require_served_again(drill: Drill) -> None:
-    """The primary answers clients again, and acknowledges ten writes in a row. Raises TookTooLong."""
+    """Wait until the primary answers clients and acknowledges ten writes in a row; raises TookTooLong."""
     before = len(drill.ledger.ledger.writes)
 
     def served() -> None:
         if (by := served_by(drill.environment.door)) != "primary":
             raise NotYet(f"clients are answered by {by}")
         since = [write.acked for write in drill.ledger.ledger.writes[before:]]
-        while since and since[-1] is None:  # not answered yet
+        while since and since[-1] is None:  # no answer yet
             since.pop()
         if len(since) < IN_A_ROW or None in since[-IN_A_ROW:]:
             raise NotYet("clients' writes are not acknowledged")
@@ -29,21 +29,21 @@ def require_served_again(drill: Drill) -> None:
 
 
 def require_egress_filtered(drill: Drill) -> None:
-    """A pod of DR was denied a connection to an address that its node reaches; the journal says which."""
+    """Check that a pod of DR cannot reach an address that its node reaches. Raises Finding, HarnessError."""
     from harness.substrate.kind.substrate import Kind, gateway_of  # noqa: PLC0415 - the Kubernetes client is slow to import
 
     substrate = drill.environment.substrate
     if not isinstance(substrate, Kind):
-        raise HarnessError("no clusters here: the egress filter of DR cannot be tried")
+        raise HarnessError("no clusters: the egress filter of DR cannot be tested; run with --substrate=kind")
     outside = gateway_of(substrate.around.owned.outside)
     proof = cluster_of(drill.environment.dr).prove_egress_filter(outside)
     drill.journal.mark("egress filtered", "dr cluster", proof=proof)
 
 
 def require_none_lost(drill: Drill) -> None:
-    """Every acknowledged write is still there. Raises Finding with the numbers of those that are not."""
+    """Raise Finding with the numbers of lost writes, HarnessError without a client load."""
     if drill.writer is None or drill.load is None:
-        raise HarnessError("no client load was running: nothing was acknowledged")
+        raise HarnessError("no client load was running: no write was acknowledged")
     drill.writer.stop()
     found = drill.load.survivors(drill.environment.door, drill.environment.secrets.of("clients"))
     lost = [entry.number for entry in drill.ledger.ledger.acknowledged() if entry.number not in found]

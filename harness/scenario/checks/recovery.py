@@ -1,4 +1,4 @@
-"""Checks of a recovery: where it stopped, what it started, what it contained."""
+"""Checks of a recovery: phase of its failure, started services, contained actions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from harness.estate.site import INFRASTRUCTURE
 from harness.recovery.key_functions import ROUNDS
 from harness.scenario.checks.verdict import require
 
-KNOWN_SENDERS = ("example-", "ledger-", "key-")  # queued by the seed, by the client load, by the key functions
+KNOWN_SENDERS = ("example-", "ledger-", "key-")  # prefixes of seed, client load and key functions
 
 
 def require_stopped(drill: Drill, at: Sequence[str]) -> None:
-    """The recovery stopped in one of these phases, logged as 2.5.1 and 2.5.2."""
+    """Raise Finding unless the recovery stopped in one of these phases, logged as 2.5.1 and 2.5.2."""
     require(drill.stopped in at, f"the recovery did not stop in {' or '.join(at)} but in {drill.stopped or 'none'}")
     lacking = unseen(messages_seen(drill.journal.events), Branch.RESTORE_FAILURE)
     require(not lacking, f"messages not seen: {', '.join(lacking)}")
 
 
 def require_nothing_started(drill: Drill) -> None:
-    """No service runs on DR, and clients are led nowhere new."""
+    """Raise Finding when a service runs on DR or traffic was switched."""
     running = set(drill.environment.dr.nodes) - set(INFRASTRUCTURE)
     require(not running, f"started although the restore failed: {', '.join(sorted(running))}")
     routed = [e for e in drill.journal.events if e.message in ("2.6", "2.7")]
@@ -34,14 +34,14 @@ def require_nothing_started(drill: Drill) -> None:
 
 
 def require_key_function_failed(drill: Drill, word: str) -> None:
-    """A key function of that name failed."""
+    """Raise Finding unless a key function whose name contains `word` failed."""
     failed = [e for e in drill.journal.events if e.kind == "key function" and not e.facts["passed"]]
     names = [e.subject for e in failed]
     require(any(word in name for name in names), f"no key function {word!r} failed; failed: {names}")
 
 
-def require_key_functions_held(record: DrillRecord, service: str) -> None:
-    """All key functions of that service passed in every one of the rounds."""
+def require_key_functions_passed(record: DrillRecord, service: str) -> None:
+    """Raise Finding unless all key functions of that service passed in every round."""
     results = [result for result in record.key_results if result.service == service]
     require(results, f"no key function of {service} was tested")
     names = {result.name for result in results}
@@ -52,16 +52,16 @@ def require_key_functions_held(record: DrillRecord, service: str) -> None:
 
 
 def require_contained(drill: Drill) -> None:
-    """Every service that can be contained was, before any service started; no message left before its release.
+    """Raise Finding unless every containable service was contained before the first service started.
 
-    The drill's receiver stands for the world: whatever came there must be a message that was queued before the strike.
+    The drill's receiver is the target of all outbound actions: each delivery must be a message of a known sender.
     """
     contained = {event.subject: event for event in drill.journal.events if event.kind == "contained"}
     expected = {service.name for service in drill.environment.services if isinstance(service, Containable)}
-    require(expected, "this estate has no service that acts on the world: nothing was shown")
-    require(expected == set(contained), f"contained: {sorted(contained)}; that can be: {sorted(expected)}")
+    require(expected, "this estate has no service with outbound actions: inconclusive")
+    require(expected == set(contained), f"contained: {sorted(contained)}; expected: {sorted(expected)}")
     silent = [name for name, event in contained.items() if not event.facts.get("actions")]
-    require(not silent, f"nothing is said of what was contained of {', '.join(sorted(silent))}")
+    require(not silent, f"the journal names no contained action of {', '.join(sorted(silent))}")
     since = drill.struck.at if drill.struck else 0.0
     started = [event.at for event in drill.journal.events if event.kind == "starting" and event.at > since]
     require(started, "no service was started on the DR site")
@@ -69,4 +69,4 @@ def require_contained(drill: Drill) -> None:
         max(event.at for event in contained.values()) < min(started), "a service was started before it was contained"
     )
     unknown = [d.reference for d in drill.environment.receiver.deliveries if not d.reference.startswith(KNOWN_SENDERS)]
-    require(not unknown, f"the restored copy sent what nobody had queued: {', '.join(unknown)}")
+    require(not unknown, f"the restored copy sent messages of unknown senders: {', '.join(unknown)}")

@@ -1,4 +1,4 @@
-"""Checks of who answers clients."""
+"""Check of the site that answers clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.traffic.witness import served_by
 
 
 def require_served_by(drill: Drill, site: str) -> None:
-    """That site answers clients, over new connections. Raises TookTooLong."""
+    """Wait until that site answers clients over new connections; raises TookTooLong."""
 
     def answered() -> None:
         if (by := served_by(drill.environment.door)) != site:

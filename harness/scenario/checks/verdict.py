@@ -1,4 +1,4 @@
-"""Checks of a record: its verdict, its reasons, its completeness. Each raises Finding with one line."""
+"""Checks of a record: verdict, reasons, completeness. Each raises Finding with one line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.core.sequence import Branch, unseen
 
 
 def require(truth: object, otherwise: str) -> None:
-    """Raise Finding with `otherwise` unless `truth`."""
+    """Raise Finding with the message `otherwise` unless `truth` is true."""
     if not truth:
         raise Finding(otherwise)
 
 
 def require_verdict(record: DrillRecord, verdict: str, because: str = "") -> None:
-    """The record says so, for that reason."""
+    """Raise Finding unless the record has that verdict and reason, HarnessError for an unexpected UNKNOWN."""
     found = "; ".join(record.reasons)
     if record.verdict == Verdict.UNKNOWN != verdict:
         raise HarnessError(f"judged UNKNOWN, not {verdict}: {found or 'no reason given'}")
@@ -26,13 +26,13 @@ def require_verdict(record: DrillRecord, verdict: str, because: str = "") -> Non
 
 
 def require_all_messages(record: DrillRecord) -> None:
-    """Every message of the mission's main path is in the record."""
+    """Raise Finding unless the record contains every message of the mission's main path."""
     lacking = unseen(tuple(m.number for m in record.messages), Branch.MAIN)
     require(not lacking, f"messages not seen: {', '.join(lacking)}")
 
 
 def require_whole_record(record: DrillRecord) -> None:
-    """What an auditor looks for is there."""
+    """Raise Finding when a fact that auditors need is missing in the record."""
     facts = {
         "objective": record.objective,
         "initiator": record.initiator,
@@ -50,7 +50,7 @@ def require_whole_record(record: DrillRecord) -> None:
 
 
 def require_refused(work: Callable[[], object], kind: type[Exception], word: str) -> None:
-    """`work` is refused for a reason that holds `word`."""
+    """Raise Finding unless `work` is refused with a message that contains `word`."""
     try:
         work()
     except kind as error:

@@ -1,1 +1,1 @@
-"""Every fault that a feature can inject, in one catalogue."""
+"""Catalogue of the faults that features can inject."""

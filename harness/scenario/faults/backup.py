@@ -1,4 +1,4 @@
-"""Faults of a backup: the source, the offsite store, the keys. All are injected for real."""
+"""Faults of backups: in the source, the offsite store and the keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ESCROW = RECIPIENTS[1]
 
 
 def during_dump(scene: Scene, work: Callable[[], object]) -> None:
-    """Do `work` as soon as a dump runs, in a thread; a lock keeps the dump from being over before."""
+    """Call `work` in a thread as soon as a dump runs; a table lock keeps the dump from ending earlier."""
     sql = scene.environment.primary.place.sql
 
     def dumping() -> None:
@@ -36,7 +36,7 @@ def during_dump(scene: Scene, work: Callable[[], object]) -> None:
 
     def wait_and_do() -> None:
         with lock_table(sql, LARGEST, TABLE, PATIENCE.dump_begins) as lock:
-            wait_until(dumping, patience=PATIENCE.dump_begins, what="a dump under way")
+            wait_until(dumping, patience=PATIENCE.dump_begins, what="a running dump")
             work()
             lock.release()
 
@@ -51,7 +51,7 @@ def kill_database(scene: Scene) -> None:
 
 
 def database_up(scene: Scene) -> bool:
-    """Whether the primary's database server answers."""
+    """Return whether the primary's database server answers."""
     sql = scene.environment.primary.sql
     return sql is not None and database_answers(sql)
 
@@ -65,21 +65,21 @@ def kill_offsite(scene: Scene) -> None:
 
 
 def offsite_up(scene: Scene) -> bool:
-    """Whether the offsite store accepts a connection."""
+    """Return whether the offsite store accepts a connection."""
     return accepts(scene.environment.offsite_s3.outside)
 
 
 def revive_offsite(scene: Scene) -> None:
-    """Start the offsite store again, with room."""
+    """Restart the offsite store without its size limit."""
     scene.environment.revive_offsite()
 
 
 def first_tree(environment: DrillEnvironment) -> Tree:
-    """Return the first folder of files that a service declares; raises HarnessError where there is none."""
+    """Return the first folder of files that a service declares; raises HarnessError without one."""
     for service in environment.services:
         for tree in service.sources().trees:
             return tree
-    raise HarnessError("this estate has no files to lose")
+    raise HarnessError("this estate declares no folder of files; use an estate with odoo")
 
 
 def remove_attachment(scene: Scene) -> None:
@@ -90,12 +90,12 @@ def remove_attachment(scene: Scene) -> None:
 
 
 def primary_files(scene: Scene) -> int:
-    """How many files the primary has of that folder."""
+    """Return the number of files in that folder on the primary."""
     return files_of(scene.environment.primary.site, first_tree(scene.environment))
 
 
 def write_key(scene: Scene, text: bytes | None) -> None:
-    """Put `text` in the place of the offline recipient's public key; None removes the key."""
+    """Replace the offline recipient's public key with `text`; None removes the key."""
     secrets = scene.environment.secrets
     path = secrets.root / "primary" / ESCROW
     scene.later(partial(secrets.put, "primary", ESCROW, path.read_bytes()))
@@ -106,29 +106,29 @@ def write_key(scene: Scene, text: bytes | None) -> None:
 
 
 def public_key(scene: Scene) -> str:
-    """The digest of that key, "" where there is none."""
+    """Return the digest of the offline recipient's public key, "" without one."""
     return digest_of(scene.environment.secrets.root / "primary" / ESCROW)
 
 
 def lock_largest(scene: Scene) -> None:
-    """Lock the largest table for three seconds: a dump must wait for it."""
+    """Lock the largest table for three seconds, so that a dump waits."""
     lock = lock_table(scene.environment.primary.place.sql, LARGEST, TABLE, SLOW)
     lock.__enter__()
     scene.later(lambda: lock.__exit__(None, None, None))
 
 
 def locks(scene: Scene) -> tuple[str, ...]:
-    """The sessions that hold an exclusive lock in the largest database."""
+    """Return the process ids of sessions with an exclusive table lock in the largest database."""
     return column(scene.environment.primary.place.sql, LARGEST, LOCKS)
 
 
 FAULTS = (
     Fault(
-        "the database gone before the dump", When.BEFORE_BACKUP, kill_database, None, database_up,
+        "a database killed before the dump", When.BEFORE_BACKUP, kill_database, None, database_up,
         named="PostgreSQL at .* is it running",
     ),
     Fault(
-        "the database gone during the dump", When.DURING_BACKUP, lambda s: during_dump(s, lambda: kill_database(s)),
+        "a database killed during the dump", When.DURING_BACKUP, lambda s: during_dump(s, lambda: kill_database(s)),
         None, database_up, named="dump: |cannot be counted|no snapshot",
     ),
     Fault(
@@ -136,15 +136,15 @@ FAULTS = (
         named="is referenced by database .* and cannot be read",
     ),
     Fault(
-        "the offsite store refusing", When.BEFORE_BACKUP, kill_offsite, revive_offsite, offsite_up,
+        "an unreachable offsite store", When.BEFORE_BACKUP, kill_offsite, revive_offsite, offsite_up,
         named="store|offsite|refused",
     ),
     Fault(
-        "the offsite store dying midway", When.DURING_BACKUP, lambda s: during_dump(s, lambda: kill_offsite(s)),
-        revive_offsite, offsite_up, named="store|offsite|refused",
+        "an offsite store killed during the dump", When.DURING_BACKUP,
+        lambda s: during_dump(s, lambda: kill_offsite(s)), revive_offsite, offsite_up, named="store|offsite|refused",
     ),
     Fault(
-        "the offsite store full", When.BEFORE_BACKUP, lambda s: s.environment.refill_offsite(limit_mb=1),
+        "a full offsite store", When.BEFORE_BACKUP, lambda s: s.environment.refill_offsite(limit_mb=1),
         revive_offsite, lambda s: has_room(s.environment.offsite_s3, BUCKET), named="store|full|room|InternalError",
     ),
     Fault(

@@ -1,4 +1,4 @@
-"""The catalogue of faults: every fault that a feature can inject, by its phrase. `blackstart faults` prints it."""
+"""Catalogue of all faults by phrase. `blackstart faults` prints it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CATALOG: Mapping[str, Fault] = {fault.phrase: fault for group in GROUPS for faul
 
 
 def find(phrase: str) -> Fault:
-    """Return the fault of that phrase; raises UsageError that names the nearest known one."""
+    """Return the fault with that phrase; raises UsageError with the nearest known phrase."""
     if phrase not in CATALOG:
         near = difflib.get_close_matches(phrase, CATALOG, n=1, cutoff=0.0)
         raise UsageError(f"no fault {phrase!r} in the catalogue; the nearest is {near[0]!r} (see `blackstart faults`)")

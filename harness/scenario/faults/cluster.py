@@ -1,4 +1,4 @@
-"""Faults of Kubernetes clusters, injected for real. The Kubernetes client, slow to import, is imported when needed."""
+"""Faults of Kubernetes clusters. The Kubernetes client is imported when needed, because its import is slow."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ if TYPE_CHECKING:
     from harness.substrate.kind.site import KindSite
 
 KIND = "needs_kubernetes"
-UNAVAILABLE = 10.0  # seconds that a control plane is unavailable at first
+UNAVAILABLE = 10.0  # seconds until a stopped control plane is started again
 IMAGE = "notifier"
 PASSWORD = "notification-db"  # noqa: S105 - the name of a secret
 
 
 def cluster_of(site: EstateSite) -> KindSite:
-    """Return the cluster that a site is; raises HarnessError where it is none."""
+    """Return the cluster of a site; raises HarnessError when the site is not a cluster."""
     from harness.substrate.kind.site import KindSite  # noqa: PLC0415
 
     if not isinstance(site.site, KindSite):
-        raise HarnessError(f"site {site.site.name} is no Kubernetes cluster; drill this with --substrate=kind")
+        raise HarnessError(f"site {site.site.name} is not a Kubernetes cluster; run this drill with --substrate=kind")
     return site.site
 
 
 def kill_pod(scene: Scene) -> None:
-    """Delete the pod of the primary's database without grace; its workload makes another."""
+    """Delete the primary's database pod without grace period; its workload creates a new pod."""
     from harness.kubernetes import disruption  # noqa: PLC0415
 
     disruption.kill_pods(cluster_of(scene.environment.primary).api, DATABASE, PATIENCE.pod_evicted)
 
 
 def drain_node(scene: Scene) -> None:
-    """Drain the primary's only node, as before maintenance, and uncordon it."""
+    """Drain the primary's only node and uncordon it."""
     from harness.kubernetes import disruption  # noqa: PLC0415
 
     site = cluster_of(scene.environment.primary)
@@ -49,18 +49,18 @@ def drain_node(scene: Scene) -> None:
 
 
 def primary_pods(scene: Scene) -> frozenset[str]:
-    """The UIDs of the primary's pods that run."""
+    """Return the UIDs of the primary's running pods."""
     api = cluster_of(scene.environment.primary).api
     return frozenset(pod.uid for pod in api.pods() if pod.alive and not pod.going)
 
 
 def lose_database_volume(site: EstateSite) -> None:
-    """Delete the claim of a site's database with all in it: the site cannot serve any more."""
+    """Delete the volume claim of a site's database with its data, so that the site can no longer serve."""
     cluster_of(site).lose_volume(DATABASE)
 
 
 def database_claim(scene: Scene) -> str:
-    """The UID of the claim of the primary's database, "" when there is none."""
+    """Return the UID of the primary's database volume claim, "" without one."""
     api = cluster_of(scene.environment.primary).api
     return str((api.get("PersistentVolumeClaim", DATABASE) or {}).get("metadata", {}).get("uid", ""))
 
@@ -75,7 +75,7 @@ def remove_image(scene: Scene) -> None:
 
 
 def images_on_node(scene: Scene) -> int:
-    """How many of the images on DR's node are the notification service's."""
+    """Return the number of images of the notification service on DR's node."""
     from harness.kubernetes.machine import CTR  # noqa: PLC0415
 
     machine = cluster_of(scene.environment.dr).namespace.machine
@@ -83,7 +83,7 @@ def images_on_node(scene: Scene) -> int:
 
 
 def cordon_node(scene: Scene) -> None:
-    """Cordon DR's only node: no new pod is scheduled."""
+    """Cordon DR's only node, so that no new pod is scheduled."""
     from harness.kubernetes import disruption  # noqa: PLC0415
 
     site = cluster_of(scene.environment.dr)
@@ -91,7 +91,7 @@ def cordon_node(scene: Scene) -> None:
 
 
 def unschedulable(scene: Scene) -> bool:
-    """Whether DR's node takes no new pods."""
+    """Return whether DR's node is unschedulable."""
     site = cluster_of(scene.environment.dr)
     node = site.api.get("Node", site.namespace.machine.name) or {}
     return bool(node.get("spec", {}).get("unschedulable"))
@@ -104,8 +104,8 @@ def stop_api_server(scene: Scene) -> None:
     disruption.stop_api_server(cluster_of(scene.environment.dr).namespace.machine)
 
 
-def stop_api_server_at_first(scene: Scene) -> None:
-    """Stop DR's API server, and start it again after ten seconds."""
+def stop_api_server_briefly(scene: Scene) -> None:
+    """Stop DR's API server and start it again after ten seconds."""
     from harness.kubernetes import disruption  # noqa: PLC0415
 
     stop_api_server(scene)
@@ -116,7 +116,7 @@ def stop_api_server_at_first(scene: Scene) -> None:
 
 
 def api_server_runs(scene: Scene) -> bool:
-    """Whether an API server process runs on DR's node."""
+    """Return whether an API server process runs on DR's node."""
     machine = cluster_of(scene.environment.dr).namespace.machine
     return bool(machine.execute("pgrep -x kube-apiserver || true").strip())
 
@@ -129,7 +129,7 @@ FAULTS = (
         database_claim, KIND,
     ),
     Fault(
-        "a control plane that is unavailable at first", When.BEFORE_RECOVERY, stop_api_server_at_first, None,
+        "a control plane that is unavailable for ten seconds", When.BEFORE_RECOVERY, stop_api_server_briefly, None,
         api_server_runs, KIND,
     ),
     Fault(
@@ -137,16 +137,16 @@ FAULTS = (
         named=IMAGE,
     ),
     Fault(
-        "the DR cluster holds a wrong password", When.BEFORE_RECOVERY,
+        "the DR cluster has a wrong password", When.BEFORE_RECOVERY,
         lambda s: replace_secret(s, PASSWORD, b"not the one"), None, lambda s: dr_secret(s, PASSWORD), KIND,
         named="notification on dr.*password authentication failed",
     ),
     Fault(
-        "the DR cluster has no room for a pod", When.BEFORE_RECOVERY, cordon_node, None, unschedulable, KIND,
+        "the DR node is cordoned", When.BEFORE_RECOVERY, cordon_node, None, unschedulable, KIND,
         named="unschedulable",
     ),
     Fault(
-        "the DR control plane never comes back", When.BEFORE_RECOVERY, stop_api_server, None, api_server_runs, KIND,
+        "the DR control plane stays unavailable", When.BEFORE_RECOVERY, stop_api_server, None, api_server_runs, KIND,
         named=r"cluster bs-\S+-dr-cluster: its API server does not answer",
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A table lock: what keeps a dump waiting."""
+"""Table lock that makes a dump wait."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from harness.core.service import Sql
 from harness.postgres import facts as figures
 from harness.postgres.server import connect, one_line
 
-LOCK_TIMEOUT = "10s"  # for the lock itself: those who read the table now may finish
+LOCK_TIMEOUT = "10s"  # for the lock itself: running readers of the table may finish
 
 
 @dataclass(slots=True)
 class TableLock:
-    """An ACCESS EXCLUSIVE lock: nobody can read the table, a dump included."""
+    """An ACCESS EXCLUSIVE lock: no session can read the table, a dump included."""
 
     connection: figures.Connection
     _mutex: Mutex = field(default_factory=Mutex)
 
     def release(self) -> None:
-        """Give it back; a second time does nothing."""
+        """Release the lock; does nothing when it is released already."""
         with self._mutex:
             if self.connection.closed:
                 return
-            with suppress(psycopg.Error):  # the server may be gone, and the lock with it
+            with suppress(psycopg.Error):  # a killed server has released the lock already
                 self.connection.rollback()
             self.connection.close()
 
 
 @contextmanager
 def lock_table(sql: Sql, database: str, table: str, seconds: float) -> Iterator[TableLock]:
-    """Lock `table` for `seconds` or until the block ends, whichever is sooner; the block can release it as well.
+    """Lock `table` for `seconds`, or until the block ends or releases it; yield the lock.
 
-    Raises HarnessError when the lock is not to be had within ten seconds.
+    Raises HarnessError when the lock is not granted within ten seconds.
     """
     connection = connect(sql, database, autocommit=False, application="blackstart lock")
     lock = TableLock(connection)

@@ -1,4 +1,4 @@
-"""What a fault is, and how one is injected: witnessed by an independent observer, and undone last first."""
+"""Fault: injection, check by an independent observer, and undo in reverse order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class When(StrEnum):
-    """The moment of a drill at which a fault is injected."""
+    """Phase of a drill in which a fault is injected."""
 
     NOW = "at once"
     STRIKE = "as the strike"
@@ -35,7 +35,7 @@ class When(StrEnum):
 
 @dataclass(slots=True)
 class Scene:
-    """What a scenario works with. `foreign`: the repository of another estate, where the scenario has one."""
+    """State of a scenario. `foreign`: the repository of another estate, None in most scenarios."""
 
     _drill: Drill | None = None
     foreign: ForeignRepository | None = None
@@ -46,7 +46,7 @@ class Scene:
     def drill(self) -> Drill:
         """The drill; raises HarnessError before one is opened."""
         if self._drill is None:
-            raise HarnessError("no drill is open yet; begin the scenario with an estate")
+            raise HarnessError("no drill is open; begin the scenario with a Given step that opens an estate")
         return self._drill
 
     @drill.setter
@@ -60,27 +60,27 @@ class Scene:
 
     @property
     def environment(self) -> DrillEnvironment:
-        """The estate of the drill."""
+        """Environment of the drill; raises HarnessError before one is opened."""
         return self.drill.environment
 
     @property
-    def borrowed(self) -> ForeignRepository:
+    def foreign_repository(self) -> ForeignRepository:
         """The repository of another estate; raises HarnessError in a scenario without one."""
         if self.foreign is None:
-            raise HarnessError("this fault needs a repository that another estate wrote")
+            raise HarnessError("this fault needs a repository of another estate; add that Given step")
         return self.foreign
 
     @property
     def backups(self) -> DrillEnvironment:
-        """The estate whose repository is used: the other one's, where there is one."""
+        """Environment whose repository is used: of the other estate where there is one."""
         return self.foreign.other if self.foreign is not None else self.environment
 
     def later(self, undo: Callable[[], object]) -> None:
-        """Have `undo` called when faults are undone."""
+        """Register `undo` to be called by the method `undo`."""
         self._undo.callback(undo)
 
     def undo(self) -> None:
-        """Undo every fault that was injected, last first."""
+        """Undo every injected fault, last first."""
         self._undo.close()
 
 
@@ -91,9 +91,9 @@ Observer = Callable[[Scene], object]
 class Fault:
     """A fault that a feature can inject, by its phrase.
 
-    `inject` does it to the real thing; `undo` takes it back, None where the estate is thrown away. `witness` is what an
-    independent observer sees: another value after the injection than before, and the old one after `undo`. `needs`: the
-    tag of the substrates that it needs, "" for all. `named`: a pattern that the error which it causes must match.
+    `inject` injects it into the real system; `undo` reverts it, None where the estate is deleted anyway. `witness`: an
+    independent observation that differs after the injection and has its old value after `undo`. `needs`: tag of the
+    features that can use it, "" for all. `named`: a pattern that the resulting error must match.
     """
 
     phrase: str
@@ -111,15 +111,15 @@ class Fault:
 
 
 def inject(fault: Fault, scene: Scene, during: Callable[[], None] = lambda: None) -> None:
-    """Inject a fault, do `during`, and require that it was seen. Raises HarnessError when it was not.
+    """Inject a fault and call `during`; raises HarnessError when the witness reports no change.
 
-    After the strike the injection is a phase of its own: no second of a recovery may be without a name.
+    After the strike the injection is a separate phase, so that every second of a recovery belongs to a phase.
     """
     before = fault.witness(scene)
     with _named(scene.drill):
         scene.drill.journal.mark("fault", fault.phrase, when=str(fault.when))
         if fault.undo is not None:
-            scene.later(lambda: _take_back(fault, scene, before))
+            scene.later(lambda: _undo_fault(fault, scene, before))
         fault.inject(scene)
     if fault.when is When.DURING_BACKUP:
         during()
@@ -141,7 +141,7 @@ def _require_seen(fault: Fault, scene: Scene, before: object) -> None:
     wait_until(seen, patience=PATIENCE.fault_seen, every=0.1, what=f"fault {fault.phrase!r}: seen by its witness")
 
 
-def _take_back(fault: Fault, scene: Scene, before: object) -> None:
+def _undo_fault(fault: Fault, scene: Scene, before: object) -> None:
     if fault.undo is None:
         return
     fault.undo(scene)

@@ -1,4 +1,4 @@
-"""Witnesses: what an independent observer sees of an estate, a value to compare before and after a fault."""
+"""Witnesses of faults: independent observations, compared before and after a fault."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from harness.s3.client import ERRORS, client
 from harness.scenario.faults.fault import Scene
 from harness.substrate.common.probe import UNANSWERED, probe
 
-LARGE = 8 << 20  # bytes that a full store has no room for
+LARGE = 8 << 20  # bytes; larger than the free space of a full store
 PROBE = "blackstart-probe"
 
 
 def database_answers(sql: Sql) -> bool:
-    """Return whether a PostgreSQL server accepts a connection; its password is not tried."""
+    """Return whether a PostgreSQL server answers; no password is sent."""
     try:
         psycopg.connect(host=sql.outside.host, port=sql.outside.port, user=PROBE, connect_timeout=2).close()
     except psycopg.OperationalError as error:
-        return "fe_sendauth" in str(error) or "FATAL" in str(error)  # a server that asks for a password is there
+        return "fe_sendauth" in str(error) or "FATAL" in str(error)  # a server that asks for a password is up
     return True
 
 
 def accepts(address: Address) -> bool:
-    """Return whether anybody accepts a connection at an address."""
+    """Return whether an address accepts a TCP connection."""
     try:
         probe(address, "", 0, proxied=True)
     except UNANSWERED:
@@ -40,7 +40,7 @@ def accepts(address: Address) -> bool:
 
 
 def has_room(s3: S3, bucket: str) -> bool:
-    """Return whether a store takes an object of 8 MiB, which is removed again."""
+    """Return whether a store accepts a test object of 8 MiB, which is then removed."""
     store = client(s3)
     try:
         store.put_object(bucket, PROBE, io.BytesIO(os.urandom(LARGE)), LARGE)
@@ -51,7 +51,7 @@ def has_room(s3: S3, bucket: str) -> bool:
 
 
 def stored_objects(scene: Scene) -> frozenset[tuple[str, int, str]]:
-    """Return key, size in bytes and time of the last change of every object in the repository."""
+    """Return key, size in bytes and modification time of every object in the repository."""
     return frozenset((e.key, e.size, str(e.modified)) for e in scene.backups.repository.store.list(""))
 
 
@@ -69,5 +69,5 @@ def files_of(site: Site, tree: Tree) -> int:
 
 
 def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hex, or "" when it is not there."""
+    """Return the SHA-256 of a file, hex, "" for a missing file."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

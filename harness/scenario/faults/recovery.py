@@ -1,4 +1,4 @@
-"""Faults of a recovery: what is lost or wrong on the DR site, in the repository, or in its keys."""
+"""Faults of recoveries: on the DR site, in the repository and in the keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUTOMATION_KEY = "n8n-key"
 
 
 def dr_database_up(scene: Scene) -> bool:
-    """Whether DR's database server answers."""
+    """Return whether DR's database server answers."""
     sql = scene.environment.dr.sql
     return sql is not None and database_answers(sql)
 
@@ -28,9 +28,9 @@ def remove_largest_object(scene: Scene) -> None:
 
 
 def make_foreign_database(scene: Scene) -> None:
-    """Create another owner's database on the DR server."""
+    """Create a foreign database on the DR server."""
     with connect(scene.environment.dr.place.sql) as connection:
-        connection.execute("CREATE DATABASE somebody_elses")
+        connection.execute("CREATE DATABASE foreign_database")
 
 
 def remove_files(scene: Scene) -> None:
@@ -40,7 +40,7 @@ def remove_files(scene: Scene) -> None:
 
 
 def replace_secret(scene: Scene, name: str, value: bytes) -> None:
-    """Give the DR site another value of a secret."""
+    """Replace the value of a secret of the DR site."""
     secrets = scene.environment.secrets
     path = secrets.root / "dr" / name
     scene.later(partial(secrets.put, "dr", name, path.read_bytes()))
@@ -48,29 +48,29 @@ def replace_secret(scene: Scene, name: str, value: bytes) -> None:
 
 
 def dr_secret(scene: Scene, name: str) -> str:
-    """The digest of a secret of the DR site."""
+    """Return the digest of a secret of the DR site."""
     return digest_of(scene.environment.secrets.root / "dr" / name)
 
 
 FAULTS = (
     Fault(
-        "the DR database server dies", When.AFTER_SELECTION, lambda s: s.environment.dr.nodes[DATABASE].kill(), None,
-        dr_database_up, named="PostgreSQL at",
+        "the DR database server is killed", When.AFTER_SELECTION, lambda s: s.environment.dr.nodes[DATABASE].kill(),
+        None, dr_database_up, named="PostgreSQL at",
     ),
     Fault(
-        "the selected backup vanishes", When.AFTER_SELECTION, remove_largest_object, None, stored_objects,
+        "the selected backup is deleted", When.AFTER_SELECTION, remove_largest_object, None, stored_objects,
         named="object .*: .*not there|NoSuchKey|no such",
     ),
     Fault(
         "the DR database server is not empty", When.AFTER_SELECTION, make_foreign_database, None,
-        lambda s: databases_on(s.environment.dr.place.sql), named="already holds somebody_elses",
+        lambda s: databases_on(s.environment.dr.place.sql), named="already holds foreign_database",
     ),
     Fault(
         "the shop's files are lost", When.AFTER_RESTORE, remove_files, None,
         lambda s: files_of(s.environment.dr.site, first_tree(s.environment)), named="attachment",
     ),
     Fault(
-        "the DR site holds another automation key", When.AFTER_RESTORE,
+        "the DR site has another automation key", When.AFTER_RESTORE,
         lambda s: replace_secret(s, AUTOMATION_KEY, b"another key than the one that was backed up"), None,
         lambda s: dr_secret(s, AUTOMATION_KEY), named=f"{AUTOMATION_KEY} on the DR site has fingerprint",
     ),

@@ -1,4 +1,4 @@
-"""Faults of whole sites and of their edge: a strike without effect, a mistaken target, a bad configuration."""
+"""Faults of whole sites and of the front door."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BAD_CONFIGURATION = "events {}\nhttp { nonsense on; }\n"
 OTHER_SYSTEM = "1234567890123456789"
 
 
-def mistake_target(scene: Scene) -> None:
-    """Have the drill expect another database system than the one that runs."""
+def set_wrong_target(scene: Scene) -> None:
+    """Make the drill expect another database system than the running one."""
     drill = scene.drill
     right = drill.target
     scene.later(lambda: setattr(drill, "target", right))
@@ -23,13 +23,13 @@ def mistake_target(scene: Scene) -> None:
 
 
 def configure_front_door(scene: Scene) -> None:
-    """Give the front door a configuration that it must refuse; raises Finding when it takes it."""
+    """Load an invalid configuration into the front door; raises Finding when it is accepted."""
     try:
         scene.environment.opened_edge.front.route_raw(BAD_CONFIGURATION)
     except Refused as error:
         scene.failure = reason_of(error)
         return
-    raise Finding("the front door took a configuration with a mistake in it")
+    raise Finding("the front door accepted an invalid configuration")
 
 
 def freeze(site: EstateSite) -> None:
@@ -83,6 +83,6 @@ FAULTS = (
         "a strike without effect", When.STRIKE, lambda s: s.drill.strike(destroy=lambda _site: None), None,
         lambda s: s.drill.struck is None,
     ),
-    Fault("a mistaken target", When.NOW, mistake_target, None, lambda s: s.drill.target.system),
+    Fault("a wrong target", When.NOW, set_wrong_target, None, lambda s: s.drill.target.system),
     Fault("a bad configuration", When.NOW, configure_front_door, None, lambda s: s.failure, named="nonsense"),
 )  # fmt: skip

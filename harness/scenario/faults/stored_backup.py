@@ -1,4 +1,4 @@
-"""Faults of stored backups: what somebody who may write to the bucket, and has no key, can do to one."""
+"""Faults of stored backups that an attacker with write access to the bucket and without a key can inject."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def flip_bit(store: ObjectStore, estate: str, backup_id: str) -> str:
 
 
 def flip_bit_at(store: ObjectStore, estate: str, backup_id: str, where: float) -> str:
-    """Flip one bit of the largest object, at that fraction of it; return its path."""
+    """Flip one bit of the largest object at the fraction `where` of its size; return its path."""
     victim = _largest(store, estate, backup_id)[0]
     target = int(where * (victim.size - 1))
 
@@ -52,7 +52,7 @@ def remove_object(store: ObjectStore, estate: str, backup_id: str) -> str:
 
 
 def cut_off(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Cut the largest object's end off, between two segments if it has several; return its path."""
+    """Truncate the largest object, at a segment boundary if it has several segments; return its path."""
     victim = _largest(store, estate, backup_id)[0]
     keep = (victim.size - 1) // SEGMENT * SEGMENT or victim.size // 2
 
@@ -64,7 +64,7 @@ def cut_off(store: ObjectStore, estate: str, backup_id: str) -> str:
 
 
 def edit_manifest(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Have the manifest name one row more, and COMMIT name the edited manifest; return `manifest`."""
+    """Increase the row counts in the manifest and update its digest in COMMIT; return `manifest`."""
     layout = Layout(estate)
     manifest = json.loads(b"".join(store.get(layout.manifest(backup_id))))
     for database in manifest["contents"]["databases"]:
@@ -80,7 +80,7 @@ def edit_manifest(store: ObjectStore, estate: str, backup_id: str) -> str:
 
 
 def swap_objects(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Put the two largest objects in each other's place; return the path of one."""
+    """Swap the two largest objects; return the path of one."""
     first, second = _largest(store, estate, backup_id, 2)
     aside = f"{first.key}.aside"
     for target, source in ((aside, first.key), (first.key, second.key), (second.key, aside)):
@@ -92,7 +92,7 @@ def swap_objects(store: ObjectStore, estate: str, backup_id: str) -> str:
 def _largest(store: ObjectStore, estate: str, backup_id: str, count: int = 1) -> list[StoredObject]:
     found = sorted(store.list(Layout(estate).data(backup_id)), key=lambda entry: (-entry.size, entry.key))
     if len(found) < count:
-        raise HarnessError(f"backup {backup_id}: {len(found)} objects where this damage needs {count}")
+        raise HarnessError(f"backup {backup_id}: {len(found)} objects, but this fault needs {count}")
     return found[:count]
 
 
@@ -101,19 +101,19 @@ def _path(entry: StoredObject, estate: str, backup_id: str) -> str:
 
 
 def newest(scene: Scene, damage: Damage) -> None:
-    """Damage the newest backup of the repository that the scenario uses."""
+    """Damage the newest backup in the repository of the scenario."""
     repository = scene.backups.repository
     damage(repository.store, repository.estate, repository.committed()[0].backup_id)
 
 
 def only_damaged(scene: Scene) -> None:
-    """Take a backup, which is the only one, and damage it."""
+    """Take a single backup and damage it."""
     scene.drill.back_up()
     newest(scene, flip_bit)
 
 
 def sealed_to_others(scene: Scene) -> None:
-    """Take a backup that is sealed to other keys than the DR site's."""
+    """Take a backup that is not sealed to the key of the DR site."""
     _private, public = new_pair()
     scene.environment.secrets.put("primary", RECIPIENTS[0], public)
     scene.drill.back_up()
@@ -122,7 +122,7 @@ def sealed_to_others(scene: Scene) -> None:
 DAMAGES: Mapping[str, Damage] = {
     "a flipped bit": flip_bit,
     "a missing object": remove_object,
-    "a cut-off object": cut_off,
+    "a truncated object": cut_off,
     "an edited manifest": edit_manifest,
     "two swapped objects": swap_objects,
 }
@@ -131,6 +131,6 @@ FAULTS = (
         Fault(phrase, When.NOW, partial(newest, damage=damage), None, stored_objects)
         for phrase, damage in DAMAGES.items()
     ),
-    Fault("a single backup, which is damaged", When.NOW, only_damaged, None, stored_objects),
-    Fault("a single backup, sealed to other keys", When.NOW, sealed_to_others, None, stored_objects),
+    Fault("a single backup that is damaged", When.NOW, only_damaged, None, stored_objects),
+    Fault("a single backup that is sealed to other keys", When.NOW, sealed_to_others, None, stored_objects),
 )
