@@ -190,12 +190,16 @@ class MemoryMinio:
 
 @dataclass
 class MemoryServers:
-    """The servers of the sites of one fake substrate. `ends`: the name of a client program -> how it ends instead."""
+    """The servers of the sites of one fake substrate.
+
+    `ends`: the name of a client program -> how it ends instead. `after`: the same -> a change to the server at its end.
+    """
 
     fake: Fake
     postgres: dict[str, MemoryPostgres] = field(default_factory=dict)
     objects: dict[str, MemoryObjects] = field(default_factory=dict)
     ends: dict[str, Outcome] = field(default_factory=dict)
+    after: dict[str, Callable[[MemoryPostgres], object]] = field(default_factory=dict)
 
     @property
     def programs(self) -> dict[str, Program]:
@@ -239,7 +243,10 @@ class MemoryServers:
         site = self.at(options["host"], int(options["port"]))
         if not site:
             return Outcome(1, errors=f"{name}: error: connection refused")
-        return self._run(name, self.postgres[site], options.get("dbname", ""), words[-1], call)
+        outcome = self._run(name, self.postgres[site], options.get("dbname", ""), words[-1], call)
+        if name in self.after:
+            self.after[name](self.postgres[site])
+        return outcome
 
     def _run(self, name: str, server: MemoryPostgres, target: str, last: str, call: Call) -> Outcome:
         database = target.removeprefix("dbname='").removesuffix("'")
