@@ -98,11 +98,13 @@ class Shop:
 
 @dataclass
 class MemoryEdge:
-    """Front door, name service and client in one: leads to the shop of one site. `fails`: how a switch ends."""
+    """Front door, name service and client in one: leads to the shop of one site. `fails`, `reads`: how a switch
+    and the reading of its writes end."""
 
     servers: MemoryServers
     leads_to: str = "primary"
     fails: Exception | None = None
+    reads: Exception | None = None
 
     @property
     def door(self) -> MemoryEdge:
@@ -126,6 +128,8 @@ class MemoryEdge:
 
     @property
     def rows(self) -> list[str]:
+        if self.reads is not None:
+            raise self.reads
         return self.servers.postgres[self.leads_to].databases[NAME].tables["writes"]
 
 

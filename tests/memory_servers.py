@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -41,10 +41,17 @@ class MemoryDatabase:
     sequences: dict[str, int] = field(default_factory=dict)
     answers: dict[str, list[str] | str] = field(default_factory=dict)
 
+    def copy(self) -> MemoryDatabase:
+        tables = {name: list(rows) for name, rows in self.tables.items()}
+        return replace(self, tables=tables, sequences=dict(self.sequences))
+
 
 @dataclass
 class MemoryPostgres:
-    """The database server of one site. `refused`: part of a query -> the error that answers it."""
+    """The database server of one site. `refused`: part of a query -> the error that answers it.
+
+    `snapshots`: what was exported, by name; that a connection reads from its snapshot is the connection's work.
+    """
 
     identifier: str
     version: str = "18.1"
@@ -52,8 +59,14 @@ class MemoryPostgres:
     roles: set[str] = field(default_factory=lambda: {"postgres"})
     sessions: set[tuple[str, str]] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, MemoryDatabase] = field(default_factory=dict)
 
-    def answer(self, query: str, database: str, values: Sequence[object]) -> Rows:
+    def export(self, database: str) -> str:
+        name = f"snapshot-{len(self.snapshots)}"
+        self.snapshots[name] = self.databases[database].copy()
+        return name
+
+    def answer(self, query: str, values: Sequence[object], database: MemoryDatabase | None) -> Rows:
         for part, reason in self.refused.items():
             if part in query:
                 raise psycopg.OperationalError(reason)
@@ -67,7 +80,9 @@ class MemoryPostgres:
             checks.BACKENDS: list(connected),
             ROLES: [(role,) for role in sorted(self.roles)],
         }
-        return of_server[query] if query in of_server else self._of_database(query, self.databases[database])
+        if query in of_server or database is None:
+            return of_server[query]
+        return self._of_database(query, database)
 
     def _change(self, what: str, name: str) -> Rows:
         if what == "CREATE DATABASE":
@@ -79,8 +94,6 @@ class MemoryPostgres:
         return []
 
     def _of_database(self, query: str, found: MemoryDatabase) -> Rows:
-        if "pg_export_snapshot" in query:
-            return [("snapshot-1", SYSTEM.wall())]
         of_database: dict[str, Rows] = {
             facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000)],
             facts.TABLES: [(at, "public", name, "value text") for at, name in enumerate(sorted(found.tables))],
@@ -103,13 +116,20 @@ class MemoryConnection:
 
     server: MemoryPostgres
     database: str
+    snapshot: str = ""
     autocommit: bool = True
     isolation_level: object = None
     read_only: bool | None = None
 
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
-        rows = [] if text.startswith("SET ") else self.server.answer(text, self.database, values or ())
+        server, seen = self.server, self.server.databases.get(self.database)
+        rows: Rows = []
+        if "pg_export_snapshot" in text and not any(part in text for part in server.refused):
+            self.snapshot = server.export(self.database)
+            rows = [(self.snapshot, SYSTEM.wall())]
+        elif not text.startswith("SET "):
+            rows = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
         return SimpleNamespace(fetchall=lambda: rows, fetchone=lambda: rows[0] if rows else None)
 
     @contextmanager
@@ -243,15 +263,15 @@ class MemoryServers:
         site = self.at(options["host"], int(options["port"]))
         if not site:
             return Outcome(1, errors=f"{name}: error: connection refused")
-        outcome = self._run(name, self.postgres[site], options.get("dbname", ""), words[-1], call)
+        outcome = self._run(name, self.postgres[site], options, words[-1], call)
         if name in self.after:
             self.after[name](self.postgres[site])
         return outcome
 
-    def _run(self, name: str, server: MemoryPostgres, target: str, last: str, call: Call) -> Outcome:
-        database = target.removeprefix("dbname='").removesuffix("'")
+    def _run(self, name: str, server: MemoryPostgres, options: dict[str, str], last: str, call: Call) -> Outcome:
         if name == "pg_dump":
-            return Outcome(0, json.dumps({"name": database, **asdict(server.databases[database])}).encode())
+            database = options["dbname"].removeprefix("dbname='").removesuffix("'")
+            return Outcome(0, json.dumps({"name": database, **asdict(server.snapshots[options["snapshot"]])}).encode())
         if name == "pg_dumpall":
             return Outcome(0, "".join(f"CREATE ROLE {role};\n" for role in sorted(server.roles)).encode())
         if name == "psql":

@@ -104,7 +104,7 @@ def test_a_store_that_fails_at_any_call_ends_in_one_error_or_a_whole_backup(
         except BackupFailed as error:
             assert "failing store" in str(error)  # noqa: PT017 - some calls may fail without harm
             assert memory_estate.messages()[-1] == "1.7.2"
-            listed = ()
+            listed: tuple[str, ...] = ()
         else:
             listed = (receipt.backup_id,)
         memory_estate.store = store.inner

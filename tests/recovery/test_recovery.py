@@ -61,9 +61,9 @@ def ends(program: str, code: int, errors: str) -> Fault:
     return lambda estate, _work: estate.servers.ends.update({program: Outcome(code, errors=errors)})
 
 
-def on_dr(**changes: object) -> Fault:
+def on_dr(name: str, value: object) -> Fault:
     """Change what DR's database server says of itself."""
-    return lambda estate, _work: [setattr(estate.servers.postgres["dr"], name, to) for name, to in changes.items()]
+    return lambda estate, _work: setattr(estate.servers.postgres["dr"], name, value)
 
 
 def lose_object(path: str) -> Fault:
@@ -139,10 +139,10 @@ CASES = {
     "no backup": Case("select", lose_object(".json"), "select", NoValidBackup, "none is committed"),
     "damaged backup": Case("select", lose_object("globals.sql"), "select", NoValidBackup, "globals.sql"),
     "repository away": Case("select", away, "select", HarnessError, "failing store"),
-    "primary as target": Case("restore", on_dr(identifier="primary-0"), "fetch", RestoreFailed, "nothing changed"),
-    "other PostgreSQL": Case("restore", on_dr(version="17.4"), "fetch", RestoreFailed, "target is PostgreSQL 17.4"),
+    "primary as target": Case("restore", on_dr("identifier", "primary-0"), "fetch", RestoreFailed, "nothing changed"),
+    "other PostgreSQL": Case("restore", on_dr("version", "17.4"), "fetch", RestoreFailed, "target is PostgreSQL 17.4"),
     "target not empty": Case(
-        "restore", on_dr(databases={"billing": None}), "fetch", RestoreFailed, "already holds billing"
+        "restore", on_dr("databases", {"billing": None}), "fetch", RestoreFailed, "already holds billing"
     ),
     "server dies": Case(
         "restore", lambda e, _w: e.site("dr").nodes["postgres"].kill(), "fetch", HarnessError, "is it running"
@@ -171,7 +171,7 @@ CASES = {
     "not contained": Case("start", shop_fails("contain", HarnessError("no queue")), "app", HarnessError, "no queue"),
     "service ends": Case("start", start_program(NAME, HarnessError("code 1")), "app", HarnessError, "code 1"),
     "not connected": Case("start", deny_sessions, "app", Finding, "shop is not connected to database shop"),
-    "on the primary": Case("start", on_dr(identifier="primary-0"), "app", Finding, "that is the primary's"),
+    "on the primary": Case("start", on_dr("identifier", "primary-0"), "app", Finding, "that is the primary's"),
     "switch refused": Case("switch", edge_fails(TookTooLong("nginx")), "switch", TookTooLong, "nginx"),
     "key function": Case("test", key_fails(Finding("no order")), "key", Finding, "shop: the shop answers: no order"),
     "key function silent": Case("test", key_fails(OSError("reset")), "key", Finding, "the shop answers: reset"),
