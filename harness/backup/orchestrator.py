@@ -140,4 +140,7 @@ class BackupOrchestrator:
 
     def _fingerprints(self) -> tuple[tuple[str, str], ...]:
         names = sorted({name for service in self.services for name in service.sources().fingerprints})
-        return tuple((n, hashlib.sha256(read_secret(self.primary.secrets[n])).hexdigest()) for n in names)
+        known = self.primary.secrets
+        if lacking := [name for name in names if name not in known]:
+            raise BackupFailed(f"site {self.primary.site.name}: no secret {lacking[0]}; add it to the site's secrets")
+        return tuple((n, hashlib.sha256(read_secret(known[n])).hexdigest()) for n in names)

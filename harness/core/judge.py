@@ -186,7 +186,8 @@ def breaches(evidence: Evidence, took: float | None, loss: Loss | None) -> tuple
     promise, found = evidence.promise, list(evidence.findings)
     if evidence.lost_objects:
         found.append(f"{evidence.lost_objects} referenced objects are not on the DR site")
-    if evidence.clients is not None and evidence.key is None and not evidence.missing:
+    ended_by_doubt = bool(evidence.doubts) and not evidence.findings  # an interruption breaks no promise
+    if evidence.clients is not None and evidence.key is None and not evidence.missing and not ended_by_doubt:
         found.append("service was not restored: the key functions did not pass")
     if took is not None and took > promise.rto.total_seconds():
         what = "RTO missed" if evidence.clients is not None else "RTO missed by the restore alone"

@@ -95,9 +95,8 @@ class ExistingTable(Table):
     def two_sites(self) -> ExistingTable:
         """Refuse a DR site with an address of the primary."""
         if self.primary and self.dr:
-            for part in ("sql", "s3", "gateway"):
-                theirs = getattr(self.primary, part)
-                if theirs is not None and theirs == getattr(self.dr, part):
+            for part, theirs in self.primary:
+                if isinstance(theirs, Address) and theirs == getattr(self.dr, part):
                     raise ValueError(
                         f"dr.{part} is the same address as the primary's; a restore test there would destroy production"
                     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.core.errors import HarnessError
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Containable, Contained, Containment, Place, Service
@@ -25,7 +26,10 @@ def release_all(services: Sequence[Service], place: Place, contained: Sequence[C
     """Release what a reversible `contain_all` contained, last first; raises HarnessError."""
     by_name = {service.name: service for service in services}
     for entry in reversed(contained):
-        service = by_name[entry.service]
-        if isinstance(service, Containable):
-            service.release(place, entry)
-            journal.mark("released", entry.service, actions="; ".join(entry.actions))
+        service = by_name.get(entry.service)
+        if not isinstance(service, Containable):
+            raise HarnessError(
+                f"{entry.service}: was contained and cannot be released: estate.toml declares no such service any more"
+            )
+        service.release(place, entry)
+        journal.mark("released", entry.service, actions="; ".join(entry.actions))

@@ -23,6 +23,7 @@ from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_gone
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
+from harness.recovery.restore import SPOOL
 from harness.s3.client import ensure_bucket, tag
 from harness.scenario.checks.verdict import require
 from harness.substrate.embedded.relay import Relay
@@ -91,7 +92,8 @@ class ClusterJobs:
         site, secrets = self.kind.cluster_site("primary"), self.drill.environment.secrets
         existing = (
             '[existing.primary]\nsql = "postgres:5432"\ns3 = "objects:9000"\nsecrets = "/secrets/primary"\n'
-            'volumes = { odoo = "/volumes/odoo" }\n' + self._repository(read_only=False)
+            + self._volumes()
+            + self._repository(read_only=False)
         )
         self._put_secret(site, "blackstart-primary", secrets.of("primary"))
         self._put_secret(site, "blackstart-offsite", secrets.of("offsite"))
@@ -114,8 +116,9 @@ class ClusterJobs:
         existing = (
             '[existing]\ntargets = "drill-targets.toml"\n'
             '[existing.dr]\nsql = "postgres:5432"\ns3 = "objects:9000"\ngateway = "gateway:8000"\n'
-            'secrets = "/secrets/dr"\nvolumes = { odoo = "/volumes/odoo", spool = "/volumes/spool" }\n'
-            f'[existing.dr.cluster]\nnamespace = "{site.name}"\n[existing.dr.cluster.workloads]\n{lines(workloads)}'
+            'secrets = "/secrets/dr"\n'
+            + self._volumes(SPOOL)
+            + f'[existing.dr.cluster]\nnamespace = "{site.name}"\n[existing.dr.cluster.workloads]\n{lines(workloads)}'
             + self._repository(read_only=True)
         )
         self._put_secret(site, "blackstart-dr", estate.secrets.of("dr"))
@@ -125,6 +128,12 @@ class ClusterJobs:
             "drill-targets.toml": f"[[target]]\n{lines({**targets, 'cluster': cluster})}",
         }
         self._install(site, "restore-test", files)
+
+    def _volumes(self, *more: str) -> str:
+        services = self.drill.environment.services
+        names = sorted({*more, *(tree.volume for service in services for tree in service.sources().trees)})
+        mounted = ", ".join(f'{name} = "/volumes/{name}"' for name in names)
+        return f"volumes = {{ {mounted} }}\n"
 
     def _repository(self, *, read_only: bool) -> str:
         return (

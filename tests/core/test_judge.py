@@ -86,6 +86,8 @@ def test_drill_and_restore_test_are_judged_alike(make: Callable[..., Evidence]) 
     assert judge(make(findings=("its API server does not answer",))).verdict is Verdict.BROKEN
     assert judge(make(lost_objects=2)).reasons[0] == "2 referenced objects are not on the DR site"
     assert judge(make(doubts=("interrupted",))).verdict is Verdict.UNKNOWN
+    assert judge(make(doubts=("interrupted",), key=None)).verdict is Verdict.UNKNOWN
+    assert judge(make(doubts=("not cleared",), findings=("no backup",), key=None)).verdict is Verdict.BROKEN
     assert judge(make(exposure=90000.0)).verdict is Verdict.BROKEN
 
 

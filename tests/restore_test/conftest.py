@@ -1,7 +1,8 @@
-"""Servers of an existing site, from the tests of the estate."""
+"""The servers of an existing site, as tests of the estate have them, and the estate in memory."""
 
 from __future__ import annotations
 
 from tests.estate.conftest import existing, servers
+from tests.memory_estate import memory_estate
 
-__all__ = ["existing", "servers"]
+__all__ = ["existing", "memory_estate", "servers"]

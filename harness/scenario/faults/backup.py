@@ -79,7 +79,7 @@ def first_tree(environment: DrillEnvironment) -> Tree:
     for service in environment.services:
         for tree in service.sources().trees:
             return tree
-    raise HarnessError("this estate declares no folder of files; use an estate with odoo")
+    raise HarnessError("this estate declares no folder of files; use one with a service that stores files")
 
 
 def remove_attachment(scene: Scene) -> None:

@@ -6,6 +6,7 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
+from harness.estate.registry import kind_of
 from harness.estate.site import DATABASE, EstateSite
 from harness.patience import PATIENCE
 from harness.scenario.faults.fault import Fault, Scene, When
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 KIND = "needs_kubernetes"
 UNAVAILABLE = 10.0  # seconds until a stopped control plane is started again
 IMAGE = "notifier"
-PASSWORD = "notification-db"  # noqa: S105 - the name of a secret
 
 
 def cluster_of(site: EstateSite) -> KindSite:
@@ -121,6 +121,15 @@ def api_server_runs(scene: Scene) -> bool:
     return bool(machine.execute("pgrep -x kube-apiserver || true").strip())
 
 
+def database_password(scene: Scene) -> str:
+    """The name of the secret of the service that takes the client load: its password on the database server."""
+    config = scene.environment.config
+    for name in config.services:
+        if (kind := kind_of(config, name)).load is not None:
+            return kind.secrets(name)[0].name
+    raise HarnessError("no service of this estate takes numbered writes")
+
+
 FAULTS = (
     Fault("a killed database pod", When.NOW, kill_pod, None, primary_pods, KIND),
     Fault("a drained node", When.NOW, drain_node, None, primary_pods, KIND),
@@ -138,8 +147,8 @@ FAULTS = (
     ),
     Fault(
         "the DR cluster has a wrong password", When.BEFORE_RECOVERY,
-        lambda s: replace_secret(s, PASSWORD, b"not the one"), None, lambda s: dr_secret(s, PASSWORD), KIND,
-        named="notification on dr.*password authentication failed",
+        lambda s: replace_secret(s, database_password(s), b"not the one"), None,
+        lambda s: dr_secret(s, database_password(s)), KIND, named=r"\S+ on dr.*password authentication failed",
     ),
     Fault(
         "the DR node is cordoned", When.BEFORE_RECOVERY, cordon_node, None, unschedulable, KIND,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+from harness.core.errors import HarnessError
 from harness.estate.site import DATABASE
 from harness.postgres.server import connect
 from harness.scenario.faults.backup import first_tree
 from harness.scenario.faults.fault import Fault, Scene, When
 from harness.scenario.faults.observers import database_answers, databases_on, digest_of, files_of, stored_objects
-
-AUTOMATION_KEY = "n8n-key"
 
 
 def dr_database_up(scene: Scene) -> bool:
@@ -52,6 +51,14 @@ def dr_secret(scene: Scene, name: str) -> str:
     return digest_of(scene.environment.secrets.root / "dr" / name)
 
 
+def shared_secret(scene: Scene) -> str:
+    """The name of the first secret of which a backup holds the fingerprint; raises HarnessError where there is none."""
+    for service in scene.environment.services:
+        for name in service.sources().fingerprints:
+            return name
+    raise HarnessError("this estate has no secret whose fingerprint is in a backup")
+
+
 FAULTS = (
     Fault(
         "the DR database server is killed", When.AFTER_SELECTION, lambda s: s.environment.dr.nodes[DATABASE].kill(),
@@ -71,7 +78,7 @@ FAULTS = (
     ),
     Fault(
         "the DR site has another automation key", When.AFTER_RESTORE,
-        lambda s: replace_secret(s, AUTOMATION_KEY, b"another key than the one that was backed up"), None,
-        lambda s: dr_secret(s, AUTOMATION_KEY), named=f"{AUTOMATION_KEY} on the DR site has fingerprint",
+        lambda s: replace_secret(s, shared_secret(s), b"another key than the one that was backed up"), None,
+        lambda s: dr_secret(s, shared_secret(s)), named=r"secret \S+ on the DR site has fingerprint",
     ),
 )  # fmt: skip

@@ -102,11 +102,11 @@ class N8n:
         return keys.key_functions(self.name, secrets)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
-        """Hold what would start by itself; the same in both modes, for it can be undone. Raises HarnessError."""
+        """Unpublish workflows that start by themselves; the same in both modes. Raises HarnessError."""
         return contain.hold(self.name, self.database, place)
 
     def release(self, place: Place, contained: Contained) -> None:
-        """Let it go; n8n takes notice by itself. Raises HarnessError that names what is no longer there."""
+        """Publish them again; n8n notices by itself. Raises HarnessError with what is missing."""
         contain.release(self.database, place, contained)
 
     def seed(self, place: Place) -> None:

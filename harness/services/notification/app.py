@@ -97,7 +97,7 @@ class Notification:
         return keys.key_functions(self.name, secrets, self.arrivals)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
-        """Hold delivery in `real` mode; a rehearsal delivers to its own receiver. Raises HarnessError."""
+        """Hold delivery if reversible; a disposable copy delivers to the drill's receiver. Raises HarnessError."""
         if containment == "disposable":
             self._needed(place.sinks, SINK, "sink")
             return Contained(self.name, (TO_SINK,))
@@ -105,7 +105,7 @@ class Notification:
         return Contained(self.name, (HELD if done else HELD_BEFORE,))
 
     def release(self, place: Place, contained: Contained) -> None:
-        """Let delivery begin, where `contain` held it. Raises HarnessError."""
+        """Begin delivery, if `contain` held it. Raises HarnessError."""
         if HELD in contained.actions:
             self._control(place, LET_GO)
 

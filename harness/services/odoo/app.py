@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.node import NodeSpec, Ready, Site, runs_images
+from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Place, Sources, Tree
 from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
@@ -70,20 +70,15 @@ class Odoo:
         return keys.key_functions(self.name, self.database, secrets, example.KNOWN)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
-        """Hold mail and scheduled actions of a restored copy; raises HarnessError when something stays loose."""
+        """Deactivate mail and scheduled actions; raises HarnessError when one is still active."""
         if containment == "disposable":
             return contain.neutralize(self.program, place)
         return contain.hold(self.name, self.database, place)
 
     def release(self, place: Place, contained: Contained) -> None:
-        """Let go exactly what `contain` of mode `real` held; raises HarnessError."""
+        """Undo a reversible `contain`; raises HarnessError with what is missing."""
         contain.release(self.database, place, contained)
 
     def seed(self, place: Place) -> None:
         """Create role, database, filestore and example shop, with the secrets `odoo-db` and `odoo-admin`."""
         example.seed(self.program, place)
-
-
-def forget_filestore(site: Site, volume: str = "odoo") -> None:
-    """Lose every attachment of the Odoo on `site`, as a restore of its database alone would."""
-    site.volume(volume).remove("filestore")

@@ -1,0 +1,293 @@
+"""PostgreSQL and S3 servers in memory, behind the connections of psycopg and minio: what calls them is real.
+
+A node of a fake site is such a server while it is alive; its data belongs to the site. `pg_dump` and the other clients
+are programs of the fake site, which copy a database as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import urllib3
+from minio.commonconfig import Tags
+
+from harness.core.clock import SYSTEM
+from harness.postgres import checks, facts, identity
+from tests.substrate.fake import Call, Fake, Outcome, Program
+
+Rows = list[tuple[object, ...]]
+COUNTED = re.compile(r'FROM ONLY "(\w+)"\."(\w+)"')
+NAMED = re.compile(r'(CREATE DATABASE|DROP DATABASE|DROP ROLE) "?(\w+)"?')
+ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
+CREATED = re.compile(rb"CREATE ROLE (\w+);")
+
+
+@dataclass
+class MemoryDatabase:
+    """A database: an owner, and rows by table. `answers`: query -> first column, `TABLE name` for that table's rows."""
+
+    owner: str
+    tables: dict[str, list[str]] = field(default_factory=dict)
+    sequences: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, list[str] | str] = field(default_factory=dict)
+
+    def copy(self) -> MemoryDatabase:
+        tables = {name: list(rows) for name, rows in self.tables.items()}
+        return replace(self, tables=tables, sequences=dict(self.sequences))
+
+
+@dataclass
+class MemoryPostgres:
+    """The database server of one site. `refused`: part of a query -> the error that answers it.
+
+    `snapshots`: what was exported, by name; that a connection reads from its snapshot is the connection's work.
+    """
+
+    identifier: str
+    version: str = "18.1"
+    databases: dict[str, MemoryDatabase] = field(default_factory=dict)
+    roles: set[str] = field(default_factory=lambda: {"postgres"})
+    sessions: set[tuple[str, str]] = field(default_factory=set)
+    refused: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, MemoryDatabase] = field(default_factory=dict)
+
+    def export(self, database: str) -> str:
+        name = f"snapshot-{len(self.snapshots)}"
+        self.snapshots[name] = self.databases[database].copy()
+        return name
+
+    def answer(self, query: str, values: Sequence[object], database: MemoryDatabase | None) -> Rows:
+        for part, reason in self.refused.items():
+            if part in query:
+                raise psycopg.OperationalError(reason)
+        if named := NAMED.search(query):
+            return self._change(*named.groups())
+        connected = [(7, "service", datetime(2026, 3, 1, tzinfo=UTC))] if tuple(values) in self.sessions else []
+        of_server: dict[str, Rows] = {
+            identity.SYSTEM: [(self.identifier, self.version, 1)],
+            identity.CONNECTABLE: [(name,) for name in sorted({*self.databases, identity.MAINTENANCE})],
+            identity.HAS_TABLES: [(identity.MAINTENANCE in self.databases,)],
+            checks.BACKENDS: list(connected),
+            ROLES: [(role,) for role in sorted(self.roles)],
+        }
+        if query in of_server or database is None:
+            return of_server[query]
+        return self._of_database(query, database)
+
+    def _change(self, what: str, name: str) -> Rows:
+        if what == "CREATE DATABASE":
+            self.databases[name] = MemoryDatabase("postgres")
+        elif what == "DROP DATABASE":
+            del self.databases[name]
+        else:
+            self.roles.remove(name)
+        return []
+
+    def _of_database(self, query: str, found: MemoryDatabase) -> Rows:
+        of_database: dict[str, Rows] = {
+            facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000)],
+            facts.TABLES: [(at, "public", name, "value text") for at, name in enumerate(sorted(found.tables))],
+            facts.LARGE_OBJECTS: [(0, "0", "0")],
+            facts.SEQUENCES: [(name, 1, False, value) for name, value in sorted(found.sequences.items())],
+        }
+        if query in of_database:
+            return of_database[query]
+        if table := COUNTED.search(query):
+            rows = sorted(found.tables[table.group(2)])
+            digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+            return [(len(rows), digest, digest)]
+        answer = found.answers[query]
+        return [(value,) for value in (found.tables[answer.split()[1]] if isinstance(answer, str) else answer)]
+
+
+@dataclass
+class MemoryConnection:
+    """A connection of psycopg."""
+
+    server: MemoryPostgres
+    database: str
+    snapshot: str = ""
+    autocommit: bool = True
+    isolation_level: object = None
+    read_only: bool | None = None
+
+    def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
+        text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
+        server, seen = self.server, self.server.databases.get(self.database)
+        rows: Rows = []
+        if "pg_export_snapshot" in text and not any(part in text for part in server.refused):
+            self.snapshot = server.export(self.database)
+            rows = [(self.snapshot, SYSTEM.wall())]
+        elif not text.startswith("SET "):
+            rows = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
+        return SimpleNamespace(fetchall=lambda: rows, fetchone=lambda: rows[0] if rows else None)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
+    def __enter__(self) -> MemoryConnection:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        pass
+
+
+@dataclass
+class MemoryObjects:
+    """The object store of one site. `refused`: the name of a call -> the reason why it fails."""
+
+    buckets: dict[str, dict[str, tuple[bytes, dict[str, str]]]] = field(default_factory=dict)
+    tags: dict[str, Tags] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class MemoryMinio:
+    """A client of minio."""
+
+    find: Callable[[], MemoryObjects]
+
+    def _store(self, call: str) -> MemoryObjects:
+        store = self.find()
+        if call in store.refused:
+            raise OSError(store.refused[call])
+        return store
+
+    def list_buckets(self) -> list[SimpleNamespace]:
+        return [SimpleNamespace(name=name) for name in self._store("list_buckets").buckets]
+
+    def bucket_exists(self, bucket: str) -> bool:
+        return bucket in self._store("bucket_exists").buckets
+
+    def make_bucket(self, bucket: str) -> None:
+        self._store("make_bucket").buckets[bucket] = {}
+
+    def remove_bucket(self, bucket: str) -> None:
+        del self._store("remove_bucket").buckets[bucket]
+
+    def get_bucket_versioning(self, _bucket: str) -> SimpleNamespace:
+        return SimpleNamespace(status="Enabled")
+
+    def set_bucket_tags(self, bucket: str, tags: Tags) -> None:
+        self._store("set_bucket_tags").tags[bucket] = tags
+
+    def get_bucket_tags(self, bucket: str) -> Tags | None:
+        return self._store("get_bucket_tags").tags.get(bucket)
+
+    def list_objects(self, bucket: str, prefix: str = "", **_more: object) -> list[SimpleNamespace]:
+        keys = self._store("list_objects").buckets[bucket]
+        return [SimpleNamespace(object_name=key, version_id=None) for key in sorted(keys) if key.startswith(prefix)]
+
+    def put_object(self, bucket: str, key: str, data: io.BytesIO, _size: int, metadata: dict[str, str]) -> None:
+        self._store("put_object").buckets[bucket][key] = (data.read(), metadata)
+
+    @contextmanager
+    def get_object(self, bucket: str, key: str) -> Iterator[io.BytesIO]:
+        found = self._store("get_object").buckets[bucket]
+        if key not in found:
+            raise OSError("NoSuchKey: the object does not exist")
+        yield io.BytesIO(found[key][0])
+
+    def stat_object(self, bucket: str, key: str) -> SimpleNamespace:
+        metadata = self._store("stat_object").buckets[bucket][key][1]
+        return SimpleNamespace(metadata={f"x-amz-meta-{name}": value for name, value in metadata.items()})
+
+    def remove_object(self, bucket: str, key: str, version_id: object = None) -> None:
+        del version_id
+        del self._store("remove_object").buckets[bucket][key]
+
+
+@dataclass
+class MemoryServers:
+    """The servers of the sites of one fake substrate.
+
+    `ends`: the name of a client program -> how it ends instead. `after`: the same -> a change to the server at its end.
+    """
+
+    fake: Fake
+    postgres: dict[str, MemoryPostgres] = field(default_factory=dict)
+    objects: dict[str, MemoryObjects] = field(default_factory=dict)
+    ends: dict[str, Outcome] = field(default_factory=dict)
+    after: dict[str, Callable[[MemoryPostgres], object]] = field(default_factory=dict)
+
+    @property
+    def programs(self) -> dict[str, Program]:
+        """The programs of the sites: both servers, and PostgreSQL's clients by the shell that starts them."""
+        return {"postgres": lambda _call: Outcome(), "server": lambda _call: Outcome(), "sh": self._client}
+
+    def at(self, host: str, port: int) -> str:
+        """Return the name of the site of which a living node listens there, "" when none does."""
+        del host
+        for site in self.fake.sites.values():
+            for node in site.nodes:
+                if node.alive and any(endpoint.outside.port == port for endpoint in node.endpoints.values()):
+                    return site.name
+        return ""
+
+    def connect(self, *, host: str, port: int, dbname: str, **_more: object) -> MemoryConnection:
+        """psycopg.connect."""
+        name = self.at(host, port)
+        if not name:
+            raise psycopg.OperationalError("connection refused")
+        if dbname not in {*self.postgres[name].databases, identity.MAINTENANCE}:
+            raise psycopg.OperationalError(f'FATAL: database "{dbname}" does not exist')
+        return MemoryConnection(self.postgres[name], dbname)
+
+    def minio(self, endpoint: str, **_more: object) -> MemoryMinio:
+        """minio.Minio."""
+
+        def find() -> MemoryObjects:
+            host, _, port = endpoint.partition(":")
+            if not (name := self.at(host, int(port))):
+                raise urllib3.exceptions.HTTPError("connection refused")
+            return self.objects[name]
+
+        return MemoryMinio(find)
+
+    def _client(self, call: Call) -> Outcome:
+        name, *words = call.argv[3:]
+        if name in self.ends:
+            return self.ends[name]
+        options = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
+        site = self.at(options["host"], int(options["port"]))
+        if not site:
+            return Outcome(1, errors=f"{name}: error: connection refused")
+        outcome = self._run(name, self.postgres[site], options, words[-1], call)
+        if name in self.after:
+            self.after[name](self.postgres[site])
+        return outcome
+
+    def _run(self, name: str, server: MemoryPostgres, options: dict[str, str], last: str, call: Call) -> Outcome:
+        if name == "pg_dump":
+            database = options["dbname"].removeprefix("dbname='").removesuffix("'")
+            return Outcome(0, json.dumps({"name": database, **asdict(server.snapshots[options["snapshot"]])}).encode())
+        if name == "pg_dumpall":
+            return Outcome(0, "".join(f"CREATE ROLE {role};\n" for role in sorted(server.roles)).encode())
+        if name == "psql":
+            server.roles |= {role.decode() for role in CREATED.findall(call.stdin)}
+            return Outcome(0)
+        volume, _, path = last.partition("/")
+        data = json.loads(call.volumes[volume].open(path, "rb").read())
+        name = data.pop("name")
+        server.databases[name] = MemoryDatabase(**data)
+        return Outcome(0)
+
+
+def servers_of(fake: Fake, *sites: str) -> MemoryServers:
+    """Return the servers of a fake substrate, which runs their programs from now on."""
+    made = MemoryServers(fake)
+    for number, name in enumerate(sites):
+        made.postgres[name], made.objects[name] = MemoryPostgres(f"{name}-{number}"), MemoryObjects()
+    fake.programs = {**made.programs, **fake.programs}
+    return made

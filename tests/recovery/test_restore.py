@@ -1,0 +1,111 @@
+"""What a restore leaves on the DR site: no plaintext, no object twice, and the loss by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import RestoreFailed, Unreadable
+from harness.core.service import Sql
+from harness.recovery.recovery import Recovery
+from harness.recovery.restore import SPOOL, Restored
+from tests.memory_estate import BUCKET, NAME, MemoryEstate
+from tests.substrate.fake import MemoryVolume, Outcome
+
+
+@pytest.fixture
+def work(memory_estate: MemoryEstate) -> Recovery:
+    memory_estate.backed_up()
+    return memory_estate.recovery()
+
+
+def restore(work: Recovery) -> Restored:
+    return work.restore(work.select(work.activate()))
+
+
+def spool(estate: MemoryEstate) -> dict[str, bytes]:
+    return estate.fake.site("dr").volume(SPOOL).files
+
+
+def test_no_plaintext_is_left_after_a_restore(memory_estate: MemoryEstate, work: Recovery) -> None:
+    seen: list[str] = []
+    memory_estate.servers.after["pg_restore"] = lambda _server: seen.extend(spool(memory_estate))
+    restore(work)
+    assert seen == ["shop.dump"]
+    assert not spool(memory_estate)
+
+
+def test_no_plaintext_is_left_after_a_failed_restore(memory_estate: MemoryEstate, work: Recovery) -> None:
+    memory_estate.servers.ends["pg_restore"] = Outcome(1, errors="error: bad")
+    with pytest.raises(RestoreFailed, match="bad"):
+        restore(work)
+    assert not spool(memory_estate)
+
+
+def refuse_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove(_volume: MemoryVolume, path: str) -> None:
+        raise PermissionError(f"{path}: not permitted")
+
+    monkeypatch.setattr(MemoryVolume, "remove", remove)
+
+
+def test_plaintext_that_cannot_be_removed_fails_the_restore(work: Recovery, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_removal(monkeypatch)
+    with pytest.raises(
+        RestoreFailed, match=r"volume spool of dr: plaintext dumps could not be removed .*not permitted"
+    ):
+        restore(work)
+
+
+def test_the_reason_of_a_failed_restore_is_kept_when_plaintext_cannot_be_removed_either(
+    memory_estate: MemoryEstate, work: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_removal(monkeypatch)
+    memory_estate.servers.ends["pg_restore"] = Outcome(1, errors="error: bad")
+    with pytest.raises(RestoreFailed, match="bad"):
+        restore(work)
+    assert [e.subject for e in memory_estate.journal.events if "not permitted" in str(e.facts.get("error"))] == [
+        "spool not wiped"
+    ]
+
+
+@pytest.mark.parametrize("met", [True, False, None])
+def test_the_answer_says_whether_the_rpo_is_met(memory_estate: MemoryEstate, met: bool | None) -> None:
+    memory_estate.backed_up()
+    restored = restore(memory_estate.recovery(freshness=lambda _sql: met))
+    assert (restored.rpo_met, restored.rows, restored.size) == (met, 3, 8_015)
+    (status,) = [e for e in memory_estate.journal.events if e.subject == "database restore"]
+    assert status.facts["rpo_met"] == ("not measured" if met is None else met)
+
+
+def test_an_object_that_was_replicated_is_not_overwritten(memory_estate: MemoryEstate, work: Recovery) -> None:
+    memory_estate.servers.objects["dr"].buckets[BUCKET] = {"r1": (b"replicated", {})}
+    restore(work)
+    assert memory_estate.servers.objects["dr"].buckets[BUCKET] == {"r1": (b"replicated", {})}
+
+
+def test_an_object_that_a_restored_row_refers_to_and_that_did_not_arrive_is_named(memory_estate: MemoryEstate) -> None:
+    memory_estate.backed_up()
+
+    def refer(_sql: Sql) -> None:
+        memory_estate.servers.postgres["dr"].databases[NAME].tables["receipts"].append("r2")
+
+    assert restore(memory_estate.recovery(freshness=refer)).lost_objects == ("r2",)
+
+
+def test_every_byte_that_is_read_is_counted(memory_estate: MemoryEstate) -> None:
+    memory_estate.backed_up()
+    counted: list[int] = []
+    restore(memory_estate.recovery(on_bytes=counted.append))
+    assert sum(counted) > 0
+
+
+def test_a_backup_that_changes_after_its_selection_is_not_restored(memory_estate: MemoryEstate, work: Recovery) -> None:
+    selected = work.select(work.activate())
+    (dump,) = [e.key for e in memory_estate.store.list("") if e.key.endswith("shop.dump")]
+    text = bytearray(b"".join(memory_estate.store.get(dump)))
+    text[-1] ^= 1
+    memory_estate.store.put(dump, (bytes(text),))
+    with pytest.raises(Unreadable, match=r"shop\.dump"):
+        work.restore(selected)
+    assert NAME not in memory_estate.servers.postgres["dr"].databases
+    assert not spool(memory_estate)
