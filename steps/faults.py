@@ -9,7 +9,7 @@ from harness.scenario.checks.verdict import require
 from harness.scenario.faults.catalog import find
 from harness.scenario.faults.fault import Scene
 
-SUFFERS = parsers.re(r'(?P<target>the [A-Za-z ]+) suffers "(?P<phrase>[^"]+)"')
+SUFFERS = parsers.re(r'(?P<target>the [a-z ]+) suffers "(?P<phrase>[^"]+)"')
 ATTEMPTED = parsers.re(r'(?P<work>[a-z ]+) is attempted with "(?P<phrase>[^"]+)"')
 
 
