@@ -145,7 +145,7 @@ def untar(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Callab
     found = TreeFacts(name, len(lines), size, digest_of(lines))
     if found != expected:
         raise RestoreFailed(
-            f"{name}: {found.files} files, {found.size} bytes restored; the manifest says "
+            f"{name}: {found.files} files, {found.size} bytes restored; manifest: "
             f"{expected.files} files, {expected.size} bytes, or their contents differ"
         )
 

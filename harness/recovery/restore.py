@@ -65,7 +65,7 @@ class Restore:
                 f"the target is PostgreSQL {system.version}, the backup is of {self.contents.system.version}"
             )
         if already := databases(self.place.sql):
-            raise RestoreFailed(f"the target already holds {', '.join(already)}; restore onto an empty server")
+            raise RestoreFailed(f"the target already contains {', '.join(already)}; restore onto an empty server")
         self.globals = b"".join(self.backup.read("globals.sql"))
 
     def open(self) -> None:

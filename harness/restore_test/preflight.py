@@ -31,9 +31,9 @@ def require_no_service_running(site: Site, services: Sequence[Service]) -> None:
 
 def require_empty(place: Place) -> None:
     """Refuse a database server that is not empty: the test would remove its data or fail; raises Refused."""
-    if held := databases(place.sql):
+    if present := databases(place.sql):
         raise Refused(
-            f"site {place.site.name} is in use: it holds the database {', '.join(held)}; nothing was written to it. "
+            f"site {place.site.name} is in use: it has the database {', '.join(present)}; nothing was written to it. "
             "Drop it if a killed restore test left it"
         )
 

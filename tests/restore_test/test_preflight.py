@@ -36,9 +36,7 @@ def test_a_server_with_a_database_is_refused(existing: ExistingServers) -> None:
     with connect(place.sql) as connection:
         connection.execute("CREATE DATABASE client_data")
         try:
-            with pytest.raises(
-                Refused, match="is in use: it holds the database client_data; nothing was written to it"
-            ):
+            with pytest.raises(Refused, match="is in use: it has the database client_data; nothing was written to it"):
                 require_empty(place)
         finally:
             connection.execute("DROP DATABASE client_data")

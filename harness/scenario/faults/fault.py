@@ -72,7 +72,7 @@ class Scene:
 
     @property
     def backups(self) -> DrillEnvironment:
-        """Environment whose repository is used: of the other estate where there is one."""
+        """Environment of the used repository: the other estate, or the estate of the drill."""
         return self.foreign.other if self.foreign is not None else self.environment
 
     def later(self, undo: Callable[[], object]) -> None:

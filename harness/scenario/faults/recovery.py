@@ -70,7 +70,7 @@ FAULTS = (
     ),
     Fault(
         "the DR database server is not empty", When.AFTER_SELECTION, make_foreign_database, None,
-        lambda s: databases_on(s.environment.dr.place.sql), named="already holds foreign_database",
+        lambda s: databases_on(s.environment.dr.place.sql), named="already contains foreign_database",
     ),
     Fault(
         "the shop's files are lost", When.AFTER_RESTORE, remove_files, None,

@@ -49,6 +49,6 @@ FAULTS = (
     ),
     Fault(
         "a client database", When.BEFORE_RESTORE_TEST, make_client_database, None,
-        lambda s: databases_on(s.environment.dr.place.sql), named="in use: it holds the database orders",
+        lambda s: databases_on(s.environment.dr.place.sql), named="in use: it has the database orders",
     ),
 )  # fmt: skip
