@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from harness.core.errors import UsageError
@@ -13,7 +15,7 @@ SITES = {"primary": {"edge": "127.0.0.2"}, "dr": {"edge": "127.0.0.3"}}
 OWN = {"kind": "http", "command": ["python3"], "prefix": "/own", "key": {"path": "/"}}
 
 
-def declare(**services: dict[str, object]) -> Config:
+def declare(**services: Mapping[str, object]) -> Config:
     return Config.model_validate(
         {"estate": {"name": "shop", "zone": "shop.test"}, "sites": SITES, "services": services}
     )

@@ -82,7 +82,7 @@ def change_events(drill: Drill, change: Callable[[SimpleNamespace], bool]) -> No
     events = [
         SimpleNamespace(**{name: getattr(event, name) for name in event.__slots__}) for event in drill.journal.events
     ]
-    drill.journal = SimpleNamespace(events=tuple(event for event in events if change(event)))  # type: ignore[assignment]
+    drill.journal = SimpleNamespace(events=tuple(event for event in events if change(event)))
 
 
 def never_contained(event: SimpleNamespace) -> bool:
@@ -123,7 +123,7 @@ def test_a_containment_that_was_not_shown_is_a_finding(
 
 def test_a_message_that_nobody_queued_is_a_finding(recovered: Drill) -> None:
     sent = [SimpleNamespace(reference=reference) for reference in ("example-1", "ledger-2", "invoice-7")]
-    recovered.environment.receiver.deliveries = sent  # type: ignore[misc]
+    recovered.environment.receiver.deliveries = sent  # type: ignore[assignment, misc]
     with pytest.raises(Finding, match="sent what nobody had queued: invoice-7"):
         recovery.require_contained(recovered)
 

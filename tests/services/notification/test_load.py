@@ -19,7 +19,8 @@ class Recorder:
         self.status = status
         self.references: list[str] = []
 
-    def request(self, _method: str, _path: str, *, json: Any = None, **_more: object) -> Answer:
+    def request(self, method: str, path: str, *, json: Any = None, **_more: Any) -> Answer:
+        assert (method, path.endswith("/messages")) == ("POST", True)
         self.references.append(json["reference"])
         return Answer(self.status, b"{}", {})
 
