@@ -31,6 +31,8 @@ PROMISE = Promise("site loss", HOUR, HOUR, HOUR, "operations", "because")
 class NoDeliveries:
     """The customers' receiver of an estate that sends nothing."""
 
+    deliveries: tuple[object, ...] = ()
+
     def away(self) -> AbstractContextManager[None]:
         return nullcontext()
 

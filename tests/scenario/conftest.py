@@ -1,8 +1,21 @@
-"""Stores and servers for faults, from the tests of repository and PostgreSQL."""
+"""The stores and servers that faults are injected into, as other tests have them, and a drill in memory."""
 
 from __future__ import annotations
 
+from tests.memory_drill import drill
+from tests.memory_estate import memory_estate
 from tests.postgres.conftest import primary
 from tests.repository.conftest import estate, launch, offsite, real_store, recipients, repository, store
 
-__all__ = ["estate", "launch", "offsite", "primary", "real_store", "recipients", "repository", "store"]
+__all__ = [
+    "drill",
+    "estate",
+    "launch",
+    "memory_estate",
+    "offsite",
+    "primary",
+    "real_store",
+    "recipients",
+    "repository",
+    "store",
+]
