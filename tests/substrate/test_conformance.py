@@ -84,7 +84,7 @@ def test_an_isolated_site_works_on_and_no_client_reaches_it(tested: SubstrateUnd
     node = site.launch(spec)
     for _ in range(2):
         site.isolate()
-    later = site.launch(replace(spec, name="later", ready=Ready()))
+    later = site.launch(replace(spec, name="later"))
     for one in (node, later):
         assert one.alive
         with pytest.raises(OSError):  # noqa: PT011 - refused, reset or silent, by the substrate

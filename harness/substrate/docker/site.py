@@ -107,7 +107,7 @@ class DockerSite(BaseSite[ContainerNode]):
                 code, words = inside.execute(container, command, user=self.user)
                 if code != 0:  # None: the engine does not know it yet
                     raise NotYet(f"the ready command ended with code {code}: {words.decode(errors='replace')[-200:]}")
-            elif port := spec.ready.port:
+            elif (port := spec.ready.port) and not self._isolated:  # an isolated node answers its peers alone
                 probe(node.endpoint(port).outside, spec.ready.path, spec.ready.status, proxied=True)
 
         node.await_ready(answers, (*UNANSWERED, APIError))

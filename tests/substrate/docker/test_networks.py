@@ -72,7 +72,7 @@ def test_an_isolation_or_kill_that_the_engine_refuses_is_an_error(
         raise APIError("no", explanation="the engine is not itself")
 
     monkeypatch.setattr(Network, "disconnect", refuse)
-    with pytest.raises(HarnessError, match=r"^server on primary: cutting it off: the engine is not"):
+    with pytest.raises(HarnessError, match=r"^server on primary: isolation: the engine is not"):
         node.isolate()
     monkeypatch.setattr(Container, "kill", refuse)
     with pytest.raises(HarnessError, match=r"^server on primary: the engine is not itself$"):
