@@ -142,7 +142,7 @@ CASES = {
     "primary as target": Case("restore", on_dr("identifier", "primary-0"), "fetch", RestoreFailed, "nothing was"),
     "other PostgreSQL": Case("restore", on_dr("version", "17.4"), "fetch", RestoreFailed, "target is PostgreSQL 17.4"),
     "target not empty": Case(
-        "restore", on_dr("databases", {"billing": None}), "fetch", RestoreFailed, "already holds billing"
+        "restore", on_dr("databases", {"billing": None}), "fetch", RestoreFailed, "already contains billing"
     ),
     "server dies": Case(
         "restore", lambda e, _w: e.site("dr").nodes["postgres"].kill(), "fetch", HarnessError, "is it running"
