@@ -62,7 +62,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """Specification of a node for one site (`runs_images`: whether its command runs in an image).
+    """Specification of a node for one site (whether its command runs in an image: see RunsImages).
 
     `argv`: the whole command where nodes are processes of this machine; where they are containers, the arguments of
     the image's entry point. `image`: its name in `harness.images.table`, for containers only.

@@ -277,7 +277,7 @@ def test_a_site_that_holds_a_database_is_refused_and_keeps_it(memory_estate: Mem
     memory_estate.servers.postgres["dr"].databases["billing"] = shop_database()
     record = locked.run()
     assert record.verdict == "UNKNOWN"
-    assert "site dr is in use: it holds the database billing; nothing was written to it" in record.reasons[0]
+    assert "site dr is in use: it has the database billing; nothing was written to it" in record.reasons[0]
     assert list(memory_estate.servers.postgres["dr"].databases) == ["billing"]
 
 
