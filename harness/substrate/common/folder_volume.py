@@ -29,9 +29,9 @@ class FolderVolume:
     note: Callable[[Path], None] = lambda _path: None
 
     def open(self, path: str, mode: str) -> IO[bytes]:
-        """Open for `rb` or `wb`; parents are made with mode 0700, files with 0600. Raises OSError, UsageError."""
-        if mode not in ("rb", "wb"):
-            raise UsageError(f"volume {self.root.name}: mode {mode!r} is neither rb nor wb")
+        """Open for `rb`, `wb` or `ab`; parents are made with mode 0700, files with 0600. Raises OSError, UsageError."""
+        if mode not in ("rb", "wb", "ab"):
+            raise UsageError(f"volume {self.root.name}: mode {mode!r} is not rb, wb or ab")
         *above, name = parts_of(self.root.name, path)
         with self._refusing_links(path), self._folder(above, make=mode == "wb") as folder:
             if mode == "wb":

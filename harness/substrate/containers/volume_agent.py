@@ -6,7 +6,8 @@ environment: AGENT_ROOT is the folder that it serves, AGENT_PORT its port, AGENT
 
     GET    /file/PATH   200 with the file's bytes       PUT  /file/PATH   writes it, and creates its folders
     DELETE /file/PATH   removes a file or a folder      GET  /walk        every file's path, as a JSON list
-    GET    /size        total size of all files         PUT  /tar         unpacks a tar stream into the folder
+    PATCH  /file/PATH   appends to it                   PUT  /tar         unpacks a tar stream into the folder
+    GET    /size        total size of all files
     POST   /fill        uses up all free space          POST /drain       frees it again
 
 Errors: 404 not found, 409 a path that leaves the volume or leads through a link, 507 no space left; the body has the
@@ -82,7 +83,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         """Write a file, or unpack a tar stream."""
-        self._route({"tar": self._untar}, self._write)
+        self._route({"tar": self._untar}, lambda path: self._write(path, "wb"))
+
+    def do_PATCH(self) -> None:
+        """Append to a file."""
+        self._route({}, lambda path: self._write(path, "ab"))
 
     def do_DELETE(self) -> None:
         """Remove a file or a folder."""
@@ -124,8 +129,8 @@ class Handler(BaseHTTPRequestHandler):
             if left:
                 self.close_connection = True  # tells the client that the rest is missing
 
-    def _write(self, path: str) -> None:
-        with self.volume.open(path, "wb") as file:
+    def _write(self, path: str, mode: str) -> None:
+        with self.volume.open(path, mode) as file:
             for chunk in self._body():
                 file.write(chunk)
         self._text("")

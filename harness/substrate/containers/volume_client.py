@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import http.client
 import io
 import json
 import subprocess
@@ -22,7 +21,7 @@ from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import parts_of
 from harness.substrate.containers.volume_agent import CHUNK, CONFLICT, NO_ROOM, NOT_FOUND, OK
 
-SMALL = 4 * CHUNK  # bytes up to which a file goes in one piece
+PIECE = 4 * CHUNK  # bytes that are sent at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class AgentVolume:
         where = self._file(path)
         if mode == "wb":
             self.ask("PUT", where, b"")  # a bad path is reported now, as a file system does
-            return cast("IO[bytes]", io.BufferedWriter(_Writing(self, where), SMALL))
+            return cast("IO[bytes]", io.BufferedWriter(_Writing(self, where), PIECE))
         if mode != "rb":
             raise UsageError(f"volume {self.name}: mode {mode!r} is neither rb nor wb")
         with _whole(self.name):
@@ -127,7 +126,7 @@ def _whole(volume: str) -> Iterator[None]:
     """Turn an incomplete or malformed HTTP answer into an OSError."""
     try:
         yield
-    except (http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+    except urllib3.exceptions.HTTPError as error:
         why = str(error) or type(error).__name__
         raise OSError(errno.EIO, f"volume {volume}: its agent broke off ({why})") from None
 
@@ -153,63 +152,14 @@ class _Reading(io.RawIOBase):
 
 
 class _Writing(io.RawIOBase):
-    """A file that is sent when it is closed, or in chunks once it is large."""
+    """A file that is being sent: everything that is written is appended to it."""
 
     def __init__(self, volume: AgentVolume, where: str) -> None:
         self._volume, self._where = volume, where
-        self._pieces: list[bytes] = []
-        self._size = 0
-        self._connection: http.client.HTTPConnection | None = None
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]
-        piece = bytes(data)
-        self._size += len(piece)
-        if self._connection is None and self._size <= SMALL:
-            self._pieces.append(piece)
-            return len(piece)
-        if self._connection is None:
-            self._begin()
-        self._chunk(piece)
-        return len(piece)
-
-    def _begin(self) -> None:
-        self._connection = http.client.HTTPConnection(
-            self._volume.address.host, self._volume.address.port, timeout=PATIENCE.volume_agent_silence
-        )
-        self._connection.putrequest("PUT", self._where)
-        self._connection.putheader("Authorization", f"Bearer {self._volume.token}")
-        self._connection.putheader("Transfer-Encoding", "chunked")
-        self._connection.endheaders()
-        for piece in self._pieces:
-            self._chunk(piece)
-        self._pieces.clear()
-
-    def _chunk(self, piece: bytes) -> None:
-        if self._connection is not None and piece:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer says why
-                self._connection.send(b"%x\r\n" % len(piece) + piece + b"\r\n")
-
-    def close(self) -> None:
-        if self.closed:
-            return
-        try:
-            self._finish()
-        finally:
-            super().close()
-
-    def _finish(self) -> None:
-        if self._connection is None:
-            if self._pieces:
-                self._volume.ask("PUT", self._where, b"".join(self._pieces))
-            return
-        with contextlib.closing(self._connection) as connection:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                connection.send(b"0\r\n\r\n")
-            with _whole(self._volume.name):
-                answer = connection.getresponse()
-                why = answer.read().decode(errors="replace")
-            if answer.status != OK:
-                self._volume._complain(answer.status, why)  # noqa: SLF001 - its own file
+        self._volume.ask("PATCH", self._where, bytes(data))
+        return len(data)

@@ -21,7 +21,7 @@ from harness.core.node import Address
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.containers.volume_agent import CHUNK, Handler, Settings
-from harness.substrate.containers.volume_client import AgentVolume
+from harness.substrate.containers.volume_client import PIECE, AgentVolume
 
 TOKEN = "canary-77aa01"
 LARGE = 64 * CHUNK  # more than a connection holds on its way
@@ -184,3 +184,14 @@ def test_an_agent_killed_in_the_middle_of_a_file_is_an_error(root: Path, read: R
                     read(file)
         finally:
             agent.kill()
+
+
+@pytest.mark.parametrize("size", [0, 10, CHUNK + 1, 3 * PIECE + 7])
+def test_a_file_is_sent_completely_in_pieces_of_any_size(serve: Serve, root: Path, size: int) -> None:
+    (root / "folder").mkdir()
+    (root / "folder/sent").write_text("overwritten")
+    content = os.urandom(size)
+    with serve().open("folder/sent", "wb") as file:
+        for at in range(0, size, 700_000):
+            file.write(content[at : at + 700_000])
+    assert (root / "folder/sent").read_bytes() == content
