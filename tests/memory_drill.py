@@ -15,11 +15,7 @@ from harness.core.budget import Promise
 from harness.core.service import PublicDoor, Sql
 from harness.drill.drill import Drill
 from harness.drill.environment import DrillEnvironment
-<<<<<<< HEAD
 from harness.drill.template import IDENTITY_FILE, Template
-=======
-from harness.drill.template import Template
->>>>>>> units
 from harness.estate.connections import Connections
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader, open_record
@@ -97,11 +93,7 @@ def header(mode: str = "drill") -> RecordHeader:
 def drill_of(estate: MemoryEstate, folder: Path) -> Drill:
     """Return an opened drill, whose record says until its end that it was not concluded."""
     identity = {"system": estate.servers.postgres["primary"].identifier, "bucket": BUCKET, "tag": TAG}
-<<<<<<< HEAD
     (estate.folder / IDENTITY_FILE).write_text(json.dumps(identity))
-=======
-    (estate.folder / "identity.json").write_text(json.dumps(identity))
->>>>>>> units
     made = RecordFolder.make(folder, "drill in memory")
     estate.journal.mark("opened", "drill in memory")
     open_record(header(), made, estate.journal)
