@@ -1,7 +1,5 @@
 """Delivery thread: sends queued messages, each at least once under its idempotency key."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from threading import Event, Thread

@@ -1,7 +1,5 @@
 """Configuration from environment variables."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Attachments in an S3 bucket."""
 
-from __future__ import annotations
-
 import hashlib
 from io import BytesIO
 

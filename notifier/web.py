@@ -1,7 +1,5 @@
 """HTTP API of the service."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,7 +1,5 @@
 """Alerts by apprise: mail, chat, webhooks and everything else that it has a URL for."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Receiver of notifications on the customers' side, which records deliveries and repeats."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping

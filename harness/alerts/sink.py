@@ -1,7 +1,5 @@
 """HTTP sink on loopback for what apprise's `json://` targets post, and the sink of alerts in a drill."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A promise: how long recovery may take, how much acknowledged work may be lost, and who says so."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """What is in a backup: facts taken in the snapshot, compared after the restore."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

@@ -20,8 +20,6 @@ Every message is one line that names the thing, its place and the remedy: it is 
 means for the verdict of a drill under way depends on the phase as well: `harness.core.judge.is_finding`.
 """
 
-from __future__ import annotations
-
 
 class Finding(AssertionError):
     """The estate under drill broke a promise."""

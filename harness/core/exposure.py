@@ -1,7 +1,5 @@
 """How long the estate was, at worst, without a fresh backup."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise

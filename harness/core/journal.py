@@ -1,7 +1,5 @@
 """What happened, and when: events, and what is read from them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,12 +33,10 @@ class Journal(Protocol):
 
     def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
         """Write one event and return it, once it is safe where it is kept."""
-        ...
 
     @property
     def events(self) -> tuple[Event, ...]:
         """All of them so far, in order."""
-        ...
 
 
 @dataclass(slots=True)

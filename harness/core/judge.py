@@ -5,8 +5,6 @@ moment at which every key function had passed through the front door and held. `
 the acknowledgement of the newest write such that it and every earlier one survived.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The drill record: plain data, written as `record.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """The mission's messages, as numbered in its sequence diagram."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

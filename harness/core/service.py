@@ -1,13 +1,10 @@
 """The one port for services: what a thing is made of, what of it is backed up, how one knows that it works."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from harness.core.node import Address, NodeSpec, Site
+from harness.core.node import Address, NodeSpec, Site
 
 Containment = Literal["disposable", "reversible"]
 
@@ -86,6 +83,15 @@ class Sources:
     objects: tuple[Objects, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: HTTP status, body, headers in lower case."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
 class PublicDoor(Protocol):
     """A client outside both sites: resolves the public name at every request."""
 
@@ -100,16 +106,6 @@ class PublicDoor(Protocol):
         patience: float = 10.0,
     ) -> Answer:
         """Send one request over a new connection; requests of one `session` share cookies. Raises OSError."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back: HTTP status, body, headers in lower case."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +137,6 @@ class Arrivals(Protocol):
 
     def seen(self, reference: str) -> Sequence[object]:
         """Return what came under that reference; empty when nothing did."""
-        ...
 
 
 class Service(Protocol):
@@ -150,24 +145,19 @@ class Service(Protocol):
     @property
     def name(self) -> str:
         """Its name in estate.toml."""
-        ...
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of the services that must be ready before it starts."""
-        ...
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
         """Its nodes, in the order in which they start."""
-        ...
 
     def sources(self) -> Sources:
         """What of it is backed up."""
-        ...
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """What clients must be able to do again; `secrets` are references of the clients' own."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +177,9 @@ class Containable(Protocol):
 
         `disposable`: the copy is thrown away, so what cannot be undone is allowed; `reversible`: for what stays.
         """
-        ...
 
     def release(self, place: Place, contained: Contained) -> None:
         """Undo a reversible `contain`."""
-        ...
 
 
 @runtime_checkable
@@ -200,4 +188,3 @@ class Seedable(Protocol):
 
     def seed(self, place: Place) -> None:
         """Make its databases, roles, files and example data on an empty site; leaves nothing running."""
-        ...

@@ -1,7 +1,5 @@
 """A drill: a promise, an estate with a client load, a disaster, a recovery, a verdict on record."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field

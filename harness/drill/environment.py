@@ -1,7 +1,5 @@
 """The environment of a drill: both sites, offsite store, front door, name service, and the clients outside them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a drill could not show, and what it should have shown and did not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.sequence import Branch, expected

@@ -1,7 +1,5 @@
 """Message 2.1: the primary site is destroyed. No package that recovers can import it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

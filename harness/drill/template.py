@@ -1,7 +1,5 @@
 """The example estate, made once and kept in the cache by content; every drill works on a copy."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil

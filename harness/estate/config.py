@@ -1,14 +1,12 @@
 """Parser of `estate.toml`, read once, when a command starts; an unknown key is refused with the nearest valid one."""
 
-from __future__ import annotations
-
 import difflib
 import graphlib
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import (
@@ -83,7 +81,7 @@ class SitesTable(Table):
     dr: SiteTable
 
     @model_validator(mode="after")
-    def two_addresses(self) -> SitesTable:
+    def two_addresses(self) -> Self:
         """Refuse two sites with one address: a switch from one to the other could not be seen."""
         if self.primary.edge == self.dr.edge:
             raise ValueError(f"primary.edge and dr.edge are both {self.dr.edge}; give each site an address of its own")
@@ -116,7 +114,7 @@ class Config(Table):
         return f"{self.estate.host}.{self.estate.zone}"
 
     @model_validator(mode="after")
-    def needs_are_known(self) -> Config:
+    def needs_are_known(self) -> Self:
         """Refuse a need that is not a service, and services that need each other."""
         for name, table in self.services.items():
             for need in table.needs:

@@ -1,7 +1,5 @@
 """How the parts of an estate are reached, whoever made them: a drill's environment, a state file, or [existing]."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,9 +1,7 @@
 """The table `[existing]` of `estate.toml`: infrastructure that blackstart connects to and never makes."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -92,7 +90,7 @@ class ExistingTable(Table):
     offsite: ExistingOffsiteTable | None = None
 
     @model_validator(mode="after")
-    def two_sites(self) -> ExistingTable:
+    def two_sites(self) -> Self:
         """Refuse a DR site with an address of the primary."""
         if self.primary and self.dr:
             for part in ("sql", "s3", "gateway"):

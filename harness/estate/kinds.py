@@ -1,7 +1,5 @@
 """The kinds of service, collected from the packages under `harness.services`: no list of them is kept anywhere."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Mapping

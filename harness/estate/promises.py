@@ -1,7 +1,5 @@
 """Parser of `features/budgets.toml`, which holds every RTO and RPO budget."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated

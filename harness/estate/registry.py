@@ -1,7 +1,5 @@
 """The services of a declared estate, made from the kinds that they are of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from harness.core.errors import UsageError

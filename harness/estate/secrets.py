@@ -1,7 +1,5 @@
 """The secrets of the example estate, by who may read them: a folder each, files 0600, handed on as references."""
 
-from __future__ import annotations
-
 import base64
 import secrets as random
 from collections.abc import Iterable, Mapping

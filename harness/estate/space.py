@@ -1,7 +1,5 @@
 """Preflight of disk space: what a drill needs is known from the size of its data."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from pathlib import Path

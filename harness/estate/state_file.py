@@ -1,7 +1,5 @@
 """The state file of an estate that runs here: where its parts are, so that other commands can reach them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The substrates: each is one value here, which says what makes it, what it needs and what it cannot show."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """Journal file `journal.jsonl`: one JSON object a line, hash-chained by the SHA-256 of the previous line."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Messages 2.9 and 2.10: the record of a drill or a restore test, built from what was seen, and its proposals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta

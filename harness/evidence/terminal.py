@@ -1,7 +1,5 @@
 """Terminal output of a drill: progress by phase, and a summary with the verdict."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType

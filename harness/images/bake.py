@@ -5,8 +5,6 @@ archive in the cache, the registry, baking. An unreachable registry is tried onc
 for clusters is built as well.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Content keys of all baked images."""
 
-from __future__ import annotations
-
 from harness.images.build import recipes
 from harness.images.kind import node
 

@@ -1,7 +1,5 @@
 """What the engine is given to build an image from: a tar archive, written without staging a copy of anything."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 import tempfile

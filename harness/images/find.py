@@ -1,7 +1,5 @@
 """Look-up of images: the reference that the engine has for an image of the table."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

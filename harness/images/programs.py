@@ -1,7 +1,5 @@
 """Look-up of kind and kubectl."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

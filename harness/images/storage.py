@@ -1,7 +1,5 @@
 """Storage of baked images: in the engine, tagged with their content key, and as archives in the cache."""
 
-from __future__ import annotations
-
 import os
 import tarfile
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Objects of the Kubernetes API as dicts, and a typed view of the state of a pod."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

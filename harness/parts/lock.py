@@ -1,7 +1,5 @@
 """Update of all lock files, for `make lock`. They contain hashes and no addresses of registries."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Comparison of a restored database with the facts in its backup, and checks of client sessions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import psycopg

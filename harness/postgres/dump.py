@@ -1,7 +1,5 @@
 """Dumps: one snapshot a database, and what is said of it is counted inside that same snapshot."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Rows are hashed as text. Every setting that affects the text is fixed (`TEXT_FOR
 sums of two 64-bit hashes over all rows, so that it does not depend on their order; a duplicate row counts twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Restores: roles first, then every database from its dump in the spool."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Creation of a role and of the database that it owns."""
 
-from __future__ import annotations
-
 import psycopg
 from psycopg import sql
 

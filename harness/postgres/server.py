@@ -1,7 +1,5 @@
 """A PostgreSQL 18 server as a node, and connections to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace

@@ -4,8 +4,6 @@ Writes happen in the order intent, objects, manifest, COMMIT; deletions in the r
 point leaves a backup that is either committed and complete, or not listed.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field

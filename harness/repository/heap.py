@@ -1,7 +1,5 @@
 """Setting of the C library's heap (mallopt): freed large blocks are returned to the system."""
 
-from __future__ import annotations
-
 import ctypes
 from contextlib import suppress
 from functools import cache

@@ -6,8 +6,6 @@ read, and one that is production's, is refused by name. The identity of a part t
 soon as the part is up, and before anything is written to it.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

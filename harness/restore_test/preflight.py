@@ -3,8 +3,6 @@
 The interlock says which site it is; after a real failover that same site serves clients.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.errors import Refused

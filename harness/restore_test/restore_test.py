@@ -3,8 +3,6 @@
 It destroys nothing and leads no client anywhere. Its repository may be production's: it is only read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime

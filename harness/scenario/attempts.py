@@ -1,7 +1,5 @@
 """Work that is attempted with a fault: a backup, a recovery, a restore test. Each is expected to fail or be refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 

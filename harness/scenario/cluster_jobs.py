@@ -1,13 +1,11 @@
 """Backup and restore test as CronJobs of their clusters, on clusters that a drill made."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from harness.core.errors import HarnessError
 from harness.core.node import Address
@@ -73,7 +71,7 @@ class ClusterJobs:
         """Close the relay."""
         self._open.close()
 
-    def start(self) -> ClusterJobs:
+    def start(self) -> Self:
         """Start the primary's data and the offsite store; return this."""
         world = self.drill.environment
         world.start_data()

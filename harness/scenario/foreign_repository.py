@@ -1,12 +1,11 @@
 """Restore tests from a repository that another estate wrote: on a DR site made for the test, or on an existing one."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from harness.core.contents import TableFacts
 from harness.core.errors import HarnessError
@@ -87,7 +86,7 @@ class ForeignRepository:
         self._before: Snapshot | None = None
         self._held: tuple[Mapping[str, Facts], frozenset[str]] | None = None
 
-    def write(self) -> ForeignRepository:
+    def write(self) -> Self:
         """Have the other estate take a backup; return this, with what it then holds noted."""
         self.other.start_data()
         self.other.backups.back_up()

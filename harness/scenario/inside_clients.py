@@ -1,7 +1,5 @@
 """Clients inside the primary site: they write on, with numbers of their own, while nobody outside reaches the site."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from threading import Thread
 

@@ -1,7 +1,5 @@
 """HTTP client for the public name, outside both sites."""
 
-from __future__ import annotations
-
 import base64
 import http.client
 import json as json_text
@@ -30,7 +28,6 @@ class Resolver(Protocol):
 
     def resolve(self, name: str) -> str:
         """Return the address; raises OSError."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

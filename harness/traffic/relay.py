@@ -1,11 +1,10 @@
 """TCP relay from an address of this machine to a server that listens on its loopback."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from dataclasses import dataclass, field
 from threading import Thread
+from typing import Self
 
 from harness.core.errors import HarnessError
 from harness.core.node import Address
@@ -29,7 +28,7 @@ class Relay:
             raise HarnessError(f"relay to {self.target}: not started")
         return Address(self.host, int(self._server.getsockname()[1]))
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> Self:
         try:
             self._server = socket.create_server((self.host, 0))
         except OSError as error:

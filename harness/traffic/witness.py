@@ -1,7 +1,5 @@
 """Probe from outside: which site serves the public name."""
 
-from __future__ import annotations
-
 from harness.core.service import PublicDoor
 from harness.patience import PATIENCE
 

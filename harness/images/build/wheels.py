@@ -1,7 +1,5 @@
 """Python packages for images: locked versions, for the Python and the C library of the base image."""
 
-from __future__ import annotations
-
 import platform
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Build of kind's node image: Kubernetes, etcd, CoreDNS and kind from Go modules, the rest from Debian."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

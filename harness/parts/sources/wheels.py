@@ -1,7 +1,5 @@
 """Programs in wheels, and Odoo's virtual environment, both installed by uv from hash-checked lock files."""
 
-from __future__ import annotations
-
 import platform
 import re
 import sys

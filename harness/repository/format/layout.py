@@ -1,7 +1,5 @@
 """Keys of a repository's objects in the bucket, names of backups, and the associated data of encryption."""
 
-from __future__ import annotations
-
 import re
 import secrets
 import struct

@@ -4,8 +4,6 @@ Canonical: UTF-8, keys sorted, no spaces, one line. COMMIT has the manifest's SH
 that is derived from the data key by HKDF-SHA256 (no salt, info `blackstart-backup/1 manifest`).
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

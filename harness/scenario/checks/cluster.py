@@ -1,7 +1,5 @@
 """Checks of a cluster that heals itself, and of the egress filter around DR."""
 
-from __future__ import annotations
-
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Finding, HarnessError
 from harness.drill.drill import Drill

@@ -1,7 +1,5 @@
 """Checks of a recovery: where it stopped, what it started, what it contained."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.journal import messages_seen

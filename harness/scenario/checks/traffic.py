@@ -1,7 +1,5 @@
 """Checks of who answers clients."""
 
-from __future__ import annotations
-
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.drill.drill import Drill

@@ -1,7 +1,5 @@
 """Faults of a backup: the source, the offsite store, the keys. All are injected for real."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from threading import Thread

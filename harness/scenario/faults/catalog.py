@@ -1,7 +1,5 @@
 """The catalogue of faults: every fault that a feature can inject, by its phrase. `blackstart faults` prints it."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """A table lock: what keeps a dump waiting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Witnesses: what an independent observer sees of an estate, a value to compare before and after a fault."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

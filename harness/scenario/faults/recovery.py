@@ -1,7 +1,5 @@
 """Faults of a recovery: what is lost or wrong on the DR site, in the repository, or in its keys."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from harness.estate.site import DATABASE

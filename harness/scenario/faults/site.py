@@ -1,7 +1,5 @@
 """Faults of whole sites and of their edge: a strike without effect, a mistaken target, a bad configuration."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from harness.core.errors import Finding, HarnessError, Refused, reason_of

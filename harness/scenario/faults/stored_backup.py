@@ -1,7 +1,5 @@
 """Faults of stored backups: what somebody who may write to the bucket, and has no key, can do to one."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """API gateway service: Traefik with a file of routes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

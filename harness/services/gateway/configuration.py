@@ -1,7 +1,5 @@
 """Traefik's static and dynamic configuration, written as JSON, which is valid YAML."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

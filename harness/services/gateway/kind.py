@@ -1,7 +1,5 @@
 """The kind `gateway`: the API gateway, through which clients reach a site."""
 
-from __future__ import annotations
-
 import secrets as random
 
 from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind

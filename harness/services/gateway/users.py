@@ -1,7 +1,5 @@
 """The gateway's list of users in htpasswd format."""
 
-from __future__ import annotations
-
 from Crypto.Protocol.KDF import bcrypt
 
 from harness.core.errors import UsageError

@@ -1,7 +1,5 @@
 """HTTP service that is declared in estate.toml, without code."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

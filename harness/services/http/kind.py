@@ -1,7 +1,5 @@
 """The kind `http`: a program of your own, declared in estate.toml."""
 
-from __future__ import annotations
-
 import secrets as random
 from typing import Annotated, Any, Literal
 

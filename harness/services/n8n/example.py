@@ -1,7 +1,5 @@
 """Example data of n8n: an owner, a credential, a workflow behind a webhook, and a scheduled workflow."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlsplit
 

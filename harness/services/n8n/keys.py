@@ -1,7 +1,5 @@
 """Key function of n8n (message 2.8.2): run a workflow that needs a restored credential."""
 
-from __future__ import annotations
-
 import json
 import secrets as random
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Notification Service: node, backup sources, containment."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

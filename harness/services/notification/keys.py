@@ -1,7 +1,5 @@
 """Key functions of the notification service (message 2.8)."""
 
-from __future__ import annotations
-
 import secrets as random
 from collections.abc import Mapping
 

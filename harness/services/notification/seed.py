@@ -1,7 +1,5 @@
 """Example data of the notification service: database, schema, queued messages and their attachments."""
 
-from __future__ import annotations
-
 import importlib.util
 from io import BytesIO
 from pathlib import Path

@@ -5,8 +5,6 @@ Reversible containment deactivates rows and records them in the database in the 
 crash nor a second call loses them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from psycopg import sql

@@ -1,7 +1,5 @@
 """Queries on Odoo's database from outside the site."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from psycopg import sql

@@ -1,7 +1,5 @@
 """Example data of Odoo: a database with the example shop, and what key functions expect of it."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files

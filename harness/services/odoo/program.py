@@ -1,7 +1,5 @@
 """Command line, environment and settings file of Odoo; the password is in the settings file only."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
