@@ -1,23 +1,8 @@
-"""Two families of errors.
+"""Two families of errors: a Finding is a promise that the estate broke, a HarnessError a drill not carried out.
 
-::
-
-    Finding (AssertionError)      the estate broke a promise: verdict BROKEN, exit code 1
-    |-- BackupFailed              a backup was attempted and nothing was committed
-    |-- NoValidBackup             the repository holds nothing that can be restored
-    `-- RestoreFailed             the restore began and did not finish
-
-    HarnessError                  the drill could not be carried out: verdict UNKNOWN, exit code 3
-    |-- TookTooLong               a wait ran out of patience
-    |-- MissingPart               a program or package that is needed is not installed
-    |-- NodeExited                a program ended before it was ready
-    |-- PortInUse                 another program listens on a port that was chosen for a node
-    |-- Unreadable                a backup, a key or a segment that cannot be opened or trusted
-    |-- Refused                   an interlock or a guard said no before anything was changed
-    `-- UsageError                the operator asked for something that cannot be done: exit code 2
-
-Every message is one line that names the thing, its place and the remedy: it is what the operator reads. What an error
-means for the verdict of a drill under way depends on the phase as well: `harness.core.judge.is_finding`.
+The verdicts are BROKEN and UNKNOWN, the exit codes 1 and 3, and 2 for UsageError. Every message is one line that names
+the thing, its place and the remedy: it is what the operator reads. What an error means for the verdict of a drill under
+way depends on the phase as well: `harness.core.judge.is_finding`.
 """
 
 

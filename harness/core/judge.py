@@ -5,11 +5,12 @@ moment at which every key function had passed through the front door and held. `
 the acknowledgement of the newest write such that it and every earlier one survived.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
-from harness.core.budget import Promise
 from harness.core.errors import REPORTED, Finding, MissingPart, Refused, UsageError
 from harness.core.ledger import Ledger, Write
 
@@ -19,6 +20,18 @@ SHOWN = 5  # writes that are named in one reason
 SILENCE = 2.0  # seconds without an acknowledgement before the strike after which nothing was being measured
 UNATTRIBUTED = 0.01  # share of the total that may belong to no phase
 UNATTRIBUTED_FLOOR = 0.25  # seconds: below this the clock's own noise is larger than the share
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A named RTO and RPO budget. `exposure`: the largest gap between snapshots of valid backups."""
+
+    name: str
+    rto: timedelta
+    rpo: timedelta
+    exposure: timedelta
+    owner: str
+    reason: str
 
 
 class Verdict(StrEnum):
@@ -137,6 +150,21 @@ def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Los
     start = newest if newest else owed[0]
     rpa = fault - (start.acked if start.acked is not None else fault)
     return Loss(rpa, lost, phantom, later, len(owed), everything=newest is None)
+
+
+def exposure(snapshots: Iterable[datetime], until: datetime, window: timedelta) -> float | None:
+    """Return the largest gap in seconds between snapshots of the window, the open one to `until` included.
+
+    A gap that begins before the window counts whole. None when there is no snapshot at all.
+    """
+    taken = sorted(s for s in snapshots if s <= until)
+    if not taken:
+        return None
+    moments = [*taken, until]
+    start = until - window
+    return max(
+        (later - earlier).total_seconds() for earlier, later in pairwise(moments) if later > start or later == until
+    )
 
 
 def unattributed(phases: tuple[Phase, ...], total: float) -> float:

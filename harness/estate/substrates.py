@@ -117,10 +117,7 @@ SUBSTRATES = {
     one.name: one
     for one in (
         SubstrateKind(
-            name="embedded",
-            make=lambda _config: Embedded,
-            serves=frozenset({"needs_room"}),
-            limits=(CONTAINED_WITHIN,),
+            name="embedded", make=lambda _config: Embedded, serves=frozenset({"needs_room"}), limits=(CONTAINED_WITHIN,)
         ),
         SubstrateKind(
             name="docker",

@@ -7,7 +7,7 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -48,7 +48,7 @@ class RecordFolder:
         """Write record and picture; return the path of `record.json`."""
         (self.path / "phases.svg").write_text(waterfall(record), encoding="utf-8")
         target = self.path / "record.json"
-        target.write_text(json.dumps(record.as_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        target.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return target
 
     def publish(self, record: DrillRecord) -> None:

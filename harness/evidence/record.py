@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from harness.core.budget import Promise
 from harness.core.clock import SYSTEM, Clock
 from harness.core.journal import END, Event, Journal
-from harness.core.judge import Evidence, Judgement, Phase, Verdict, judge
+from harness.core.judge import Evidence, Judgement, Phase, Promise, Verdict, judge
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
 from harness.core.sequence import MESSAGES
 from harness.evidence.failures import Failures

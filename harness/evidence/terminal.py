@@ -11,19 +11,7 @@ from harness.core.record import DrillRecord
 from harness.evidence.waterfall import figure
 
 STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
-SHOWN = (
-    "begin",
-    "failed",
-    "struck",
-    "witness",
-    "selected",
-    "passed over",
-    "status",
-    "stored",
-    "stop",
-    "held",
-    "fired",
-)
+SHOWN = ("begin", "failed", "struck", "witness", "selected", "passed over", "status", "stored", "stop", "held", "fired")
 BAR = 30
 STEP = 64 << 20  # bytes from one line of progress to the next
 

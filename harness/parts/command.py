@@ -17,13 +17,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def run(
-    argv: Sequence[str],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    patience: float,
-) -> str:
+def run(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, patience: float) -> str:
     """Run `argv` and return what it wrote to standard output.
 
     `env`: the whole environment, by default the current one; `patience`: seconds. Raises HarnessError with the last

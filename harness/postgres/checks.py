@@ -33,11 +33,7 @@ def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
             sequences = figures.read_sequences(connection)
         except psycopg.Error as error:
             raise HarnessError(f"database {facts.name} at {sql.outside}: {one_line(error)}") from error
-    return (
-        *_database(row, facts),
-        *_tables(tables, facts.tables),
-        *_sequences(sequences, facts.sequences),
-    )
+    return (*_database(row, facts), *_tables(tables, facts.tables), *_sequences(sequences, facts.sequences))
 
 
 def _database(row: figures.DatabaseRow, facts: DatabaseFacts) -> Iterator[str]:

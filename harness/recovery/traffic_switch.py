@@ -12,9 +12,8 @@ from harness.core.service import PublicDoor
 from harness.estate.config import Config
 from harness.patience import PATIENCE
 from harness.traffic.dns import NameServer, dns_spec
-from harness.traffic.door import Door
+from harness.traffic.door import Door, served_by
 from harness.traffic.nginx import FrontDoor, front_spec
-from harness.traffic.witness import served_by
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,12 +51,7 @@ class CommittedBackup:
         """Return the receipt of its commit; raises Unreadable when it is damaged."""
         manifest, _, commit = self.parts
         return Receipt(
-            self.backup_id,
-            self.path,
-            manifest.finished,
-            manifest.size,
-            manifest.plain_size,
-            commit.manifest_sha256,
+            self.backup_id, self.path, manifest.finished, manifest.size, manifest.plain_size, commit.manifest_sha256
         )
 
     @property

@@ -6,10 +6,13 @@ grow with the data. The first failure of any stage ends all stages and is the on
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from threading import BoundedSemaphore, Condition, Lock, Thread
 from types import TracebackType
 
@@ -17,12 +20,13 @@ from harness.core.errors import HarnessError, Unreadable
 from harness.patience import PATIENCE
 from harness.repository.format.frames import FRAME, compress, decompress, regroup
 from harness.repository.format.seal import open_sealed, reader_of, seal
-from harness.repository.heap import give_back_large_blocks
 from harness.repository.store.port import ObjectStore
 
 BUDGET = 24 << 20  # bytes between stages, over all streams
 UPLOADS = 2  # streams at a time; each keeps parts and frames in addition to the budget
 WORKERS = 2
+M_MMAP_THRESHOLD = -3  # from malloc.h of the GNU C library
+LARGE = 3 << 20  # bytes: below a frame of plaintext and a part of an upload, above a segment
 
 
 class _Over(HarnessError):
@@ -248,3 +252,14 @@ def end(chunks: object) -> None:
     close = getattr(chunks, "close", None)
     if callable(close):
         close()
+
+
+@cache
+def give_back_large_blocks() -> None:
+    """Set M_MMAP_THRESHOLD to 3 MiB for the process, if the C library has mallopt.
+
+    glibc raises the threshold to 32 MiB by itself and then keeps freed frames and parts in one heap for each thread:
+    measured with four objects at once, 500 MiB were resident while 230 MiB were in use.
+    """
+    with suppress(OSError, AttributeError):  # another C library, with another heap
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)

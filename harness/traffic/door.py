@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import Protocol
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.service import Answer
+from harness.core.service import Answer, PublicDoor
+from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -21,6 +22,8 @@ CHUNK = 64 * 1024
 HTTP_PORT = 80
 CLIENTS = "clients"  # user name of the clients in the gateway's list of users
 GATEWAY_KEY = "gateway-key"  # the secret that holds their password
+SITE_HEADER = "X-Site"  # set by each site's gateway on every answer
+SITE_PATH = "/.gateway/ping"  # answered by the gateway itself, even if the services behind it are down
 
 
 class Resolver(Protocol):
@@ -121,3 +124,11 @@ def basic_auth(password_ref: str, user: str = CLIENTS) -> dict[str, str]:
     """Return the `Authorization` header of HTTP Basic (RFC 7617). Raises UsageError when the password is unreadable."""
     token = base64.b64encode(f"{user}:{read_text_secret(password_ref)}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
+
+
+def served_by(door: PublicDoor) -> str | None:
+    """Return the name of the site whose gateway answers a new connection, None if the answer names no site.
+
+    Raises OSError when there is no answer.
+    """
+    return door.request("GET", SITE_PATH, patience=PATIENCE.site_probe).headers.get(SITE_HEADER.lower())

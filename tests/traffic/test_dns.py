@@ -10,8 +10,7 @@ import pytest
 from harness.core.errors import HarnessError
 from harness.core.node import Node, Site
 from harness.traffic.dns import TTL, NameServer, dns_spec, zone_text
-from harness.traffic.door import Door
-from harness.traffic.witness import served_by
+from harness.traffic.door import Door, served_by
 from tests.traffic.backend import Backend
 
 ZONE = "shop.test"

@@ -10,8 +10,7 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.service import PublicDoor
-from harness.traffic.door import Door
-from harness.traffic.witness import served_by
+from harness.traffic.door import Door, served_by
 from tests.traffic.backend import Backend
 
 

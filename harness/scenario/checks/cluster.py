@@ -5,7 +5,7 @@ from harness.core.errors import Finding, HarnessError
 from harness.drill.drill import Drill
 from harness.patience import PATIENCE
 from harness.scenario.faults.cluster import cluster_of
-from harness.traffic.witness import served_by
+from harness.traffic.door import served_by
 
 IN_A_ROW = 10  # acknowledged writes in a row after which clients count as served again
 

@@ -4,7 +4,7 @@ from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.drill.drill import Drill
 from harness.patience import PATIENCE
-from harness.traffic.witness import served_by
+from harness.traffic.door import served_by
 
 
 def require_served_by(drill: Drill, site: str) -> None:

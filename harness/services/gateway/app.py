@@ -8,8 +8,7 @@ from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import KeyFunction, Place, PublicDoor, Route, Sources
 from harness.parts.programs import program
 from harness.services.gateway.configuration import Limits, dynamic_text, static_text
-from harness.traffic.door import GATEWAY_KEY, basic_auth
-from harness.traffic.witness import SITE_PATH
+from harness.traffic.door import GATEWAY_KEY, SITE_PATH, basic_auth
 
 IMAGE = "traefik"
 DEFAULT_LIMITS = Limits()

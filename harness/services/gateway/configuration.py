@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.core.node import Address
 from harness.core.service import Route
-from harness.traffic.witness import SITE_HEADER, SITE_PATH
+from harness.traffic.door import SITE_HEADER, SITE_PATH
 
 HIGHEST = 100_000  # priority above that of any route
 
@@ -34,7 +34,7 @@ def static_text() -> str:
                     "forwardedHeaders": {"trustedIPs": front},
                     # Odoo's uploads may take longer than the default of a minute.
                     "transport": {"respondingTimeouts": {"readTimeout": "5m"}, "lifeCycle": {"graceTimeOut": "2s"}},
-                },
+                }
             },
             # Routed explicitly, because a separate entry point would answer before the routes are loaded.
             "ping": {"manualRouting": True},

@@ -11,7 +11,7 @@ from harness.core.errors import Finding, HarnessError, MissingPart
 from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
 from harness.patience import PATIENCE
-from harness.postgres.roles import make_database
+from harness.postgres.server import make_database
 from harness.traffic.door import GATEWAY_KEY, basic_auth
 
 SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
@@ -62,11 +62,6 @@ class HttpService:
         return self.declared.needs
 
     @property
-    def role(self) -> str:
-        """Return the database role that it connects as, which owns its databases."""
-        return self.name
-
-    @property
     def secret(self) -> str:
         """Return the name of the secret with the role's password."""
         return f"{self.name}-db"
@@ -85,7 +80,7 @@ class HttpService:
                 "DB_HOST": place.sql.inside.host,
                 "DB_PORT": str(place.sql.inside.port),
                 "DB_NAME": declared.databases[0],
-                "DB_USER": self.role,
+                "DB_USER": self.name,
                 "DB_PASSWORD": "@{secret:db-password}",
             }
         images = runs_images(place.site)
@@ -128,7 +123,7 @@ class HttpService:
     def seed(self, place: Place) -> None:
         """Create its role and its empty databases, which it fills at its first start. Raises HarnessError."""
         for database in self.declared.databases:
-            make_database(place.sql, database, self.role, self._password(place))
+            make_database(place.sql, database, self.name, self._password(place))
 
     def _password(self, place: Place) -> str:
         if self.secret not in place.secrets:

@@ -8,8 +8,7 @@ from psycopg import sql
 
 from harness.core.errors import HarnessError
 from harness.core.service import S3, Place, Sql
-from harness.postgres.roles import make_database
-from harness.postgres.server import transaction
+from harness.postgres.server import make_database, transaction
 from harness.s3.client import asked, client, ensure_bucket
 from harness.services.notification.example import Example, example
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.node import NodeSpec, Ready, Site, runs_images
+from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Place, Sources, Tree
 from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
@@ -80,8 +80,3 @@ class Odoo:
     def seed(self, place: Place) -> None:
         """Create role, database, filestore and example shop, with the secrets `odoo-db` and `odoo-admin`."""
         example.seed(self.program, place)
-
-
-def forget_filestore(site: Site, volume: str = "odoo") -> None:
-    """Lose every attachment of the Odoo on `site`, as a restore of its database alone would."""
-    site.volume(volume).remove("filestore")
