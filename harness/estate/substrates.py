@@ -25,7 +25,7 @@ class SubstrateKind:
     """A substrate. `serves`: tags of features that only some substrates can drill, which this one can.
 
     `limits`: what no drill on it can show, written into every record. `packages`: Python packages of its extra, which
-    has its name. `images`: the images it is made of. `programs`: what finds its programs, or raises MissingPart.
+    has its name. `images`: the images it is made of. `programs`: raises MissingPart when a program is.
     """
 
     name: str
@@ -34,7 +34,7 @@ class SubstrateKind:
     limits: tuple[str, ...]
     packages: tuple[str, ...] = ()
     images: Callable[[], tuple[str, ...]] = tuple
-    programs: tuple[Callable[[], object], ...] = ()
+    programs: Callable[[], object] = tuple
 
     @property
     def runs_here(self) -> bool:
@@ -56,8 +56,7 @@ class SubstrateKind:
 
         engine()
         self.image_versions()
-        for find in self.programs:
-            find()
+        self.programs()
 
     def image_versions(self) -> dict[str, str]:
         """Return its images, `image NAME` -> reference and digest. Raises MissingPart when one is missing."""
@@ -91,26 +90,17 @@ def _kind(config: Config) -> Make:
     return partial(Kind, strategy=config.sites.dr.strategy, images=images, bounded=_limit(config))
 
 
-def _all_images() -> tuple[str, ...]:
+def _images(but: str = "") -> tuple[str, ...]:
     from harness.images.table import IMAGES  # noqa: PLC0415
 
-    return tuple(image.name for image in IMAGES)
+    return tuple(image.name for image in IMAGES if image.name != but)
 
 
-def _images() -> tuple[str, ...]:
-    return tuple(name for name in _all_images() if name != NODE_IMAGE)
+def _programs() -> None:
+    from harness.images.kind.node import kind_program, kubectl_program  # noqa: PLC0415
 
-
-def _kind_program() -> object:
-    from harness.images.programs import kind_program  # noqa: PLC0415
-
-    return kind_program()
-
-
-def _kubectl_program() -> object:
-    from harness.images.programs import kubectl_program  # noqa: PLC0415
-
-    return kubectl_program()
+    kind_program()
+    kubectl_program()
 
 
 SUBSTRATES = {
@@ -125,7 +115,7 @@ SUBSTRATES = {
             serves=frozenset({"needs_room", "needs_isolation"}),
             limits=(CONTAINED_WITHIN,),
             packages=("docker", "testcontainers"),
-            images=_images,
+            images=partial(_images, NODE_IMAGE),
         ),
         SubstrateKind(
             name="kind",
@@ -137,8 +127,8 @@ SUBSTRATES = {
                 "pulling images: a new cluster has them on its node before it starts",
             ),
             packages=("docker", "testcontainers", "kubernetes", "yaml"),
-            images=_all_images,
-            programs=(_kind_program, _kubectl_program),
+            images=_images,
+            programs=_programs,
         ),
     )
 }

@@ -86,17 +86,5 @@ def records_of(run: Path) -> list[DrillRecord]:
 
 def settings(name: str, output: Path) -> dict[str, object]:
     """Return Allure 3's configuration for one self-contained page."""
-    return {
-        "name": name,
-        "output": str(output),
-        "plugins": {
-            "awesome": {
-                "options": {
-                    "singleFile": True,
-                    "reportLanguage": "en",
-                    "theme": "light",
-                    "groupBy": ["epic", "feature", "story"],
-                }
-            }
-        },
-    }
+    options = {"singleFile": True, "reportLanguage": "en", "theme": "light", "groupBy": ["epic", "feature", "story"]}
+    return {"name": name, "output": str(output), "plugins": {"awesome": {"options": options}}}

@@ -24,10 +24,7 @@ def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
     """
     with connect(sql, facts.name, application="blackstart check") as connection:
         try:
-            figures.fix_text_form(connection)
-            connection.autocommit = False
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            connection.read_only = True
+            figures.begin_reading(connection)
             row = figures.read_database(connection)
             tables = figures.read_tables(connection)
             sequences = figures.read_sequences(connection)

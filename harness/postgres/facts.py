@@ -93,10 +93,13 @@ class Sequence:
     value: int
 
 
-def fix_text_form(connection: Connection) -> None:
-    """Fix every setting of this session that affects how values are written as text. Takes no snapshot."""
+def begin_reading(connection: Connection) -> None:
+    """Fix every setting that affects how values are written as text, and read in one snapshot, not yet taken."""
     for name, value in TEXT_FORM.items():
         connection.execute(compose.SQL("SET {} = {}").format(compose.Identifier(name), compose.Literal(value)))
+    connection.autocommit = False
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
 
 
 def read_database(connection: Connection) -> DatabaseRow:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
-from harness.core.node import Completed, Site, Task
+from harness.core.node import Site, Task
 from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres.dump import client_task, conninfo, how_it_ended
@@ -42,9 +42,7 @@ def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
         "--file=-",
         stdin=kept,
     )
-    done = _run(site, task)
-    if done.code:
-        raise RestoreFailed(f"roles at {sql.outside}: {how_it_ended(done)}")
+    _run(site, task, f"roles at {sql.outside}")
 
 
 def _wanted(text: bytes, roles: frozenset[str], superuser: str) -> Iterator[bytes]:
@@ -70,11 +68,7 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
     with pg_restore's last words, at its first error.
     """
     # The maintenance database is there from the first day; every other is made by the restore.
-    target = (
-        (f"--dbname={conninfo(MAINTENANCE)}",)
-        if facts.name == MAINTENANCE
-        else ("--create", f"--dbname={conninfo(MAINTENANCE)}")
-    )
+    create = () if facts.name == MAINTENANCE else ("--create",)
     task = client_task(
         site,
         "pg_restore",
@@ -82,20 +76,21 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
         "--exit-on-error",
         "--no-tablespaces",
         f"--jobs={jobs}",
-        *target,
+        *create,
+        f"--dbname={conninfo(MAINTENANCE)}",
         f"@{{volume:{spool_volume}}}/{spool_path}",
         volumes=(spool_volume,),
     )
-    done = _run(site, replace(task, env={**task.env, "PGOPTIONS": SESSION}))
-    if done.code:
-        raise RestoreFailed(f"database {facts.name} at {sql.outside}: {how_it_ended(done)}")
+    _run(site, replace(task, env={**task.env, "PGOPTIONS": SESSION}), f"database {facts.name} at {sql.outside}")
 
 
-def _run(site: Site, task: Task) -> Completed:
-    """Run a client to its end and return how it ended; raises RestoreFailed when it cannot even be run."""
+def _run(site: Site, task: Task, what: str) -> None:
+    """Run a client to its end; raises RestoreFailed when it fails or cannot even be run."""
     try:
         with site.run(task) as running:
             running.stdout.read()
-            return running.finish(PATIENCE.restore_database)
+            done = running.finish(PATIENCE.restore_database)
     except HarnessError as error:
         raise RestoreFailed(f"{task.name}: {error}") from error
+    if done.code:
+        raise RestoreFailed(f"{what}: {how_it_ended(done)}")

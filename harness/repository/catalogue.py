@@ -54,21 +54,6 @@ class CommittedBackup:
             self.backup_id, self.path, manifest.finished, manifest.size, manifest.plain_size, commit.manifest_sha256
         )
 
-    @property
-    def size(self) -> int:
-        """Return the stored size in bytes. Raises Unreadable."""
-        return self.manifest.size
-
-    @property
-    def plain_size(self) -> int:
-        """Return the size before compression in bytes. Raises Unreadable."""
-        return self.manifest.plain_size
-
-    @property
-    def committed_at(self) -> datetime:
-        """Return the UTC time of its commit, by the writer's clock. Raises Unreadable."""
-        return self.manifest.finished
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:

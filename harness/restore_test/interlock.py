@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from harness.core.errors import HarnessError, Refused
 from harness.core.service import S3, Sql
+from harness.declaration import Table
 from harness.postgres.identity import system_facts
 from harness.s3.client import read_tag
 
@@ -23,10 +24,8 @@ SAYS_NOTHING = "no tag"
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Target(BaseModel):
+class Target(Table):
     """One entry of the list. `cluster`: "" for a site in no cluster."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
     system: Text
@@ -35,10 +34,8 @@ class Target(BaseModel):
     cluster: str = ""
 
 
-class Targets(BaseModel):
+class Targets(Table):
     """The file of drill targets."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: tuple[Target, ...]
 

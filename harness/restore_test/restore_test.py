@@ -41,17 +41,6 @@ LEFT_OUT = (
 
 
 @dataclass(frozen=True, slots=True)
-class FixedAddress:
-    """A resolver that has one address for every name."""
-
-    address: str
-
-    def resolve(self, _name: str) -> str:
-        """Return the address."""
-        return self.address
-
-
-@dataclass(frozen=True, slots=True)
 class OwnGateway:
     """The DR site's own gateway in the place of the public edge: no client is led there."""
 
@@ -62,7 +51,7 @@ class OwnGateway:
     def door(self) -> PublicDoor:
         """A client of the gateway."""
         address = self.where()
-        return Door(self.public_name, address.port, FixedAddress(address.host))
+        return Door(self.public_name, address.port, lambda _name: address.host)
 
     def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
         """Always refused. Raises Refused."""

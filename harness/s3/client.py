@@ -53,10 +53,7 @@ def said(error: Exception) -> str:
 
 @contextmanager
 def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError | RestoreFailed] = HarnessError) -> Iterator[None]:
-    """Turn what a store refuses, or its silence, into one line: which bucket, where, the `outcome`, and why.
-
-    Raises `as_`.
-    """
+    """Raise as `as_` what a store refuses, or its silence: which bucket, where, the `outcome`, and why, in one line."""
     try:
         yield
     except ERRORS as error:

@@ -13,10 +13,10 @@ from harness.drill.drill import Drill
 from harness.estate.config import Config
 from harness.estate.site import INFRASTRUCTURE
 from harness.images.find import reference
-from harness.images.programs import kubectl_program
+from harness.images.kind.node import kubectl_program
 from harness.images.table import port_numbers
 from harness.kubernetes.api import Api
-from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered
+from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered, scaled_down
 from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_gone
 from harness.patience import PATIENCE
@@ -140,7 +140,7 @@ class ClusterJobs:
                 made = filled(spec, reference(spec.image), ports, given)
                 namespace.claim(spec.volumes)
                 namespace.require_image(spec.image)
-                site.api.apply(map(scaled_to_zero, made.manifests))
+                site.api.apply(map(scaled_down, made.manifests))
                 if "http" in spec.ports:
                     number = port_numbers(spec.image, spec.ports)["http"]
                     world.dr.peers[service.name] = Address(name_of(spec.name), number)
@@ -257,13 +257,6 @@ def _fired(api: Api, job: Manifest, succeeded: bool) -> Fired:
     log = b"".join(api.logs(pod.name) for pod in api.pods(f"batch.kubernetes.io/job-name={name}"))
     told = tuple(json.loads(line) for line in log.decode(errors="replace").splitlines() if line.startswith("{"))
     return Fired(name, f"{owners[0].get('kind', '')}/{owners[0].get('name', '')}", succeeded, told)
-
-
-def scaled_to_zero(manifest: Manifest) -> Manifest:
-    """Return a manifest with no replica, if it is one that has any."""
-    if manifest["kind"] in WORKLOADS:
-        manifest["spec"]["replicas"] = 0
-    return manifest
 
 
 def declaration(config: Config) -> str:

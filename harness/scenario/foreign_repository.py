@@ -76,10 +76,8 @@ class ForeignRepository:
     def __init__(self, ours: Drill) -> None:
         world = ours.environment
         run = world.run.with_name(f"{world.run.name}-other")
-        self.ours, self.other = (
-            ours,
-            DrillEnvironment(world.config, world.template, run, world.logs / "other", MemoryJournal()),
-        )
+        self.ours = ours
+        self.other = DrillEnvironment(world.config, world.template, run, world.logs / "other", MemoryJournal())
         self._mistaken: Place | None = None
         self._keys = self.other.secrets.root / "dr"
         self._seen: Seen | None = None

@@ -5,12 +5,11 @@ import http.client
 import json as json_text
 import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
 from types import MappingProxyType
-from typing import Protocol
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.service import Answer, PublicDoor
@@ -26,23 +25,16 @@ SITE_HEADER = "X-Site"  # set by each site's gateway on every answer
 SITE_PATH = "/.gateway/ping"  # answered by the gateway itself, even if the services behind it are down
 
 
-class Resolver(Protocol):
-    """Resolves a name to an address."""
-
-    def resolve(self, name: str) -> str:
-        """Return the address; raises OSError."""
-
-
 @dataclass(frozen=True, slots=True)
 class Door:
     """HTTP client that resolves the public name anew for every request. It does not follow redirects.
 
-    Safe to use from several threads.
+    `resolve`: returns the address of a name, or raises OSError. Safe to use from several threads.
     """
 
     public_name: str
     port: int
-    resolver: Resolver
+    resolve: Callable[[str], str]
     clock: Clock = SYSTEM
     _jars: dict[str, CookieJar] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -72,7 +64,7 @@ class Door:
         if jar is not None:
             jar.add_cookie_header(request)
         lines = {"Host": host, **dict(request.header_items()), "Connection": "close"}
-        address = self.resolver.resolve(self.public_name)
+        address = self.resolve(self.public_name)
         connection = http.client.HTTPConnection(address, self.port, timeout=self._left(deadline, address))
         with closing(connection):
             try:

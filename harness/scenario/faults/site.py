@@ -30,11 +30,6 @@ def configure_front_door(scene: Scene) -> None:
     raise Finding("the front door took a configuration with a mistake in it")
 
 
-def freeze(site: EstateSite) -> None:
-    """Suspend all processes of a site."""
-    freezable(site).freeze()
-
-
 def freezable(site: EstateSite) -> Freezable:
     """Return a site as one that can be frozen; raises HarnessError when it cannot."""
     if not isinstance(site.site, Freezable):
@@ -70,7 +65,8 @@ def primary_answers(scene: Scene) -> bool:
 
 FAULTS = (
     Fault(
-        "a freeze of all its processes", When.STRIKE, lambda s: s.drill.strike(destroy=freeze),
+        "a freeze of all its processes", When.STRIKE,
+        lambda s: s.drill.strike(destroy=lambda site: freezable(site).freeze()),
         lambda s: freezable(s.environment.primary).thaw(), primary_answers,
     ),
     Fault(

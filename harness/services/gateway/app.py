@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import NodeSpec, Ready, runs_images
@@ -68,10 +69,7 @@ class Gateway:
         if GATEWAY_KEY not in secrets:
             raise HarnessError(f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; the gateway cannot be tested")
         chosen = next((route for route in guarded if route.ready), guarded[0])
-
-        def check(door: PublicDoor) -> str:
-            return refuses_without_key(door, chosen, secrets[GATEWAY_KEY])
-
+        check = partial(refuses_without_key, route=chosen, reference=secrets[GATEWAY_KEY])
         return (KeyFunction("a call without key is refused", self.name, "2.8", check),)
 
 
