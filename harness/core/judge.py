@@ -97,11 +97,11 @@ class Evidence:
     """
 
     promise: Promise
-    clients: Clients | None
-    activated: float | None
-    key: float | None
-    exposure: float | None
-    phases: tuple[Phase, ...]
+    clients: Clients | None = None
+    activated: float | None = None
+    key: float | None = None
+    exposure: float | None = None
+    phases: tuple[Phase, ...] = ()
     lost_objects: int = 0
     missing: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()

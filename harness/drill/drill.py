@@ -256,7 +256,6 @@ class Drill:
         evidence = Evidence(
             promise=self.header.promise,
             clients=clients,
-            activated=None,
             key=tested.held_at if tested else None,
             exposure=exposed,
             phases=phases_of(events, self.fault),

@@ -26,13 +26,12 @@ def require_space(needed: Mapping[Path, int], remedy: str) -> None:
 
     `needed`: folder, which may not exist yet, -> MB; `remedy`: what to do where there is too little.
     """
-    totals: dict[int, tuple[Path, int]] = {}
+    totals: dict[int, tuple[Path, Path, int]] = {}
     for folder, size in needed.items():
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         device = there.stat().st_dev
-        first, already = totals.get(device, (folder, 0))
-        totals[device] = (first, already + size)
-    for folder, size in totals.values():
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        first, _, already = totals.get(device, (folder, there, 0))
+        totals[device] = (first, there, already + size)
+    for folder, there, size in totals.values():
         if (free := shutil.disk_usage(there).free // MB) < size:
             raise HarnessError(f"{folder}: {free} MB of disk are free, {size} MB are needed; {remedy}")

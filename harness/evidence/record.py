@@ -82,9 +82,8 @@ def seen_messages(events: tuple[Event, ...]) -> tuple[SeenMessage, ...]:
 
 def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) -> None:
     """Write a record that says UNKNOWN before anything is started: it stands if this process is killed."""
-    evidence = Evidence(header.promise, None, None, None, None, ())
     judgement = Judgement(Verdict.UNKNOWN, (NOT_CONCLUDED,), None, None, None, None)
-    folder.write(_record(header, Outcome(evidence), judgement, journal.events))
+    folder.write(_record(header, Outcome(Evidence(header.promise)), judgement, journal.events))
 
 
 def conclude_unstarted(
@@ -93,8 +92,7 @@ def conclude_unstarted(
     """Write and return the record of a drill or restore test that `error` ended before anything was started."""
     failures = Failures(header.drill, journal, folder.logs)
     failures.note(error, "")
-    found = (tuple(failures.findings), tuple(failures.doubts))
-    evidence = Evidence(header.promise, None, None, None, None, (), findings=found[0], doubts=found[1])
+    evidence = Evidence(header.promise, findings=tuple(failures.findings), doubts=tuple(failures.doubts))
     return conclude(header, Outcome(evidence), folder, journal)
 
 

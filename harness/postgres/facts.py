@@ -7,7 +7,6 @@ sums of two 64-bit hashes over all rows, so that it does not depend on their ord
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import psycopg
 from psycopg import sql as compose
@@ -17,24 +16,22 @@ from harness.core.contents import TableFacts
 
 Connection = psycopg.Connection[TupleRow]
 
-TEXT_FORM: Mapping[str, str] = MappingProxyType(
-    {
-        "TimeZone": "UTC",
-        "DateStyle": "ISO, MDY",
-        "IntervalStyle": "postgres",
-        "extra_float_digits": "1",
-        "bytea_output": "hex",
-        "xmloption": "content",
-        "lc_monetary": "C",
-        "search_path": "",
-        "row_security": "off",
-        "quote_all_identifiers": "off",
-        "statement_timeout": "0",
-        "lock_timeout": "0",
-        "idle_in_transaction_session_timeout": "0",
-        "transaction_timeout": "0",
-    }
-)
+TEXT_FORM: Mapping[str, str] = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "search_path": "",
+    "row_security": "off",
+    "quote_all_identifiers": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+}
 
 # Ordinary tables only: partitioned parents and foreign tables store no rows, an extension creates the rows of its own
 # tables, and the restore refreshes materialised views.

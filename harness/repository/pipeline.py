@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from threading import BoundedSemaphore, Condition, Lock, Thread
-from types import TracebackType
 
 from harness.core.errors import HarnessError, Unreadable
 from harness.patience import PATIENCE
@@ -61,7 +60,7 @@ class Counters:
 
 
 class _Queue:
-    """Chunks between two stages. Its `with` block passes an exception of the producer to the consumer."""
+    """Chunks between two stages. An exception of the producer is passed to the consumer."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream, self.budget = stream, stream.budget
@@ -71,7 +70,7 @@ class _Queue:
 
     def fill(self, source: Iterable[bytes]) -> None:
         """Run the stage `source` until it or the stream ends; its exception is raised by `take`."""
-        with self:
+        try:
             chunks = iter(source)
             try:
                 for chunk in chunks:
@@ -79,6 +78,11 @@ class _Queue:
                     del chunk
             finally:
                 end(chunks)
+        except BaseException as error:  # noqa: BLE001 - raised again by `take`
+            self.failure = error
+        with self.budget.changed:
+            self.ended = True
+            self.budget.changed.notify_all()
 
     def _put(self, chunk: bytes) -> None:
         budget, size = self.budget, len(chunk)
@@ -114,17 +118,6 @@ class _Queue:
             self.budget.used -= sum(map(len, self.chunks))
             self.chunks.clear()
             self.budget.changed.notify_all()
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, failure: BaseException | None, _trace: TracebackType | None
-    ) -> bool:
-        with self.budget.changed:
-            self.failure, self.ended = failure, True
-            self.budget.changed.notify_all()
-        return True  # raised again by `take`
 
 
 class Stream:

@@ -93,23 +93,22 @@ class Interlock:
         return left
 
     def _identities(self, production: Production, *, up: bool) -> tuple[Asked, ...]:
-        def system(_target: Target) -> str:
-            return system_facts(self.sql).identifier
-
-        def tag(target: Target) -> str:
-            return read_tag(self.s3, target.bucket) or SAYS_NOTHING
-
-        def cluster(_target: Target) -> str:
-            return self.cluster() if self.cluster else ""
-
         def unreadable(node: str) -> bool:
             return not up and self.scaled_to_zero(node)
 
         return (
-            Asked("cluster", cluster, lambda t: t.cluster, production.clusters),
-            Asked("database system", system, lambda t: t.system, production.systems, unreadable("postgres")),
-            Asked("bucket tag", tag, lambda t: t.tag, production.tags, unreadable("objects")),
-        )
+            Asked(
+                "cluster", lambda _: self.cluster() if self.cluster else "", lambda t: t.cluster, production.clusters
+            ),
+            Asked(
+                "database system", lambda _: system_facts(self.sql).identifier, lambda t: t.system,
+                production.systems, unreadable("postgres"),
+            ),
+            Asked(
+                "bucket tag", lambda t: read_tag(self.s3, t.bucket) or SAYS_NOTHING, lambda t: t.tag,
+                production.tags, unreadable("objects"),
+            ),
+        )  # fmt: skip
 
     def _narrowed(self, left: Sequence[Target], identity: Asked) -> Sequence[Target]:
         """Return those of `left` that the site may still be; raises Refused when it is none of them."""

@@ -161,7 +161,6 @@ class RestoreTest:
         selected, restored, tested = self.selected, self.restored, self.tested
         evidence = Evidence(
             promise=self.header.promise,
-            clients=None,
             activated=self.activated_at,
             key=tested.held_at if tested else None,
             exposure=exposed,

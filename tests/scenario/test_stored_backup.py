@@ -13,7 +13,7 @@ from harness.core.errors import NoValidBackup, Unreadable
 from harness.repository.catalogue import Repository
 from harness.repository.format.manifest import canonical
 from harness.repository.store.port import ObjectStore
-from harness.scenario.faults.stored_backup import DAMAGES, flip_bit_at
+from harness.scenario.faults.stored_backup import DAMAGES, flip_bit
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients, back_up
 
@@ -121,6 +121,6 @@ def test_a_bit_flipped_anywhere_is_found(where: float, recipients: Recipients) -
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients)
-    named = flip_bit_at(store, "shop", receipt.backup_id, where)
+    named = flip_bit(store, "shop", receipt.backup_id, where)
     with pytest.raises(NoValidBackup, match=f"object {named}: segment"):
         repository.latest_valid(recipients.dr[0])

@@ -35,9 +35,9 @@ class When(StrEnum):
 
 @dataclass(slots=True)
 class Scene:
-    """What a scenario works with. `foreign`: the repository of another estate, where the scenario has one."""
+    """What a scenario works with. `opened`: its drill; `foreign`: the repository of another estate, if it has one."""
 
-    _drill: Drill | None = None
+    opened: Drill | None = None
     foreign: ForeignRepository | None = None
     failure: str = ""
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
@@ -45,18 +45,9 @@ class Scene:
     @property
     def drill(self) -> Drill:
         """The drill; raises HarnessError before one is opened."""
-        if self._drill is None:
+        if self.opened is None:
             raise HarnessError("no drill is open yet; begin the scenario with an estate")
-        return self._drill
-
-    @drill.setter
-    def drill(self, drill: Drill) -> None:
-        self._drill = drill
-
-    @property
-    def opened(self) -> Drill | None:
-        """The drill, None before one is opened."""
-        return self._drill
+        return self.opened
 
     @property
     def environment(self) -> DrillEnvironment:
