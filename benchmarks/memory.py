@@ -111,7 +111,7 @@ def read(repository: Repository, folder: Path, megabytes: int, objects: int) -> 
         size = sum(pool.map(lambda one: sum(map(len, backup.read(one.path))), entry.manifest.objects))
     if size != megabytes // objects * objects * MIB:
         raise AssertionError(f"{size} bytes came back, not {megabytes} MiB")
-    return size, entry.size
+    return size, entry.manifest.size
 
 
 def peak_mib() -> float:

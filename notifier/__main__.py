@@ -1,7 +1,5 @@
 """Program of the service, `python -m notifier`: SIGTERM and SIGINT shut it down with exit code 0."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

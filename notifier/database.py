@@ -1,7 +1,5 @@
 """Pool of connections to PostgreSQL, which are replaced after a loss."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, LifoQueue

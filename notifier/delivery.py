@@ -1,7 +1,5 @@
 """Delivery thread: sends queued messages, each at least once under its idempotency key."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from threading import Event, Thread
@@ -24,11 +22,7 @@ DOUBLINGS = 12  # limit, to avoid an overflow
 
 def text_of(message: Waiting) -> str:
     """Return the text for the recipient, with name and SHA-256 of the attachment."""
-    lines = [
-        f"To: {message.recipient}",
-        f"Subject: {message.subject}",
-        f"Idempotency-Key: {message.idempotency_key}",
-    ]
+    lines = [f"To: {message.recipient}", f"Subject: {message.subject}", f"Idempotency-Key: {message.idempotency_key}"]
     if message.attachment_key:
         name = message.attachment_key.rpartition("/")[2]
         lines.append(f"Attachment: {name} sha256={message.attachment_sha256}")

@@ -1,7 +1,5 @@
 """Errors of the service; each message is one line for the client or the operator."""
 
-from __future__ import annotations
-
 
 class ConfigurationError(Exception):
     """The environment is incomplete or invalid."""

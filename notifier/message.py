@@ -1,7 +1,5 @@
 """Messages of clients: parsing and validation."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib

@@ -1,7 +1,5 @@
 """Outbox table: accepted messages and their delivery."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Senders of apprise for the delivery target."""
 
-from __future__ import annotations
-
 from typing import Any, Protocol, cast
 from urllib.parse import quote
 
@@ -17,7 +15,6 @@ class Sender(Protocol):
 
     def notify(self, *, title: str, body: str, body_format: NotifyFormat) -> bool:
         """Send one message; return whether the target accepted it."""
-        ...
 
 
 def address(target: str, key: str) -> str:

@@ -1,9 +1,8 @@
 """Configuration from environment variables."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from notifier.errors import ConfigurationError
 
@@ -31,42 +30,22 @@ class Settings:
     port: int
 
 
-TEXTS = {
-    "db_host": "NOTIFIER_DB_HOST",
-    "db_name": "NOTIFIER_DB_NAME",
-    "db_user": "NOTIFIER_DB_USER",
-    "db_password": "NOTIFIER_DB_PASSWORD",
-    "s3_endpoint": "NOTIFIER_S3_ENDPOINT",
-    "s3_bucket": "NOTIFIER_S3_BUCKET",
-    "s3_access": "NOTIFIER_S3_ACCESS",
-    "s3_secret": "NOTIFIER_S3_SECRET",
-    "target": "NOTIFIER_TARGET",
-    "host": "NOTIFIER_HOST",
-}
-PORTS = {"db_port": "NOTIFIER_DB_PORT", "port": "NOTIFIER_PORT"}
+PORTS = ("db_port", "port")
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a field of Settings."""
+    return f"NOTIFIER_{name.upper()}"
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Return the settings; raises ConfigurationError with all missing variables."""
-    missing = [name for name in (*TEXTS.values(), *PORTS.values()) if not environment.get(name)]
+    names = [one.name for one in fields(Settings)]
+    missing = sorted(variable(name) for name in names if not environment.get(variable(name)))
     if missing:
-        raise ConfigurationError(f"not set: {', '.join(sorted(missing))}")
-    texts = {field_name: environment[name] for field_name, name in TEXTS.items()}
-    ports = {field_name: port(name, environment[name]) for field_name, name in PORTS.items()}
-    return Settings(
-        db_host=texts["db_host"],
-        db_port=ports["db_port"],
-        db_name=texts["db_name"],
-        db_user=texts["db_user"],
-        db_password=texts["db_password"],
-        s3_endpoint=texts["s3_endpoint"],
-        s3_bucket=texts["s3_bucket"],
-        s3_access=texts["s3_access"],
-        s3_secret=texts["s3_secret"],
-        target=texts["target"],
-        host=texts["host"],
-        port=ports["port"],
-    )
+        raise ConfigurationError(f"not set: {', '.join(missing)}")
+    values: dict[str, Any] = {name: environment[variable(name)] for name in names}
+    return Settings(**values | {name: port(variable(name), values[name]) for name in PORTS})
 
 
 def port(name: str, text: str) -> int:

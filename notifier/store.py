@@ -1,8 +1,8 @@
 """Attachments in an S3 bucket."""
 
-from __future__ import annotations
-
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import urllib3
@@ -35,15 +35,13 @@ class Store:
 
     def check(self) -> None:
         """Create the bucket if it is missing. Raises Unavailable when the store does not answer."""
-        try:
+        with answering():
             if not self._client.bucket_exists(self._bucket):
                 self._client.make_bucket(self._bucket)
-        except (MinioException, HTTPError) as error:
-            raise Unavailable("object store", reason(error)) from error
 
     def put(self, attachment: Attachment) -> None:
         """Store an attachment, and create the bucket if it is missing. Raises Unavailable."""
-        try:
+        with answering():
             try:
                 self._put(attachment)
             except S3Error as error:
@@ -51,30 +49,31 @@ class Store:
                     raise
                 self.check()
                 self._put(attachment)
-        except (MinioException, HTTPError) as error:
-            raise Unavailable("object store", reason(error)) from error
 
     def _put(self, attachment: Attachment) -> None:
         self._client.put_object(self._bucket, attachment.key, BytesIO(attachment.content), len(attachment.content))
 
     def get(self, key: str, sha256: str) -> bytes:
         """Return the content of `key`. Raises Damaged when it is missing or its SHA-256 differs, Unavailable."""
-        try:
-            with self._client.get_object(self._bucket, key) as response:
-                content = response.read()
-        except S3Error as error:
-            if error.code in {"NoSuchKey", "NoSuchBucket"}:
+        with answering():
+            try:
+                with self._client.get_object(self._bucket, key) as response:
+                    content = response.read()
+            except S3Error as error:
+                if error.code not in {"NoSuchKey", "NoSuchBucket"}:
+                    raise
                 raise Damaged(f"{self._bucket}/{key}: the object is missing") from error
-            raise Unavailable("object store", reason(error)) from error
-        except (MinioException, HTTPError) as error:
-            raise Unavailable("object store", reason(error)) from error
         if hashlib.sha256(content).hexdigest() != sha256:
             raise Damaged(f"{self._bucket}/{key}: the object was altered (SHA-256 differs)")
         return content
 
 
-def reason(error: Exception) -> str:
-    """Return the reason of an error of the store in a few words."""
-    if isinstance(error, S3Error):
-        return f"{error.code}: {error.message}"
-    return type(error).__name__
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn an error of the store into Unavailable, with the reason in a few words."""
+    try:
+        yield
+    except S3Error as error:
+        raise Unavailable("object store", f"{error.code}: {error.message}") from error
+    except (MinioException, HTTPError) as error:
+        raise Unavailable("object store", type(error).__name__) from error

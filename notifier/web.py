@@ -1,7 +1,5 @@
 """HTTP API of the service."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -42,11 +40,7 @@ class Api:
             raise Unavailable("database", f"{message.reference} was neither added nor found")
         if accepted.new:
             self.delivery.wake()
-        answer = {
-            "id": accepted.id,
-            "reference": accepted.reference,
-            "idempotency_key": accepted.idempotency_key,
-        }
+        answer = {"id": accepted.id, "reference": accepted.reference, "idempotency_key": accepted.idempotency_key}
         return JSONResponse(answer, status_code=202 if accepted.new else 200)
 
     def listed(self, prefix: str) -> Response:

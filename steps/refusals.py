@@ -8,19 +8,19 @@ from harness.core.errors import Refused
 from harness.core.record import DrillRecord
 from harness.drill.drill import Drill
 from harness.repository.catalogue import Receipt
-from harness.scenario.checks import recovery, traffic
+from harness.scenario.checks import recovery
 from harness.scenario.checks.verdict import require, require_refused, require_verdict
 
 
 @then("the strike is refused and clients are still served")
 def _(drill: Drill) -> None:
     require_refused(drill.strike, Refused, "strike refused")
-    traffic.require_served_by(drill, "primary")
+    recovery.require_served_by(drill, "primary")
 
 
 @then("clients are still served by the primary site")
 def _(drill: Drill) -> None:
-    traffic.require_served_by(drill, "primary")
+    recovery.require_served_by(drill, "primary")
 
 
 @then("the earlier backup was restored", target_fixture="record")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.backup.orchestrator import BackupOrchestrator
-from harness.core.budget import Promise
+from harness.core.judge import Promise
 from harness.core.service import PublicDoor, Sql
 from harness.drill.drill import Drill
 from harness.drill.environment import DrillEnvironment

@@ -1,7 +1,5 @@
 """Alerts by apprise: mail, chat, webhooks and all other targets with an apprise URL."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Receiver of the customers' notifications; records deliveries and repeats."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """HTTP sinks on loopback for posts of apprise's `json://` targets; the alert sink of drills."""
 
-from __future__ import annotations
-
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

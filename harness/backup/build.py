@@ -51,12 +51,12 @@ def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
     """Return one row of the backup list, JSON-ready: sizes in bytes, age in seconds, ratio of plain to stored size."""
     if entry.damaged is not None:
         return {"id": entry.backup_id, "damaged": entry.damaged}
-    contents = entry.manifest.contents
+    manifest, contents = entry.manifest, entry.manifest.contents
     return {
         "id": entry.backup_id,
         "snapshot": contents.snapshot_at.isoformat(timespec="seconds"),
         "age_s": round((now - contents.snapshot_at).total_seconds()),
-        "stored_bytes": entry.size,
-        "ratio": round(entry.plain_size / entry.size, 2),
+        "stored_bytes": manifest.size,
+        "ratio": round(manifest.plain_size / manifest.size, 2),
         "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
     }

@@ -1,7 +1,5 @@
 """Contents of a backup: facts read in the snapshot and compared after the restore."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

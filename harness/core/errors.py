@@ -1,4 +1,4 @@
-"""Two families of errors.
+"""Two families of errors: a Finding is a promise that the estate broke, a HarnessError a drill not carried out.
 
 ::
 
@@ -19,8 +19,6 @@
 Every message is one line for the operator: what failed, where, and what to do. The effect of an error on the verdict
 of a running drill also depends on the phase: `harness.core.judge.is_finding`.
 """
-
-from __future__ import annotations
 
 
 class Finding(AssertionError):

@@ -1,7 +1,5 @@
 """Journal of events: interface, in-memory implementation, and functions on events."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,12 +33,10 @@ class Journal(Protocol):
 
     def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
         """Write one event durably and return it."""
-        ...
 
     @property
     def events(self) -> tuple[Event, ...]:
         """All events so far, in order."""
-        ...
 
 
 @dataclass(slots=True)

@@ -5,13 +5,12 @@ function had passed in all rounds through the front door. `RPA = fault - t*`; `t
 write such that it and every earlier write survived.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
-from harness.core.budget import Promise
 from harness.core.errors import REPORTED, Finding, MissingPart, Refused, UsageError
 from harness.core.ledger import Ledger, Write
 
@@ -21,6 +20,18 @@ SHOWN = 5  # lost writes listed in one reason
 SILENCE = 2.0  # seconds without an acknowledgement before the strike that make the result inconclusive
 UNATTRIBUTED = 0.01  # share of the total time that may lie outside all phases
 UNATTRIBUTED_FLOOR = 0.25  # seconds: a smaller gap is within clock noise
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A named RTO and RPO budget. `exposure`: the largest gap between snapshots of valid backups."""
+
+    name: str
+    rto: timedelta
+    rpo: timedelta
+    exposure: timedelta
+    owner: str
+    reason: str
 
 
 class Verdict(StrEnum):
@@ -86,11 +97,11 @@ class Evidence:
     """
 
     promise: Promise
-    clients: Clients | None
-    activated: float | None
-    key: float | None
-    exposure: float | None
-    phases: tuple[Phase, ...]
+    clients: Clients | None = None
+    activated: float | None = None
+    key: float | None = None
+    exposure: float | None = None
+    phases: tuple[Phase, ...] = ()
     lost_objects: int = 0
     missing: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
@@ -139,6 +150,21 @@ def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Los
     start = newest if newest else owed[0]
     rpa = fault - (start.acked if start.acked is not None else fault)
     return Loss(rpa, lost, phantom, later, len(owed), everything=newest is None)
+
+
+def exposure(snapshots: Iterable[datetime], until: datetime, window: timedelta) -> float | None:
+    """Return the largest gap in seconds between snapshots of the window, the open one to `until` included.
+
+    A gap that begins before the window counts whole. None when there is no snapshot at all.
+    """
+    taken = sorted(s for s in snapshots if s <= until)
+    if not taken:
+        return None
+    moments = [*taken, until]
+    start = until - window
+    return max(
+        (later - earlier).total_seconds() for earlier, later in pairwise(moments) if later > start or later == until
+    )
 
 
 def unattributed(phases: tuple[Phase, ...], total: float) -> float:

@@ -1,9 +1,8 @@
 """Ledger of numbered writes and their acknowledgements."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Ledger:
     writes: tuple[Write, ...]
 
     @classmethod
-    def of(cls, writes: Iterable[Write]) -> Ledger:
+    def of(cls, writes: Iterable[Write]) -> Self:
         """Return a ledger with the last entry for each number, sorted by number."""
         last = {write.number: write for write in writes}
         return cls(tuple(last[number] for number in sorted(last)))

@@ -125,11 +125,9 @@ class Running(Protocol):
     @property
     def stdout(self) -> IO[bytes]:
         """Its standard output."""
-        ...
 
     def finish(self, patience: float) -> Completed:
         """Wait for its end, at most `patience` seconds, and return its result; raises TookTooLong."""
-        ...
 
     def __enter__(self) -> Running: ...
 
@@ -142,24 +140,19 @@ class Node(Protocol):
     @property
     def spec(self) -> NodeSpec:
         """The specification that it was launched from."""
-        ...
 
     @property
     def alive(self) -> bool:
         """Whether its process or container exists, frozen or not."""
-        ...
 
     def start(self) -> None:
         """Start it and return once it is ready; does nothing for a running node. Raises HarnessError."""
-        ...
 
     def kill(self) -> None:
         """SIGKILL it and all processes that it started; its volumes are kept."""
-        ...
 
     def endpoint(self, port: str) -> Endpoint:
         """Return the addresses of its port of that name; raises HarnessError for a name it does not have."""
-        ...
 
 
 class Volume(Protocol):
@@ -167,20 +160,16 @@ class Volume(Protocol):
 
     def open(self, path: str, mode: str) -> IO[bytes]:
         """Open for `rb` or `wb`; parents are made, files have mode 0600. Raises OSError."""
-        ...
 
     def walk(self) -> Iterator[str]:
         """Yield the relative path of every file in it, sorted."""
-        ...
 
     def remove(self, path: str) -> None:
         """Delete a file, or a folder recursively; a missing path is no error."""
-        ...
 
     @property
     def size(self) -> int:
         """Total size of its files in bytes."""
-        ...
 
 
 class Site(Protocol):
@@ -189,23 +178,18 @@ class Site(Protocol):
     @property
     def name(self) -> str:
         """Its name: `primary`, `dr`, `offsite`, `edge`."""
-        ...
 
     def launch(self, spec: NodeSpec) -> Node:
         """Start one node and return it once it is ready. Raises HarnessError with its last log lines."""
-        ...
 
     def run(self, task: Task) -> Running:
         """Start a one-shot task and return it; raises HarnessError when it cannot be started."""
-        ...
 
     def volume(self, name: str) -> Volume:
         """Return the volume of that name, created when it does not exist."""
-        ...
 
     def destroy(self) -> None:
         """Kill every node and task with SIGKILL and remove every volume. Logs are kept."""
-        ...
 
 
 class Substrate(Protocol):
@@ -214,24 +198,19 @@ class Substrate(Protocol):
     @property
     def name(self) -> str:
         """Its name in the drill record."""
-        ...
 
     @property
     def here(self) -> str:
         """Address at which nodes reach the machine that runs the drill."""
-        ...
 
     def site(self, name: str) -> Site:
         """Return the site of that name, created empty when it does not exist."""
-        ...
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
         """Copy a folder of prepared data into a volume of a site that is not running. Raises HarnessError."""
-        ...
 
     def sweep(self) -> None:
         """Remove everything that this run created, except its logs."""
-        ...
 
 
 @runtime_checkable
@@ -241,7 +220,6 @@ class RunsImages(Protocol):
     @property
     def runs_images(self) -> bool:
         """Whether its nodes and tasks are containers, not processes of this machine."""
-        ...
 
 
 def runs_images(site: Site) -> bool:
@@ -255,11 +233,9 @@ class Freezable(Protocol):
 
     def freeze(self) -> None:
         """Suspend all its processes, so that they exist and answer no request; raises HarnessError."""
-        ...
 
     def thaw(self) -> None:
         """Resume its processes; does nothing for running ones. Raises HarnessError."""
-        ...
 
 
 @runtime_checkable
@@ -268,11 +244,9 @@ class Isolatable(Protocol):
 
     def isolate(self) -> None:
         """Drop all traffic between it and the outside, open connections included. Raises HarnessError."""
-        ...
 
     def rejoin(self) -> None:
         """End the partition; its addresses stay the same. Raises HarnessError."""
-        ...
 
 
 @runtime_checkable
@@ -281,11 +255,9 @@ class Fillable(Protocol):
 
     def fill(self) -> None:
         """Fill all free space, so that the next write fails with ENOSPC."""
-        ...
 
     def drain(self) -> None:
         """Free the space that `fill` used."""
-        ...
 
 
 @runtime_checkable
@@ -294,4 +266,3 @@ class Stoppable(Protocol):
 
     def stop(self, patience: float) -> None:
         """Send its stop signal, and SIGKILL after `patience` seconds."""
-        ...

@@ -1,7 +1,5 @@
 """Independent calls in parallel threads."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar

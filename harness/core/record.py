@@ -1,10 +1,7 @@
 """The drill record: plain data, written as `record.json`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from harness.core.judge import Phase
 
@@ -87,7 +84,3 @@ class DrillRecord:
     notes: Mapping[str, str] = field(default_factory=dict)
     diverged: tuple[int, ...] = ()
     format: str = FORMAT
-
-    def as_data(self) -> dict[str, Any]:
-        """Return the record as JSON-ready data."""
-        return asdict(self)

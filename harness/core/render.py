@@ -1,7 +1,5 @@
 """Template rendering: replaces the placeholders of specs with values from the site."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 

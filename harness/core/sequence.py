@@ -1,7 +1,5 @@
 """The mission's messages, as numbered in its sequence diagram."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,10 +30,7 @@ MESSAGES = (
     Message("1.5", "Store encrypted backup offsite", "harness/repository/catalogue.py"),
     Message("1.6", "Log backup status: success, path, size", "harness/backup/orchestrator.py"),
     Message(
-        "1.7.1",
-        "Log backup status: failure, error details",
-        "harness/backup/orchestrator.py",
-        Branch.BACKUP_FAILURE,
+        "1.7.1", "Log backup status: failure, error details", "harness/backup/orchestrator.py", Branch.BACKUP_FAILURE
     ),
     Message("1.7.2", "Send backup failure alert", "harness/alerts/", Branch.BACKUP_FAILURE),
     Message("2.1", "Simulate primary failure, initiate DR test", "harness/drill/strike.py"),

@@ -1,13 +1,10 @@
 """Service interface: nodes, backup sources, key functions, containment."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from harness.core.node import Address, NodeSpec, Site
+from harness.core.node import Address, NodeSpec, Site
 
 Containment = Literal["disposable", "reversible"]
 
@@ -86,6 +83,15 @@ class Sources:
     objects: tuple[Objects, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response: status, body, headers in lower case."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
 class PublicDoor(Protocol):
     """A client outside both sites, which resolves the public name at every request."""
 
@@ -100,16 +106,6 @@ class PublicDoor(Protocol):
         patience: float = 10.0,
     ) -> Answer:
         """Send one request over a new connection; requests of one `session` share cookies. Raises OSError."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP response: status, body, headers in lower case."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +137,6 @@ class Arrivals(Protocol):
 
     def seen(self, reference: str) -> Sequence[object]:
         """Return the deliveries with that reference; empty without any."""
-        ...
 
 
 class Service(Protocol):
@@ -150,24 +145,19 @@ class Service(Protocol):
     @property
     def name(self) -> str:
         """Its name in estate.toml."""
-        ...
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of the services that must be ready before it starts."""
-        ...
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
         """Return its nodes in start order; raises UsageError for a missing secret."""
-        ...
 
     def sources(self) -> Sources:
         """Return the data that is backed up."""
-        ...
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return its key functions. `secrets`: references of the clients' secrets."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +177,9 @@ class Containable(Protocol):
 
         `disposable`: for a copy that is deleted later, may be irreversible; `reversible`: for a copy that stays.
         """
-        ...
 
     def release(self, place: Place, contained: Contained) -> None:
         """Undo a reversible `contain`; raises HarnessError."""
-        ...
 
 
 @runtime_checkable
@@ -200,4 +188,3 @@ class Seedable(Protocol):
 
     def seed(self, place: Place) -> None:
         """Create its databases, roles, files and example data on an empty site; raises HarnessError."""
-        ...

@@ -1,7 +1,5 @@
 """A drill: client load, strike, recovery and verdict."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field

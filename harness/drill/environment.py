@@ -1,7 +1,5 @@
 """Environment of a drill: both sites, offsite store, front door, name service and clients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Messages of the mission that a drill cannot show on its estate, and messages that are missing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.sequence import Branch, expected

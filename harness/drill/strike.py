@@ -1,7 +1,5 @@
 """Strike, message 2.1: destroys the primary site. The recovery packages must not import this module."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

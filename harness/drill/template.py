@@ -1,7 +1,5 @@
 """Template of the example estate, built once and cached by content; every drill uses a copy."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import shutil
@@ -42,7 +40,7 @@ SEEDS = (
     "notifier/schema.sql",
     "harness/drill/template.py",
     "harness/estate/secrets.py",
-    *(f"harness/postgres/{name}.py" for name in ("server", "roles", "bulk")),
+    *(f"harness/postgres/{name}.py" for name in ("server", "bulk")),
     *(f"harness/services/{kind.name}/{name}.py" for kind in EXAMPLES for name in kind.seeds),
     "harness/s3/server.py",
     "harness/parts/locks",

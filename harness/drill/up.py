@@ -1,7 +1,5 @@
 """`blackstart up`: runs the example estate until Ctrl-C, for manual practice."""
 
-from __future__ import annotations
-
 import secrets as random
 from collections.abc import Callable
 from pathlib import Path

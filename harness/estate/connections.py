@@ -1,7 +1,5 @@
 """Connections to the parts of an estate, built from a drill's environment, a state file or [existing]."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,18 +1,9 @@
 """The table `[existing]` of `estate.toml`: infrastructure that blackstart connects to and never creates."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from harness.core.node import Address
 from harness.declaration import Name, Table
@@ -92,7 +83,7 @@ class ExistingTable(Table):
     offsite: ExistingOffsiteTable | None = None
 
     @model_validator(mode="after")
-    def two_sites(self) -> ExistingTable:
+    def two_sites(self) -> Self:
         """Refuse a DR site with an address of the primary."""
         if self.primary and self.dr:
             for part, theirs in self.primary:

@@ -1,7 +1,5 @@
 """The kinds of service, discovered in the packages under `harness.services`."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from collections.abc import Mapping

@@ -1,15 +1,13 @@
 """Parser of `features/budgets.toml`: all RTO and RPO budgets."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from harness.core.budget import Promise
 from harness.core.errors import UsageError
+from harness.core.judge import Promise
 from harness.declaration import Table
 from harness.estate.config import explain, nearest, parse_toml
 from harness.estate.substrates import LABELS

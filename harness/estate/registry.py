@@ -1,7 +1,5 @@
 """Registry of the declared services: builds them from their kinds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from harness.core.errors import UsageError

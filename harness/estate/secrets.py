@@ -1,7 +1,5 @@
 """Secrets of the example estate: one folder for each holder, files with mode 0600, used by reference."""
 
-from __future__ import annotations
-
 import base64
 import secrets as random
 from collections.abc import Iterable, Mapping

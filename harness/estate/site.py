@@ -1,7 +1,5 @@
 """A site of the estate: its database server, its object store and its services."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 

@@ -1,7 +1,5 @@
 """Preflight check of free disk space, computed from the size of the data."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,13 +26,12 @@ def require_space(needed: Mapping[Path, int], remedy: str) -> None:
 
     `needed`: folder, which may not exist yet, -> MB; `remedy`: end of the error message.
     """
-    totals: dict[int, tuple[Path, int]] = {}
+    totals: dict[int, tuple[Path, Path, int]] = {}
     for folder, size in needed.items():
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         device = there.stat().st_dev
-        first, already = totals.get(device, (folder, 0))
-        totals[device] = (first, already + size)
-    for folder, size in totals.values():
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        first, _, already = totals.get(device, (folder, there, 0))
+        totals[device] = (first, there, already + size)
+    for folder, there, size in totals.values():
         if (free := shutil.disk_usage(there).free // MB) < size:
             raise HarnessError(f"{folder}: {free} MB of disk space are free, {size} MB are needed; {remedy}")

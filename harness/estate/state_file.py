@@ -1,7 +1,5 @@
 """State file of an estate that runs on this machine: its addresses, for other commands."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The substrates: each is one value here, which says what makes it, what it needs and what it cannot show."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -37,7 +35,7 @@ class SubstrateKind:
     limits: tuple[str, ...]
     packages: tuple[str, ...] = ()
     images: Callable[[], tuple[str, ...]] = tuple
-    programs: tuple[Callable[[], object], ...] = ()
+    programs: Callable[[], object] = tuple
 
     @property
     def runs_here(self) -> bool:
@@ -59,8 +57,7 @@ class SubstrateKind:
 
         engine()
         self.image_versions()
-        for find in self.programs:
-            find()
+        self.programs()
 
     def image_versions(self) -> dict[str, str]:
         """Return its images, `image NAME` -> reference and digest. Raises MissingPart when one is missing."""
@@ -98,26 +95,17 @@ def _kind(config: Config, _isolatable: bool) -> Make:
     return partial(Kind, strategy=config.sites.dr.strategy, images=images, bounded=_limit(config))
 
 
-def _all_images() -> tuple[str, ...]:
+def _images(but: str = "") -> tuple[str, ...]:
     from harness.images.table import IMAGES  # noqa: PLC0415
 
-    return tuple(image.name for image in IMAGES)
+    return tuple(image.name for image in IMAGES if image.name != but)
 
 
-def _images() -> tuple[str, ...]:
-    return tuple(name for name in _all_images() if name != NODE_IMAGE)
+def _programs() -> None:
+    from harness.images.kind.node import kind_program, kubectl_program  # noqa: PLC0415
 
-
-def _kind_program() -> object:
-    from harness.images.programs import kind_program  # noqa: PLC0415
-
-    return kind_program()
-
-
-def _kubectl_program() -> object:
-    from harness.images.programs import kubectl_program  # noqa: PLC0415
-
-    return kubectl_program()
+    kind_program()
+    kubectl_program()
 
 
 SUBSTRATES = {
@@ -135,7 +123,7 @@ SUBSTRATES = {
             serves=frozenset({"needs_room"}),
             limits=(CONTAINED_WITHIN,),
             packages=("docker", "testcontainers"),
-            images=_images,
+            images=partial(_images, NODE_IMAGE),
         ),
         SubstrateKind(
             name="kind",
@@ -147,8 +135,8 @@ SUBSTRATES = {
                 "pulling images: a new cluster has them on its node before it starts",
             ),
             packages=("docker", "testcontainers", "kubernetes", "yaml"),
-            images=_all_images,
-            programs=(_kind_program, _kubectl_program),
+            images=_images,
+            programs=_programs,
         ),
     )
 }

@@ -1,7 +1,5 @@
 """What went wrong in a drill or a restore test so far, sorted by one rule into findings and doubts."""
 
-from __future__ import annotations
-
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path

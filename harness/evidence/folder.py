@@ -1,7 +1,5 @@
 """Record folder of a drill: `record.json`, `journal.jsonl`, `ledger.jsonl`, `phases.svg`, `logs/`."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re
@@ -9,8 +7,9 @@ import secrets
 import shutil
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
@@ -21,19 +20,15 @@ from harness.evidence.waterfall import waterfall
 Show = Callable[["RecordFolder", DrillRecord], None]
 
 
-def to_nobody(folder: RecordFolder, record: DrillRecord) -> None:
-    """Do not show the record."""
-
-
 @dataclass(frozen=True, slots=True)
 class RecordFolder:
     """The folder with the evidence of one drill. `show`: called with the record once it is written."""
 
     path: Path
-    show: Show = field(default=to_nobody, repr=False)
+    show: Show = field(default=lambda _folder, _record: None, repr=False)
 
     @classmethod
-    def make(cls, root: Path, drill: str, show: Show = to_nobody) -> RecordFolder:
+    def make(cls, root: Path, drill: str, show: Show = lambda _folder, _record: None) -> Self:
         """Create `<root>/drills/<stamp>-<drill>/`; raises HarnessError when it cannot be created."""
         stamp = SYSTEM.wall().strftime("%Y%m%dT%H%M%SZ")
         name = re.sub(r"[^a-z0-9]+", "-", drill.lower()).strip("-")[:60]
@@ -53,7 +48,7 @@ class RecordFolder:
         """Write record and picture; return the path of `record.json`."""
         (self.path / "phases.svg").write_text(waterfall(record), encoding="utf-8")
         target = self.path / "record.json"
-        target.write_text(json.dumps(record.as_data(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        target.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return target
 
     def publish(self, record: DrillRecord) -> None:

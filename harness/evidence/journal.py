@@ -1,12 +1,10 @@
 """Journal file `journal.jsonl`: one JSON object a line, hash-chained by the SHA-256 of the previous line."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -56,14 +54,7 @@ class JournalFile:
 
 def as_data(event: Event) -> dict[str, Any]:
     """Return an event as JSON-ready data."""
-    return {
-        "at": round(event.at, 6),
-        "wall": event.wall.isoformat(timespec="milliseconds"),
-        "kind": event.kind,
-        "subject": event.subject,
-        "message": event.message,
-        "facts": dict(event.facts),
-    }
+    return {**asdict(event), "at": round(event.at, 6), "wall": event.wall.isoformat(timespec="milliseconds")}
 
 
 def read_journal(path: Path) -> tuple[Event, ...]:
@@ -72,15 +63,8 @@ def read_journal(path: Path) -> tuple[Event, ...]:
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             data = json.loads(line)
-            prev = data["prev"]
-            event = Event(
-                data["at"],
-                datetime.fromisoformat(data["wall"]),
-                data["kind"],
-                data["subject"],
-                data["message"],
-                data["facts"],
-            )
+            prev = data.pop("prev")
+            event = Event(**{**data, "wall": datetime.fromisoformat(data["wall"])})
         except (ValueError, KeyError, TypeError) as error:
             raise Unreadable(f"{path}: line {number} is not a journal line ({error})") from None
         if prev != last:

@@ -1,7 +1,5 @@
 """Ledger file `ledger.jsonl`: numbered writes and their acknowledgements, each acknowledgement fsynced."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import dataclass, field

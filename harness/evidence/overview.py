@@ -1,7 +1,5 @@
 """First page of the report: one card for each drill, in HTML with inline SVG, without scripts and requests."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 

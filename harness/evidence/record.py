@@ -1,15 +1,12 @@
 """Messages 2.9 and 2.10: the record of a drill or a restore test, built from what was seen, and its proposals."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from harness.core.budget import Promise
 from harness.core.clock import SYSTEM, Clock
 from harness.core.journal import END, Event, Journal
-from harness.core.judge import Evidence, Judgement, Phase, Verdict, judge
+from harness.core.judge import Evidence, Judgement, Phase, Promise, Verdict, judge
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
 from harness.core.sequence import MESSAGES
 from harness.evidence.failures import Failures
@@ -85,9 +82,8 @@ def seen_messages(events: tuple[Event, ...]) -> tuple[SeenMessage, ...]:
 
 def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) -> None:
     """Write a record that says UNKNOWN before anything is started: it stands if this process is killed."""
-    evidence = Evidence(header.promise, None, None, None, None, ())
     judgement = Judgement(Verdict.UNKNOWN, (NOT_CONCLUDED,), None, None, None, None)
-    folder.write(_record(header, Outcome(evidence), judgement, journal.events))
+    folder.write(_record(header, Outcome(Evidence(header.promise)), judgement, journal.events))
 
 
 def conclude_unstarted(
@@ -96,8 +92,7 @@ def conclude_unstarted(
     """Write and return the record of a drill or restore test that `error` ended before anything was started."""
     failures = Failures(header.drill, journal, folder.logs)
     failures.note(error, "")
-    found = (tuple(failures.findings), tuple(failures.doubts))
-    evidence = Evidence(header.promise, None, None, None, None, (), findings=found[0], doubts=found[1])
+    evidence = Evidence(header.promise, findings=tuple(failures.findings), doubts=tuple(failures.doubts))
     return conclude(header, Outcome(evidence), folder, journal)
 
 

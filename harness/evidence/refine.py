@@ -1,7 +1,5 @@
 """Message 2.10: proposed changes to the procedure, each with the evidence for it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from harness.core.record import DrillRecord

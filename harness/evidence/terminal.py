@@ -1,7 +1,5 @@
 """Terminal output of a drill: progress by phase, and a summary with the verdict."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -13,19 +11,7 @@ from harness.core.record import DrillRecord
 from harness.evidence.waterfall import figure
 
 STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
-SHOWN = (
-    "begin",
-    "failed",
-    "struck",
-    "witness",
-    "selected",
-    "passed over",
-    "status",
-    "stored",
-    "stop",
-    "held",
-    "fired",
-)
+SHOWN = ("begin", "failed", "struck", "witness", "selected", "passed over", "status", "stored", "stop", "held", "fired")
 BAR = 30
 STEP = 64 << 20  # bytes from one line of progress to the next
 

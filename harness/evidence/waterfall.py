@@ -1,7 +1,5 @@
 """Waterfall chart of the phases of a recovery, as SVG without scripts and fonts."""
 
-from __future__ import annotations
-
 from html import escape
 
 from harness.core.record import DrillRecord

@@ -5,8 +5,6 @@ archive in the cache, the registry, baking. An unreachable registry is tried onc
 for clusters is built as well.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,10 +17,9 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, MissingPart
 from harness.images.build import recipes
 from harness.images.build.base import build_base
-from harness.images.content_key import key
 from harness.images.context import build, new_context
 from harness.images.engine import REFUSALS, ROOM, engine, explained, reason, require_room
-from harness.images.find import BAKED, CHOICE, PUBLIC, baked, choice
+from harness.images.find import BAKED, CHOICE, PUBLIC, baked, choice, key
 from harness.images.kind import node
 from harness.images.kind.stock import stock
 from harness.images.storage import archive_of, has, load, making, release, save, tag_of, tidy

@@ -1,7 +1,5 @@
 """Build context of an image: a tar archive, written from the files in place."""
 
-from __future__ import annotations
-
 import io
 import tarfile
 import tempfile

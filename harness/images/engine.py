@@ -1,7 +1,5 @@
 """Client of this machine's container engine, and explanations of its errors."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

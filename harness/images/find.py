@@ -1,15 +1,14 @@
 """Look-up of images: the reference that the engine has for an image of the table."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
 from docker.errors import ImageNotFound
 
 from harness.core.errors import MissingPart, UsageError
-from harness.images.content_key import key
+from harness.images.build import recipes
 from harness.images.engine import engine, explained
+from harness.images.kind import node
 from harness.images.storage import archive_of, has, save, tag_of
 from harness.images.table import image, known
 
@@ -23,6 +22,11 @@ def choice() -> str:
     if asked not in {BAKED, PUBLIC, EITHER}:
         raise UsageError(f"{CHOICE}={asked}: must be `baked` or `public`")
     return asked
+
+
+def key(name: str) -> str:
+    """Return the content key of a baked image: 12 hex digits of a digest of its inputs. Raises MissingPart."""
+    return node.key() if name == node.NAME else recipes.key(name)
 
 
 def baked(name: str) -> str:

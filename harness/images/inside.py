@@ -1,7 +1,5 @@
 """Commands in a running container (`docker exec`), without loss of output."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any

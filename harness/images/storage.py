@@ -1,7 +1,5 @@
 """Storage of baked images: in the engine, tagged with their content key, and as archives in the cache."""
 
-from __future__ import annotations
-
 import os
 import tarfile
 from contextlib import suppress
@@ -84,20 +82,18 @@ def save(reference: str, archive: Path) -> Path:
     """Save the image as a docker archive, atomically, and return `archive`. Raises HarnessError."""
     partial = archive.with_name(f".{archive.name}.{os.getpid()}.partial")
     with _saving:  # two clusters of a drill may need the same one
-        return archive if archive.is_file() else _save(reference, archive, partial)
-
-
-def _save(reference: str, archive: Path, partial: Path) -> Path:
-    try:
-        with explained(f"image {reference}: cannot be saved as {archive}"):
-            archive.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                for piece in engine().api.get_image(reference):
-                    file.write(piece)
-            partial.rename(archive)
-    finally:
-        with suppress(OSError):  # the folder may be missing
-            partial.unlink(missing_ok=True)
+        if archive.is_file():
+            return archive
+        try:
+            with explained(f"image {reference}: cannot be saved as {archive}"):
+                archive.parent.mkdir(parents=True, exist_ok=True)
+                with partial.open("wb") as file:
+                    for piece in engine().api.get_image(reference):
+                        file.write(piece)
+                partial.rename(archive)
+        finally:
+            with suppress(OSError):  # the folder may be missing
+                partial.unlink(missing_ok=True)
     return archive
 
 
@@ -107,22 +103,13 @@ def tidy(name: str) -> None:
     Errors are suppressed; what could not be removed is removed next time.
     """
     with suppress(*REFUSALS):
-        _tidy(name)
-
-
-def _tidy(name: str) -> None:
-    images = engine().images.list(name=f"{OURS}/{name}")
-    for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True)[KEPT:]:
-        for reference in image.tags:
-            try:
-                engine().images.remove(reference, noprune=False)
-            except APIError:
-                continue  # in use
-    archives = [path for path in archive_of(name, "x").parent.glob(f"{name}-*.tar") if _is_of(path, name)]
-    for archive in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
-        archive.unlink(missing_ok=True)
-
-
-def _is_of(archive: Path, name: str) -> bool:
-    """Return whether an archive is of the image `name`, and not of one with a longer name such as `odoo-wheels`."""
-    return "-" not in archive.stem.removeprefix(f"{name}-")
+        images = engine().images.list(name=f"{OURS}/{name}")
+        for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True)[KEPT:]:
+            for reference in image.tags:
+                with suppress(APIError):  # in use
+                    engine().images.remove(reference, noprune=False)
+        found = archive_of(name, "x").parent.glob(f"{name}-*.tar")
+        # Not those of an image with a longer name such as `odoo-wheels`.
+        archives = [path for path in found if "-" not in path.stem.removeprefix(f"{name}-")]
+        for archive in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
+            archive.unlink(missing_ok=True)

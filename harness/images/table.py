@@ -5,8 +5,6 @@ The public image is used if the engine has it or can pull it; `make images` bake
 `scratch` folders in memory, and its volumes below `/volumes`; its programs are on PATH.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Errors of an API server: refused requests, and the reason in one line."""
 
-from __future__ import annotations
-
 import json
 
 from kubernetes.client.exceptions import ApiException

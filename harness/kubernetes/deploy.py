@@ -1,7 +1,5 @@
 """Manifests of `deploy/`, rendered by kustomize: the ones that users apply to their own clusters."""
 
-from __future__ import annotations
-
 import copy
 import subprocess
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Objects of the Kubernetes API as dicts, and a typed view of the state of a pod."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,23 +13,9 @@ MANAGED = "app.kubernetes.io/managed-by"
 OWNER = "blackstart"  # value of that label for the objects of a drill, and the field manager of server-side apply
 LONGEST = 50  # characters of a name; the API allows 63, and a Job adds a suffix
 
-API_VERSIONS: Mapping[str, str] = {
-    "Pod": "v1",
-    "Service": "v1",
-    "Secret": "v1",
-    "ConfigMap": "v1",
-    "Node": "v1",
-    "Namespace": "v1",
-    "Event": "v1",
-    "PersistentVolume": "v1",
-    "PersistentVolumeClaim": "v1",
-    "ServiceAccount": "v1",
-    "Deployment": "apps/v1",
-    "StatefulSet": "apps/v1",
-    "ReplicaSet": "apps/v1",
-    "DaemonSet": "apps/v1",
-    "Job": "batch/v1",
-    "CronJob": "batch/v1",
+API_VERSIONS: Mapping[str, str] = {  # of the kinds that are not of `v1`
+    **dict.fromkeys(("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"), "apps/v1"),
+    **dict.fromkeys(("Job", "CronJob"), "batch/v1"),
     "PodDisruptionBudget": "policy/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
 }

@@ -1,20 +1,15 @@
 """Content-addressed cache of parts, shared by all checkouts of a user."""
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.core.clock import wait_until
 from harness.patience import PATIENCE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _VERSION = ".version"
 _DIGITS = 12

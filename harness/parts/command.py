@@ -1,16 +1,11 @@
 """Commands of set-up, run to their end with the exit code checked."""
 
-from __future__ import annotations
-
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from harness.core.errors import HarnessError, TookTooLong
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _LAST_LINES = 6
 _PYTHON_VARIABLES = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH")
@@ -22,13 +17,7 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, **more}
 
 
-def run(
-    argv: Sequence[str],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    patience: float,
-) -> str:
+def run(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, patience: float) -> str:
     """Run `argv` and return what it wrote to standard output.
 
     `env`: the whole environment, by default the current one; `patience`: seconds. Raises HarnessError with the last

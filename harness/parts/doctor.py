@@ -1,18 +1,12 @@
 """Survey of the parts on this machine: which are installed, and what to do about the others."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.core.errors import MissingPart
 from harness.parts.cache import version_in
 from harness.parts.programs import program
 from harness.parts.recipes import where
-from harness.parts.table import PARTS
-
-if TYPE_CHECKING:
-    from harness.parts.table import Part
+from harness.parts.table import PARTS, Part
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Python packages that a base installation lacks: extras of the distribution, or what an image leaves out."""
 
-from __future__ import annotations
-
 from harness.core.errors import MissingPart
 
 IN_NO_IMAGE = ("harness.drill", "harness.scenario")

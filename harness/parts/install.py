@@ -3,22 +3,17 @@
 As a program: `python -m harness.parts.install [name ...]`.
 """
 
-from __future__ import annotations
-
 import sys
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.parts.cache import cache_home, obtain, version_in
 from harness.parts.recipes import recipe, where
 from harness.parts.table import PARTS, part
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 _AT_ONCE = 8
 

@@ -1,9 +1,6 @@
 """Update of all lock files, for `make lock`. They contain hashes and no addresses of registries."""
 
-from __future__ import annotations
-
 import shutil
-import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +8,7 @@ from harness.parts.command import environment, run
 from harness.parts.install import ensure
 from harness.parts.places import CODE
 from harness.parts.programs import program
-from harness.parts.sources.wheels import LOCKS
+from harness.parts.sources.wheels import LOCKS, UV
 from harness.parts.table import PARTS, Source
 from harness.patience import PATIENCE
 
@@ -22,7 +19,7 @@ _OPTIONS = ("--quiet", "--upgrade", "--generate-hashes", "--no-emit-index-url", 
 def lock_wheels(requirements: Path, *more: str, lock: str = "") -> None:
     """Write the .lock beside a .in file, or the file called `lock` there. Raises HarnessError as uv says."""
     run(
-        [sys.executable, "-m", "uv", "pip", "compile", *_OPTIONS, "--python-version", _OLDEST_PYTHON, *more,
+        [*UV, "pip", "compile", *_OPTIONS, "--python-version", _OLDEST_PYTHON, *more,
          requirements.name, "--output-file", lock or requirements.with_suffix(".lock").name],
         cwd=requirements.parent, env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip

@@ -1,7 +1,5 @@
 """Where blackstart's own files are, in a checkout as in an installed package, and where the folders of runs go."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

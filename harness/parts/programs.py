@@ -1,7 +1,5 @@
 """Look-up of the programs of installed parts."""
 
-from __future__ import annotations
-
 import os
 import shutil
 

@@ -1,21 +1,14 @@
 """Recipes of all parts: their folder in the cache and the function that builds it."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from harness.parts.sources.knot import build_knot, knot_folder
 from harness.parts.sources.npm import build_npm, npm_folder
 from harness.parts.sources.odoo import build_odoo, odoo_folder
 from harness.parts.sources.wheels import build_environment, build_wheel, environment_folder, wheel_folder
-from harness.parts.table import part
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from harness.parts.table import Part
+from harness.parts.table import Part, part
 
 
 @dataclass(frozen=True, slots=True)

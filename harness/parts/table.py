@@ -1,7 +1,5 @@
 """Table of parts: the programs of the estate with their versions, sources and licences."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """Bulk test data: a database of a given size, to measure a drill at that size."""
 
-from __future__ import annotations
-
 import psycopg
 from psycopg import sql as compose
 

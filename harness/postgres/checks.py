@@ -1,7 +1,5 @@
 """Comparison of a restored database with the facts in its backup, and checks of client sessions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import psycopg
@@ -26,20 +24,13 @@ def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
     """
     with connect(sql, facts.name, application="blackstart check") as connection:
         try:
-            figures.fix_text_form(connection)
-            connection.autocommit = False
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            connection.read_only = True
+            figures.begin_reading(connection)
             row = figures.read_database(connection)
             tables = figures.read_tables(connection)
             sequences = figures.read_sequences(connection)
         except psycopg.Error as error:
             raise HarnessError(f"database {facts.name} at {sql.outside}: {one_line(error)}") from error
-    return (
-        *_database(row, facts),
-        *_tables(tables, facts.tables),
-        *_sequences(sequences, facts.sequences),
-    )
+    return (*_database(row, facts), *_tables(tables, facts.tables), *_sequences(sequences, facts.sequences))
 
 
 def _database(row: figures.DatabaseRow, facts: DatabaseFacts) -> Iterator[str]:

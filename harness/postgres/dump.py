@@ -1,7 +1,5 @@
 """Dumps: one snapshot for each database; its facts are counted in the same snapshot."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,10 +51,7 @@ def open_snapshot(sql: Sql, database: str, clock: Clock = SYSTEM) -> Iterator[Sn
         raise BackupFailed(f"database {database}: {error}") from error
     with connection:
         try:
-            figures.fix_text_form(connection)
-            connection.autocommit = False
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            connection.read_only = True
+            figures.begin_reading(connection)
             before = clock.monotonic()
             ((name, taken_at),) = connection.execute(
                 "SELECT pg_catalog.pg_export_snapshot(), statement_timestamp()"

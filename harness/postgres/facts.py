@@ -4,12 +4,9 @@ Rows are hashed as text. Every setting that affects the text is fixed (`TEXT_FOR
 sums of two 64-bit hashes over all rows, so that it does not depend on their order; a duplicate row counts twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import psycopg
 from psycopg import sql as compose
@@ -19,24 +16,22 @@ from harness.core.contents import TableFacts
 
 Connection = psycopg.Connection[TupleRow]
 
-TEXT_FORM: Mapping[str, str] = MappingProxyType(
-    {
-        "TimeZone": "UTC",
-        "DateStyle": "ISO, MDY",
-        "IntervalStyle": "postgres",
-        "extra_float_digits": "1",
-        "bytea_output": "hex",
-        "xmloption": "content",
-        "lc_monetary": "C",
-        "search_path": "",
-        "row_security": "off",
-        "quote_all_identifiers": "off",
-        "statement_timeout": "0",
-        "lock_timeout": "0",
-        "idle_in_transaction_session_timeout": "0",
-        "transaction_timeout": "0",
-    }
-)
+TEXT_FORM: Mapping[str, str] = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "search_path": "",
+    "row_security": "off",
+    "quote_all_identifiers": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
+}
 
 # Ordinary tables only: partitioned parents and foreign tables store no rows, an extension creates the rows of its own
 # tables, and the restore refreshes materialised views.
@@ -95,10 +90,13 @@ class Sequence:
     value: int
 
 
-def fix_text_form(connection: Connection) -> None:
-    """Fix every setting of this session that affects how values are written as text. Takes no snapshot."""
+def begin_reading(connection: Connection) -> None:
+    """Fix every setting that affects how values are written as text, and read in one snapshot, not yet taken."""
     for name, value in TEXT_FORM.items():
         connection.execute(compose.SQL("SET {} = {}").format(compose.Identifier(name), compose.Literal(value)))
+    connection.autocommit = False
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
 
 
 def read_database(connection: Connection) -> DatabaseRow:

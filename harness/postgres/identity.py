@@ -1,7 +1,5 @@
 """Identity of a PostgreSQL server, and the list of its databases."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import psycopg

@@ -1,6 +1,4 @@
-"""Restore of roles, then of every database from its dump in the spool."""
-
-from __future__ import annotations
+"""Restores: roles first, then every database from its dump in the spool."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +6,7 @@ from dataclasses import replace
 
 from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
-from harness.core.node import Completed, Site, Task
+from harness.core.node import Site, Task
 from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres.dump import client_task, conninfo, how_it_ended
@@ -17,15 +15,16 @@ from harness.postgres.identity import MAINTENANCE, ask
 CREATE_ROLE = re.compile(rb'CREATE ROLE ("(?:[^"]|"")+"|[^\s;"]+);')
 ALTER_ROLE = re.compile(rb'ALTER ROLE ("(?:[^"]|"")+"|[^\s;"]+) WITH ')
 
-# A failed restore starts over on an empty server, so its commits need not wait for the disk. The server still writes
-# them out within a second, and fsync stays on.
+# A restore that fails is begun again from nothing, so its commits need not wait for the disk one by one; the
+# server writes them out within a second all the same, and fsync stays on.
 SESSION = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
 
 
 def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
-    """Restore the roles of `text`, from `pg_dumpall --globals-only`, in one transaction; raises RestoreFailed.
+    """Make the roles of `text`, which `pg_dumpall --globals-only` wrote. All of them or, with RestoreFailed, none.
 
-    The connected superuser keeps its attributes and password. Other existing roles get the attributes of the backup.
+    The superuser we come as keeps the attributes and the password that it has on this server; of other roles
+    that are already there, the attributes become those of the backup.
     """
     roles = frozenset(str(name) for (name,) in ask(sql, "SELECT rolname FROM pg_catalog.pg_roles"))
     kept = b"".join(_wanted(text, roles, sql.user))
@@ -37,19 +36,17 @@ def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
         "--quiet",
         "--single-transaction",
         "--set=ON_ERROR_STOP=1",
-        "--set=VERBOSITY=terse",  # do not echo the statement: it contains a password verifier
+        "--set=VERBOSITY=terse",  # no echo of the statement: it holds a password's verifier
         "--set=SHOW_CONTEXT=never",
         f"--dbname={conninfo(MAINTENANCE)}",
         "--file=-",
         stdin=kept,
     )
-    done = _run(site, task)
-    if done.code:
-        raise RestoreFailed(f"roles at {sql.outside}: {how_it_ended(done)}")
+    _run(site, task, f"roles at {sql.outside}")
 
 
 def _wanted(text: bytes, roles: frozenset[str], superuser: str) -> Iterator[bytes]:
-    """Yield the statements to run, without creation of existing roles and changes of the superuser."""
+    """Yield the lines to run: a role that exists is not created, our superuser is not altered."""
     for line in text.splitlines(keepends=True):
         created, altered = CREATE_ROLE.match(line), ALTER_ROLE.match(line)
         if created and _name(created) in roles:
@@ -65,17 +62,13 @@ def _name(match: re.Match[bytes]) -> str:
 
 
 def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: str, spool_path: str, jobs: int) -> None:
-    """Create the database of `facts` from its dump `spool_path` in volume `spool_volume`, with `jobs` in parallel.
+    """Make the database of `facts` from its dump, `spool_path` in the volume `spool_volume`, with `jobs` at once.
 
-    The dump contains owner, encoding, locale, grants and settings of the database. Raises RestoreFailed with the
-    output of pg_restore at its first error.
+    The dump itself says owner, encoding, locale, grants and settings of the database. Raises RestoreFailed,
+    with pg_restore's last words, at its first error.
     """
-    # The maintenance database exists already; the restore creates every other.
-    target = (
-        (f"--dbname={conninfo(MAINTENANCE)}",)
-        if facts.name == MAINTENANCE
-        else ("--create", f"--dbname={conninfo(MAINTENANCE)}")
-    )
+    # The maintenance database is there from the first day; every other is made by the restore.
+    create = () if facts.name == MAINTENANCE else ("--create",)
     task = client_task(
         site,
         "pg_restore",
@@ -83,20 +76,21 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
         "--exit-on-error",
         "--no-tablespaces",
         f"--jobs={jobs}",
-        *target,
+        *create,
+        f"--dbname={conninfo(MAINTENANCE)}",
         f"@{{volume:{spool_volume}}}/{spool_path}",
         volumes=(spool_volume,),
     )
-    done = _run(site, replace(task, env={**task.env, "PGOPTIONS": SESSION}))
-    if done.code:
-        raise RestoreFailed(f"database {facts.name} at {sql.outside}: {how_it_ended(done)}")
+    _run(site, replace(task, env={**task.env, "PGOPTIONS": SESSION}), f"database {facts.name} at {sql.outside}")
 
 
-def _run(site: Site, task: Task) -> Completed:
-    """Run a client and return its result; raises RestoreFailed when it cannot be run."""
+def _run(site: Site, task: Task, what: str) -> None:
+    """Run a client to its end; raises RestoreFailed when it fails or cannot even be run."""
     try:
         with site.run(task) as running:
             running.stdout.read()
-            return running.finish(PATIENCE.restore_database)
+            done = running.finish(PATIENCE.restore_database)
     except HarnessError as error:
         raise RestoreFailed(f"{task.name}: {error}") from error
+    if done.code:
+        raise RestoreFailed(f"{what}: {how_it_ended(done)}")

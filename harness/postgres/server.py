@@ -1,12 +1,11 @@
 """A PostgreSQL 18 server as a node, and connections to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 import psycopg
+from psycopg import sql as compose
 from psycopg.rows import TupleRow
 
 from harness.core.errors import HarnessError, UsageError
@@ -167,6 +166,29 @@ def transaction(sql: Sql, database: str, hint: str) -> Iterator[psycopg.Connecti
             yield connection
     except psycopg.Error as error:
         raise HarnessError(f"database {database} at {sql.outside}: {one_line(error)}; {hint}") from error
+
+
+def make_database(server: Sql, name: str, role: str, password_ref: str) -> None:
+    """Create the role and its database if they are missing, and set the role's password.
+
+    Raises HarnessError when the server refuses, UsageError when the password cannot be read.
+    """
+    with connect(server) as connection:
+        # Hashed on the client, so that the password reaches neither the server nor its log.
+        password = read_text_secret(password_ref).encode()
+        hashed = connection.pgconn.encrypt_password(password, role.encode(), b"scram-sha-256").decode()
+        owner = compose.Identifier(role)
+        try:
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                connection.execute(compose.SQL("CREATE ROLE {}").format(owner))
+            connection.execute(compose.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(owner, compose.Literal(hashed)))
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone():
+                query = "CREATE DATABASE {} OWNER {} ENCODING 'UTF8' TEMPLATE template0"
+                connection.execute(compose.SQL(query).format(compose.Identifier(name), owner))
+        except psycopg.Error as error:
+            raise HarnessError(
+                f"database {name} of role {role} at {server.outside}: cannot be created: {one_line(error)}"
+            ) from error
 
 
 def one_line(error: psycopg.Error) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from harness.core.exposure import exposure
+from harness.core.judge import exposure
 from harness.repository.catalogue import Repository
 
 WINDOW = timedelta(days=1)

@@ -91,11 +91,9 @@ class TrafficRouter(Protocol):
     @property
     def door(self) -> PublicDoor:
         """A client of the estate."""
-        ...
 
     def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
         """Route clients to `site`; return the routing seen by new connections. Raises Refused, HarnessError."""
-        ...
 
 
 @dataclass(slots=True)

@@ -12,9 +12,8 @@ from harness.core.service import PublicDoor
 from harness.estate.config import Config
 from harness.patience import PATIENCE
 from harness.traffic.dns import NameServer, dns_spec
-from harness.traffic.door import Door
+from harness.traffic.door import Door, served_by
 from harness.traffic.nginx import FrontDoor, front_spec
-from harness.traffic.witness import served_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,5 +64,5 @@ def open_edge(site: Site, config: Config, secrets: Mapping[str, str], upstream: 
     names_node = site.launch(dns_spec(site, estate.zone, {estate.host: first}, secrets=secrets))
     names = NameServer(names_node.endpoint("dns").outside, estate.zone, secrets["tsig"])
     front_node = site.launch(front_spec(site, (sites.primary.edge, sites.dr.edge), upstream, leads_to))
-    door = Door(config.public_name, front_node.endpoint("http").outside.port, names)
+    door = Door(config.public_name, front_node.endpoint("http").outside.port, names.resolve)
     return Edge(FrontDoor(site, front_node), names, door, estate.host, config.public_name)

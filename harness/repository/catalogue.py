@@ -4,8 +4,6 @@ Writes happen in the order intent, objects, manifest, COMMIT; deletions in the r
 point leaves a backup that is either committed and complete, or not listed.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,28 +51,8 @@ class CommittedBackup:
         """Return the receipt of its commit; raises Unreadable when it is damaged."""
         manifest, _, commit = self.parts
         return Receipt(
-            self.backup_id,
-            self.path,
-            manifest.finished,
-            manifest.size,
-            manifest.plain_size,
-            commit.manifest_sha256,
+            self.backup_id, self.path, manifest.finished, manifest.size, manifest.plain_size, commit.manifest_sha256
         )
-
-    @property
-    def size(self) -> int:
-        """Return the stored size in bytes. Raises Unreadable."""
-        return self.manifest.size
-
-    @property
-    def plain_size(self) -> int:
-        """Return the size before compression in bytes. Raises Unreadable."""
-        return self.manifest.plain_size
-
-    @property
-    def committed_at(self) -> datetime:
-        """Return the UTC time of its commit, by the writer's clock. Raises Unreadable."""
-        return self.manifest.finished
 
 
 @dataclass(frozen=True, slots=True)

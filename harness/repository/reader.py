@@ -1,7 +1,5 @@
 """Reader of one backup: yields authenticated plaintext only."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from collections.abc import Callable, Generator, Iterator

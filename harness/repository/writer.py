@@ -1,7 +1,5 @@
 """Writer of one backup: objects first, then the manifest, COMMIT last."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress

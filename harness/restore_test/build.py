@@ -1,7 +1,5 @@
 """Builds and runs the restore test on the DR site that is declared under [existing]."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from harness.core.journal import Journal

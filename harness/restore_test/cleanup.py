@@ -1,7 +1,5 @@
 """Cleanup after a restore test: removes the restored data from a DR site, and nothing else."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -6,18 +6,17 @@ and an identity of production are refused by name. The identity of a part that i
 the part is up, before anything is written to it.
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from harness.core.errors import HarnessError, Refused
 from harness.core.service import S3, Sql
+from harness.declaration import Table
 from harness.postgres.identity import system_facts
 from harness.s3.client import read_tag
 
@@ -25,10 +24,8 @@ NO_TAG = "no tag"
 Text = Annotated[str, Field(min_length=1)]
 
 
-class Target(BaseModel):
+class Target(Table):
     """One entry of the allowlist. `cluster`: "" for a site outside a cluster."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text
     system: Text
@@ -37,10 +34,8 @@ class Target(BaseModel):
     cluster: str = ""
 
 
-class Targets(BaseModel):
+class Targets(Table):
     """The allowlist file, `drill-targets.toml`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     target: tuple[Target, ...]
 

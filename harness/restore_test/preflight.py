@@ -3,8 +3,6 @@
 The interlock checks the identity of the site; after a real failover the same site serves clients.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.errors import Refused
@@ -12,7 +10,7 @@ from harness.core.node import Address, Site
 from harness.core.service import Place, PublicDoor, Service
 from harness.postgres.identity import databases
 from harness.substrate.existing.site import ExistingSite
-from harness.traffic.witness import SITE_HEADER, SITE_PATH, served_by
+from harness.traffic.door import SITE_HEADER, SITE_PATH, served_by
 
 
 def require_no_service_running(site: Site, services: Sequence[Service]) -> None:

@@ -3,8 +3,6 @@
 It destroys nothing and switches no traffic. The repository may be production's, because it is only read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -64,7 +62,7 @@ class OwnGateway:
     def door(self) -> PublicDoor:
         """A client of the gateway."""
         address = self.where()
-        return Door(self.public_name, address.port, FixedAddress(address.host))
+        return Door(self.public_name, address.port, lambda _name: address.host)
 
     def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
         """Always refused; raises Refused."""
@@ -174,7 +172,6 @@ class RestoreTest:
         selected, restored, tested = self.selected, self.restored, self.tested
         evidence = Evidence(
             promise=self.header.promise,
-            clients=None,
             activated=self.activated_at,
             key=tested.passed_at if tested else None,
             exposure=exposed,

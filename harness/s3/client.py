@@ -1,7 +1,5 @@
 """S3 client for an object store, used from outside its site; buckets, and the tag that names their estate."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Continuous replication of objects from the primary's store to DR's, by rclone, until the strike."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread

@@ -4,8 +4,6 @@ Measured with SeaweedFS 4.48 on two busy cores: 0.9 s from start to the first an
 0.3 MB on disk when empty, 2 to 5 s to shut down gracefully. `weed server` takes 3.3 s to start and 25 s to stop.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Backups, recoveries and restore tests that are attempted with a fault and must fail or be refused."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 

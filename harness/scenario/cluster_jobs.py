@@ -15,10 +15,10 @@ from harness.drill.drill import Drill
 from harness.estate.config import Config
 from harness.estate.site import INFRASTRUCTURE
 from harness.images.find import reference
-from harness.images.programs import kubectl_program
+from harness.images.kind.node import kubectl_program
 from harness.images.table import port_numbers
 from harness.kubernetes.api import Api
-from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered
+from harness.kubernetes.deploy import FOLDER, WORKLOADS, rendered, scaled_down
 from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_gone
 from harness.patience import PATIENCE
@@ -151,7 +151,7 @@ class ClusterJobs:
                 made = filled(spec, reference(spec.image), ports, given)
                 namespace.claim(spec.volumes)
                 namespace.require_image(spec.image)
-                site.api.apply(map(scaled_to_zero, made.manifests))
+                site.api.apply(map(scaled_down, made.manifests))
                 if "http" in spec.ports:
                     number = port_numbers(spec.image, spec.ports)["http"]
                     estate.dr.peers[service.name] = Address(name_of(spec.name), number)

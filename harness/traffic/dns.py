@@ -1,7 +1,5 @@
 """The name service: Knot DNS, switched by dynamic updates (RFC 2136) that are signed with TSIG (RFC 8945)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,21 +1,19 @@
 """HTTP client for the public name, outside both sites."""
 
-from __future__ import annotations
-
 import base64
 import http.client
 import json as json_text
 import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
 from types import MappingProxyType
-from typing import Protocol
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.service import Answer
+from harness.core.service import Answer, PublicDoor
+from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -23,26 +21,20 @@ CHUNK = 64 * 1024
 HTTP_PORT = 80
 CLIENTS = "clients"  # user name of the clients in the gateway's list of users
 GATEWAY_KEY = "gateway-key"  # the secret that holds their password
-
-
-class Resolver(Protocol):
-    """Resolves a name to an address."""
-
-    def resolve(self, name: str) -> str:
-        """Return the address; raises OSError."""
-        ...
+SITE_HEADER = "X-Site"  # set by each site's gateway on every answer
+SITE_PATH = "/.gateway/ping"  # answered by the gateway itself, even if the services behind it are down
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
     """HTTP client that resolves the public name anew for every request. It does not follow redirects.
 
-    Safe to use from several threads.
+    `resolve`: returns the address of a name, or raises OSError. Safe to use from several threads.
     """
 
     public_name: str
     port: int
-    resolver: Resolver
+    resolve: Callable[[str], str]
     clock: Clock = SYSTEM
     _jars: dict[str, CookieJar] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
@@ -72,7 +64,7 @@ class Door:
         if jar is not None:
             jar.add_cookie_header(request)
         lines = {"Host": host, **dict(request.header_items()), "Connection": "close"}
-        address = self.resolver.resolve(self.public_name)
+        address = self.resolve(self.public_name)
         connection = http.client.HTTPConnection(address, self.port, timeout=self._left(deadline, address))
         with closing(connection):
             try:
@@ -124,3 +116,11 @@ def basic_auth(password_ref: str, user: str = CLIENTS) -> dict[str, str]:
     """Return the `Authorization` header of HTTP Basic (RFC 7617). Raises UsageError when the password is unreadable."""
     token = base64.b64encode(f"{user}:{read_text_secret(password_ref)}".encode()).decode()
     return {"Authorization": f"Basic {token}"}
+
+
+def served_by(door: PublicDoor) -> str | None:
+    """Return the name of the site whose gateway answers a new connection, None if the answer names no site.
+
+    Raises OSError when there is no answer.
+    """
+    return door.request("GET", SITE_PATH, patience=PATIENCE.site_probe).headers.get(SITE_HEADER.lower())

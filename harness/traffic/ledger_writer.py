@@ -1,7 +1,5 @@
 """The ledger writer: a client outside both sites that sends numbered writes, to measure RPO and lost writes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from threading import Event, Thread
 from typing import Protocol
@@ -15,11 +13,9 @@ class LedgerSink(Protocol):
 
     def sent(self, number: int, at: float) -> None:
         """Record that a write is about to be sent; `at` in monotonic seconds."""
-        ...
 
     def acked(self, number: int, at: float) -> None:
         """Record that a write was acknowledged; `at` in monotonic seconds."""
-        ...
 
 
 class LedgerWriter:

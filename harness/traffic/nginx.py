@@ -4,8 +4,6 @@ The edge addresses are loopback addresses of one machine. One process listens on
 own, and the engine publishes its port on the machine's.
 """
 
-from __future__ import annotations
-
 import http.client
 import re
 from contextlib import closing

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.core.budget import Promise
 from harness.core.errors import (
     BackupFailed,
     Finding,
@@ -25,6 +24,7 @@ from harness.core.judge import (
     Clients,
     Evidence,
     Phase,
+    Promise,
     Verdict,
     fault_moment,
     is_finding,

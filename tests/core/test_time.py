@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.clock import SYSTEM, Clock, wait_until
 from harness.core.errors import TookTooLong
-from harness.core.exposure import exposure
+from harness.core.judge import exposure
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -86,7 +86,7 @@ def test_a_record_is_plain_data_with_its_format() -> None:
         "d", "o", "i", "a", "drill", "fake", "s", "f", "c", {}, {}, "KEPT", (), 1.0, 0.0, 2.0, 1, (), (), (), (), {},
         (), 0, 0, (), (), (), {}, (), (),
     )  # fmt: skip
-    assert record.as_data()["format"] == FORMAT
+    assert record.format == FORMAT
 
 
 def test_sources_are_empty_by_default() -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from harness.estate.config import load_config
 from harness.estate.promises import load_promises
-from harness.images.programs import kubectl_program
+from harness.images.kind.node import kubectl_program
 from harness.kubernetes.deploy import Manifests, rendered
 from harness.restore_test.interlock import read_targets
 

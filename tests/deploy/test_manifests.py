@@ -13,7 +13,7 @@ from harness.core.errors import HarnessError, MissingPart
 from harness.core.node import Address, NodeSpec
 from harness.core.render import secrets_in
 from harness.core.service import S3, Place, Route, Sql
-from harness.images.programs import kubectl_program
+from harness.images.kind.node import kubectl_program
 from harness.images.table import image
 from harness.kubernetes.deploy import FOLDER, WORKLOADS, Manifests, rendered
 from harness.kubernetes.objects import NAME, Manifest

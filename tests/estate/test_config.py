@@ -9,7 +9,7 @@ import pytest
 from harness.core.errors import UsageError
 from harness.estate.config import load_config
 from harness.estate.promises import load_promises, promise_named
-from harness.services.http.kind import HttpTable
+from harness.services.http.app import HttpTable
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = (ROOT / "estate.toml").read_text()

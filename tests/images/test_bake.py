@@ -15,9 +15,8 @@ from harness.core.errors import MissingPart
 from harness.images import bake
 from harness.images.bake import Provider
 from harness.images.build import recipes
-from harness.images.content_key import key
 from harness.images.engine import engine
-from harness.images.find import BAKED, PUBLIC, baked, reference
+from harness.images.find import BAKED, PUBLIC, baked, key, reference
 from harness.images.storage import archive_of, has, load, save
 from harness.images.table import Image
 

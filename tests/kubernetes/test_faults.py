@@ -14,7 +14,7 @@ from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import NodeSpec, Ready, Task
 from harness.images.engine import engine
 from harness.images.find import reference
-from harness.images.programs import kind_program
+from harness.images.kind.node import kind_program
 from harness.kubernetes import cluster as kubernetes_clusters
 from harness.kubernetes import disruption
 from harness.kubernetes.api import Api

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from notifier.errors import ConfigurationError
-from notifier.settings import PORTS, TEXTS, from_environment
+from notifier.settings import PORTS, Settings, from_environment, variable
 
-FULL = dict.fromkeys(TEXTS.values(), "text-of-it") | dict.fromkeys(PORTS.values(), "5432")
+FULL = {variable(one.name): "5432" if one.name in PORTS else "text-of-it" for one in fields(Settings)}
 
 
 def test_settings_are_read_from_the_environment() -> None:
@@ -16,7 +17,7 @@ def test_settings_are_read_from_the_environment() -> None:
     assert (settings.db_port, settings.port, settings.s3_bucket) == (5432, 5432, "text-of-it")
 
 
-@pytest.mark.parametrize("name", [*TEXTS.values(), *PORTS.values()])
+@pytest.mark.parametrize("name", FULL)
 def test_a_missing_variable_is_named(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^not set: {name}$"):
         from_environment({**FULL, name: ""})

@@ -13,7 +13,7 @@ from harness.core.errors import NoValidBackup, Unreadable
 from harness.repository.catalogue import Repository
 from harness.repository.format.manifest import canonical
 from harness.repository.store.port import ObjectStore
-from harness.scenario.faults.stored_backup import DAMAGES, flip_bit_at
+from harness.scenario.faults.stored_backup import DAMAGES, flip_bit
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients, back_up
 
@@ -73,7 +73,7 @@ def test_an_edited_manifest_is_detected_without_a_key(recipients: Recipients) ->
     (entry,) = repository.committed()
     assert entry.damaged is not None
     assert "SHA-256 differs from the one in COMMIT" in entry.damaged
-    for read in (lambda: entry.receipt, lambda: entry.size, lambda: entry.manifest):
+    for read in (lambda: entry.receipt, lambda: entry.manifest):
         with pytest.raises(Unreadable, match=receipt.backup_id):
             read()
 
@@ -121,6 +121,6 @@ def test_any_flipped_bit_is_detected(where: float, recipients: Recipients) -> No
     store = MemoryStore()
     repository = Repository(store, "shop")
     receipt = back_up(repository, recipients)
-    named = flip_bit_at(store, "shop", receipt.backup_id, where)
+    named = flip_bit(store, "shop", receipt.backup_id, where)
     with pytest.raises(NoValidBackup, match=f"object {named}: segment"):
         repository.latest_valid(recipients.dr[0])

@@ -10,8 +10,7 @@ import pytest
 from harness.core.errors import HarnessError
 from harness.core.node import Node, Site
 from harness.traffic.dns import TTL, NameServer, dns_spec, zone_text
-from harness.traffic.door import Door
-from harness.traffic.witness import served_by
+from harness.traffic.door import Door, served_by
 from tests.traffic.backend import Backend
 
 ZONE = "shop.test"
@@ -99,7 +98,7 @@ def test_a_zone_has_one_line_for_each_host() -> None:
 
 
 def test_a_door_resolves_the_name_for_every_request(names: NameServer, primary: Backend) -> None:
-    door = Door("www.shop.test", primary.address.port, names)
+    door = Door("www.shop.test", primary.address.port, names.resolve)
     names.switch("www", "127.0.0.1")
     assert served_by(door) == "primary"
     names.switch("www", "127.0.0.77")

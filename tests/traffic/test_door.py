@@ -10,8 +10,7 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.service import PublicDoor
-from harness.traffic.door import Door
-from harness.traffic.witness import served_by
+from harness.traffic.door import Door, served_by
 from tests.traffic.backend import Backend
 
 
@@ -31,7 +30,7 @@ def resolver() -> RecordingResolver:
 
 @pytest.fixture
 def door(primary: Backend, resolver: RecordingResolver) -> Door:
-    return Door("www.shop.test", primary.address.port, resolver)
+    return Door("www.shop.test", primary.address.port, resolver.resolve)
 
 
 def test_it_is_a_public_door(door: Door) -> None:
@@ -81,7 +80,7 @@ def test_a_closed_port_is_a_connection_error(resolver: RecordingResolver) -> Non
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         port = server.getsockname()[1]
     with pytest.raises(ConnectionError):
-        Door("www.shop.test", port, resolver).request("GET", "/")
+        Door("www.shop.test", port, resolver.resolve).request("GET", "/")
 
 
 @pytest.fixture(params=[b"", b"HTTP/1.1 200 OK\r\n\r\n"])
@@ -115,5 +114,5 @@ def trickling(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_patience_limits_the_whole_answer(trickling: int, resolver: RecordingResolver) -> None:
     begin = SYSTEM.monotonic()
     with pytest.raises(TimeoutError, match=r"within 0\.5 s"):
-        Door("www.shop.test", trickling, resolver).request("GET", "/", patience=0.5)
+        Door("www.shop.test", trickling, resolver.resolve).request("GET", "/", patience=0.5)
     assert 0.4 < SYSTEM.monotonic() - begin < 2

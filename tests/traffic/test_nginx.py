@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from threading import Event, Thread
 
 import pytest
@@ -14,14 +13,6 @@ from tests.traffic.backend import Backend
 
 ADDRESSES = ("127.0.0.2", "127.0.0.3")
 pytestmark = pytest.mark.programs
-
-
-@dataclass(frozen=True)
-class Hosts:
-    address: str
-
-    def resolve(self, _name: str) -> str:
-        return self.address
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +28,7 @@ def front(opened: FrontDoor, primary: Backend) -> FrontDoor:
 
 
 def door_of(front: FrontDoor, address: str = ADDRESSES[0]) -> Door:
-    return Door("www.shop.test", front.node.endpoint("http").outside.port, Hosts(address))
+    return Door("www.shop.test", front.node.endpoint("http").outside.port, lambda _name: address)
 
 
 def test_both_addresses_route_to_the_gateway_and_name_the_site(front: FrontDoor, primary: Backend) -> None:

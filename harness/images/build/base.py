@@ -1,7 +1,5 @@
 """The Debian base image of baked images, and additional Debian packages for single images."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 import tarfile

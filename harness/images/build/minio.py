@@ -1,7 +1,5 @@
 """MinIO, which is published as source code only: built from its Go module, once."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Recipes of all baked images, and their content keys."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Callable

@@ -1,16 +1,13 @@
 """Python packages for images: locked versions, for the Python and the C library of the base image."""
 
-from __future__ import annotations
-
 import platform
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.parts.command import environment, run
 from harness.parts.places import FILES
-from harness.parts.sources.wheels import LOCKS, locked
+from harness.parts.sources.wheels import LOCKS, UV, locked
 from harness.patience import PATIENCE
 
 PYTHON = "3.11"  # the base image's
@@ -44,11 +41,7 @@ def install_odoo_wheels(into: Path) -> None:
 
 def _install(into: Path, *words: str) -> None:
     run(
-        [*_uv(), "--target", str(into), "--python-version", PYTHON, "--python-platform", PLATFORM, "--require-hashes",
-         *words],
+        [*UV, "pip", "install", "--quiet", "--target", str(into), "--python-version", PYTHON,
+         "--python-platform", PLATFORM, "--require-hashes", *words],
         env=environment(), patience=PATIENCE.image_wheels,
     )  # fmt: skip
-
-
-def _uv() -> list[str]:
-    return [sys.executable, "-m", "uv", "pip", "install", "--quiet"]

@@ -1,7 +1,5 @@
 """Build of kind's node image: Kubernetes, etcd, CoreDNS and kind from Go modules, the rest from Debian."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform
@@ -39,6 +37,26 @@ def key() -> str:
 def programs_folder() -> Path:
     """Return the folder of kind and kubectl in the cache, which may not exist."""
     return folder_of("kind", (_HERE / "go.mod").read_text(encoding="utf-8"), platform.machine())
+
+
+def kind_program() -> Path:
+    """Return the path of kind: built with the node image, else on PATH. Raises MissingPart."""
+    return _find_program("kind")
+
+
+def kubectl_program() -> Path:
+    """Return the path of kubectl: built with the node image, else on PATH. Raises MissingPart."""
+    return _find_program("kubectl")
+
+
+def _find_program(name: str) -> Path:
+    ours = programs_folder() / "bin" / name
+    if ours.is_file():
+        return ours
+    found = shutil.which(name)
+    if found is None:
+        raise MissingPart(f"{name}: neither in the cache nor on PATH; run `make images`, or install {name}")
+    return Path(found)
 
 
 def bake(reference: str, archive: Path) -> None:

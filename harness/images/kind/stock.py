@@ -5,8 +5,6 @@ of the node image imports them into a volume of the engine; a node mounts it rea
 containerd starts (`link-stock.sh`). containerd's indexes are copied for each node.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

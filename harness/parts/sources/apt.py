@@ -1,7 +1,5 @@
 """Debian packages, downloaded by apt with verified signatures into separate folders, without changing the system."""
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

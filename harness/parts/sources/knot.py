@@ -1,7 +1,5 @@
 """Knot DNS, from Debian packages or from PATH."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 from pathlib import Path

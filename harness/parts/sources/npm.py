@@ -5,8 +5,6 @@ downloads the same tarballs in a fraction of that time into its cache, under the
 (`_cacache/content-v2`, https://github.com/npm/cacache); they are unpacked from there without unused files.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

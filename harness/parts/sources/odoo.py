@@ -1,7 +1,5 @@
 """Odoo 19 from the Debian package, reduced to the modules of a shop, with the JavaScript libraries it links to."""
 
-from __future__ import annotations
-
 import platform
 import shutil
 import sys

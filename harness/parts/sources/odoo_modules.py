@@ -1,7 +1,5 @@
 """Dependency resolution of Odoo modules: dependencies and automatically installed modules."""
 
-from __future__ import annotations
-
 import ast
 import re
 from dataclasses import dataclass

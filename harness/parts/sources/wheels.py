@@ -1,7 +1,5 @@
 """Programs in wheels, and Odoo's virtual environment, both installed by uv from hash-checked lock files."""
 
-from __future__ import annotations
-
 import platform
 import re
 import sys
@@ -14,6 +12,7 @@ from harness.parts.table import Part
 from harness.patience import PATIENCE
 
 LOCKS = Path(__file__).parents[1] / "locks"
+UV = (sys.executable, "-m", "uv")
 _OLDEST, _NEWEST = (3, 11), (3, 13)  # Odoo 19's safe_eval does not support the bytecode of 3.14
 
 
@@ -35,7 +34,7 @@ def build_wheel(part: Part, folder: Path) -> str:
     wanted = folder / ".requirement"
     wanted.write_text(_requirement(part) + "\n", encoding="utf-8")
     run(
-        [*_uv(), "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(wanted)],
+        [*UV, "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(folder), "-r", str(wanted)],
         env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
     return part.version
@@ -58,13 +57,12 @@ def build_environment(part: Part, folder: Path) -> str:
             f"{part.name}: Odoo 19 runs on Python 3.11 to 3.13, this is {version}; `make PYTHON=python3.13`"
         )
     run(
-        [sys.executable, "-m", "uv", "venv", "--quiet", "--relocatable", "--clear",
-         "--python", sys.executable, str(folder)],
+        [*UV, "venv", "--quiet", "--relocatable", "--clear", "--python", sys.executable, str(folder)],
         env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
     run(
-        [*_uv(), "install", "--quiet", "--require-hashes", "--compile-bytecode", "--python", str(folder / "bin/python"),
-         "-r", str(LOCKS / part.package)],
+        [*UV, "pip", "install", "--quiet", "--require-hashes", "--compile-bytecode",
+         "--python", str(folder / "bin/python"), "-r", str(LOCKS / part.package)],
         env=environment(), patience=PATIENCE.part_install,
     )  # fmt: skip
     return f"Python {version}"
@@ -72,7 +70,3 @@ def build_environment(part: Part, folder: Path) -> str:
 
 def _requirement(part: Part) -> str:
     return locked(part.package, (LOCKS / "programs.lock").read_text(encoding="utf-8"))
-
-
-def _uv() -> list[str]:
-    return [sys.executable, "-m", "uv", "pip"]

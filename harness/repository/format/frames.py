@@ -3,8 +3,6 @@
 Source of the format: RFC 8878. Each frame has its content size and a checksum.
 """
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator

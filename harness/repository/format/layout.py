@@ -1,7 +1,5 @@
 """Keys of a repository's objects in the bucket, names of backups, and the associated data of encryption."""
 
-from __future__ import annotations
-
 import re
 import secrets
 import struct
@@ -44,11 +42,6 @@ class Layout:
         if not ESTATE.fullmatch(self.estate):
             raise UsageError(f"estate {self.estate!r}: use letters, digits, '.', '_', '-' only, at most 63 characters")
 
-    @property
-    def root(self) -> str:
-        """Return the prefix of all keys."""
-        return f"{self.estate}/"
-
     def of(self, kind: str) -> str:
         """Return the prefix of one kind of object: `intent`, `data`, `manifest`, `commit`."""
         return f"{self.estate}/{kind}/"
@@ -71,7 +64,7 @@ class Layout:
 
     def id_in(self, key: str) -> str:
         """Return the name of the backup that a key belongs to, "" if the key does not follow this layout."""
-        rest = key.removeprefix(self.root).partition("/")[2]
+        rest = key.removeprefix(f"{self.estate}/").partition("/")[2]
         name = rest.partition("/")[0].removesuffix(".json")
         return name if begun_at(name) is not None else ""
 
@@ -85,12 +78,8 @@ def check_path(path: str) -> str:
 
 
 def bind(*words: str) -> bytes:
-    """Return an unambiguous encoding of the format's name and `words`.
-
-    Each is its length in UTF-8 (4 bytes, big-endian) followed by its UTF-8.
-    """
-    encoded = (FORMAT, *words)
-    return b"".join(struct.pack(">I", len(word.encode())) + word.encode() for word in encoded)
+    """Return the format's name and `words`, each as the length of its UTF-8 (4 bytes, big-endian) and its UTF-8."""
+    return b"".join(struct.pack(">I", len(word.encode())) + word.encode() for word in (FORMAT, *words))
 
 
 def object_binding(cluster: str, backup_id: str, path: str) -> bytes:

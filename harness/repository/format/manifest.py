@@ -4,8 +4,6 @@ Canonical: UTF-8, keys sorted, no spaces, one line. COMMIT has the manifest's SH
 that is derived from the data key by HKDF-SHA256 (no salt, info `blackstart-backup/1 manifest`).
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hashlib
@@ -77,7 +75,9 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Return its canonical JSON."""
-        wrapped = [{"fingerprint": r.fingerprint, "wrapped": _text(r.wrapped)} for r in self.recipients]
+        wrapped = [
+            {"fingerprint": r.fingerprint, "wrapped": base64.b64encode(r.wrapped).decode()} for r in self.recipients
+        ]
         return canonical({"format": FORMAT, **asdict(self), "recipients": wrapped})
 
 
@@ -160,7 +160,7 @@ def _contents(data: dict[str, Any]) -> Contents:
         system=SystemFacts(**data["system"]),
         databases=tuple(_database(entry) for entry in data["databases"]),
         trees=tuple(TreeFacts(**entry) for entry in data["trees"]),
-        fingerprints=_pairs(data["fingerprints"]),
+        fingerprints=tuple((str(name), str(value)) for name, value in data["fingerprints"]),
     )
 
 
@@ -171,14 +171,6 @@ def _database(data: dict[str, Any]) -> DatabaseFacts:
         "sequences": tuple((str(name), int(last)) for name, last in data["sequences"]),
     }
     return DatabaseFacts(**{**data, **special})
-
-
-def _pairs(data: list[list[str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((str(name), str(value)) for name, value in data)
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
 
 
 def _bytes(text: str) -> bytes:

@@ -4,8 +4,6 @@ Source of the format: RFC 9180, base mode, suite DHKEM(X25519, HKDF-SHA256), HKD
 the encapsulated key (32 bytes), the ciphertext (32 bytes) and its tag (16 bytes).
 """
 
-from __future__ import annotations
-
 import hashlib
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm

@@ -12,8 +12,6 @@ reordered segment, bytes after the end and the associated data of another object
 does not authenticate.
 """
 
-from __future__ import annotations
-
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """Protocol of an object store."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,23 +20,18 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store one object and return its size in bytes. If `chunks` raises, no object is stored."""
-        ...
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
         """Yield an object's bytes from `offset`, at most `length` of them if it is not 0.
 
         Raises Unreadable when the object does not exist or has no byte at `offset`.
         """
-        ...
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object whose key starts with `prefix`, sorted by key."""
-        ...
 
     def delete(self, key: str) -> None:
         """Delete one object; does nothing if it does not exist."""
-        ...
 
     def abandon(self, prefix: str) -> int:
         """Abort every unfinished multipart upload below `prefix`; return how many there were."""
-        ...

@@ -1,7 +1,5 @@
 """Read-only view of an object store."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

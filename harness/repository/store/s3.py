@@ -1,11 +1,10 @@
 """An S3 bucket as an object store."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 import certifi
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
@@ -41,7 +40,7 @@ class S3Store:
         bucket: str,
         secure: bool = False,
         region: str = "us-east-1",
-    ) -> S3Store:
+    ) -> Self:
         """Return the bucket at that address, without a request to it.
 
         `region`: the region in signatures. The environment variable `SSL_CERT_FILE` may name the trusted roots.

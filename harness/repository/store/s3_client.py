@@ -3,8 +3,6 @@
 Source of the calls: Amazon S3 API reference, CreateMultipartUpload to ListMultipartUploads.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, cast

@@ -1,7 +1,5 @@
 """Checks of backups, their log entries and their alerts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.clock import wait_until

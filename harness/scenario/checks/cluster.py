@@ -1,13 +1,11 @@
 """Checks of self-healing clusters, and of the egress filter around DR."""
 
-from __future__ import annotations
-
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Finding, HarnessError
 from harness.drill.drill import Drill
 from harness.patience import PATIENCE
 from harness.scenario.faults.cluster import cluster_of
-from harness.traffic.witness import served_by
+from harness.traffic.door import served_by
 
 IN_A_ROW = 10  # acknowledged writes in a row after which clients count as served again
 

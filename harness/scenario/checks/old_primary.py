@@ -1,7 +1,5 @@
 """Checks of a primary that lived on after clients had lost it."""
 
-from __future__ import annotations
-
 from harness.core.clock import NotYet, wait_until
 from harness.core.journal import Event
 from harness.core.record import DrillRecord

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.core.clock import NotYet, wait_until
+from harness.core.errors import HarnessError
 from harness.core.journal import messages_seen
 from harness.core.record import DrillRecord
 from harness.core.sequence import Branch, unseen
 from harness.core.service import Containable
 from harness.drill.drill import Drill
 from harness.estate.site import INFRASTRUCTURE
+from harness.patience import PATIENCE
 from harness.recovery.key_functions import ROUNDS
 from harness.scenario.checks.verdict import require
+from harness.traffic.door import served_by
 
 KNOWN_SENDERS = ("example-", "ledger-", "key-")  # prefixes of seed, client load and key functions
 
@@ -70,3 +74,15 @@ def require_contained(drill: Drill) -> None:
     )
     unknown = [d.reference for d in drill.environment.receiver.deliveries if not d.reference.startswith(KNOWN_SENDERS)]
     require(not unknown, f"the restored copy sent messages of unknown senders: {', '.join(unknown)}")
+
+
+def require_served_by(drill: Drill, site: str) -> None:
+    """Require that the site answers clients on new connections; raises TookTooLong."""
+
+    def answered() -> None:
+        if (by := served_by(drill.environment.door)) != site:
+            raise NotYet(f"clients are answered by {by}, not by {site}")
+
+    wait_until(
+        answered, patience=PATIENCE.served_by, on=(NotYet, HarnessError, OSError), what=f"clients served by {site}"
+    )

@@ -1,7 +1,5 @@
 """Checks of a record: verdict, reasons, completeness. Each raises Finding with one line."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from harness.core.errors import Finding, HarnessError

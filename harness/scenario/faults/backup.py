@@ -1,7 +1,5 @@
 """Faults of backups: in the source, the offsite store and the keys."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from threading import Thread

@@ -1,7 +1,5 @@
 """Catalogue of all faults by phrase. `blackstart faults` prints it."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Mapping
 

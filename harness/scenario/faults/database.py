@@ -1,7 +1,5 @@
 """Table lock that makes a dump wait."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field

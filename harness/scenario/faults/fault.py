@@ -37,7 +37,7 @@ class When(StrEnum):
 class Scene:
     """State of a scenario. `foreign`: the repository of another estate, None in most scenarios."""
 
-    _drill: Drill | None = None
+    opened: Drill | None = None
     foreign: ForeignRepository | None = None
     failure: str = ""
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
@@ -45,18 +45,9 @@ class Scene:
     @property
     def drill(self) -> Drill:
         """The drill; raises HarnessError before one is opened."""
-        if self._drill is None:
+        if self.opened is None:
             raise HarnessError("no drill is open; begin the scenario with a Given step that opens an estate")
-        return self._drill
-
-    @drill.setter
-    def drill(self, drill: Drill) -> None:
-        self._drill = drill
-
-    @property
-    def opened(self) -> Drill | None:
-        """The drill, None before one is opened."""
-        return self._drill
+        return self.opened
 
     @property
     def environment(self) -> DrillEnvironment:

@@ -1,7 +1,5 @@
 """Witnesses of faults: independent observations, compared before and after a fault."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os

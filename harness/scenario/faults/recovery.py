@@ -1,7 +1,5 @@
 """Faults of recoveries: on the DR site, in the repository and in the keys."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from harness.core.errors import HarnessError

@@ -1,7 +1,5 @@
 """Faults of an existing DR site or of its allowlist; each must cause the refusal of a restore test."""
 
-from __future__ import annotations
-
 from harness.postgres.server import connect
 from harness.s3.client import client, read_tag
 from harness.scenario.faults.fault import Fault, Scene, When

@@ -1,7 +1,5 @@
 """Faults of whole sites and of the front door."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from harness.core.errors import Finding, HarnessError, Refused, reason_of
@@ -30,11 +28,6 @@ def configure_front_door(scene: Scene) -> None:
         scene.failure = reason_of(error)
         return
     raise Finding("the front door accepted an invalid configuration")
-
-
-def freeze(site: EstateSite) -> None:
-    """Suspend all processes of a site."""
-    freezable(site).freeze()
 
 
 def freezable(site: EstateSite) -> Freezable:
@@ -72,7 +65,8 @@ def primary_answers(scene: Scene) -> bool:
 
 FAULTS = (
     Fault(
-        "a freeze of all its processes", When.STRIKE, lambda s: s.drill.strike(destroy=freeze),
+        "a freeze of all its processes", When.STRIKE,
+        lambda s: s.drill.strike(destroy=lambda site: freezable(site).freeze()),
         lambda s: freezable(s.environment.primary).thaw(), primary_answers,
     ),
     Fault(

@@ -20,12 +20,7 @@ from harness.scenario.faults.observers import stored_objects
 Damage = Callable[[ObjectStore, str, str], str]
 
 
-def flip_bit(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Flip one bit in the middle of the largest object; return its path."""
-    return flip_bit_at(store, estate, backup_id, 0.5)
-
-
-def flip_bit_at(store: ObjectStore, estate: str, backup_id: str, where: float) -> str:
+def flip_bit(store: ObjectStore, estate: str, backup_id: str, where: float = 0.5) -> str:
     """Flip one bit of the largest object at the fraction `where` of its size; return its path."""
     victim = _largest(store, estate, backup_id)[0]
     target = int(where * (victim.size - 1))
@@ -55,11 +50,7 @@ def cut_off(store: ObjectStore, estate: str, backup_id: str) -> str:
     """Truncate the largest object, at a segment boundary if it has several segments; return its path."""
     victim = _largest(store, estate, backup_id)[0]
     keep = (victim.size - 1) // SEGMENT * SEGMENT or victim.size // 2
-
-    def shortened() -> Iterator[bytes]:
-        yield from store.get(victim.key, 0, keep)
-
-    store.put(victim.key, shortened())
+    store.put(victim.key, store.get(victim.key, 0, keep))
     return _path(victim, estate, backup_id)
 
 

@@ -1,17 +1,15 @@
 """API gateway service: Traefik with a file of routes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import KeyFunction, Place, PublicDoor, Route, Sources
 from harness.parts.programs import program
 from harness.services.gateway.configuration import Limits, dynamic_text, static_text
-from harness.traffic.door import GATEWAY_KEY, basic_auth
-from harness.traffic.witness import SITE_PATH
+from harness.traffic.door import GATEWAY_KEY, SITE_PATH, basic_auth
 
 IMAGE = "traefik"
 DEFAULT_LIMITS = Limits()
@@ -71,10 +69,7 @@ class Gateway:
         if GATEWAY_KEY not in secrets:
             raise HarnessError(f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; the gateway cannot be tested")
         chosen = next((route for route in guarded if route.ready), guarded[0])
-
-        def check(door: PublicDoor) -> str:
-            return refuses_without_key(door, chosen, secrets[GATEWAY_KEY])
-
+        check = partial(refuses_without_key, route=chosen, reference=secrets[GATEWAY_KEY])
         return (KeyFunction("a call without key is refused", self.name, "2.8", check),)
 
 

@@ -1,7 +1,5 @@
 """Traefik's static and dynamic configuration, written as JSON, which is valid YAML."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +7,7 @@ from typing import Any
 
 from harness.core.node import Address
 from harness.core.service import Route
-from harness.traffic.witness import SITE_HEADER, SITE_PATH
+from harness.traffic.door import SITE_HEADER, SITE_PATH
 
 HIGHEST = 100_000  # priority above that of any route
 
@@ -36,7 +34,7 @@ def static_text() -> str:
                     "forwardedHeaders": {"trustedIPs": front},
                     # Odoo's uploads may take longer than the default of a minute.
                     "transport": {"respondingTimeouts": {"readTimeout": "5m"}, "lifeCycle": {"graceTimeOut": "2s"}},
-                },
+                }
             },
             # Routed explicitly, because a separate entry point would answer before the routes are loaded.
             "ping": {"manualRouting": True},

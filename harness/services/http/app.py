@@ -1,72 +1,68 @@
 """HTTP service that is declared in estate.toml, without code."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from harness.core.errors import Finding, HarnessError, MissingPart
 from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import KeyFunction, Place, PublicDoor, Sources
+from harness.declaration import Reference, ServiceTable, Table, Word
 from harness.patience import PATIENCE
-from harness.postgres.roles import make_database
+from harness.postgres.server import make_database
 from harness.traffic.door import GATEWAY_KEY, basic_auth
 
 SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
 
 
-@dataclass(frozen=True, slots=True)
-class HttpDeclaration:
-    """Declaration of a program in estate.toml.
+class KeyTable(Table):
+    """Key function: an HTTP request through the front door, and the answer that is expected."""
 
-    `command`, `environment`: may contain the placeholders of `harness.core.node`; `secrets`: name -> reference, for
-    `@{secret:NAME}` in `environment`. `method` to `contains` are its key function: a request through the front door,
-    with the gateway's key if `auth`, and the expected status and text of the answer.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
-    image: str = ""
-    port: str = "http"
-    ready: str = "/"
-    databases: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
-    method: str = "GET"
-    path: str = "/"
-    json: object = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    auth: bool = True
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    path: str
+    json_body: Annotated[Any, Field(alias="json")] = None
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
     status: int = 200
     contains: str = ""
 
 
+class HttpTable(ServiceTable):
+    """A table of kind `http`. `command`: a word that is a file beside `estate.toml` becomes its absolute path.
+
+    `command`, `environment`: may contain the placeholders of `harness.core.node`; `secrets`: name -> reference, for
+    `@{secret:NAME}` in `environment`; `auth`: whether requests need the gateway's key.
+    """
+
+    command: Annotated[tuple[Word, ...], Field(min_length=1)]
+    image: str = ""
+    environment: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, Reference] = Field(default_factory=dict)
+    ready: str = "/"
+    databases: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    prefix: Annotated[str, Field(min_length=1)]
+    auth: bool = True
+    key: KeyTable
+
+
 @dataclass(frozen=True, slots=True)
 class HttpService:
-    """The service of a declaration."""
+    """The service that a table declares."""
 
-    declared: HttpDeclaration
-
-    @property
-    def name(self) -> str:
-        """Return its name in estate.toml."""
-        return self.declared.name
+    name: str
+    table: HttpTable
 
     @property
     def needs(self) -> tuple[str, ...]:
         """Return the names of the services that must be ready before it starts."""
-        return self.declared.needs
-
-    @property
-    def role(self) -> str:
-        """Return the database role that it connects as, which owns its databases."""
-        return self.name
+        return self.table.needs
 
     @property
     def secret(self) -> str:
@@ -79,15 +75,15 @@ class HttpService:
         With databases it also has DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, and DB_NAME, the first database. Declared
         variables take precedence. Raises HarnessError when the site lacks a secret, MissingPart without the program.
         """
-        declared, secrets = self.declared, dict(self.declared.secrets)
-        given = {"HOST": f"@{{bind:{declared.port}}}", "PORT": f"@{{port:{declared.port}}}"}
+        declared, secrets = self.table, dict(self.table.secrets)
+        given = {"HOST": "@{bind:http}", "PORT": "@{port:http}"}
         if declared.databases:
             secrets["db-password"] = self._password(place)
             given |= {
                 "DB_HOST": place.sql.inside.host,
                 "DB_PORT": str(place.sql.inside.port),
                 "DB_NAME": declared.databases[0],
-                "DB_USER": self.role,
+                "DB_USER": self.name,
                 "DB_PASSWORD": "@{secret:db-password}",
             }
         images = runs_images(place.site)
@@ -97,12 +93,12 @@ class HttpService:
             name=self.name,
             argv=tuple(f"@{{file:{taken[word].name}}}" if word in taken else word for word in declared.command),
             image=declared.image,
-            ports=(declared.port,),
+            ports=("http",),
             volumes=declared.volumes,
             env={**given, **declared.environment},
             secrets=secrets,
             files={path.name: path.read_text("utf-8") for path in taken.values()},
-            ready=Ready(port=declared.port, path=declared.ready, patience=PATIENCE.http_ready),
+            ready=Ready(port="http", path=declared.ready, patience=PATIENCE.http_ready),
         )
         if not images:
             argv = (found(declared.command[0], self.name), *map(anchored, declared.command[1:]))
@@ -111,26 +107,23 @@ class HttpService:
 
     def sources(self) -> Sources:
         """Return its databases."""
-        return Sources(databases=self.declared.databases)
+        return Sources(databases=self.table.databases)
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the declared key function (message 2.8). Raises HarnessError without the gateway's key."""
-        declared = self.declared
-        if declared.auth and GATEWAY_KEY not in secrets:
+        auth, key = self.table.auth, self.table.key
+        if auth and GATEWAY_KEY not in secrets:
             raise HarnessError(
                 f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; its key function cannot be tested"
             )
-        reference = secrets[GATEWAY_KEY] if declared.auth else ""
-
-        def check(door: PublicDoor) -> str:
-            return answers_as_declared(door, declared, reference)
-
-        return (KeyFunction(f"{declared.method} {declared.path}", self.name, "2.8", check),)
+        reference = secrets[GATEWAY_KEY] if auth else ""
+        check = partial(answers_as_declared, declared=key, reference=reference)
+        return (KeyFunction(f"{key.method} {key.path}", self.name, "2.8", check),)
 
     def seed(self, place: Place) -> None:
         """Create its role and its empty databases, which it fills at its first start. Raises HarnessError."""
-        for database in self.declared.databases:
-            make_database(place.sql, database, self.role, self._password(place))
+        for database in self.table.databases:
+            make_database(place.sql, database, self.name, self._password(place))
 
     def _password(self, place: Place) -> str:
         if self.secret not in place.secrets:
@@ -156,7 +149,7 @@ def anchored(word: str) -> str:
     return str(Path(word).resolve()) if not Path(word).is_absolute() and Path(word).is_file() else word
 
 
-def answers_as_declared(door: PublicDoor, declared: HttpDeclaration, reference: str) -> str:
+def answers_as_declared(door: PublicDoor, declared: KeyTable, reference: str) -> str:
     """Send the declared request and return a line for the record.
 
     Raises Finding for another status or an answer without the text, OSError when there is no answer.
@@ -165,7 +158,7 @@ def answers_as_declared(door: PublicDoor, declared: HttpDeclaration, reference: 
     if reference:
         headers |= basic_auth(reference)
     what = f"{declared.method} {declared.path}"
-    answer = door.request(declared.method, declared.path, json=declared.json, headers=headers)
+    answer = door.request(declared.method, declared.path, json=declared.json_body, headers=headers)
     text = answer.body.decode("utf-8", "replace")
     if answer.status != declared.status:
         raise Finding(f"{what}: answered {answer.status}, not {declared.status}: {text[:SHOWN]}")

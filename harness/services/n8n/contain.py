@@ -7,8 +7,6 @@ A workflow removed from the first alone would be torn down by n8n, including its
 belong to the original site. Containment therefore deletes both; n8n recreates the second one itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.errors import HarnessError

@@ -1,7 +1,5 @@
 """Example data of n8n: an owner, a credential, a workflow behind a webhook, and a scheduled workflow."""
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,8 +10,7 @@ from harness.core.errors import HarnessError
 from harness.core.node import Node, NodeSpec, Stoppable
 from harness.core.service import Place
 from harness.patience import PATIENCE
-from harness.postgres.roles import make_database
-from harness.postgres.server import connect
+from harness.postgres.server import connect, make_database
 from harness.services.n8n.keys import HEADER, SHOP_TOKEN, WEBHOOK
 from harness.vault import read_text_secret
 
@@ -144,10 +141,7 @@ def tidy_up() -> dict[str, Any]:
     rule = {"interval": [{"field": "seconds", "secondsInterval": EVERY}]}
     return {
         "name": "tidy up",
-        "nodes": [
-            _node("Schedule", "scheduleTrigger", 1.2, {"rule": rule}),
-            _node("Nothing", "noOp", 1, {}),
-        ],
+        "nodes": [_node("Schedule", "scheduleTrigger", 1.2, {"rule": rule}), _node("Nothing", "noOp", 1, {})],
         "connections": {"Schedule": _to("Nothing")},
         "settings": {"executionOrder": "v1"},
     }

@@ -1,7 +1,5 @@
 """Notification Service: node, backup sources, containment."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,11 +41,6 @@ class Notification:
     arrivals: Arrivals | None = None
 
     @property
-    def role(self) -> str:
-        """Return the database role that it connects as, which owns the database."""
-        return self.database
-
-    @property
     def secret(self) -> str:
         """Return the name of the secret with the role's password."""
         return f"{self.name}-db"
@@ -61,7 +54,7 @@ class Notification:
             "NOTIFIER_DB_HOST": place.sql.inside.host,
             "NOTIFIER_DB_PORT": str(place.sql.inside.port),
             "NOTIFIER_DB_NAME": self.database,
-            "NOTIFIER_DB_USER": self.role,
+            "NOTIFIER_DB_USER": self.database,
             "NOTIFIER_DB_PASSWORD": "@{secret:db}",
             "NOTIFIER_S3_ENDPOINT": str(place.s3.inside),
             "NOTIFIER_S3_BUCKET": self.bucket,
@@ -112,7 +105,7 @@ class Notification:
     def seed(self, place: Place) -> None:
         """Create role, database, schema and bucket, and queue the example messages. Raises HarnessError."""
         reference = self._needed(place.secrets, self.secret, "secret")
-        seed(place, self.database, self.role, reference, bucket=self.bucket, count=self.examples)
+        seed(place, self.database, self.database, reference, bucket=self.bucket, count=self.examples)
 
     def _control(self, place: Place, statement: str) -> int:
         """Run a statement on the table `control`; return the number of changed rows. Raises HarnessError."""

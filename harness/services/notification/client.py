@@ -1,10 +1,9 @@
 """Client of the notification API, through the public front door with the gateway's key."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from harness.core.errors import Finding
 from harness.core.service import Answer, PublicDoor
@@ -41,7 +40,7 @@ class Client:
     headers: Mapping[str, str] = field(repr=False)
 
     @classmethod
-    def open(cls, door: PublicDoor, gateway_key_ref: str) -> Client:
+    def open(cls, door: PublicDoor, gateway_key_ref: str) -> Self:
         """Return a client that authenticates with the gateway's key. Raises UsageError when it cannot be read."""
         return cls(door, basic_auth(gateway_key_ref))
 

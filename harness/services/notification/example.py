@@ -1,7 +1,5 @@
 """Example messages of the notification service, each with an attachment generated from its number."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, field
 

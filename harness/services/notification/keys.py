@@ -1,13 +1,12 @@
 """Key functions of the notification service (message 2.8)."""
 
-from __future__ import annotations
-
 import secrets as random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Finding, TookTooLong
-from harness.core.service import Arrivals, KeyFunction, PublicDoor
+from harness.core.service import Arrivals, KeyFunction
 from harness.patience import PATIENCE
 from harness.services.notification.client import ACCEPTED, KNOWN, PREFIX, Client, Outbox, key_in, refusal
 from harness.services.notification.example import PREFIX as EXAMPLES
@@ -29,19 +28,13 @@ def key_functions(
     """
     reference = secrets[GATEWAY_KEY]
 
-    def arrive(door: PublicDoor) -> str:
-        return queued_messages_arrive(Client.open(door, reference), arrivals, patience)
-
-    def accept(door: PublicDoor) -> str:
-        return new_message_is_accepted(Client.open(door, reference))
-
-    def read(door: PublicDoor) -> str:
-        return attachment_can_be_read(Client.open(door, reference))
+    def key(name: str, check: Callable[[Client], str]) -> KeyFunction:
+        return KeyFunction(name, service, MESSAGE, lambda door: check(Client.open(door, reference)))
 
     return (
-        KeyFunction("queued messages arrive", service, MESSAGE, arrive),
-        KeyFunction("a new message is accepted", service, MESSAGE, accept),
-        KeyFunction("an attachment can be read", service, MESSAGE, read),
+        key("queued messages arrive", partial(queued_messages_arrive, arrivals=arrivals, patience=patience)),
+        key("a new message is accepted", new_message_is_accepted),
+        key("an attachment can be read", attachment_can_be_read),
     )
 
 

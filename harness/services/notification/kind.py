@@ -1,7 +1,5 @@
 """The kind `notification`: the Notification Service, whose acknowledged messages are what loss is measured on."""
 
-from __future__ import annotations
-
 import secrets as random
 
 from harness.core.service import Route

@@ -1,7 +1,5 @@
 """The client load on the notification service: numbered messages, sent through the front door and read back."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 

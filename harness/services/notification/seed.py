@@ -1,7 +1,5 @@
 """Example data of the notification service: database, schema, queued messages and their attachments."""
 
-from __future__ import annotations
-
 import importlib.util
 from io import BytesIO
 from pathlib import Path
@@ -9,11 +7,10 @@ from pathlib import Path
 from psycopg import sql
 
 from harness.core.errors import HarnessError
-from harness.core.service import S3, Place, Sql
-from harness.postgres.roles import make_database
-from harness.postgres.server import transaction
+from harness.core.service import Place
+from harness.postgres.server import make_database, transaction
 from harness.s3.client import asked, client, ensure_bucket
-from harness.services.notification.example import Example, example
+from harness.services.notification.example import example
 
 INSERT = """
     INSERT INTO outbox (reference, recipient, subject, body, attachment_key, attachment_sha256)
@@ -29,29 +26,21 @@ def checkout() -> Path:
     return Path(found.submodule_search_locations[0]).resolve().parent
 
 
-def queue(place: Sql, name: str, role: str, examples: tuple[Example, ...]) -> None:
-    """Create the schema, owned by the service's role, and queue the examples, undelivered. Raises HarnessError."""
-    schema = (checkout() / "notifier" / "schema.sql").read_bytes()
-    with transaction(place, name, "seed an empty database") as connection:
+def seed(place: Place, database: str, role: str, password_ref: str, *, bucket: str, count: int) -> None:
+    """Create database, schema and bucket, and queue `count` undelivered messages, each with its attachment.
+
+    Raises HarnessError.
+    """
+    examples = tuple(example(number) for number in range(1, count + 1))
+    make_database(place.sql, database, role, password_ref)
+    ensure_bucket(place.s3, bucket, versioning=False)
+    store = client(place.s3)
+    with asked(place.s3, bucket, "attachments cannot be stored"):
+        for row in examples:
+            store.put_object(bucket, row.key, BytesIO(row.content), len(row.content))
+    with transaction(place.sql, database, "seed an empty database") as connection:
         connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
-        connection.execute(schema)
+        connection.execute((checkout() / "notifier" / "schema.sql").read_bytes())
         for row in examples:
             values = (row.reference, row.recipient, row.subject, row.body, row.key, row.sha256)
             connection.execute(INSERT, values)
-
-
-def put_attachments(place: S3, bucket: str, examples: tuple[Example, ...]) -> None:
-    """Create the bucket if it is missing, and store the attachments of the examples. Raises HarnessError."""
-    ensure_bucket(place, bucket, versioning=False)
-    store = client(place)
-    with asked(place, bucket, "attachments cannot be stored"):
-        for row in examples:
-            store.put_object(bucket, row.key, BytesIO(row.content), len(row.content))
-
-
-def seed(place: Place, database: str, role: str, password_ref: str, *, bucket: str, count: int) -> None:
-    """Create the database, and queue `count` undelivered messages, each with its attachment. Raises HarnessError."""
-    examples = tuple(example(number) for number in range(1, count + 1))
-    make_database(place.sql, database, role, password_ref)
-    put_attachments(place.s3, bucket, examples)
-    queue(place.sql, database, role, examples)

@@ -1,7 +1,5 @@
 """Odoo service: node and backup sources."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

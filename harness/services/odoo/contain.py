@@ -5,8 +5,6 @@ Reversible containment deactivates rows and records them in the database in the 
 crash nor a second call loses them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from psycopg import sql
@@ -17,8 +15,7 @@ from harness.core.service import Contained, Place
 from harness.patience import PATIENCE
 from harness.postgres.facts import Connection
 from harness.postgres.server import transaction
-from harness.services.odoo.database import HINT, exists, numbers
-from harness.services.odoo.program import Program, mail_sink, run
+from harness.services.odoo.program import HINT, Program, mail_sink, run
 
 NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves
 LEDGER = "blackstart.held"  # the row of ir_config_parameter that lists the actions on hold
@@ -156,3 +153,15 @@ def _table(word: str) -> sql.Identifier:
 
 def _joined(ids: list[int]) -> str:
     return ",".join(str(number) for number in ids)
+
+
+def numbers(connection: Connection, query: str | sql.Composable, values: Sequence[object] = ()) -> list[int]:
+    """Return the first column of the result of `query`, sorted."""
+    statement = query.as_bytes(connection) if isinstance(query, sql.Composable) else query.encode()
+    return sorted(int(row[0]) for row in connection.execute(statement, values).fetchall())
+
+
+def exists(connection: Connection, table: str) -> bool:
+    """Return whether a table of that name exists; Odoo modules create and drop tables."""
+    row = connection.execute("select to_regclass(%s) is not null", (table,)).fetchone()
+    return row is not None and bool(row[0])

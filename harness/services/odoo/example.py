@@ -1,7 +1,5 @@
 """Example data of Odoo: a database with the example shop, and what key functions expect of it."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,11 +7,9 @@ from importlib.resources import files
 from harness.core.errors import HarnessError
 from harness.core.service import Place
 from harness.patience import PATIENCE
-from harness.postgres.roles import make_database
-from harness.postgres.server import transaction
+from harness.postgres.server import make_database, transaction
 from harness.services.odoo import shop
-from harness.services.odoo.database import HINT
-from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, ROLE, Program, reference, run
+from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, HINT, ROLE, Program, reference, run
 
 MODULE = "sale_management"
 

@@ -4,8 +4,6 @@ JSON-RPC as Odoo's own web client speaks it:
 https://www.odoo.com/documentation/19.0/developer/reference/external_rpc_api.html
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

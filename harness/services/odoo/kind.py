@@ -1,7 +1,5 @@
 """The kind `odoo`."""
 
-from __future__ import annotations
-
 import secrets as random
 
 from harness.core.service import Route

@@ -1,7 +1,5 @@
 """Command line, environment and settings file of Odoo; the password is in the settings file only."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from harness.parts.programs import program
 
 IMAGE = "odoo"
 ROLE = "odoo"
+HINT = "is it the database of an Odoo?"  # end of an error message of the server
 DATABASE_SECRET = "odoo-db"  # noqa: S105 - the name of a secret
 ADMIN_SECRET = "odoo-admin"  # noqa: S105 - the name of a secret
 

@@ -4,8 +4,6 @@ This file is also piped into `odoo shell` on the site, where `fill(env)` runs in
 this project. All data is derived from counters, so that every seed has the same content.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import os

@@ -84,11 +84,9 @@ class Workloads(Protocol):
 
     def replicas(self, node: str) -> int | None:
         """Return the number of replicas of the node's workload, None where it has none. Raises HarnessError."""
-        ...
 
     def scale(self, node: str, replicas: int, patience: float) -> None:
         """Set the number of replicas and return once they are ready, or gone. Raises HarnessError with the reason."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

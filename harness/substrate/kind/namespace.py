@@ -10,7 +10,7 @@ from threading import Lock
 
 from harness.core.errors import HarnessError
 from harness.images.find import archive
-from harness.images.programs import kind_program, kubectl_program
+from harness.images.kind.node import kind_program, kubectl_program
 from harness.kubernetes.api import Api
 from harness.kubernetes.cluster import Cluster, load_archive
 from harness.kubernetes.deploy import Manifests, scaled_down

@@ -17,8 +17,8 @@ from harness.core.errors import HarnessError, MissingPart, PortInUse
 from harness.core.node import Site
 from harness.images.engine import information
 from harness.images.find import archive, reference
+from harness.images.kind.node import kind_program, kubectl_program
 from harness.images.kind.stock import DROP_IN, IMAGES, LINKED, Stock, stock
-from harness.images.programs import kind_program, kubectl_program
 from harness.kubernetes import cluster as clusters
 from harness.kubernetes.deploy import FOLDER, Manifests, rendered
 from harness.substrate.common.error_collector import ErrorCollector

@@ -15,10 +15,9 @@ from harness.core.node import Address, Site
 from harness.core.service import S3, Place, Route, Service, Sql
 from harness.services.gateway.app import Gateway
 from harness.services.gateway.configuration import Limits
-from harness.services.gateway.users import htpasswd
+from harness.services.gateway.kind import htpasswd
 from harness.substrate.embedded.substrate import Embedded
-from harness.traffic.door import Door, basic_auth
-from harness.traffic.witness import served_by
+from harness.traffic.door import Door, basic_auth, served_by
 from tests.servers import secret_files
 from tests.services.doors import door_of
 from tests.traffic.backend import Backend

@@ -4,7 +4,7 @@ import pytest
 from Crypto.Protocol.KDF import bcrypt_check
 
 from harness.core.errors import UsageError
-from harness.services.gateway.users import htpasswd
+from harness.services.gateway.kind import htpasswd
 
 
 def test_the_line_has_a_hash_of_the_key_and_not_the_key() -> None:

@@ -11,7 +11,7 @@ from harness.core.errors import Finding, HarnessError, MissingPart
 from harness.core.node import Address, Site
 from harness.core.service import S3, Place, Seedable, Service, Sql
 from harness.postgres import server as postgres
-from harness.services.http.app import HttpDeclaration, HttpService
+from harness.services.http.app import HttpService, HttpTable, KeyTable
 from tests.servers import embedded, secret_files, start_database
 from tests.services.doors import door_of
 from tests.substrate.fake import Fake
@@ -34,18 +34,24 @@ class Own(BaseHTTPRequestHandler):
 
 HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Own).serve_forever()
 """
-PLAIN = HttpDeclaration(
-    name="own",
+PLAIN = HttpTable(
+    kind="http",
     command=("python3", "own.py", "--fast"),
     environment={"OWN_TOKEN": "@{secret:token}", "OWN_FOLDER": "@{volume:papers}", "DB_NAME": "chosen"},
     ready="/ready",
     databases=("own",),
     volumes=("papers",),
     needs=("notification",),
-    path="/own/entries",
-    contains="--fast",
-    headers={"X-Extra": "yes"},
+    prefix="/own",
+    key=KeyTable(path="/own/entries", contains="--fast", headers={"X-Extra": "yes"}),
 )
+
+
+def changed(table: HttpTable, **more: object) -> HttpTable:
+    """Return the table with other values, of its own keys and of its key function's."""
+    asked = {name: value for name, value in more.items() if name in KeyTable.model_fields}
+    own = {name: value for name, value in more.items() if name not in asked}
+    return table.model_copy(update={**own, "key": table.key.model_copy(update=asked)})
 
 
 @pytest.fixture
@@ -55,11 +61,11 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture
-def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HttpDeclaration:
+def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HttpTable:
     (tmp_path / "own.py").write_text(PROGRAM)
     (tmp_path / "token").write_text("a token\n")
     monkeypatch.chdir(tmp_path)  # the folder of estate.toml, to which its paths are relative
-    return replace(PLAIN, secrets={"token": f"file:{tmp_path / 'token'}"})
+    return changed(PLAIN, secrets={"token": f"file:{tmp_path / 'token'}"})
 
 
 @pytest.fixture
@@ -77,9 +83,9 @@ def clients(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.programs
 def test_a_declared_program_runs_and_passes_its_key_function(
-    declared: HttpDeclaration, place: Place, clients: dict[str, str]
+    declared: HttpTable, place: Place, clients: dict[str, str]
 ) -> None:
-    service: Service = HttpService(declared)
+    service: Service = HttpService("own", declared)
     node = place.site.launch(service.nodes(place)[0])
     door = door_of(node)
     (function,) = service.key_functions(clients)
@@ -91,36 +97,34 @@ def test_a_declared_program_runs_and_passes_its_key_function(
 
 
 @pytest.mark.programs
-def test_an_answer_other_than_declared_is_a_finding(
-    declared: HttpDeclaration, place: Place, clients: dict[str, str]
-) -> None:
-    node = place.site.launch(HttpService(declared).nodes(place)[0])
+def test_an_answer_other_than_declared_is_a_finding(declared: HttpTable, place: Place, clients: dict[str, str]) -> None:
+    node = place.site.launch(HttpService("own", declared).nodes(place)[0])
     door = door_of(node)
     for other, said in (
-        (replace(declared, path="/gone"), "GET /gone: answered 404, not 200"),
-        (replace(declared, contains="nowhere in it"), "'nowhere in it' is not in the answer"),
-        (replace(declared, method="POST", json={"a": 1}, status=201), "POST /own/entries: answered 200, not 201"),
+        (changed(declared, path="/gone"), "GET /gone: answered 404, not 200"),
+        (changed(declared, contains="nowhere in it"), "'nowhere in it' is not in the answer"),
+        (changed(declared, method="POST", json_body={"a": 1}, status=201), "POST /own/entries: answered 200, not 201"),
     ):
         with pytest.raises(Finding, match=said):
-            HttpService(other).key_functions(clients)[0].check(door)
+            HttpService("own", other).key_functions(clients)[0].check(door)
 
 
 @pytest.mark.programs
 def test_the_key_is_sent_only_where_the_declaration_asks_for_it(
-    declared: HttpDeclaration, place: Place, clients: dict[str, str]
+    declared: HttpTable, place: Place, clients: dict[str, str]
 ) -> None:
-    node = place.site.launch(HttpService(declared).nodes(place)[0])
+    node = place.site.launch(HttpService("own", declared).nodes(place)[0])
     door = door_of(node)
-    with_key = replace(declared, contains='"key": "Basic ')
-    HttpService(with_key).key_functions(clients)[0].check(door)
-    without = replace(declared, auth=False, contains='"key": null')
-    HttpService(without).key_functions({})[0].check(door)
+    with_key = changed(declared, contains='"key": "Basic ')
+    HttpService("own", with_key).key_functions(clients)[0].check(door)
+    without = changed(declared, auth=False, contains='"key": null')
+    HttpService("own", without).key_functions({})[0].check(door)
 
 
 @pytest.mark.programs
 def test_its_databases_are_created_once_and_owned_by_its_role(place: Place, tmp_path: Path) -> None:
     sql = start_database(place.site, tmp_path).sql
-    service: Seedable = HttpService(replace(PLAIN, databases=("own", "second")))
+    service: Seedable = HttpService("own", changed(PLAIN, databases=("own", "second")))
     for _ in range(2):
         service.seed(replace(place, sql=sql))
     for database in ("own", "second"):
@@ -132,33 +136,33 @@ def test_its_databases_are_created_once_and_owned_by_its_role(place: Place, tmp_
 
 
 def test_its_needs_and_backup_sources_are_declared() -> None:
-    service = HttpService(PLAIN)
+    service = HttpService("own", PLAIN)
     assert (service.name, service.needs) == ("own", ("notification",))
     assert service.sources().databases == ("own",)
 
 
 def test_a_missing_program_is_named(place: Place) -> None:
-    missing = replace(PLAIN, command=("no-such-program",))
+    missing = changed(PLAIN, command=("no-such-program",))
     with pytest.raises(MissingPart, match=r"services\.own\.command: no program 'no-such-program'"):
-        HttpService(missing).nodes(place)
+        HttpService("own", missing).nodes(place)
 
 
 def test_programs_beside_the_running_python_come_first(place: Place) -> None:
-    (spec,) = HttpService(PLAIN).nodes(place)
+    (spec,) = HttpService("own", PLAIN).nodes(place)
     assert Path(spec.argv[0]).parent == Path(sys.executable).parent
 
 
 def test_in_a_container_its_command_is_as_declared_and_its_files_are_taken_along(place: Place, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text("print()")
-    declared = replace(PLAIN, command=("python3", str(tmp_path / "own.py"), "--fast"))
+    declared = changed(PLAIN, command=("python3", str(tmp_path / "own.py"), "--fast"))
     in_containers = replace(place, site=Fake(runs_images=True).site("dr"))
-    (spec,) = HttpService(declared).nodes(in_containers)
+    (spec,) = HttpService("own", declared).nodes(in_containers)
     assert spec.argv == ("python3", "@{file:own.py}", "--fast")
     assert spec.files == {"own.py": "print()"}
 
 
 def test_missing_secrets_are_named(place: Place) -> None:
     with pytest.raises(HarnessError, match="site dr has no secret 'own-db'"):
-        HttpService(PLAIN).nodes(replace(place, secrets={}))
+        HttpService("own", PLAIN).nodes(replace(place, secrets={}))
     with pytest.raises(HarnessError, match="no secret 'gateway-key'"):
-        HttpService(PLAIN).key_functions({})
+        HttpService("own", PLAIN).key_functions({})
