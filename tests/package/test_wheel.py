@@ -13,7 +13,7 @@ import pytest
 from harness import __version__
 from tests.package.installed import ROOT, blackstart, block, pytest_run
 
-SITE_LOSS = "site_loss.feature::test_a_lost_primary_site_is_brought_back_within_its_promise"
+SITE_LOSS = "features/estate/site_loss.feature::"
 CLIENTS = ("docker", "testcontainers", "kubernetes", "yaml")
 
 
