@@ -42,6 +42,8 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
     """Return the promises of `budgets.toml` by name, with their budgets on that substrate; raises UsageError."""
     promises = {}
     for name, row in parse_toml(path, f"promises are declared in that file; example: {FILES / BUDGETS}").items():
+        if not isinstance(row, dict):
+            raise UsageError(f"{path}: {name}: must be a table")
         try:
             others = {label: SubstrateBudgets.model_validate(row.pop(label)) for label in LABELS if label in row}
             table = PromiseTable.model_validate(row)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError, NodeExited, TookTooLong
-from harness.kubernetes.api import Api
 from harness.kubernetes.objects import NAME, Container, Pod, pod_of
+
+if TYPE_CHECKING:  # a base installation has no client of Kubernetes
+    from harness.kubernetes.api import Api
 
 SHOWN = 5  # last lines of a log in an error
 PROVISIONER = "local-path-storage"  # namespace of the volume provisioner of kind, and of many clusters of one node

@@ -68,9 +68,9 @@ def secrets(folder: Path) -> None:
             "no secret postgres-superuser",
             "harness.recovery.recovery",
         ),
-        (("backup",), "2", "no estate is up here", "harness.backup.orchestrator"),
-        (("backups",), "2", "no estate is up here", "harness.backup.build"),
-        (("release",), "2", "nothing was recovered here", "harness.recovery.recover"),
+        (("backup",), "2", "no such state file", "harness.backup.orchestrator"),
+        (("backups",), "2", "no such state file", "harness.backup.build"),
+        (("release",), "2", "no such state file", "harness.recovery.recover"),
         (("restore-test", "--budgets", str(ROOT / "features/budgets.toml")), "2", "no DR site", "harness.restore_test"),
     ],
     ids=["another estate", "a site without secrets", "backup", "backups", "release", "restore-test"],
@@ -87,9 +87,9 @@ def test_no_command_but_drills_loads_the_strike(
 
 def test_a_restore_test_of_an_existing_site_does_not_load_the_strike(tmp_path: Path) -> None:
     """It gets as far as the repository, which does not answer."""
-    declared = (ROOT / "deploy/cluster/rehearsal/estate.toml").read_text()
+    declared = (ROOT / "deploy/cluster/restore-test/estate.toml").read_text()
     (tmp_path / "there.toml").write_text(declared)
-    budgets = str(ROOT / "deploy/cluster/rehearsal/budgets.toml")
+    budgets = str(ROOT / "deploy/cluster/restore-test/budgets.toml")
     _, modules, _ = loaded(tmp_path, "restore-test", "--budgets", budgets, config=tmp_path / "there.toml")
     assert "harness.restore_test.restore_test" in modules
     assert not [name for name in modules if name.startswith(("harness.drill", "harness.scenario"))]
