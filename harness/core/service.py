@@ -72,10 +72,7 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What of a service goes into a backup, and which buckets are replicated beside it.
-
-    `fingerprints`: names of secrets of which only a digest goes in.
-    """
+    """What of a service is backed up, and its replicated buckets. `fingerprints`: secrets kept as a digest only."""
 
     databases: tuple[str, ...] = ()
     trees: tuple[Tree, ...] = ()

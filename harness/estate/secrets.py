@@ -39,10 +39,7 @@ class Secrets:
 
 
 def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
-    """Make every secret of a new estate under `root`, those of its services by `specs`.
-
-    The primary gets public halves of recipients only.
-    """
+    """Make every secret of a new estate, its services' by `specs`; the primary gets recipients' public halves only."""
     made = Secrets(root)
     for site in ("primary", "dr"):
         # Each site has its own server and store: one site's keys open nothing on the other.

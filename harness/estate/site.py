@@ -97,10 +97,7 @@ class EstateSite:
 
 
 def in_order(services: Sequence[Service]) -> tuple[tuple[Service, ...], ...]:
-    """Return the services in waves: all of a wave need only what earlier waves hold.
-
-    Raises HarnessError for a circular dependency.
-    """
+    """Return the services in waves: each needs only what earlier ones hold. Raises HarnessError for a circle."""
     waves: list[tuple[Service, ...]] = []
     left = {service.name: service for service in services}
     while left:

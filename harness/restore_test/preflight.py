@@ -37,10 +37,7 @@ def require_empty(place: Place) -> None:
 
 
 def require_own_gateway(door: PublicDoor, site: str, address: Address) -> None:
-    """Refuse a gateway that is not the site's own: key functions write, and it may be production's.
-
-    Raises Refused, OSError where nobody answers.
-    """
+    """Refuse a gateway that is not the site's own: key functions write. Raises Refused, OSError without an answer."""
     by = served_by(door)
     if by != site:
         found = f"of site {by}" if by else "of a site that it does not name"

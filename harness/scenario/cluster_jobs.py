@@ -237,10 +237,7 @@ def generations(api: Api) -> Mapping[str, int]:
 
 
 def fired(api: Api, name: str) -> Fired:
-    """Let a CronJob fire, and return the first Job of it that has ended, with its log; it is suspended again then.
-
-    Raises HarnessError when none has ended in time.
-    """
+    """Let a CronJob fire until a Job of it has ended; return that one and its log. Raises HarnessError without one."""
     api.patch("CronJob", name, {"spec": {"suspend": False}})
     for found in api.follow("Job", f"{NAME}={name}", PATIENCE.cron_job):
         for job in found:

@@ -93,10 +93,7 @@ def listening(text: str) -> tuple[str, ...]:
 
 
 def configuration(addresses: tuple[str, ...], upstream: Address, site: str) -> str:
-    """Return nginx's configuration, listening at `addresses`, `host:port`, which may be placeholders.
-
-    Raises Refused for a site that is no plain name.
-    """
+    """Return nginx's configuration for `addresses`, `host:port` or placeholders. Raises Refused for a bad site name."""
     if not NAME.fullmatch(site):
         raise Refused(f"front door: {site!r} is no name of a site; use letters, digits, dots and dashes")
     listen = "\n".join(f"        listen {address};" for address in addresses)
