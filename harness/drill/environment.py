@@ -179,11 +179,8 @@ class DrillEnvironment:
     @property
     def backups(self) -> BackupOrchestrator:
         """The Backup Orchestrator of the primary, whose alerts go to the drill's own sink."""
-        return orchestrator_of(self.connections, Alerts((f"file:{self._alert_url()}",)), self.journal)
-
-    def _alert_url(self) -> Path:
         self.secrets.put("primary", "alert-url", self.alert_sink.url.encode())
-        return self.secrets.root / "primary" / "alert-url"
+        return orchestrator_of(self.connections, Alerts((self.secrets.of("primary")["alert-url"],)), self.journal)
 
     def recovery(
         self, freshness: Callable[[Sql], bool | None], on_bytes: Callable[[int], None] = lambda _count: None

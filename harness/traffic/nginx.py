@@ -74,10 +74,9 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class RoutingStatus:
-    """Where the front door leads: site, gateway, the addresses asked, and seconds until all of them led there."""
+    """Where the front door leads: site, the addresses asked, and seconds until all of them led there."""
 
     site: str
-    upstream: Address
     addresses: tuple[str, ...]
     took: float
 
@@ -155,7 +154,7 @@ class FrontDoor:
         except TookTooLong:
             self._put_back(before)
             raise
-        return RoutingStatus(name, upstream, self.addresses, self.clock.monotonic() - begin)
+        return RoutingStatus(name, self.addresses, self.clock.monotonic() - begin)
 
     def route_raw(self, text: str) -> None:
         """Test a whole configuration and tell nginx to take it; returns before its new workers serve.
