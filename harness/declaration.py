@@ -1,7 +1,5 @@
 """Base classes of service declarations: tables of `estate.toml`, and `ServiceKind` (one value `KIND` a package)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

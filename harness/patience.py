@@ -4,8 +4,6 @@ On a slow machine `BLACKSTART_PATIENCE_<NAME>=<seconds>` replaces one timeout, a
 multiplies all others.
 """
 
-from __future__ import annotations
-
 import difflib
 import math
 import os

@@ -1,7 +1,5 @@
 """Secret references, `env:NAME` or `file:/path`, and the values behind them."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

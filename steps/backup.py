@@ -1,7 +1,5 @@
 """Steps of the daily backup: schedule, confirmation, failure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from pytest_bdd import given, then, when

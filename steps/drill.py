@@ -1,7 +1,5 @@
 """Steps shared by all drills: promises, healthy estates, verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from pytest_bdd import given, parsers, then

@@ -1,7 +1,5 @@
 """Steps of restore tests from the repository of another estate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import closing
 

@@ -1,7 +1,5 @@
 """Steps that inject faults by their phrase in the catalogue, which `blackstart faults` prints."""
 
-from __future__ import annotations
-
 from pytest_bdd import parsers, step, then, when
 
 from harness.scenario.attempts import ATTEMPTED, SUFFERS, attempt, suffer

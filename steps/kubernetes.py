@@ -1,7 +1,5 @@
 """Steps that check a Kubernetes cluster."""
 
-from __future__ import annotations
-
 from pytest_bdd import then
 
 from harness.drill.drill import Drill

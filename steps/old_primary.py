@@ -1,7 +1,5 @@
 """Steps of a primary that is not dead: it is frozen, or cut off and lives on."""
 
-from __future__ import annotations
-
 from pytest_bdd import then, when
 
 from harness.core.record import DrillRecord

@@ -1,7 +1,5 @@
 """Steps of the site loss and of the recovery phases; each passes its result to the next."""
 
-from __future__ import annotations
-
 from pytest_bdd import when
 
 from harness.drill.drill import Drill

@@ -1,7 +1,5 @@
 """Steps that check refusals, stopped recoveries and failed key functions."""
 
-from __future__ import annotations
-
 from pytest_bdd import parsers, then
 
 from harness.core.errors import Refused

@@ -1,7 +1,5 @@
 """Tar archives of the files and objects that a database refers to: packing, unpacking and comparison."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import tarfile

@@ -1,7 +1,5 @@
 """Builds the Backup Orchestrator of an estate from its connections."""
 
-from __future__ import annotations
-
 import secrets as random
 from collections.abc import Callable
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Backup Orchestrator: messages 1.2 to 1.7.2."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Scheduler of the daily backup, message 1.1: runs in the foreground on the cron expression of estate.toml."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from threading import Event as Flag
 

@@ -1,7 +1,5 @@
 """The `blackstart` command. Exit codes: 0 good, 1 broken promise or finding, 2 usage, 3 could not be carried out."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

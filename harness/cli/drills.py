@@ -1,7 +1,5 @@
 """Commands about drills: their parts, their runs, their reports, what they leave."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

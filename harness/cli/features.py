@@ -1,7 +1,5 @@
 """Pytest as the commands start it: on the features of this folder, else on those that come with blackstart."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

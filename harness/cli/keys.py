@@ -1,7 +1,5 @@
 """Commands about recipient keys."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import typer

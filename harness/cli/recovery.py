@@ -1,7 +1,5 @@
 """Commands of the day of the real disaster."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

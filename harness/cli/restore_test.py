@@ -1,7 +1,5 @@
 """The nightly restore test, as a CronJob of a cluster runs it: events and verdict are lines of JSON."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

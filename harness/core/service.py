@@ -72,10 +72,7 @@ class Objects:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Data of a service that is backed up, and the buckets that are replicated too.
-
-    `fingerprints`: names of secrets of which only a digest is backed up.
-    """
+    """What of a service is backed up, and its replicated buckets. `fingerprints`: secrets kept as a digest only."""
 
     databases: tuple[str, ...] = ()
     trees: tuple[Tree, ...] = ()

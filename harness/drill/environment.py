@@ -178,12 +178,9 @@ class DrillEnvironment:
 
     @property
     def backups(self) -> BackupOrchestrator:
-        """Backup Orchestrator of the primary; its alerts go to the sink of the drill."""
-        return orchestrator_of(self.connections, Alerts((f"file:{self._alert_url()}",)), self.journal)
-
-    def _alert_url(self) -> Path:
+        """The Backup Orchestrator of the primary, whose alerts go to the drill's own sink."""
         self.secrets.put("primary", "alert-url", self.alert_sink.url.encode())
-        return self.secrets.root / "primary" / "alert-url"
+        return orchestrator_of(self.connections, Alerts((self.secrets.of("primary")["alert-url"],)), self.journal)
 
     def recovery(
         self, freshness: Callable[[Sql], bool | None], on_bytes: Callable[[int], None] = lambda _count: None

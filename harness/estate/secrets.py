@@ -39,10 +39,7 @@ class Secrets:
 
 
 def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
-    """Create all secrets of a new estate under `root`, those of its services from `specs`; return the store.
-
-    The primary gets only the public keys of recipients.
-    """
+    """Create all secrets of a new estate and its services; the primary gets only the public keys of recipients."""
     made = Secrets(root)
     for site in ("primary", "dr"):
         # Each site has its own keys: they give no access to the other site.

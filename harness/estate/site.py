@@ -97,10 +97,7 @@ class EstateSite:
 
 
 def in_order(services: Sequence[Service]) -> tuple[tuple[Service, ...], ...]:
-    """Return the services in waves: each needs only services of earlier waves.
-
-    Raises HarnessError for a circular dependency.
-    """
+    """Return the services in waves: each needs only earlier ones. Raises HarnessError for a circular dependency."""
     waves: list[tuple[Service, ...]] = []
     left = {service.name: service for service in services}
     while left:

@@ -5,13 +5,11 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.errors import Unreadable
 from harness.core.journal import END, Event, Fact
 
 GENESIS = "0" * 64
@@ -55,22 +53,3 @@ class JournalFile:
 def as_data(event: Event) -> dict[str, Any]:
     """Return an event as JSON-ready data."""
     return {**asdict(event), "at": round(event.at, 6), "wall": event.wall.isoformat(timespec="milliseconds")}
-
-
-def read_journal(path: Path) -> tuple[Event, ...]:
-    """Return the events of a journal file; raises Unreadable with the line where the hash chain is broken."""
-    events, last = [], GENESIS
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            data = json.loads(line)
-            prev = data.pop("prev")
-            event = Event(**{**data, "wall": datetime.fromisoformat(data["wall"])})
-        except (ValueError, KeyError, TypeError) as error:
-            raise Unreadable(f"{path}: line {number} is not a journal line ({error})") from None
-        if prev != last:
-            raise Unreadable(
-                f"{path}: line {number} does not match the hash of the previous line; the journal was changed"
-            )
-        last = hashlib.sha256(line).hexdigest()
-        events.append(event)
-    return tuple(events)

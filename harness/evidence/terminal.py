@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from harness.core.journal import Event
@@ -74,11 +74,8 @@ def summary(record: DrillRecord) -> RenderableType:
 
 
 def _phases(record: DrillRecord) -> Table:
-    table = Table()
-    table.add_column("phase")
-    table.add_column("seconds", justify="right")
-    table.add_column("from fault", justify="right")
-    table.add_column("", no_wrap=True)
+    figures = (Column(name, justify="right") for name in ("seconds", "from fault"))
+    table = Table("phase", *figures, Column("", no_wrap=True))
     total = record.rto or max((p.end for p in record.phases), default=0.0) or 1.0
     for phase in record.phases:
         before, width = int(BAR * phase.begin / total), max(1, round(BAR * phase.took / total))

@@ -168,10 +168,7 @@ def _there(*references: str) -> str:
 
 
 def provide(names: Sequence[str] = (), say: Say = lambda _: None) -> tuple[Provided, ...]:
-    """Provide the named images of the table, by default all, and return them.
-
-    Every image is tried; then HarnessError is raised with one line for each that failed.
-    """
+    """Provide the named images, by default all. Raises HarnessError at the end, with a line for each that failed."""
     asked = [image(name).name for name in names] or [one.name for one in IMAGES]
     provider = Provider(say)
     engine()

@@ -41,10 +41,7 @@ _REMEDIES = (  # pattern of the message -> remedy; the first match is used
 
 @cache
 def engine() -> docker.DockerClient:
-    """Return the cached client of the engine at $DOCKER_HOST or the default socket.
-
-    Raises MissingPart with a remedy when no engine answers or this user has no permission.
-    """
+    """Return the cached client of the engine at $DOCKER_HOST or the usual socket. Raises MissingPart with a remedy."""
     where = os.environ.get("DOCKER_HOST") or f"unix://{SOCKET}"
     try:
         _knock(where)  # the client library leaves a socket open if there is no answer, and gives no reason

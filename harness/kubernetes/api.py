@@ -1,7 +1,5 @@
 """Client of the Kubernetes API: a few verbs, retried while the API server is unavailable, errors in one line."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable, Iterator

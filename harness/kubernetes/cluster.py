@@ -1,7 +1,5 @@
 """Clusters of one node, created by kind: creation, import of images, destruction."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Faults of a running cluster, with their undo: drain, pod kill, lost claim, stopped API server, network partition."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from harness.core.clock import NotYet, wait_until

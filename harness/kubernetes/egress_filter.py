@@ -4,8 +4,6 @@ A restored copy of production must not act on the outside world. The manifests h
 network plug-in enforces them, this filter does: iptables of the cluster's node, which every packet of a pod passes.
 """
 
-from __future__ import annotations
-
 import shlex
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Access to the node of a cluster without its API server: its container, containerd in it, a root shell."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable
 from contextlib import suppress

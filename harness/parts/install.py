@@ -1,7 +1,4 @@
-"""Installer of parts: each once, in parallel, into the shared cache.
-
-As a program: `python -m harness.parts.install [name ...]`.
-"""
+"""Installer of parts, each once, in parallel, into the shared cache: `python -m harness.parts.install [name ...]`."""
 
 import sys
 from collections.abc import Callable, Sequence

@@ -65,10 +65,7 @@ def _sequences(found: tuple[figures.Sequence, ...], expected: tuple[tuple[str, i
 
 
 def connected(sql: Sql, database: str, user: str) -> tuple[str, ...]:
-    """Return the sessions of `user` in `database` (pg_stat_activity): process id, application name and start time.
-
-    Raises HarnessError when the server does not answer.
-    """
+    """Return the sessions of `user` in `database`: process id, application name, start time. Raises HarnessError."""
     rows = ask(sql, BACKENDS, values=(database, user))
     return tuple(f"pid {pid} {name or 'unnamed'} since {since:%H:%M:%S}" for pid, name, since in rows)
 

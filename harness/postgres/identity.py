@@ -41,9 +41,6 @@ def system_facts(sql: Sql) -> SystemFacts:
 
 
 def databases(sql: Sql) -> tuple[str, ...]:
-    """Return the names of all databases that allow connections, without templates, sorted. Raises HarnessError.
-
-    `postgres` is included only if it contains user tables.
-    """
+    """Return the databases, sorted: no templates, and `postgres` only if it has user tables. Raises HarnessError."""
     names = [str(name) for (name,) in ask(sql, CONNECTABLE)]
     return tuple(n for n in names if n != MAINTENANCE or ask(sql, HAS_TABLES) == [(True,)])

@@ -1,7 +1,5 @@
 """Builds the recovery of an estate, for a drill, a restore test and `blackstart recover`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from harness.core.errors import UsageError

@@ -1,7 +1,5 @@
 """Containment, message 2.6: blocks the outbound actions of restored services, and releases them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.errors import HarnessError

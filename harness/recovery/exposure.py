@@ -1,7 +1,5 @@
 """Exposure: the longest time without a new valid backup."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Key function tests, message 2.8, through the public front door."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from harness.core.clock import SYSTEM, Clock

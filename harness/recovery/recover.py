@@ -1,7 +1,5 @@
 """`blackstart recover`: recovery from a real disaster, from the offsite store, DR's secrets and estate.toml."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 

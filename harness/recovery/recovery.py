@@ -4,8 +4,6 @@ Drill steps, restore test and `blackstart recover` call the methods one by one. 
 `harness.drill`, which contains the strike.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field

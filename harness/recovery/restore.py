@@ -1,7 +1,5 @@
 """Restore of a selected backup on the DR site, message 2.4."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

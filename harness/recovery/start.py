@@ -1,7 +1,5 @@
 """Start of the services on the DR site, and checks of their secrets and database connections."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 

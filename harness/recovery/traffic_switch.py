@@ -1,7 +1,5 @@
 """Traffic switch, message 2.7, at the public edge: front door and name service, outside both sites."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

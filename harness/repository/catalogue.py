@@ -28,7 +28,6 @@ class CommittedBackup:
     """A committed backup. `damaged`: why its manifest cannot be trusted, None if it can."""
 
     backup_id: str
-    path: str
     damaged: str | None
     _manifest: Manifest | None = field(default=None, repr=False)
     _text: bytes = field(default=b"", repr=False)
@@ -45,14 +44,6 @@ class CommittedBackup:
         if self._manifest is None or self._commit is None:
             raise Unreadable(f"backup {self.backup_id}: {self.damaged}")
         return self._manifest, self._text, self._commit
-
-    @property
-    def receipt(self) -> Receipt:
-        """Return the receipt of its commit; raises Unreadable when it is damaged."""
-        manifest, _, commit = self.parts
-        return Receipt(
-            self.backup_id, self.path, manifest.finished, manifest.size, manifest.plain_size, commit.manifest_sha256
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +85,11 @@ class Repository:
         return tuple(self._entry(backup_id) for backup_id in sorted(ids, reverse=True))
 
     def _entry(self, backup_id: str) -> CommittedBackup:
-        path = self.layout.commit(backup_id)
         try:
             manifest, text, commit = self._parts(backup_id)
         except Unreadable as error:
-            return CommittedBackup(backup_id, path, str(error))
-        return CommittedBackup(backup_id, path, None, manifest, text, commit)
+            return CommittedBackup(backup_id, str(error))
+        return CommittedBackup(backup_id, None, manifest, text, commit)
 
     def _parts(self, backup_id: str) -> tuple[Manifest, bytes, Commit]:
         commit = read_commit(self._small_object(self.layout.commit(backup_id)))

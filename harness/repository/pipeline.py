@@ -211,19 +211,13 @@ class Pipeline:
         return Stored(own.plain, stored, digest.hexdigest())
 
     def get(self, key: str, dek: bytes, associated: bytes) -> Generator[bytes, None, None]:
-        """Yield the authenticated plaintext of one object.
-
-        Raises Unreadable when the object is missing, altered or truncated, HarnessError when the store fails.
-        """
+        """Yield an object's authenticated plaintext. Raises Unreadable when it is missing or altered, HarnessError."""
         with Stream(self.budget) as stream:
             fetched = reader_of(stream.ahead(self.store.get(key)))
             yield from stream.ahead(decompress(open_sealed(fetched, dek, associated)))
 
     def authenticate(self, key: str, dek: bytes, associated: bytes) -> Generator[int, None, None]:
-        """Authenticate every segment without decompressing, and yield the numbers of stored bytes that were fetched.
-
-        Raises as `get` does.
-        """
+        """Authenticate every segment, yielding the numbers of stored bytes that were fetched. Raises as `get` does."""
         fetched = 0
         with Stream(self.budget) as stream:
 

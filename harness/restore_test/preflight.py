@@ -37,10 +37,7 @@ def require_empty(place: Place) -> None:
 
 
 def require_own_gateway(door: PublicDoor, site: str, address: Address) -> None:
-    """Refuse a gateway of another site, because key functions write and it may be production's.
-
-    Raises Refused, OSError when the gateway does not answer.
-    """
+    """Refuse a gateway of another site, because key functions write. Raises Refused, OSError without an answer."""
     by = served_by(door)
     if by != site:
         found = f"of site {by}" if by else "of an unnamed site"

@@ -97,10 +97,7 @@ def tag(s3: S3, bucket: str, estate: str) -> None:
 
 
 def read_tag(s3: S3, bucket: str) -> str | None:
-    """Return the name of the estate in the bucket's tag, None if it has no such tag.
-
-    Raises HarnessError when the store does not answer or has no such bucket.
-    """
+    """Return the name of the estate in the bucket's tag, None without one. Raises HarnessError, also without bucket."""
     with asked(s3, bucket, "its tag cannot be read"):
         try:
             tags = client(s3).get_bucket_tags(bucket)

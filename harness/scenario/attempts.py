@@ -88,10 +88,7 @@ def require_suits(work: str, fault: Fault) -> None:
 
 
 def fault_in(sentence: str) -> Fault | None:
-    """Return the fault that a step injects, None for a step that injects none.
-
-    Raises UsageError for an unknown phrase, or for a fault that cannot be injected by that step.
-    """
+    """Return the fault that a step injects, None for none. Raises UsageError for one that is unknown or unsuited."""
     named = re.fullmatch(SUFFERS, sentence) or re.fullmatch(ATTEMPTED, sentence)
     if named is None:
         return None

@@ -246,10 +246,7 @@ def generations(api: Api) -> Mapping[str, int]:
 
 
 def fired(api: Api, name: str) -> Fired:
-    """Resume a CronJob, wait for its first finished Job, and suspend it again; return that Job with its log.
-
-    Raises HarnessError after `PATIENCE.cron_job`.
-    """
+    """Resume a CronJob until a Job of it has finished; return that Job with its log. Raises HarnessError."""
     api.patch("CronJob", name, {"spec": {"suspend": False}})
     for found in api.follow("Job", f"{NAME}={name}", PATIENCE.cron_job):
         for job in found:

@@ -1,7 +1,5 @@
 """Sweep of a run: removes its clusters, containers, volumes, networks, processes and files."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -119,8 +119,5 @@ def basic_auth(password_ref: str, user: str = CLIENTS) -> dict[str, str]:
 
 
 def served_by(door: PublicDoor) -> str | None:
-    """Return the name of the site whose gateway answers a new connection, None if the answer names no site.
-
-    Raises OSError when there is no answer.
-    """
+    """Return the name of the site whose gateway answers a new connection, None if it names none. Raises OSError."""
     return door.request("GET", SITE_PATH, patience=PATIENCE.site_probe).headers.get(SITE_HEADER.lower())

@@ -74,10 +74,9 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class RoutingStatus:
-    """Where the front door leads: site, gateway, the addresses asked, and seconds until all of them led there."""
+    """Where the front door leads: site, the addresses asked, and seconds until all of them led there."""
 
     site: str
-    upstream: Address
     addresses: tuple[str, ...]
     took: float
 
@@ -93,10 +92,7 @@ def listening(text: str) -> tuple[str, ...]:
 
 
 def configuration(addresses: tuple[str, ...], upstream: Address, site: str) -> str:
-    """Return nginx's configuration, listening at `addresses`, `host:port`, which may be placeholders.
-
-    Raises Refused for a site that is no plain name.
-    """
+    """Return nginx's configuration for `addresses`, `host:port` or placeholders. Raises Refused for a bad site name."""
     if not NAME.fullmatch(site):
         raise Refused(f"front door: {site!r} is no name of a site; use letters, digits, dots and dashes")
     listen = "\n".join(f"        listen {address};" for address in addresses)
@@ -158,7 +154,7 @@ class FrontDoor:
         except TookTooLong:
             self._put_back(before)
             raise
-        return RoutingStatus(name, upstream, self.addresses, self.clock.monotonic() - begin)
+        return RoutingStatus(name, self.addresses, self.clock.monotonic() - begin)
 
     def route_raw(self, text: str) -> None:
         """Test a whole configuration and tell nginx to take it; returns before its new workers serve.

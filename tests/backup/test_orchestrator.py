@@ -24,7 +24,7 @@ def test_a_backup_is_listed_and_logged(memory_estate: MemoryEstate) -> None:
     memory_estate.start_primary()
     receipt = memory_estate.orchestrator.back_up()
     (listed,) = memory_estate.repository.committed()
-    assert (listed.receipt, listed.damaged) == (receipt, None)
+    assert (listed.backup_id, listed.damaged) == (receipt.backup_id, None)
     assert memory_estate.messages() == ["1.2", "1.3", "1.4", "1.5", "1.6"]
     contents = listed.manifest.contents
     assert [(d.name, d.rows) for d in contents.databases] == [(NAME, 3)]

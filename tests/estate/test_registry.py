@@ -24,7 +24,7 @@ def declare(**services: Mapping[str, object]) -> Config:
 def test_a_service_that_nothing_contains_is_named_in_the_record() -> None:
     config = declare(own=OWN, gateway={"kind": "gateway"}, notification={"kind": "notification"})
     services = build_services(config)
-    said = "containment: own is not contained, kind http has no way to do it"
+    said = "containment: own is not contained; kind http has no containment"
     assert not_contained(config, services) == (said,)
     assert said in not_drilled(config, services, (), scheduled=True)
 
@@ -45,12 +45,12 @@ def test_messages_without_a_service_are_excused_and_named() -> None:
 
 def test_a_backup_by_hand_is_named_and_excuses_the_trigger() -> None:
     config = declare(gateway={"kind": "gateway"})
-    assert "1.1: the backup was taken by hand" in not_drilled(config, (), (), scheduled=False)
+    assert "1.1: the backup was not taken by the schedule" in not_drilled(config, (), (), scheduled=False)
     assert "1.1" not in missing(config, (), scheduled=False)
     assert "1.1" in missing(config, (), scheduled=True)
 
 
 def test_an_estate_without_an_entry_is_refused() -> None:
-    with pytest.raises(UsageError, match="estate shop: clients could not reach it; declare a service of kind gateway"):
+    with pytest.raises(UsageError, match="estate shop: no service takes client requests; declare one of kind gateway"):
         entry_of(declare(own=OWN))
     assert client_load(declare(own=OWN)) is None

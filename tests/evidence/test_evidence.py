@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,13 @@ from rich.console import Console
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
-from harness.core.journal import phase
+from harness.core.journal import Event, phase
 from harness.core.judge import Phase
 from harness.core.ledger import Ledger, Write
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
 from harness.evidence.folder import RecordFolder, read_record, records
 from harness.evidence.html import harden
-from harness.evidence.journal import JournalFile, read_journal
+from harness.evidence.journal import GENESIS, JournalFile
 from harness.evidence.ledger import LedgerFile
 from harness.evidence.overview import overview
 from harness.evidence.record import phases_of
@@ -40,6 +42,25 @@ def a_record() -> DrillRecord:
         messages=(SeenMessage("1.1", "t", 0.0, "w"),), versions={"v": "1"}, not_drilled=("1.1: by hand",),
         findings=(FindingEntry("RTO missed", "ops", "2026-01-01"),),
     )  # fmt: skip
+
+
+def read_journal(path: Path) -> tuple[Event, ...]:
+    """Return the events of a journal file; raises Unreadable with the line where the hash chain is broken."""
+    events, last = [], GENESIS
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            data = json.loads(line)
+            prev = data.pop("prev")
+            event = Event(**{**data, "wall": datetime.fromisoformat(data["wall"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreadable(f"{path}: line {number} is not a journal line ({error})") from None
+        if prev != last:
+            raise Unreadable(
+                f"{path}: line {number} does not match the hash of the previous line; the journal was changed"
+            )
+        last = hashlib.sha256(line).hexdigest()
+        events.append(event)
+    return tuple(events)
 
 
 def test_a_journal_round_trips_and_a_change_is_detected(tmp_path: Path) -> None:

@@ -38,10 +38,7 @@ class Package:
 
 
 def read_lock(text: str, *, system: str, machine: str) -> tuple[Package, ...]:
-    """Return the packages of a package-lock.json (version 3) for that system (`linux`) and machine (`x64`).
-
-    Raises HarnessError for a package without a SHA-512.
-    """
+    """Return the packages in a package-lock.json (version 3) for a machine. Raises HarnessError without a SHA-512."""
     wanted = []
     for folder, entry in json.loads(text)["packages"].items():
         if not folder or entry.get("link") or entry.get("inBundle") or entry.get("dev"):

@@ -70,10 +70,7 @@ def compress(blocks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> I
 
 
 def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the plaintext of zstd frames, at most one frame at a time.
-
-    Raises Unreadable for data that is not zstd, fails its checksum or ends within a frame.
-    """
+    """Yield the plaintext of zstd frames, at most a frame at a time. Raises Unreadable for bad or truncated data."""
     decompressor = zstandard.ZstdDecompressor()
     number, frame, within = 0, decompressor.decompressobj(), False
     for chunk in chunks:

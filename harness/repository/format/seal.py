@@ -99,10 +99,7 @@ def open_sealed(source: Read | BinaryIO, key: bytes, associated: bytes) -> Itera
 
 
 def open_segment(header: bytes, segment: bytes, index: int, *, last: bool, key: bytes, associated: bytes) -> bytes:
-    """Return the plaintext of one segment; `header`: the first 40 bytes of its object.
-
-    Raises Unreadable with the number of the segment.
-    """
+    """Return the plaintext of a segment; `header`: its object's first 40 bytes. Raises Unreadable with `index`."""
     if len(header) != HEADER or header[0] != HEADER:
         raise Unreadable("segment 0: not preceded by the header of a sealed object")
     if len(segment) < TAG:

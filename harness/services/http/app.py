@@ -150,10 +150,7 @@ def anchored(word: str) -> str:
 
 
 def answers_as_declared(door: PublicDoor, declared: KeyTable, reference: str) -> str:
-    """Send the declared request and return a line for the record.
-
-    Raises Finding for another status or an answer without the text, OSError when there is no answer.
-    """
+    """Send the declared request; return a line for the record. Raises Finding for a wrong answer, OSError."""
     headers = dict(declared.headers)
     if reference:
         headers |= basic_auth(reference)

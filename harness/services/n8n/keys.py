@@ -16,6 +16,7 @@ WEBHOOK = "dummy"  # path of the example workflow's webhook
 HEADER = "X-Shop-Token"  # the header that its credential checks
 SHOP_TOKEN = "shop-token"  # noqa: S105 - the name of the secret with the value of that header
 OK, UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
+WHY = {UNAUTHORIZED: "the gateway rejects the clients' key", FORBIDDEN: "the token is not the one in its credential"}
 
 
 def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
@@ -47,7 +48,8 @@ def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
     try:
         answer = wait_until(lambda: call(token), patience=PATIENCE.n8n_webhook, what="dummy workflow")
         if answer.status != OK:
-            raise Finding(f"dummy workflow with its token: {answer.status} instead of {OK}; {_why(answer.status)}")
+            why = WHY.get(answer.status, "see n8n's log")
+            raise Finding(f"dummy workflow with its token: {answer.status} instead of {OK}; {why}")
         doubled = _doubled(answer.body)
         if doubled != 2 * number:
             raise Finding(f"dummy workflow: answered {doubled!r} instead of {2 * number}")
@@ -57,14 +59,6 @@ def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
     if stranger != FORBIDDEN:
         raise Finding(f"dummy workflow without its token: {stranger} instead of {FORBIDDEN}; its credential is unused")
     return f"doubled {number} to {doubled}; refused without token"
-
-
-def _why(status: int) -> str:
-    if status == UNAUTHORIZED:
-        return "the gateway rejects the clients' key"
-    if status == FORBIDDEN:
-        return "the token is not the one in its credential"
-    return "see n8n's log"
 
 
 def _doubled(body: bytes) -> object:

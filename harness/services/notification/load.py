@@ -28,10 +28,7 @@ def sender(door: PublicDoor, secrets: Mapping[str, str]) -> Callable[[int], bool
 
 
 def survivors(door: PublicDoor, secrets: Mapping[str, str]) -> frozenset[int]:
-    """Return the numbers of all writes that the site behind the front door has.
-
-    Raises OSError when there is no answer, Finding when the answer is not the list.
-    """
+    """Return the numbers of all writes that the front door's site has. Raises OSError without an answer, Finding."""
     return numbers(message.reference for message in Client.open(door, secrets[GATEWAY_KEY]).outbox(PREFIX).messages)
 
 

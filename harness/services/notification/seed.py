@@ -27,10 +27,7 @@ def checkout() -> Path:
 
 
 def seed(place: Place, database: str, role: str, password_ref: str, *, bucket: str, count: int) -> None:
-    """Create database, schema and bucket, and queue `count` undelivered messages, each with its attachment.
-
-    Raises HarnessError.
-    """
+    """Create database, schema and bucket, and queue `count` messages, each with its attachment. Raises HarnessError."""
     examples = tuple(example(number) for number in range(1, count + 1))
     make_database(place.sql, database, role, password_ref)
     ensure_bucket(place.s3, bucket, versioning=False)

@@ -26,10 +26,7 @@ class Program:
     volume: str
 
     def command(self, site: Site, *words: str) -> tuple[str, ...]:
-        """Return an argument list for `site`; `words` begin with Odoo's sub-command, none for the server.
-
-        Raises MissingPart.
-        """
+        """Return a command line; `words`: Odoo's sub-command, none for the server, and options. Raises MissingPart."""
         sub_command, options = words[:1], words[1:]
         if runs_images(site):
             return ("odoo", *sub_command, "-c", "@{file:odoo.conf}", *options)

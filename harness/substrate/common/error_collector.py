@@ -1,7 +1,5 @@
 """Error collection for cleanup: every step is tried, and all errors are reported at the end."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field

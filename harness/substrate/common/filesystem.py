@@ -1,7 +1,5 @@
 """Private folders and files of a run: plain names, modes 0700 and 0600, complete removal."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

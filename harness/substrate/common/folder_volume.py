@@ -1,7 +1,5 @@
 """A volume that is a folder of this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """Log files of nodes and tasks: mode 0600, and their last lines for error messages."""
 
-from __future__ import annotations
-
 import contextlib
 from pathlib import Path
 from typing import IO

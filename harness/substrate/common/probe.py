@@ -1,7 +1,5 @@
 """Readiness probes: TCP connect, HTTP GET, exit code of a command."""
 
-from __future__ import annotations
-
 import http.client
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """Base classes of nodes and sites: one running node for each name, launched, replaced and suspended."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

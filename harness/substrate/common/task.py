@@ -1,7 +1,5 @@
 """Base class of running tasks: standard input is fed and standard error is kept by threads, output is a stream."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Workspace of a node or task: its paths, ports, secrets and environment, and its placeholders filled in."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 

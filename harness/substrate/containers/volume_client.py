@@ -1,7 +1,5 @@
 """Client of a volume's agent: reads and writes a volume of a site of containers over HTTP."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import io

@@ -1,7 +1,5 @@
 """Workspace of a node or task that is a container: fixed paths, and the port numbers of its image."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from harness.core.node import Address, NodeSpec, Task, Volume

@@ -1,7 +1,5 @@
 """A node that is a container."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field

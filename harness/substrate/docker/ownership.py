@@ -1,7 +1,5 @@
 """Ownership of objects on the container engine: a run labels what it makes, and a sweep finds it by label."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """A site of containers: an internal network for peers, a second one for the outside, volumes of the engine."""
 
-from __future__ import annotations
-
 import itertools
 import os
 import secrets as random

@@ -1,7 +1,5 @@
 """Sites of containers on this machine's engine, and the few that are processes beside them."""
 
-from __future__ import annotations
-
 import os
 import secrets as random
 from dataclasses import dataclass, field

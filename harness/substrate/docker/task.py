@@ -1,7 +1,5 @@
 """A task that is a container, or a command executed in the container of a node."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

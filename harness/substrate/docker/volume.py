@@ -1,7 +1,5 @@
 """A volume of the container engine, and the agent container that serves it."""
 
-from __future__ import annotations
-
 from harness.core.clock import wait_until
 from harness.core.node import Address
 from harness.images.engine import engine, explained

@@ -1,7 +1,5 @@
 """A node that is a process of this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import subprocess

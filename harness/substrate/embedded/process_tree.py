@@ -5,8 +5,6 @@ title over their environment, and an orphan has lost its parent. So descent, ses
 used together.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 from collections.abc import Collection, Iterable

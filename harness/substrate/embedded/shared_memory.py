@@ -4,8 +4,6 @@ PostgreSQL keeps one small segment. The kernel names a segment by an id that it 
 creator and creation time as well; all four together identify it in this boot.
 """
 
-from __future__ import annotations
-
 import ctypes
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Starts processes of this machine, journalled, and kills them with all processes that they started."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

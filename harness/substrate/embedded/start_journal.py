@@ -6,8 +6,6 @@ outside the run folder, `{"segment": [id, key, creator, created], "boot": ...}` 
 that is ready. The start of a process is in clock ticks since boot, because the wall clock may be set.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Sites whose nodes are processes of this machine and whose volumes are folders."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """A task that is a process of this machine."""
 
-from __future__ import annotations
-
 import contextlib
 import subprocess
 from dataclasses import dataclass

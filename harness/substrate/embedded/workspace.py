@@ -1,7 +1,5 @@
 """Workspace of a node or task that is a process: folders of this machine, and a minimal environment."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

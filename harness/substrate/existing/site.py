@@ -4,8 +4,6 @@ A node with a workload is started by scaling it up and stopped by scaling it dow
 Tasks run as processes of this machine, against the addresses of the site.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path

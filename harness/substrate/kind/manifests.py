@@ -1,7 +1,5 @@
 """Manifests of one node: those of `deploy/`, or generated ones, with image, environment, files and ports filled in."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The namespace of a site in its cluster: manifests, NodePorts, claims and images."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """A node that is a Deployment or StatefulSet of one pod."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A site that is a Kubernetes cluster of its own."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import os

@@ -1,7 +1,5 @@
 """Primary and dr as Kubernetes clusters made by kind; all other sites are containers beside them."""
 
-from __future__ import annotations
-
 import contextlib
 import secrets as random
 from concurrent.futures import Future, ThreadPoolExecutor

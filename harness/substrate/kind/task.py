@@ -5,8 +5,6 @@ exit code is 0: on a busy machine the last 1.1 MB of a dump were missing. So the
 code, that all was written, and then waits to be killed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets

@@ -1,7 +1,5 @@
 """Volumes of a cluster: a PersistentVolumeClaim, and the agent that serves it."""
 
-from __future__ import annotations
-
 import contextlib
 import shlex
 
