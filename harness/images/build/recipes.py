@@ -189,13 +189,15 @@ def _lock_of(*names: str) -> tuple[str, ...]:
 
 
 _PG_PATH = f"ENV PATH={PG}/pginstall/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
+# The folder exists with its mode: a container that is started again gives a tmpfs the mode of the folder below it.
+_SOCKETS = "RUN mkdir -p -m 1777 /var/run/postgresql\n"
 _ENTRY = 'ENTRYPOINT ["{}"]\n'
 _USER = "USER 1000:1000\n"
 
 RECIPES: tuple[Recipe, ...] = (
     Recipe(RUNTIME, f"{_COMPILE} /opt/blackstart/wheels\n{_PG_PATH}\n", _runtime, ("postgres", "rclone"),
            partial(_lock_of, *HARNESS), mib=450),
-    Recipe("postgres", f"{_PG_PATH}\nENV PGDATA=/var/lib/postgresql/18/docker\n{_USER}STOPSIGNAL SIGINT\n"
+    Recipe("postgres", f"{_PG_PATH}\nENV PGDATA=/var/lib/postgresql/18/docker\n{_SOCKETS}{_USER}STOPSIGNAL SIGINT\n"
            + _ENTRY.format("docker-entrypoint.sh") + 'CMD ["postgres"]\n', _postgres, ("postgres",), mib=160),
     Recipe("minio", _USER + _ENTRY.format("/usr/bin/docker-entrypoint.sh") + 'CMD ["minio"]\n', _minio,
            made_of=lambda: (MINIO_COMMIT,), mib=240),

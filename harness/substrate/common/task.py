@@ -40,10 +40,10 @@ class StreamedTask(ABC):
         """Wait for its end and return its exit code; raises TookTooLong."""
 
     def _in_threads(self, *work: Callable[[], None]) -> None:
-        begun = [Thread(target=one, daemon=True) for one in work]
-        self._threads += begun
-        for thread in begun:
+        for one in work:
+            thread = Thread(target=one, daemon=True)
             thread.start()
+            self._threads.append(thread)  # a started one: another thread may end the task, and joins what is listed
 
     def _keep(self, log: IO[bytes], data: bytes) -> None:
         """Write standard error to the log, and keep its last lines."""
