@@ -105,11 +105,23 @@ def ci(rows: Rows) -> list[str]:
     return ["", "## CI as a whole, `.ci/run`, in two lanes at once", "", *table(head, body)] if body else []
 
 
+def versions(rows: Rows) -> list[str]:
+    """Return the section of `make drill` of two versions, run in pairs."""
+    order = list(dict.fromkeys(row["version"] for row in rows))
+    body = []
+    for version in order:
+        of = [row for row in rows if row["version"] == version]
+        kept = f"{sum(row['code'] == 0 for row in of)} of {len(of)}"
+        body.append([version, kept, spread(row["wall"] for row in of)])
+    head = ["commit", "exit code 0", "seconds"]
+    return ["", "## `make drill` of two versions, in pairs", "", *table(head, body)] if body else []
+
+
 def write() -> None:
     """Write the page."""
     lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
     lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
-    lines += ci(rows_of("ci"))
+    lines += ci(rows_of("ci")) + versions(rows_of("versions"))
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
