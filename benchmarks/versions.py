@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
 from harness.core.clock import SYSTEM
+
+
+MAKE = shutil.which("make") or "make"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ def version_of(folder: Path) -> str:
 def drill(folder: Path, pair: int) -> Row:
     """Run `make drill` in a checkout and return its row."""
     load, begun = os.getloadavg()[0], SYSTEM.monotonic()
-    done = subprocess.run(["make", "drill"], cwd=folder, capture_output=True, check=False)
+    done = subprocess.run([MAKE, "drill"], cwd=folder, capture_output=True, check=False)
     wall = SYSTEM.monotonic() - begun
     at = SYSTEM.wall().isoformat(timespec="seconds")
     return Row(at, os.cpu_count() or 0, round(load, 1), pair, version_of(folder), done.returncode, round(wall, 1))
