@@ -16,7 +16,6 @@ from pathlib import Path
 from benchmarks import page
 from harness.core.clock import SYSTEM
 
-
 MAKE = shutil.which("make") or "make"
 
 

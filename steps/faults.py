@@ -2,20 +2,19 @@
 
 from pytest_bdd import parsers, step, then, when
 
-from harness.scenario.attempts import ATTEMPTED, SUFFERS, attempt, suffer
+from harness.scenario.attempts import ATTEMPTED, SUFFERS, attempt, attempted, suffer, suffered
 from harness.scenario.checks.verdict import require
-from harness.scenario.faults.catalog import find
 from harness.scenario.faults.fault import Scene
 
 
 @step(parsers.re(SUFFERS))
-def _(scene: Scene, phrase: str) -> None:
-    suffer(scene, find(phrase))
+def _(scene: Scene, target: str, phrase: str) -> None:
+    suffer(scene, suffered(target, phrase))
 
 
 @when(parsers.re(ATTEMPTED))
 def _(scene: Scene, work: str, phrase: str) -> None:
-    attempt(scene, work, find(phrase))
+    attempt(scene, work, attempted(work, phrase))
 
 
 @when("the fault is undone")

@@ -65,36 +65,42 @@ ATTEMPTS: Mapping[str, tuple[Callable[[Scene, Fault], None], tuple[When, ...]]] 
 
 
 def suffer(scene: Scene, fault: Fault) -> None:
-    """Inject a fault at once; raises UsageError when the fault belongs to a phase of an attempt."""
-    require_suits("", fault)
+    """Inject a fault at once. Raises HarnessError."""
     inject(fault, scene)
     if scene.foreign is not None:
         scene.foreign.take_snapshots()
 
 
 def attempt(scene: Scene, work: str, fault: Fault) -> None:
-    """Attempt `work` with a fault; raises UsageError when the fault does not fit, Finding when the work succeeds."""
-    require_suits(work, fault)
+    """Attempt `work` with a fault; raises Finding when the work succeeds."""
     ATTEMPTS[work][0](scene, fault)
 
 
-def require_suits(work: str, fault: Fault) -> None:
-    """Raise UsageError unless the fault can be injected during `work`; "" stands for an injection at once."""
-    if work and work not in ATTEMPTS:
+def suffered(target: str, phrase: str) -> Fault:
+    """Return the fault that a target suffers; raises UsageError when it is unknown, or not one of that target."""
+    fault = find(phrase)
+    if fault.target != target:
+        right = f"{fault.target} suffers it" if fault.target else "work is attempted with it"
+        raise UsageError(f"fault {phrase!r} does not fit {target!r}: {right}")
+    return fault
+
+
+def attempted(work: str, phrase: str) -> Fault:
+    """Return the fault that work is attempted with; raises UsageError when it is unknown, or not one of that work."""
+    if work not in ATTEMPTS:
         raise UsageError(f"{work!r} cannot be attempted; known: {', '.join(ATTEMPTS)}")
-    moments = ATTEMPTS[work][1] if work else (When.NOW, When.STRIKE, When.BEFORE_RECOVERY)
-    if fault.when not in moments:
-        raise UsageError(f"fault {fault.phrase!r} is injected {fault.when}, which does not fit {work or 'this step'!r}")
+    fault = find(phrase)
+    if fault.when not in ATTEMPTS[work][1]:
+        raise UsageError(f"fault {phrase!r} is injected {fault.when}, which does not fit {work!r}")
+    return fault
 
 
 def fault_in(sentence: str) -> Fault | None:
     """Return the fault that a step injects, None for none. Raises UsageError for one that is unknown or unsuited."""
-    named = re.fullmatch(SUFFERS, sentence) or re.fullmatch(ATTEMPTED, sentence)
-    if named is None:
-        return None
-    fault = find(named["phrase"])
-    require_suits(named.groupdict().get("work", ""), fault)
-    return fault
+    if at_once := re.fullmatch(SUFFERS, sentence):
+        return suffered(**at_once.groupdict())
+    during = re.fullmatch(ATTEMPTED, sentence)
+    return attempted(**during.groupdict()) if during else None
 
 
 def require_named(fault: Fault, failure: str) -> None:

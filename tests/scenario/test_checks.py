@@ -13,7 +13,7 @@ from harness.core.errors import BackupFailed, Finding, HarnessError, Refused, Us
 from harness.core.record import DrillRecord, KeyResult
 from harness.drill.drill import Drill
 from harness.recovery.key_functions import ROUNDS
-from harness.scenario.attempts import require_named, require_suits
+from harness.scenario.attempts import attempted, require_named
 from harness.scenario.checks import backup, recovery, verdict
 from harness.scenario.faults.catalog import CATALOG, find
 from harness.scenario.faults.fault import When
@@ -68,9 +68,9 @@ def test_every_fault_of_an_attempt_names_what_it_causes(fault: SimpleNamespace) 
 
 def test_a_fault_that_does_not_suit_the_step_is_refused() -> None:
     with pytest.raises(UsageError, match="does not fit 'a backup'"):
-        require_suits("a backup", find("the DR database server is killed"))
+        attempted("a backup", "the DR database server is killed")
     with pytest.raises(UsageError, match="'a nap' cannot be attempted"):
-        require_suits("a nap", find("a flipped bit"))
+        attempted("a nap", "a flipped bit")
 
 
 def test_outbound_actions_were_contained_before_any_start(recovered: Drill) -> None:

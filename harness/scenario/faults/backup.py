@@ -154,5 +154,5 @@ FAULTS = (
         lambda s: write_key(s, b"-----BEGIN PUBLIC KEY-----\nnonsense\n"), None, public_key,
         named="recipient|public key",
     ),
-    Fault("a table that is locked for three seconds", When.NOW, lock_largest, None, locks),
+    Fault("a table that is locked for three seconds", When.NOW, lock_largest, None, locks, target="the database"),
 )  # fmt: skip

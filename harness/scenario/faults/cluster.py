@@ -131,15 +131,15 @@ def database_password(scene: Scene) -> str:
 
 
 FAULTS = (
-    Fault("a killed database pod", When.NOW, kill_pod, None, primary_pods, KIND),
-    Fault("a drained node", When.NOW, drain_node, None, primary_pods, KIND),
+    Fault("a killed database pod", When.NOW, kill_pod, None, primary_pods, KIND, target="the primary cluster"),
+    Fault("a drained node", When.NOW, drain_node, None, primary_pods, KIND, target="the primary cluster"),
     Fault(
         "the loss of its database volume", When.STRIKE, lambda s: s.drill.strike(destroy=lose_database_volume), None,
-        database_claim, KIND,
+        database_claim, KIND, target="the primary",
     ),
     Fault(
         "a control plane that is unavailable for ten seconds", When.BEFORE_RECOVERY, stop_api_server_briefly, None,
-        api_server_runs, KIND,
+        api_server_runs, KIND, target="the DR site",
     ),
     Fault(
         "an image is missing in the DR cluster", When.BEFORE_RECOVERY, remove_image, None, images_on_node, KIND,

@@ -84,7 +84,8 @@ class Fault:
 
     `inject` injects it into the real system; `undo` reverts it, None where the estate is deleted anyway. `witness`: an
     independent observation that differs after the injection and has its old value after `undo`. `needs`: tag of the
-    features that can use it, "" for all. `named`: a pattern that the resulting error must match.
+    features that can use it, "" for all. `target`: who suffers it, "" for one that work is attempted with. `named`: a
+    pattern that the resulting error must match.
     """
 
     phrase: str
@@ -94,6 +95,7 @@ class Fault:
     witness: Observer
     needs: str = ""
     named: str = ""
+    target: str = ""
 
     @property
     def substrates(self) -> tuple[str, ...]:

@@ -63,20 +63,24 @@ def primary_answers(scene: Scene) -> bool:
     return database_answers(scene.environment.primary.place.sql)
 
 
+PRIMARY = "the primary"
 FAULTS = (
     Fault(
         "a freeze of all its processes", When.STRIKE,
         lambda s: s.drill.strike(destroy=lambda site: freezable(site).freeze()),
-        lambda s: freezable(s.environment.primary).thaw(), primary_answers,
+        lambda s: freezable(s.environment.primary).thaw(), primary_answers, target=PRIMARY,
     ),
     Fault(
         "a partition from everything outside it", When.STRIKE, isolate, rejoin, primary_answers,
-        needs="isolates",
+        needs="isolates", target=PRIMARY,
     ),
     Fault(
         "a strike without effect", When.STRIKE, lambda s: s.drill.strike(destroy=lambda _site: None), None,
-        lambda s: s.drill.struck is None,
+        lambda s: s.drill.struck is None, target=PRIMARY,
     ),
-    Fault("a wrong target", When.NOW, set_wrong_target, None, lambda s: s.drill.target.system),
-    Fault("a bad configuration", When.NOW, configure_front_door, None, lambda s: s.failure, named="nonsense"),
+    Fault("a wrong target", When.NOW, set_wrong_target, None, lambda s: s.drill.target.system, target="the drill"),
+    Fault(
+        "a bad configuration", When.NOW, configure_front_door, None, lambda s: s.failure, named="nonsense",
+        target="the front door",
+    ),
 )  # fmt: skip

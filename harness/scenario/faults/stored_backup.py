@@ -110,6 +110,7 @@ def sealed_to_others(scene: Scene) -> None:
     scene.drill.back_up()
 
 
+BACKUP, REPOSITORY = "the newest backup", "the repository"
 DAMAGES: Mapping[str, Damage] = {
     "a flipped bit": flip_bit,
     "a missing object": remove_object,
@@ -119,9 +120,16 @@ DAMAGES: Mapping[str, Damage] = {
 }
 FAULTS = (
     *(
-        Fault(phrase, When.NOW, partial(newest, damage=damage), None, stored_objects)
+        Fault(phrase, When.NOW, partial(newest, damage=damage), None, stored_objects, target=BACKUP)
         for phrase, damage in DAMAGES.items()
     ),
-    Fault("a single backup that is damaged", When.NOW, only_damaged, None, stored_objects),
-    Fault("a single backup that is sealed to other keys", When.NOW, sealed_to_others, None, stored_objects),
+    Fault("a single backup that is damaged", When.NOW, only_damaged, None, stored_objects, target=REPOSITORY),
+    Fault(
+        "a single backup that is sealed to other keys",
+        When.NOW,
+        sealed_to_others,
+        None,
+        stored_objects,
+        target=REPOSITORY,
+    ),
 )
