@@ -9,10 +9,10 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 
 from docker.errors import DockerException, NotFound
 
+from harness import __version__
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, MissingPart
 from harness.images.build import recipes
@@ -60,7 +60,7 @@ class Provider:
             ours = baked(name) if self.choice != PUBLIC else ""
             reference, how = self._find(name, ours, public)
             if not image(name).public:
-                release(name, reference, metadata.version("blackstart"))
+                release(name, reference, __version__)
         done = Provided(name, reference, how, SYSTEM.monotonic() - begun)
         if how != "there":
             self.say(f"image {name}: {reference} {how} in {done.seconds:.1f} s")

@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib.metadata import version
 from threading import Condition
 
+from harness import __version__
 from harness.core.clock import Clock
 from harness.core.contents import Contents
 from harness.core.errors import BackupFailed, HarnessError, Unreadable
@@ -20,7 +21,7 @@ from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, 
 from harness.repository.pipeline import Pipeline, Stored, end
 from harness.repository.store.port import ObjectStore
 
-PROGRAMS = ("blackstart", "cryptography", "zstandard", "minio")
+PROGRAMS = ("cryptography", "zstandard", "minio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Writer:
             recipients=self.recipients,
             started=self.started,
             finished=self.clock.wall(),
-            versions=tuple((name, version(name)) for name in PROGRAMS),
+            versions=(("blackstart", __version__), *((name, version(name)) for name in PROGRAMS)),
         )
         text = manifest.to_json()
         commit = commit_of(self.backup_id, text, self._dek)

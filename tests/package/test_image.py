@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from harness.images.build.recipes import recipe
 from harness.images.context import DRILLS_ALONE, ROOT, new_context
+from harness.repository.writer import PROGRAMS
 from tests.package.installed import blackstart
 
+ASKED = re.compile(r"""(version|distribution|metadata)\(["']blackstart["']\)""")
 CODE = f"{ROOT}/opt/blackstart/code/"
 
 
@@ -52,3 +55,11 @@ def test_it_holds_the_product_alone(image: Path) -> None:
 def test_its_commands_work_or_say_why_not(image: Path, tmp_path: Path, words: list[str], code: int, said: str) -> None:
     done = blackstart(*words, at=tmp_path, path=(image / CODE,))
     assert (done.returncode, said in done.stderr, done.stderr.count("\n") <= 1) == (code, True, True), done.stderr
+
+
+def test_its_code_asks_for_no_metadata_of_blackstart_itself(image: Path) -> None:
+    """The image holds the code and no distribution: `importlib.metadata.version("blackstart")` would raise there."""
+    assert not list(image.rglob("blackstart-*.dist-info"))
+    asking = [path for path in image.rglob("*.py") if "version" in (text := path.read_text()) and ASKED.search(text)]
+    assert not asking
+    assert "blackstart" not in PROGRAMS
