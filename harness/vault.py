@@ -7,10 +7,7 @@ from harness.core.errors import UsageError
 
 
 def read_secret(reference: str) -> bytes:
-    """Return the bytes behind `env:NAME` or `file:PATH`, without a trailing newline.
-
-    Raises UsageError, which contains the reference and never a value.
-    """
+    """Return the bytes of `env:NAME` or `file:PATH`, no last newline. Raises UsageError, without any value."""
     kind, _, name = reference.partition(":")
     if kind == "env":
         value = os.environ.get(name)

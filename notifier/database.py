@@ -30,10 +30,7 @@ class Database:
         self._preparing = Lock()
 
     def run(self, work: Callable[[psycopg.Connection], T]) -> T:
-        """Run `work` in a transaction and return its result after the commit. Raises Unavailable.
-
-        If an idle connection turns out to be lost, `work` is run again on a new one, so it must be repeatable.
-        """
+        """Run repeatable `work` in a transaction, anew if the idle connection was lost. Raises Unavailable."""
         with self._slots:
             try:
                 return self._on(self._idle.get_nowait(), work)

@@ -94,10 +94,7 @@ class Delivery:
         return True
 
     def _deliver_one(self, connection: psycopg.Connection) -> bool | None:
-        """Deliver one queued message; return whether that succeeded, None if there is no message.
-
-        The row is locked meanwhile, so that another instance of this service takes the next one.
-        """
+        """Deliver one message, its row locked from others; return whether it worked, None without one."""
         now = monotonic()
         self._paused = {number: due for number, due in self._paused.items() if due > now}
         message = outbox.next_waiting(connection, tuple(self._paused))

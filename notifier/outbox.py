@@ -99,10 +99,7 @@ def attachment(connection: psycopg.Connection, reference: str) -> Stored | None:
 
 
 def next_waiting(connection: psycopg.Connection, but_not: Sequence[int]) -> Waiting | None:
-    """Lock and return an undelivered message, None if there is none or delivery is on hold.
-
-    Messages with the fewest attempts come first, then the oldest, so that failing messages do not delay others.
-    """
+    """Lock and return an undelivered message, fewest attempts first; None without one or while on hold."""
     row = connection.execute(NEXT, (list(but_not),)).fetchone()
     return Waiting(*row) if row else None
 

@@ -11,10 +11,7 @@ HIGHEST_PORT = 65535
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Connections to database and object store, the delivery target, and the address to listen on.
-
-    `target`: an apprise URL, which may contain a password. Secrets are not in the repr.
-    """
+    """Connections to database and object store, the delivery target, and the address to listen on."""
 
     db_host: str
     db_port: int
@@ -25,7 +22,7 @@ class Settings:
     s3_bucket: str
     s3_access: str = field(repr=False)
     s3_secret: str = field(repr=False)
-    target: str = field(repr=False)
+    target: str = field(repr=False)  # an apprise URL, which may contain a password
     host: str
     port: int
 

@@ -28,10 +28,7 @@ class Alerts:
     urls: tuple[str, ...]
 
     def send(self, title: str, body: str) -> Delivery:
-        """Send an alert to every target and return the result; `sent` is False when there is no target.
-
-        Raises HarnessError with the references when every target failed, UsageError when one cannot be read.
-        """
+        """Send an alert to every target. Raises HarnessError when all failed, UsageError when one cannot be read."""
         failed = tuple(reference for reference in self.urls if not _notify(reference, title, body))
         sent = len(self.urls) - len(failed)
         if self.urls and not sent:

@@ -18,17 +18,13 @@ RESTORED = "blackstart-restored"  # metadata key of a restored object: the backu
 
 @dataclass(slots=True)
 class Archive:
-    """An archive that is being packed; `facts` are complete once `chunks` is exhausted.
-
-    `read` returns the content of one file, and raises OSError or HarnessError; `sha1_named`: the last part of a path
-    is the SHA-1 of its content.
-    """
+    """An archive that is being packed; `facts` are complete once `chunks` is exhausted."""
 
     name: str
     database: str
     paths: tuple[str, ...]
-    read: Callable[[str], bytes]
-    sha1_named: bool = False
+    read: Callable[[str], bytes]  # content of one file; raises OSError or HarnessError
+    sha1_named: bool = False  # the last part of a path is the SHA-1 of its content
     lines: list[str] = field(default_factory=list)
     size: int = 0
 
@@ -160,10 +156,7 @@ def into_volume(place: Place, tree: Tree) -> Callable[[str, bytes], None]:
 
 
 def into_bucket(place: Place, objects: Objects, backup_id: str) -> Callable[[str, bytes], None]:
-    """Return a function that writes one object, tagged with the backup, unless replication has copied it already.
-
-    Raises RestoreFailed, and so does the function.
-    """
+    """Return what writes one object, tagged, unless replication has copied it. Both raise RestoreFailed."""
     ensure_bucket(place.s3, objects.bucket)
     store = client(place.s3)
     with asked(place.s3, objects.bucket, "cannot be listed", RestoreFailed):

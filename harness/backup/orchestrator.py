@@ -36,10 +36,7 @@ class BackupOrchestrator:
     journal: Journal
 
     def back_up(self) -> Receipt:
-        """Take one full backup and return the receipt of the store.
-
-        A failed backup is logged, alerted and not listed; then BackupFailed is raised.
-        """
+        """Take one full backup and return its receipt. Raises BackupFailed, after it was logged and alerted."""
         try:
             receipt = self._take()
         except BaseException as error:  # every failure is logged and alerted, an interruption too

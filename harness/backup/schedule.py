@@ -15,12 +15,7 @@ from harness.estate.config import CRON_FIELDS
 def run_schedule(
     expression: str, job: Callable[[], object], journal: Journal, stop: Flag, *, runs: int | None = None
 ) -> None:
-    """Call `job` whenever the six-field cron `expression` (UTC) fires, until `stop` is set.
-
-    Message 1.1 is journalled when it fires. Runs do not overlap: a run that is due during another one is dropped
-    and journalled. After a failed run, which the job logs and alerts, the schedule continues. `runs`: number of
-    runs after which it returns.
-    """
+    """Call `job` whenever the six-field cron (UTC) fires, never twice at once, until `stop` or after `runs` runs."""
     done = 0
 
     def fire() -> None:

@@ -29,8 +29,7 @@ ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The estate's declaration.")]
 ExampleFile = Annotated[
-    Path | None,
-    typer.Option("--config", help="The estate's declaration [default: estate.toml, else the example's]."),
+    Path | None, typer.Option("--config", help="The estate's declaration [default: estate.toml, else the example's].")
 ]
 LiveFile = Annotated[Path, typer.Option("--live", help="File with the addresses of the running estate.")]
 Reports = Annotated[Path, typer.Option("--reports", help="Where records are kept.")]

@@ -125,9 +125,7 @@ def report(reports: Reports = REPORTS) -> None:
 
 
 @app.command()
-def sweep(
-    run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None,
-) -> None:
+def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None) -> None:
     """Remove what an interrupted drill or a recovery left.
 
     Processes, files, and what is on a container engine.

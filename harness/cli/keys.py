@@ -28,10 +28,7 @@ def keys_new(name: str, private: Path, public: Path) -> None:
             )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     halves = new_pair()
-    for path, text, mode in (
-        (private / f"{name}.pem", halves[0], 0o600),
-        (public / f"{name}.pub", halves[1], 0o644),
-    ):
+    for path, text, mode in ((private / f"{name}.pem", halves[0], 0o600), (public / f"{name}.pub", halves[1], 0o644)):
         path.touch(mode=mode)
         path.write_bytes(text)
         say(str(path))

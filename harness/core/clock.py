@@ -36,11 +36,7 @@ def wait_until(
     what: str = "",
     clock: Clock = SYSTEM,
 ) -> T:
-    """Call `probe` until it returns, and return its result.
-
-    Only exceptions in `on` are retried; any other is raised at once.
-    `patience` and `every` are seconds. Raises TookTooLong with the last reason after `patience`.
-    """
+    """Return the result of `probe`, retried on `on` every `every` seconds. Raises TookTooLong with the last reason."""
     deadline = clock.monotonic() + patience
     while True:
         try:

@@ -15,18 +15,15 @@ class TableFacts:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """One database. `snapshot_at`: UTC of the database server; `snapshot_mono`: monotonic seconds of the harness.
-
-    `size`: bytes on the server's disk. `sequences`: name and last value.
-    """
+    """One database, with name and last value of its sequences."""
 
     name: str
     owner: str
     encoding: str
     collation: str
-    size: int
-    snapshot_at: datetime
-    snapshot_mono: float
+    size: int  # bytes on the server's disk
+    snapshot_at: datetime  # UTC of the database server
+    snapshot_mono: float  # monotonic seconds of the harness
     tables: tuple[TableFacts, ...]
     sequences: tuple[tuple[str, int], ...] = ()
 

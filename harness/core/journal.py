@@ -14,17 +14,13 @@ END = "end"  # the kind of the event that ends a phase
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the journal.
+    """One line of the journal."""
 
-    `at`: monotonic seconds of the drill's one clock; `wall`: UTC, for people; `kind`: a short word such as
-    `begin`, `end`, `struck`, `message`, `alert`, `log`; `message`: the number in the mission's sequence, or "".
-    """
-
-    at: float
-    wall: datetime
-    kind: str
+    at: float  # monotonic seconds of the drill's one clock
+    wall: datetime  # UTC, for people
+    kind: str  # a short word such as `begin`, `end`, `struck`, `message`, `alert`, `log`
     subject: str
-    message: str
+    message: str  # the number in the mission's sequence, or ""
     facts: Mapping[str, Fact]
 
 

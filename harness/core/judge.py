@@ -58,55 +58,41 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Writes of the ledger that are missing in the recovered system, by number, and RPA in seconds.
+    """Writes of the ledger that are missing in the recovered system, by number."""
 
-    `rpa`: None without an acknowledged write. `everything`: no write survived, so that `rpa` is only a
-    lower bound.
-    """
-
-    rpa: float | None
+    rpa: float | None  # seconds; None without an acknowledged write
     lost: tuple[int, ...]
     phantom: tuple[int, ...]
     out_of_order: tuple[int, ...]
     acknowledged: int
-    everything: bool
+    everything: bool  # no write survived, so that `rpa` is only a lower bound
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """Observations of the client load. `struck`: begin of the strike; `witnessed`: whether requests failed after it.
-
-    `survivors`: numbers of its writes in the recovered system. Times are monotonic seconds; None: not observed.
-    """
+    """Observations of the client load. Times are monotonic seconds; None: not observed."""
 
     ledger: Ledger
-    struck: float | None
-    witnessed: bool
-    survivors: frozenset[int] | None
+    struck: float | None  # begin of the strike
+    witnessed: bool  # whether requests failed after it
+    survivors: frozenset[int] | None  # numbers of its writes in the recovered system
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Observations of a drill or restore test. Times are monotonic seconds; None: not observed.
-
-    `clients`: None for a restore test, which has no clients; its time counts from `activated`. `key`: time at which
-    every key function had passed; `exposure`: seconds, the largest gap between snapshots of valid backups;
-    `lost_objects`: number of referenced objects that are missing on the DR site; `missing`: steps that did not run;
-    `findings`: promises broken outside RTO, RPO and exposure; `doubts`: what could not be carried out; `checks`: number
-    of assertions.
-    """
+    """Observations of a drill or restore test. Times are monotonic seconds; None: not observed."""
 
     promise: Promise
-    clients: Clients | None = None
+    clients: Clients | None = None  # None for a restore test, whose time counts from `activated`
     activated: float | None = None
-    key: float | None = None
-    exposure: float | None = None
+    key: float | None = None  # time at which every key function had passed
+    exposure: float | None = None  # seconds, the largest gap between snapshots of valid backups
     phases: tuple[Phase, ...] = ()
-    lost_objects: int = 0
-    missing: tuple[str, ...] = ()
-    findings: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
-    checks: int = 0
+    lost_objects: int = 0  # referenced objects that are missing on the DR site
+    missing: tuple[str, ...] = ()  # steps that did not run
+    findings: tuple[str, ...] = ()  # promises broken outside RTO, RPO and exposure
+    doubts: tuple[str, ...] = ()  # what could not be carried out
+    checks: int = 0  # number of assertions
 
     @property
     def origin(self) -> float | None:
@@ -153,10 +139,7 @@ def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Los
 
 
 def exposure(snapshots: Iterable[datetime], until: datetime, window: timedelta) -> float | None:
-    """Return the largest gap in seconds between snapshots of the window, the open one to `until` included.
-
-    A gap that begins before the window counts whole. None when there is no snapshot at all.
-    """
+    """Return the largest gap in seconds between snapshots that ends in the window or at `until`, None without any."""
     taken = sorted(s for s in snapshots if s <= until)
     if not taken:
         return None

@@ -47,17 +47,13 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Readiness probe of a node. The first of the three that is set is used.
-
-    `argv`: a command that exits with 0; `path`: an HTTP GET on `port` that answers `status`; otherwise `port` accepts
-    a connection. `patience` is in seconds.
-    """
+    """Readiness probe of a node: the first that is set of `argv`, `path` and `port`, which accepts a connection."""
 
     port: str = ""
-    path: str = ""
+    path: str = ""  # an HTTP GET on `port` that answers `status`
     status: int = 200
-    argv: tuple[str, ...] = ()
-    patience: float = 60.0
+    argv: tuple[str, ...] = ()  # a command that exits with 0
+    patience: float = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +90,17 @@ class NodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Specification of a one-shot task on a site: `pg_dump`, `pg_restore`, `odoo-bin`. Placeholders as in NodeSpec.
-
-    `argv`: the whole command, on every site. `image`: of its container, where tasks are containers. `within`: the node
-    in whose container it runs there, because it signals that node's processes.
-    """
+    """Specification of a one-shot task on a site: `pg_dump`, `odoo-bin`. Placeholders as in NodeSpec."""
 
     name: str
-    argv: tuple[str, ...]
-    image: str = ""
+    argv: tuple[str, ...]  # the whole command, on every site
+    image: str = ""  # of its container, where tasks are containers
     volumes: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes = field(default=b"", repr=False)
-    within: str = ""
+    within: str = ""  # the node in whose container it runs there, because it signals that node's processes
 
 
 @dataclass(frozen=True, slots=True)

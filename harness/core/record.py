@@ -20,17 +20,14 @@ class SeenMessage:
 
 @dataclass(frozen=True, slots=True)
 class KeyResult:
-    """Result of one key function in one round. `took`: seconds.
-
-    `at`: monotonic seconds while the drill runs; in a record, seconds after the fault (the RTO of this function).
-    """
+    """Result of one key function in one round."""
 
     name: str
     service: str
     passed: bool
     detail: str
-    took: float
-    at: float
+    took: float  # seconds
+    at: float  # monotonic seconds while the drill runs; in a record, seconds after the fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +41,22 @@ class FindingEntry:
 
 @dataclass(frozen=True, slots=True)
 class DrillRecord:
-    """Result and evidence of a drill, for auditors. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC.
-
-    `rto`, `rpo`, `exposure`: measured values, None when not measured; `promise`: the budgets.
-    `mode`: `drill` or `restore test`. `diverged`: writes that only the old primary has, taken after the fault.
-    """
+    """Result and evidence, for auditors. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC."""
 
     drill: str
     objective: str
     initiator: str
     approver: str
-    mode: str
+    mode: str  # `drill` or `restore test`
     substrate: str
     started: str
     finished: str
     commit: str
     hashes: Mapping[str, str]
-    promise: Mapping[str, str | float]
+    promise: Mapping[str, str | float]  # the budgets
     verdict: str
     reasons: tuple[str, ...]
-    rto: float | None
+    rto: float | None  # measured, as are `rpo` and `exposure`; None when not measured
     rpo: float | None
     exposure: float | None
     acknowledged: int
@@ -82,5 +75,5 @@ class DrillRecord:
     not_drilled: tuple[str, ...]
     findings: tuple[FindingEntry, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
-    diverged: tuple[int, ...] = ()
+    diverged: tuple[int, ...] = ()  # writes that only the old primary has, taken after the fault
     format: str = FORMAT

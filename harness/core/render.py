@@ -9,11 +9,7 @@ PLACEHOLDER = re.compile(r"@\{(port|bind|volume|file|secret):([A-Za-z0-9_.-]+)\}
 
 
 def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
-    """Return `text` with each `@{kind:name}` replaced by what `look_up[kind](name)` returns.
-
-    Raises HarnessError for a kind that `look_up` lacks (a secret in an argument list, for example), and for an unknown
-    name.
-    """
+    """Replace each `@{kind:name}` by what `look_up[kind](name)` returns. Raises HarnessError for an unknown one."""
 
     def fill(match: re.Match[str]) -> str:
         kind, name = match.groups()

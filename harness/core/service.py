@@ -31,34 +31,26 @@ class S3:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Environment of a service on a site: database server, object store, secrets.
-
-    `secrets`: name -> reference, of this site. `peers`: service name -> address inside the site, of the started
-    services. `sinks`: name -> URL of the receiver of outbound actions.
-    """
+    """Environment of a service on a site: database server, object store, secrets."""
 
     site: Site
     sql: Sql
     s3: S3
-    secrets: Mapping[str, str]
-    peers: Mapping[str, Address] = field(default_factory=dict)
-    sinks: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str]  # name -> reference, of this site
+    peers: Mapping[str, Address] = field(default_factory=dict)  # started service -> address inside the site
+    sinks: Mapping[str, str] = field(default_factory=dict)  # name -> URL of the receiver of outbound actions
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A folder of files that belongs to a database: Odoo's filestore.
-
-    `volume` and `folder`: its location; `referenced`: a query on `database` that returns one relative path a row. Each
-    of these files must exist. `sha1_named`: its name is its SHA-1, which is checked.
-    """
+    """A folder of files that belongs to a database: Odoo's filestore."""
 
     name: str
     volume: str
     folder: str
     database: str
-    referenced: str
-    sha1_named: bool = False
+    referenced: str  # a query on `database`: one relative path a row, of a file that must exist
+    sha1_named: bool = False  # its name is its SHA-1, which is checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +68,7 @@ class Sources:
 
     databases: tuple[str, ...] = ()
     trees: tuple[Tree, ...] = ()
-    fingerprints: tuple[str, ...] = ()
+    fingerprints: tuple[str, ...] = ()  # names of secrets of which only a digest is backed up
     objects: tuple[Objects, ...] = ()
 
 
@@ -117,16 +109,13 @@ class KeyFunction:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Route of requests below `prefix` to `service`. `strip`: remove the prefix; `auth`: require the clients' key.
-
-    `ready`: a path, prefix included, that answers 200 to a request with the key.
-    """
+    """Route of requests below `prefix` to `service`."""
 
     prefix: str
     service: str
-    strip: bool
-    auth: bool
-    ready: str = ""
+    strip: bool  # remove the prefix
+    auth: bool  # require the clients' key
+    ready: str = ""  # a path, prefix included, that answers 200 to a request with the key
 
 
 class Arrivals(Protocol):
@@ -170,10 +159,7 @@ class Containable(Protocol):
     """A service with outbound actions (mail, deliveries, schedules) that can be contained."""
 
     def contain(self, place: Place, containment: Containment) -> Contained:
-        """Block the outbound actions of a restored copy before it starts; return them. Raises HarnessError.
-
-        `disposable`: for a copy that is deleted later, may be irreversible; `reversible`: for a copy that stays.
-        """
+        """Block a restored copy's outbound actions; return them. `reversible`: it stays. Raises HarnessError."""
 
     def release(self, place: Place, contained: Contained) -> None:
         """Undo a reversible `contain`; raises HarnessError."""

@@ -35,10 +35,7 @@ FIRST_WRITES = 10  # acknowledged writes after which the client load counts as r
 
 @dataclass(slots=True)
 class Drill:
-    """One running drill: the only mutable object of a scenario.
-
-    `target`: identity of the site that may be destroyed, by default the primary of this drill.
-    """
+    """One running drill: the only mutable object of a scenario."""
 
     header: RecordHeader
     environment: DrillEnvironment
@@ -46,7 +43,7 @@ class Drill:
     journal: Journal
     clock: Clock = SYSTEM
     on_bytes: Callable[[int], None] = lambda _count: None
-    target: Identity = field(init=False)
+    target: Identity = field(init=False)  # identity of the site that may be destroyed, by default this drill's primary
     ledger: LedgerFile = field(init=False)
     failures: Failures = field(init=False)
     writer: LedgerWriter | None = None
@@ -85,11 +82,7 @@ class Drill:
         return self._recovery.stopped if self._recovery is not None else ""
 
     def start(self) -> None:
-        """Start the whole estate and its client load; raises HarnessError.
-
-        The customers' receiver refuses deliveries until the strike, so that queued messages are undelivered in every
-        backup and only the DR site can deliver them.
-        """
+        """Start the estate and its client load, deliveries refused until the strike. Raises HarnessError."""
         self._open.enter_context(self.environment.receiver.away())
         self.environment.start_data()
         self.environment.start_services()
@@ -216,10 +209,7 @@ class Drill:
         return self.record
 
     def conclude_after(self, error: BaseException | None) -> None:
-        """Write the record of a scenario that ended without one. `error`: what ended it, None when it passed.
-
-        A passed scenario without a verdict (a backup, for example) leaves its journal and no record.
-        """
+        """Write the record of a scenario that `error` ended; one that passed without a verdict leaves none."""
         if self.record is not None:
             return
         if error is None:

@@ -53,11 +53,7 @@ def strike(
     journal: Journal,
     destroy: Callable[[EstateSite], None] = EstateSite.destroy,
 ) -> Struck:
-    """Destroy the primary site and return whether client requests failed.
-
-    `failures`: number of requests through the front door that failed in a row. Raises Refused, before anything is
-    changed, when the identity is not the target's or clients are failing already.
-    """
+    """Destroy the primary site. Raises Refused, changing nothing, for another identity or clients that fail already."""
     require_target(site, expected)
     if failures():
         raise Refused("strike refused: client requests were already failing; the result would be inconclusive")

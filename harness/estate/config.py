@@ -137,10 +137,7 @@ def nearest(word: str, known: Any) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> UsageError:
-    """Return one line for the first pydantic error, with file, key and remedy; an unknown key comes first.
-
-    A mistyped key causes two errors: an unknown key and a missing key. The unknown key is the useful one.
-    """
+    """Return one line for the first pydantic error, unknown keys first: file, key and remedy."""
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     where = [str(part) for part in first["loc"]]
     reason, named = first["msg"].removeprefix("Value error, "), 1

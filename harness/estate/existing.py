@@ -76,10 +76,7 @@ def declared_site(config: Config, name: str) -> ExistingSiteTable:
 
 
 def references(folder: Path, *needed: str) -> Mapping[str, str]:
-    """Return a reference to each secret in a folder; raises UsageError when the folder or a needed one is missing.
-
-    A mounted Kubernetes Secret also contains folders whose names begin with a dot; they are skipped.
-    """
+    """Return a reference to each secret in a folder; raises UsageError when the folder or a needed one is missing."""
     try:
         found = {p.name: f"file:{p}" for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.is_file()}
     except OSError as error:

@@ -33,15 +33,12 @@ Workload = Annotated[str, Field(pattern=r"^(deployment|statefulset)/[a-z0-9][a-z
 
 
 class ClusterTable(Table):
-    """The Kubernetes cluster of a site. `kubeconfig`: "" for the service account of the pod that blackstart runs in.
+    """The Kubernetes cluster of a site."""
 
-    `workloads`: node -> `statefulset/NAME` or `deployment/NAME`, started and stopped by scaling it.
-    """
-
-    kubeconfig: str = ""
+    kubeconfig: str = ""  # "" for the service account of the pod that blackstart runs in
     context: str = ""
     namespace: str = "dr"
-    workloads: dict[Name, Workload] = Field(default_factory=dict)
+    workloads: dict[Name, Workload] = Field(default_factory=dict)  # node -> `statefulset/NAME` or `deployment/NAME`
 
 
 class ExistingSiteTable(Table):
@@ -61,16 +58,13 @@ class ExistingSiteTable(Table):
 
 
 class ExistingOffsiteTable(Table):
-    """An existing offsite repository. `read_only`: nothing is written to it.
-
-    `tls`: whether to use HTTPS with certificate verification.
-    """
+    """An existing offsite repository."""
 
     s3: Endpoint
     bucket: str = "backups"
     secrets: Beside
-    read_only: bool = True
-    tls: bool = True
+    read_only: bool = True  # nothing is written to it
+    tls: bool = True  # HTTPS with certificate verification
     region: str = REGION
 
 

@@ -22,10 +22,7 @@ def of_drill(bulk_mb: int) -> int:
 
 
 def require_space(needed: Mapping[Path, int], remedy: str) -> None:
-    """Raise HarnessError when a file system has too little free space for all folders on it.
-
-    `needed`: folder, which may not exist yet, -> MB; `remedy`: end of the error message.
-    """
+    """Raise HarnessError, ending with `remedy`, when a file system has too little space for its folders' MB."""
     totals: dict[int, tuple[Path, Path, int]] = {}
     for folder, size in needed.items():
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())

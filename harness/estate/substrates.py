@@ -111,12 +111,7 @@ def _programs() -> None:
 SUBSTRATES = {
     one.name: one
     for one in (
-        SubstrateKind(
-            name="embedded",
-            make=_embedded,
-            serves=frozenset({"needs_room"}),
-            limits=(CONTAINED_WITHIN,),
-        ),
+        SubstrateKind(name="embedded", make=_embedded, serves=frozenset({"needs_room"}), limits=(CONTAINED_WITHIN,)),
         SubstrateKind(
             name="docker",
             make=_docker,

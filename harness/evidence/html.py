@@ -30,10 +30,7 @@ META = '<meta charset="utf-8">'
 
 
 def harden(html: str) -> str:
-    """Return a single-file Allure report without analytics and with a Content-Security-Policy that forbids requests.
-
-    Raises HarnessError when the structure of the page is not as expected.
-    """
+    """Return a single-file report whose CSP forbids requests. Raises HarnessError for an unexpected page."""
     head, found, rest = html.partition(META)
     if not found:
         raise HarnessError("Allure report: unexpected structure; pin Allure's version in the lock file")
@@ -44,11 +41,7 @@ def harden(html: str) -> str:
 
 
 def build_report(results: Path, out: Path, name: str = "blackstart: recovery drills") -> Path:
-    """Generate a report from the raw results in `results` into `out`, and return its first page.
-
-    `index.html` has a card for each drill, `allure.html` every step; both can be read offline. Raises HarnessError
-    when there are no results, MissingPart when Node or Allure is not installed.
-    """
+    """Build index.html and allure.html in `out`; return the first. Raises HarnessError without results, MissingPart."""
     if not any(results.glob("*-result.json")):
         raise HarnessError(f"{results}: no Allure results; run a drill first")
     out.mkdir(parents=True, exist_ok=True)

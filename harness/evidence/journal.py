@@ -17,10 +17,7 @@ GENESIS = "0" * 64
 
 @dataclass(slots=True)
 class JournalFile:
-    """A journal that is fsynced before `mark` returns. `listener` is called with every event afterwards.
-
-    Except after the end of a phase, which is fsynced with the next event: the wait for the disk would be in no phase.
-    """
+    """A journal, fsynced before `mark` returns except after the end of a phase; `listener` gets every event."""
 
     path: Path
     clock: Clock = SYSTEM

@@ -65,10 +65,7 @@ def obtain(folder: Path, build: Callable[[Path], str], *, patience: float = PATI
 
 @contextmanager
 def alone(lock: Path, patience: float = PATIENCE.cache_lock) -> Iterator[None]:
-    """Hold an exclusive lock on the file `lock`, created if missing. Raises TookTooLong after `patience` seconds.
-
-    A flock(2) belongs to the open file: it excludes threads as well as processes, and ends with the process.
-    """
+    """Hold an exclusive flock(2) on the file `lock`, across threads and processes. Raises TookTooLong."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
         wait_until(

@@ -18,12 +18,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def run(argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None, patience: float) -> str:
-    """Run `argv` and return what it wrote to standard output.
-
-    `env`: the whole environment, by default the current one; `patience`: seconds. Raises HarnessError with the last
-    lines of standard error when the command cannot be started or its exit code is not 0, TookTooLong when it is killed
-    after `patience`.
-    """
+    """Run `argv` and return its standard output. Raises HarnessError with its last lines, TookTooLong when killed."""
     name = argv[0].rsplit("/", 1)[-1]
     shown = " ".join([name, *argv[1:3]])
     try:

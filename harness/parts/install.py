@@ -27,20 +27,13 @@ class Installed:
 
 
 def ensure(name: str) -> Path:
-    """Return the folder of a part, installed now if need be, or by another thread or process that has begun to.
-
-    Raises MissingPart when there is no such part for this machine, HarnessError with what the installer said.
-    """
+    """Return a part's folder, installed if need be. Raises MissingPart for an unknown part, HarnessError."""
     folder, _ = _ensure(name)
     return folder
 
 
 def install(names: Sequence[str] | None = None, say: Callable[[str], None] = lambda _: None) -> tuple[Installed, ...]:
-    """Install the missing parts among `names` (all parts when None) and return one entry for each name.
-
-    `say` gets a line for each installed part, from several threads. Raises HarnessError with one line for each part
-    that failed, after all of them were tried.
-    """
+    """Install what is missing of `names`, else of all; return their entries. Raises HarnessError, one line each."""
     asked = [part(name).name for name in names] if names else [one.name for one in PARTS]
     longest_first = sorted(asked, key=lambda name: -recipe(name).seconds)
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="part") as pool:

@@ -11,11 +11,7 @@ FROM = "BLACKSTART_PROGRAMS"  # `path` in the image of blackstart, where program
 
 
 def program(name: str) -> str:
-    """Return the absolute path of a program in the table, or of a folder such as odoo-addons.
-
-    n8n, allure and npm are JavaScript: run them with `node`. If $BLACKSTART_PROGRAMS is `path`, a program on PATH is
-    used when its part is not installed. Raises MissingPart when there is none.
-    """
+    """Return a program's absolute path, on PATH only if $BLACKSTART_PROGRAMS is `path`. Raises MissingPart."""
     part, brought = bringer(name)
     for path in where(part.name).glob(brought.path):
         return str(path)

@@ -26,10 +26,7 @@ INDEX = compose.SQL("ALTER TABLE {} ADD PRIMARY KEY (id)").format(compose.Identi
 
 
 def seed_bulk(site: Site, sql: Sql, database: str = "bulk", *, megabytes: int) -> int:
-    """Create `database` on the server of `site`, with one table of `megabytes` (10**6 bytes) and its index.
-
-    Returns the number of rows; the same size gives the same rows. Raises HarnessError.
-    """
+    """Create `database` with one table of `megabytes` (10**6 bytes); return its number of rows. Raises HarnessError."""
     rows = megabytes * ROWS_PER_MB
     try:
         with connect(sql) as connection:

@@ -18,10 +18,7 @@ WHERE datname = %s AND usename = %s AND backend_type = 'client backend' ORDER BY
 
 
 def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
-    """Return how the database `facts.name` differs from `facts`, one line a difference; empty if it is equal.
-
-    Raises HarnessError when the server does not answer or refuses a query.
-    """
+    """Return how a database differs from `facts`, one line a difference. Raises HarnessError without an answer."""
     with connect(sql, facts.name, application="blackstart check") as connection:
         try:
             figures.begin_reading(connection)

@@ -85,10 +85,7 @@ def facts(snapshot: Snapshot) -> DatabaseFacts:
 def client_task(
     site: Site, name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volumes: tuple[str, ...] = ()
 ) -> Task:
-    """Return a task for `site` that runs a PostgreSQL client as superuser.
-
-    The password is in a password file of mode 0600; it must not contain a colon or a backslash.
-    """
+    """Return a task for a client as superuser; its password may contain neither colon nor backslash."""
     server = (f"--host={sql.inside.host}", f"--port={sql.inside.port}", f"--username={sql.user}", "--no-password")
     if runs_images(site):
         argv: tuple[str, ...] = ("sh", "-c", OWN_PASSWORD_FILE, name)

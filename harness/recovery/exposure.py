@@ -10,10 +10,7 @@ WINDOW = timedelta(days=1)
 
 
 def measure_exposure(repository: Repository, passed_over: Sequence[tuple[str, str]], until: datetime) -> float | None:
-    """Return the largest gap in seconds between snapshots of valid backups in the day before `until`.
-
-    None without any backup. Raises HarnessError. `passed_over`: backups that selection found invalid.
-    """
+    """Return the largest gap of the last day between snapshots of valid backups, None without. Raises HarnessError."""
     bad = {backup_id for backup_id, _ in passed_over}
     taken = [
         backup.manifest.contents.snapshot_at

@@ -29,11 +29,7 @@ def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: C
 def run_key_functions(
     functions: Sequence[KeyFunction], door: PublicDoor, journal: Journal, clock: Clock = SYSTEM
 ) -> tuple[KeyResult, ...]:
-    """Run all key functions in three rounds over five seconds and return every result.
-
-    Services are tested in parallel, the functions of one service in order. Raises Finding after the first round
-    with a failure.
-    """
+    """Run all key functions in three rounds over five seconds. Raises Finding after the first round with a failure."""
     if not functions:
         raise Finding("no key function is declared; without one the services cannot be tested")
     results: list[KeyResult] = []

@@ -59,10 +59,7 @@ def require_name(config: Config, name: str) -> None:
 
 
 def recover(config: Config, offsite: Address, secrets: Secrets, run: Path, logs: Path, journal: Journal) -> Recovered:
-    """Recover the estate on a DR site that stays up; outbound actions are contained until `release`.
-
-    Returns the result. Raises UsageError, and what the phases of `Recovery` raise after a sweep of all started nodes.
-    """
+    """Recover the estate on a DR site that stays up, contained. Raises UsageError, and as `Recovery` after a sweep."""
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
             raise UsageError(f"{secrets.root}/{holder}: no secrets in this folder; copy those of the DR site there")

@@ -151,10 +151,7 @@ class Recovery:
         return Activated(nodes)
 
     def select(self, _activated: Activated) -> Selected:
-        """2.3: return the newest backup that decrypts and authenticates to its last segment.
-
-        Raises NoValidBackup with the reason for each backup passed over.
-        """
+        """2.3: return the newest backup that is authentic to its last segment. Raises NoValidBackup with reasons."""
         with self._or_stop(), self._phase("select", "2.3"):
             key = read_text_secret(self.private_key_ref)
             selection = self.repository.latest_valid(key, self.on_bytes)
@@ -162,9 +159,7 @@ class Recovery:
                 self.journal.mark("passed over", backup_id, reason=reason)
             manifest = selection.backup.manifest
             self.journal.mark(
-                "selected",
-                manifest.backup_id,
-                snapshot_at=manifest.contents.snapshot_at.isoformat(timespec="seconds"),
+                "selected", manifest.backup_id, snapshot_at=manifest.contents.snapshot_at.isoformat(timespec="seconds")
             )
         return Selected(selection.backup, selection.passed_over)
 

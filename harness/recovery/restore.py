@@ -22,17 +22,14 @@ JOBS = 2
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """Result of a restore. `rpo_met`: None without a ledger.
-
-    `lost_objects`: keys of objects that a database refers to and that neither replication nor backup brought.
-    """
+    """Result of a restore."""
 
     contents: Contents
     backup_id: str
     size: int
     rows: int
-    rpo_met: bool | None
-    lost_objects: tuple[str, ...]
+    rpo_met: bool | None  # None without a ledger
+    lost_objects: tuple[str, ...]  # objects that a database refers to and that neither replication nor backup brought
 
 
 @dataclass(slots=True)

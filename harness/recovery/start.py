@@ -43,11 +43,7 @@ def start_all(
 
 
 def require_connections(
-    sql: Sql,
-    services: Sequence[Service],
-    contents: Contents,
-    journal: Journal,
-    messages: Mapping[str, tuple[str, str]],
+    sql: Sql, services: Sequence[Service], contents: Contents, journal: Journal, messages: Mapping[str, tuple[str, str]]
 ) -> None:
     """Check on the DR database server that each service is connected to it; raises Finding."""
     here = system_facts(sql).identifier

@@ -33,11 +33,7 @@ class Edge:
     public_name: str
 
     def switch(self, site: str, upstream: Address, address: str) -> RoutingStatus:
-        """Route both to `site`; return what new connections and DNS queries reach.
-
-        Raises Refused when the front door rejects its new configuration, HarnessError when the switch is not
-        visible within a few seconds.
-        """
+        """Route both to `site`; return what clients reach. Raises Refused by the front door, else HarnessError."""
         self.front.route(upstream, site)
         self.names.switch(self.host, address)
 

@@ -68,18 +68,11 @@ class Repository:
         return Layout(self.estate)
 
     def begin(self, cluster: str, recipients: Sequence[str | bytes]) -> Writer:
-        """Write the intent of a new backup and return its writer. `cluster`: identifier of the database cluster.
-
-        `recipients`: public keys in PEM. Raises UsageError for fewer than two different ones or a malformed one,
-        HarnessError when the store fails.
-        """
+        """Write the intent of a new backup; return its writer. Raises UsageError for bad recipients, HarnessError."""
         return begin(self.store, self.layout, self.clock, cluster, recipients)
 
     def committed(self) -> tuple[CommittedBackup, ...]:
-        """Return every backup that has a COMMIT, newest first. Raises HarnessError when the store fails.
-
-        A backup whose manifest is missing or does not match its COMMIT is returned as damaged, with the reason.
-        """
+        """Return every backup with a COMMIT, newest first, damaged ones with the reason. Raises HarnessError."""
         prefix = self.layout.of("commit")
         ids = {self.layout.id_in(entry.key) for entry in self.store.list(prefix)} - {""}
         return tuple(self._entry(backup_id) for backup_id in sorted(ids, reverse=True))
@@ -110,19 +103,12 @@ class Repository:
         return bytes(text)
 
     def open(self, backup: CommittedBackup, private_pem: str | bytes) -> OpenBackup:
-        """Return the backup, opened with a recipient's private key; none of its objects is read yet.
-
-        Raises Unreadable when it is damaged or sealed to other recipients (the message has the fingerprints of the
-        given key and of the recipients), UsageError when `private_pem` is not a private key.
-        """
+        """Open a backup with a recipient's key. Raises Unreadable (damaged, not a recipient), UsageError (no key)."""
         manifest, text, commit = backup.parts
         return open_backup(self.store, self.layout, manifest, text, commit, private_pem)
 
     def latest_valid(self, private_pem: str | bytes, progress: Progress | None = None) -> Selection:
-        """Return the newest backup of which every segment authenticates; `progress` gets the bytes as they are read.
-
-        Raises NoValidBackup with the reason for each backup, HarnessError when the store fails.
-        """
+        """Return the newest backup that is authentic throughout. Raises NoValidBackup with reasons, HarnessError."""
         passed_over: list[tuple[str, str]] = []
         for entry in self.committed():
             try:
@@ -136,11 +122,7 @@ class Repository:
         raise NoValidBackup(f"estate {self.estate}: no valid backup: {reasons or 'none is committed'}")
 
     def reap(self, older_than: float = ABANDONED) -> tuple[str, ...]:
-        """Delete the objects of uncommitted backups and return the names of those backups.
-
-        A backup is kept while its name or its newest object is younger than `older_than` seconds. Objects that do not
-        follow the layout are never deleted.
-        """
+        """Delete uncommitted backups older than `older_than` seconds, in the layout only; return their names."""
         newest: dict[str, datetime] = {}
         for kind in ("intent", "data", "manifest"):
             for entry in self.store.list(self.layout.of(kind)):

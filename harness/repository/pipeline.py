@@ -177,10 +177,7 @@ class Pipeline:
         give_back_large_blocks()
 
     def put(self, key: str, chunks: Iterable[bytes], dek: bytes, associated: bytes) -> Stored:
-        """Compress, encrypt and store `chunks` as one object; return its sizes and digest.
-
-        Raises what `chunks` raises, or HarnessError of the store; no object is stored then.
-        """
+        """Store `chunks` as one object, or nothing; return sizes and digest. Raises as `chunks`, or HarnessError."""
         digest, count, own = hashlib.sha256(), self.counters, Counters()
 
         def read() -> Iterator[bytes]:

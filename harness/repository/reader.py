@@ -35,11 +35,7 @@ class OpenBackup:
         return self.manifest.backup_id
 
     def read(self, path: str, progress: Progress | None = None) -> Iterator[bytes]:
-        """Yield the plaintext of one object; `progress` gets the size of each chunk in bytes.
-
-        Raises Unreadable with object and segment when the object is missing, altered or truncated (discard what was
-        yielded before), HarnessError when the store fails.
-        """
+        """Yield one object's plaintext. Raises Unreadable when it is not intact (discard all), HarnessError."""
         entry, digest, size = self.manifest.entry(path), hashlib.sha256(), 0
         key, bound = self._place(path)
         with closing(self._named(path, self._pipeline.get(key, self._dek, bound))) as plain:
@@ -53,11 +49,7 @@ class OpenBackup:
             raise Unreadable(f"{self._called(path)}: plaintext of {size} bytes differs from the manifest")
 
     def verify(self, progress: Progress | None = None) -> int:
-        """Authenticate every segment of every object and return the number of bytes that were read.
-
-        `progress` gets the numbers of stored bytes as they are fetched. Raises Unreadable with object and segment for
-        the first one that is missing, altered, truncated or of another size, HarnessError when the store fails.
-        """
+        """Authenticate every segment; return the bytes that were read. Raises Unreadable, HarnessError of the store."""
         total = 0
         for entry in self.manifest.objects:
             key, bound = self._place(entry.path)
@@ -89,11 +81,7 @@ class OpenBackup:
 def open_backup(
     store: ObjectStore, layout: Layout, manifest: Manifest, text: bytes, commit: Commit, private_pem: str | bytes
 ) -> OpenBackup:
-    """Unwrap the data key, authenticate the manifest's bytes `text` with it, and return the opened backup.
-
-    Raises UsageError when `private_pem` is not a private key, Unreadable when it is not a recipient's or when the
-    manifest was altered.
-    """
+    """Authenticate the manifest `text` and return its backup. Raises UsageError (no key), Unreadable (wrong key)."""
     private = read_private(private_pem)
     tried = fingerprint(private.public_key())
     for recipient in manifest.recipients:

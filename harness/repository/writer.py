@@ -69,10 +69,7 @@ class Writer:
         return self._pipeline.counters.compressed
 
     def add(self, path: str, chunks: Iterable[bytes]) -> ObjectEntry:
-        """Compress, encrypt and store `chunks` under `path`, read back both ends, and return the manifest entry.
-
-        Raises what `chunks` raises, HarnessError when the store fails, BackupFailed when the read-back differs.
-        """
+        """Store `chunks` under `path`, read both ends back. Raises as `chunks`, HarnessError, BackupFailed."""
         key, bound = self.layout.data(self.backup_id, path), object_binding(self.cluster, self.backup_id, path)
         with self._claimed(check_path(path)):
             stored = self._pipeline.put(key, self._while_open(chunks), self._dek, bound)
@@ -128,10 +125,7 @@ class Writer:
             raise BackupFailed(f"{key}: {size} bytes were stored and cannot be read back: {error}") from error
 
     def commit(self, contents: Contents) -> Receipt:
-        """Write the manifest, then COMMIT, and return the receipt. The backup is listed from then on.
-
-        Raises BackupFailed when an object is unfinished, missing or of another size, HarnessError when the store fails.
-        """
+        """Write manifest and COMMIT; return the receipt. Raises BackupFailed for an incomplete object, HarnessError."""
         with self._changed:
             self._require_open()
             unfinished = [path for path, entry in self._entries.items() if entry is None]
@@ -180,10 +174,7 @@ class Writer:
             raise BackupFailed(f"{key}: the store returned other bytes than were written")
 
     def abort(self) -> None:
-        """Delete everything that was written, unless the backup is committed. Errors of the store are suppressed.
-
-        What could not be deleted is left to `Repository.reap`.
-        """
+        """Delete what was written unless committed; what the store refuses is left to `Repository.reap`."""
         with self._changed:
             if self._state in ("committed", "aborted"):
                 return

@@ -35,11 +35,7 @@ def run_restore_test(
 def restore_test_of(
     config: Config, local: Embedded, header: RecordHeader, folder: RecordFolder, journal: Journal
 ) -> RestoreTest:
-    """Return the restore test on the declared DR site; raises UsageError.
-
-    Containment is reversible, as in a real recovery: the workloads of an existing site are configured for production
-    and have no test receiver.
-    """
+    """Return the restore test on the declared DR site, contained reversibly: it is production's. Raises UsageError."""
     connections = connect_dr(config, local)
     entry = entry_of(config)
     return RestoreTest(

@@ -47,11 +47,7 @@ def _keys(place: Place, bucket: str) -> frozenset[str] | None:
 
 
 def clear(place: Place, services: Sequence[Service], manifest: Manifest, before: Snapshot) -> tuple[str, ...]:
-    """Remove everything that a restore added since `before`; return one line for each kind of data.
-
-    The services must be stopped. Databases, roles, objects and files in `before` are kept, and so are objects that
-    replication added since. Raises HarnessError for what cannot be removed.
-    """
+    """Remove what the restore added since `before`, services stopped; return a line a kind. Raises HarnessError."""
     now = take_snapshot(place, services)
     names = sorted(now.databases - before.databases & {d.name for d in manifest.contents.databases})
     roles = sorted(now.roles - before.roles)

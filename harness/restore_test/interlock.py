@@ -62,19 +62,15 @@ class IdentityCheck:
 
 @dataclass(frozen=True, slots=True)
 class Interlock:
-    """The interlock of one site. `cluster`: reads the UID of its cluster; None outside a cluster.
-
-    `scaled_to_zero`: whether a node (`postgres`, `objects`) is scaled to zero, so that its identity is unreadable.
-    `production`: reads the identities of production; raises HarnessError.
-    """
+    """The interlock of one site."""
 
     site: str
     targets: Path
     sql: Sql
     s3: S3
-    cluster: Callable[[], str] | None = None
-    scaled_to_zero: Callable[[str], bool] = lambda _node: False
-    production: Callable[[], Production] = Production
+    cluster: Callable[[], str] | None = None  # reads the UID of its cluster; None outside a cluster
+    scaled_to_zero: Callable[[str], bool] = lambda _node: False  # whether a node has no identity to read
+    production: Callable[[], Production] = Production  # reads the identities of production; raises HarnessError
 
     def before(self) -> Sequence[Target]:
         """Return the allowlist entries that match before the site is scaled up; raises Refused."""

@@ -1,7 +1,4 @@
-"""Preflight: refuses to run a restore test on a DR site that is in use.
-
-The interlock checks the identity of the site; after a real failover the same site serves clients.
-"""
+"""Preflight: refuses a restore test on a DR site in use: after a real failover, the allowed site serves clients."""
 
 from collections.abc import Sequence
 
@@ -14,10 +11,7 @@ from harness.traffic.door import SITE_HEADER, SITE_PATH, served_by
 
 
 def require_no_service_running(site: Site, services: Sequence[Service]) -> None:
-    """Refuse a site with running services: a failover to it may have taken place.
-
-    Raises Refused, UsageError, or another HarnessError when a service cannot be checked.
-    """
+    """Refuse a site with running services. Raises Refused; UsageError, HarnessError for one that cannot be checked."""
     if not isinstance(site, ExistingSite):
         return
     if running := [service.name for service in services if site.serves(service.name)]:

@@ -1,7 +1,4 @@
-"""Nightly restore test: restores the newest valid backup on a DR site, tests its services, then cleans up.
-
-It destroys nothing and switches no traffic. The repository may be production's, because it is only read.
-"""
+"""Nightly restore test of the newest valid backup on a DR site: destroys nothing, switches no traffic, cleans up."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -71,18 +68,14 @@ class OwnGateway:
 
 @dataclass(slots=True)
 class RestoreTest:
-    """One restore test.
-
-    `gateway`: address of the DR site's gateway once the services are up. `interlock`: None for a DR site made for the
-    test. `before`: inventory of the site before the restore.
-    """
+    """One restore test."""
 
     header: RecordHeader
     connections: Connections
-    gateway: Callable[[], Address]
+    gateway: Callable[[], Address]  # address of the DR site's gateway once the services are up
     folder: RecordFolder
     journal: Journal
-    interlock: Interlock | None = None
+    interlock: Interlock | None = None  # None for a DR site made for the test
     containment: Containment = "reversible"
     on_bytes: Callable[[int], None] = lambda _count: None
     clock: Clock = SYSTEM
@@ -90,7 +83,7 @@ class RestoreTest:
     restored: Restored | None = None
     tested: Tested | None = None
     activated_at: float | None = None
-    before: Snapshot | None = None
+    before: Snapshot | None = None  # inventory of the site before the restore
     failures: Failures = field(init=False)
     _recovery: Recovery | None = None
 

@@ -53,10 +53,7 @@ def said(error: Exception) -> str:
 
 @contextmanager
 def asked(s3: S3, bucket: str, outcome: str, as_: type[HarnessError | RestoreFailed] = HarnessError) -> Iterator[None]:
-    """Convert errors of a store into `as_`, one line with bucket, address, `outcome` and reason.
-
-    Raises `as_`.
-    """
+    """Raise `as_` for a store's error: one line with bucket, address, `outcome` and reason."""
     try:
         yield
     except ERRORS as error:

@@ -27,10 +27,7 @@ def remote(name: str, access: str, secret: str, s3: S3) -> str:
 
 
 def copy_task(source: S3, target: S3, bucket: str) -> Task:
-    """Return the task that copies a bucket from one store to the other, comparing objects by checksum.
-
-    Nothing is deleted at the target, so that an object lost at the source is kept at DR.
-    """
+    """Return the task that copies a bucket by checksum; what the source lost is kept at the target."""
     return Task(
         name="rclone",
         argv=(
@@ -64,11 +61,7 @@ def copy_task(source: S3, target: S3, bucket: str) -> Task:
 
 @dataclass(slots=True)
 class Replicator:
-    """Copies every bucket again and again, in a thread from `start` to `stop`, by tasks on `site`.
-
-    `rounds`: number of complete rounds; `last_success`: monotonic seconds at which the last successful round *began*
-    (objects written before have arrived), or None; `last_error`: why the last round failed, or "".
-    """
+    """Copies every bucket again and again, in a thread from `start` to `stop`, by tasks on `site`."""
 
     site: Site
     source: S3
@@ -76,9 +69,9 @@ class Replicator:
     buckets: Sequence[str]
     journal: Journal
     clock: Clock = SYSTEM
-    rounds: int = 0
-    last_success: float | None = None
-    last_error: str = ""
+    rounds: int = 0  # complete rounds
+    last_success: float | None = None  # monotonic seconds at which the last successful round *began*
+    last_error: str = ""  # why the last round failed, or ""
     _stopped: Event = field(default_factory=Event)
     _lock: Lock = field(default_factory=Lock)
     _running: Running | None = None

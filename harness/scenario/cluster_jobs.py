@@ -169,10 +169,7 @@ class ClusterJobs:
         site.api.apply([{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}])
 
     def _install(self, site: KindSite, folder: str, files: Mapping[str, str]) -> None:
-        """Apply `deploy/cluster/FOLDER` with the estate's declaration, the local image and a schedule of every minute.
-
-        The CronJob is suspended, because a restore test that fires before the first backup would fail.
-        """
+        """Apply `deploy/cluster/FOLDER`, suspended: a restore test before the first backup would fail."""
         site.namespace.require_image(IMAGE)
         for manifest in rendered(kubectl_program(), FOLDER / "cluster" / folder).every:
             if manifest["kind"] == "ConfigMap":

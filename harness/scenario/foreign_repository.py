@@ -69,10 +69,7 @@ class RepositorySnapshot:
 
 
 class ForeignRepository:
-    """The repository of another estate, and the drill on whose DR site it is restored.
-
-    The other estate runs on the embedded substrate, because a repository does not depend on the substrate.
-    """
+    """The repository of another estate, which runs embedded, and the drill on whose DR site it is restored."""
 
     def __init__(self, drill: Drill) -> None:
         made = drill.environment

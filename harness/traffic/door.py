@@ -27,10 +27,7 @@ SITE_PATH = "/.gateway/ping"  # answered by the gateway itself, even if the serv
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """HTTP client that resolves the public name anew for every request. It does not follow redirects.
-
-    `resolve`: returns the address of a name, or raises OSError. Safe to use from several threads.
-    """
+    """HTTP client that resolves the name anew for every request, follows no redirect; safe for threads."""
 
     public_name: str
     port: int
@@ -49,11 +46,7 @@ class Door:
         session: str = "",
         patience: float = 10.0,
     ) -> Answer:
-        """Send one request over a new connection and return the whole answer.
-
-        Requests of one `session` share cookies. `patience` limits the whole request, in seconds. Raises OSError:
-        TimeoutError, ConnectionError.
-        """
+        """Send a request on a new connection, with the cookies of `session`; return the answer. Raises OSError."""
         deadline = self.clock.monotonic() + patience
         body = None if json is None else json_text.dumps(json).encode()
         host = self.public_name if self.port == HTTP_PORT else f"{self.public_name}:{self.port}"

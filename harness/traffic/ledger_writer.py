@@ -19,10 +19,7 @@ class LedgerSink(Protocol):
 
 
 class LedgerWriter:
-    """A thread that sends `rate` writes a second, each with a new number. `send`: returns whether it was acknowledged.
-
-    A write that failed is not sent again.
-    """
+    """A thread that sends `rate` numbered writes a second, each once; `send` returns whether it was acknowledged."""
 
     def __init__(
         self, send: Callable[[int], bool], ledger: LedgerSink, rate: float = 10.0, clock: Clock = SYSTEM

@@ -139,11 +139,7 @@ class FrontDoor:
     clock: Clock = SYSTEM
 
     def route(self, upstream: Address, name: str) -> RoutingStatus:
-        """Lead new connections to `upstream`, the gateway of site `name`, and return once every address does.
-
-        Raises Refused when nginx does not accept the configuration, TookTooLong when the old one is still
-        served after a few seconds; the old one is put back then.
-        """
+        """Lead new connections to `upstream`; return once all addresses do. Raises Refused, TookTooLong."""
         begin = self.clock.monotonic()
         before = self._live()
         self.route_raw(configuration(listening(before.decode()), upstream, name))
@@ -157,11 +153,7 @@ class FrontDoor:
         return RoutingStatus(name, self.addresses, self.clock.monotonic() - begin)
 
     def route_raw(self, text: str) -> None:
-        """Test a whole configuration and tell nginx to take it; returns before its new workers serve.
-
-        Raises Refused with nginx's own message when it does not accept it: nothing is changed then. Raises
-        HarnessError when there is no nginx to tell.
-        """
+        """Test a configuration and tell nginx to take it. Raises Refused, unchanged, HarnessError without nginx."""
         if not self.node.alive:  # its pid file outlives it, and the number may be another's by now
             raise HarnessError(f"front door on {self.site.name}: not running, so it cannot be switched; start it first")
         volume = self.site.volume(FRONT)

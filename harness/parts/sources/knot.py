@@ -20,11 +20,7 @@ def knot_folder(part: Part) -> Path:
 
 
 def build_knot(part: Part, folder: Path) -> str:
-    """Fill `folder` with knotd and its libraries that are not installed; return the version.
-
-    Without apt-get the folder gets a link to the knotd on PATH. Raises MissingPart with neither, HarnessError with
-    apt's message.
-    """
+    """Fill `folder` with knotd, or a link to the one on PATH; return the version. Raises MissingPart, HarnessError."""
     if not has_apt():
         return _from_path(folder)
     work = folder / ".work"

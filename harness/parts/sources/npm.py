@@ -61,10 +61,7 @@ def npm_folder(one: Part) -> Path:
 
 
 def build_npm(one: Part, folder: Path) -> str:
-    """Fill `folder` with the part's node_modules; return its version.
-
-    Raises HarnessError with npm's message, and for a tarball with another digest than in the lock file.
-    """
+    """Fill `folder` with the part's node_modules; return its version. Raises HarnessError, also for a wrong digest."""
     packages = read_lock(_lock(one), system=sys.platform, machine=_MACHINES.get(platform.machine(), platform.machine()))
     node, fetched = wheel_folder(part("node")), folder / ".npm"
     run(
@@ -80,10 +77,7 @@ def build_npm(one: Part, folder: Path) -> str:
 
 
 def unpack(package: Package, fetched: Path, root: Path) -> None:
-    """Unpack a package from npm's cache into its folder below `root`, without files that are never read.
-
-    Raises HarnessError when the tarball is missing, has another digest or cannot be unpacked.
-    """
+    """Unpack a package from npm's cache below `root`, without unused files. Raises HarnessError for a bad tarball."""
     digest = package.sha512
     tarball = fetched / "_cacache/content-v2/sha512" / digest[:2] / digest[2:4] / digest[4:]
     if not tarball.is_file() or hashlib.sha512(tarball.read_bytes()).hexdigest() != digest:

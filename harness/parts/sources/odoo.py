@@ -29,10 +29,7 @@ def odoo_folder(part: Part) -> Path:
 
 
 def build_odoo(part: Part, folder: Path) -> str:
-    """Fill `folder` with the reduced Odoo; return the version in Debian unstable.
-
-    Raises MissingPart without apt-get or a Debian mirror, HarnessError with the message of apt, dpkg or tar.
-    """
+    """Fill `folder` with the reduced Odoo; return its version in Debian unstable. Raises MissingPart, HarnessError."""
     work = folder / ".work"
     root = open_root(work, suite="sid")
     package, *linked = download(root, work / "debs", part.package, *_LINKED)

@@ -12,16 +12,12 @@ _IMPORT = re.compile(r"^\s*(?:(?:from|import) odoo\.addons\.|from odoo\.addons i
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Dependencies of a module, from its `__manifest__.py`.
-
-    `triggers`: the modules whose presence makes Odoo install this one automatically, None if it never does.
-    `countries`: limits that to companies in these countries (ISO 3166, lower case).
-    """
+    """Dependencies of a module, from its `__manifest__.py`."""
 
     name: str
     depends: frozenset[str]
-    triggers: frozenset[str] | None = None
-    countries: frozenset[str] = frozenset()
+    triggers: frozenset[str] | None = None  # modules that make Odoo install this one automatically; None: it never does
+    countries: frozenset[str] = frozenset()  # limits that to companies in these countries (ISO 3166, lower case)
 
 
 def read_manifests(addons: Path) -> tuple[Manifest, ...]:
@@ -33,10 +29,7 @@ def read_manifests(addons: Path) -> tuple[Manifest, ...]:
 
 
 def closure(manifests: tuple[Manifest, ...], wanted: frozenset[str], *, country: str) -> frozenset[str]:
-    """Return `wanted`, their dependencies, and the modules that Odoo installs with them for a company in `country`.
-
-    Raises MissingPart for a missing dependency.
-    """
+    """Return `wanted`, what they need, and what Odoo installs with them in `country`. Raises MissingPart."""
     known = {manifest.name: manifest for manifest in manifests}
     whole = [manifest for manifest in manifests if manifest.depends <= known.keys()]
     chosen = _with_needs(known, frozenset(), wanted | {"base"})

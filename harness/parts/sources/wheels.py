@@ -47,10 +47,7 @@ def environment_folder(part: Part) -> Path:
 
 
 def build_environment(part: Part, folder: Path) -> str:
-    """Create a virtual environment from the part's lock file in `folder`; return the Python version.
-
-    Raises MissingPart when Odoo does not run on this Python, HarnessError with uv's message.
-    """
+    """Make a virtual environment from the lock file; return its Python version. Raises MissingPart, HarnessError."""
     version = ".".join(str(number) for number in sys.version_info[:3])
     if not _OLDEST <= sys.version_info[:2] <= _NEWEST:
         raise MissingPart(

@@ -1,7 +1,4 @@
-"""Compression: a sequence of independent zstd frames of 4 MiB of plaintext, which is a valid `.zst` file.
-
-Source of the format: RFC 8878. Each frame has its content size and a checksum.
-"""
+"""Compression: a sequence of independent zstd frames (RFC 8878) of 4 MiB of plaintext, which is a valid `.zst` file."""
 
 import threading
 from collections import deque
@@ -39,10 +36,7 @@ def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def compress(blocks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> Iterator[bytes]:
-    """Yield one zstd frame for each block, in order; one empty frame if there is no block.
-
-    `workers` threads compress; at most `workers` + 1 frames are in memory.
-    """
+    """Yield one zstd frame for each block, in order, at least one; at most `workers` + 1 are in memory."""
     own = threading.local()
 
     def frame(block: bytes) -> bytes:

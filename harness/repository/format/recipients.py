@@ -67,10 +67,7 @@ def read_private(text: str | bytes) -> X25519PrivateKey:
 
 
 def read_recipients(texts: tuple[str | bytes, ...]) -> tuple[X25519PublicKey, ...]:
-    """Return the public keys; raises UsageError for fewer than two different ones.
-
-    With a single recipient, the loss of its private key would be the loss of every backup.
-    """
+    """Return the public keys. Raises UsageError for fewer than two: with one, its loss would be that of all backups."""
     keys = {fingerprint(key): key for key in map(read_public, texts)}
     if len(keys) < FEWEST:
         raise UsageError(f"recipients: {len(keys)} instead of at least {FEWEST} different ones; {REMEDY}")

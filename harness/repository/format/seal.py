@@ -58,11 +58,7 @@ def place_of(index: int, stored_size: int) -> Place:
 
 
 def seal(chunks: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[bytes]:
-    """Yield the ciphertext of `chunks`: the header, then one segment at a time.
-
-    `key` has 32 bytes. A random salt gives each call a separate key. Memory use does not grow with the data.
-    Raises HarnessError for a key of another length and for more than 4 PiB.
-    """
+    """Yield header and segments of `chunks`, freshly salted. Raises HarnessError for a wrong key or over 4 PiB."""
     salt, prefix = os.urandom(SALT), os.urandom(PREFIX)
     cipher = _cipher(key, salt, associated)
     yield bytes([HEADER]) + salt + prefix
@@ -80,11 +76,7 @@ def seal(chunks: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[byt
 
 
 def open_sealed(source: Read | BinaryIO, key: bytes, associated: bytes) -> Iterator[bytes]:
-    """Yield the plaintext of each segment once the segment has authenticated.
-
-    Raises Unreadable with the number of the first segment that does not authenticate or is truncated; what was yielded
-    before is authentic, but incomplete.
-    """
+    """Yield the authentic plaintext of each segment. Raises Unreadable at the first that is not, or is truncated."""
     read = source if callable(source) else source.read
     header = _exactly(read, HEADER)
     room, index = SEGMENT - HEADER, 0

@@ -22,10 +22,7 @@ class ObjectStore(Protocol):
         """Store one object and return its size in bytes. If `chunks` raises, no object is stored."""
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes from `offset`, at most `length` of them if it is not 0.
-
-        Raises Unreadable when the object does not exist or has no byte at `offset`.
-        """
+        """Yield at most `length` bytes (0: all) from `offset`. Raises Unreadable when there is none."""
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object whose key starts with `prefix`, sorted by key."""

@@ -41,10 +41,7 @@ class S3Store:
         secure: bool = False,
         region: str = "us-east-1",
     ) -> Self:
-        """Return the bucket at that address, without a request to it.
-
-        `region`: the region in signatures. The environment variable `SSL_CERT_FILE` may name the trusted roots.
-        """
+        """Return the bucket there, without a request; `SSL_CERT_FILE` may name the trusted roots."""
         endpoint = f"{host}:{port}"
         roots = os.environ.get("SSL_CERT_FILE") or certifi.where()
         client = Client(

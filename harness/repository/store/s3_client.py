@@ -1,7 +1,4 @@
-"""S3 client: `Minio` with streaming multipart uploads that are aborted cleanly, and timeouts for silence only.
-
-Source of the calls: Amazon S3 API reference, CreateMultipartUpload to ListMultipartUploads.
-"""
+"""S3 client: `Minio` with streaming multipart uploads that are aborted cleanly, and timeouts for silence only."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -70,10 +67,7 @@ def _fill(part: bytearray, read: Read) -> int:
 
 
 def connections(certificates: str | None) -> PoolManager:
-    """Return a connection pool that gives up on a dead or silent store within 10 seconds.
-
-    A server error is retried twice, a timeout is not. `certificates`: a file of trusted roots.
-    """
+    """Return a pool that gives up on a silent store within 10 s; only server errors are retried, twice."""
     retry = Retry(
         total=3,
         connect=1,
@@ -100,11 +94,7 @@ class Client(Minio):
     """`Minio` with an upload that, unlike `put_object`, copies no parts and leaves none behind after a failure."""
 
     def upload(self, bucket: str, key: str, chunks: Iterable[bytes]) -> int:
-        """Store one object from a stream of unknown length and return its size in bytes.
-
-        One part is in memory at a time. After an exception the object does not exist, and the upload is aborted if
-        the store still answers.
-        """
+        """Store a stream as one object, one part in memory; return its size. A failed upload is aborted."""
         read = reader_of(chunks)
         part = bytearray(PART)  # allocated once, to avoid fragmentation of the heap
         size = ready = _fill(part, read)

@@ -56,10 +56,7 @@ def require_key_functions_passed(record: DrillRecord, service: str) -> None:
 
 
 def require_contained(drill: Drill) -> None:
-    """Raise Finding unless every containable service was contained before the first service started.
-
-    The drill's receiver is the target of all outbound actions: each delivery must be a message of a known sender.
-    """
+    """Raise Finding unless all was contained before the first start and only known senders were delivered."""
     contained = {event.subject: event for event in drill.journal.events if event.kind == "contained"}
     expected = {service.name for service in drill.environment.services if isinstance(service, Containable)}
     require(expected, "this estate has no service with outbound actions: inconclusive")

@@ -36,10 +36,7 @@ class TableLock:
 
 @contextmanager
 def lock_table(sql: Sql, database: str, table: str, seconds: float) -> Iterator[TableLock]:
-    """Lock `table` for `seconds`, or until the block ends or releases it; yield the lock.
-
-    Raises HarnessError when the lock is not granted within ten seconds.
-    """
+    """Lock `table` for `seconds` or until the block ends; yield the lock. Raises HarnessError if not granted."""
     connection = connect(sql, database, autocommit=False, application="blackstart lock")
     lock = TableLock(connection)
     timer = Timer(seconds, lock.release)

@@ -104,10 +104,7 @@ class Fault:
 
 
 def inject(fault: Fault, scene: Scene, during: Callable[[], None] = lambda: None) -> None:
-    """Inject a fault and call `during`; raises HarnessError when the witness reports no change.
-
-    After the strike the injection is a separate phase, so that every second of a recovery belongs to a phase.
-    """
+    """Inject a fault (a phase of its own) and call `during`; raises HarnessError when the witness saw nothing."""
     before = fault.witness(scene)
     with _named(scene.drill):
         scene.drill.journal.mark("fault", fault.phrase, when=str(fault.when))

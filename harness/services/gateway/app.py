@@ -27,10 +27,7 @@ class Gateway:
     limits: Limits = DEFAULT_LIMITS
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
-        """Return its node, which listens on port `http` and is ready once its routes are loaded.
-
-        Raises HarnessError when a route requires the key and the site has no secret `gateway-users`.
-        """
+        """Return its node, ready once its routes are loaded. Raises HarnessError without a secret it needs."""
         files = {
             "traefik.yml": static_text(),
             "routes.yml": dynamic_text(place.site.name, self.routes, place.peers, self.limits),
@@ -74,10 +71,7 @@ class Gateway:
 
 
 def refuses_without_key(door: PublicDoor, route: Route, reference: str) -> str:
-    """Send a request without the key and one with it; return a line for the record.
-
-    Raises Finding when the first one is not refused or the second one fails, OSError when there is no answer.
-    """
+    """Require that the key is needed and enough; return a line for the record. Raises Finding, OSError."""
     path = route.ready or f"{route.prefix.rstrip('/')}/"
     stranger = door.request("GET", path).status
     if stranger != UNAUTHORIZED:

@@ -71,11 +71,7 @@ RECORD = """
 
 
 def hold(service: str, database: str, place: Place) -> Contained:
-    """Unpublish every workflow and park every execution that would start by itself; return them, earlier ones included.
-
-    Actions: `workflow:<id>:<version>` for each unpublished workflow, `executions:<count>` for those parked.
-    Raises HarnessError and changes nothing when the database is not that of an n8n 2.41.
-    """
+    """Unpublish every workflow, park every execution; return all held. Raises HarnessError unless n8n is 2.41."""
     with transaction(place.sql, database, HINT) as connection:
         row = connection.execute("SELECT value FROM settings WHERE key = %s", (LEDGER,)).fetchone()
         workflows = [action for action in (str(row[0]).split() if row else ()) if action.startswith("workflow:")]
@@ -93,11 +89,7 @@ def hold(service: str, database: str, place: Place) -> Contained:
 
 
 def release(database: str, place: Place, contained: Contained) -> None:
-    """Publish the workflows that `hold` unpublished, in the same versions, and resume executions.
-
-    A running n8n notices workflows within ten seconds and executions within a minute. Raises HarnessError with the
-    workflows that no longer exist; all others are released.
-    """
+    """Publish what `hold` unpublished and resume executions. Raises HarnessError with what no longer exists."""
     workflows = _parse(contained.actions)
     with transaction(place.sql, database, HINT) as connection:
         gone = [

@@ -29,11 +29,7 @@ def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunct
 
 
 def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:
-    """Call the workflow with and without its token and return a line for the record.
-
-    n8n compares the token with the one in its credential, so that a correct answer shows that the credential was
-    decrypted. Raises Finding when the first call fails or the second one does not, OSError when there is no answer.
-    """
+    """Call the workflow with and without its (decrypted) token; return a line. Raises Finding, OSError."""
     gateway = basic_auth(secrets[GATEWAY_KEY])
     token = {HEADER: read_text_secret(secrets[SHOP_TOKEN])}
     number = random.randbelow(1_000_000)  # a new one for each call, to detect a cached answer

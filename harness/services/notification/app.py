@@ -28,17 +28,14 @@ TO_SINK = "nothing to hold: messages are delivered to the drill's own receiver"
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Stores messages in its database and attachments in its bucket, and delivers them.
-
-    `arrivals`: deliveries recorded by the customers, in drills only. `examples`: number of messages that `seed` queues.
-    """
+    """Stores messages in its database and attachments in its bucket, and delivers them."""
 
     name: str = "notification"
     database: str = "notification"
     bucket: str = "notifications"
     needs: tuple[str, ...] = ()
-    examples: int = 12
-    arrivals: Arrivals | None = None
+    examples: int = 12  # messages that `seed` queues
+    arrivals: Arrivals | None = None  # deliveries recorded by the customers, in drills only
 
     @property
     def secret(self) -> str:

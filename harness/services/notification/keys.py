@@ -22,10 +22,7 @@ def key_functions(
     arrivals: Arrivals | None = None,
     patience: float = PATIENCE.queued_delivery,
 ) -> tuple[KeyFunction, ...]:
-    """Return the three key functions. `secrets`: the clients' references, with `gateway-key`.
-
-    With `arrivals`, queued messages must have been received by the customers as well. `patience`: seconds.
-    """
+    """Return the three key functions; with `arrivals`, the customers must have received queued messages too."""
     reference = secrets[GATEWAY_KEY]
 
     def key(name: str, check: Callable[[Client], str]) -> KeyFunction:
@@ -39,11 +36,7 @@ def key_functions(
 
 
 def queued_messages_arrive(client: Client, arrivals: Arrivals | None, patience: float) -> str:
-    """Wait until every example message is delivered; return a line for the record. Raises OSError, Finding.
-
-    While delivery is on hold and there are no `arrivals`, as in a real recovery before its release, it is enough that
-    the messages are queued.
-    """
+    """Wait for the delivery of every example message, or without `arrivals` its queueing. Raises OSError, Finding."""
 
     def delivered() -> Outbox:
         outbox = client.outbox(EXAMPLES)

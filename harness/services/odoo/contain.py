@@ -33,11 +33,7 @@ MAIL_ROW = """insert into ir_mail_server
 
 
 def neutralize(program: Program, place: Place) -> Contained:
-    """Neutralise the copy on `place` irreversibly and return what was done.
-
-    Mail goes to the sink `smtp` of the place, or nowhere if it has none. Raises HarnessError when an action is still
-    active afterwards.
-    """
+    """Neutralise the copy irreversibly, mail to the sink `smtp`. Raises HarnessError if an action stays active."""
     run(place, program.task(place, "neutralize", "neutralize"), patience=PATIENCE.odoo_neutralize)
     target = mail_sink(place) or NOWHERE
     with transaction(place.sql, program.database, HINT) as connection:
@@ -50,10 +46,7 @@ def neutralize(program: Program, place: Place) -> Contained:
 
 
 def hold(service: str, database: str, place: Place) -> Contained:
-    """Deactivate outward actions so that `release` can activate them; return them, earlier ones included.
-
-    Raises HarnessError and changes nothing when an action would still be active.
-    """
+    """Deactivate outward actions for `release`; return all held. Raises HarnessError and changes nothing then."""
     with transaction(place.sql, database, HINT) as connection:
         held = _recorded(connection)
         for word in TABLES:
@@ -72,11 +65,7 @@ def hold(service: str, database: str, place: Place) -> Contained:
 
 
 def release(database: str, place: Place, contained: Contained) -> None:
-    """Activate exactly the rows that `hold` deactivated.
-
-    Raises Refused for a neutralised copy, and HarnessError with the rows that no longer exist; all others are
-    released.
-    """
+    """Activate the rows that `hold` deactivated. Raises Refused for a neutralised copy, HarnessError for lost rows."""
     if NEUTRALIZED in contained.actions:
         raise Refused(f"database {database} was neutralised irreversibly; restore it again with reversible containment")
     gone: list[str] = []

@@ -1,8 +1,4 @@
-"""Key functions of Odoo (message 2.8.1), tested through the public front door.
-
-JSON-RPC as Odoo's own web client speaks it:
-https://www.odoo.com/documentation/19.0/developer/reference/external_rpc_api.html
-"""
+"""Key functions of Odoo (message 2.8.1) through the front door, by the JSON-RPC of Odoo's own web client."""
 
 import hashlib
 import json
@@ -111,10 +107,7 @@ def reads_order(clerk: Clerk, known: Known) -> str:
 
 
 def opens_attachment(clerk: Clerk, known: Known) -> str:
-    """Compare the bytes of the known attachment; return a line for the record. Raises Finding, OSError.
-
-    Odoo answers 200 with an empty body when the file is missing in the filestore.
-    """
+    """Compare the bytes of the known attachment; return a line for the record. Raises Finding, OSError."""
     order = _find_order(clerk, known.order)
     name = f'attachment "{known.attachment}" of order {known.order}'
     domain = [["res_model", "=", "sale.order"], ["res_id", "=", order["id"]], ["name", "=", known.attachment]]

@@ -51,10 +51,7 @@ class Program:
         return self._settings(place, lines)
 
     def task(self, place: Place, name: str, *words: str, stdin: bytes = b"", **more: str) -> Task:
-        """Return a task that runs Odoo's sub-command `words[0]`. `more`: secrets as files, name -> secret.
-
-        The environment variable `BLACKSTART_FILE_X` has the path of file `x`.
-        """
+        """Return a task of Odoo's sub-command `words[0]`; `BLACKSTART_FILE_X` is the path of secret `x` of `more`."""
         files = {key: f"@{{secret:{secret}}}" for key, secret in more.items()}
         paths = {f"BLACKSTART_FILE_{key.upper()}": f"@{{file:{key}}}" for key in more}
         lines = ["http_enable = False", "workers = 0", "max_cron_threads = 0", "log_level = warn"]
