@@ -83,7 +83,7 @@ class Drill:
 
     def start(self) -> None:
         """Start the estate and its client load, deliveries refused until the strike. Raises HarnessError."""
-        self._open.enter_context(self.environment.receiver.away())
+        self._open.enter_context(self.environment.receiver.away())  # so that DR alone can have delivered what is queued
         self.environment.start_data()
         self.environment.start_services()
         self.start_client_load()
