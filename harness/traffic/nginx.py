@@ -139,7 +139,7 @@ class FrontDoor:
     clock: Clock = SYSTEM
 
     def route(self, upstream: Address, name: str) -> RoutingStatus:
-        """Lead new connections to `upstream`; return once all addresses do. Raises Refused, TookTooLong."""
+        """Lead connections to `upstream`; return once all do. Raises Refused; TookTooLong, the old put back."""
         begin = self.clock.monotonic()
         before = self._live()
         self.route_raw(configuration(listening(before.decode()), upstream, name))
