@@ -70,18 +70,6 @@ class ClientLoad:
     restored: Callable[[Sql], frozenset[int]]  # write numbers found on a restored database server
 
 
-def _no_route(_name: str, _table: Any) -> Route | None:
-    return None
-
-
-def _no_image(_table: Any) -> str:
-    return ""
-
-
-def _no_secrets(_name: str) -> tuple[SecretSpec, ...]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class ServiceKind:
     """A kind of service."""
@@ -89,15 +77,15 @@ class ServiceKind:
     name: str
     build: Callable[[str, Any, Surroundings], Service]  # from its name and table
     table: type[ServiceTable] = ServiceTable  # its keys in `estate.toml`
-    route: Callable[[str, Any], Route | None] = _no_route  # its route through the gateway
-    image: Callable[[Any], str] = _no_image  # the image that its nodes run
+    route: Callable[[str, Any], Route | None] = lambda _name, _table: None  # its route through the gateway
+    image: Callable[[Any], str] = lambda _table: ""  # the image that its nodes run
     parts: tuple[str, ...] = ()  # programs that are installed before it is seeded
-    secrets: Callable[[str], tuple[SecretSpec, ...]] = _no_secrets  # the secrets of a new service
+    secrets: Callable[[str], tuple[SecretSpec, ...]] = lambda _name: ()  # the secrets of a new service
     messages: tuple[str, ...] = ()  # the mission's numbers of its start, its connection and its key function
     seeds: tuple[str, ...] = ()  # modules of its package that determine the example data
     example: bool = False  # whether the example estate has one
     entry: bool = False  # whether clients reach a site through it
     passive: bool = False  # whether it has no outbound actions
     sink: str = ""  # the name of the receiver of its outbound actions
-    target: Callable[[Any], str] = _no_image  # URL of that receiver in a real recovery
+    target: Callable[[Any], str] = lambda _table: ""  # URL of that receiver in a real recovery
     load: ClientLoad | None = None
