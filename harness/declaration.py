@@ -63,54 +63,29 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class ClientLoad:
-    """How numbered writes are sent to a service and read back. Data loss (RPO) is measured with them.
+    """How numbered writes are sent to a service and read back. Data loss (RPO) is measured with them."""
 
-    `sender`: from the front door and the clients' secrets, a function that sends write N and returns whether it was
-    acknowledged (raises OSError). `survivors`: write numbers in the system behind the front door. `restored`: write
-    numbers found on a restored database server.
-    """
-
-    sender: Callable[[PublicDoor, Mapping[str, str]], Callable[[int], bool]]
-    survivors: Callable[[PublicDoor, Mapping[str, str]], frozenset[int]]
-    restored: Callable[[Sql], frozenset[int]]
-
-
-def _no_route(_name: str, _table: Any) -> Route | None:
-    return None
-
-
-def _no_image(_table: Any) -> str:
-    return ""
-
-
-def _no_secrets(_name: str) -> tuple[SecretSpec, ...]:
-    return ()
+    sender: Callable[[PublicDoor, Mapping[str, str]], Callable[[int], bool]]  # sends write N: was it acknowledged?
+    survivors: Callable[[PublicDoor, Mapping[str, str]], frozenset[int]]  # numbers behind the front door
+    restored: Callable[[Sql], frozenset[int]]  # write numbers found on a restored database server
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceKind:
-    """A kind of service.
-
-    `table`: its keys in `estate.toml`; `build`: makes a service from its name and table; `route`: its route through the
-    gateway; `image`: the image that its nodes run; `parts`: programs that are installed before it is seeded;
-    `secrets`: the secrets of a new service; `messages`: the mission's numbers of its start, its connection and its
-    key function; `seeds`: modules of its package that determine the example data; `example`: whether the example
-    estate has one; `entry`: whether clients reach a site through it; `passive`: whether it has no outbound actions;
-    `sink`: the name of the receiver of its outbound actions; `target`: URL of that receiver in a real recovery.
-    """
+    """A kind of service."""
 
     name: str
-    build: Callable[[str, Any, Surroundings], Service]
-    table: type[ServiceTable] = ServiceTable
-    route: Callable[[str, Any], Route | None] = _no_route
-    image: Callable[[Any], str] = _no_image
-    parts: tuple[str, ...] = ()
-    secrets: Callable[[str], tuple[SecretSpec, ...]] = _no_secrets
-    messages: tuple[str, ...] = ()
-    seeds: tuple[str, ...] = ()
-    example: bool = False
-    entry: bool = False
-    passive: bool = False
-    sink: str = ""
-    target: Callable[[Any], str] = _no_image
+    build: Callable[[str, Any, Surroundings], Service]  # from its name and table
+    table: type[ServiceTable] = ServiceTable  # its keys in `estate.toml`
+    route: Callable[[str, Any], Route | None] = lambda _name, _table: None  # its route through the gateway
+    image: Callable[[Any], str] = lambda _table: ""  # the image that its nodes run
+    parts: tuple[str, ...] = ()  # programs that are installed before it is seeded
+    secrets: Callable[[str], tuple[SecretSpec, ...]] = lambda _name: ()  # the secrets of a new service
+    messages: tuple[str, ...] = ()  # the mission's numbers of its start, its connection and its key function
+    seeds: tuple[str, ...] = ()  # modules of its package that determine the example data
+    example: bool = False  # whether the example estate has one
+    entry: bool = False  # whether clients reach a site through it
+    passive: bool = False  # whether it has no outbound actions
+    sink: str = ""  # the name of the receiver of its outbound actions
+    target: Callable[[Any], str] = lambda _table: ""  # URL of that receiver in a real recovery
     load: ClientLoad | None = None

@@ -12,11 +12,7 @@ SITE_LOSS = "features/estate/site_loss.feature"
 def run_pytest(
     options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None, *, whole: bool = False
 ) -> int:
-    """Run pytest to its end with these options and words of the user's, and return its exit code.
-
-    Without a feature among the words it is the site loss, or every feature if `whole`. `estate`: the declaration,
-    where it is not `estate.toml`.
-    """
+    """Return the exit code of pytest, run on the words, without a feature on the site loss (or all if `whole`)."""
     from harness.cli.app import estate_or_example
     from harness.parts.places import FILES, PACKAGED
 

@@ -1,28 +1,12 @@
 """Two families of errors: a Finding is a promise that the estate broke, a HarnessError a drill not carried out.
 
-::
-
-    Finding (AssertionError)      the estate broke a promise: verdict BROKEN, exit code 1
-    |-- BackupFailed              a backup was attempted and nothing was committed
-    |-- NoValidBackup             the repository has no backup that can be restored
-    `-- RestoreFailed             the restore began and did not finish
-
-    HarnessError                  the drill could not be carried out: verdict UNKNOWN, exit code 3
-    |-- TookTooLong               a wait timed out
-    |-- MissingPart               a program or package that is needed is not installed
-    |-- NodeExited                a program ended before it was ready
-    |-- PortInUse                 another program listens on the port of a node
-    |-- Unreadable                a backup, a key or a segment that cannot be opened or trusted
-    |-- Refused                   an interlock or a guard refused before anything was changed
-    `-- UsageError                a command or a configuration is invalid: exit code 2
-
 Every message is one line for the operator: what failed, where, and what to do. The effect of an error on the verdict
 of a running drill also depends on the phase: `harness.core.judge.is_finding`.
 """
 
 
 class Finding(AssertionError):
-    """The estate broke a promise."""
+    """The estate broke a promise: verdict BROKEN, exit code 1."""
 
 
 class BackupFailed(Finding):
@@ -38,7 +22,7 @@ class RestoreFailed(Finding):
 
 
 class HarnessError(Exception):
-    """The drill could not be carried out."""
+    """The drill could not be carried out: verdict UNKNOWN, exit code 3."""
 
 
 class TookTooLong(HarnessError):
@@ -70,7 +54,7 @@ class Refused(HarnessError):
 
 
 class UsageError(HarnessError):
-    """A command or a configuration is invalid."""
+    """A command or a configuration is invalid: exit code 2."""
 
 
 REPORTED = (Finding, HarnessError, OSError)  # what a phase may raise; anything else is a defect of the harness

@@ -58,34 +58,24 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """Specification of a node for one site (whether its command runs in an image: see RunsImages).
-
-    `argv`: the whole command where nodes are processes of this machine; where they are containers, the arguments of
-    the image's entry point. `image`: its name in `harness.images.table`, for containers only.
-    `ports`: names; the site chooses the numbers. `published`: port -> further addresses of this machine at which
-    clients reach it. `public`: nodes of other sites reach it. `volumes`: names, shared by nodes and tasks of a site.
-    `secrets`: name -> reference (`env:` or `file:`). `files`: name -> text, written with mode 0600.
-    `first_run`: commands for embedded, run in order while the first volume is empty; `first_files`: path in the first
-    volume -> text, written while it is empty, on every substrate. `leaves`: files outside its volumes that its program
-    always creates, and leaves behind after SIGKILL.
-    """
+    """Specification of a node for one site (whether its command runs in an image: see RunsImages)."""
 
     name: str
-    argv: tuple[str, ...]
-    image: str = ""
-    ports: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
+    argv: tuple[str, ...]  # the whole command; where nodes are containers, the arguments of the image's entry point
+    image: str = ""  # its name in `harness.images.table`, for containers only
+    ports: tuple[str, ...] = ()  # names; the site chooses the numbers
+    volumes: tuple[str, ...] = ()  # names, shared by nodes and tasks of a site
     env: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict)  # name -> reference (`env:` or `file:`)
+    files: Mapping[str, str] = field(default_factory=dict)  # name -> text, written with mode 0600
     needs: tuple[str, ...] = ()
     stop_signal: str = "TERM"
     ready: Ready = Ready()
-    first_run: tuple[tuple[str, ...], ...] = ()
-    first_files: Mapping[str, str] = field(default_factory=dict)
-    published: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    public: bool = False
-    leaves: tuple[str, ...] = ()
+    first_run: tuple[tuple[str, ...], ...] = ()  # commands for embedded, in order, while the first volume is empty
+    first_files: Mapping[str, str] = field(default_factory=dict)  # path in the first volume -> text, while it is empty
+    published: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # port -> more addresses of this machine
+    public: bool = False  # nodes of other sites reach it
+    leaves: tuple[str, ...] = ()  # files outside its volumes that its program creates, and leaves behind after SIGKILL
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from threading import Event as Flag
 from threading import Thread
 
 from harness.backup.schedule import run_schedule
-from harness.core.clock import SYSTEM, Clock, NotYet, wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
@@ -41,7 +41,6 @@ class Drill:
     environment: DrillEnvironment
     folder: RecordFolder
     journal: Journal
-    clock: Clock = SYSTEM
     on_bytes: Callable[[int], None] = lambda _count: None
     target: Identity = field(init=False)  # identity of the site that may be destroyed, by default this drill's primary
     ledger: LedgerFile = field(init=False)
@@ -93,7 +92,7 @@ class Drill:
         if self.load is None:
             raise HarnessError("no service takes numbered writes; declare one to measure the data loss")
         send = self.load.sender(self.environment.door, self.environment.secrets.of("clients"))
-        writer = self.writer = LedgerWriter(send, self.ledger, rate, self.clock)
+        writer = self.writer = LedgerWriter(send, self.ledger, rate)
         writer.start()
 
         def running() -> None:
@@ -205,7 +204,7 @@ class Drill:
             exposed = self._exposure()
         except REPORTED as error:
             self.failures.note(error, "")
-        self.record = conclude(self.header, self._outcome(exposed), self.folder, self.journal, self.clock)
+        self.record = conclude(self.header, self._outcome(exposed), self.folder, self.journal)
         return self.record
 
     def conclude_after(self, error: BaseException | None) -> None:

@@ -13,10 +13,8 @@ from harness.estate.config import Config
 from harness.estate.state_file import StateFile
 
 
-def run_until_stopped(
-    config: Config, runs: Path, at: Path, say: Callable[[str], None], until: Flag | None = None
-) -> None:
-    """Run the example estate with its state file `at` until Ctrl-C or `until` is set; raises HarnessError."""
+def run_until_stopped(config: Config, runs: Path, at: Path, say: Callable[[str], None]) -> None:
+    """Run the example estate with its state file `at` until Ctrl-C; raises HarnessError."""
     if at.exists():
         raise HarnessError(
             f"{at}: an estate is running or was killed; stop it, or run `blackstart sweep` and delete this file"
@@ -28,7 +26,7 @@ def run_until_stopped(
         environment.start_services()
         state_of(environment).write(at)
         say(f"the estate {config.estate.name} is up; its state file is {at}; Ctrl-C ends it")
-        (until or Flag()).wait()
+        Flag().wait()
     finally:
         at.unlink(missing_ok=True)
         environment.close()

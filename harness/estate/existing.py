@@ -86,13 +86,6 @@ def references(folder: Path, *needed: str) -> Mapping[str, str]:
     return found
 
 
-def site_at(table: ExistingSiteTable, secrets: Mapping[str, str], site: ExistingSite) -> ExistingEstateSite:
-    """Return an existing site, connected to its database server and object store; raises UsageError."""
-    made = ExistingEstateSite(site, secrets, {})
-    made.connect(table.sql, table.s3)
-    return made
-
-
 def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> ExistingEstateSite:
     """Return a declared site; raises UsageError. `local`: substrate of one-shot tasks; `needed`: further secrets."""
     table = declared_site(config, name)
@@ -101,7 +94,9 @@ def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> Ex
     services = {**table.services, **({entry_of(config): table.gateway} if table.gateway is not None else {})}
     addresses |= {service: {"http": address} for service, address in services.items()}
     site = ExistingSite(name, local.site(name), addresses, table.volumes, workloads_of(table.cluster))
-    return site_at(table, secrets, site)
+    made = ExistingEstateSite(site, secrets, {})
+    made.connect(table.sql, table.s3)
+    return made
 
 
 def workloads_of(table: ClusterTable | None) -> Workloads:

@@ -42,18 +42,14 @@ class ClusterTable(Table):
 
 
 class ExistingSiteTable(Table):
-    """An existing site: its addresses, and the folders of its secrets and volumes on this machine.
-
-    `services`: addresses of the services that have no entry in `workloads`. The operator starts them when the restore
-    test asks for them, and stops them afterwards.
-    """
+    """An existing site: its addresses, and the folders of its secrets and volumes on this machine."""
 
     sql: Endpoint
     s3: Endpoint
     secrets: Beside
     volumes: dict[Name, Beside] = Field(default_factory=dict)
     gateway: Endpoint | None = None
-    services: dict[Name, Endpoint] = Field(default_factory=dict)
+    services: dict[Name, Endpoint] = Field(default_factory=dict)  # those not in `workloads`; the operator runs them
     cluster: ClusterTable | None = None
 
 

@@ -2,18 +2,12 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from harness import services
 from harness.declaration import ServiceKind
 
-
-def _collect() -> Mapping[str, ServiceKind]:
-    modules = (
-        importlib.import_module(f"{services.__name__}.{m.name}.kind") for m in pkgutil.iter_modules(services.__path__)
-    )
-    return {module.KIND.name: module.KIND for module in modules}
-
-
-KINDS = _collect()
+_names = (f"{services.__name__}.{package.name}.kind" for package in pkgutil.iter_modules(services.__path__))
+_kinds: Iterator[ServiceKind] = (importlib.import_module(name).KIND for name in _names)
+KINDS: Mapping[str, ServiceKind] = {kind.name: kind for kind in _kinds}
 EXAMPLES = tuple(kind for kind in KINDS.values() if kind.example)

@@ -22,20 +22,15 @@ LEAST, FACTOR = 1024, 4  # the offsite store's limit: MiB at least, and how many
 
 @dataclass(frozen=True, slots=True)
 class SubstrateKind:
-    """A substrate. `make`: from a declaration, and whether the primary must be isolatable, what makes it in a folder.
-
-    `serves`: tags of features that only some substrates can drill, which it can. `limits`: what no drill on it shows,
-    written into every record. `packages`: Python packages of its extra, which has its name. `images`: those it is made
-    of. `programs`: what finds its programs, or raises MissingPart.
-    """
+    """A substrate."""
 
     name: str
-    make: Callable[[Config, bool], Make]
-    serves: frozenset[str]
-    limits: tuple[str, ...]
-    packages: tuple[str, ...] = ()
-    images: Callable[[], tuple[str, ...]] = tuple
-    programs: Callable[[], object] = tuple
+    make: Callable[[Config, bool], Make]  # from a declaration and whether the primary must be isolatable
+    serves: frozenset[str]  # tags of features that only some substrates can drill, which it can
+    limits: tuple[str, ...]  # what no drill on it shows, written into every record
+    packages: tuple[str, ...] = ()  # Python packages of its extra, which has its name
+    images: Callable[[], tuple[str, ...]] = tuple  # those it is made of
+    programs: Callable[[], object] = tuple  # what finds its programs, or raises MissingPart
 
     @property
     def runs_here(self) -> bool:

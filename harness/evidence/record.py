@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from harness.core.clock import SYSTEM, Clock
+from harness.core.clock import SYSTEM
 from harness.core.journal import END, Event, Journal
 from harness.core.judge import Evidence, Judgement, Phase, Promise, Verdict, judge
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
@@ -96,9 +96,7 @@ def conclude_unstarted(
     return conclude(header, Outcome(evidence), folder, journal)
 
 
-def conclude(
-    header: RecordHeader, outcome: Outcome, folder: RecordFolder, journal: Journal, clock: Clock = SYSTEM
-) -> DrillRecord:
+def conclude(header: RecordHeader, outcome: Outcome, folder: RecordFolder, journal: Journal) -> DrillRecord:
     """Judge what was seen, write the record and show it; return it."""
     judgement = judge(outcome.evidence)
     journal.mark("documented", header.drill, message="2.9", verdict=str(judgement.verdict))
@@ -106,13 +104,13 @@ def conclude(
     proposals = refine(record)
     journal.mark("refined", header.drill, message="2.10", proposals=len(proposals))
     journal.mark("signoff", header.drill, verdict=str(judgement.verdict))
-    due = (clock.wall() + DUE).date().isoformat()
+    due = (SYSTEM.wall() + DUE).date().isoformat()
     record = replace(
         record,
         messages=seen_messages(journal.events),
         findings=tuple(FindingEntry(reason, header.promise.owner, due) for reason in judgement.reasons),
         notes={**outcome.notes, **{f"proposal {n}": f"{p.change} ({p.evidence})" for n, p in enumerate(proposals, 1)}},
-        finished=clock.wall().isoformat(timespec="seconds"),
+        finished=SYSTEM.wall().isoformat(timespec="seconds"),
     )
     folder.publish(record)
     return record

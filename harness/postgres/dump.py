@@ -27,18 +27,13 @@ PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the sec
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An exported snapshot of one database, valid until the block of `open_snapshot` ends.
-
-    `id`: argument of `pg_dump --snapshot`. `taken_at`: UTC of the server; `taken_mono`: monotonic seconds of the
-    harness; both are read before the snapshot, so that it contains every write acknowledged by then. `sequences`: their
-    values at that time.
-    """
+    """An exported snapshot of one database, valid until the block of `open_snapshot` ends."""
 
     database: str
-    id: str
-    taken_at: datetime
-    taken_mono: float
-    sequences: tuple[figures.Sequence, ...]
+    id: str  # argument of `pg_dump --snapshot`
+    taken_at: datetime  # UTC of the server, read before the snapshot: it contains every write acknowledged by then
+    taken_mono: float  # monotonic seconds of the harness, read at the same moment
+    sequences: tuple[figures.Sequence, ...]  # their values at that time
     connection: figures.Connection
 
 
@@ -130,11 +125,7 @@ def globals_task(site: Site, sql: Sql) -> Task:
 
 
 def chunks(running: Running, patience: float) -> Generator[bytes, None, None]:
-    """Yield the output of the task in chunks of 4 MiB, and kill the task when the consumer stops early.
-
-    Raises BackupFailed, with its last lines of standard error, unless its exit code is 0, so that an incomplete dump
-    never counts as complete. `patience`: timeout of the whole task in seconds.
-    """
+    """Yield the task's output in chunks of 4 MiB. Raises BackupFailed unless it exits with 0: none is incomplete."""
     late = Event()
 
     def give_up() -> None:

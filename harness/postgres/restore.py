@@ -62,11 +62,7 @@ def _name(match: re.Match[bytes]) -> str:
 
 
 def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: str, spool_path: str, jobs: int) -> None:
-    """Make the database of `facts` from its dump, `spool_path` in the volume `spool_volume`, with `jobs` at once.
-
-    The dump itself says owner, encoding, locale, grants and settings of the database. Raises RestoreFailed,
-    with pg_restore's last words, at its first error.
-    """
+    """Restore a database from its dump in the spool volume, `jobs` at once. Raises RestoreFailed at the first error."""
     # The maintenance database is there from the first day; every other is made by the restore.
     create = () if facts.name == MAINTENANCE else ("--create",)
     task = client_task(

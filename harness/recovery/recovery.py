@@ -1,8 +1,4 @@
-"""Recovery, messages 2.2 to 2.8: one method a phase, each with the result of the previous one; a failure is terminal.
-
-Drill steps, restore test and `blackstart recover` call the methods one by one. This package must not import
-`harness.drill`, which contains the strike.
-"""
+"""Recovery, messages 2.2 to 2.8, one method a phase, on the result of the last. It never imports `harness.drill`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -96,29 +92,23 @@ class TrafficRouter(Protocol):
 
 @dataclass(slots=True)
 class Recovery:
-    """Recovers the estate on the DR site.
-
-    `private_key_ref`: the DR recipient's key. `entry`: the service through which clients reach a site. `freshness`:
-    whether the restored server meets the promised RPO, None without a ledger. `start_messages`: service name -> the
-    mission's numbers for its start and its connection. `fence`: stops an old primary that may still take writes, before
-    traffic is switched. `stopped`: the failed phase, "" before a failure.
-    """
+    """Recovers the estate on the DR site."""
 
     dr: EstateSite
     services: Sequence[Service]
     repository: Repository
-    private_key_ref: str
+    private_key_ref: str  # the DR recipient's key
     router: TrafficRouter
     dr_edge: str
-    entry: str
+    entry: str  # the service through which clients reach a site
     client_secrets: Mapping[str, str]
     journal: Journal
     containment: Containment = "disposable"
-    freshness: Callable[[Sql], bool | None] = lambda _sql: None
-    start_messages: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    fence: Callable[[], None] = lambda: None
+    freshness: Callable[[Sql], bool | None] = lambda _sql: None  # is the promised RPO met? None without a ledger
+    start_messages: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # numbers of start and connection
+    fence: Callable[[], None] = lambda: None  # stops an old primary that may still take writes, before the switch
     on_bytes: Callable[[int], None] = lambda _count: None
-    stopped: str = ""
+    stopped: str = ""  # the failed phase, "" before a failure
 
     @contextmanager
     def _phase(self, name: str, message: str = "") -> Iterator[None]:

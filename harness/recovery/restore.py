@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.backup.archive import into_bucket, into_volume, name_of, untar
-from harness.core.contents import Contents, DatabaseFacts, TreeFacts
+from harness.core.contents import Contents, TreeFacts
 from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
@@ -90,7 +90,8 @@ class Restore:
     def execute(self) -> None:
         """2.4.2: restore roles, then every database; raises RestoreFailed."""
         postgres.restore_globals(self.place.site, self.place.sql, self.globals)
-        in_parallel({d.name: partial(self._restore_database, d) for d in self.contents.databases})
+        restore = partial(postgres.restore_database, self.place.site, self.place.sql)
+        in_parallel({d.name: partial(restore, d, SPOOL, f"{d.name}.dump", JOBS) for d in self.contents.databases})
 
     def wipe(self) -> None:
         """Remove every plaintext dump from the spool, after a failed restore too; raises RestoreFailed."""
@@ -125,9 +126,6 @@ class Restore:
             lost_objects=len(restored.lost_objects),
         )
         return restored
-
-    def _restore_database(self, facts: DatabaseFacts) -> None:
-        postgres.restore_database(self.place.site, self.place.sql, facts, SPOOL, f"{facts.name}.dump", JOBS)
 
     def _trees(self) -> tuple[Tree, ...]:
         return tuple(tree for service in self.services for tree in service.sources().trees)

@@ -170,7 +170,6 @@ class Pipeline:
     store: ObjectStore
     budget: Budget = field(default_factory=Budget)
     counters: Counters = field(default_factory=Counters)
-    workers: int = WORKERS
     _slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(UPLOADS))
 
     def __post_init__(self) -> None:
@@ -192,7 +191,7 @@ class Pipeline:
                 end(chunks)
 
         def packed(blocks: Iterable[bytes]) -> Iterator[bytes]:
-            for frame in compress(blocks, self.workers):
+            for frame in compress(blocks, WORKERS):
                 count.add(compressed=len(frame))
                 yield frame
                 del frame

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import REPORTED, Refused
 from harness.core.journal import Journal
 from harness.core.judge import Evidence
@@ -78,7 +77,6 @@ class RestoreTest:
     interlock: Interlock | None = None  # None for a DR site made for the test
     containment: Containment = "reversible"
     on_bytes: Callable[[int], None] = lambda _count: None
-    clock: Clock = SYSTEM
     selected: Selected | None = None
     restored: Restored | None = None
     tested: Tested | None = None
@@ -97,7 +95,7 @@ class RestoreTest:
         self._attempt(self._carry_out)
         self._attempt(self._clear, phase="")
         exposed = self._measure_exposure(began.wall)
-        return conclude(self.header, self._outcome(began.wall, exposed), self.folder, self.journal, self.clock)
+        return conclude(self.header, self._outcome(began.wall, exposed), self.folder, self.journal)
 
     def _attempt(self, work: Callable[[], None], phase: str | None = None) -> None:
         try:

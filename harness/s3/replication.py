@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 
-from harness.core.clock import SYSTEM, Clock
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.journal import Journal
 from harness.core.node import Running, Site, Task
@@ -68,7 +68,6 @@ class Replicator:
     target: S3
     buckets: Sequence[str]
     journal: Journal
-    clock: Clock = SYSTEM
     rounds: int = 0  # complete rounds
     last_success: float | None = None  # monotonic seconds at which the last successful round *began*
     last_error: str = ""  # why the last round failed, or ""
@@ -94,7 +93,7 @@ class Replicator:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            began = self.clock.monotonic()
+            began = SYSTEM.monotonic()
             failed = [line for bucket in self.buckets if (line := self._copy(bucket))]
             if self._stopped.is_set():
                 return

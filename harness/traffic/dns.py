@@ -74,11 +74,7 @@ def zone_text(zone: str, records: Mapping[str, str]) -> str:
 
 
 def dns_spec(site: Site, zone: str, records: Mapping[str, str], *, secrets: Mapping[str, str]) -> NodeSpec:
-    """Return the name server of `zone` for `site`, answering on its port `dns` over TCP and UDP.
-
-    `records`: host -> IPv4 address, used when its volume is empty; later updates are kept there.
-    `secrets` holds the reference `tsig`: 32 bytes in base64. Raises HarnessError when it does not.
-    """
+    """Return the name server of `zone`, at first with `records` (host -> IPv4). Raises HarnessError without `tsig`."""
     if "tsig" not in secrets:
         raise HarnessError("name service: no secret 'tsig'; without it no update can be told from a forged one")
     if runs_images(site):  # a container starts in its volume, and its paths are short

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
 from types import MappingProxyType
 
-from harness.core.clock import SYSTEM, Clock
+from harness.core.clock import SYSTEM
 from harness.core.service import Answer, PublicDoor
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
@@ -32,7 +32,6 @@ class Door:
     public_name: str
     port: int
     resolve: Callable[[str], str]
-    clock: Clock = SYSTEM
     _jars: dict[str, CookieJar] = field(default_factory=dict, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
@@ -47,7 +46,7 @@ class Door:
         patience: float = 10.0,
     ) -> Answer:
         """Send a request on a new connection, with the cookies of `session`; return the answer. Raises OSError."""
-        deadline = self.clock.monotonic() + patience
+        deadline = SYSTEM.monotonic() + patience
         body = None if json is None else json_text.dumps(json).encode()
         host = self.public_name if self.port == HTTP_PORT else f"{self.public_name}:{self.port}"
         request = urllib.request.Request(f"http://{host}{path}", body, dict(headers), method=method)
@@ -95,7 +94,7 @@ class Door:
         return Answer(response.status, b"".join(parts), found)
 
     def _left(self, deadline: float, address: str) -> float:
-        left = deadline - self.clock.monotonic()
+        left = deadline - SYSTEM.monotonic()
         if left <= 0:
             raise TimeoutError(f"{address}: timed out")
         return left

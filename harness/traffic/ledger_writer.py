@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 from typing import Protocol
 
-from harness.core.clock import SYSTEM, Clock
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 
 
@@ -21,13 +21,10 @@ class LedgerSink(Protocol):
 class LedgerWriter:
     """A thread that sends `rate` numbered writes a second, each once; `send` returns whether it was acknowledged."""
 
-    def __init__(
-        self, send: Callable[[int], bool], ledger: LedgerSink, rate: float = 10.0, clock: Clock = SYSTEM
-    ) -> None:
+    def __init__(self, send: Callable[[int], bool], ledger: LedgerSink, rate: float = 10.0) -> None:
         self._send = send
         self._ledger = ledger
         self._every = 1.0 / rate
-        self._clock = clock
         self._stopping = Event()
         self._number = self._failures = 0
         self._reason = ""
@@ -73,20 +70,20 @@ class LedgerWriter:
             self._ended = True
 
     def _write_all(self) -> None:
-        due = self._clock.monotonic()
+        due = SYSTEM.monotonic()
         while not self._stopping.is_set():
             self._number += 1
             self._write(self._number)
             # After a slow write the next one is sent at once; skipped writes are not sent later.
-            due = max(due + self._every, self._clock.monotonic())
-            self._stopping.wait(max(0.0, due - self._clock.monotonic()))
+            due = max(due + self._every, SYSTEM.monotonic())
+            self._stopping.wait(max(0.0, due - SYSTEM.monotonic()))
 
     def _write(self, number: int) -> None:
-        self._ledger.sent(number, self._clock.monotonic())
+        self._ledger.sent(number, SYSTEM.monotonic())
         try:
             accepted = self._send(number)
         except OSError:
             accepted = False
         if accepted:
-            self._ledger.acked(number, self._clock.monotonic())
+            self._ledger.acked(number, SYSTEM.monotonic())
         self._failures = 0 if accepted else self._failures + 1

@@ -10,7 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 
-from harness.core.clock import SYSTEM, Clock, NotYet, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.core.node import Address, Node, NodeSpec, Ready, Site, Task, runs_images
 from harness.parts.programs import program
@@ -136,11 +136,10 @@ class FrontDoor:
 
     site: Site
     node: Node
-    clock: Clock = SYSTEM
 
     def route(self, upstream: Address, name: str) -> RoutingStatus:
-        """Lead new connections to `upstream`; return once all addresses do. Raises Refused, TookTooLong."""
-        begin = self.clock.monotonic()
+        """Lead connections to `upstream`; return once all do. Raises Refused; TookTooLong, the old put back."""
+        begin = SYSTEM.monotonic()
         before = self._live()
         self.route_raw(configuration(listening(before.decode()), upstream, name))
         mark = mark_of(upstream, name)
@@ -150,7 +149,7 @@ class FrontDoor:
         except TookTooLong:
             self._put_back(before)
             raise
-        return RoutingStatus(name, self.addresses, self.clock.monotonic() - begin)
+        return RoutingStatus(name, self.addresses, SYSTEM.monotonic() - begin)
 
     def route_raw(self, text: str) -> None:
         """Test a configuration and tell nginx to take it. Raises Refused, unchanged, HarnessError without nginx."""
@@ -199,7 +198,7 @@ class FrontDoor:
                     raise NotYet(f"configuration {found} answers, not {mark}")
 
         what = f"front door on {address}:{port}: the switch"
-        wait_until(served, patience=PATIENCE.front_door, on=(NotYet, OSError), every=0.02, what=what, clock=self.clock)
+        wait_until(served, patience=PATIENCE.front_door, on=(NotYet, OSError), every=0.02, what=what)
 
     def _run(self, what: str, argv: tuple[str, ...]) -> tuple[int, str]:
         # Within its container, if it is one: nginx signals its master by a process number that is known there alone.

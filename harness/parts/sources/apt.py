@@ -25,12 +25,7 @@ def has_apt() -> bool:
 
 
 def open_root(folder: Path, *, suite: str = "") -> AptRoot:
-    """Create an apt root in `folder`, update its lists, and return it.
-
-    With `suite`, the only source is that suite of this machine's Debian mirror, and no package counts as installed;
-    without it, sources and installed packages are the machine's. Raises MissingPart without apt-get or a Debian
-    mirror, HarnessError with apt's message.
-    """
+    """Create an updated apt root: of the machine, or of that suite alone. Raises MissingPart, HarnessError."""
     if not has_apt():
         raise MissingPart("apt-get: not found; use Debian or Ubuntu, or `--substrate=docker`")
     (folder / "lists/partial").mkdir(parents=True)

@@ -80,22 +80,16 @@ Observer = Callable[[Scene], object]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault that a feature can inject, by its phrase.
-
-    `inject` injects it into the real system; `undo` reverts it, None where the estate is deleted anyway. `witness`: an
-    independent observation that differs after the injection and has its old value after `undo`. `needs`: tag of the
-    features that can use it, "" for all. `target`: who suffers it, "" for one that work is attempted with. `named`: a
-    pattern that the resulting error must match.
-    """
+    """A fault that a feature can inject, by its phrase."""
 
     phrase: str
     when: When
-    inject: Callable[[Scene], object]
-    undo: Callable[[Scene], object] | None
-    witness: Observer
-    needs: str = ""
-    named: str = ""
-    target: str = ""
+    inject: Callable[[Scene], object]  # into the real system
+    undo: Callable[[Scene], object] | None  # None where the estate is deleted anyway
+    witness: Observer  # an independent observation, changed by the injection and back after `undo`
+    needs: str = ""  # tag of the features that can use it, "" for all
+    named: str = ""  # a pattern that the resulting error must match
+    target: str = ""  # who suffers it, "" for one that work is attempted with
 
     @property
     def substrates(self) -> tuple[str, ...]:

@@ -34,21 +34,17 @@ class KeyTable(Table):
 
 
 class HttpTable(ServiceTable):
-    """A table of kind `http`. `command`: a word that is a file beside `estate.toml` becomes its absolute path.
+    """A table of kind `http`. Its command and environment may contain the placeholders of `harness.core.node`."""
 
-    `command`, `environment`: may contain the placeholders of `harness.core.node`; `secrets`: name -> reference, for
-    `@{secret:NAME}` in `environment`; `auth`: whether requests need the gateway's key.
-    """
-
-    command: Annotated[tuple[Word, ...], Field(min_length=1)]
+    command: Annotated[tuple[Word, ...], Field(min_length=1)]  # a file beside `estate.toml` becomes its path
     image: str = ""
     environment: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, Reference] = Field(default_factory=dict)
+    secrets: dict[str, Reference] = Field(default_factory=dict)  # name -> reference, for `@{secret:NAME}` above
     ready: str = "/"
     databases: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     prefix: Annotated[str, Field(min_length=1)]
-    auth: bool = True
+    auth: bool = True  # whether requests need the gateway's key
     key: KeyTable
 
 

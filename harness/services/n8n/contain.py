@@ -71,7 +71,11 @@ RECORD = """
 
 
 def hold(service: str, database: str, place: Place) -> Contained:
-    """Unpublish every workflow, park every execution; return all held. Raises HarnessError unless n8n is 2.41."""
+    """Unpublish every workflow and park every execution that would start by itself; return them, earlier ones included.
+
+    Actions: `workflow:<id>:<version>` for each unpublished workflow, `executions:<count>` for those parked.
+    Raises HarnessError and changes nothing when the database is not that of an n8n 2.41.
+    """
     with transaction(place.sql, database, HINT) as connection:
         row = connection.execute("SELECT value FROM settings WHERE key = %s", (LEDGER,)).fetchone()
         workflows = [action for action in (str(row[0]).split() if row else ()) if action.startswith("workflow:")]

@@ -1,4 +1,8 @@
-"""Key functions of Odoo (message 2.8.1) through the front door, by the JSON-RPC of Odoo's own web client."""
+"""Key functions of Odoo (message 2.8.1), tested through the public front door.
+
+JSON-RPC as Odoo's own web client speaks it:
+https://www.odoo.com/documentation/19.0/developer/reference/external_rpc_api.html
+"""
 
 import hashlib
 import json
