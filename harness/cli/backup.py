@@ -31,10 +31,7 @@ NOT_UP = "start an estate with `blackstart up`, or name its state file with --li
 
 @app.command()
 def backup(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
-    """Take one full backup now.
-
-    Of the primary declared under [existing], else of the running estate.
-    """
+    """Take one full backup now. Of the primary declared under [existing], else of the running estate."""
     from harness.estate.config import load_config
 
     loaded = load_config(config)

@@ -43,10 +43,7 @@ def doctor() -> None:
 
 @app.command()
 def prepare(config: ExampleFile = None) -> None:
-    """Install the parts and prepare the example estate.
-
-    Both once, at the same time, into the cache.
-    """
+    """Install the parts and prepare the example estate. Both once, at the same time, into the cache."""
     from harness.core.parallel import in_parallel
     from harness.drill.template import is_prepared
     from harness.drill.template import prepare as prepare_estate
@@ -126,10 +123,7 @@ def report(reports: Reports = REPORTS) -> None:
 
 @app.command()
 def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None) -> None:
-    """Remove what an interrupted drill or a recovery left.
-
-    Processes, files, and what is on a container engine.
-    """
+    """Remove what an interrupted drill or a recovery left. Processes, files, and what is on a container engine."""
     from harness.core.errors import UsageError
     from harness.substrate.common.error_collector import mark
     from harness.substrate.embedded.start_journal import harness_of

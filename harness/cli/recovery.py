@@ -49,10 +49,7 @@ def recover(
 
 @app.command()
 def release(config: ConfigFile = ESTATE, at: LiveFile = RECOVERED) -> None:
-    """Enable the outward actions of the recovered estate.
-
-    Mail, crons, schedules, deliveries.
-    """
+    """Enable the outward actions of the recovered estate. Mail, crons, schedules, deliveries."""
     from harness.core.journal import MemoryJournal
     from harness.estate.config import load_config
     from harness.estate.state_file import read_state

@@ -14,7 +14,7 @@ from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.substrate.embedded.substrate import Embedded
 
-UP, RECOVERED = Path(".blackstart/live.json"), Path(".blackstart/recovered.json")
+RECOVERED = Path(".blackstart/recovered.json")
 
 
 @dataclass(frozen=True, slots=True)

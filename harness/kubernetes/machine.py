@@ -76,10 +76,7 @@ class Machine:
         self._run(KILL, tasks)
 
     def await_removed(self, pods: Iterable[str]) -> None:
-        """Return once the kubelet has removed deleted pods, by uid; containers that it restarts are killed.
-
-        Raises HarnessError.
-        """
+        """Return once deleted pods are removed, by uid; restarted containers are killed. Raises HarnessError."""
         uids = " ".join(map(shlex.quote, pods))
         if uids:
             self.execute(AWAIT_REMOVED.format(uids=uids, ctr=CTR))

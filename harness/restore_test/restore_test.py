@@ -37,17 +37,6 @@ NEVER_TESTED = (
 
 
 @dataclass(frozen=True, slots=True)
-class FixedAddress:
-    """A resolver that returns one address for every name."""
-
-    address: str
-
-    def resolve(self, _name: str) -> str:
-        """Return the address."""
-        return self.address
-
-
-@dataclass(frozen=True, slots=True)
 class OwnGateway:
     """The DR site's own gateway, used instead of the public edge: no traffic is switched."""
 

@@ -93,10 +93,7 @@ class ContainerNode(BaseNode):
                 self.container.unpause()
 
     def isolate(self, but: str = "") -> None:
-        """Disconnect it from every network, `but` one: from other sites, and from clients on loopback.
-
-        Raises HarnessError.
-        """
+        """Disconnect it from every network `but` one: from other sites and from clients. Raises HarnessError."""
         for name, (network, _) in self.networks.items():
             with explained(f"{self.where}: isolation"):
                 if name != but and self._joined(network):

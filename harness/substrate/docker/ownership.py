@@ -55,25 +55,16 @@ class Owned:
         return f"bs-{hashlib.sha256(str(self.run).encode()).hexdigest()[:8]}-{site}-{thing}"
 
     def network(self, site: str) -> Network:
-        """Return the internal network of a site, on which its nodes are peers; created when it does not exist.
-
-        Raises HarnessError.
-        """
+        """Return a site's internal network, created at first, on which its nodes are peers. Raises HarnessError."""
         return self._network(site, internal=True, options=PEERS_ONLY)
 
     @property
     def outside(self) -> Network:
-        """The network that publishes ports on this machine, and on which no container reaches another one.
-
-        Raises HarnessError.
-        """
+        """The network that publishes ports on this machine; no container reaches another on it. Raises HarnessError."""
         return self._network(OUTSIDE, options=NO_PEERS)
 
     def shared_network(self, name: str) -> Network:
-        """Return a network on which containers reach each other and this machine; created when it does not exist.
-
-        Raises HarnessError.
-        """
+        """Return a network, created at first, of containers that reach each other and us. Raises HarnessError."""
         return self._network(name)
 
     def _network(self, site: str, **more: Any) -> Network:

@@ -30,14 +30,7 @@ from harness.substrate.common.probe import UNANSWERED, probe
 from harness.substrate.common.site import BaseSite
 from harness.substrate.common.workspace import Workspace
 from harness.substrate.containers.volume_client import AgentVolume
-from harness.substrate.containers.workspace import (
-    FILES,
-    TMP,
-    VOLUMES,
-    working_folder,
-    workspace_of,
-    write_first_files,
-)
+from harness.substrate.containers.workspace import FILES, TMP, VOLUMES, working_folder, workspace_of, write_first_files
 from harness.substrate.docker.node import ContainerNode
 from harness.substrate.docker.ownership import OUTSIDE, Owned, discarding, naming, remove, sweep_engine
 from harness.substrate.docker.task import WORK, ContainerTask, Within, code_of, limited
@@ -213,10 +206,7 @@ class DockerSite(BaseSite[ContainerNode]):
             return self._volumes[name]
 
     def isolate(self) -> None:
-        """Disconnect all its nodes, and those that start later, from all networks but the site's own.
-
-        Raises HarnessError.
-        """
+        """Disconnect its nodes, and those that start later, from all networks but its own. Raises HarnessError."""
         self._isolated = True
         for node in tuple(self._nodes.values()):
             node.isolate(but=self.name)

@@ -118,10 +118,7 @@ class ExistingNode:
         return self.site.serves(self.spec.name)
 
     def start(self) -> None:
-        """Scale it up from 0, and return once it answers. Raises HarnessError.
-
-        A node without a workload is waited for as long as its spec says.
-        """
+        """Scale it up from 0 and wait for its answer, as long as its spec says. Raises HarnessError."""
         workloads, name = self.site.workloads, self.spec.name
         replicas = workloads.replicas(name)
         if replicas is None:

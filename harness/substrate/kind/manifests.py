@@ -14,11 +14,7 @@ from harness.substrate.containers.workspace import FILES, TMP, VOLUMES, working_
 
 USER = 1000  # user and group of all containers of a site
 SIZE = "2Gi"  # of a volume that is in no manifest
-SAFE: Manifest = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
+SAFE: Manifest = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 POD: Manifest = {
     "runAsNonRoot": True,
     "runAsUser": USER,

@@ -51,10 +51,7 @@ class WorkloadNode(BaseNode):
         return any(pod.alive and not pod.going for pod in self.pods)
 
     def kill(self) -> None:
-        """SIGKILL without grace period: pause its containers, scale to 0, delete the pod. Its volumes are kept.
-
-        Raises HarnessError.
-        """
+        """SIGKILL it: pause its containers, scale to 0, delete the pod. Volumes are kept. Raises HarnessError."""
         if self.namespace is None:
             return
         api, machine, pods = self.namespace.api, self.namespace.machine, self.pods

@@ -49,10 +49,7 @@ def _own(namespace: ClusterNamespace, claim: str) -> None:
 
 
 def open_volume(namespace: ClusterNamespace, name: str, token: str, what: str) -> AgentVolume:
-    """Return a volume; its claim and its agent are created when they do not exist. `what` begins the error.
-
-    Raises HarnessError.
-    """
+    """Return a volume, its claim and agent created at first; `what` begins the error. Raises HarnessError."""
     spec = agent_spec(name, token)
     namespace.claim((name,))
     namespace.require_image(OURS)
