@@ -108,6 +108,7 @@ def test_a_dead_store_is_reported_soon_in_one_line(launch: Launch, tmp_path: Pat
     assert "\n" not in str(caught.value)
     with pytest.raises(HarnessError, match=r"bucket b12 at 127\.0\.0\.1:\d+: cannot be tagged: "):
         tag(store.s3, "b12", "example-shop")
+    (tmp_path / "identity.json").write_text('{"system": "1", "bucket": "notifications", "tag": "example-shop"}')
     with pytest.raises(HarnessError, match=r"bucket notifications at 127\.0\.0\.1:\d+: cannot be read: "):
         load_objects(Template(tmp_path), store.s3)
     with pytest.raises(TookTooLong, match=r"objects on gone: answers: not within 0.5 s \("):
