@@ -98,19 +98,16 @@ class Fault:
 
 
 def inject(fault: Fault, scene: Scene, during: Callable[[], None] = lambda: None) -> None:
-    """Inject a fault (a phase of its own) and call `during`; raises HarnessError when the witness saw nothing."""
+    """Inject a fault (a phase of its own), call `during`, and raise HarnessError unless the witness saw the fault."""
     before = fault.witness(scene)
     with _named(scene.drill):
         scene.drill.journal.mark("fault", fault.phrase, when=str(fault.when))
         if fault.undo is not None:
             scene.later(lambda: _undo_fault(fault, scene, before))
         fault.inject(scene)
-    if fault.when is When.DURING_BACKUP:
-        during()
+    during()
     with _named(scene.drill):
         _require_seen(fault, scene, before)
-    if fault.when is not When.DURING_BACKUP:
-        during()
 
 
 def _named(drill: Drill) -> AbstractContextManager[None]:
