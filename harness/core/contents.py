@@ -1,12 +1,13 @@
-"""Contents of a backup: facts read in the snapshot and compared after the restore."""
+"""Contents of a backup: facts read in the snapshot and compared after the restore; what is covered and what is not."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
 class TableFacts:
-    """One table in the snapshot. `digest` does not depend on the order of rows."""
+    """One table in the snapshot. `digest` depends neither on the order of rows nor on the order of columns."""
 
     name: str
     rows: int
@@ -14,8 +15,22 @@ class TableFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceFacts:
+    """A sequence: `last_value`, and whether the next `nextval` moves on from it (`is_called`)."""
+
+    name: str
+    value: int
+    called: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseFacts:
-    """One database, with name and last value of its sequences."""
+    """One database.
+
+    `path`: its objects in the backup, without suffix: `PATH.dump` and `PATH.schema.sql` (the normalised schema, whose
+    SHA-256 is `schema`). `properties`: further facts that must be equal after the restore, each a name and a value.
+    `not_compared`: what is in the dump and cannot be compared. `template`, `limit`: of pg_database.
+    """
 
     name: str
     owner: str
@@ -25,7 +40,13 @@ class DatabaseFacts:
     snapshot_at: datetime  # UTC of the database server
     snapshot_mono: float  # monotonic seconds of the harness
     tables: tuple[TableFacts, ...]
-    sequences: tuple[tuple[str, int], ...] = ()
+    sequences: tuple[SequenceFacts, ...] = ()
+    path: str = ""
+    schema: str = ""
+    properties: tuple[tuple[str, str], ...] = ()
+    not_compared: tuple[str, ...] = ()
+    template: bool = False
+    limit: int = -1
 
     @property
     def rows(self) -> int:
@@ -34,13 +55,39 @@ class DatabaseFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Missing:
+    """A file or an object that a database refers to and that could not be backed up."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TreeFacts:
-    """One folder of files: count, bytes, and a SHA-256 over sorted `path NUL sha256 LF` lines."""
+    """A folder of files or a bucket: count, bytes, SHA-256 over the sorted lines of its files.
+
+    `path`: its object in the backup. `missing`: what is referenced and is not in it. `found`: no service declares it.
+    """
 
     name: str
     files: int
     size: int
     digest: str
+    path: str = ""
+    missing: tuple[Missing, ...] = ()
+    found: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that is in no backup, and why. `excluded`: the reason given in [backup.exclude], "" without one."""
+
+    what: str
+    why: str
+    excluded: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}" + (f"; excluded: {self.excluded}" if self.excluded else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +98,11 @@ class SystemFacts:
     version: str
     timeline: int
 
+    @property
+    def major(self) -> int:
+        """Major version of PostgreSQL."""
+        return int(self.version.split(".")[0])
+
 
 @dataclass(frozen=True, slots=True)
 class Contents:
@@ -60,6 +112,7 @@ class Contents:
     databases: tuple[DatabaseFacts, ...]
     trees: tuple[TreeFacts, ...]
     fingerprints: tuple[tuple[str, str], ...]
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def snapshot_at(self) -> datetime:
@@ -70,3 +123,39 @@ class Contents:
     def rows(self) -> int:
         """Number of rows in all databases."""
         return sum(database.rows for database in self.databases)
+
+    @property
+    def covered(self) -> tuple[str, ...]:
+        """One line for each database and each tree in the backup."""
+        databases = [f"database {d.name}: {len(d.tables)} tables, {d.rows} rows" for d in self.databases]
+        return (*databases, *map(_tree_line, self.trees))
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """One line for each thing that is in no backup and is not excluded: a verdict over it is UNKNOWN."""
+        return tuple(str(gap) for gap in self.gaps if not gap.excluded)
+
+    @property
+    def excluded(self) -> tuple[str, ...]:
+        """One line for each thing that is excluded from backups, with the reason."""
+        return tuple(str(gap) for gap in self.gaps if gap.excluded)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """One line for each file and object that a database refers to and that is not in the backup."""
+        return tuple(f"{tree.name}: {lost.path}: {lost.reason}" for tree in self.trees for lost in tree.missing)
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """One line for each thing that is in the backup and cannot be compared after the restore."""
+        return tuple(_not_compared(self.databases))
+
+
+def _tree_line(tree: TreeFacts) -> str:
+    found = "; found on the primary, declared by no service" if tree.found else ""
+    return f"{tree.name}: {tree.files} files, {tree.size} bytes{found}"
+
+
+def _not_compared(databases: tuple[DatabaseFacts, ...]) -> Iterator[str]:
+    for database in databases:
+        yield from (f"database {database.name}: {line}" for line in database.not_compared)

@@ -24,7 +24,10 @@ UNATTRIBUTED_FLOOR = 0.25  # seconds: a smaller gap is within clock noise
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A named RTO and RPO budget. `exposure`: the largest gap between snapshots of valid backups."""
+    """A named RTO and RPO budget. `exposure`: the largest gap between snapshots of valid backups.
+
+    `missing_files`: how many files that a database refers to may be absent from what was restored.
+    """
 
     name: str
     rto: timedelta
@@ -32,6 +35,7 @@ class Promise:
     exposure: timedelta
     owner: str
     reason: str
+    missing_files: int = 0
 
 
 class Verdict(StrEnum):
@@ -88,7 +92,8 @@ class Evidence:
     key: float | None = None  # time at which every key function had passed
     exposure: float | None = None  # seconds, the largest gap between snapshots of valid backups
     phases: tuple[Phase, ...] = ()
-    lost_objects: int = 0  # referenced objects that are missing on the DR site
+    missing_files: int = 0  # referenced files and objects that are missing on the DR site
+    uncovered: tuple[str, ...] = ()  # what is in no backup and is not excluded
     missing: tuple[str, ...] = ()  # steps that did not run
     findings: tuple[str, ...] = ()  # promises broken outside RTO, RPO and exposure
     doubts: tuple[str, ...] = ()  # what could not be carried out
@@ -187,14 +192,18 @@ def doubts(evidence: Evidence, origin: float | None) -> tuple[str, ...]:
         reasons.append("the exposure was not measured")
     if evidence.checks == 0:
         reasons.append("no assertion was made")
+    reasons += [f"not covered by the backup: {line}" for line in evidence.uncovered]
     return (*reasons, *(f"not done: {step}" for step in evidence.missing))
 
 
 def breaches(evidence: Evidence, took: float | None, loss: Loss | None) -> tuple[str, ...]:
     """Return one line for each broken promise. `took`: seconds from the origin to the passed key functions."""
     promise, found = evidence.promise, list(evidence.findings)
-    if evidence.lost_objects:
-        found.append(f"{evidence.lost_objects} referenced objects are not on the DR site")
+    if evidence.missing_files > promise.missing_files:
+        found.append(
+            f"{evidence.missing_files} referenced files or objects are not on the DR site, "
+            f"{promise.missing_files} may be missing"
+        )
     ended_by_doubt = bool(evidence.doubts) and not evidence.findings  # an interruption breaks no promise
     if evidence.clients is not None and evidence.key is None and not evidence.missing and not ended_by_doubt:
         found.append("service was not restored: the key functions did not pass")

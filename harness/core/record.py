@@ -76,4 +76,9 @@ class DrillRecord:
     findings: tuple[FindingEntry, ...]
     notes: Mapping[str, str] = field(default_factory=dict)
     diverged: tuple[int, ...] = ()  # writes that only the old primary has, taken after the fault
+    covered: tuple[str, ...] = ()  # what is in the backup
+    uncovered: tuple[str, ...] = ()  # what was declared or found and is not in it
+    excluded: tuple[str, ...] = ()  # what [backup.exclude] leaves out, with its reason
+    not_compared: tuple[str, ...] = ()  # what is in it and was not compared after the restore
+    assertions: tuple[str, ...] = ()  # the user's own assertions and what they returned
     format: str = FORMAT

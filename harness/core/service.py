@@ -43,23 +43,26 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A folder of files that belongs to a database: Odoo's filestore."""
+    """A folder of files: Odoo's filestore. `folder`: in the volume, "" for all of it."""
 
     name: str
     volume: str
     folder: str
-    database: str
-    referenced: str  # a query on `database`: one relative path a row, of a file that must exist
+    database: str = ""
+    referenced: str = ""  # a query on `database`: one relative path a row, of a file that must exist; "": every file
     sha1_named: bool = False  # its name is its SHA-1, which is checked
+    without: tuple[str, ...] = ()  # folders in `folder` that belong to other trees
+    found: bool = False  # no service declares it
 
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """A bucket that a database refers to: `referenced` is a query that returns one object key a row."""
+    """A bucket. `referenced`: a query on `database` that returns one object key a row; "": every object."""
 
     bucket: str
-    database: str
-    referenced: str
+    database: str = ""
+    referenced: str = ""
+    found: bool = False  # no service declares it
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Sources:
     trees: tuple[Tree, ...] = ()
     fingerprints: tuple[str, ...] = ()  # names of secrets of which only a digest is backed up
     objects: tuple[Objects, ...] = ()
+    volumes: tuple[str, ...] = ()  # all volumes that its programs write to
+    disposable: tuple[tuple[str, str], ...] = ()  # volume -> why it needs nothing but its trees
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A drill: client load, strike, recovery and verdict."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from threading import Event as Flag
@@ -12,13 +12,12 @@ from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
 from harness.core.record import DrillRecord
-from harness.core.sequence import Branch, expected
-from harness.core.service import Service, Sql
+from harness.core.service import Sql
 from harness.declaration import ClientLoad
 from harness.drill.environment import DrillEnvironment
+from harness.drill.scope import missing, not_drilled
 from harness.drill.strike import Identity, Struck, strike
-from harness.estate.config import Config
-from harness.estate.registry import absent_messages, client_load, not_contained
+from harness.estate.registry import client_load
 from harness.estate.site import EstateSite
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
@@ -31,8 +30,6 @@ from harness.recovery.restore import Restored
 from harness.repository.catalogue import Receipt
 from harness.traffic.ledger_writer import LedgerWriter
 
-TRIGGER = "1.1"
-LAST = ("2.9", "2.10")  # journalled when the record is written
 FIRST_WRITES = 10  # acknowledged writes after which the client load counts as running
 
 
@@ -252,7 +249,8 @@ class Drill:
             key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(events, self.fault),
-            lost_objects=len(restored.lost_objects) if restored else 0,
+            missing_files=len(restored.lost_objects) if restored else 0,
+            uncovered=selected.contents.uncovered if selected else (),
             missing=() if self.stopped else missing(config, seen, scheduled=self.scheduled),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
@@ -261,6 +259,7 @@ class Drill:
         return Outcome(
             evidence,
             backup=selected.facts if selected else {},
+            contents=selected.contents if selected else None,
             passed_over=selected.passed_over if selected else (),
             size=restored.size if restored else 0,
             rows=restored.rows if restored else 0,
@@ -279,22 +278,3 @@ class Drill:
                 self.writer.stop()
         finally:
             self.environment.close()
-
-
-def not_drilled(
-    config: Config, services: Sequence[Service], limits: Sequence[str], *, scheduled: bool
-) -> tuple[str, ...]:
-    """Return one line for each thing that was not drilled, with its reason."""
-    lacking = [*limits, *not_contained(config, services)]
-    lacking += [f"{', '.join(numbers)}: no {kind} in this estate" for kind, numbers in absent_messages(config).items()]
-    if not scheduled:
-        lacking.append(f"{TRIGGER}: the backup was not taken by the schedule")
-    return tuple(lacking)
-
-
-def missing(config: Config, seen: Sequence[str], *, scheduled: bool) -> tuple[str, ...]:
-    """Return the numbers of main messages that a complete drill shows and this one has not."""
-    excused = {*LAST, *(number for numbers in absent_messages(config).values() for number in numbers)}
-    if not scheduled:
-        excused.add(TRIGGER)
-    return tuple(number for number in expected(Branch.MAIN) if number not in seen and number not in excused)

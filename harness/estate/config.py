@@ -27,6 +27,7 @@ from harness.declaration import Name, Reference, ServiceTable, Table
 from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS
 
+EXCLUDABLE = ("database", "bucket", "volume")  # what [backup.exclude] may name
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 
 
@@ -56,11 +57,27 @@ class EstateTable(Table):
     host: Labels = "www"
 
 
+def excluded(value: str) -> str:
+    """Return `value` if it names something that a backup may leave out; raises ValueError."""
+    kind, _, name = value.partition(" ")
+    if kind not in EXCLUDABLE or not name:
+        raise ValueError(f"{value!r} is not `database NAME`, `bucket NAME` or `volume NAME`")
+    return value
+
+
 class BackupTable(Table):
-    """Schedule of the backups, and the addresses that get an alert when a backup fails."""
+    """Schedule of the backups, and the addresses that get an alert when a backup fails.
+
+    `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
+    `bucket NAME` or `volume NAME` -> why it is in no backup.
+    """
 
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
     alerts: tuple[Reference, ...] = ()
+    parallel: Annotated[int, Field(ge=2, le=64)] = 4
+    exclude: dict[Annotated[str, AfterValidator(excluded)], Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
 
 
 class DataTable(Table):

@@ -36,6 +36,7 @@ class PromiseTable(Table):
     exposure_s: Positive
     owner: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
+    missing_files: Annotated[int, Field(ge=0)] = 0
 
 
 def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]:
@@ -52,7 +53,7 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
         there = others.get(substrate, SubstrateBudgets())
         own = (there.rto_s or table.rto_s, table.rpo_s if there.rpo_s is None else there.rpo_s, table.exposure_s)
         rto, rpo, exposure = (timedelta(seconds=seconds) for seconds in own)
-        promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason)
+        promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason, table.missing_files)
     return promises
 
 

@@ -19,6 +19,9 @@ from harness.evidence.waterfall import waterfall
 
 Show = Callable[["RecordFolder", DrillRecord], None]
 
+# Fields that older records of this format lack.
+LATER = ("diverged", "covered", "uncovered", "excluded", "not_compared", "assertions")
+
 
 @dataclass(frozen=True, slots=True)
 class RecordFolder:
@@ -72,8 +75,10 @@ def read_record(path: Path) -> DrillRecord:
         parts = {"phases": Phase, "key_results": KeyResult, "messages": SeenMessage, "findings": FindingEntry}
         for name, kind in parts.items():
             data[name] = tuple(kind(**row) for row in data[name])
-        for name in ("reasons", "lost", "phantom", "repeated", "lost_objects", "not_drilled", "diverged"):
-            data[name] = tuple(data.get(name, ()) if name == "diverged" else data[name])
+        for name in ("reasons", "lost", "phantom", "repeated", "lost_objects", "not_drilled"):
+            data[name] = tuple(data[name])
+        for name in LATER:
+            data[name] = tuple(data.get(name, ()))
         data["passed_over"] = tuple((a, b) for a, b in data["passed_over"])
         return DrillRecord(**data)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from harness.core.clock import SYSTEM
+from harness.core.contents import Contents
 from harness.core.journal import END, Event, Journal
 from harness.core.judge import Evidence, Judgement, Phase, Promise, Verdict, judge
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
@@ -49,6 +50,8 @@ class Outcome:
     results: tuple[KeyResult, ...] = ()
     not_drilled: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    contents: Contents | None = None  # of the selected backup
+    assertions: tuple[str, ...] = ()
 
 
 def phases_of(events: tuple[Event, ...], origin: float | None) -> tuple[Phase, ...]:
@@ -165,4 +168,9 @@ def _record(header: RecordHeader, outcome: Outcome, judgement: Judgement, events
         findings=(),
         notes=outcome.notes,
         diverged=outcome.diverged,
+        covered=outcome.contents.covered if outcome.contents else (),
+        uncovered=evidence.uncovered,
+        excluded=outcome.contents.excluded if outcome.contents else (),
+        not_compared=outcome.contents.not_compared if outcome.contents else (),
+        assertions=outcome.assertions,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from harness.core.contents import DatabaseFacts, TableFacts
+from harness.core.contents import DatabaseFacts, SequenceFacts, TableFacts
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
 from harness.postgres import facts as figures
@@ -51,10 +51,10 @@ def _tables(found: tuple[TableFacts, ...], expected: tuple[TableFacts, ...]) -> 
             yield f"table {name}: other contents or columns in {here[name].rows} rows"
 
 
-def _sequences(found: tuple[figures.Sequence, ...], expected: tuple[tuple[str, int], ...]) -> Iterator[str]:
+def _sequences(found: tuple[figures.Sequence, ...], expected: tuple[SequenceFacts, ...]) -> Iterator[str]:
     """Sequences are not part of a snapshot: one may be ahead of the facts in the backup, but never behind."""
     here = {sequence.name: sequence for sequence in found}
-    for name, value in expected:
+    for name, value in ((sequence.name, sequence.value) for sequence in expected):
         if name not in here:
             yield f"sequence {name}: missing"
         elif not here[name].cycles and (here[name].value - value) * here[name].step < 0:

@@ -9,7 +9,7 @@ from threading import Event, Timer
 import psycopg
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.contents import DatabaseFacts
+from harness.core.contents import DatabaseFacts, SequenceFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Completed, Running, Site, Task, runs_images
 from harness.core.service import Sql
@@ -73,7 +73,8 @@ def facts(snapshot: Snapshot) -> DatabaseFacts:
         snapshot_at=snapshot.taken_at,
         snapshot_mono=snapshot.taken_mono,
         tables=tables,
-        sequences=tuple((sequence.name, sequence.value) for sequence in snapshot.sequences),
+        sequences=tuple(SequenceFacts(sequence.name, sequence.value) for sequence in snapshot.sequences),
+        path=f"databases/{snapshot.database}",
     )
 
 

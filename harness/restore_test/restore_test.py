@@ -156,7 +156,8 @@ class RestoreTest:
             key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(self.journal.events, self.activated_at),
-            lost_objects=len(restored.lost_objects) if restored else 0,
+            missing_files=len(restored.lost_objects) if restored else 0,
+            uncovered=selected.contents.uncovered if selected else (),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
             checks=len(tested.results) if tested else 0,
@@ -166,6 +167,7 @@ class RestoreTest:
         return Outcome(
             evidence,
             backup=selected.facts if selected else {},
+            contents=selected.contents if selected else None,
             passed_over=selected.passed_over if selected else (),
             size=restored.size if restored else 0,
             rows=restored.rows if restored else 0,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.core.contents import TableFacts
+from harness.core.contents import SequenceFacts, TableFacts
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.core.node import Address
@@ -56,7 +56,7 @@ class ManualOperator:
             self.site.nodes[node].kill()
 
 
-Facts = tuple[str, tuple[TableFacts, ...], tuple[tuple[str, int], ...]]  # owner, tables, sequences
+Facts = tuple[str, tuple[TableFacts, ...], tuple[SequenceFacts, ...]]  # owner, tables, sequences
 
 
 @dataclass(frozen=True, slots=True)

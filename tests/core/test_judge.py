@@ -84,7 +84,13 @@ def test_a_restore_test_that_tested_nothing_is_unknown() -> None:
 @pytest.mark.parametrize("make", [evidence, restore_test])
 def test_drill_and_restore_test_are_judged_alike(make: Callable[..., Evidence]) -> None:
     assert judge(make(findings=("its API server does not answer",))).verdict is Verdict.BROKEN
-    assert judge(make(lost_objects=2)).reasons[0] == "2 referenced objects are not on the DR site"
+    assert judge(make(missing_files=2)).reasons[0] == (
+        "2 referenced files or objects are not on the DR site, 0 may be missing"
+    )
+    assert judge(make(missing_files=2, promise=replace(PROMISE, missing_files=2))).verdict is Verdict.KEPT
+    judged = judge(make(uncovered=("database closed: no connections",)))
+    assert judged.verdict is Verdict.UNKNOWN
+    assert judged.reasons == ("not covered by the backup: database closed: no connections",)
     assert judge(make(doubts=("interrupted",))).verdict is Verdict.UNKNOWN
     assert judge(make(doubts=("interrupted",), key=None)).verdict is Verdict.UNKNOWN
     assert judge(make(doubts=("not cleared",), findings=("no backup",), key=None)).verdict is Verdict.BROKEN

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts
+from harness.core.contents import Contents, DatabaseFacts, Gap, Missing, SystemFacts, TableFacts, TreeFacts
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal, messages_seen, phase
 from harness.core.node import Address, Endpoint
@@ -72,9 +72,29 @@ def test_contents_count_from_the_oldest_snapshot() -> None:
         at = datetime(2026, 1, 1, hour, tzinfo=UTC)
         return DatabaseFacts(name, "o", "UTF8", "C", 1, at, 0.0, (TableFacts("t", 2, "d"), TableFacts("u", 3, "e")))
 
-    contents = Contents(SystemFacts("1", "18", 1), (facts("a", 2), facts("b", 1)), (), ())
+    contents = Contents(SystemFacts("1", "18.6", 1), (facts("a", 2), facts("b", 1)), (), ())
     assert contents.snapshot_at.hour == 1
     assert contents.rows == 10
+    assert contents.system.major == 18
+
+
+def test_contents_say_what_is_covered_and_what_is_not() -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    table = TableFacts("t", 2, "d")
+    database = DatabaseFacts("a", "o", "UTF8", "C", 1, at, 0.0, (table,), not_compared=("unlogged table u",))
+    lost = Missing("x.png", "no such file")
+    trees = (TreeFacts("files", 1, 3, "d", missing=(lost,)), TreeFacts("bucket b", 0, 0, "d", found=True))
+    gaps = (Gap("database c", "no connections"), Gap("volume v", "left out", "a cache"))
+    contents = Contents(SystemFacts("1", "18", 1), (database,), trees, (), gaps)
+    assert contents.covered == (
+        "database a: 1 tables, 2 rows",
+        "files: 1 files, 3 bytes",
+        "bucket b: 0 files, 0 bytes; found on the primary, declared by no service",
+    )
+    assert contents.uncovered == ("database c: no connections",)
+    assert contents.excluded == ("volume v: left out; excluded: a cache",)
+    assert contents.missing == ("files: x.png: no such file",)
+    assert contents.not_compared == ("database a: unlogged table u",)
 
 
 def test_an_address_is_printed_as_host_and_port() -> None:
@@ -90,7 +110,7 @@ def test_a_record_is_plain_data_with_its_format() -> None:
 
 
 def test_sources_are_empty_by_default() -> None:
-    assert Sources() == Sources((), (), (), ())
+    assert Sources() == Sources((), (), (), (), (), ())
     contained = Contained("odoo", ("cron:1",))
     assert contained.actions == ("cron:1",)
     answer = Answer(200, b"", {})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from harness.core.errors import UsageError
-from harness.drill.drill import missing, not_drilled
+from harness.drill.scope import missing, not_drilled
 from harness.estate.config import Config
 from harness.estate.registry import absent_messages, build_services, client_load, entry_of, not_contained
 

@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts, TreeFacts
+from harness.core.contents import (
+    Contents,
+    DatabaseFacts,
+    Gap,
+    Missing,
+    SequenceFacts,
+    SystemFacts,
+    TableFacts,
+    TreeFacts,
+)
 from harness.repository.catalogue import Receipt, Repository
 from harness.repository.format.recipients import new_pair
 from harness.repository.store.port import ObjectStore
@@ -47,10 +56,12 @@ def contents() -> Contents:
     tables = (TableFacts("public.bestellung", 3, "ab" * 8), TableFacts("public.Größe", 0, ""))
     shop = DatabaseFacts(
         'shop "ü"', "odoo", "UTF8", "C.UTF-8", 8_000_000, datetime(2026, 3, 1, 2, 3, 4, 567, UTC), 1234.5678901,
-        tables, (("orders_id_seq", 9_007_199_254_740_993),),
+        tables, (SequenceFacts("orders_id_seq", 9_007_199_254_740_993, called=False),), "databases/0001", "12" * 32,
+        (("extension hstore", "1.8"),), ("unlogged table x",), template=True, limit=3,
     )  # fmt: skip
-    trees = (TreeFacts("filestore", 12, 3456, "cd" * 32),)
-    return Contents(SystemFacts("7391", "18.1", 1), (shop,), trees, (("n8n-key", "ef" * 32),))
+    trees = (TreeFacts("filestore", 12, 3456, "cd" * 32, "trees/0001", (Missing("a", "gone"),), found=True),)
+    gaps = (Gap("database c", "no connections", "not needed"),)
+    return Contents(SystemFacts("7391", "18.1", 1), (shop,), trees, (("n8n-key", "ef" * 32),), gaps)
 
 
 def back_up(repository: Repository, recipients: Recipients, **objects: bytes) -> Receipt:

@@ -16,7 +16,16 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TableFacts, TreeFacts
+from harness.core.contents import (
+    Contents,
+    DatabaseFacts,
+    Gap,
+    Missing,
+    SequenceFacts,
+    SystemFacts,
+    TableFacts,
+    TreeFacts,
+)
 from harness.core.errors import Unreadable
 from harness.repository.format.layout import FORMAT
 
@@ -159,16 +168,27 @@ def _contents(data: dict[str, Any]) -> Contents:
     return Contents(
         system=SystemFacts(**data["system"]),
         databases=tuple(_database(entry) for entry in data["databases"]),
-        trees=tuple(TreeFacts(**entry) for entry in data["trees"]),
-        fingerprints=tuple((str(name), str(value)) for name, value in data["fingerprints"]),
+        trees=tuple(_tree(entry) for entry in data["trees"]),
+        fingerprints=_pairs(data["fingerprints"]),
+        gaps=tuple(Gap(**gap) for gap in data["gaps"]),
     )
+
+
+def _pairs(data: list[list[str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(name), str(value)) for name, value in data)
+
+
+def _tree(data: dict[str, Any]) -> TreeFacts:
+    return TreeFacts(**{**data, "missing": tuple(Missing(**lost) for lost in data["missing"])})
 
 
 def _database(data: dict[str, Any]) -> DatabaseFacts:
     special = {
         "snapshot_at": datetime.fromisoformat(data["snapshot_at"]),
         "tables": tuple(TableFacts(**table) for table in data["tables"]),
-        "sequences": tuple((str(name), int(last)) for name, last in data["sequences"]),
+        "sequences": tuple(SequenceFacts(**sequence) for sequence in data["sequences"]),
+        "properties": _pairs(data["properties"]),
+        "not_compared": tuple(map(str, data["not_compared"])),
     }
     return DatabaseFacts(**{**data, **special})
 
