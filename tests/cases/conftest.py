@@ -1,0 +1,22 @@
+"""The estate of the case tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cases.estate import CaseEstate, CaseServers, case_estate, case_servers
+
+
+@pytest.fixture(scope="session")
+def case_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseServers]:
+    with case_servers(tmp_path_factory.mktemp("cases")) as shared:
+        yield shared
+
+
+@pytest.fixture
+def estate(case_home: CaseServers, tmp_path: Path) -> Iterator[CaseEstate]:
+    with case_estate(case_home, tmp_path) as made:
+        yield made
