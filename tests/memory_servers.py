@@ -75,8 +75,10 @@ class MemoryPostgres:
         connected = [(7, "service", datetime(2026, 3, 1, tzinfo=UTC))] if tuple(values) in self.sessions else []
         of_server: dict[str, Rows] = {
             identity.SYSTEM: [(self.identifier, self.version, 1)],
-            identity.CONNECTABLE: [(name,) for name in sorted({*self.databases, identity.MAINTENANCE})],
-            identity.HAS_TABLES: [(identity.MAINTENANCE in self.databases,)],
+            identity.CATALOGUE: [
+                (name, True, False, -1, "postgres") for name in sorted({*self.databases, identity.MAINTENANCE})
+            ],
+            identity.TOUCHED: [(identity.MAINTENANCE in self.databases,)],
             checks.BACKENDS: list(connected),
             ROLES: [(role,) for role in sorted(self.roles)],
         }
@@ -95,7 +97,7 @@ class MemoryPostgres:
 
     def _of_database(self, query: str, found: MemoryDatabase) -> Rows:
         of_database: dict[str, Rows] = {
-            facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000)],
+            facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000, False, -1)],
             facts.TABLES: [(at, "public", name, "value text") for at, name in enumerate(sorted(found.tables))],
             facts.LARGE_OBJECTS: [(0, "0", "0")],
             facts.SEQUENCES: [(name, 1, False, value) for name, value in sorted(found.sequences.items())],
@@ -123,6 +125,7 @@ class MemoryConnection:
 
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
+        text = text.removeprefix(f"{facts.SEARCH_PATH};\n").removesuffix(f"\n;{facts.NO_SEARCH_PATH}")
         server, seen = self.server, self.server.databases.get(self.database)
         rows: Rows = []
         if "pg_export_snapshot" in text and not any(part in text for part in server.refused):
@@ -130,7 +133,7 @@ class MemoryConnection:
             rows = [(self.snapshot, SYSTEM.wall())]
         elif not text.startswith("SET "):
             rows = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
-        return SimpleNamespace(fetchall=lambda: rows, fetchone=lambda: rows[0] if rows else None)
+        return SimpleNamespace(fetchall=lambda: rows, fetchone=lambda: rows[0] if rows else None, nextset=lambda: True)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

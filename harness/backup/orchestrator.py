@@ -109,7 +109,7 @@ class BackupOrchestrator:
         site = self.primary.site
         done = in_parallel(
             {
-                "facts": lambda: dump.facts(snapshot),
+                "facts": lambda: dump.facts(snapshot, f"databases/{snapshot.database}"),
                 "dump": lambda: writer.add(
                     f"databases/{snapshot.database}.dump",
                     dump.chunks(site.run(dump.dump_task(site, sql, snapshot)), PATIENCE.dump),

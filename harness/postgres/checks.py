@@ -68,5 +68,9 @@ def connected(sql: Sql, database: str, user: str) -> tuple[str, ...]:
 
 
 def column(sql: Sql, database: str, query: str) -> tuple[str, ...]:
-    """Return the first column of a query's result as text, without NULLs. Raises HarnessError."""
-    return tuple(str(row[0]) for row in ask(sql, query, database) if row[0] is not None)
+    """Return the first column of a service's query as text, without NULLs. Raises HarnessError."""
+    with connect(sql, database) as connection:
+        try:
+            return figures.column(connection, query)
+        except psycopg.Error as error:
+            raise HarnessError(f"PostgreSQL at {sql.outside}, database {database}: {one_line(error)}") from error

@@ -36,6 +36,14 @@ class Snapshot:
     sequences: tuple[figures.Sequence, ...]  # their values at that time
     connection: figures.Connection
 
+    def column(self, query: str) -> tuple[str, ...]:
+        """Return a query's first column as text, without NULLs, as of the snapshot. Raises BackupFailed."""
+        try:
+            return figures.column(self.connection, query)
+        except psycopg.Error as error:
+            said = f"{one_line(error)}; query: {' '.join(query.split())}"
+            raise BackupFailed(f"database {self.database}: {said}") from error
+
 
 @contextmanager
 def open_snapshot(sql: Sql, database: str, clock: Clock = SYSTEM) -> Iterator[Snapshot]:
@@ -57,8 +65,11 @@ def open_snapshot(sql: Sql, database: str, clock: Clock = SYSTEM) -> Iterator[Sn
         yield Snapshot(database, name, taken_at.astimezone(UTC), before, sequences, connection)
 
 
-def facts(snapshot: Snapshot) -> DatabaseFacts:
-    """Return the facts of the database in the snapshot; raises BackupFailed when the server stops answering."""
+def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
+    """Return the facts of the database in the snapshot; `path`: its objects in the backup, without suffix.
+
+    Raises BackupFailed when the server stops answering.
+    """
     try:
         row = figures.read_database(snapshot.connection)
         tables = figures.read_tables(snapshot.connection)
@@ -74,7 +85,9 @@ def facts(snapshot: Snapshot) -> DatabaseFacts:
         snapshot_mono=snapshot.taken_mono,
         tables=tables,
         sequences=tuple(SequenceFacts(sequence.name, sequence.value) for sequence in snapshot.sequences),
-        path=f"databases/{snapshot.database}",
+        path=path,
+        template=row.template,
+        limit=row.limit,
     )
 
 

@@ -61,13 +61,29 @@ FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relpersistence <> 't' ORDER BY 1
 """
+# As JSON: which columns have provider and locale depends on the version.
 DATABASE = """
-SELECT pg_catalog.pg_get_userbyid(datdba), pg_catalog.pg_encoding_to_char(encoding),
-       concat_ws(' ', CASE datlocprovider WHEN 'b' THEN 'builtin' WHEN 'i' THEN 'icu' ELSE 'libc' END,
-                 coalesce(datlocale, '-'), datcollate, datctype),
-       pg_catalog.pg_database_size(oid)
-FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.encoding),
+       concat_ws(' ', CASE j ->> 'datlocprovider' WHEN 'b' THEN 'builtin' WHEN 'i' THEN 'icu' ELSE 'libc' END,
+                 coalesce(j ->> 'datlocale', j ->> 'daticulocale', '-'), d.datcollate, d.datctype),
+       pg_catalog.pg_database_size(d.oid), d.datistemplate, d.datconnlimit
+FROM pg_catalog.pg_database d, LATERAL to_jsonb(d) AS j WHERE d.datname = pg_catalog.current_database()
 """
+
+# A service writes its queries for the search path that its role has, and that is nearly always the owner's.
+SEARCH_PATH = """
+SELECT pg_catalog.set_config('search_path', pg_catalog.replace(coalesce((
+    SELECT pg_catalog.substr(config, 13)
+    FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database d ON d.datname = pg_catalog.current_database(),
+         pg_catalog.unnest(s.setconfig) AS config
+    WHERE s.setdatabase IN (0, d.oid) AND s.setrole IN (0, d.datdba) AND config LIKE 'search_path=%'
+    ORDER BY s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1
+), '"$user", public'), '"$user"', (
+    SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(datdba))
+    FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+)), true)
+"""
+NO_SEARCH_PATH = "SELECT pg_catalog.set_config('search_path', '', true)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +94,8 @@ class DatabaseRow:
     encoding: str
     collation: str
     size: int
+    template: bool
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +119,18 @@ def begin_reading(connection: Connection) -> None:
 
 def read_database(connection: Connection) -> DatabaseRow:
     """Return the pg_database row of the database that `connection` is connected to."""
-    ((owner, encoding, collation, size),) = connection.execute(DATABASE).fetchall()
-    return DatabaseRow(owner, encoding, collation, size)
+    (row,) = connection.execute(DATABASE).fetchall()
+    return DatabaseRow(*row)
+
+
+def column(connection: Connection, query: str) -> tuple[str, ...]:
+    """Return the first column of a service's query as text, without NULLs, with the search path of the owner.
+
+    One message to the server, so that other threads may use the connection meanwhile.
+    """
+    cursor = connection.execute(f"{SEARCH_PATH};\n{query}\n;{NO_SEARCH_PATH}".encode())
+    cursor.nextset()
+    return tuple(str(row[0]) for row in cursor.fetchall() if row[0] is not None)
 
 
 def read_sequences(connection: Connection) -> tuple[Sequence, ...]:

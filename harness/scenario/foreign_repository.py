@@ -244,7 +244,7 @@ def facts_of(place: Place) -> Mapping[str, Facts]:
     found: dict[str, Facts] = {}
     for name in databases(place.sql):
         with dump.open_snapshot(place.sql, name) as snapshot:
-            seen = dump.facts(snapshot)
+            seen = dump.facts(snapshot, f"databases/{name}")
             found[name] = (seen.owner, seen.tables, seen.sequences)
     return found
 

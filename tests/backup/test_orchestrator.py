@@ -58,7 +58,7 @@ def lose_secret(estate: MemoryEstate) -> None:
         (ends("pg_dumpall", 2, "error: denied"), r"dump: .*denied \(exit code 2"),
         (ends("pg_dump", None), "task pg_dump: not done within"),
         (refuses("snapshot", "no room"), f"database {NAME}: no snapshot: no room"),
-        (refuses("datdba", "gone"), f"database {NAME}: cannot be counted: gone"),
+        (refuses("pg_database_size", "gone"), f"database {NAME}: cannot be counted: gone"),
         (lose_file, "shop-files: b.txt is referenced by database shop and cannot be read"),
         (lambda e: e.servers.objects["primary"].buckets[BUCKET].clear(), "bucket-receipts: r1 .*NoSuchKey"),
         (lose_secret, f"secret .*{KEY}: No such file"),

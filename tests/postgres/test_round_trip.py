@@ -68,7 +68,7 @@ def dump(primary: DatabaseServer) -> Dump:
     with open_snapshot(primary.sql, "shop's") as snapshot:
         # Written after the snapshot: must be missing in dump and facts.
         primary.execute("shop's", "INSERT INTO kinds (note) VALUES ('too late')")
-        seen = facts(snapshot)
+        seen = facts(snapshot, "databases/1")
         dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
     roles = b"".join(chunks(primary.site.run(globals_task(primary.site, primary.sql)), 60))
     return Dump(seen, dump, roles)
@@ -98,7 +98,7 @@ def test_facts_have_the_counts_and_the_time_of_the_snapshot(primary: DatabaseSer
 def test_a_restored_database_has_equal_facts(restored: Sql, dump: Dump) -> None:
     assert differences(restored, dump.facts) == ()
     with open_snapshot(restored, "shop's") as snapshot:
-        again = facts(snapshot)
+        again = facts(snapshot, "databases/1")
     assert again.tables == dump.facts.tables
 
 
@@ -225,7 +225,7 @@ def test_the_maintenance_database_is_backed_up_only_when_used(
     try:
         assert databases(primary.sql) == ("postgres", "shop's")
         with open_snapshot(primary.sql, "postgres") as snapshot:
-            seen = facts(snapshot)
+            seen = facts(snapshot, "databases/1")
             dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
         with dr.site.volume("spool").open("postgres.dump", "wb") as spool:
             spool.write(dump)
@@ -254,7 +254,7 @@ def test_digests_do_not_depend_on_the_order_of_rows(dr: DatabaseServer) -> None:
                 f"CREATE TABLE t AS SELECT n FROM generate_series(1, 1000) n ORDER BY n {order}",  # noqa: S608
             )
             with open_snapshot(dr.sql, "ordered") as snapshot:
-                digests += [(t.rows, t.digest) for t in facts(snapshot).tables]
+                digests += [(t.rows, t.digest) for t in facts(snapshot, "databases/1").tables]
         assert digests[0] == digests[1]
         assert digests[0][0] == 1000
     finally:

@@ -134,7 +134,7 @@ def test_a_lock_ignores_the_death_of_its_server(substrate: Embedded, tmp_path: P
         server.node.kill()
         lock.release()
         with pytest.raises(BackupFailed, match="database postgres: cannot be counted: "):
-            facts(snapshot)
+            facts(snapshot, "databases/1")
     with pytest.raises(BackupFailed, match=r"database postgres: PostgreSQL at .*is it running"):
         open_snapshot(server.sql, "postgres").__enter__()
     server.node.start()
