@@ -1,5 +1,6 @@
 """The `blackstart` command. Exit codes: 0 good, 1 broken promise or finding, 2 usage, 3 could not be carried out."""
 
+import io
 import os
 import signal
 import sys
@@ -23,14 +24,22 @@ def main() -> None:
     # A shell starts what runs in its background with these ignored, and the programs of an estate would inherit that.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(app(standalone_mode=False, prog_name="blackstart") or 0)
     except typer.Exit as done:
         sys.exit(done.exit_code)
     except (KeyboardInterrupt, typer.Abort, Mistyped, HarnessError, Finding, ModuleNotFoundError, OSError) as error:
         code, line = explain(error)
-        warn(f"blackstart: {line}")
+        warn(f"blackstart: {one_line(line)}")
         sys.exit(code)
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line, without the control characters that names and servers may contain."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
 
 
 def explain(error: BaseException) -> tuple[int, str]:

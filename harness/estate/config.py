@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import graphlib
-import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,7 +10,6 @@ from typing import Annotated, Any, Literal
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import (
     AfterValidator,
-    BaseModel,
     Field,
     ValidationError,
     ValidationInfo,
@@ -22,13 +18,16 @@ from pydantic import (
     model_validator,
 )
 
-from harness.core.errors import UsageError
 from harness.declaration import Name, Reference, ServiceTable, Table
 from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS
+from harness.estate.mistakes import explain, mistakes, parse_toml, spelled, wrong_needs
 
 EXCLUDABLE = ("database", "bucket", "volume")  # what [backup.exclude] may name
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
+
+
+REMEDY = "name another with --config"  # for a declaration that cannot be read
 
 
 def cron(value: str) -> str:
@@ -113,7 +112,7 @@ def of_kind(value: object, _inner: ValidatorFunctionWrapHandler, info: Validatio
         return value
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"kind: {kind!r} is none of {', '.join(sorted(KINDS))}{nearest(str(kind), KINDS)}")
+        raise ValueError(f"kind: {kind!r} is none of {', '.join(sorted(KINDS))}{spelled(str(kind), KINDS)}")
     return KINDS[kind].table.model_validate(value, context=info.context)
 
 
@@ -135,71 +134,31 @@ class Config(Table):
     @model_validator(mode="after")
     def needs_are_known(self) -> Config:
         """Refuse an undeclared name in `needs`, and a circular dependency."""
-        for name, table in self.services.items():
-            for need in table.needs:
-                if need not in self.services:
-                    raise ValueError(f"services.{name}.needs: no service {need!r}{nearest(need, self.services)}")
-        try:
-            graphlib.TopologicalSorter({name: table.needs for name, table in self.services.items()}).prepare()
-        except graphlib.CycleError as error:
-            circle = " needs ".join(reversed(error.args[1]))
-            raise ValueError(f"services: circular dependency: {circle}; remove one of these from `needs`") from None
+        for line in wrong_needs({name: table.needs for name, table in self.services.items()}):
+            raise ValueError(line)
         return self
 
 
-def nearest(word: str, known: Any) -> str:
-    """Return `; did you mean 'x'?` for the nearest of `known`, or an empty string."""
-    close = difflib.get_close_matches(word, [str(k) for k in known], n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def explain(error: ValidationError, model: type[BaseModel], path: Path, data: Mapping[str, Any]) -> UsageError:
-    """Return one line for the first pydantic error, unknown keys first: file, key and remedy."""
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    where = [str(part) for part in first["loc"]]
-    reason, named = first["msg"].removeprefix("Value error, "), 1
-    if first["type"] == "extra_forbidden":
-        reason = f"unknown key{nearest(where[-1], known_keys(model, where[:-1], data))}"
-    elif first["type"] in ("model_type", "dict_type"):
-        reason = "must be a table"
-    elif first["type"] == "missing":
-        where = where[:-1]
-        missing = [
-            str(e["loc"][-1]) for e in error.errors() if e["type"] == "missing" and e["loc"][:-1] == first["loc"][:-1]
-        ]
-        named = len(missing)
-        reason = f"needs {', '.join(missing)}"
-    more = f" (and {error.error_count() - named} more)" if error.error_count() > named else ""
-    return UsageError(f"{': '.join((str(path), *filter(None, ['.'.join(where)])))}: {reason}{more}")
-
-
-def known_keys(model: type[BaseModel], where: list[str], data: Mapping[str, Any]) -> list[str]:
-    """Return the keys that are valid in the table at `where` of the file's `data`."""
-    table: Any = model
-    if where[:1] == ["services"] and len(where) > 1:  # the valid keys of a service depend on its kind
-        table, where = KINDS[data["services"][where[1]]["kind"]].table, where[2:]
-    for part in where:
-        fields = getattr(table, "model_fields", {})
-        table = fields[part].annotation if part in fields else table
-        inner = getattr(table, "__args__", ())
-        models = [a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)]
-        table = models[0] if models else table
-    return [f.alias or n for n, f in getattr(table, "model_fields", {}).items()]
-
-
-def parse_toml(path: Path, remedy: str) -> dict[str, Any]:
-    """Return the parsed file; raises UsageError with file and line, or with `remedy` when the file cannot be read."""
+def read_config(path: Path) -> tuple[Config | None, tuple[str, ...]]:
+    """Return the declared estate and no line, or None and a line for every mistake in it; raises UsageError (TOML)."""
+    data = parse_toml(path, REMEDY)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}; {remedy}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
+        return Config.model_validate(data, context={"folder": path.parent}), ()
+    except ValidationError as error:
+        # The tables of an estate are compared with each other only once each of them is right.
+        return None, tuple(dict.fromkeys((*mistakes(error, Config, data), *wrong_needs(_needs_in(data)))))
+
+
+def _needs_in(data: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+    services = data.get("services")
+    tables = {n: t for n, t in services.items() if isinstance(t, dict)} if isinstance(services, dict) else {}
+    lists = {name: needs if isinstance(needs := table.get("needs"), list) else [] for name, table in tables.items()}
+    return {name: [need for need in needs if isinstance(need, str)] for name, needs in lists.items()}
 
 
 def load_config(path: Path) -> Config:
     """Return the estate that the file `path` declares; raises UsageError, one line with file and key."""
-    data = parse_toml(path, "name another with --config")
+    data = parse_toml(path, REMEDY)
     try:
         return Config.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:

@@ -17,7 +17,6 @@ from harness.s3.server import ACCESS, SECRET
 from harness.vault import read_text_secret
 
 BUCKET = "backups"
-PRIVATE_KEY = "recipient.pem"  # the secret of the DR site that opens backups
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from harness.core.errors import HarnessError, UsageError
 from harness.core.node import NodeSpec, Ready
 from harness.core.service import Service
 from harness.estate.config import Config
-from harness.estate.connections import PRIVATE_KEY, Connections, Offsite
+from harness.estate.connections import Connections, Offsite
 from harness.estate.existing_config import ClusterTable, ExistingSiteTable, ExistingTable
 from harness.estate.registry import build_services, entry_of, sinks_of
-from harness.estate.secrets import RECIPIENTS
+from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS
 from harness.estate.site import DATABASE, STORE, EstateSite, NodeStatus
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from harness.core.errors import UsageError
 from harness.core.judge import Promise
 from harness.declaration import Table
-from harness.estate.config import explain, nearest, parse_toml
+from harness.estate.mistakes import explain, nearest, parse_toml
 from harness.estate.substrates import LABELS
 from harness.parts.places import FILES
 

@@ -11,7 +11,15 @@ from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.repository.format.recipients import new_pair
 from harness.s3.server import ACCESS, SECRET
 
-RECIPIENTS = ("recipient-dr.pub", "recipient-escrow.pub")
+
+def recipient_name(holder: str) -> str:
+    """Return the file name of the public key whose private half `holder` keeps: `dr` or `escrow`."""
+    return f"recipient-{holder}.pub"
+
+
+HOLDERS = ("dr", "escrow")
+RECIPIENTS = tuple(map(recipient_name, HOLDERS))
+PRIVATE_KEY = "recipient.pem"  # the secret that opens backups
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +56,10 @@ def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
     for name in (ACCESS, SECRET):
         made.put("offsite", name, random.token_hex(16).encode())
     made.put("names", "tsig", base64.b64encode(random.token_bytes(32)))
-    for holder in ("dr", "escrow"):
+    for holder in HOLDERS:
         private, public = new_pair()
-        made.put(holder, "recipient.pem", private)
-        made.put("primary", f"recipient-{holder}.pub", public)
+        made.put(holder, PRIVATE_KEY, private)
+        made.put("primary", recipient_name(holder), public)
     add_service_secrets(made, specs)
     return made
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from harness.core.errors import UsageError
 from harness.core.journal import Journal
 from harness.core.service import Containment, Sql
-from harness.estate.connections import PRIVATE_KEY, Connections
+from harness.estate.connections import Connections
 from harness.estate.registry import entry_of, start_messages
+from harness.estate.secrets import PRIVATE_KEY
 from harness.recovery.recovery import Recovery, TrafficRouter
 
 

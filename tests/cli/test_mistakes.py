@@ -12,6 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+DECLARED = """
+[existing.primary]
+sql = "127.0.0.1:1"
+s3 = "127.0.0.1:2"
+secrets = "production"
+[existing.dr]
+sql = "127.0.0.1:3"
+s3 = "127.0.0.1:4"
+secrets = "at-dr"
+"""
 NOWHERE = "127.0.0.1:9"
 RECOVER = ("recover", "--offsite", NOWHERE, "--estate", "example-shop")
 
@@ -43,6 +53,7 @@ def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedPro
         (("refine",), 2, "no record there"),
         (("refine", "none"), 2, "none: no such record"),
         (("sweep", "none"), 2, "none: no such run"),
+        (("keys", "new", "laptop"), 2, "laptop: no recipient of that name is read by any command; write dr or escrow"),
         (("keys", "new", "dr", "here", "here"), 2, "the private key may not be in that folder"),
         ((*RECOVER, "--secrets", "s"), 2, "no evidence that the primary is down"),
         ((*RECOVER[:4], "other", "--secrets", "s", "--fenced", "burnt"), 2, "'example-shop', not 'other'"),
@@ -91,12 +102,29 @@ def test_drills_stop_at_once_with_a_part_missing(tmp_path: Path) -> None:
 def test_a_pair_is_made_with_its_private_half_for_the_owner_alone(tmp_path: Path) -> None:
     done = blackstart(tmp_path, "keys", "new", "dr", "private", "public")
     assert done.returncode == 0, done.stderr
-    mode = stat.S_IMODE((tmp_path / "private/dr.pem").stat().st_mode)
+    mode = stat.S_IMODE((tmp_path / "private/recipient.pem").stat().st_mode)
     assert mode == 0o600
-    assert "PUBLIC KEY" in (tmp_path / "public/dr.pub").read_text()
-    again = blackstart(tmp_path, "keys", "new", "dr", "private", "public")
-    assert again.returncode == 2
-    assert "is not overwritten" in again.stderr
+    assert "PUBLIC KEY" in (tmp_path / "public/recipient-dr.pub").read_text()
+    for again in (("dr", "private", "elsewhere"), ("dr", "elsewhere", "public"), ("escrow", "private", "public")):
+        done = blackstart(tmp_path, "keys", "new", *again)
+        assert done.returncode == 2
+        assert "is not overwritten" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_keys_of_an_estate_lie_where_the_other_commands_look(tmp_path: Path) -> None:
+    """Without arguments both pairs are made, into the folders that the declaration names."""
+    (tmp_path / "mine.toml").write_text((ROOT / "estate.toml").read_text() + DECLARED)
+    done = blackstart(tmp_path, "keys", "new", "--config", "mine.toml")
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("recipient*"))
+    assert made == [
+        "at-dr/recipient.pem",
+        "production/recipient-dr.pub",
+        "production/recipient-escrow.pub",
+        "secrets/escrow/recipient.pem",
+    ]
+    assert "move secrets/escrow/recipient.pem to a machine that stays offline" in done.stderr
 
 
 def test_the_primary_that_still_answers_is_not_recovered_over(tmp_path: Path) -> None:

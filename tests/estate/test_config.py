@@ -81,7 +81,9 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_an_unknown_promise_is_reported_with_the_nearest_name() -> None:
     promises = load_promises(ROOT / "features/budgets.toml")
     with pytest.raises(UsageError, match="did you mean 'site loss, one machine'"):
-        promise_named(promises, "site los, embedded")
+        promise_named(promises, "site los, one machine")
+    with pytest.raises(UsageError, match=r"known: .*site loss, one machine"):
+        promise_named(promises, "the night")
 
 
 @pytest.mark.parametrize(
