@@ -80,7 +80,7 @@ class ServiceKind:
     route: Callable[[str, Any], Route | None] = lambda _name, _table: None  # its route through the gateway
     image: Callable[[Any], str] = lambda _table: ""  # the image that its nodes run
     parts: tuple[str, ...] = ()  # programs that are installed before it is seeded
-    secrets: Callable[[str], tuple[SecretSpec, ...]] = lambda _name: ()  # the secrets of a new service
+    secrets: Callable[[str, Any], tuple[SecretSpec, ...]] = lambda _name, _table: ()  # the secrets of a new service
     messages: tuple[str, ...] = ()  # the mission's numbers of its start, its connection and its key function
     seeds: tuple[str, ...] = ()  # modules of its package that determine the example data
     example: bool = False  # whether the example estate has one

@@ -75,6 +75,8 @@ class Sources:
     objects: tuple[Objects, ...] = ()
     volumes: tuple[str, ...] = ()  # all volumes that its programs write to
     disposable: tuple[tuple[str, str], ...] = ()  # volume -> why it needs nothing but its trees
+    role: str = ""  # that its programs connect to the databases as, "" for the owner of each
+    read: tuple[str, ...] = ()  # volumes and buckets whose content a key function reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +97,15 @@ class PublicDoor(Protocol):
         path: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] = ...,
         session: str = "",
         patience: float = 10.0,
     ) -> Answer:
-        """Send one request over a new connection; requests of one `session` share cookies. Raises OSError."""
+        """Send one request, with `json` or `body`, over a new connection; return the answer. Raises OSError.
+
+        Requests of one `session` share cookies.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,8 +144,9 @@ def drop_unused(home: Path, days: float = UNUSED) -> None:
 
 
 def _make_base(building: Path, name: str, say: Say) -> None:
-    services = [kind.build(kind.name, kind.table(kind=kind.name), Surroundings()) for kind in EXAMPLES]
-    specs = [spec for kind in EXAMPLES for spec in kind.secrets(kind.name)]
+    tables = [kind.table(kind=kind.name) for kind in EXAMPLES]
+    services = [kind.build(kind.name, table, Surroundings()) for kind, table in zip(EXAMPLES, tables, strict=True)]
+    specs = [s for kind, table in zip(EXAMPLES, tables, strict=True) for s in kind.secrets(kind.name, table)]
     bucket = first_bucket(services)
     with _primary(building, make_secrets(building / "secrets", specs)) as site:
         ensure_bucket(site.place.s3, bucket)
@@ -165,8 +166,8 @@ def _derive(building: Path, base: Template, config: Config) -> None:
     services = build_services(config)
     wanted = {database for s in services for database in s.sources().databases}
     own = [service for service in services if not kind_of(config, service.name).example]
-    for service in services:
-        add_service_secrets(secrets, kind_of(config, service.name).secrets(service.name))
+    for name, table in config.services.items():
+        add_service_secrets(secrets, kind_of(config, name).secrets(name, table))
     with _primary(building, secrets, base) as site:
         sql = site.place.sql
         for database in set(databases(sql)) - wanted:

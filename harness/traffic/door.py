@@ -41,13 +41,17 @@ class Door:
         path: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] = NONE,
         session: str = "",
         patience: float = 10.0,
     ) -> Answer:
-        """Send a request on a new connection, with the cookies of `session`; return the answer. Raises OSError."""
+        """Send a request on a new connection, with the cookies of `session`; return the answer. Raises OSError.
+
+        A body without a content type is sent as JSON.
+        """
         deadline = SYSTEM.monotonic() + patience
-        body = None if json is None else json_text.dumps(json).encode()
+        body = body if json is None else json_text.dumps(json).encode()
         host = self.public_name if self.port == HTTP_PORT else f"{self.public_name}:{self.port}"
         request = urllib.request.Request(f"http://{host}{path}", body, dict(headers), method=method)
         if body is not None and not request.has_header("Content-type"):

@@ -19,7 +19,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExistingServer
     """A database server and a tagged store on one site."""
     home = tmp_path_factory.mktemp("existing")
     substrate = Embedded(home / "run", home / "logs")
-    secrets = make_secrets(home / "secrets", (spec for kind in EXAMPLES for spec in kind.secrets(kind.name)))
+    specs = (spec for kind in EXAMPLES for spec in kind.secrets(kind.name, kind.table(kind=kind.name)))
+    secrets = make_secrets(home / "secrets", specs)
     site = EstateSite(substrate.site("elsewhere"), secrets.of("dr"), {})
     try:
         site.activate()

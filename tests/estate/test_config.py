@@ -9,7 +9,7 @@ import pytest
 from harness.core.errors import UsageError
 from harness.estate.config import load_config
 from harness.estate.promises import load_promises, promise_named
-from harness.services.http.app import HttpTable
+from harness.services.http.table import HttpTable
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = (ROOT / "estate.toml").read_text()
@@ -59,7 +59,7 @@ def test_the_shipped_declarations_are_valid() -> None:
         ("alerts = []", 'alerts = ["mailto://me"]', "must be a reference, env:NAME or file:PATH"),
         ("bulk_mb = 200", "bulk_mb = -1", "data.bulk_mb"),
         ("[estate]", "[estate", "not valid TOML"),
-        ('kind = "odoo"', 'kind = "http"', "services.odoo: needs command, prefix, key"),
+        ('kind = "odoo"', 'kind = "http"', "services.odoo: needs command, prefix, keys"),
     ],
 )
 def test_a_typing_error_is_one_line_with_file_and_key(tmp_path: Path, before: str, after: str, reason: str) -> None:
@@ -113,7 +113,7 @@ def test_an_invalid_promise_is_one_line_with_file_and_key(tmp_path: Path, text: 
 def test_a_file_in_a_command_is_relative_to_the_declaration(tmp_path: Path) -> None:
     (tmp_path / "mine.py").touch()
     table = '[services.mine]\nkind = "http"\ncommand = ["python3", "mine.py", "--here"]\n'
-    loaded = load_config(written(tmp_path, f'{GOOD}{table}prefix = "/m"\nkey = {{ path = "/m" }}\n'))
+    loaded = load_config(written(tmp_path, f'{GOOD}{table}prefix = "/m"\nkeys = [{{ path = "/m", contains = "m" }}]\n'))
     table_of = loaded.services["mine"]
     assert isinstance(table_of, HttpTable)
     assert table_of.command == ("python3", str(tmp_path / "mine.py"), "--here")

@@ -12,7 +12,7 @@ from harness.estate.config import Config
 from harness.estate.registry import absent_messages, build_services, client_load, entry_of, not_contained
 
 SITES = {"primary": {"edge": "127.0.0.2"}, "dr": {"edge": "127.0.0.3"}}
-OWN = {"kind": "http", "command": ["python3"], "prefix": "/own", "key": {"path": "/"}}
+OWN = {"kind": "http", "command": ["python3"], "prefix": "/own", "keys": [{"path": "/own", "contains": "x"}]}
 
 
 def declare(**services: Mapping[str, object]) -> Config:

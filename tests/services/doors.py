@@ -35,6 +35,7 @@ class DirectDoor:
         path: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         session: str = "",
         patience: float = 10.0,
@@ -44,7 +45,7 @@ class DirectDoor:
         if kept.pop("Authorization", "") != self.key and self.key:
             return Answer(401, b"no key", {})
         path = path.removeprefix(self.prefix)
-        return self._door.request(method, path, json=json, headers=kept, session=session, patience=patience)
+        return self._door.request(method, path, json=json, body=body, headers=kept, session=session, patience=patience)
 
 
 def ask(node: Node, method: str, path: str, data: object = None) -> Answer:

@@ -126,7 +126,7 @@ def database_password(scene: Scene) -> str:
     config = scene.environment.config
     for name in config.services:
         if (kind := kind_of(config, name)).load is not None:
-            return kind.secrets(name)[0].name
+            return kind.secrets(name, config.services[name])[0].name
     raise HarnessError("no service of this estate takes numbered writes")
 
 

@@ -33,7 +33,7 @@ KIND = ServiceKind(
     name="gateway",
     build=lambda name, table, among: Gateway(name, routes=among.routes, needs=table.needs),
     image=lambda _table: IMAGE,
-    secrets=lambda _name: (
+    secrets=lambda _name, _table: (
         SecretSpec(GATEWAY_KEY, lambda _others: random.token_hex(16), WITH_CLIENTS),
         SecretSpec(USERS, lambda others: htpasswd(CLIENTS, others[GATEWAY_KEY])),
     ),

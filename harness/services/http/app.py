@@ -7,45 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
 
-from pydantic import Field
-
-from harness.core.errors import Finding, HarnessError, MissingPart
+from harness.core.errors import HarnessError, MissingPart
 from harness.core.node import NodeSpec, Ready, runs_images
-from harness.core.service import KeyFunction, Place, PublicDoor, Sources
-from harness.declaration import Reference, ServiceTable, Table, Word
+from harness.core.service import KeyFunction, Objects, Place, PublicDoor, Sources, Tree
 from harness.patience import PATIENCE
 from harness.postgres.server import make_database
+from harness.s3.client import REGION, ensure_bucket
+from harness.services.http.table import FilesTable, HttpTable
+from harness.traffic.declared import KeyTable
 from harness.traffic.door import GATEWAY_KEY, basic_auth
-
-SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
-
-
-class KeyTable(Table):
-    """Key function: an HTTP request through the front door, and the answer that is expected."""
-
-    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
-    path: str
-    json_body: Annotated[Any, Field(alias="json")] = None
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    status: int = 200
-    contains: str = ""
-
-
-class HttpTable(ServiceTable):
-    """A table of kind `http`. Its command and environment may contain the placeholders of `harness.core.node`."""
-
-    command: Annotated[tuple[Word, ...], Field(min_length=1)]  # a file beside `estate.toml` becomes its path
-    image: str = ""
-    environment: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, Reference] = Field(default_factory=dict)  # name -> reference, for `@{secret:NAME}` above
-    ready: str = "/"
-    databases: tuple[str, ...] = ()
-    volumes: tuple[str, ...] = ()
-    prefix: Annotated[str, Field(min_length=1)]
-    auth: bool = True  # whether requests need the gateway's key
-    key: KeyTable
+from harness.traffic.exchange import run_exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +33,24 @@ class HttpService:
         return self.table.needs
 
     @property
-    def secret(self) -> str:
-        """Return the name of the secret with the role's password."""
-        return f"{self.name}-db"
+    def role(self) -> str:
+        """Return the role that it connects to its databases as."""
+        return self.table.role or self.name
+
+    @property
+    def ready(self) -> Ready:
+        """Return the probe of its port `http`."""
+        return Ready(port="http", path=self.table.ready, patience=self.table.patience or PATIENCE.http_ready)
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
         """Return its node. Its environment has HOST and PORT, the address to listen on, besides the declared variables.
 
-        With databases it also has DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, and DB_NAME, the first database. Declared
-        variables take precedence. Raises HarnessError when the site lacks a secret, MissingPart without the program.
+        With databases it also has DB_HOST, DB_PORT, DB_USER, DB_PASSWORD, and DB_NAME, the first database; with buckets
+        S3_ENDPOINT, S3_REGION, S3_ACCESS_KEY, S3_SECRET_KEY, and S3_BUCKET, the first bucket. Declared variables take
+        precedence. Raises HarnessError when the site lacks a secret, MissingPart without the program.
         """
-        declared, secrets = self.table, dict(self.table.secrets)
-        given = {"HOST": "@{bind:http}", "PORT": "@{port:http}"}
-        if declared.databases:
-            secrets["db-password"] = self._password(place)
-            given |= {
-                "DB_HOST": place.sql.inside.host,
-                "DB_PORT": str(place.sql.inside.port),
-                "DB_NAME": declared.databases[0],
-                "DB_USER": self.name,
-                "DB_PASSWORD": "@{secret:db-password}",
-            }
+        declared = self.table
+        given, secrets = self._connections(place)
         images = runs_images(place.site)
         # What the command names and lies here is taken along into a container.
         taken = {word: Path(word) for word in declared.command if images and Path(word).is_file()}
@@ -90,41 +59,97 @@ class HttpService:
             argv=tuple(f"@{{file:{taken[word].name}}}" if word in taken else word for word in declared.command),
             image=declared.image,
             ports=("http",),
-            volumes=declared.volumes,
-            env={**given, **declared.environment},
-            secrets=secrets,
+            volumes=declared.all_volumes,
+            env={"HOST": "@{bind:http}", "PORT": "@{port:http}", **given, **declared.environment},
+            secrets={**secrets, **declared.secrets},
             files={path.name: path.read_text("utf-8") for path in taken.values()},
-            ready=Ready(port="http", path=declared.ready, patience=PATIENCE.http_ready),
+            ready=self.ready,
         )
         if not images:
             argv = (found(declared.command[0], self.name), *map(anchored, declared.command[1:]))
             spec = replace(spec, argv=argv)
         return (spec,)
 
+    def _connections(self, place: Place) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the environment that names the site's servers, and references to its secrets."""
+        env: dict[str, str] = {}
+        secrets: dict[str, str] = {}
+        if self.table.databases:
+            secrets["db-password"] = self._password(place)
+            env |= {
+                "DB_HOST": place.sql.inside.host,
+                "DB_PORT": str(place.sql.inside.port),
+                "DB_NAME": self.table.databases[0],
+                "DB_USER": self.role,
+                "DB_PASSWORD": "@{secret:db-password}",
+            }
+        if self.table.buckets:
+            secrets |= {"s3-access": place.s3.access_key_ref, "s3-secret": place.s3.secret_key_ref}
+            env |= {
+                "S3_ENDPOINT": f"http://{place.s3.inside}",
+                "S3_REGION": REGION,
+                "S3_BUCKET": self.table.buckets[0].name,
+                "S3_ACCESS_KEY": "@{secret:s3-access}",
+                "S3_SECRET_KEY": "@{secret:s3-secret}",
+            }
+        return env, secrets
+
     def sources(self) -> Sources:
-        """Return its databases."""
-        return Sources(databases=self.table.databases)
+        """Return its databases, folders and buckets, and all its volumes."""
+        declared = self.table
+        return Sources(
+            databases=declared.databases,
+            trees=tuple(map(self._tree, declared.files)),
+            objects=tuple(Objects(one.name, one.database, one.referenced) for one in declared.buckets),
+            volumes=declared.all_volumes,
+            role=declared.role,
+            read=tuple(dict.fromkeys(name for key in declared.keys for name in key.reads)),
+        )
+
+    def _tree(self, one: FilesTable) -> Tree:
+        inner = [f for f in self.table.files if f.volume == one.volume and f.folder != one.folder]
+        below = f"{one.folder}/" if one.folder else ""
+        return Tree(
+            name="/".join(filter(None, (self.name, one.volume, one.folder))),
+            volume=one.volume,
+            folder=one.folder,
+            database=one.database,
+            referenced=one.referenced,
+            without=tuple(f.folder.removeprefix(below) for f in inner if f.folder.startswith(below)),
+        )
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """Return the declared key function (message 2.8). Raises HarnessError without the gateway's key."""
-        auth, key = self.table.auth, self.table.key
+        """Return the declared key functions (message 2.8). Raises HarnessError without the gateway's key."""
+        auth = self.table.auth
         if auth and GATEWAY_KEY not in secrets:
             raise HarnessError(
-                f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; its key function cannot be tested"
+                f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; its key functions cannot be tested"
             )
-        reference = secrets[GATEWAY_KEY] if auth else ""
-        check = partial(answers_as_declared, declared=key, reference=reference)
-        return (KeyFunction(f"{key.method} {key.path}", self.name, "2.8", check),)
+        check = partial(answers_as_declared, reference=secrets[GATEWAY_KEY] if auth else "")
+        return tuple(KeyFunction(key.title, self.name, "2.8", partial(check, declared=key)) for key in self.table.keys)
 
     def seed(self, place: Place) -> None:
-        """Create its role and its empty databases, which it fills at its first start. Raises HarnessError."""
+        """Create its role, its empty databases and buckets, which it fills at its first start. Raises HarnessError."""
         for database in self.table.databases:
-            make_database(place.sql, database, self.name, self._password(place))
+            make_database(place.sql, database, self.role, self._password(place))
+        for bucket in self.table.buckets:
+            ensure_bucket(place.s3, bucket.name)
 
     def _password(self, place: Place) -> str:
-        if self.secret not in place.secrets:
-            raise HarnessError(f"{self.name}: site {place.site.name} has no secret {self.secret!r} for its database")
-        return place.secrets[self.secret]
+        secret = password_of(self.role)
+        if secret not in place.secrets:
+            raise HarnessError(f"{self.name}: site {place.site.name} has no secret {secret!r} for its database")
+        return place.secrets[secret]
+
+
+def password_of(role: str) -> str:
+    """Return the name of the secret with a role's password."""
+    return f"{role}-db"
+
+
+def answers_as_declared(door: PublicDoor, declared: KeyTable, reference: str) -> str:
+    """Send the declared requests; return a line for the record. Raises Finding for a wrong answer, OSError."""
+    return run_exchange(door, declared, basic_auth(reference) if reference else {})
 
 
 def found(command: str, service: str) -> str:
@@ -143,20 +168,3 @@ def found(command: str, service: str) -> str:
 def anchored(word: str) -> str:
     """Return an argument, as absolute path if it is a file, because nodes run in another working directory."""
     return str(Path(word).resolve()) if not Path(word).is_absolute() and Path(word).is_file() else word
-
-
-def answers_as_declared(door: PublicDoor, declared: KeyTable, reference: str) -> str:
-    """Send the declared request; return a line for the record. Raises Finding for a wrong answer, OSError."""
-    headers = dict(declared.headers)
-    if reference:
-        headers |= basic_auth(reference)
-    what = f"{declared.method} {declared.path}"
-    answer = door.request(declared.method, declared.path, json=declared.json_body, headers=headers)
-    text = answer.body.decode("utf-8", "replace")
-    if answer.status != declared.status:
-        raise Finding(f"{what}: answered {answer.status}, not {declared.status}: {text[:SHOWN]}")
-    if declared.contains not in text:
-        raise Finding(f"{what}: {declared.contains!r} is not in the answer: {text[:SHOWN]}")
-    return f"{what}: answered {answer.status}, {len(answer.body)} bytes" + (
-        f", with {declared.contains!r}" if declared.contains else ""
-    )

@@ -4,7 +4,8 @@ import secrets as random
 
 from harness.core.service import Route
 from harness.declaration import SecretSpec, ServiceKind
-from harness.services.http.app import HttpService, HttpTable
+from harness.services.http.app import HttpService, password_of
+from harness.services.http.table import HttpTable
 
 KIND = ServiceKind(
     name="http",
@@ -12,5 +13,5 @@ KIND = ServiceKind(
     build=lambda name, table, _among: HttpService(name, table),
     route=lambda name, table: Route(table.prefix, name, strip=True, auth=table.auth),
     image=lambda table: table.image,
-    secrets=lambda name: (SecretSpec(f"{name}-db", lambda _others: random.token_hex(16)),),
+    secrets=lambda name, table: (SecretSpec(password_of(table.role or name), lambda _others: random.token_hex(16)),),
 )

@@ -12,7 +12,7 @@ KIND = ServiceKind(
     route=lambda name, _table: Route("/webhook", name, strip=False, auth=True),
     image=lambda _table: IMAGE,
     parts=("node", "n8n"),
-    secrets=lambda name: (
+    secrets=lambda name, _table: (
         SecretSpec(f"{name}-db", lambda _others: random.token_hex(16)),
         SecretSpec(KEY, lambda _others: random.token_hex(24)),
         SecretSpec("n8n-owner", lambda _others: random.token_hex(12) + "Aa1!"),

@@ -13,7 +13,7 @@ KIND = ServiceKind(
     route=lambda name, _table: Route("/", name, strip=False, auth=False),
     image=lambda _table: IMAGE,
     parts=("postgres", "odoo", "odoo-python"),
-    secrets=lambda name: (
+    secrets=lambda name, _table: (
         SecretSpec(f"{name}-db", lambda _others: random.token_hex(16)),
         SecretSpec(ADMIN_SECRET, lambda _others: random.token_hex(16), WITH_CLIENTS),
     ),

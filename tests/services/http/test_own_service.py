@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import Finding, HarnessError, MissingPart
-from harness.core.node import Address, Site
-from harness.core.service import S3, Place, Seedable, Service, Sql
+from harness.core.node import Address, Ready, Site
+from harness.core.service import S3, Objects, Place, Seedable, Service, Sql, Tree
+from harness.patience import PATIENCE
 from harness.postgres import server as postgres
-from harness.services.http.app import HttpService, HttpTable, KeyTable
+from harness.services.http.app import HttpService
+from harness.services.http.table import BucketTable, FilesTable, HttpTable
+from harness.traffic.declared import KeyTable
 from tests.servers import embedded, secret_files, start_database
 from tests.services.doors import door_of
 from tests.substrate.fake import Fake
@@ -22,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 class Own(BaseHTTPRequestHandler):
     def do_GET(self):
-        told = {k: v for k, v in os.environ.items() if k.startswith(("DB_", "OWN_"))}
+        told = {k: v for k, v in os.environ.items() if k.startswith(("DB_", "S3_", "OWN_"))}
         told |= {"args": sys.argv[1:], "key": self.headers.get("Authorization"), "extra": self.headers.get("X-Extra")}
         body = json.dumps(told).encode()
         self.send_response(200 if self.path != "/gone" else 404)
@@ -37,21 +40,22 @@ HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Own).serve_forever()
 PLAIN = HttpTable(
     kind="http",
     command=("python3", "own.py", "--fast"),
+    secrets={"token": "env:NONE"},
     environment={"OWN_TOKEN": "@{secret:token}", "OWN_FOLDER": "@{volume:papers}", "DB_NAME": "chosen"},
     ready="/ready",
     databases=("own",),
     volumes=("papers",),
     needs=("notification",),
     prefix="/own",
-    key=KeyTable(path="/own/entries", contains="--fast", headers={"X-Extra": "yes"}),
+    keys=(KeyTable(path="/own/entries", contains="--fast", headers={"X-Extra": "yes"}),),
 )
 
 
 def changed(table: HttpTable, **more: object) -> HttpTable:
     """Return the table with other values, of its own keys and of its key function's."""
-    asked = {name: value for name, value in more.items() if name in KeyTable.model_fields}
-    own = {name: value for name, value in more.items() if name not in asked}
-    return table.model_copy(update={**own, "key": table.key.model_copy(update=asked)})
+    own = {name: value for name, value in more.items() if name in HttpTable.model_fields}
+    asked = {name: value for name, value in more.items() if name not in own}
+    return table.model_copy(update={**own, "keys": (table.keys[0].model_copy(update=asked),)})
 
 
 @pytest.fixture
@@ -136,9 +140,44 @@ def test_its_databases_are_created_once_and_owned_by_its_role(place: Place, tmp_
 
 
 def test_its_needs_and_backup_sources_are_declared() -> None:
-    service = HttpService("own", PLAIN)
+    files = (
+        FilesTable(volume="papers"),
+        FilesTable(volume="papers", folder="a/b"),
+        FilesTable(volume="scans", folder="in", database="own", referenced="SELECT path FROM scans"),
+    )
+    buckets = (BucketTable(name="covers"), BucketTable(name="maps", database="own", referenced="SELECT key FROM maps"))
+    key = KeyTable(path="/own", contains="x", reads=("covers", "papers"))
+    table = changed(PLAIN, files=files, buckets=buckets, volumes=("cache",), role="app").model_copy(
+        update={"keys": (key,)}
+    )
+    service = HttpService("own", table)
     assert (service.name, service.needs) == ("own", ("notification",))
-    assert service.sources().databases == ("own",)
+    sources = service.sources()
+    assert sources.databases == ("own",)
+    assert sources.volumes == ("papers", "scans", "cache")
+    assert sources.trees == (
+        Tree("own/papers", "papers", "", without=("a/b",)),
+        Tree("own/papers/a/b", "papers", "a/b"),
+        Tree("own/scans/in", "scans", "in", "own", "SELECT path FROM scans"),
+    )
+    assert sources.objects == (Objects("covers"), Objects("maps", "own", "SELECT key FROM maps"))
+    assert (sources.role, sources.read) == ("app", ("covers", "papers"))
+
+
+def test_buckets_and_role_reach_the_program_in_its_environment(place: Place, tmp_path: Path) -> None:
+    table = changed(PLAIN, buckets=(BucketTable(name="covers"),), role="app", environment={})
+    given = replace(place, secrets=secret_files(tmp_path, {"app-db": "of app"}))
+    (spec,) = HttpService("own", table).nodes(given)
+    assert spec.env["S3_ENDPOINT"] == "http://127.0.0.1:9"
+    assert (spec.env["S3_BUCKET"], spec.env["S3_REGION"]) == ("covers", "us-east-1")
+    assert (spec.env["S3_ACCESS_KEY"], spec.env["S3_SECRET_KEY"]) == ("@{secret:s3-access}", "@{secret:s3-secret}")
+    assert (spec.secrets["s3-access"], spec.env["DB_USER"]) == ("env:NONE", "app")
+    assert spec.secrets["db-password"] == given.secrets["app-db"]
+
+
+def test_its_patience_is_how_long_it_may_take_to_get_ready() -> None:
+    assert HttpService("own", changed(PLAIN, patience=3.0)).ready == Ready("http", "/ready", patience=3.0)
+    assert HttpService("own", PLAIN).ready.patience == PATIENCE.http_ready
 
 
 def test_a_missing_program_is_named(place: Place) -> None:

@@ -29,6 +29,7 @@ class Door:
         path: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         session: str = "",
         patience: float = 10.0,

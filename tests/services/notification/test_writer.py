@@ -48,6 +48,7 @@ class ScriptedDoor:
         path: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] = {},
         session: str = "",
         patience: float = 10.0,

@@ -42,6 +42,7 @@ class ScriptedDoor:
         path: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         session: str = "",
         patience: float = 10.0,

@@ -1,0 +1,124 @@
+"""The table of kind `http` in estate.toml. All that can be wrong in it is found when it is read."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.core.render import PLACEHOLDER
+from harness.declaration import Name, Reference, ServiceTable, Table, Word
+from harness.traffic.declared import KeyTable, texts
+
+GIVEN_SECRETS = ("db-password", "s3-access", "s3-secret")  # those of the site, besides the declared ones
+
+
+def inside(value: str) -> str:
+    """Return a folder inside a volume, "" for all of it; raises ValueError for one that leads elsewhere."""
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    if value.startswith("/") or ".." in parts:
+        raise ValueError(f"{value!r} must be a folder inside the volume, without a leading / and without ..")
+    return "/".join(parts)
+
+
+class ReferencedTable(Table):
+    """What of a folder or bucket a backup must hold: what `referenced` returns, a query on `database`; else all."""
+
+    database: str = ""
+    referenced: str = ""
+
+    @model_validator(mode="after")
+    def query_has_database(self) -> Self:
+        """Refuse a query without its database, and the reverse."""
+        if self.referenced and not self.database:
+            raise ValueError("`referenced` is a query: add `database`, on which it is asked")
+        if self.database and not self.referenced:
+            raise ValueError("`database` without `referenced`: add the query, or leave `database` out for all files")
+        return self
+
+
+class FilesTable(ReferencedTable):
+    """A folder of a volume that is backed up, "" for the whole volume. `referenced`: one path in it a row."""
+
+    volume: Name
+    folder: Annotated[str, AfterValidator(inside)] = ""
+
+
+class BucketTable(ReferencedTable):
+    """A bucket that is backed up. `referenced`: one object key a row."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+
+
+class HttpTable(ServiceTable):
+    """A table of kind `http`. Its command and environment may contain the placeholders of `harness.core.node`."""
+
+    command: Annotated[tuple[Word, ...], Field(min_length=1)]  # a file beside `estate.toml` becomes its path
+    image: str = ""
+    environment: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, Reference] = Field(default_factory=dict)  # name -> reference, for `@{secret:NAME}` above
+    ready: Annotated[str, Field(pattern=r"^/")] = "/"
+    patience: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds until `ready` answers 200
+    databases: tuple[str, ...] = ()
+    role: str = ""  # that it connects to its databases as, "" for the name of the service
+    volumes: tuple[Name, ...] = ()  # those that `files` does not name
+    files: tuple[FilesTable, ...] = ()
+    buckets: tuple[BucketTable, ...] = ()
+    prefix: Annotated[str, Field(pattern=r"^/")]
+    auth: bool = True  # whether requests need the gateway's key
+    keys: tuple[KeyTable, ...]
+
+    @property
+    def all_volumes(self) -> tuple[str, ...]:
+        """The names of all its volumes."""
+        return tuple(dict.fromkeys((*(one.volume for one in self.files), *self.volumes)))
+
+    @model_validator(mode="after")
+    def names_are_known(self) -> Self:
+        """Refuse names that nothing else in this table declares: of databases, volumes, secrets, and in `reads`."""
+        for kind, entries in (("files", self.files), ("buckets", self.buckets)):
+            require(kind, (one.database for one in entries if one.database), self.databases, "databases")
+        _no_double("files", (f"{one.volume}/{one.folder}" for one in self.files))
+        _no_double("buckets", (one.name for one in self.buckets))
+        _no_double("keys", (key.title for key in self.keys))
+        backed_up = (*(one.volume for one in self.files), *(one.name for one in self.buckets))
+        for key in self.keys:
+            require(f"keys: {key.title}: reads", key.reads, backed_up, "files and buckets")
+        secrets = (*self.secrets, *GIVEN_SECRETS)
+        require("volume", self._placeholders("volume"), self.all_volumes, "files and volumes")
+        require("secret", self._placeholders("secret"), secrets, "secrets")
+        return self
+
+    @model_validator(mode="after")
+    def keys_ask_this_service(self) -> Self:
+        """Refuse a table without key functions, and one whose first request another service would answer."""
+        if not self.keys:
+            raise ValueError("keys: none is declared, and without one the service cannot be tested; add [[keys]]")
+        below = self.prefix.rstrip("/")
+        for key in self.keys:
+            path = key.path.partition("?")[0]
+            if path != below and not path.startswith(f"{below}/"):
+                raise ValueError(f"keys: {key.title}: its path is not below the prefix {self.prefix}; correct one")
+        return self
+
+    def _placeholders(self, kind: str) -> Iterator[str]:
+        for text in texts((*self.command, *self.environment.values())):
+            yield from (name for of, name in PLACEHOLDER.findall(text) if of == kind)
+
+
+def require(what: str, names: Iterable[str], known: Iterable[str], declared_in: str) -> None:
+    """Raise ValueError, with the nearest name, for a name that is not in `known`."""
+    listed = list(known)
+    for name in names:
+        if name not in listed:
+            close = difflib.get_close_matches(name, listed, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"{what}: no {name!r} in {declared_in} of this service{hint}")
+
+
+def _no_double(what: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what}: {name} is declared twice; remove one")
+        seen.add(name)

@@ -1,0 +1,160 @@
+"""Tables of declared HTTP requests: key functions, and the writes that data loss is measured with."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.declaration import Table, Word
+from harness.traffic.json_path import parse_path
+
+PLACEHOLDER = re.compile(r"@\{([^}]*)\}")
+NEW, NUMBER, ANSWER = "new", "number", "answer:"  # a value that is new in each run, of a write, of the answer before
+NOTHING_ASSERTED = (
+    "asserts nothing but the status: add `contains`, `sha256` or `value` (of this request or of one in `then`)"
+)
+
+
+def json_path(value: str) -> str:
+    """Return a path into JSON that is well formed; raises ValueError."""
+    parse_path(value)
+    return value
+
+
+def there(value: str) -> str:
+    """Return the path of a file that exists; raises ValueError."""
+    if not Path(value).is_file():
+        raise ValueError(f"no file {value!r} beside the declaration; create it or correct the name")
+    return value
+
+
+JsonPath = Annotated[str, AfterValidator(json_path)]
+
+
+class ValueTable(Table):
+    """A value in a JSON answer: its path, and what it must be."""
+
+    path: JsonPath
+    equals: Any
+
+
+class UploadTable(Table):
+    """A file that is uploaded as multipart/form-data: `file`, beside estate.toml, or `content` with its `name`."""
+
+    field: str = "file"
+    file: Annotated[Word, AfterValidator(there)] | None = None
+    content: str | None = None
+    name: str = ""
+    type: str = "application/octet-stream"
+
+    @model_validator(mode="after")
+    def has_content(self) -> Self:
+        """Refuse an upload of nothing, and of two things."""
+        if (self.file is None) == (self.content is None):
+            raise ValueError("needs `file` or `content`, and not both")
+        if self.content is not None and not self.name:
+            raise ValueError("needs `name`, which the program sees as the file's name")
+        return self
+
+
+class RequestTable(Table):
+    """A request. Strings may contain `@{new}`, a value that is new in each run."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
+    path: Annotated[str, Field(pattern=r"^(/|@\{answer:)")]
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    json_body: Annotated[Any, Field(alias="json")] = None
+    form: dict[str, str] = Field(default_factory=dict)
+    body: str | None = None
+    upload: UploadTable | None = None
+
+    @model_validator(mode="after")
+    def one_body(self) -> Self:
+        """Refuse two bodies, and a GET with one."""
+        kinds = (("json", self.json_body is not None), ("body", self.body is not None),
+                 ("form", bool(self.form) and self.upload is None), ("upload", self.upload is not None))  # fmt: skip
+        given = [name for name, present in kinds if present]
+        if len(given) > 1:
+            raise ValueError(f"has {' and '.join(given)}; a request has one body (`upload` may have a `form`)")
+        if given and self.method == "GET":
+            raise ValueError(f'method GET sends no body, and {given[0]} is one; add method = "POST"')
+        return self
+
+    def placeholders(self) -> Iterator[str]:
+        """Yield what its placeholders name."""
+        upload = [self.upload.content or "", self.upload.name] if self.upload else []
+        given = (self.path, self.body or "", self.headers, self.form, self.json_body, upload)
+        yield from (name for text in texts(given) for name in PLACEHOLDER.findall(text))
+
+
+class ExchangeTable(RequestTable):
+    """A request and the answer that is expected; `then`: the next one, which may contain `@{answer:JSON-PATH}`."""
+
+    status: Annotated[int, Field(ge=100, le=599)] = 200
+    contains: Annotated[str, Field(min_length=1)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    value: ValueTable | None = None
+    then: Annotated["ExchangeTable | None", Field()] = None
+
+    @property
+    def chain(self) -> tuple["ExchangeTable", ...]:
+        """The request itself and those after it."""
+        return (self, *(self.then.chain if self.then else ()))
+
+    @property
+    def asserts(self) -> bool:
+        """Whether more than the status of its answer is asserted."""
+        return bool(self.contains or self.sha256 or self.value)
+
+    def placeholders(self) -> Iterator[str]:
+        """Yield what its placeholders name, those of the expected answer included."""
+        yield from super().placeholders()
+        expected = (self.contains or "", self.value.equals if self.value else None)
+        yield from (name for text in texts(expected) for name in PLACEHOLDER.findall(text))
+
+
+class KeyTable(ExchangeTable):
+    """A key function. `reads`: the volumes and buckets of the service whose content the answer shows."""
+
+    name: str = ""
+    reads: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Its name in the record."""
+        return self.name or ", then ".join(f"{one.method} {one.path}" for one in self.chain)
+
+    @model_validator(mode="after")
+    def asserts_something(self) -> Self:
+        """Refuse a key function that would pass whatever the program answers, and unknown placeholders."""
+        if not any(one.asserts for one in self.chain):
+            raise ValueError(f"{self.method} {self.path}: {NOTHING_ASSERTED}")
+        for place, one in enumerate(self.chain):
+            require_known(one.placeholders(), answered=place > 0)
+        return self
+
+
+def texts(value: object) -> Iterator[str]:
+    """Yield every string in a value of TOML, the keys of tables included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from (name, *texts(one))
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from texts(one)
+
+
+def require_known(names: Iterator[str], *, answered: bool = False, known: tuple[str, ...] = (NEW,)) -> None:
+    """Raise ValueError for a placeholder that a request cannot fill; `answered`: it follows another request."""
+    for name in names:
+        if name.startswith(ANSWER):
+            if not answered:
+                raise ValueError(f"@{{{name}}}: there is no answer before this request; use it in `then`")
+            parse_path(name.removeprefix(ANSWER))
+        elif name not in known:
+            listed = ", ".join(f"@{{{one}}}" for one in known)
+            raise ValueError(f"@{{{name}}}: unknown in a request; known: {listed}, and @{{{ANSWER}PATH}} in `then`")
