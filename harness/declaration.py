@@ -51,6 +51,9 @@ class SecretSpec:
     name: str
     make: Callable[[Mapping[str, str]], str]
     holders: tuple[str, ...] = BOTH_SITES
+    anew: bool = False  # whether a DR site that is made for a test may have another value than production's
+    role: str = ""  # the database role whose password it is
+    needed: bool = True  # whether a restored service or its key functions need it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class ServiceKind:
     table: type[ServiceTable] = ServiceTable  # its keys in `estate.toml`
     route: Callable[[str, Any], Route | None] = lambda _name, _table: None  # its route through the gateway
     image: Callable[[Any], str] = lambda _table: ""  # the image that its nodes run
-    parts: tuple[str, ...] = ()  # programs that are installed before it is seeded
+    parts: tuple[str, ...] = ()  # the parts that its nodes and its seeding need
     secrets: Callable[[str, Any], tuple[SecretSpec, ...]] = lambda _name, _table: ()  # the secrets of a new service
     messages: tuple[str, ...] = ()  # the mission's numbers of its start, its connection and its key function
     seeds: tuple[str, ...] = ()  # modules of its package that determine the example data

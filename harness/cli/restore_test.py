@@ -1,49 +1,126 @@
-"""The nightly restore test, as a CronJob of a cluster runs it: events and verdict are lines of JSON."""
+"""The restore test of the newest backup: as a CronJob of a cluster runs it, or on a DR site made for it.
+
+Events and verdict are lines of JSON.
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.app import ANY_WORDS, ESTATE, REPORTS, ConfigFile, Reports, app, runs, say_event, say_json
 
+if TYPE_CHECKING:
+    from harness.core.record import DrillRecord
+    from harness.estate.config import Config
+    from harness.evidence.folder import RecordFolder
+    from harness.evidence.record import RecordHeader
+
 CODES = {"KEPT": 0, "BROKEN": 1}
 UNKNOWN = 3
+EXISTING = "existing"
 
 
 @app.command("restore-test")
 def restore_test(
     config: ConfigFile = ESTATE,
     reports: Reports = REPORTS,
-    budgets: Annotated[Path, typer.Option(help="The file of promises.")] = Path("features/budgets.toml"),
+    budgets: Annotated[
+        Path | None, typer.Option(help="The file of promises [default: features/budgets.toml, else the example's].")
+    ] = None,
     promise: Annotated[str, typer.Option(help="The promise that is judged.")] = "site loss",
+    substrate: Annotated[
+        str, typer.Option(help="Make the DR site and remove it: on embedded, docker or kind [default: [existing.dr]].")
+    ] = EXISTING,
+    secrets: Annotated[
+        Path | None,
+        typer.Option(help="With --substrate: folder of recipient.pem and of production's secrets [default: DR's]."),
+    ] = None,
 ) -> None:
     """Restore and test the newest backup on the DR site.
 
-    The site is the one declared under [existing.dr]; what was restored there is removed afterwards.
+    The site is the one declared under [existing.dr]; what was restored there is removed afterwards. With --substrate
+    it is a new one: only the declaration, read access to [existing.offsite] and DR's key are needed.
     """
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
-    from harness.estate.promises import load_promises, promise_named
-    from harness.evidence.folder import RecordFolder, sha256_of
-    from harness.evidence.journal import JournalFile
-    from harness.evidence.record import RecordHeader
-    from harness.restore_test.build import NAME, OBJECTIVE, run_restore_test
+    from harness.estate.promises import BUDGETS, load_promises, promise_named
+    from harness.estate.substrates import SUBSTRATES
+    from harness.parts.places import FILES
 
     loaded = load_config(config)
-    budget = promise_named(load_promises(budgets), promise)
-    if loaded.existing is None or loaded.existing.dr is None:
-        raise UsageError(f"{config}: declares no DR site under [existing.dr]; see deploy/README.md")
-    folder = RecordFolder.make(reports.resolve(), f"restore test {loaded.estate.name}")
-    journal = JournalFile(folder.path / "journal.jsonl", listener=say_event)
-    hashes = {path.name: sha256_of(path) for path in (config, budgets)}
+    if substrate != EXISTING and substrate not in SUBSTRATES:
+        raise UsageError(f"--substrate {substrate}: write {', '.join((*SUBSTRATES, EXISTING))}")
+    label = SUBSTRATES[substrate].label(loaded) if substrate in SUBSTRATES else "embedded"
+    file = budgets or (Path(BUDGETS) if Path(BUDGETS).is_file() else FILES / BUDGETS)
+    budget = promise_named(load_promises(file, label), promise)
+    if substrate == EXISTING and (loaded.existing is None or loaded.existing.dr is None):
+        raise UsageError(
+            f"{config}: declares no DR site under [existing.dr]; declare it (deploy/README.md), or have one made with "
+            "--substrate embedded"
+        )
+    from harness.evidence.folder import sha256_of
+    from harness.evidence.record import RecordHeader
+    from harness.restore_test.build import NAME, OBJECTIVE
+
     header = RecordHeader(
-        NAME, OBJECTIVE, budget, initiator="schedule", hashes=hashes, substrate="existing", mode="restore test"
+        NAME,
+        OBJECTIVE,
+        budget,
+        initiator="schedule" if substrate == EXISTING else "operator",
+        hashes={path.name: sha256_of(path) for path in (config, file)},
+        versions=versions_of(substrate),
+        substrate=label if substrate in SUBSTRATES else EXISTING,
+        limits=SUBSTRATES[substrate].limits if substrate in SUBSTRATES else (),
+        mode="restore test",
     )
-    record = run_restore_test(loaded, header, folder, journal, runs())
+    given = (secrets or secrets_of(loaded, config)) if substrate != EXISTING else None
+    record, folder = run(loaded, header, reports, substrate, given)
     verdict = {"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons)}
     say_json({**verdict, "record": str(folder.path)})
     raise typer.Exit(CODES.get(record.verdict, UNKNOWN))
+
+
+def versions_of(substrate: str) -> dict[str, str]:
+    """Return the versions of the parts and images that a new DR site is made of; none of an existing site."""
+    from harness.estate.substrates import SUBSTRATES
+    from harness.parts.doctor import survey
+
+    if substrate == EXISTING:
+        return {}
+    return {part.name: part.version for part in survey()} | SUBSTRATES[substrate].image_versions()
+
+
+def secrets_of(config: Config, file: Path) -> Path:
+    """Return the folder of the DR site's secrets: as declared, else secrets/dr beside the declaration."""
+    from harness.cli.keys import folder_of
+
+    return folder_of("dr", config, file)
+
+
+def run(
+    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None
+) -> tuple[DrillRecord, RecordFolder]:
+    """Run the test on the declared site or, with the folder of secrets `given`, on a new one. Raises HarnessError."""
+    from harness.estate.substrates import SUBSTRATES
+    from harness.evidence.folder import RecordFolder
+    from harness.evidence.journal import JournalFile
+    from harness.restore_test.build import run_restore_test
+
+    def opened() -> tuple[RecordFolder, JournalFile]:
+        folder = RecordFolder.make(reports.resolve(), f"restore test {config.estate.name}")
+        return folder, JournalFile(folder.path / "journal.jsonl", listener=say_event)
+
+    if given is None:
+        folder, journal = opened()
+        return run_restore_test(config, header, folder, journal, runs()), folder
+    from harness.restore_test.own_site import own_site, run_on_own_site
+
+    site = own_site(config, SUBSTRATES[substrate], given, runs())
+    folder, journal = opened()
+    return run_on_own_site(site, header, folder, journal), folder
 
 
 @app.command("rehearse", hidden=True, add_help_option=False, context_settings=ANY_WORDS)

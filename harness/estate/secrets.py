@@ -51,8 +51,7 @@ def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
     made = Secrets(root)
     for site in ("primary", "dr"):
         # Each site has its own keys: they give no access to the other site.
-        for name in (SUPERUSER_PASSWORD, ACCESS, SECRET):
-            made.put(site, name, random.token_hex(16).encode())
+        make_site_secrets(made, site)
     for name in (ACCESS, SECRET):
         made.put("offsite", name, random.token_hex(16).encode())
     made.put("names", "tsig", base64.b64encode(random.token_bytes(32)))
@@ -62,6 +61,14 @@ def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
         made.put("primary", recipient_name(holder), public)
     add_service_secrets(made, specs)
     return made
+
+
+def make_site_secrets(made: Secrets, site: str) -> tuple[str, ...]:
+    """Create the keys of a site's own database server and object store; return their names."""
+    names = (SUPERUSER_PASSWORD, ACCESS, SECRET)
+    for name in names:
+        made.put(site, name, random.token_hex(16).encode())
+    return names
 
 
 def add_service_secrets(made: Secrets, specs: Iterable[SecretSpec]) -> None:

@@ -14,12 +14,17 @@ from harness.postgres.identity import system_facts
 from harness.vault import read_secret
 
 
+def fingerprint_of(reference: str) -> str:
+    """Return the fingerprint of a secret, the SHA-256 of its value, hex. Raises UsageError."""
+    return hashlib.sha256(read_secret(reference)).hexdigest()
+
+
 def require_fingerprints(secrets: Mapping[str, str], expected: Sequence[tuple[str, str]]) -> None:
     """Raise Finding when a secret of the DR site differs from the one at backup time."""
     for name, fingerprint in expected:
         if name not in secrets:
             raise Finding(f"secret {name} is not on the DR site; the backup needs {fingerprint[:12]}")
-        found = hashlib.sha256(read_secret(secrets[name])).hexdigest()
+        found = fingerprint_of(secrets[name])
         if found != fingerprint:
             raise Finding(
                 f"secret {name} on the DR site has fingerprint {found[:12]}, the backup was made with "

@@ -2,12 +2,29 @@
 
 from collections.abc import Sequence
 
-from harness.core.errors import Refused
+from harness.core.errors import Refused, UsageError
 from harness.core.node import Address, Site
 from harness.core.service import Place, PublicDoor, Service
 from harness.postgres.identity import databases
+from harness.repository.catalogue import CommittedBackup
+from harness.repository.format.recipients import fingerprint, read_private
 from harness.substrate.existing.site import ExistingSite
 from harness.traffic.door import SITE_HEADER, SITE_PATH, served_by
+from harness.vault import read_secret
+
+SHOWN = 12  # hex digits of a fingerprint
+
+
+def require_recipient(private_ref: str, committed: Sequence[CommittedBackup]) -> None:
+    """Refuse a key that opens no backup. Raises UsageError: it is no key, or another one's."""
+    mine = fingerprint(read_private(read_secret(private_ref)).public_key())
+    readable = [entry.manifest for entry in committed if entry.damaged is None]
+    known = {recipient.fingerprint for manifest in readable for recipient in manifest.recipients}
+    if readable and mine not in known:
+        raise UsageError(
+            f"{private_ref.removeprefix('file:')}: this key ({mine[:SHOWN]}) opens no backup; they are sealed to "
+            f"{', '.join(sorted(one[:SHOWN] for one in known))}; give the private key of one of these"
+        )
 
 
 def require_no_service_running(site: Site, services: Sequence[Service]) -> None:

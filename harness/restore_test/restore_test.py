@@ -9,7 +9,7 @@ from harness.core.journal import Journal
 from harness.core.judge import Evidence
 from harness.core.node import Address
 from harness.core.record import DrillRecord
-from harness.core.service import Containment, PublicDoor
+from harness.core.service import Containment, Place, PublicDoor
 from harness.estate.connections import Connections
 from harness.estate.registry import not_contained
 from harness.estate.site import INFRASTRUCTURE
@@ -65,6 +65,9 @@ class RestoreTest:
     journal: Journal
     interlock: Interlock | None = None  # None for a DR site made for the test
     containment: Containment = "reversible"
+    before_start: Callable[[Place], None] = lambda _place: None  # called before the services start on restored data
+    remove: Callable[[], None] | None = None  # removes a DR site that was made for the test
+    made_anew: tuple[str, ...] = ()  # names of secrets that are not production's
     on_bytes: Callable[[int], None] = lambda _count: None
     selected: Selected | None = None
     restored: Restored | None = None
@@ -114,6 +117,7 @@ class RestoreTest:
         self.before = take_snapshot(dr.place, services)
         self.selected = recovery.select(activated)
         self.restored = recovery.restore(self.selected)
+        self.before_start(dr.place)
         started = recovery.start(self.restored)
         require_own_gateway(router.door, dr.site.name, self.gateway())
         self.tested = recovery.test(Switched(started, "not switched", str(self.gateway())))
@@ -121,6 +125,10 @@ class RestoreTest:
     def _clear(self) -> None:
         """Stop the services, remove the restored data and restore the earlier scale of the infrastructure."""
         dr = self.connections.recovered
+        if self.remove is not None:
+            self.remove()
+            self.journal.mark("cleared", dr.site.name, removed="the whole site, which was made for this test")
+            return
         try:
             self._end_services()
             if self.selected is not None and self.before is not None:
@@ -183,4 +191,6 @@ class RestoreTest:
             notes["from activation to key functions passed"] = f"{self.tested.passed_at - self.activated_at:.1f} s"
         if self.selected is not None:
             notes["age of the data"] = f"{(began - self.selected.contents.snapshot_at).total_seconds():.0f} s"
+        if self.made_anew:
+            notes["secrets made for this site"] = ", ".join(self.made_anew)
         return notes

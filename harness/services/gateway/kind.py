@@ -33,9 +33,10 @@ KIND = ServiceKind(
     name="gateway",
     build=lambda name, table, among: Gateway(name, routes=among.routes, needs=table.needs),
     image=lambda _table: IMAGE,
+    parts=("traefik",),
     secrets=lambda _name, _table: (
-        SecretSpec(GATEWAY_KEY, lambda _others: random.token_hex(16), WITH_CLIENTS),
-        SecretSpec(USERS, lambda others: htpasswd(CLIENTS, others[GATEWAY_KEY])),
+        SecretSpec(GATEWAY_KEY, lambda _others: random.token_hex(16), WITH_CLIENTS, anew=True),
+        SecretSpec(USERS, lambda others: htpasswd(CLIENTS, others[GATEWAY_KEY]), anew=True),
     ),
     example=True,
     entry=True,

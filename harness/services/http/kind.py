@@ -13,5 +13,9 @@ KIND = ServiceKind(
     build=lambda name, table, _among: HttpService(name, table),
     route=lambda name, table: Route(table.prefix, name, strip=True, auth=table.auth),
     image=lambda table: table.image,
-    secrets=lambda name, table: (SecretSpec(password_of(table.role or name), lambda _others: random.token_hex(16)),),
+    secrets=lambda name, table: (
+        SecretSpec(
+            password_of(table.role or name), lambda _others: random.token_hex(16), anew=True, role=table.role or name
+        ),
+    ),
 )

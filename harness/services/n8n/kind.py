@@ -13,9 +13,9 @@ KIND = ServiceKind(
     image=lambda _table: IMAGE,
     parts=("node", "n8n"),
     secrets=lambda name, _table: (
-        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16)),
+        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=name),
         SecretSpec(KEY, lambda _others: random.token_hex(24)),
-        SecretSpec("n8n-owner", lambda _others: random.token_hex(12) + "Aa1!"),
+        SecretSpec("n8n-owner", lambda _others: random.token_hex(12) + "Aa1!", needed=False),
         SecretSpec("shop-token", lambda _others: random.token_hex(16), WITH_CLIENTS),
     ),
     messages=("2.6.2", "2.6.2.1", "2.8.2"),

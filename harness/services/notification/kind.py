@@ -24,7 +24,9 @@ KIND = ServiceKind(
     build=lambda name, table, among: Notification(name, needs=table.needs, arrivals=among.arrivals),
     route=lambda name, _table: Route(PREFIX, name, strip=True, auth=True, ready=f"{PREFIX}/ready"),
     image=lambda _table: IMAGE,
-    secrets=lambda name, _table: (SecretSpec(f"{name}-db", lambda _others: random.token_hex(16)),),
+    secrets=lambda name, _table: (
+        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=name),
+    ),
     seeds=("example", "seed"),
     example=True,
     sink=SINK,

@@ -5,7 +5,7 @@ import secrets as random
 from harness.core.service import Route
 from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind
 from harness.services.odoo.app import Odoo
-from harness.services.odoo.program import ADMIN_SECRET, IMAGE
+from harness.services.odoo.program import ADMIN_SECRET, IMAGE, ROLE
 
 KIND = ServiceKind(
     name="odoo",
@@ -14,7 +14,7 @@ KIND = ServiceKind(
     image=lambda _table: IMAGE,
     parts=("postgres", "odoo", "odoo-python"),
     secrets=lambda name, _table: (
-        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16)),
+        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=ROLE),
         SecretSpec(ADMIN_SECRET, lambda _others: random.token_hex(16), WITH_CLIENTS),
     ),
     messages=("2.6.1", "2.6.1.1", "2.8.1"),

@@ -1,0 +1,169 @@
+"""Restore test on a DR site that blackstart makes and removes: a production's backup is tested on any machine."""
+
+import secrets as random
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from shutil import rmtree
+
+from harness.alerts.receiver import Receiver
+from harness.core.errors import REPORTED, UsageError
+from harness.core.journal import Journal
+from harness.core.record import DrillRecord
+from harness.core.service import Place
+from harness.declaration import SecretSpec
+from harness.estate.config import Config
+from harness.estate.connections import Connections, Offsite
+from harness.estate.existing import connect_offsite, references
+from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
+from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
+from harness.estate.site import EstateSite
+from harness.estate.space import SITE, require_space
+from harness.estate.substrates import SubstrateKind
+from harness.evidence.folder import RecordFolder
+from harness.evidence.record import RecordHeader, conclude_unstarted
+from harness.parts.install import ensure
+from harness.postgres.passwords import set_password
+from harness.recovery.start import fingerprint_of
+from harness.restore_test.preflight import require_recipient
+from harness.restore_test.restore_test import RestoreTest
+
+MB = 1_000_000  # bytes
+DR = "dr"
+SHOWN = 12  # hex digits of a fingerprint
+PARTS = ("postgres", "seaweedfs")  # of every site on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSecrets:
+    """The secrets of the new DR site. `made`: names of those made for it; `roles`: of a database -> its password."""
+
+    references: Mapping[str, str]
+    made: tuple[str, ...]
+    roles: Mapping[str, str]
+
+    def set_passwords(self, place: Place) -> None:
+        """Give the restored roles the passwords that were made for this site. Raises HarnessError."""
+        for role, reference in self.roles.items():
+            set_password(place.sql, role, reference)
+
+
+def secrets_for(config: Config, given: Mapping[str, str], into: Secrets) -> SiteSecrets:
+    """Return the secrets of a new DR site: `given` ones, and new ones where another value serves as well.
+
+    The secrets of its own servers are always new.
+    """
+    own = make_site_secrets(into, DR)
+    made: dict[str, str] = {}
+    roles: dict[str, str] = {}
+    for name, table in config.services.items():
+        specs = [spec for spec in kind_of(config, name).secrets(name, table) if spec.anew]
+        if any(spec.name not in given for spec in specs):  # some are made from others: all of a service, or none
+            made |= _make(specs, into)
+            roles |= {spec.role: made[spec.name] for spec in specs if spec.role}
+    found = {**given, **{name: into.of(DR)[name] for name in own}, **made}
+    return SiteSecrets(found, tuple(sorted(made)), roles)
+
+
+def _make(specs: list[SecretSpec], into: Secrets) -> Mapping[str, str]:
+    values: dict[str, str] = {}
+    for spec in specs:
+        values[spec.name] = spec.make(values)
+        into.put(DR, spec.name, values[spec.name].encode())
+    return {name: into.of(DR)[name] for name in values}
+
+
+def require_secrets(config: Config, given: Mapping[str, str], fingerprints: Sequence[tuple[str, str]]) -> None:
+    """Raise UsageError, one line, for all secrets that cannot be made anew and are missing or not the backup's."""
+    specs = [spec for name, table in config.services.items() for spec in kind_of(config, name).secrets(name, table)]
+    wanted = dict.fromkeys((PRIVATE_KEY, *(spec.name for spec in specs if spec.needed and not spec.anew)))
+    kept = dict(fingerprints)
+    wrong = [f"{name} missing" + known(kept.get(name)) for name in {**wanted, **kept} if name not in given]
+    for name, expected in kept.items():
+        if name in given and (found := fingerprint_of(given[name])) != expected:
+            wrong.append(f"{name} has fingerprint {found[:SHOWN]}, not the one" + known(expected))
+    if wrong:
+        raise UsageError(
+            f"secrets of the DR site: {', '.join(wrong)}; copy production's into the folder of --secrets: "
+            "what was encrypted or stored with them cannot be read with others"
+        )
+
+
+def known(expected: str | None) -> str:
+    """Return a word about the fingerprint that a backup needs, "" when it has none."""
+    return f" (the backup needs fingerprint {expected[:SHOWN]})" if expected else ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSite:
+    """What a restore test on a new DR site needs, checked. `given`: secret name -> reference; `run`: its run folder."""
+
+    config: Config
+    kind: SubstrateKind
+    offsite: Offsite
+    given: Mapping[str, str]
+    fingerprints: Sequence[tuple[str, str]]
+    run: Path
+
+
+def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path) -> OwnSite:
+    """Return a DR site that can be made for a test of the repository's newest backup; nothing is made yet.
+
+    `secrets`: the folder with the DR key and the secrets of production that cannot be made anew. Raises UsageError,
+    HarnessError when the repository does not answer, a part is missing or there is too little room.
+    """
+    entry_of(config)
+    offsite = replace(connect_offsite(config), read_only=True)
+    given = references(secrets, PRIVATE_KEY)
+    committed = Connections(config, (), offsite).repository.committed()
+    require_recipient(given[PRIVATE_KEY], committed)
+    newest = next((entry.manifest for entry in committed if entry.damaged is None), None)
+    fingerprints = newest.contents.fingerprints if newest else ()
+    require_secrets(config, given, fingerprints)
+    kind.require()
+    room = SITE + (3 * newest.plain_size // MB if newest else 0)  # spool, data and WAL
+    require_space({runs: room}, "make room, or name another disk with BLACKSTART_RUNS")
+    return OwnSite(config, kind, offsite, given, fingerprints, (runs / f"restore-test-{random.token_hex(4)}").resolve())
+
+
+def run_on_own_site(site: OwnSite, header: RecordHeader, folder: RecordFolder, journal: Journal) -> DrillRecord:
+    """Make the site, restore and test the newest backup there, and remove it; return the record.
+
+    What fails before the test begins is in the record too.
+    """
+    with ExitStack() as ending:
+        try:
+            work = _begin(site, header, folder, journal, ending)
+        except REPORTED as error:
+            return conclude_unstarted(header, folder, journal, error)
+        return work.run()
+
+
+def _begin(
+    site: OwnSite, header: RecordHeader, folder: RecordFolder, journal: Journal, ending: ExitStack
+) -> RestoreTest:
+    config, run = site.config, site.run
+    run.mkdir(mode=0o700, parents=True)
+    ending.callback(rmtree, run, ignore_errors=True)
+    secrets = secrets_for(config, site.given, Secrets(run / "secrets"))
+    if site.kind.runs_here:
+        for part in dict.fromkeys((*PARTS, *(p for name in config.services for p in kind_of(config, name).parts))):
+            ensure(part)
+    substrate = site.kind.make(config, False)(run, folder.logs)
+    ending.callback(substrate.sweep)  # whatever happens
+    receiver = ending.enter_context(Receiver(substrate.here))
+    dr = EstateSite(substrate.site(DR), secrets.references, sinks_at(config, receiver.url))
+    services = build_services(config, receiver)
+    entry = entry_of(config)
+    return RestoreTest(
+        header=header,
+        connections=Connections(config, services, site.offsite, dr=dr, client_secrets=secrets.references),
+        gateway=lambda: dr.nodes[entry].endpoint("http").outside,
+        folder=folder,
+        journal=journal,
+        containment="disposable",
+        before_start=secrets.set_passwords,
+        remove=substrate.sweep,
+        made_anew=secrets.made,
+    )

@@ -1,0 +1,148 @@
+"""A production of its own: running servers and a repository that only a declaration names, and the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.service import S3, Sql
+from harness.estate.connections import BUCKET
+from harness.estate.secrets import Secrets, make_site_secrets
+from harness.estate.site import EstateSite
+from harness.postgres.server import connect, make_database
+from harness.s3.client import client, ensure_bucket
+from harness.s3.server import ACCESS, SECRET, s3_of, server_spec
+from harness.substrate.embedded.substrate import Embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import json, os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import psycopg
+
+HERE = {k: os.environ["DB_" + k.upper()] for k in ("host", "port", "user", "password")}
+CONNECTION = psycopg.connect(dbname=os.environ["DB_NAME"], autocommit=True, **HERE)
+
+class Guestbook(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = json.dumps([line for (line,) in CONNECTION.execute("SELECT line FROM entry")]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+
+HTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Guestbook).serve_forever()
+"""
+DECLARATION = """
+[estate]
+name = "guests"
+zone = "guests.test"
+[sites.primary]
+edge = "127.0.0.2"
+[sites.dr]
+edge = "127.0.0.3"
+[services.guestbook]
+kind = "http"
+command = ["python3", "guestbook.py"]
+ready = "/"
+databases = ["guestbook"]
+prefix = "/guestbook"
+key = {{ method = "GET", path = "/guestbook/entries", status = 200, contains = "hello" }}
+[services.gateway]
+kind = "gateway"
+needs = ["guestbook"]
+[existing.offsite]
+s3 = "{offsite}"
+secrets = "secrets/offsite"
+tls = false
+read_only = {read_only}
+"""
+PRIMARY = """
+[existing.primary]
+sql = "{sql}"
+s3 = "{s3}"
+secrets = "secrets/primary"
+"""
+LINE = "hello from a guest"
+
+
+@dataclass(frozen=True)
+class Production:
+    """The servers and their secrets. `primary`: its database server and store; `offsite`: the repository's store."""
+
+    secrets: Secrets
+    primary: EstateSite
+    offsite: S3
+
+    @property
+    def sql(self) -> Sql:
+        return self.primary.place.sql
+
+    def folder(self, at: Path, *, primary: bool = True, read_only: bool = False) -> Path:
+        """Make a folder with the declaration, the program and the secrets of the repository, and of the primary."""
+        place = self.primary.place
+        text = DECLARATION.format(offsite=self.offsite.outside, read_only=str(read_only).lower())
+        if primary:
+            text += PRIMARY.format(sql=place.sql.outside, s3=place.s3.outside)
+            shutil.copytree(self.secrets.root / "primary", at / "secrets/primary")
+        shutil.copytree(self.secrets.root / "offsite", at / "secrets/offsite")
+        (at / "estate.toml").write_text(text)
+        (at / "guestbook.py").write_text(PROGRAM)
+        return at
+
+    def stored(self) -> tuple[str, ...]:
+        """Return the keys of all objects of the repository."""
+        return tuple(str(entry.object_name) for entry in client(self.offsite).list_objects(BUCKET, recursive=True))
+
+    def put(self, key: str, data: bytes) -> None:
+        client(self.offsite).put_object(BUCKET, key, io.BytesIO(data), len(data))
+
+
+@contextmanager
+def production(home: Path) -> Iterator[Production]:
+    """Start a primary with one database of one role, and an empty repository; end them afterwards."""
+    substrate, secrets = Embedded(home / "run", home / "logs"), Secrets(home / "secrets")
+    make_site_secrets(secrets, "primary")
+    for name in (ACCESS, SECRET):
+        secrets.put("offsite", name, f"offsite-{name}".encode())
+    secrets.put("roles", "guestbook", b"production's own")
+    try:
+        primary = EstateSite(substrate.site("primary"), secrets.of("primary"), {})
+        primary.activate()
+        make_database(primary.place.sql, "guestbook", "guestbook", secrets.of("roles")["guestbook"])
+        with connect(primary.place.sql, "guestbook") as connection:
+            connection.execute("SET ROLE guestbook")
+            connection.execute("CREATE TABLE entry (id int PRIMARY KEY, line text)")
+            connection.execute("INSERT INTO entry SELECT n, %s FROM generate_series(1, 500) n", (LINE,))
+        node = substrate.site("offsite").launch(
+            server_spec(substrate.site("offsite"), "offsite", secrets=secrets.of("offsite"))
+        )
+        offsite = s3_of(node, secrets.of("offsite")[ACCESS], secrets.of("offsite")[SECRET])
+        ensure_bucket(offsite, BUCKET, versioning=False)
+        yield Production(secrets, primary, offsite)
+    finally:
+        substrate.sweep()
+
+
+def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder, with its runs below it; return how it ended."""
+    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(folder / "runs")} | env
+    return subprocess.run(
+        command, cwd=folder, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+
+
+def last(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """Return the last line of a command's output, which is JSON."""
+    found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return found
