@@ -56,7 +56,7 @@ command = ["python3", "guestbook.py"]
 ready = "/"
 databases = ["guestbook"]
 prefix = "/guestbook"
-key = {{ method = "GET", path = "/guestbook/entries", status = 200, contains = "hello" }}
+keys = [{{ path = "/guestbook/entries", status = 200, contains = "hello" }}]
 [services.gateway]
 kind = "gateway"
 needs = ["guestbook"]
