@@ -23,5 +23,19 @@ def read_secret(reference: str) -> bytes:
 
 
 def read_text_secret(reference: str) -> str:
-    """Return `read_secret` as text; raises UsageError."""
-    return read_secret(reference).decode()
+    """Return `read_secret` as text; raises UsageError, also when it is not UTF-8."""
+    try:
+        return read_secret(reference).decode()
+    except UnicodeDecodeError:
+        raise UsageError(f"secret {reference}: not UTF-8 text; store it as UTF-8") from None
+
+
+def for_password_file(reference: str) -> str:
+    """Return a password as libpq's password file has it, special characters escaped. Raises UsageError for a newline.
+
+    Format: https://www.postgresql.org/docs/current/libpq-pgpass.html
+    """
+    password = read_text_secret(reference)
+    if "\n" in password:
+        raise UsageError(f"secret {reference}: a password file cannot hold a newline; choose another password")
+    return password.replace("\\", "\\\\").replace(":", "\\:")

@@ -253,7 +253,7 @@ def memory_estate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryEsta
         secrets.put(holder, KEY, b"the same on both sites")
     made = MemoryEstate(tmp_path, fake, servers, secrets)
     monkeypatch.setitem(cast("dict[str, ServiceKind]", KINDS), NAME, KIND)
-    monkeypatch.setattr("harness.postgres.server.psycopg.connect", servers.connect)
+    monkeypatch.setattr("harness.postgres.session.psycopg.connect", servers.connect)
     monkeypatch.setattr("harness.s3.client.Minio", servers.minio)
     monkeypatch.setattr("harness.estate.connections.S3Store.connect", lambda *_words, **_more: made.store)
     monkeypatch.setattr("harness.recovery.key_functions.SPREAD", 0.0)  # seconds

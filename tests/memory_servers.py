@@ -7,7 +7,6 @@ are programs of the fake site, which copy a database as JSON.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -19,10 +18,11 @@ from typing import Any
 
 import psycopg
 import urllib3
-from minio.commonconfig import Tags
+from psycopg.conninfo import conninfo_to_dict
 
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, facts, identity
+from tests.memory_objects import MemoryMinio, MemoryObjects
 from tests.substrate.fake import Call, Fake, Outcome, Program
 
 Rows = list[tuple[object, ...]]
@@ -122,6 +122,12 @@ class MemoryConnection:
     autocommit: bool = True
     isolation_level: object = None
     read_only: bool | None = None
+    adapters: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(register_loader=lambda *_: None))
+
+    @property
+    def info(self) -> SimpleNamespace:
+        status = {"server_encoding": "UTF8"}
+        return SimpleNamespace(server_version=int(float(self.server.version) * 10000), parameter_status=status.get)
 
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
@@ -144,71 +150,6 @@ class MemoryConnection:
 
     def __exit__(self, *details: object) -> None:
         pass
-
-
-@dataclass
-class MemoryObjects:
-    """The object store of one site. `refused`: the name of a call -> the reason why it fails."""
-
-    buckets: dict[str, dict[str, tuple[bytes, dict[str, str]]]] = field(default_factory=dict)
-    tags: dict[str, Tags] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class MemoryMinio:
-    """A client of minio."""
-
-    find: Callable[[], MemoryObjects]
-
-    def _store(self, call: str) -> MemoryObjects:
-        store = self.find()
-        if call in store.refused:
-            raise OSError(store.refused[call])
-        return store
-
-    def list_buckets(self) -> list[SimpleNamespace]:
-        return [SimpleNamespace(name=name) for name in self._store("list_buckets").buckets]
-
-    def bucket_exists(self, bucket: str) -> bool:
-        return bucket in self._store("bucket_exists").buckets
-
-    def make_bucket(self, bucket: str) -> None:
-        self._store("make_bucket").buckets[bucket] = {}
-
-    def remove_bucket(self, bucket: str) -> None:
-        del self._store("remove_bucket").buckets[bucket]
-
-    def get_bucket_versioning(self, _bucket: str) -> SimpleNamespace:
-        return SimpleNamespace(status="Enabled")
-
-    def set_bucket_tags(self, bucket: str, tags: Tags) -> None:
-        self._store("set_bucket_tags").tags[bucket] = tags
-
-    def get_bucket_tags(self, bucket: str) -> Tags | None:
-        return self._store("get_bucket_tags").tags.get(bucket)
-
-    def list_objects(self, bucket: str, prefix: str = "", **_more: object) -> list[SimpleNamespace]:
-        keys = self._store("list_objects").buckets[bucket]
-        return [SimpleNamespace(object_name=key, version_id=None) for key in sorted(keys) if key.startswith(prefix)]
-
-    def put_object(self, bucket: str, key: str, data: io.BytesIO, _size: int, metadata: dict[str, str]) -> None:
-        self._store("put_object").buckets[bucket][key] = (data.read(), metadata)
-
-    @contextmanager
-    def get_object(self, bucket: str, key: str) -> Iterator[io.BytesIO]:
-        found = self._store("get_object").buckets[bucket]
-        if key not in found:
-            raise OSError("NoSuchKey: the object does not exist")
-        yield io.BytesIO(found[key][0])
-
-    def stat_object(self, bucket: str, key: str) -> SimpleNamespace:
-        metadata = self._store("stat_object").buckets[bucket][key][1]
-        return SimpleNamespace(metadata={f"x-amz-meta-{name}": value for name, value in metadata.items()})
-
-    def remove_object(self, bucket: str, key: str, version_id: object = None) -> None:
-        del version_id
-        del self._store("remove_object").buckets[bucket][key]
 
 
 @dataclass
@@ -263,7 +204,9 @@ class MemoryServers:
         if name in self.ends:
             return self.ends[name]
         options = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
-        site = self.at(options["host"], int(options["port"]))
+        target = conninfo_to_dict(options["dbname"])
+        options["dbname"] = str(target["dbname"])
+        site = self.at(str(target["host"]), int(str(target["port"])))
         if not site:
             return Outcome(1, errors=f"{name}: error: connection refused")
         outcome = self._run(name, self.postgres[site], options, words[-1], call)
@@ -273,8 +216,9 @@ class MemoryServers:
 
     def _run(self, name: str, server: MemoryPostgres, options: dict[str, str], last: str, call: Call) -> Outcome:
         if name == "pg_dump":
-            database = options["dbname"].removeprefix("dbname='").removesuffix("'")
-            return Outcome(0, json.dumps({"name": database, **asdict(server.snapshots[options["snapshot"]])}).encode())
+            return Outcome(
+                0, json.dumps({"name": options["dbname"], **asdict(server.snapshots[options["snapshot"]])}).encode()
+            )
         if name == "pg_dumpall":
             return Outcome(0, "".join(f"CREATE ROLE {role};\n" for role in sorted(server.roles)).encode())
         if name == "psql":

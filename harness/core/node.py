@@ -8,6 +8,7 @@ placeholders that the site fills in (`harness.core.render`):
     @{volume:NAME}   the folder at which that volume of the site is mounted
     @{file:NAME}     the path of a file of this node
     @{secret:NAME}   the value of a secret reference; in `env` and `files` only, never in `argv`
+    @{pgpass:NAME}   the same, escaped for a password file of libpq
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 
 from harness.core.errors import HarnessError
 
-PLACEHOLDER = re.compile(r"@\{(port|bind|volume|file|secret):([A-Za-z0-9_.-]+)\}")
+PLACEHOLDER = re.compile(r"@\{(port|bind|volume|file|secret|pgpass):([A-Za-z0-9_.-]+)\}")
+SECRET = ("secret", "pgpass")  # kinds that stand for the value of a secret
 
 
 def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
@@ -25,4 +26,4 @@ def render(text: str, look_up: Mapping[str, Callable[[str], str]]) -> str:
 
 def secrets_in(text: str) -> tuple[str, ...]:
     """Return the names of the secrets that have placeholders in `text`."""
-    return tuple(name for kind, name in PLACEHOLDER.findall(text) if kind == "secret")
+    return tuple(name for kind, name in PLACEHOLDER.findall(text) if kind in SECRET)

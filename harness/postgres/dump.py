@@ -11,18 +11,15 @@ import psycopg
 from harness.core.clock import SYSTEM, Clock
 from harness.core.contents import DatabaseFacts, SequenceFacts
 from harness.core.errors import BackupFailed, HarnessError
-from harness.core.node import Completed, Running, Site, Task, runs_images
+from harness.core.node import Running, Site, Task
 from harness.core.service import Sql
-from harness.parts.programs import program
 from harness.postgres import facts as figures
-from harness.postgres.server import IMAGE, connect, one_line
+from harness.postgres.client import client_task, how_it_ended
+from harness.postgres.identity import MAINTENANCE
+from harness.postgres.server import connect, one_line
+from harness.postgres.session import Connection, server_encoding
 
 CHUNK = 4 * 1024 * 1024  # bytes of one chunk
-SHOWN = 3  # last lines of standard error that an error message contains
-# libpq refuses a password file with group access, and Kubernetes gives files to the group of a pod.
-PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in the task's own container, in memory
-OWN_PASSWORD_FILE = 'umask 077 && cp "$GIVEN_PASSFILE" "$PGPASSFILE" && exec "$0" "$@"'  # noqa: S105
-PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class Snapshot:
     taken_at: datetime  # UTC of the server, read before the snapshot: it contains every write acknowledged by then
     taken_mono: float  # monotonic seconds of the harness, read at the same moment
     sequences: tuple[figures.Sequence, ...]  # their values at that time
-    connection: figures.Connection
+    connection: Connection
 
     def column(self, query: str) -> tuple[str, ...]:
         """Return a query's first column as text, without NULLs, as of the snapshot. Raises BackupFailed."""
@@ -91,34 +88,6 @@ def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
     )
 
 
-def client_task(
-    site: Site, name: str, sql: Sql, *arguments: str, stdin: bytes = b"", volumes: tuple[str, ...] = ()
-) -> Task:
-    """Return a task for a client as superuser; its password may contain neither colon nor backslash."""
-    server = (f"--host={sql.inside.host}", f"--port={sql.inside.port}", f"--username={sql.user}", "--no-password")
-    if runs_images(site):
-        argv: tuple[str, ...] = ("sh", "-c", OWN_PASSWORD_FILE, name)
-        password = {"PGPASSFILE": PASSWORD_FILE, "GIVEN_PASSFILE": "@{file:pgpass}"}
-    else:
-        argv, password = (program(name),), {"PGPASSFILE": "@{file:pgpass}"}
-    return Task(
-        name=name,
-        argv=(*argv, *server, *arguments),
-        image=IMAGE,
-        volumes=volumes,
-        env={**password, "PGGSSENCMODE": "disable", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": name},
-        secrets={PASSWORD: sql.password_ref},
-        files={"pgpass": f"*:*:*:*:@{{secret:{PASSWORD}}}\n"},
-        stdin=stdin,
-    )
-
-
-def conninfo(database: str) -> str:
-    """Return `database` as a connection string with escaped special characters."""
-    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
-    return f"dbname='{escaped}'"
-
-
 def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
     """Return the task that writes the snapshot's database to standard output, uncompressed, in custom format."""
     return client_task(
@@ -129,13 +98,16 @@ def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
         "--compress=none",
         "--statistics",  # planner statistics, so that no ANALYZE is needed after the restore
         f"--snapshot={snapshot.id}",
-        f"--dbname={conninfo(snapshot.database)}",
+        f"--encoding={server_encoding(snapshot.connection)}",  # no conversion, which may fail
+        database=snapshot.database,
     )
 
 
 def globals_task(site: Site, sql: Sql) -> Task:
     """Return the task that writes roles, their password verifiers and memberships to standard output."""
-    return client_task(site, "pg_dumpall", sql, "--globals-only", "--no-tablespaces")
+    return client_task(
+        site, "pg_dumpall", sql, "--globals-only", "--no-tablespaces", f"--database={MAINTENANCE}", database=MAINTENANCE
+    )
 
 
 def chunks(running: Running, patience: float) -> Generator[bytes, None, None]:
@@ -169,12 +141,3 @@ def _read(running: Running, late: Event) -> bytes:
         if late.is_set():
             return b""  # closed by the timeout
         raise
-
-
-def how_it_ended(done: Completed) -> str:
-    """Return exit code and standard error of a failed client in one line, from its last `error:` on."""
-    lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
-    errors = [at for at, line in enumerate(lines) if "error: " in line.lower()]
-    start = errors[-1] if errors else max(0, len(lines) - SHOWN)
-    code = f"ended by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
-    return f"{' | '.join(lines[start : start + SHOWN])} ({code})" if lines else code

@@ -1,37 +1,18 @@
 """Row counts and digests of every table of a database, for comparison after a restore.
 
-Rows are hashed as text. Every setting that affects the text is fixed (`TEXT_FORM`). The digest is built from the
-sums of two 64-bit hashes over all rows, so that it does not depend on their order; a duplicate row counts twice.
+Rows are hashed as text, in the server. Every setting that affects the text is fixed (`harness.postgres.session`). The
+digest is built from the sums of two 64-bit hashes over all rows, so that it does not depend on their order; a duplicate
+row counts twice.
 """
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql as compose
-from psycopg.rows import TupleRow
 
 from harness.core.contents import TableFacts
-
-Connection = psycopg.Connection[TupleRow]
-
-TEXT_FORM: Mapping[str, str] = {
-    "TimeZone": "UTC",
-    "DateStyle": "ISO, MDY",
-    "IntervalStyle": "postgres",
-    "extra_float_digits": "1",
-    "bytea_output": "hex",
-    "xmloption": "content",
-    "lc_monetary": "C",
-    "search_path": "",
-    "row_security": "off",
-    "quote_all_identifiers": "off",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "transaction_timeout": "0",
-}
+from harness.postgres.session import Connection, speak_bytes
 
 # Ordinary tables only: partitioned parents and foreign tables store no rows, an extension creates the rows of its own
 # tables, and the restore refreshes materialised views.
@@ -109,9 +90,9 @@ class Sequence:
 
 
 def begin_reading(connection: Connection) -> None:
-    """Fix every setting that affects how values are written as text, and read in one snapshot, not yet taken."""
-    for name, value in TEXT_FORM.items():
-        connection.execute(compose.SQL("SET {} = {}").format(compose.Identifier(name), compose.Literal(value)))
+    """Read in one snapshot, not yet taken. What else affects how values are written as text, every session fixes."""
+    speak_bytes(connection)
+    connection.execute("SET search_path = ''")
     connection.autocommit = False
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True

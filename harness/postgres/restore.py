@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.node import Site, Task
 from harness.core.service import Sql
 from harness.patience import PATIENCE
-from harness.postgres.dump import client_task, conninfo, how_it_ended
+from harness.postgres.client import client_task, how_it_ended
 from harness.postgres.identity import MAINTENANCE, ask
 
 CREATE_ROLE = re.compile(rb'CREATE ROLE ("(?:[^"]|"")+"|[^\s;"]+);')
@@ -17,7 +16,7 @@ ALTER_ROLE = re.compile(rb'ALTER ROLE ("(?:[^"]|"")+"|[^\s;"]+) WITH ')
 
 # A restore that fails is begun again from nothing, so its commits need not wait for the disk one by one; the
 # server writes them out within a second all the same, and fsync stays on.
-SESSION = "-c synchronous_commit=off -c maintenance_work_mem=256MB"
+SESSION = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
 
 
 def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
@@ -38,8 +37,8 @@ def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
         "--set=ON_ERROR_STOP=1",
         "--set=VERBOSITY=terse",  # no echo of the statement: it holds a password's verifier
         "--set=SHOW_CONTEXT=never",
-        f"--dbname={conninfo(MAINTENANCE)}",
         "--file=-",
+        database=MAINTENANCE,
         stdin=kept,
     )
     _run(site, task, f"roles at {sql.outside}")
@@ -73,11 +72,13 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
         "--no-tablespaces",
         f"--jobs={jobs}",
         *create,
-        f"--dbname={conninfo(MAINTENANCE)}",
         f"@{{volume:{spool_volume}}}/{spool_path}",
+        database=MAINTENANCE,
         volumes=(spool_volume,),
+        settings=SESSION,
+        reading=False,
     )
-    _run(site, replace(task, env={**task.env, "PGOPTIONS": SESSION}), f"database {facts.name} at {sql.outside}")
+    _run(site, task, f"database {facts.name} at {sql.outside}")
 
 
 def _run(site: Site, task: Task, what: str) -> None:

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import psycopg
 from psycopg import sql as compose
-from psycopg.rows import TupleRow
 
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Node, NodeSpec, Ready, Site, runs_images
 from harness.core.service import Sql
 from harness.parts.programs import program
 from harness.patience import PATIENCE
+from harness.postgres.session import Connection, major_of, open_session
 from harness.vault import read_text_secret
 
 IMAGE = "postgres"
@@ -128,14 +128,19 @@ def connect(
     user: str | None = None,
     password_ref: str | None = None,
     application: str = "blackstart",
-) -> psycopg.Connection[TupleRow]:
+    settings: Mapping[str, str] | None = None,
+) -> Connection:
     """Return a connection from outside the site, as the superuser by default.
 
+    Its settings are those of `harness.postgres.session`, and `settings`.
     Raises HarnessError, one line, when it cannot be opened within five seconds.
     """
     who = user or sql.user
     try:
-        return psycopg.connect(
+        connection = open_session(
+            str(sql.outside),
+            superuser=who == sql.user,
+            more=settings,
             host=sql.outside.host,
             port=sql.outside.port,
             dbname=database,
@@ -144,7 +149,6 @@ def connect(
             connect_timeout=round(PATIENCE.sql_connect),
             application_name=application,
             gssencmode="disable",
-            autocommit=autocommit,
         )
     except psycopg.Error as error:
         reason = one_line(error)
@@ -153,10 +157,20 @@ def connect(
             f"PostgreSQL at {sql.outside}, database {database} as {who}: "
             + (refusal.strip() if answered else f"{reason}; is it running?")
         ) from error
+    connection.autocommit = autocommit
+    return connection
+
+
+def major(sql: Sql) -> int:
+    """Return the server's major version; it is only asked when no connection has shown it. Raises HarnessError."""
+    server = str(sql.outside)
+    if not major_of(server):
+        connect(sql).close()
+    return major_of(server)
 
 
 @contextmanager
-def transaction(sql: Sql, database: str, hint: str) -> Iterator[psycopg.Connection[TupleRow]]:
+def transaction(sql: Sql, database: str, hint: str) -> Iterator[Connection]:
     """Yield a superuser connection in a transaction, which an exception rolls back.
 
     Raises HarnessError when the server refuses the connection or a statement; the message ends with `hint`.

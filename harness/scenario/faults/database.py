@@ -11,8 +11,8 @@ from psycopg import sql as compose
 
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
-from harness.postgres import facts as figures
 from harness.postgres.server import connect, one_line
+from harness.postgres.session import Connection
 
 LOCK_TIMEOUT = "10s"  # for the lock itself: running readers of the table may finish
 
@@ -21,7 +21,7 @@ LOCK_TIMEOUT = "10s"  # for the lock itself: running readers of the table may fi
 class TableLock:
     """An ACCESS EXCLUSIVE lock: no session can read the table, a dump included."""
 
-    connection: figures.Connection
+    connection: Connection
     _mutex: Mutex = field(default_factory=Mutex)
 
     def release(self) -> None:

@@ -13,8 +13,8 @@ from harness.core.errors import HarnessError, Refused
 from harness.core.node import Address
 from harness.core.service import Contained, Place
 from harness.patience import PATIENCE
-from harness.postgres.facts import Connection
 from harness.postgres.server import transaction
+from harness.postgres.session import Connection
 from harness.services.odoo.program import HINT, Program, mail_sink, run
 
 NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from harness.core.node import Address, NodeSpec, Task
-from harness.core.render import render
+from harness.core.render import SECRET, render
 from harness.substrate.common.filesystem import parts_of
-from harness.vault import read_text_secret
+from harness.vault import for_password_file, read_text_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Workspace:
 
     def arguments(self, argv: Iterable[str]) -> list[str]:
         """Return a command with its placeholders filled in; raises HarnessError for a secret in it."""
-        public = {kind: find for kind, find in self._look_up().items() if kind != "secret"}
+        public = {kind: find for kind, find in self._look_up().items() if kind not in SECRET}
         return [render(argument, public) for argument in argv]
 
     def environment(self) -> dict[str, str]:
@@ -55,4 +55,5 @@ class Workspace:
             "volume": self.volume,
             "file": self._file,
             "secret": lambda name: read_text_secret(self.spec.secrets[name]),
+            "pgpass": lambda name: for_password_file(self.spec.secrets[name]),
         }

@@ -1,0 +1,76 @@
+"""PostgreSQL's client programs (pg_dump, pg_restore, psql) as tasks of a site."""
+
+from collections.abc import Mapping
+
+from harness.core.node import Completed, Site, Task, runs_images
+from harness.core.service import Sql
+from harness.parts.programs import program
+from harness.postgres.server import IMAGE, major
+from harness.postgres.session import RAW, options
+
+SHOWN = 3  # last lines of standard error that an error message contains
+# libpq refuses a password file with group access, and Kubernetes gives files to the group of a pod.
+PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in the task's own container, in memory
+OWN_PASSWORD_FILE = 'umask 077 && cp "$GIVEN_PASSFILE" "$PGPASSFILE" && exec "$0" "$@"'  # noqa: S105
+PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
+
+
+def client_task(
+    site: Site,
+    name: str,
+    sql: Sql,
+    *arguments: str,
+    database: str,
+    stdin: bytes = b"",
+    volumes: tuple[str, ...] = (),
+    settings: Mapping[str, str] | None = None,
+    reading: bool = True,
+) -> Task:
+    """Return a task that runs a client program as superuser, connected to `database`.
+
+    `settings`: of its sessions, over those of `harness.postgres.session`; `reading`: see `options` there. Raises
+    HarnessError when the server's version is not known and the server does not answer.
+    """
+    if runs_images(site):
+        argv: tuple[str, ...] = ("sh", "-c", OWN_PASSWORD_FILE, name)
+        password = {"PGPASSFILE": PASSWORD_FILE, "GIVEN_PASSFILE": "@{file:pgpass}"}
+    else:
+        argv, password = (program(name),), {"PGPASSFILE": "@{file:pgpass}"}
+    env = {
+        "PGGSSENCMODE": "disable",
+        "PGCONNECT_TIMEOUT": "10",
+        "PGAPPNAME": name,
+        "PGCLIENTENCODING": RAW,  # possible with every encoding; a dump says its own
+        "PGOPTIONS": options(major(sql), reading=reading, more=settings),
+        "LC_MESSAGES": "C",
+    }
+    return Task(
+        name=name,
+        argv=(*argv, "--no-password", f"--dbname={conninfo(sql, database)}", *arguments),
+        image=IMAGE,
+        volumes=volumes,
+        env={**password, **env},
+        secrets={PASSWORD: sql.password_ref},
+        files={"pgpass": f"*:*:*:*:@{{pgpass:{PASSWORD}}}\n"},
+        stdin=stdin,
+    )
+
+
+def conninfo(sql: Sql, database: str) -> str:
+    """Return a connection string for a client program on the site of the server."""
+    parts = {"host": sql.inside.host, "port": str(sql.inside.port), "user": sql.user, "dbname": database}
+    return " ".join(f"{key}='{_quoted(value)}'" for key, value in parts.items())
+
+
+def _quoted(value: str) -> str:
+    """Return a value for a connection string. Braces are escaped too: a name is no placeholder of a task."""
+    return "".join(f"\\{char}" if char in "\\'{" else char for char in value)
+
+
+def how_it_ended(done: Completed) -> str:
+    """Return exit code and standard error of a failed client in one line, from its last `error:` on."""
+    lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
+    errors = [at for at, line in enumerate(lines) if "error: " in line.lower()]
+    start = errors[-1] if errors else max(0, len(lines) - SHOWN)
+    code = f"ended by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
+    return f"{' | '.join(lines[start : start + SHOWN])} ({code})" if lines else code
