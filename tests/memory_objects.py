@@ -1,14 +1,15 @@
-"""An S3 server in memory, behind a client of minio."""
+"""Object stores in memory, behind the client of minio: what calls them is real."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
+import urllib3
 from minio.commonconfig import Tags
+from minio.error import S3Error
 
 
 @dataclass
@@ -18,6 +19,29 @@ class MemoryObjects:
     buckets: dict[str, dict[str, tuple[bytes, dict[str, str]]]] = field(default_factory=dict)
     tags: dict[str, Tags] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+
+
+class MemoryAnswer(io.BytesIO):
+    """The answer to a GET."""
+
+    def __init__(self, data: bytes, headers: dict[str, str]) -> None:
+        super().__init__(data)
+        self.headers = headers
+
+    def read(self, size: int | None = -1, decode_content: bool = True) -> bytes:
+        del decode_content
+        return super().read(size)
+
+    def drain_conn(self) -> None:
+        pass
+
+    def release_conn(self) -> None:
+        pass
+
+
+def no_such(key: str) -> S3Error:
+    answer = urllib3.HTTPResponse(status=404)
+    return S3Error(answer, "NoSuchKey", "the object does not exist", key, None, None)
 
 
 @dataclass
@@ -58,18 +82,23 @@ class MemoryMinio:
         return [SimpleNamespace(object_name=key, version_id=None) for key in sorted(keys) if key.startswith(prefix)]
 
     def put_object(self, bucket: str, key: str, data: io.BytesIO, _size: int, metadata: dict[str, str]) -> None:
-        self._store("put_object").buckets[bucket][key] = (data.read(), metadata)
+        self._put_object(bucket, key, data.read(), {f"x-amz-meta-{name}": value for name, value in metadata.items()})
 
-    @contextmanager
-    def get_object(self, bucket: str, key: str) -> Iterator[io.BytesIO]:
+    def _put_object(self, bucket: str, key: str, data: bytes, headers: dict[str, str]) -> None:
+        self._store("put_object").buckets[bucket][key] = (data, dict(headers))
+
+    def get_object(self, bucket: str, key: str, offset: int = 0, **_more: object) -> MemoryAnswer:
         found = self._store("get_object").buckets[bucket]
         if key not in found:
-            raise OSError("NoSuchKey: the object does not exist")
-        yield io.BytesIO(found[key][0])
+            raise no_such(key)
+        data, headers = found[key]
+        return MemoryAnswer(data[offset:], {"content-length": str(len(data)), **headers})
 
     def stat_object(self, bucket: str, key: str) -> SimpleNamespace:
-        metadata = self._store("stat_object").buckets[bucket][key][1]
-        return SimpleNamespace(metadata={f"x-amz-meta-{name}": value for name, value in metadata.items()})
+        found = self._store("stat_object").buckets[bucket]
+        if key not in found:
+            raise no_such(key)
+        return SimpleNamespace(metadata=found[key][1])
 
     def remove_object(self, bucket: str, key: str, version_id: object = None) -> None:
         del version_id

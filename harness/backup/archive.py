@@ -1,171 +1,117 @@
-"""Tar archives of the files and objects that a database refers to: packing, unpacking and comparison."""
+"""Members of a tar archive of files or objects: header, line of the digest, names of archives. docs/FORMAT.md has them.
+
+The digest of an archive is the SHA-256 over the lines of its members, in their order.
+"""
 
 import hashlib
-import io
+import json
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from harness.core.contents import TreeFacts
-from harness.core.errors import BackupFailed, HarnessError, RestoreFailed
-from harness.core.service import Objects, Place, Tree
-from harness.postgres.checks import column
-from harness.s3.client import ERRORS, asked, client, ensure_bucket, said
+from harness.core.errors import RestoreFailed
 
 CHUNK = 1 << 20
-RESTORED = "blackstart-restored"  # metadata key of a restored object: the backup that it came from
+SMALL = 256 << 10  # bytes; a member up to this size is held in memory, any larger one is streamed
+WORKERS = 8  # threads that read or write small members of one archive
+KEY, HEADERS, TAGS = "BLACKSTART.key", "BLACKSTART.headers", "BLACKSTART.tags"
+BUCKET, VOLUME = "bucket ", "volume "  # begin of the names of archives of buckets, and of found volumes
+NOT_PLAIN = ("", ".", "..")
 
 
-@dataclass(slots=True)
-class Archive:
-    """An archive that is being packed; `facts` are complete once `chunks` is exhausted."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file, an empty folder or an object. `headers`, `tags`: of an object, names of headers in lower case."""
 
     name: str
-    database: str
-    paths: tuple[str, ...]
-    read: Callable[[str], bytes]  # content of one file; raises OSError or HarnessError
-    sha1_named: bool = False  # the last part of a path is the SHA-1 of its content
-    lines: list[str] = field(default_factory=list)
-    size: int = 0
+    size: int = 0  # bytes
+    mode: int = 0o600
+    mtime: float = 0.0
+    folder: bool = False
+    object: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def header(self) -> bytes:
+        """Return the header of the member, in PAX format."""
+        info = tarfile.TarInfo(self.name)
+        info.size, info.mode, info.mtime = self.size, self.mode, self.mtime
+        if self.folder:
+            info.type = tarfile.DIRTYPE
+        if self.object:
+            # Any name can be a key; only one that is a plain path is a name for a file as well.
+            plain = not any(part in NOT_PLAIN for part in self.name.split("/")) and "\0" not in self.name
+            info.name = self.name if plain else f"keys/{hashlib.sha256(encoded(self.name)).hexdigest()}"
+            info.pax_headers = {KEY: self.name, HEADERS: in_json(self.headers), TAGS: in_json(self.tags)}
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+    def line(self, digest: str) -> str:
+        """Return the line of the member in the digest of its archive. `digest`: SHA-256 of its content, hex."""
+        kept = {"headers": dict(self.headers), "tags": dict(self.tags)} if self.object else {}
+        return in_json({"name": self.name, "folder": self.folder, "size": self.size, "sha256": digest, **kept}) + "\n"
+
+
+def in_json(data: Mapping[str, object]) -> str:
+    """Return canonical JSON in ASCII; bytes of a name that are not UTF-8 are surrogates."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
+def encoded(name: str) -> bytes:
+    """Return the bytes of a name: UTF-8, and surrogates as the bytes that they stand for."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def member_of(archive: str, info: tarfile.TarInfo) -> Member:
+    """Return the member of a header. Raises RestoreFailed for one that no backup writes."""
+    if info.type not in (tarfile.REGTYPE, tarfile.DIRTYPE) or info.sparse is not None:
+        raise RestoreFailed(f"{archive}: {info.name} is neither a regular file nor a folder; use another backup")
+    more = info.pax_headers
+    if KEY not in more:
+        return Member(info.name, info.size, info.mode, float(info.mtime), folder=info.isdir())
+    return Member(
+        more[KEY],
+        info.size,
+        object=True,
+        headers=_texts(archive, more.get(HEADERS, "{}")),
+        tags=_texts(archive, more.get(TAGS, "{}")),
+    )
+
+
+def _texts(archive: str, text: str) -> dict[str, str]:
+    try:
+        data: Any = json.loads(text)
+    except ValueError:
+        data = None
+    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+        raise RestoreFailed(f"{archive}: {text[:80]!r} is no table of texts; use another backup")
+    return data
+
+
+class Tally:
+    """Counts members: their number, their bytes, and the digest over their lines."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._files, self._size, self._digest = name, 0, 0, hashlib.sha256()
+
+    def add(self, member: Member, digest: str) -> None:
+        """Count one member. `digest`: SHA-256 of its content, hex."""
+        self._files += not member.folder
+        self._size += member.size
+        self._digest.update(member.line(digest).encode())
 
     @property
     def facts(self) -> TreeFacts:
-        """Return count, size and digest of the packed files."""
-        return TreeFacts(self.name, len(self.lines), self.size, digest_of(self.lines))
-
-    def chunks(self) -> Iterator[bytes]:
-        """Yield a POSIX tar stream. Raises BackupFailed for a missing or damaged file."""
-        for path in self.paths:
-            yield from self._member(path)
-        yield bytes(2 * tarfile.BLOCKSIZE)
-
-    def _member(self, path: str) -> Iterator[bytes]:
-        try:
-            data = self.read(path)
-        except (OSError, HarnessError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            raise BackupFailed(
-                f"{self.name}: {path} is referenced by database {self.database} and cannot be read "
-                f"({reason}); restore the file or delete its row"
-            ) from None
-        # Odoo names files by the SHA-1 of their content; it is no security feature.
-        if self.sha1_named and hashlib.sha1(data, usedforsecurity=False).hexdigest() != path.rsplit("/", 1)[-1]:
-            raise BackupFailed(f"{self.name}: {path}: checksum mismatch (its name is its SHA-1); restore the file")
-        self.lines.append(line_of(path, data))
-        self.size += len(data)
-        info = tarfile.TarInfo(path)
-        info.size = len(data)
-        yield info.tobuf(tarfile.PAX_FORMAT)
-        yield data
-        if len(data) % tarfile.BLOCKSIZE:
-            yield bytes(tarfile.BLOCKSIZE - len(data) % tarfile.BLOCKSIZE)
+        """The facts of the archive so far, without those that only the backup knows."""
+        return TreeFacts(self._name, self._files, self._size, self._digest.hexdigest())
 
 
-def line_of(path: str, data: bytes) -> str:
-    """Return one file's line of a tree digest."""
-    return f"{path}\0{hashlib.sha256(data).hexdigest()}\n"
+def bucket_name(bucket: str) -> str:
+    """Return the name of a bucket's archive."""
+    return BUCKET + bucket
 
 
-def digest_of(lines: Iterable[str]) -> str:
-    """Return the SHA-256 of the sorted lines of a tree, hex."""
-    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
-
-
-def tar_tree(place: Place, tree: Tree) -> Archive:
-    """Return the archive of every file that the database refers to; raises HarnessError."""
-    volume = place.site.volume(tree.volume)
-
-    def read(path: str) -> bytes:
-        with volume.open(f"{tree.folder}/{path}", "rb") as source:
-            return source.read()
-
-    paths = column(place.sql, tree.database, tree.referenced)
-    return Archive(tree.name, tree.database, tuple(sorted(paths)), read, tree.sha1_named)
-
-
-def name_of(objects: Objects) -> str:
-    """Return the name of a bucket's archive in a backup."""
-    return f"bucket-{objects.bucket}"
-
-
-def tar_objects(place: Place, objects: Objects) -> Archive:
-    """Return the archive of every object that the database refers to; raises HarnessError."""
-    store = client(place.s3)
-
-    def read(key: str) -> bytes:
-        try:
-            with store.get_object(objects.bucket, key) as answer:
-                return bytes(answer.read())
-        except ERRORS as error:
-            raise HarnessError(said(error)) from None
-
-    keys = column(place.sql, objects.database, objects.referenced)
-    return Archive(name_of(objects), objects.database, tuple(sorted(keys)), read)
-
-
-class _Stream(io.RawIOBase):
-    """An iterator of chunks as a readable file."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._rest = chunks, b""
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._rest:
-            piece = next(self._chunks, None)
-            if piece is None:
-                return 0
-            self._rest = piece
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-
-def untar(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Callable[[str, bytes], None]) -> None:
-    """Pass every file to `write` and compare all with the manifest; raises RestoreFailed."""
-    lines, size = [], 0
-    with tarfile.open(fileobj=io.BufferedReader(_Stream(chunks), CHUNK), mode="r|") as archive:
-        for member in archive:
-            source = archive.extractfile(member)
-            if source is None:
-                raise RestoreFailed(f"{name}: {member.name} is not a regular file; use another backup")
-            data = source.read()
-            write(member.name, data)
-            lines.append(line_of(member.name, data))
-            size += len(data)
-    found = TreeFacts(name, len(lines), size, digest_of(lines))
-    if found != expected:
-        raise RestoreFailed(
-            f"{name}: {found.files} files, {found.size} bytes restored; manifest: "
-            f"{expected.files} files, {expected.size} bytes, or their contents differ"
-        )
-
-
-def into_volume(place: Place, tree: Tree) -> Callable[[str, bytes], None]:
-    """Return a function that writes one file of a tree to its volume."""
-    volume = place.site.volume(tree.volume)
-
-    def write(path: str, data: bytes) -> None:
-        with volume.open(f"{tree.folder}/{path}", "wb") as target:
-            target.write(data)
-
-    return write
-
-
-def into_bucket(place: Place, objects: Objects, backup_id: str) -> Callable[[str, bytes], None]:
-    """Return what writes one object, tagged, unless replication has copied it. Both raise RestoreFailed."""
-    ensure_bucket(place.s3, objects.bucket)
-    store = client(place.s3)
-    with asked(place.s3, objects.bucket, "cannot be listed", RestoreFailed):
-        there = {entry.object_name for entry in store.list_objects(objects.bucket, recursive=True)}
-
-    def write(key: str, data: bytes) -> None:
-        if key in there:
-            return
-        with asked(place.s3, objects.bucket, f"{key} cannot be written", RestoreFailed):
-            store.put_object(objects.bucket, key, io.BytesIO(data), len(data), metadata={RESTORED: backup_id})
-
-    return write
+def volume_name(volume: str) -> str:
+    """Return the name of the archive of a volume that no service declares."""
+    return VOLUME + volume

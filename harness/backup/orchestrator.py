@@ -1,13 +1,13 @@
 """Backup Orchestrator: messages 1.2 to 1.7.2."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.alerts.alerts import Alerts
-from harness.backup.archive import Archive, tar_objects, tar_tree
+from harness.backup.pack import Archive, pack_objects, pack_tree
 from harness.core.contents import Contents, DatabaseFacts, TreeFacts
 from harness.core.errors import REPORTED, BackupFailed, HarnessError, reason_of
 from harness.core.journal import Journal
@@ -83,9 +83,8 @@ class BackupOrchestrator:
                 facts = in_parallel(
                     {name: lambda s=s: self._database(writer, sql, s) for name, s in snapshots.items()}  # type: ignore[misc]
                 )
-                archives = [tar_tree(self.primary.place, tree) for tree in self._trees(names)]
-                archives += [tar_objects(self.primary.place, objects) for objects in self._objects(names)]
-                trees = in_parallel({a.name: partial(self._archive, writer, a) for a in archives})
+                archives = self._archives(snapshots)
+                trees = in_parallel({a.name: partial(self._archive, writer, n, a) for n, a in enumerate(archives, 1)})
             site = self.primary.site
             writer.add("globals.sql", dump.chunks(site.run(dump.globals_task(site, sql)), PATIENCE.dump))
             contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
@@ -121,17 +120,24 @@ class BackupOrchestrator:
             raise BackupFailed(f"database {snapshot.database}: row counts and digests are missing")
         return facts
 
-    def _trees(self, names: Sequence[str]) -> Iterator[Tree]:
-        for service in self.services:
-            yield from (tree for tree in service.sources().trees if tree.database in names)
+    def _archives(self, snapshots: Mapping[str, dump.Snapshot]) -> list[Archive]:
+        place, sources = self.primary.place, [service.sources() for service in self.services]
 
-    def _objects(self, names: Sequence[str]) -> Iterator[Objects]:
-        for service in self.services:
-            yield from (objects for objects in service.sources().objects if objects.database in names)
+        def referenced(of: Tree | Objects) -> tuple[str, ...] | None:
+            return snapshots[of.database].column(of.referenced) if of.referenced else None
 
-    def _archive(self, writer: Writer, archive: Archive) -> TreeFacts:
-        writer.add(f"trees/{archive.name}.tar", archive.chunks())
-        return archive.facts
+        trees = [t for s in sources for t in s.trees if not t.database or t.database in snapshots]
+        objects = [o for s in sources for o in s.objects if not o.database or o.database in snapshots]
+        archives = [pack_tree(place, tree, referenced(tree)) for tree in trees]
+        return archives + [pack_objects(place, bucket, referenced(bucket)) for bucket in objects]
+
+    def _archive(self, writer: Writer, number: int, archive: Archive) -> TreeFacts:
+        path = f"trees/{number:04}.tar"
+        writer.add(path, archive.chunks())
+        facts = replace(archive.facts, path=path)
+        for lost in facts.missing:
+            self.journal.mark("missing", facts.name, path=lost.path, reason=lost.reason)
+        return facts
 
     def _fingerprints(self) -> tuple[tuple[str, str], ...]:
         names = sorted({name for service in self.services for name in service.sources().fingerprints})

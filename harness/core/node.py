@@ -138,7 +138,41 @@ class Node(Protocol):
         """Return the addresses of its port of that name; raises HarnessError for a name it does not have."""
 
 
-class Volume(Protocol):
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a volume has at a path. `kind`: FILE, FOLDER, or what else it is in words, such as "is a symbolic link"."""
+
+    path: str
+    kind: str
+    size: int = 0  # bytes
+    mode: int = 0o600  # permission bits
+    mtime: float = 0.0  # seconds since 1970
+
+
+FILE, FOLDER = "is a file", "is a folder"  # of `Entry.kind`
+
+
+class Readable(Protocol):
+    """The content of an open file or object."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, b"" at the end; raises OSError."""
+
+
+class Files(Protocol):
+    """What is in a volume, and the facts of each file. Nothing is read or written through a symbolic link."""
+
+    def scan(self, folder: str) -> Iterator[Entry]:
+        """Yield everything below `folder` ("": all) but folders with something in them, sorted; raises OSError."""
+
+    def inspect(self, path: str) -> Entry:
+        """Return what is at a path; raises OSError, UsageError for a path that leads out of the volume."""
+
+    def adjust(self, entry: Entry) -> None:
+        """Give a file the mode and mtime of `entry`, as far as the volume can; create an empty folder. OSError."""
+
+
+class Volume(Files, Protocol):
     """Named storage of a site. Paths are relative, with `/`, and must stay inside the volume."""
 
     def open(self, path: str, mode: str) -> IO[bytes]:

@@ -1,20 +1,20 @@
 """Restore of a selected backup on the DR site, message 2.4."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
-from harness.backup.archive import into_bucket, into_volume, name_of, untar
-from harness.core.contents import Contents, TreeFacts
+from harness.backup.unpack import Inventory
+from harness.core.contents import Contents
 from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
-from harness.core.service import Objects, Place, Service, Sql, Tree
+from harness.core.service import Place, Service, Sql
 from harness.postgres import checks
 from harness.postgres import restore as postgres
 from harness.postgres.identity import databases, system_facts
+from harness.recovery.restore_files import FileRestore, missing_references
 from harness.repository.catalogue import OpenBackup
-from harness.s3.replication import missing
 
 SPOOL = "spool"
 JOBS = 2
@@ -29,7 +29,9 @@ class Restored:
     size: int
     rows: int
     rpo_met: bool | None  # None without a ledger
-    lost_objects: tuple[str, ...]  # objects that a database refers to and that neither replication nor backup brought
+    lost_objects: tuple[str, ...]  # files and objects that a database refers to and that the site lacks, a line each
+    corrected: tuple[str, ...] = ()  # replicas that differed from the backup and were put right, a line each
+    inventories: tuple[Inventory, ...] = field(default=(), repr=False)  # what the archives contained
 
 
 @dataclass(slots=True)
@@ -42,6 +44,10 @@ class Restore:
     journal: Journal
     on_bytes: Callable[[int], None]
     globals: bytes = b""
+    files: FileRestore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.files = FileRestore(self.place, self.services, self.backup, self.journal)
 
     @property
     def contents(self) -> Contents:
@@ -73,19 +79,8 @@ class Restore:
                     target.write(chunk)
                     self.on_bytes(len(chunk))
 
-        targets = {tree.name: partial(into_volume, self.place, tree) for tree in self._trees()}
-        targets |= {
-            name_of(objects): partial(into_bucket, self.place, objects, self.backup.manifest.backup_id)
-            for objects in self._objects()
-        }
-        if unknown := {facts.name for facts in self.contents.trees} - set(targets):
-            raise RestoreFailed(f"estate.toml: no service restores {', '.join(sorted(unknown))}; declare it")
-
-        def unpack(facts: TreeFacts) -> None:
-            untar(facts.name, self.backup.read(f"trees/{facts.name}.tar"), facts, targets[facts.name]())
-
         calls = {d.name: partial(dump, d.name) for d in self.contents.databases}
-        in_parallel(calls | {facts.name: partial(unpack, facts) for facts in self.contents.trees})
+        in_parallel(calls | self.files.calls())
 
     def execute(self) -> None:
         """2.4.2: restore roles, then every database; raises RestoreFailed."""
@@ -114,7 +109,14 @@ class Restore:
         rpo_met = freshness(self.place.sql)
         size = sum(d.size for d in self.contents.databases) + sum(t.size for t in self.contents.trees)
         restored = Restored(
-            self.contents, self.backup.manifest.backup_id, size, self.contents.rows, rpo_met, self._lost_objects()
+            self.contents,
+            self.backup.manifest.backup_id,
+            size,
+            self.contents.rows,
+            rpo_met,
+            missing_references(self.place, self.services),
+            tuple(self.files.corrected),
+            tuple(self.files.inventories.values()),
         )
         self.journal.mark(
             "status",
@@ -124,19 +126,6 @@ class Restore:
             rows=restored.rows,
             size=size,
             lost_objects=len(restored.lost_objects),
+            corrected=len(restored.corrected),
         )
         return restored
-
-    def _trees(self) -> tuple[Tree, ...]:
-        return tuple(tree for service in self.services for tree in service.sources().trees)
-
-    def _objects(self) -> tuple[Objects, ...]:
-        return tuple(objects for service in self.services for objects in service.sources().objects)
-
-    def _lost_objects(self) -> tuple[str, ...]:
-        """Return the keys of objects that neither replication nor backup brought."""
-        lost: list[str] = []
-        for objects in self._objects():
-            keys = checks.column(self.place.sql, objects.database, objects.referenced)
-            lost += missing(self.place.s3, objects.bucket, keys)
-        return tuple(lost)

@@ -7,13 +7,13 @@ import psycopg
 from minio import Minio
 from psycopg import sql as text
 
-from harness.backup.archive import RESTORED
 from harness.core.errors import HarnessError
 from harness.core.service import Place, Service
 from harness.postgres.identity import ask, databases
 from harness.postgres.server import connect, one_line
 from harness.repository.format.manifest import Manifest
 from harness.s3.client import asked, client
+from harness.s3.objects import RESTORED
 
 
 @dataclass(frozen=True, slots=True)

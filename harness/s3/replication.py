@@ -8,10 +8,12 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.journal import Journal
 from harness.core.node import Running, Site, Task
+from harness.core.parallel import in_order
 from harness.core.service import S3
 from harness.parts.programs import program
 from harness.patience import PATIENCE
-from harness.s3.client import REGION, asked, client
+from harness.s3.client import REGION
+from harness.s3.objects import Bucket
 
 PAUSE = 1.0  # seconds between two rounds
 SHOWN = 2  # last lines of rclone's output in an error message
@@ -36,6 +38,7 @@ def copy_task(source: S3, target: S3, bucket: str) -> Task:
             f"source:{bucket}",
             f"target:{bucket}",
             "--checksum",
+            "--metadata",
             "--transfers=4",
             "--checkers=4",
             "--retries=1",
@@ -136,10 +139,13 @@ class Replicator:
 
 
 def missing(target: S3, bucket: str, referenced: Iterable[str]) -> tuple[str, ...]:
-    """Return the `referenced` keys that are missing from the bucket, sorted. Raises HarnessError."""
+    """Return the `referenced` keys that are missing from the bucket, sorted. Raises HarnessError.
+
+    Stores list some keys in another form (SeaweedFS a backslash as a slash): what is not listed is asked for.
+    """
     wanted = set(referenced)
     if not wanted:
         return ()
-    with asked(target, bucket, "cannot be listed"):
-        there = {entry.object_name for entry in client(target).list_objects(bucket, recursive=True)}
-    return tuple(sorted(wanted - there))
+    found = Bucket(target, bucket)
+    wanted.difference_update(found.keys())
+    return tuple(key for key, there in in_order(found.has, sorted(wanted)) if not there)

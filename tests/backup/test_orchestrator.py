@@ -9,6 +9,7 @@ import pytest
 
 from harness.alerts.alerts import Alerts, Delivery
 from harness.backup.build import orchestrator_of
+from harness.core.contents import Missing
 from harness.core.errors import BackupFailed, HarnessError, UsageError, exit_code
 from harness.estate.connections import Offsite
 from tests.memory_estate import BUCKET, KEY, NAME, NOBODY, MemoryEstate
@@ -28,7 +29,7 @@ def test_a_backup_is_listed_and_logged(memory_estate: MemoryEstate) -> None:
     assert memory_estate.messages() == ["1.2", "1.3", "1.4", "1.5", "1.6"]
     contents = listed.manifest.contents
     assert [(d.name, d.rows) for d in contents.databases] == [(NAME, 3)]
-    assert {(t.name, t.files) for t in contents.trees} == {("shop-files", 2), (f"bucket-{BUCKET}", 1)}
+    assert {(t.name, t.files) for t in contents.trees} == {("shop-files", 2), (f"bucket {BUCKET}", 1)}
     assert [name for name, _ in contents.fingerprints] == [KEY]
     logged = memory_estate.journal.events[-1].facts
     assert (logged["path"], logged["size"], logged["digest"]) == (receipt.path, receipt.size, receipt.digest)
@@ -36,6 +37,20 @@ def test_a_backup_is_listed_and_logged(memory_estate: MemoryEstate) -> None:
 
 def lose_file(estate: MemoryEstate) -> None:
     del estate.fake.site("primary").volume("shop").files["files/b.txt"]
+
+
+def test_what_is_missing_is_named_and_all_else_is_backed_up(memory_estate: MemoryEstate) -> None:
+    memory_estate.start_primary()
+    lose_file(memory_estate)
+    memory_estate.servers.objects["primary"].buckets[BUCKET].clear()
+    memory_estate.orchestrator.back_up()
+    (listed,) = memory_estate.repository.committed()
+    assert {t.name: (t.files, t.missing) for t in listed.manifest.contents.trees} == {
+        "shop-files": (1, (Missing("b.txt", "no such file"),)),
+        f"bucket {BUCKET}": (0, (Missing("r1", "no such object"),)),
+    }
+    named = [(e.subject, e.facts["path"]) for e in memory_estate.journal.events if e.kind == "missing"]
+    assert sorted(named) == [(f"bucket {BUCKET}", "r1"), ("shop-files", "b.txt")]
 
 
 def ends(program: str, code: int | None, errors: str = "") -> Fault:
@@ -59,8 +74,7 @@ def lose_secret(estate: MemoryEstate) -> None:
         (ends("pg_dump", None), "task pg_dump: not done within"),
         (refuses("snapshot", "no room"), f"database {NAME}: no snapshot: no room"),
         (refuses("pg_database_size", "gone"), f"database {NAME}: cannot be counted: gone"),
-        (lose_file, "shop-files: b.txt is referenced by database shop and cannot be read"),
-        (lambda e: e.servers.objects["primary"].buckets[BUCKET].clear(), "bucket-receipts: r1 .*NoSuchKey"),
+        (lambda e: e.servers.objects["primary"].buckets.clear(), f"bucket {BUCKET}: the store at .* has none"),
         (lose_secret, f"secret .*{KEY}: No such file"),
         (lambda e: e.secrets_of_primary().pop(KEY), f"site primary: no secret {KEY}"),
         (lambda e: (e.secrets.root / "primary" / "recipient-dr.pub").unlink(), "recipient-dr.pub: No such file"),
@@ -68,8 +82,8 @@ def lose_secret(estate: MemoryEstate) -> None:
         (lambda e: e.shop.fails.update(sources=ValueError("a defect")), "ValueError: a defect"),
     ],
     ids=[
-        "database server", "pg_dump", "pg_dumpall", "endless dump", "snapshot", "counting", "missing file",
-        "missing object", "unreadable secret", "missing secret", "missing recipient", "malformed recipient", "defect",
+        "database server", "pg_dump", "pg_dumpall", "endless dump", "snapshot", "counting", "missing bucket",
+        "unreadable secret", "missing secret", "missing recipient", "malformed recipient", "defect",
     ],
 )  # fmt: skip
 def test_a_failure_is_logged_alerted_and_leaves_nothing(memory_estate: MemoryEstate, fault: Fault, said: str) -> None:

@@ -17,7 +17,7 @@ from typing import cast
 
 import pytest
 
-from harness.backup.archive import into_bucket
+from harness.backup.archive import Member
 from harness.core.errors import Refused, TookTooLong, UsageError
 from harness.core.node import Address, NodeSpec, Ready, Task
 from harness.estate.config import load_config
@@ -25,6 +25,7 @@ from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, references
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
+from harness.recovery.restore_files import into_bucket
 from harness.repository.format.manifest import Manifest
 from harness.repository.store.read_only import ReadOnly
 from harness.restore_test.cleanup import clear, take_snapshot
@@ -153,8 +154,8 @@ def test_cleanup_keeps_an_object_that_replication_added(seeded: ExistingServers)
     (objects,) = services[0].sources().objects
     before = take_snapshot(place, services)
     client(place.s3).put_object(objects.bucket, "replicated", BytesIO(b"r"), 1)
-    into_bucket(place, objects, "another backup")("of another", b"o")
-    into_bucket(place, objects, BACKUP)("restored", b"s")
+    for key, backup_id in (("of another", "another backup"), ("restored", BACKUP)):
+        into_bucket(place, objects, backup_id, lambda *_words: None)(Member(key, 1, object=True), BytesIO(b"o"))
     assert f"bucket {objects.bucket}: 1 objects" in clear(place, services, _manifest(), before)
     left = take_snapshot(place, services).objects[objects.bucket] or frozenset()
     assert left - (before.objects[objects.bucket] or frozenset()) == {"replicated", "of another"}

@@ -78,9 +78,27 @@ def test_the_answer_says_whether_the_rpo_is_met(memory_estate: MemoryEstate, met
 
 
 def test_an_object_that_was_replicated_is_not_overwritten(memory_estate: MemoryEstate, work: Recovery) -> None:
-    memory_estate.servers.objects["dr"].buckets[BUCKET] = {"r1": (b"replicated", {})}
-    restore(work)
-    assert memory_estate.servers.objects["dr"].buckets[BUCKET] == {"r1": (b"replicated", {})}
+    replica = (b"a receipt", {"x-amz-meta-mtime": "1.5"})
+    memory_estate.servers.objects["dr"].buckets[BUCKET] = {"r1": replica}
+    assert restore(work).corrected == ()
+    assert memory_estate.servers.objects["dr"].buckets[BUCKET] == {"r1": replica}
+
+
+@pytest.mark.parametrize(
+    ("replica", "said"),
+    [
+        ((b"encrypted", {}), "content"),
+        ((b"longer than before", {}), "content: 18 bytes instead of 9"),
+        ((b"a receipt", {"x-amz-meta-by": "another"}), "metadata: x-amz-meta-by"),
+    ],
+)
+def test_a_replica_that_differs_is_put_right_and_named(
+    memory_estate: MemoryEstate, work: Recovery, replica: tuple[bytes, dict[str, str]], said: str
+) -> None:
+    memory_estate.servers.objects["dr"].buckets[BUCKET] = {"r1": replica}
+    assert restore(work).corrected == (f"bucket {BUCKET}: r1: {said}",)
+    assert memory_estate.servers.objects["dr"].buckets[BUCKET]["r1"][0] == b"a receipt"
+    assert [e.facts["key"] for e in memory_estate.journal.events if e.kind == "corrected"] == ["r1"]
 
 
 def test_an_object_that_a_restored_row_refers_to_and_that_did_not_arrive_is_named(memory_estate: MemoryEstate) -> None:
@@ -89,7 +107,7 @@ def test_an_object_that_a_restored_row_refers_to_and_that_did_not_arrive_is_name
     def refer(_sql: Sql) -> None:
         memory_estate.servers.postgres["dr"].databases[NAME].tables["receipts"].append("r2")
 
-    assert restore(memory_estate.recovery(freshness=refer)).lost_objects == ("r2",)
+    assert restore(memory_estate.recovery(freshness=refer)).lost_objects == (f"bucket {BUCKET}: r2: no such object",)
 
 
 def test_every_byte_that_is_read_is_counted(memory_estate: MemoryEstate) -> None:

@@ -6,6 +6,7 @@ its outcome.
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 from collections import deque
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.core.node import Address, Completed, Endpoint, NodeSpec, Running, Task, Volume
+from harness.core.node import FILE, FOLDER, Address, Completed, Endpoint, Entry, NodeSpec, Running, Task, Volume
 from harness.substrate.common.filesystem import parts_of, plain
 from harness.substrate.common.site import BaseNode, BaseSite
 from harness.substrate.common.workspace import Workspace
@@ -67,6 +68,23 @@ class MemoryVolume:
         if key not in self.files:
             raise FileNotFoundError(path)
         return io.BytesIO(self.files[key])
+
+    def scan(self, folder: str) -> Iterator[Entry]:
+        """Yield every file below `folder`, sorted; a folder without any file does not exist."""
+        below = f"{folder}/" if folder else ""
+        yield from (Entry(path, FILE, len(self.files[path])) for path in sorted(self.files) if path.startswith(below))
+
+    def inspect(self, path: str) -> Entry:
+        """Return what is at a path; raises FileNotFoundError."""
+        key = "/".join(parts_of(self.name, path))
+        if key in self.files:
+            return Entry(path, FILE, len(self.files[key]))
+        if any(file.startswith(f"{key}/") for file in self.files):
+            return Entry(path, FOLDER)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+
+    def adjust(self, entry: Entry) -> None:
+        """Do nothing: files have neither mode nor mtime."""
 
     def walk(self) -> Iterator[str]:
         """Yield the relative path of every file in it, sorted."""

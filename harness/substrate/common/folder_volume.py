@@ -4,15 +4,28 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
 from harness.core.errors import UsageError
+from harness.core.node import FILE, FOLDER, Entry
 from harness.substrate.common.filesystem import parts_of
 
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+PERMISSIONS = 0o777
+NO_ACCESS = "cannot be read"  # begin of the kind of a folder that is not listed
+KINDS = {
+    stat.S_IFREG: FILE,
+    stat.S_IFDIR: FOLDER,
+    stat.S_IFLNK: "is a symbolic link",
+    stat.S_IFIFO: "is a FIFO",
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFBLK: "is a device",
+    stat.S_IFCHR: "is a device",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +49,77 @@ class FolderVolume:
                 self.note(self.root.joinpath(*above, name))
 
             def below(name: str, flags: int) -> int:
-                return os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+                # Without O_NONBLOCK the open of a FIFO would wait for its other end.
+                return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=folder)
 
             return cast("IO[bytes]", open(name, mode, opener=below))
 
+    def scan(self, folder: str) -> Iterator[Entry]:
+        """Yield everything below `folder` but folders with something in them, sorted by path.
+
+        A folder that cannot be listed is named by its kind. Raises OSError for `folder` itself, UsageError.
+        """
+        top = "/".join(parts_of(self.root.name, folder)) if folder else ""
+        pending = self._inside(top)
+        while pending:
+            entry = pending.pop()
+            if entry.kind != FOLDER:
+                yield entry
+                continue
+            try:
+                inside = self._inside(entry.path)
+            except FileNotFoundError:  # a running program may remove its folders meanwhile
+                continue
+            except (OSError, UsageError) as error:
+                if entry.path != "lost+found":  # of the file system, for root alone
+                    why = error.strerror if isinstance(error, OSError) else str(error)
+                    yield Entry(entry.path, f"{NO_ACCESS}: {why}")
+                continue
+            if not inside:
+                yield entry
+            pending += inside
+
+    def _inside(self, folder: str) -> list[Entry]:
+        """Return what a folder contains, in the reverse order of the paths below it."""
+        found = []
+        with (
+            self._refusing_links(folder),
+            self._folder(folder.split("/") if folder else [], make=False) as descriptor,
+            os.scandir(descriptor) as listed,
+        ):
+            for item in listed:
+                with contextlib.suppress(FileNotFoundError):
+                    path = f"{folder}/{item.name}" if folder else item.name
+                    found.append(_entry(path, item.stat(follow_symlinks=False)))
+        return sorted(found, key=_order, reverse=True)
+
+    def inspect(self, path: str) -> Entry:
+        """Return what is at a path; raises OSError, UsageError."""
+        *above, name = parts_of(self.root.name, path)
+        with self._refusing_links(path), self._folder(above, make=False) as folder:
+            return _entry(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
+
+    def adjust(self, entry: Entry) -> None:
+        """Give a file the mode and mtime of `entry`; create an empty folder with its mode. Raises OSError."""
+        *above, name = parts_of(self.root.name, entry.path)
+        with self._refusing_links(entry.path), self._folder(above, make=entry.kind == FOLDER) as folder:
+            if entry.kind == FOLDER:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=folder)
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+            try:
+                os.fchmod(descriptor, entry.mode & PERMISSIONS)
+                os.utime(descriptor, (entry.mtime, entry.mtime))
+            finally:
+                os.close(descriptor)
+
     def walk(self) -> Iterator[str]:
         """Yield the relative path of every file in it, sorted; raises OSError for a folder that cannot be read."""
-        yield from sorted(file.relative_to(self.root).as_posix() for file in self._files())
-
-    def _files(self) -> Iterator[Path]:
-        for folder, _, names in os.walk(self.root, onerror=_unless_gone):
-            for name in names:
-                file = Path(folder, name)
-                if file.is_file() and not file.is_symlink():
-                    yield file
+        for entry in self.scan(""):
+            if entry.kind == FILE:
+                yield entry.path
+            elif entry.kind.startswith(NO_ACCESS):
+                raise PermissionError(errno.EACCES, entry.kind, str(self.root / entry.path))
 
     def remove(self, path: str) -> None:
         """Delete a file or a folder with all in it; a path that does not exist is no error."""
@@ -67,21 +137,17 @@ class FolderVolume:
     @property
     def size(self) -> int:
         """Total size of its files in bytes."""
-        total = 0
-        for file in self._files():
-            with contextlib.suppress(FileNotFoundError):  # a running program may remove its files meanwhile
-                total += file.stat().st_size
-        return total
+        return sum(entry.size for entry in self.scan("") if entry.kind == FILE)
 
     @contextlib.contextmanager
     def _folder(self, above: list[str], *, make: bool) -> Iterator[int]:
-        descriptor = os.open(self.root, FOLDER)
+        descriptor = os.open(self.root, OPEN_FOLDER)
         try:
             for name in above:
                 if make:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(name, 0o700, dir_fd=descriptor)
-                below = os.open(name, FOLDER, dir_fd=descriptor)
+                below = os.open(name, OPEN_FOLDER, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
             yield descriptor
@@ -99,6 +165,12 @@ class FolderVolume:
             raise
 
 
-def _unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
+def _entry(path: str, status: os.stat_result) -> Entry:
+    kind = KINDS.get(stat.S_IFMT(status.st_mode), "is no file")
+    size = status.st_size if kind == FILE else 0
+    return Entry(path, kind, size, stat.S_IMODE(status.st_mode) & PERMISSIONS, status.st_mtime)
+
+
+def _order(entry: Entry) -> bytes:
+    """Return the bytes by which paths are sorted: those below a folder have a slash after its name."""
+    return os.fsencode(entry.path + ("/" if entry.kind == FOLDER else ""))

@@ -7,7 +7,8 @@ environment: AGENT_ROOT is the folder that it serves, AGENT_PORT its port, AGENT
     GET    /file/PATH   200 with the file's bytes       PUT  /file/PATH   writes it, and creates its folders
     DELETE /file/PATH   removes a file or a folder      GET  /walk        every file's path, as a JSON list
     PATCH  /file/PATH   appends to it                   PUT  /tar         unpacks a tar stream into the folder
-    GET    /size        total size of all files
+    GET    /size        total size of all files       GET  /scan/PATH  everything below a folder, a JSON line each
+    GET    /stat/PATH   what is there, as JSON        PUT  /stat/PATH  sets mode and mtime, creates an empty folder
     POST   /fill        uses up all free space          POST /drain       frees it again
 
 Errors: 404 not found, 409 a path that leaves the volume or leads through a link, 507 no space left; the body has the
@@ -19,19 +20,21 @@ from __future__ import annotations
 import contextlib
 import errno
 import hmac
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 from urllib.parse import unquote
 
 from harness.core.errors import UsageError
+from harness.core.node import Entry
 from harness.substrate.common.folder_volume import FolderVolume
 
 CHUNK = 1 << 20
@@ -51,6 +54,19 @@ class Settings:
     def read(cls) -> Settings:
         """Return the settings from the environment; raises KeyError for a missing one."""
         return cls(Path(os.environ["AGENT_ROOT"]), int(os.environ["AGENT_PORT"]), os.environ["AGENT_TOKEN"])
+
+
+def line_of(entry: Entry) -> bytes:
+    """Return an entry of a volume as a line of JSON; bytes of a name that are not UTF-8 are surrogates."""
+    return json.dumps(asdict(entry)).encode() + b"\n"
+
+
+def entry_of(line: bytes) -> Entry:
+    """Return the entry of a line; raises UsageError for anything else."""
+    try:
+        return Entry(**json.loads(line))
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"no entry of a volume: {error}") from None
 
 
 def become(owner: str, root: Path) -> None:
@@ -79,11 +95,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Return a file, the list of files, or their size."""
-        self._route({"walk": self._walk, "size": lambda: self._text(str(self._size()))}, self._read)
+        words = {"walk": self._walk, "size": lambda: self._text(str(self._size())), "scan": self._scan}
+        self._route({**words, "stat": self._stat}, self._read)
 
     def do_PUT(self) -> None:
         """Write a file, or unpack a tar stream."""
-        self._route({"tar": self._untar}, lambda path: self._write(path, "wb"))
+        self._route({"tar": self._untar, "stat": self._adjust}, lambda path: self._write(path, "wb"))
 
     def do_PATCH(self) -> None:
         """Append to a file."""
@@ -108,7 +125,7 @@ class Handler(BaseHTTPRequestHandler):
             if kind in words:
                 words[kind]()
             elif kind == "file" and on_file is not None:
-                on_file(unquote(path))
+                on_file(unquote(path, errors="surrogateescape"))
             else:
                 self._refuse(NOT_FOUND, f"{self.command} {self.path}: no such resource")
         except UsageError as error:
@@ -141,6 +158,38 @@ class Handler(BaseHTTPRequestHandler):
 
     def _walk(self) -> None:
         self._text(json.dumps([path for path in self.volume.walk() if path != BALLAST]))
+
+    @property
+    def _path(self) -> str:
+        """The path in the volume that a request names."""
+        return unquote(self.path.lstrip("/").partition("/")[2], errors="surrogateescape")
+
+    def _scan(self) -> None:
+        entries = (entry for entry in self.volume.scan(self._path) if entry.path != BALLAST)
+        first = next(entries, None)  # a folder that cannot be listed is an error before the head is sent
+        self._begun = True
+        self.send_response(OK)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        batch = bytearray()
+        for entry in entries if first is None else itertools.chain([first], entries):
+            batch += line_of(entry)
+            if len(batch) > CHUNK:
+                self._chunk(batch)
+                batch.clear()
+        self._chunk(batch)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _chunk(self, data: bytearray) -> None:
+        if data:  # an empty chunk is the end
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), bytes(data)))
+
+    def _stat(self) -> None:
+        self._text(line_of(self.volume.inspect(self._path)).decode())
+
+    def _adjust(self) -> None:
+        self.volume.adjust(entry_of(b"".join(self._body())))
+        self._text("")
 
     def _size(self) -> int:
         ballast = self.settings.root / BALLAST

@@ -14,10 +14,10 @@ from urllib.parse import quote
 import urllib3
 
 from harness.core.errors import HarnessError, UsageError
-from harness.core.node import Address
+from harness.core.node import Address, Entry
 from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import parts_of
-from harness.substrate.containers.volume_agent import CHUNK, CONFLICT, NO_ROOM, NOT_FOUND, OK
+from harness.substrate.containers.volume_agent import CHUNK, CONFLICT, NO_ROOM, NOT_FOUND, OK, entry_of, line_of
 
 PIECE = 4 * CHUNK  # bytes that are sent at once
 
@@ -53,6 +53,29 @@ class AgentVolume:
     def walk(self) -> Iterator[str]:
         """Yield the relative path of every file in it, sorted. Raises OSError."""
         yield from sorted(str(path) for path in json.loads(self.ask("GET", "/walk", None)))
+
+    def scan(self, folder: str) -> Iterator[Entry]:
+        """Yield everything below `folder` but folders with something in them, sorted. Raises OSError, UsageError."""
+        with _whole(self.name):
+            answer = self.pool.request(
+                "GET", self._at("scan", folder) if folder else "/scan", headers=self._headers, preload_content=False
+            )
+        if answer.status != OK:
+            self._complain(answer.status, answer.data.decode(errors="replace"))
+        rest = b""
+        with _whole(self.name):
+            for piece in answer.stream(CHUNK):
+                *lines, rest = (rest + piece).split(b"\n")
+                yield from map(entry_of, lines)
+        answer.release_conn()
+
+    def inspect(self, path: str) -> Entry:
+        """Return what is at a path. Raises OSError, UsageError."""
+        return entry_of(self.ask("GET", self._at("stat", path), None))
+
+    def adjust(self, entry: Entry) -> None:
+        """Give a file the mode and mtime of `entry`; create an empty folder. Raises OSError, UsageError."""
+        self.ask("PUT", self._at("stat", entry.path), line_of(entry))
 
     def remove(self, path: str) -> None:
         """Delete a file or a folder with all in it; a path that does not exist is no error."""
@@ -103,7 +126,11 @@ class AgentVolume:
         raise OSError(errno.ENOSPC if status == NO_ROOM else errno.EIO, f"volume {self.name}: {why}")
 
     def _file(self, path: str) -> str:
-        return "/file/" + "/".join(quote(part, safe="") for part in parts_of(self.name, path))
+        return self._at("file", path)
+
+    def _at(self, word: str, path: str) -> str:
+        parts = (quote(part, safe="", errors="surrogateescape") for part in parts_of(self.name, path))
+        return f"/{word}/" + "/".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
