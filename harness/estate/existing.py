@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import NodeSpec, Ready
-from harness.core.service import Service
+from harness.core.service import S3, Service, Sql
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing_config import ClusterTable, ExistingSiteTable, ExistingTable
@@ -21,7 +21,7 @@ from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS
 from harness.estate.site import DATABASE, STORE, EstateSite, NodeStatus
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
-from harness.postgres.server import SUPERUSER_PASSWORD
+from harness.postgres.server import SUPERUSER, SUPERUSER_PASSWORD
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
@@ -84,6 +84,16 @@ def references(folder: Path, *needed: str) -> Mapping[str, str]:
     if lacking := [name for name in needed if name not in found]:
         raise UsageError(f"{folder}/{lacking[0]}: missing; add that secret")
     return found
+
+
+def sql_at(table: ExistingSiteTable, secrets: Mapping[str, str]) -> Sql:
+    """Return the connection to a declared database server."""
+    return Sql(table.sql, table.sql, SUPERUSER, secrets[SUPERUSER_PASSWORD])
+
+
+def s3_at(table: ExistingSiteTable, secrets: Mapping[str, str]) -> S3:
+    """Return the connection to a declared object store."""
+    return S3(table.s3, table.s3, secrets[ACCESS], secrets[SECRET])
 
 
 def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> ExistingEstateSite:

@@ -4,15 +4,14 @@ from pathlib import Path
 
 from harness.core.journal import Journal
 from harness.core.record import DrillRecord
-from harness.core.service import S3, Sql
 from harness.estate.config import Config
 from harness.estate.connections import Connections
-from harness.estate.existing import cluster_api, connect_dr, declared, references, workspace
+from harness.estate.existing import cluster_api, connect_dr, declared, references, s3_at, sql_at, workspace
 from harness.estate.registry import entry_of
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader
 from harness.postgres.identity import system_facts
-from harness.postgres.server import SUPERUSER, SUPERUSER_PASSWORD
+from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.restore_test.interlock import Interlock, Production
 from harness.restore_test.restore_test import RestoreTest
 from harness.s3.client import read_tag
@@ -76,8 +75,8 @@ def production_of(connections: Connections) -> Production:
     if table is None:
         return Production(frozenset(systems))
     secrets = references(table.secrets, SUPERUSER_PASSWORD, ACCESS, SECRET)
-    systems.add(system_facts(Sql(table.sql, table.sql, SUPERUSER, secrets[SUPERUSER_PASSWORD])).identifier)
-    s3 = S3(table.s3, table.s3, secrets[ACCESS], secrets[SECRET])
+    systems.add(system_facts(sql_at(table, secrets)).identifier)
+    s3 = s3_at(table, secrets)
     buckets = sorted({o.bucket for service in connections.services for o in service.sources().objects})
     tags = {tag for bucket in buckets if (tag := read_tag(s3, bucket))}
     clusters = {cluster_api(table.cluster).identity()} if table.cluster else set[str]()

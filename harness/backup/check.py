@@ -1,0 +1,175 @@
+"""Check of a declaration against its estate: everything that is wrong is found at once, and nothing is changed."""
+
+import secrets as random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.service import S3, Service, Sql
+from harness.estate.config import Config
+from harness.estate.connections import Connections
+from harness.estate.existing import connect_offsite, s3_at, sql_at
+from harness.estate.registry import kind_of
+from harness.estate.report import Report, secrets_in
+from harness.estate.secrets import RECIPIENTS
+from harness.parts.programs import program
+from harness.postgres.identity import ask, catalogue
+from harness.postgres.server import SUPERUSER_PASSWORD, connect
+from harness.repository.format.recipients import fingerprint, read_public
+from harness.repository.store.port import ObjectStore
+from harness.s3.client import asked, client
+from harness.s3.server import ACCESS, SECRET
+from harness.vault import read_secret
+
+OLDEST, NEWEST = 14, 18  # majors of PostgreSQL
+SHOWN = 10  # names that are there, in a line about one that is missing
+RIGHTS = """
+SELECT rolsuper, pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'),
+       pg_catalog.pg_has_role(current_user, 'pg_read_all_data', 'USAGE'), rolbypassrls, rolcreatedb, rolcreaterole
+FROM pg_catalog.pg_roles WHERE rolname = current_user
+"""
+NEEDED = ("pg_authid", "pg_read_all_data", "BYPASSRLS", "CREATEDB", "CREATEROLE")  # what RIGHTS asks for, in its order
+ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
+
+
+def check_recipients(report: Report, where: str, secrets: Mapping[str, str]) -> None:
+    """Check that the recipients' files are public keys, and two different ones."""
+    seen: dict[str, str] = {}
+    for name in RECIPIENTS:
+        if name not in secrets:
+            continue
+        with report.noting(where):
+            try:
+                key = fingerprint(read_public(read_secret(secrets[name])))
+            except UsageError as error:
+                raise UsageError(f"{name}: {error}") from None
+            if key in seen:
+                report.wrong(where, f"{name} is the same key as {seen[key]}; its loss would be that of all backups")
+            seen.setdefault(key, name)
+
+
+def check_server(report: Report, where: str, sql: Sql, *, restores: bool) -> bool:
+    """Check that the server answers, its version and programs, and that its user may do all; return whether he may."""
+    with report.noting(where):
+        # Without settings that only superusers may set, so that one who is none is told so.
+        with connect(replace(sql, user=""), user=sql.user) as connection:
+            major = connection.info.server_version // 10000
+            superuser, *rights = connection.execute(RIGHTS).fetchone() or (False,)
+        if not OLDEST <= major <= NEWEST:
+            report.found(where, f"PostgreSQL {major}; versions {OLDEST} to {NEWEST} are supported")
+        for name in ("pg_dump", "pg_restore", "psql"):
+            program(name)
+        if not superuser:
+            what = "restore" if restores else "take a full backup"
+            lacking = [name for name, has in zip(NEEDED, rights, strict=False) if not has] or ["superuser's settings"]
+            report.found(where, f"user {sql.user} cannot {what}: lacks {', '.join(lacking)}; declare a superuser")
+        return bool(superuser)
+    return False
+
+
+def check_databases(report: Report, config: Config, services: Sequence[Service], sql: Sql) -> None:
+    """Check that every declared database exists, and every role that services connect as."""
+    with report.noting("existing.primary.sql"):
+        there = {entry.name for entry in catalogue(sql)}
+        roles = {str(name) for (name,) in ask(sql, ROLES)}
+        for service in services:
+            where, sources = f"services.{service.name}", service.sources()
+            for name in sources.databases:
+                if name not in there:
+                    report.found(
+                        f"{where}.databases", f"no database {name!r} on {sql.outside}; there are: {_some(there)}"
+                    )
+            table = config.services[service.name]
+            specs = kind_of(config, service.name).secrets(service.name, table) if sources.databases else ()
+            for role in [spec.role for spec in specs if spec.role and spec.role not in roles]:
+                report.found(where, f"no role {role!r} on {sql.outside}; create it, or correct the name of the service")
+
+
+def check_buckets(report: Report, services: Sequence[Service], s3: S3) -> None:
+    """Check that every declared bucket exists and can be read."""
+    where = "existing.primary.s3"
+    store, wanted = client(s3), [(s.name, o.bucket) for s in services for o in s.sources().objects]
+    with report.noting(where), asked(s3, "*", "buckets cannot be looked up"):
+        if not wanted:
+            store.bucket_exists("blackstart-check")
+    for service, bucket in wanted:
+        with report.noting(where), asked(s3, bucket, "cannot be read"):
+            if not store.bucket_exists(bucket):
+                report.found(
+                    f"services.{service}", f"no bucket {bucket!r} at {s3.outside}; create it, or correct its name"
+                )
+                continue
+            first = next(iter(store.list_objects(bucket, recursive=True)), None)
+            if first is not None:
+                store.stat_object(bucket, str(first.object_name))
+
+
+def check_volumes(report: Report, where: str, services: Sequence[Service], folders: Mapping[str, Path]) -> None:
+    """Check that every volume of a service is declared, and that every declared folder is there."""
+    for service in services:
+        sources = service.sources()
+        for name in dict.fromkeys((*(tree.volume for tree in sources.trees), *sources.volumes)):
+            if name not in folders:
+                report.wrong(
+                    f"{where}.volumes", f"{name} of service {service.name} is not declared; name its folder there"
+                )
+    for name, folder in folders.items():
+        if not folder.is_dir():
+            report.wrong(f"{where}.volumes.{name}", f"{folder} is no folder here; mount it there, or correct the path")
+
+
+def check_offsite(report: Report, config: Config, *, writes: bool, probe: bool = True) -> None:
+    """Check that the repository answers and can be listed and read, and written to if it `writes` and is probed."""
+    where, table = "existing.offsite", config.existing.offsite if config.existing else None
+    if table is None:
+        report.wrong(where, "no repository is declared; add [existing.offsite]")
+        return
+    if writes and table.read_only:
+        report.wrong(f"{where}.read_only", "a backup cannot be written; set it to false for backups")
+    before = len(report.defects)
+    secrets_in(report, f"{where}.secrets", table.secrets, (ACCESS, SECRET))
+    if len(report.defects) > before:
+        return
+    with report.noting(where):
+        store = Connections(config, (), replace(connect_offsite(config), read_only=False)).repository.store
+        _read(store, config.estate.name)
+        if probe and not table.read_only:
+            _write(store, config.estate.name)
+
+
+def _read(store: ObjectStore, estate: str) -> None:
+    first = next(iter(store.list(f"{estate}/")), None)
+    if first is not None:
+        next(iter(store.get(first.key, 0, 1)), b"")
+
+
+def _write(store: ObjectStore, estate: str) -> None:
+    key = f"{estate}/probe/{random.token_hex(8)}"  # no kind of object of a backup
+    store.put(key, iter((b"probe",)))
+    store.delete(key)
+
+
+def check_primary(report: Report, config: Config, services: Sequence[Service]) -> None:
+    """Check the declared primary: its secrets, its servers, and that everything that services declare is there."""
+    table = config.existing.primary if config.existing else None
+    if table is None:
+        return
+    where = "existing.primary"
+    kept = sorted({name for service in services for name in service.sources().fingerprints})
+    secrets = secrets_in(
+        report, f"{where}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, *RECIPIENTS, *kept)
+    )
+    check_recipients(report, f"{where}.secrets", secrets)
+    check_volumes(report, where, services, table.volumes)
+    if SUPERUSER_PASSWORD in secrets:
+        sql = sql_at(table, secrets)
+        if check_server(report, f"{where}.sql", sql, restores=False):
+            check_databases(report, config, services, sql)
+    if ACCESS in secrets and SECRET in secrets:
+        check_buckets(report, services, s3_at(table, secrets))
+
+
+def _some(names: set[str]) -> str:
+    shown = sorted(names)
+    return (", ".join(shown[:SHOWN]) or "none") + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")

@@ -1,0 +1,58 @@
+"""The command that checks a declaration, and the checks that other commands begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from harness.cli.app import ESTATE, AsJson, ConfigFile, app, say, say_json
+
+if TYPE_CHECKING:
+    from harness.estate.report import Report
+
+WRONG, FOUND = 2, 1  # exit codes: a mistake in the declaration; a finding about the estate
+
+
+@app.command()
+def check(config: ConfigFile = ESTATE, as_json: AsJson = False) -> None:
+    """Find everything that is wrong in a declaration and its estate, and what would not be in a backup.
+
+    Nothing is started or changed. Exit code 2: the declaration is wrong; 1: findings about the estate; 0: neither.
+    """
+    report = report_of(config)
+    if as_json:
+        findings = [{"where": d.where, "what": d.what, "declaration": d.declared} for d in report.defects]
+        say_json({"config": str(config), "findings": findings, "covered": report.covered, "excluded": report.excluded})
+    else:
+        for line in [f"{config}: {defect}" for defect in report.defects]:
+            say(line)
+        for line in [f"covered: {one}" for one in report.covered] + [f"excluded: {one}" for one in report.excluded]:
+            say(line)
+        say(f"{len(report.defects)} findings" if report.defects else f"{config}: nothing is wrong")
+    if report.defects:
+        raise typer.Exit(WRONG if any(defect.declared for defect in report.defects) else FOUND)
+
+
+def report_of(file: Path) -> Report:
+    """Return everything that is wrong; after mistakes in the declaration nothing more is asked. Raises UsageError."""
+    from harness.backup.check import check_offsite, check_primary
+    from harness.estate.config import read_config
+    from harness.estate.report import Report, check_services
+    from harness.restore_test.check import check_dr
+
+    report = Report()
+    config, mistakes = read_config(file)
+    for mistake in mistakes:
+        where, _, what = mistake.partition(": ")
+        report.wrong(where, what)
+    if config is None:
+        return report
+    services = check_services(report, config)
+    if config.existing is not None:
+        backed_up_here = config.existing.primary is not None and config.existing.dr is None  # else for its identity
+        check_offsite(report, config, writes=backed_up_here)
+        check_primary(report, config, services)
+        check_dr(report, config, services)
+    return report

@@ -1,0 +1,117 @@
+"""Report of a check: everything that is wrong in a declaration and in the folders that it names."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.errors import BackupFailed, HarnessError, UsageError, reason_of
+from harness.core.service import Service
+from harness.declaration import Table
+from harness.estate.config import Config
+from harness.estate.registry import build_services, entry_of
+from harness.vault import read_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """Something wrong: its place in the declaration; what, with the remedy; whether the declaration itself is wrong."""
+
+    where: str
+    what: str
+    declared: bool
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+@dataclass(slots=True)
+class Report:
+    """What a check found. `covered`: a line for each thing that a backup would contain; `excluded`: and would not."""
+
+    defects: list[Defect] = field(default_factory=list)
+    covered: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+
+    def wrong(self, where: str, what: str) -> None:
+        """Note a mistake in the declaration, or in the folders that it names."""
+        self.defects.append(Defect(where, what, declared=True))
+
+    def found(self, where: str, what: str) -> None:
+        """Note a finding about the estate."""
+        self.defects.append(Defect(where, what, declared=False))
+
+    @contextmanager
+    def noting(self, where: str) -> Iterator[None]:
+        """Note an error of the block instead of raising it."""
+        try:
+            yield
+        except UsageError as error:
+            self.wrong(where, reason_of(error))
+        except (HarnessError, BackupFailed, OSError) as error:
+            self.found(where, reason_of(error))
+
+    def require_declared(self) -> None:
+        """Raise UsageError, one line, for all mistakes of the declaration."""
+        if lines := [str(defect) for defect in self.defects if defect.declared]:
+            raise UsageError("; ".join(lines))
+
+    def require(self) -> None:
+        """Raise UsageError for mistakes of the declaration, else HarnessError for findings about the estate."""
+        self.require_declared()
+        if self.defects:
+            raise HarnessError("; ".join(map(str, self.defects)))
+
+
+def check_services(report: Report, config: Config) -> tuple[Service, ...]:
+    """Check what services declare, and every reference to a secret in the declaration; return the services."""
+    with report.noting("services"):
+        entry_of(config)
+    for where, reference in _references(config, ""):
+        with report.noting(where):
+            read_secret(reference)
+    with report.noting("services"):
+        return build_services(config)
+    return ()
+
+
+def _references(table: Table, where: str) -> Iterator[tuple[str, str]]:
+    """Yield the place and the text of every secret reference in a table."""
+    for name, value in table:
+        yield from _in_value(value, f"{where}.{name}".strip("."))
+
+
+def _in_value(value: object, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Table):
+        yield from _references(value, where)
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _in_value(inner, f"{where}.{name}")
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _in_value(inner, where)
+    elif isinstance(value, str) and value.startswith(("env:", "file:")):
+        yield where, value
+
+
+def secrets_in(report: Report, where: str, folder: Path, needed: Sequence[str]) -> Mapping[str, str]:
+    """Check that the folder has the needed secrets, none of them empty; return the references of all that are good."""
+    if not folder.is_dir():
+        report.wrong(where, f"{folder} is no folder; create or mount it, with {', '.join(needed)}")
+        return {}
+    found = {path.name: f"file:{path}" for path in sorted(folder.iterdir()) if path.is_file()}
+    for name in needed:
+        if name not in found:
+            report.wrong(where, f"{folder}/{name} is missing; {_remedy(name)}")
+    for name, reference in tuple(found.items()):
+        if name not in needed:
+            continue
+        with report.noting(where):
+            if not read_secret(reference).strip():
+                report.wrong(where, f"{folder}/{name} is empty; write the secret into it")
+                del found[name]
+    return found
+
+
+def _remedy(name: str) -> str:
+    return "create it with `blackstart keys new`" if name.startswith("recipient") else "add that secret"

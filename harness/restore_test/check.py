@@ -1,0 +1,96 @@
+"""Check of the DR site that is declared under [existing.dr]; nothing is changed."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+from harness.backup.check import check_server
+from harness.core.errors import HarnessError
+from harness.core.service import Service, Sql
+from harness.estate.config import Config
+from harness.estate.existing import references, s3_at, sql_at
+from harness.estate.existing_config import ExistingSiteTable
+from harness.estate.registry import kind_of
+from harness.estate.report import Report, secrets_in
+from harness.estate.secrets import PRIVATE_KEY, recipient_name
+from harness.estate.site import DATABASE, STORE
+from harness.postgres.identity import system_facts
+from harness.postgres.server import SUPERUSER_PASSWORD
+from harness.repository.format.recipients import fingerprint, read_private, read_public
+from harness.restore_test.interlock import read_targets
+from harness.s3.client import asked, client
+from harness.s3.server import ACCESS, SECRET
+from harness.vault import read_secret
+
+DR, WHERE = "dr", "existing.dr"
+
+
+def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> None:
+    """Check the declared DR site: secrets, services, allowlist, and the servers that are not scaled to 0."""
+    existing = config.existing
+    if existing is None or existing.dr is None:
+        return
+    table = existing.dr
+    kept = sorted({name for service in services for name in service.sources().fingerprints})
+    secrets = secrets_in(
+        report, f"{WHERE}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, PRIVATE_KEY, *kept)
+    )
+    _check_key(report, config, secrets)
+    if secrets:
+        for service in services:
+            try:
+                service.key_functions(secrets)
+            except HarnessError as error:
+                report.wrong(f"{WHERE}.secrets", str(error))
+    _check_nodes(report, config, services, table)
+    with report.noting("existing.targets"):
+        read_targets(existing.targets)
+    started = set(table.cluster.workloads) if table.cluster is not None else set()  # they may be scaled to 0
+    if SUPERUSER_PASSWORD in secrets and DATABASE not in started:
+        sql = sql_at(table, secrets)
+        if check_server(report, f"{WHERE}.sql", sql, restores=True):
+            _check_system(report, config, sql)
+    if ACCESS in secrets and SECRET in secrets and STORE not in started:
+        s3 = s3_at(table, secrets)
+        with report.noting(f"{WHERE}.s3"), asked(s3, "*", "buckets cannot be listed"):
+            client(s3).list_buckets()
+
+
+def _check_key(report: Report, config: Config, secrets: Mapping[str, str]) -> None:
+    """Check that DR's private key is one, and the other half of the key that the primary has for it."""
+    if PRIVATE_KEY not in secrets:
+        return
+    where = f"{WHERE}.secrets"
+    with report.noting(where):
+        mine = fingerprint(read_private(read_secret(secrets[PRIVATE_KEY])).public_key())
+        primary = config.existing.primary if config.existing else None
+        public = primary.secrets / recipient_name(DR) if primary is not None else None
+        if public is not None and public.is_file() and mine != fingerprint(read_public(public.read_bytes())):
+            report.wrong(where, f"{PRIVATE_KEY} is not the private half of {public}; DR could not open new backups")
+
+
+def _check_system(report: Report, config: Config, sql: Sql) -> None:
+    """Check that DR's server is not the primary's, and not older."""
+    primary = config.existing.primary if config.existing else None
+    if primary is None:
+        return
+    with suppress(HarnessError):  # the primary is checked by itself
+        system = system_facts(sql)
+        theirs = system_facts(sql_at(primary, references(primary.secrets, SUPERUSER_PASSWORD)))
+        if theirs.identifier == system.identifier:
+            report.found(f"{WHERE}.sql", f"is the primary's own server (system {system.identifier}); name DR's")
+        elif theirs.major > system.major:
+            report.found(f"{WHERE}.sql", f"PostgreSQL {system.major} is older than the primary's {theirs.major}")
+
+
+def _check_nodes(report: Report, config: Config, services: tuple[Service, ...], table: ExistingSiteTable) -> None:
+    """Check that each service can be started or asked: it has a workload or an address."""
+    entries = [name for name in config.services if kind_of(config, name).entry]
+    workloads = table.cluster.workloads if table.cluster is not None else {}
+    if table.gateway is None:
+        report.wrong(f"{WHERE}.gateway", "not declared; the key functions are tested there")
+    for service in services:
+        if service.name not in workloads and service.name not in table.services and service.name not in entries:
+            report.wrong(
+                f"{WHERE}.services",
+                f"{service.name} is not declared; name its address there, or its workload under [existing.dr.cluster]",
+            )
