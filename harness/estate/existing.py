@@ -103,7 +103,7 @@ def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> Ex
     addresses = {DATABASE: {"sql": table.sql}, STORE: {"s3": table.s3}}
     services = {**table.services, **({entry_of(config): table.gateway} if table.gateway is not None else {})}
     addresses |= {service: {"http": address} for service, address in services.items()}
-    site = ExistingSite(name, local.site(name), addresses, table.volumes, workloads_of(table.cluster))
+    site = ExistingSite(name, local.desk(name), addresses, table.volumes, workloads_of(table.cluster))
     made = ExistingEstateSite(site, secrets, {})
     made.connect(table.sql, table.s3)
     return made

@@ -16,6 +16,7 @@ from harness.drill.template import Template, load_objects
 from harness.s3.client import await_store, client, ensure_bucket, read_tag, tag
 from harness.s3.server import LISTENERS, s3_of, server_spec
 from harness.substrate.embedded.node import ProcessNode
+from harness.substrate.embedded.substrate import Embedded
 from tests.s3.conftest import Launch
 from tests.servers import Store
 
@@ -173,7 +174,8 @@ def test_existing_objects_count_towards_the_limit(launch: Launch) -> None:
     store.site.destroy()
 
 
-def test_a_killed_store_leaves_no_sockets(launch: Launch) -> None:
+def test_a_killed_store_leaves_no_sockets(launch: Launch, substrate: Embedded) -> None:
+    substrate.desk("leaving")  # whose /tmp is that of the machine
     store = launch("leaving")
     numbers = [store.node.endpoint(port).inside.port for port in LISTENERS if port.endswith("-grpc")]
     sockets = [path for number in numbers for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock")]  # noqa: S108

@@ -80,17 +80,23 @@ class Child:
 
 
 def spawn(
-    argv: Sequence[str], env: dict[str, str], cwd: Path, journal: StartJournal, owner: Owner, log: Path | None
+    argv: Sequence[str],
+    env: dict[str, str],
+    cwd: Path,
+    journal: StartJournal,
+    owner: Owner,
+    log: Path | None,
+    prefix: Sequence[str] | None = None,
 ) -> Child:
     """Start a process in a session of its own, journalled before and after; with `log`, its output goes there.
 
-    Raises HarnessError when the program cannot be started.
+    `prefix`: what goes before its command, by default `wrapper()`. Raises HarnessError when it cannot be started.
     """
     site, _, name = owner.name.partition("/")
     if shutil.which(argv[0], path=env["PATH"]) is None:
         raise HarnessError(f"{name} on {site}: {argv[0]} is not a program here; run `blackstart doctor`")
     journal.intend(site, name, argv[0])
-    command, env = [*wrapper(), *argv], env | owner.tags
+    command, env = [*(wrapper() if prefix is None else prefix), *argv], env | owner.tags
     try:
         if log is None:
             process = subprocess.Popen(

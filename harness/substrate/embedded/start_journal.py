@@ -108,6 +108,11 @@ def _row(line: str, now: str) -> Row | None:
         return None  # the last line of a harness that was killed while it wrote it
 
 
+def others_wrote(run: Path) -> bool:
+    """Return whether another harness than this one, living or not, started a process in `run` since the last boot."""
+    return any(row.by and row.by.pid != os.getpid() for row in journalled(run))
+
+
 def sweep(run: Path) -> Swept:
     """SIGKILL every process of a run and remove its folder and files; works in another process after a crash.
 

@@ -18,6 +18,7 @@ from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.common.probe import UNANSWERED, ask, probe
 from harness.substrate.common.site import BaseSite
 from harness.substrate.common.workspace import Workspace
+from harness.substrate.embedded.isolation.namespaces import Namespaces, joined, make_namespaces, obstacle
 from harness.substrate.embedded.node import Gate, ProcessNode
 from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.relay import Relay
@@ -34,12 +35,15 @@ SPOOL = "spool"  # the volume whose files are plaintext of a backup: each is jou
 class EmbeddedSite(BaseSite[ProcessNode]):
     """A site: a folder with volumes and files, and the processes that use them.
 
-    It cannot be isolated: clients and peers reach a node at the same address of loopback.
+    It cannot be isolated: clients and peers reach a node at the same address of loopback. `namespaced`:
+    whether its processes are in namespaces of their own, made before the first one and lost with the site.
     """
 
     run_folder: Path
     logs: Path
     journal: StartJournal
+    namespaced: bool = False
+    _namespaces: Namespaces | None = None
     _tasks: list[Child] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -50,6 +54,16 @@ class EmbeddedSite(BaseSite[ProcessNode]):
 
     def _owner(self, name: str) -> Owner:
         return Owner(self.run_folder, f"{self.name}/{name}")
+
+    def prefix(self, folder: Path) -> tuple[str, ...]:
+        """Return what goes before a command that is to run on this site, in this folder of it. Raises HarnessError."""
+        if not self.namespaced:
+            return wrapper()
+        with self._lock:
+            if self._namespaces is None:
+                made = joined(self.run_folder, self.name)
+                self._namespaces = made or make_namespaces(self.run_folder, self.logs.parent, make_folder(self.folder))
+            return self._namespaces.prefix(folder)
 
     def _make(self, spec: NodeSpec) -> ProcessNode:
         ports = {name: take_port() for name in spec.ports}
@@ -73,11 +87,12 @@ class EmbeddedSite(BaseSite[ProcessNode]):
             for target, text in spec.first_files.items():
                 with self.volume(spec.volumes[0]).open(target, "wb") as file:
                     file.write(workspace.text(text).encode())
-        node.leaves = tuple(map(Path, workspace.arguments(spec.leaves)))
+        node.leaves = () if self.namespaced else tuple(map(Path, workspace.arguments(spec.leaves)))
         for path in node.leaves:
             self.journal.note_file(path)
-        node.running = spawn(argv, env, Path(workspace.home), self.journal, self._owner(spec.name), node.log)
-        command = (*wrapper(), *workspace.arguments(spec.ready.argv)) if spec.ready.argv else ()
+        prefix = self.prefix(Path(workspace.home))
+        node.running = spawn(argv, env, Path(workspace.home), self.journal, self._owner(spec.name), node.log, prefix)
+        command = (*prefix, *workspace.arguments(spec.ready.argv)) if spec.ready.argv else ()
 
         def answers() -> None:
             if command:
@@ -90,10 +105,10 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         self.journal.note_segments(node.running.segments)
 
     def _first_run(self, node: ProcessNode, workspace: Workspace, env: dict[str, str], volume: Path) -> None:
-        log = node.log
+        log, home, owner = node.log, Path(workspace.home), self._owner(node.spec.name)
         for command in node.spec.first_run:
             argv = workspace.arguments(command)
-            child = spawn(argv, env, Path(workspace.home), self.journal, self._owner(node.spec.name), log)
+            child = spawn(argv, env, home, self.journal, owner, log, self.prefix(home))
             what = f"{node.where}: {Path(argv[0]).name}"
             try:
                 code = child.process.wait(PATIENCE.first_run)
@@ -114,8 +129,9 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         write_files(Path(workspace.home), workspace.contents())
         for volume in task.volumes:
             volume_folder(self.folder, volume)
-        child = spawn(argv, env, Path(workspace.home), self.journal, self._owner(name), None)
-        running = ProcessTask(task.name, log, lambda: child.end_with(Path(workspace.home)), child)
+        home = Path(workspace.home)
+        child = spawn(argv, env, home, self.journal, self._owner(name), None, self.prefix(home))
+        running = ProcessTask(task.name, log, lambda: child.end_with(home), child)
         running.follow(task.stdin)
         with self._lock:
             self._tasks = [other for other in self._tasks if other.alive] + [child]
@@ -149,6 +165,10 @@ class EmbeddedSite(BaseSite[ProcessNode]):
             child.collect()
         for node in nodes:
             node.release()
+        with self._lock:
+            if self._namespaces is not None:
+                self._namespaces.close()
+                self._namespaces = None
         remove_tree(self.folder)
 
 
@@ -200,11 +220,13 @@ class Embedded:
     """The embedded substrate: this machine. `run`: folder of this run, `logs`: folder of its logs.
 
     `gated`: names of the sites that can be isolated; a relay on the way to them costs a client some 0.1 ms a request.
+    `namespaced`: whether the programs of a site run in namespaces of their own, where this machine allows them.
     """
 
     run: Path
     logs: Path
     gated: tuple[str, ...] = ()
+    namespaced: bool = True
     name: str = "embedded"
     here: str = LOOPBACK
     _sites: dict[str, EmbeddedSite] = field(default_factory=dict)
@@ -227,8 +249,15 @@ class Embedded:
                 self._make()
                 logs = self.logs / plain("site", name)
                 site_type = GatedSite if name in self.gated else EmbeddedSite
-                self._sites[name] = site_type(name, self.run, logs, StartJournal(self.run))
+                namespaced = self.namespaced and not obstacle()
+                self._sites[name] = site_type(name, self.run, logs, StartJournal(self.run), namespaced)
             return self._sites[name]
+
+    def desk(self, name: str) -> EmbeddedSite:
+        """Return a site for the tasks of an existing site: in no namespaces, for they use its mounted volumes."""
+        site = self.site(name)
+        site.namespaced = False
+        return site
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
         """Copy a folder of prepared data into a volume of a site that is not running. Raises HarnessError."""

@@ -101,7 +101,7 @@ def running(pid: int) -> bool:
 def test_files_that_a_killed_node_leaves_outside_its_volumes_are_removed(
     embedded: EmbeddedUnderTest, tmp_path: Path, way: str
 ) -> None:
-    site, left = embedded.substrate.site("primary"), tmp_path / "left.sock"
+    site, left = embedded.substrate.desk("primary"), tmp_path / "left.sock"
     script = python(
         "import socket, sys, time; socket.socket(socket.AF_UNIX).bind(sys.argv[1]); time.sleep(300)", str(left)
     )

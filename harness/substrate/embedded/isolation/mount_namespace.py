@@ -1,0 +1,115 @@
+"""Program that makes the user and mount namespaces of one site; `isolation` runs it, with the standard library alone.
+
+Arguments: user id and group id of the site's programs, the site's folder, the folder at which what they write outside
+it is seen, a number N, N folders that are hidden, and folders that become private. It prints a line once the namespaces
+exist and waits for the end of its input: meanwhile the harness opens both, which keeps them.
+
+mount(8) mounts nothing for a user that is not root, and each call of it is a process: the system calls are made here.
+Sources: user_namespaces(7), mount_namespaces(7), the kernel's Documentation/filesystems/overlayfs.rst.
+"""
+
+import ctypes
+import os
+import stat
+import sys
+from pathlib import Path
+
+NEWNS, NEWUSER = 0x00020000, 0x10000000  # unshare(2)
+NOSUID, NODEV, REC, PRIVATE = 2, 4, 1 << 14, 1 << 18  # mount(2)
+DETACH = 2  # umount2(2)
+OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442  # the same on every architecture that has Python
+HERE, CLONE, RECURSIVE, EMPTY_PATH, READ_ONLY = -100, 1, 0x8000, 4, 1  # their flags
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - one of its own is mounted there
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Attributes(ctypes.Structure):
+    """`struct mount_attr` of mount_setattr(2)."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
+
+
+def call(what: str, function: str, *arguments: object) -> int:
+    """Call a function of the C library and return its result. Raises OSError that says what failed."""
+    result = int(getattr(libc, function)(*arguments))
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def mount(kind: str, target: str, flags: int = NOSUID | NODEV, options: str = "") -> None:
+    """Mount a file system, or change how a mount is propagated. Raises OSError."""
+    words = (kind.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    call(f"{kind} on {target}", "mount", *words)
+
+
+def set_read_only(path: str, *, on: bool, flags: int = 0) -> None:
+    """Make a mount read-only or writable, with RECURSIVE all mounts below it as well. Raises OSError."""
+    found = Attributes(READ_ONLY if on else 0, 0 if on else READ_ONLY, 0, 0)
+    size = ctypes.c_size_t(ctypes.sizeof(found))
+    call(f"read-only {path}", "syscall", MOUNT_SETATTR, HERE, path.encode(), flags, ctypes.byref(found), size)
+
+
+def copy_of(path: str) -> int:
+    """Return a descriptor of a copy of the mount of `path`, which is mounted nowhere yet. Raises OSError."""
+    return call(f"copy of {path}", "syscall", OPEN_TREE, HERE, path.encode(), CLONE | os.O_CLOEXEC)
+
+
+def attach(tree: int, path: str) -> None:
+    """Mount such a copy on a folder, which is made. Raises OSError."""
+    Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
+    call(f"mount on {path}", "syscall", MOVE_MOUNT, tree, b"", HERE, path.encode(), EMPTY_PATH)
+
+
+def enter(user: int, group: int) -> None:
+    """Move this process into new namespaces, in which its own user and group are these. Raises OSError."""
+    maps = {"setgroups": "deny", "uid_map": f"{user} {os.getuid()} 1", "gid_map": f"{group} {os.getgid()} 1"}
+    call("unshare", "unshare", NEWUSER | NEWNS)
+    for name, text in maps.items():
+        Path("/proc/self", name).write_text(text, encoding="ascii")
+    mount("none", "/", REC | PRIVATE)
+
+
+def make_private(folder: str, scratch: str) -> None:
+    """Cover a folder with an overlay: what it holds can be read, what is written goes to `scratch`. Raises OSError."""
+    upper, work = scratch + folder, f"{scratch}/work{folder}"
+    for one in (upper, work):
+        Path(one).mkdir(parents=True)
+    Path(upper).chmod(stat.S_IMODE(Path(folder).stat().st_mode))
+    mount("overlay", folder, options=f"lowerdir={folder},upperdir={upper},workdir={work},userxattr")
+
+
+def enclose(site: str, outside: str, hidden: list[str], private: list[str]) -> None:
+    """Lay out the file system: `site` can be written, `hidden` is empty, `private` is its own, all else is read-only.
+
+    Raises OSError.
+    """
+    own = copy_of(site)
+    set_read_only("/", on=True, flags=RECURSIVE)
+    set_read_only("/proc", on=False)
+    mount("tmpfs", SHARED_MEMORY, options="mode=700")
+    scratch = copy_of(SHARED_MEMORY)
+    for folder in private:
+        make_private(folder, SHARED_MEMORY)
+    Path(SHARED_MEMORY + SHARED_MEMORY).mkdir(parents=True)
+    call("umount", "umount2", SHARED_MEMORY.encode(), DETACH)
+    for folder in hidden:
+        if Path(folder).is_dir():
+            mount("tmpfs", folder, options="mode=700")
+    attach(own, site)
+    attach(scratch, outside)
+    attach(call("copy", "syscall", OPEN_TREE, HERE, (outside + SHARED_MEMORY).encode(), CLONE), SHARED_MEMORY)
+
+
+if __name__ == "__main__":
+    user, group, site, outside, number, *folders = sys.argv[1:]
+    try:
+        enter(int(user), int(group))
+        enclose(site, outside, folders[: int(number)], folders[int(number) :])
+    except OSError as error:
+        sys.exit(error.strerror)
+    sys.stdout.write("made\n")
+    sys.stdout.flush()
+    sys.stdin.read()
