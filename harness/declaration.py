@@ -90,5 +90,6 @@ class ServiceKind:
     entry: bool = False  # whether clients reach a site through it
     passive: bool = False  # whether it has no outbound actions
     sink: str = ""  # the name of the receiver of its outbound actions
+    outside: Callable[[Any], tuple[str, ...]] = lambda _table: ()  # paths outside its volumes that it may write to
     target: Callable[[Any], str] = lambda _table: ""  # URL of that receiver in a real recovery
     load: ClientLoad | None = None

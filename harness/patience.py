@@ -52,6 +52,7 @@ class Patience:
     image_minio: float = 1800.0  # MinIO is built
     image_node: float = 3600.0  # the node image of kind is built
     image_wheels: float = 900.0  # wheels are installed into an image
+    isolation_task: float = 30.0  # a task that tries the isolation of sites ends
     kubectl: float = 60.0  # kubectl renders manifests
     ledger_write: float = 1.0  # one write of the ledger
     log_flush: float = 5.0  # the last lines of a node's log arrive

@@ -17,6 +17,7 @@ from harness.declaration import ClientLoad
 from harness.drill.environment import DrillEnvironment
 from harness.drill.scope import missing, not_drilled
 from harness.drill.strike import Identity, Struck, strike
+from harness.drill.traces import Traces, leave_traces, try_traces
 from harness.estate.registry import client_load
 from harness.estate.site import EstateSite
 from harness.evidence.failures import Failures
@@ -47,6 +48,8 @@ class Drill:
     failures: Failures = field(init=False)
     writer: LedgerWriter | None = None
     struck: Struck | None = None
+    traces: Traces | None = None  # what the primary wrote before the strike
+    notes: dict[str, str] = field(default_factory=dict)
     scheduled: bool = False
     receipts: list[Receipt] = field(default_factory=list)
     selected: Selected | None = None
@@ -126,6 +129,7 @@ class Drill:
             raise HarnessError("no client load is running; start it before the primary is destroyed")
         self.environment.stop_replication()
         self._open.close()
+        self.traces = leave_traces(self.environment.primary.site, self.journal)
         self.struck = strike(
             self.environment.primary,
             self.target,
@@ -202,6 +206,7 @@ class Drill:
         try:
             self._read_back()
             exposed = self._exposure()
+            self._try_traces()
         except REPORTED as error:
             self.failures.note(error, "")
         self.record = conclude(self.header, self._outcome(exposed), self.folder, self.journal)
@@ -224,6 +229,12 @@ class Drill:
         self.writer.stop()
         if self.tested is not None:
             self.surviving = self.load.survivors(self.environment.door, self.environment.secrets.of("clients"))
+
+    def _try_traces(self) -> None:
+        """Try whether DR can read what the lost primary wrote. Raises Finding, HarnessError."""
+        destroyed = not self.environment.primary.nodes
+        if self.struck is not None and self.traces is not None and (destroyed or self.traces.living):
+            self.notes["isolation"] = try_traces(self.environment.dr.site, self.traces, self.journal)
 
     def _exposure(self) -> float | None:
         strikes = [event for event in self.journal.events if event.kind == "struck"]
@@ -250,7 +261,7 @@ class Drill:
             exposure=exposed,
             phases=phases_of(events, self.fault),
             missing_files=len(restored.lost_objects) if restored else 0,
-            uncovered=selected.contents.uncovered if selected else (),
+            uncovered=(*(selected.contents.uncovered if selected else ()), *self.environment.uncovered_paths),
             missing=() if self.stopped else missing(config, seen, scheduled=self.scheduled),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
@@ -268,6 +279,7 @@ class Drill:
             diverged=self.diverged,
             results=tested.results if tested else (),
             not_drilled=not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
+            notes=self.notes,
         )
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from harness.core.sequence import Branch, expected
 from harness.core.service import Service
 from harness.estate.config import Config
+from harness.estate.isolation import outside_volumes
 from harness.estate.registry import absent_messages, not_contained
 
 TRIGGER = "1.1"
@@ -16,6 +17,9 @@ def not_drilled(
 ) -> tuple[str, ...]:
     """Return one line for each thing that was not drilled, with its reason."""
     lacking = [*limits, *not_contained(config, services)]
+    lacking += [
+        f"{path} is outside its volumes: what is written there is in no backup" for path in outside_volumes(config)
+    ]
     lacking += [f"{', '.join(numbers)}: no {kind} in this estate" for kind, numbers in absent_messages(config).items()]
     if not scheduled:
         lacking.append(f"{TRIGGER}: the backup was not taken by the schedule")

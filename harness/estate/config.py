@@ -23,7 +23,7 @@ from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS
 from harness.estate.mistakes import explain, mistakes, parse_toml, spelled, wrong_needs
 
-EXCLUDABLE = ("database", "bucket", "volume")  # what [backup.exclude] may name
+EXCLUDABLE = ("database", "bucket", "volume", "path")  # what [backup.exclude] may name
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 
 
@@ -60,7 +60,7 @@ def excluded(value: str) -> str:
     """Return `value` if it names something that a backup may leave out; raises ValueError."""
     kind, _, name = value.partition(" ")
     if kind not in EXCLUDABLE or not name:
-        raise ValueError(f"{value!r} is not `database NAME`, `bucket NAME` or `volume NAME`")
+        raise ValueError(f"{value!r} is not `database NAME`, `bucket NAME`, `volume NAME` or `path PATH`")
     return value
 
 
@@ -68,7 +68,7 @@ class BackupTable(Table):
     """Schedule of the backups, and the addresses that get an alert when a backup fails.
 
     `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
-    `bucket NAME` or `volume NAME` -> why it is in no backup.
+    `bucket NAME`, `volume NAME` or `path PATH` (that a service names, outside its volumes) -> why it is in no backup.
     """
 
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.core.node import Substrate
+from harness.estate import isolation
 from harness.estate.config import Config
 from harness.estate.registry import kind_of
 from harness.parts.extras import lacking
@@ -27,15 +28,21 @@ class SubstrateKind:
     name: str
     make: Callable[[Config, bool], Make]  # from a declaration and whether the primary must be isolatable
     serves: frozenset[str]  # tags of features that only some substrates can drill, which it can
-    limits: tuple[str, ...]  # what no drill on it shows, written into every record
+    unshown: tuple[str, ...]  # what no drill on it shows
     packages: tuple[str, ...] = ()  # Python packages of its extra, which has its name
     images: Callable[[], tuple[str, ...]] = tuple  # those it is made of
     programs: Callable[[], object] = tuple  # what finds its programs, or raises MissingPart
+    unshown_here: Callable[[], tuple[str, ...]] = tuple  # what no drill on it shows on this machine
 
     @property
     def runs_here(self) -> bool:
         """Whether its nodes are processes of this machine, with their volumes in the run folder."""
         return not self.packages
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """What no drill on it shows, written into every record."""
+        return (*self.unshown, *self.unshown_here())
 
     def label(self, config: Config) -> str:
         """Return what records and budgets call it: with the strategy of the DR site, where it is not the usual one."""
@@ -106,12 +113,18 @@ def _programs() -> None:
 SUBSTRATES = {
     one.name: one
     for one in (
-        SubstrateKind(name="embedded", make=_embedded, serves=frozenset({"needs_room"}), limits=(CONTAINED_WITHIN,)),
+        SubstrateKind(
+            name="embedded",
+            make=_embedded,
+            serves=frozenset({"needs_room"}),
+            unshown=(CONTAINED_WITHIN,),
+            unshown_here=isolation.limits,
+        ),
         SubstrateKind(
             name="docker",
             make=_docker,
             serves=frozenset({"needs_room"}),
-            limits=(CONTAINED_WITHIN,),
+            unshown=(CONTAINED_WITHIN,),
             packages=("docker", "testcontainers"),
             images=partial(_images, NODE_IMAGE),
         ),
@@ -119,7 +132,7 @@ SUBSTRATES = {
             name="kind",
             make=_kind,
             serves=frozenset({"needs_kubernetes"}),
-            limits=(
+            unshown=(
                 "network policies: kind's network enforces none; an egress filter on DR's node takes their place",
                 "machines of a cluster: there is only one, so no pod moves to another",
                 "pulling images: a new cluster has them on its node before it starts",

@@ -1,0 +1,50 @@
+"""Isolation of the sites of one machine: by namespaces, or else by a preflight of what is declared."""
+
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.estate.config import Config
+from harness.estate.registry import kind_of
+from harness.substrate.embedded.isolation.namespaces import obstacle
+
+BY_PREFLIGHT = "isolation: by preflight alone; a path that a program makes up itself may be shared by both sites"
+
+
+def outside_volumes(config: Config) -> tuple[str, ...]:
+    """Return `services.NAME.KEY: PATH` for each path outside its volumes that a declared program may write to."""
+    tables = config.services.items()
+    return tuple(f"services.{n}.{found}" for n, table in tables for found in kind_of(config, n).outside(table))
+
+
+def uncovered_paths(config: Config) -> tuple[str, ...]:
+    """Return one line for each such path at which this machine has data and that [backup.exclude] does not name.
+
+    A restored program reads it, as if it had been restored.
+    """
+    named = (line.rpartition(": ") for line in outside_volumes(config))
+    return tuple(
+        f"path {path}: {key} names it, outside its volumes; declare a volume, or give a reason in [backup.exclude]"
+        for key, _, path in named
+        if f"path {path}" not in config.backup.exclude and _has_data(Path(path))
+    )
+
+
+def _has_data(path: Path) -> bool:
+    try:
+        return any(path.iterdir()) if path.is_dir() else path.is_file()
+    except OSError:
+        return True
+
+
+def limits() -> tuple[str, ...]:
+    """Return what no drill on this machine shows because its sites cannot have namespaces of their own."""
+    return (f"{BY_PREFLIGHT} (no namespaces: {why})",) if (why := obstacle()) else ()
+
+
+def require_separate(config: Config) -> None:
+    """Raise UsageError that names each path that programs of both sites would share, where they have no namespaces."""
+    if obstacle() and (found := outside_volumes(config)):
+        raise UsageError(
+            f"{'; '.join(found)}: outside its volumes, and both sites would use it, because they cannot have "
+            f"namespaces of their own here ({obstacle()}); write @{{volume:NAME}}, or make it read-only"
+        )
