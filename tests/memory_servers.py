@@ -127,7 +127,9 @@ class MemoryConnection:
     @property
     def info(self) -> SimpleNamespace:
         status = {"server_encoding": "UTF8"}
-        return SimpleNamespace(server_version=int(float(self.server.version) * 10000), parameter_status=status.get)
+        return SimpleNamespace(
+            dbname=self.database, server_version=int(float(self.server.version) * 10000), parameter_status=status.get
+        )
 
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
@@ -179,9 +181,9 @@ class MemoryServers:
                     return site.name
         return ""
 
-    def connect(self, *, host: str, port: int, dbname: str, **_more: object) -> MemoryConnection:
+    def connect(self, *, host: str, port: str, dbname: str, **_more: object) -> MemoryConnection:
         """psycopg.connect."""
-        name = self.at(host, port)
+        name = self.at(host, int(port))
         if not name:
             raise psycopg.OperationalError("connection refused")
         if dbname not in {*self.postgres[name].databases, identity.MAINTENANCE}:

@@ -9,24 +9,55 @@ from harness.core.node import Address, NodeSpec, Site
 Containment = Literal["disposable", "reversible"]
 
 
+REGION = "us-east-1"  # of an object store that has no regions
+
+
+@dataclass(frozen=True, slots=True)
+class SqlTls:
+    """How connections to a PostgreSQL server are encrypted: libpq's `sslmode`; paths of PEM files, "" for none."""
+
+    mode: str = "prefer"
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """Connection to a PostgreSQL server as superuser. `inside`: for nodes of its site; `outside`: for the harness."""
+    """Connection to a PostgreSQL server as superuser. `inside`: for nodes of its site; `outside`: for the harness.
+
+    `database`: for statements that belong to no database. `others`: further hosts, inside and outside; whichever of
+    all is the primary is used.
+    """
 
     inside: Address
     outside: Address
     user: str
     password_ref: str
+    database: str = "postgres"
+    others: tuple[Address, ...] = ()
+    tls: SqlTls = SqlTls()
+
+    def __str__(self) -> str:
+        return ",".join(map(str, (self.outside, *self.others)))
 
 
 @dataclass(frozen=True, slots=True)
 class S3:
-    """Connection to an object store. The key references are resolved when they are used."""
+    """Connection to an object store. The key references are resolved when they are used.
+
+    `ca`: path of a PEM file, "" for the certificates that the system trusts. `path_style`: whether the bucket is in the
+    path and not in the host name; None as the host name suggests.
+    """
 
     inside: Address
     outside: Address
     access_key_ref: str
     secret_key_ref: str
+    tls: bool = False
+    ca: str = ""
+    region: str = REGION
+    path_style: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

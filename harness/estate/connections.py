@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 
 from harness.core.errors import UsageError
 from harness.core.node import Address
-from harness.core.service import Service
+from harness.core.service import REGION, Service
 from harness.estate.config import Config
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.read_only import ReadOnly
 from harness.repository.store.s3 import S3Store
-from harness.s3.client import REGION
 from harness.s3.server import ACCESS, SECRET
 from harness.vault import read_text_secret
 
@@ -21,7 +20,10 @@ BUCKET = "backups"
 
 @dataclass(frozen=True, slots=True)
 class Offsite:
-    """Location of the backup repository. `secrets`: name -> reference; contains the two keys of the store."""
+    """Location of the backup repository. `secrets`: name -> reference; contains the two keys of the store.
+
+    `tls`, `region`, `ca`, `path_style`: as in `S3`; `prefix`: of the keys of its objects.
+    """
 
     address: Address
     secrets: Mapping[str, str] = field(repr=False)
@@ -29,6 +31,9 @@ class Offsite:
     read_only: bool = False
     tls: bool = False
     region: str = REGION
+    ca: str = ""
+    path_style: bool | None = None
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,15 @@ class Connections:
             raise UsageError(f"repository of {estate} at {where.address}: no secret {lacking[0]}; add it")
         keys = (read_text_secret(where.secrets[ACCESS]), read_text_secret(where.secrets[SECRET]))
         store: ObjectStore = S3Store.connect(
-            where.address.host, where.address.port, *keys, where.bucket, secure=where.tls, region=where.region
+            where.address.host,
+            where.address.port,
+            *keys,
+            where.bucket,
+            secure=where.tls,
+            region=where.region,
+            ca=where.ca,
+            path_style=where.path_style,
+            prefix=where.prefix,
         )
         if where.read_only:
             store = ReadOnly(store, f"repository of {estate} at {where.address}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, UsageError
-from harness.core.node import NodeSpec, Ready
+from harness.core.node import Address, NodeSpec, Ready
 from harness.core.service import S3, Service, Sql
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
@@ -21,7 +21,7 @@ from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS
 from harness.estate.site import DATABASE, STORE, EstateSite, NodeStatus
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
-from harness.postgres.server import SUPERUSER, SUPERUSER_PASSWORD
+from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
@@ -42,7 +42,7 @@ class ExistingEstateSite(EstateSite):
         sql = self.place.sql
         what = f"the database of {self.site.name}"
         wait_until(lambda: system_facts(sql), patience=PATIENCE.existing_query, on=HarnessError, every=0.5, what=what)
-        return NodeStatus(DATABASE, ready=True, detail=str(sql.outside))
+        return NodeStatus(DATABASE, ready=True, detail=str(sql))
 
     def start_store(self) -> NodeStatus:
         """Start the object store; return its status. Raises HarnessError."""
@@ -88,25 +88,36 @@ def references(folder: Path, *needed: str) -> Mapping[str, str]:
 
 def sql_at(table: ExistingSiteTable, secrets: Mapping[str, str]) -> Sql:
     """Return the connection to a declared database server."""
-    return Sql(table.sql, table.sql, SUPERUSER, secrets[SUPERUSER_PASSWORD])
+    return table.sql.connection(secrets[SUPERUSER_PASSWORD])
 
 
 def s3_at(table: ExistingSiteTable, secrets: Mapping[str, str]) -> S3:
     """Return the connection to a declared object store."""
-    return S3(table.s3, table.s3, secrets[ACCESS], secrets[SECRET])
+    return table.s3.connection(secrets[ACCESS], secrets[SECRET])
 
 
 def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> ExistingEstateSite:
     """Return a declared site; raises UsageError. `local`: substrate of one-shot tasks; `needed`: further secrets."""
     table = declared_site(config, name)
     secrets = references(table.secrets, SUPERUSER_PASSWORD, ACCESS, SECRET, *needed)
-    addresses = {DATABASE: {"sql": table.sql}, STORE: {"s3": table.s3}}
+    require_files(f"existing.{name}", table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
+    addresses: dict[str, dict[str, tuple[Address, ...]]] = {
+        DATABASE: {"sql": table.sql.addresses},
+        STORE: {"s3": (table.s3.address,)},
+    }
     services = {**table.services, **({entry_of(config): table.gateway} if table.gateway is not None else {})}
-    addresses |= {service: {"http": address} for service, address in services.items()}
+    addresses |= {service: {"http": (address,)} for service, address in services.items()}
     site = ExistingSite(name, local.desk(name), addresses, table.volumes, workloads_of(table.cluster))
     made = ExistingEstateSite(site, secrets, {})
-    made.connect(table.sql, table.s3)
+    made.sql, made.s3 = sql_at(table, secrets), s3_at(table, secrets)
     return made
+
+
+def require_files(where: str, *paths: Path | None) -> None:
+    """Raise UsageError for a declared certificate or key that is no file here."""
+    for path in paths:
+        if path is not None and not path.is_file():
+            raise UsageError(f"{where}: {path} is no file; put it there, or correct its path")
 
 
 def workloads_of(table: ClusterTable | None) -> Workloads:
@@ -133,7 +144,18 @@ def connect_offsite(config: Config) -> Offsite:
     if table is None:
         raise UsageError(f"estate {config.estate.name}: no repository is declared under [existing.offsite]")
     secrets = references(table.secrets, ACCESS, SECRET)
-    return Offsite(table.s3, secrets, table.bucket, table.read_only, table.tls, table.region)
+    require_files("existing.offsite", table.s3.ca)
+    return Offsite(
+        table.s3.address,
+        secrets,
+        table.bucket,
+        table.read_only,
+        table.s3.encrypted(default=table.tls),
+        table.s3.region or table.region,
+        str(table.s3.ca or ""),
+        table.s3.path_style,
+        table.s3.prefix,
+    )
 
 
 def connect_primary(config: Config, local: Embedded) -> Connections:

@@ -3,31 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from harness.core.node import Address
+from harness.core.service import REGION
 from harness.declaration import Name, Table
-from harness.s3.client import REGION
-
-LAST_PORT = 65535
-
-
-def beside(value: Path, info: ValidationInfo) -> Path:
-    """Return the absolute path; a relative path is relative to the folder of `estate.toml`."""
-    return Path((info.context or {}).get("folder", "."), value).absolute()
+from harness.estate.server_tables import Beside, RepositoryServer, S3Server, S3Table, SqlServer, SqlTable, address
 
 
 def endpoint(value: object, _inner: ValidatorFunctionWrapHandler) -> Address:
     """Return `HOST:PORT` as an address; an address is returned unchanged. Raises ValueError."""
-    if isinstance(value, Address):
-        return value
-    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not host or not port.isdigit() or not 0 < int(port) <= LAST_PORT:
-        raise ValueError(f"{value!r} is not an address; write HOST:PORT")
-    return Address(host, int(port))
+    return value if isinstance(value, Address) else address(str(value))
 
 
-Beside = Annotated[Path, AfterValidator(beside)]
 Endpoint = Annotated[Address, WrapValidator(endpoint)]
 Workload = Annotated[str, Field(pattern=r"^(deployment|statefulset)/[a-z0-9][a-z0-9.-]*$")]
 
@@ -44,8 +32,8 @@ class ClusterTable(Table):
 class ExistingSiteTable(Table):
     """An existing site: its addresses, and the folders of its secrets and volumes on this machine."""
 
-    sql: Endpoint
-    s3: Endpoint
+    sql: SqlServer
+    s3: S3Server
     secrets: Beside
     volumes: dict[Name, Beside] = Field(default_factory=dict)
     gateway: Endpoint | None = None
@@ -56,12 +44,12 @@ class ExistingSiteTable(Table):
 class ExistingOffsiteTable(Table):
     """An existing offsite repository."""
 
-    s3: Endpoint
-    bucket: str = "backups"
+    s3: RepositoryServer
+    bucket: Annotated[str, Field(min_length=1)] = "backups"
     secrets: Beside
     read_only: bool = True  # nothing is written to it
-    tls: bool = True  # HTTPS with certificate verification
-    region: str = REGION
+    tls: bool = True  # HTTPS with certificate verification, where `s3` does not say it
+    region: str = REGION  # where `s3` does not say it
 
 
 class ExistingTable(Table):
@@ -77,8 +65,21 @@ class ExistingTable(Table):
         """Refuse a DR site with an address of the primary."""
         if self.primary and self.dr:
             for part, theirs in self.primary:
-                if isinstance(theirs, Address) and theirs == getattr(self.dr, part):
+                if _addresses(theirs) & _addresses(getattr(self.dr, part)):
                     raise ValueError(
                         f"dr.{part} is the same address as the primary's; a restore test there would destroy production"
                     )
         return self
+
+
+def _addresses(part: object) -> frozenset[Address]:
+    """Return the addresses in a value of a site's table."""
+    match part:
+        case SqlTable():
+            return frozenset(part.addresses)
+        case S3Table():
+            return frozenset({part.address})
+        case Address():
+            return frozenset({part})
+        case _:
+            return frozenset()

@@ -12,6 +12,7 @@ SHOWN = 3  # last lines of standard error that an error message contains
 # libpq refuses a password file with group access, and Kubernetes gives files to the group of a pod.
 PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in the task's own container, in memory
 OWN_PASSWORD_FILE = 'umask 077 && cp "$GIVEN_PASSFILE" "$PGPASSFILE" && exec "$0" "$@"'  # noqa: S105
+TLS = {"ca": "PGSSLROOTCERT", "cert": "PGSSLCERT", "key": "PGSSLKEY"}  # file of a task -> the variable that names it
 PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
 
 
@@ -36,10 +37,15 @@ def client_task(
         password = {"PGPASSFILE": PASSWORD_FILE, "GIVEN_PASSFILE": "@{file:pgpass}"}
     else:
         argv, password = (program(name),), {"PGPASSFILE": "@{file:pgpass}"}
+    given = {"ca": sql.tls.ca, "cert": sql.tls.cert, "key": sql.tls.key}
+    certificates = {file: path for file, path in given.items() if path}
     env = {
-        "PGGSSENCMODE": "disable",
-        "PGCONNECT_TIMEOUT": "10",
         "PGAPPNAME": name,
+        "PGCONNECT_TIMEOUT": "10",
+        "PGGSSENCMODE": "disable",
+        "PGTARGETSESSIONATTRS": "primary" if sql.others else "any",
+        "PGSSLMODE": sql.tls.mode,
+        **{TLS[file]: f"@{{file:{file}}}" for file in certificates},
         "PGCLIENTENCODING": RAW,  # possible with every encoding; a dump says its own
         "PGOPTIONS": options(major(sql), reading=reading, more=settings),
         "LC_MESSAGES": "C",
@@ -50,15 +56,25 @@ def client_task(
         image=IMAGE,
         volumes=volumes,
         env={**password, **env},
-        secrets={PASSWORD: sql.password_ref},
-        files={"pgpass": f"*:*:*:*:@{{pgpass:{PASSWORD}}}\n"},
+        # The files are copies of the task's own: libpq refuses a key that others can read.
+        secrets={PASSWORD: sql.password_ref, **{file: f"file:{path}" for file, path in certificates.items()}},
+        files={
+            "pgpass": f"*:*:*:*:@{{pgpass:{PASSWORD}}}\n",
+            **{file: f"@{{secret:{file}}}\n" for file in certificates},
+        },
         stdin=stdin,
     )
 
 
 def conninfo(sql: Sql, database: str) -> str:
     """Return a connection string for a client program on the site of the server."""
-    parts = {"host": sql.inside.host, "port": str(sql.inside.port), "user": sql.user, "dbname": database}
+    hosts = (sql.inside, *sql.others)
+    parts = {
+        "host": ",".join(address.host for address in hosts),
+        "port": ",".join(str(address.port) for address in hosts),
+        "user": sql.user,
+        "dbname": database,
+    }
     return " ".join(f"{key}='{_quoted(value)}'" for key, value in parts.items())
 
 

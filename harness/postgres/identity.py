@@ -58,7 +58,7 @@ UNION ALL SELECT 1 FROM (
 ) AS o LEFT JOIN pg_catalog.pg_init_privs i ON i.classoid = o.tableoid AND i.objoid = o.oid AND i.objsubid = 0
 WHERE o.acl IS NOT NULL AND o.oid < 16384 AND o.acl IS DISTINCT FROM i.initprivs
 """
-MAINTENANCE = "postgres"  # exists on every server
+MAINTENANCE = "postgres"  # initdb makes it
 TEMPLATE = "template1"  # what CREATE DATABASE copies
 INVALID = -2  # datconnlimit of a database that an interrupted DROP DATABASE left
 PRISTINE = "template0"  # nobody can change it
@@ -92,13 +92,18 @@ class DatabaseEntry:
     owner: str
 
 
-def ask(sql: Sql, query: str, database: str = MAINTENANCE, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-    """Return all rows of one query, run as the superuser. Raises HarnessError, one line with server and database."""
+def ask(sql: Sql, query: str, database: str = "", values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    """Return all rows of one query, run as the superuser, in any database without a `database`.
+
+    Raises HarnessError, one line with server and database.
+    """
     with connect(sql, database) as connection:
         try:
             return list(connection.execute(query.encode(), values or None).fetchall())
         except psycopg.Error as error:
-            raise HarnessError(f"PostgreSQL at {sql.outside}, database {database}: {one_line(error)}") from error
+            raise HarnessError(
+                f"PostgreSQL at {sql}, database {database or sql.database}: {one_line(error)}"
+            ) from error
 
 
 def system_facts(sql: Sql) -> SystemFacts:

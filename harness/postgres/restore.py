@@ -10,6 +10,7 @@ from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres.client import client_task, how_it_ended
 from harness.postgres.identity import MAINTENANCE, ask
+from harness.postgres.server import maintenance
 
 CREATE_ROLE = re.compile(rb'CREATE ROLE ("(?:[^"]|"")+"|[^\s;"]+);')
 ALTER_ROLE = re.compile(rb'ALTER ROLE ("(?:[^"]|"")+"|[^\s;"]+) WITH ')
@@ -38,7 +39,7 @@ def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
         "--set=VERBOSITY=terse",  # no echo of the statement: it holds a password's verifier
         "--set=SHOW_CONTEXT=never",
         "--file=-",
-        database=MAINTENANCE,
+        database=maintenance(sql),
         stdin=kept,
     )
     _run(site, task, f"roles at {sql.outside}")
@@ -73,7 +74,7 @@ def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: s
         f"--jobs={jobs}",
         *create,
         f"@{{volume:{spool_volume}}}/{spool_path}",
-        database=MAINTENANCE,
+        database=facts.name if facts.name == MAINTENANCE else maintenance(sql),
         volumes=(spool_volume,),
         settings=SESSION,
         reading=False,

@@ -20,6 +20,7 @@ PORT = "sql"
 SOCKETS = "/tmp"  # noqa: S108 - in a container, in memory
 DEFAULT_SOCKETS = "/var/run/postgresql"  # socket folder of the public image during its first start
 SUPERUSER = "postgres"
+FALLBACK = "template1"  # where the declared database for statements that belong to none does not exist
 SUPERUSER_PASSWORD = "postgres-superuser"  # noqa: S105 - the name of the secret, not the secret
 
 # All connections need a password. Only the first start of an image uses the socket; TCP is limited by the address.
@@ -122,7 +123,7 @@ def sql_of(node: Node, password_ref: str) -> Sql:
 
 def connect(
     sql: Sql,
-    database: str = "postgres",
+    database: str = "",
     *,
     autocommit: bool = True,
     user: str | None = None,
@@ -132,41 +133,74 @@ def connect(
 ) -> Connection:
     """Return a connection from outside the site, as the superuser by default.
 
-    Its settings are those of `harness.postgres.session`, and `settings`.
-    Raises HarnessError, one line, when it cannot be opened within five seconds.
+    Without a `database` it is that of `sql`, or template1 where the server has none of that name. Its settings are
+    those of `harness.postgres.session`, and `settings`. Raises HarnessError, one line, when it cannot be opened within
+    five seconds.
     """
     who = user or sql.user
-    try:
-        connection = open_session(
-            str(sql.outside),
+
+    def opened(name: str) -> Connection:
+        return open_session(
+            str(sql),
             superuser=who == sql.user,
             more=settings,
-            host=sql.outside.host,
-            port=sql.outside.port,
-            dbname=database,
+            dbname=name,
             user=who,
             password=read_text_secret(password_ref or sql.password_ref),
-            connect_timeout=round(PATIENCE.sql_connect),
             application_name=application,
-            gssencmode="disable",
+            connect_timeout=round(PATIENCE.sql_connect),
+            **parameters(sql),
         )
-    except psycopg.Error as error:
-        reason = one_line(error)
-        _, answered, refusal = reason.rpartition("FATAL: ")
-        raise HarnessError(
-            f"PostgreSQL at {sql.outside}, database {database} as {who}: "
-            + (refusal.strip() if answered else f"{reason}; is it running?")
-        ) from error
+
+    name = database or sql.database
+    try:
+        try:
+            connection = opened(name)
+        except psycopg.OperationalError as error:
+            if database or f'database "{name}" does not exist' not in str(error):
+                raise
+            connection = opened(FALLBACK)
+    except (psycopg.Error, UnicodeEncodeError) as error:
+        raise HarnessError(f"PostgreSQL at {sql}, database {name} as {who}: {_refusal(error)}") from error
     connection.autocommit = autocommit
     return connection
 
 
+def parameters(sql: Sql) -> dict[str, str]:
+    """Return libpq's parameters for the hosts of a server, and for TLS, as seen from outside its site."""
+    hosts = (sql.outside, *sql.others)
+    found = {
+        "host": ",".join(address.host for address in hosts),
+        "port": ",".join(str(address.port) for address in hosts),
+        "target_session_attrs": "primary" if sql.others else "any",
+        "gssencmode": "disable",
+        "sslmode": sql.tls.mode,
+    }
+    files = {"sslrootcert": sql.tls.ca, "sslcert": sql.tls.cert, "sslkey": sql.tls.key}
+    return found | {name: path for name, path in files.items() if path}
+
+
+def _refusal(error: psycopg.Error | UnicodeEncodeError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "a name that is no UTF-8 text; rename it"
+    reason = one_line(error)
+    _, answered, refusal = reason.rpartition("FATAL: ")
+    if answered and "permission denied to set parameter" in refusal:
+        return f"{refusal.strip()}; connect as a superuser"
+    return refusal.strip() if answered else f"{reason}; is it running?"
+
+
 def major(sql: Sql) -> int:
     """Return the server's major version; it is only asked when no connection has shown it. Raises HarnessError."""
-    server = str(sql.outside)
-    if not major_of(server):
+    if not major_of(str(sql)):
         connect(sql).close()
-    return major_of(server)
+    return major_of(str(sql))
+
+
+def maintenance(sql: Sql) -> str:
+    """Return the database for statements that belong to none: that of `sql`, or template1. Raises HarnessError."""
+    with connect(sql) as connection:
+        return connection.info.dbname
 
 
 @contextmanager
@@ -179,7 +213,7 @@ def transaction(sql: Sql, database: str, hint: str) -> Iterator[Connection]:
         with connect(sql, database) as connection, connection.transaction():
             yield connection
     except psycopg.Error as error:
-        raise HarnessError(f"database {database} at {sql.outside}: {one_line(error)}; {hint}") from error
+        raise HarnessError(f"database {database} at {sql}: {one_line(error)}; {hint}") from error
 
 
 def make_database(server: Sql, name: str, role: str, password_ref: str) -> None:
@@ -201,7 +235,7 @@ def make_database(server: Sql, name: str, role: str, password_ref: str) -> None:
                 connection.execute(compose.SQL(query).format(compose.Identifier(name), owner))
         except psycopg.Error as error:
             raise HarnessError(
-                f"database {name} of role {role} at {server.outside}: cannot be created: {one_line(error)}"
+                f"database {name} of role {role} at {server}: cannot be created: {one_line(error)}"
             ) from error
 
 

@@ -1,8 +1,10 @@
 """S3 client for an object store, used from outside its site; buckets, and the tag that names their estate."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import certifi
 import urllib3
 from minio import Minio
 from minio.commonconfig import ENABLED, Tags
@@ -15,7 +17,6 @@ from harness.core.service import S3
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
-REGION = "us-east-1"  # set, so that clients do not query it
 RETRIES = 2
 ESTATE = "blackstart-estate"  # the key of the tag
 NO_TAGS = "NoSuchTagSet"
@@ -26,21 +27,31 @@ SILENT = (urllib3.exceptions.HTTPError, OSError)
 ERRORS = (MinioException, *SILENT)
 
 
+def roots(s3: S3) -> str | None:
+    """Return the file of the certificates that are trusted, $SSL_CERT_FILE without a `ca`; None without TLS."""
+    return (s3.ca or os.environ.get("SSL_CERT_FILE") or certifi.where()) if s3.tls else None
+
+
 def client(s3: S3) -> Minio:
     """Return a client with short timeouts and few retries; it connects when it is first used."""
     pool = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=PATIENCE.s3_connect, read=PATIENCE.s3_read),
         maxsize=8,
         retries=urllib3.Retry(total=RETRIES, backoff_factor=0.1, status_forcelist=(502, 503, 504)),
+        cert_reqs="CERT_REQUIRED",
+        ca_certs=roots(s3),
     )
-    return Minio(
+    made = Minio(
         str(s3.outside),
         access_key=read_text_secret(s3.access_key_ref),
         secret_key=read_text_secret(s3.secret_key_ref),
-        secure=False,
-        region=REGION,
+        secure=s3.tls,
+        region=s3.region,  # set, so that it is not asked for
         http_client=pool,
     )
+    if s3.path_style is not None:
+        (made.disable_virtual_style_endpoint if s3.path_style else made.enable_virtual_style_endpoint)()  # type: ignore[no-untyped-call]
+    return made
 
 
 def said(error: Exception) -> str:

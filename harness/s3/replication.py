@@ -12,7 +12,7 @@ from harness.core.parallel import in_order
 from harness.core.service import S3
 from harness.parts.programs import program
 from harness.patience import PATIENCE
-from harness.s3.client import REGION
+from harness.s3.client import roots
 from harness.s3.objects import Bucket
 
 PAUSE = 1.0  # seconds between two rounds
@@ -21,15 +21,18 @@ SHOWN = 2  # last lines of rclone's output in an error message
 
 def remote(name: str, access: str, secret: str, s3: S3) -> str:
     """Return a section of rclone's configuration; `access` and `secret` are names of secrets of the task."""
+    scheme = "https" if s3.tls else "http"
+    path_style = "false" if s3.path_style is False else "true"
     return (
-        f"[{name}]\ntype = s3\nprovider = Other\nregion = {REGION}\nforce_path_style = true\n"
-        f"endpoint = http://{s3.outside}\n"
+        f"[{name}]\ntype = s3\nprovider = Other\nregion = {s3.region}\nforce_path_style = {path_style}\n"
+        f"endpoint = {scheme}://{s3.outside}\n"
         f"access_key_id = @{{secret:{access}}}\nsecret_access_key = @{{secret:{secret}}}\n"
     )
 
 
 def copy_task(source: S3, target: S3, bucket: str) -> Task:
     """Return the task that copies a bucket by checksum; what the source lost is kept at the target."""
+    trusted = dict.fromkeys(file for s3 in (source, target) if (file := roots(s3)))
     return Task(
         name="rclone",
         argv=(
@@ -48,6 +51,7 @@ def copy_task(source: S3, target: S3, bucket: str) -> Task:
             "--s3-no-check-bucket",
             "--log-level=ERROR",
             "--config=@{file:rclone}",
+            *(f"--ca-cert={path}" for path in trusted),
         ),
         secrets={
             "source-access": source.access_key_ref,

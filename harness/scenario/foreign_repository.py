@@ -21,6 +21,7 @@ from harness.estate.connections import Connections, Offsite
 from harness.estate.existing import workspace
 from harness.estate.existing_config import ExistingOffsiteTable, ExistingSiteTable, ExistingTable
 from harness.estate.registry import entry_of
+from harness.estate.server_tables import RepositoryTable, S3Table, SqlTable
 from harness.estate.site import INFRASTRUCTURE, EstateSite
 from harness.evidence.record import RecordHeader
 from harness.postgres import dump
@@ -187,8 +188,11 @@ class ForeignRepository:
         place, offsite = self._production or environment.dr.place, self.other.offsite_s3
         # Placeholder: the gateway has no address before its start; `_gateway` returns it then.
         gateway = place.sql.outside
-        dr = ExistingSiteTable(sql=place.sql.outside, s3=place.s3.outside, gateway=gateway, secrets=self._keys)
-        repository = ExistingOffsiteTable(s3=offsite.outside, secrets=secrets.root / "offsite", tls=False)
+        sql = SqlTable(host=(place.sql.outside.host,), port=place.sql.outside.port)
+        s3 = S3Table(endpoint=str(place.s3.outside))
+        dr = ExistingSiteTable(sql=sql, s3=s3, gateway=gateway, secrets=self._keys)
+        store = RepositoryTable(endpoint=str(offsite.outside))
+        repository = ExistingOffsiteTable(s3=store, secrets=secrets.root / "offsite", tls=False)
         existing = ExistingTable(targets=self.targets, dr=dr, offsite=repository)
         return environment.config.model_copy(update={"existing": existing})
 

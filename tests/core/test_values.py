@@ -15,7 +15,7 @@ from harness.core.node import Address, Endpoint
 from harness.core.record import FORMAT, DrillRecord
 from harness.core.render import render, secrets_in
 from harness.core.sequence import MESSAGES, Branch, expected, unseen
-from harness.core.service import Answer, Contained, KeyFunction, Sources
+from harness.core.service import Answer, Contained, KeyFunction, Sources, Sql
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -121,3 +121,9 @@ def test_other_sites_use_the_client_address_of_a_node_unless_it_has_another() ->
     inside, outside, across = (Address("gateway", 1), Address("127.0.0.1", 2), Address("gateway.dr", 3))
     assert Endpoint(inside, outside).from_afar == outside
     assert Endpoint(inside, outside, across).from_afar == across
+
+
+def test_an_ipv6_address_is_written_in_brackets_and_all_hosts_of_a_server_are_named() -> None:
+    first, second = Address("fd00::1", 5432), Address("db.shop.test", 5433)
+    assert str(first) == "[fd00::1]:5432"
+    assert str(Sql(first, first, "odoo", "env:PG", others=(second,))) == "[fd00::1]:5432,db.shop.test:5433"

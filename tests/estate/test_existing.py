@@ -212,7 +212,7 @@ def test_a_service_that_the_operator_starts_is_waited_for(
     assert isinstance(estate.site, ExistingSite)
     with socket.socket() as server:
         server.bind((LOOPBACK, 0))
-        estate.site.addresses = {"notification": {"http": Address(*server.getsockname())}}
+        estate.site.addresses = {"notification": {"http": (Address(*server.getsockname()),)}}
         started = Timer(0.5, server.listen)
         started.start()
         assert estate.start_service(Notification()).ready

@@ -9,12 +9,12 @@ import urllib3
 from minio import Minio
 
 from harness import __version__
+from harness.core.service import REGION
 from harness.images.engine import engine
 from harness.images.find import baked
 from harness.images.inside import execute
 from harness.images.table import image
 from harness.postgres.server import HBA, INITDB
-from harness.s3.client import REGION
 from tests.images.image_under_test import HOME, LOOPBACK, USERS, get, image_under_test, kinds, of, outside, says, stop
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]

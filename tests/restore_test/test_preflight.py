@@ -59,7 +59,7 @@ def test_a_running_service_without_a_workload_is_refused(existing: ExistingServe
     assert isinstance(site, ExistingSite)
     with socket.create_server((LOOPBACK, 0)) as server:
         at = Address(*server.getsockname())
-        site = replace(site, addresses={"notification": {"http": at}})
+        site = replace(site, addresses={"notification": {"http": (at,)}})
         with pytest.raises(Refused, match="site dr is in use: notification runs there"):
             require_no_service_running(site, (Notification(),))
     require_no_service_running(site, (Notification(),))

@@ -8,10 +8,12 @@ from typing import Self
 
 import certifi
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as ReadTimeout
 
 from harness.core.errors import HarnessError, Unreadable
+from harness.core.node import Address
+from harness.core.service import REGION
 from harness.patience import PATIENCE
 from harness.repository.store.port import StoredObject
 from harness.repository.store.s3_client import Client, connections
@@ -24,11 +26,12 @@ SERVER_FAULT = 500
 
 @dataclass(frozen=True, slots=True)
 class S3Store:
-    """A bucket of an S3 store. Safe to use from several threads."""
+    """A bucket of an S3 store, or what is below `prefix` in it. Safe to use from several threads."""
 
     endpoint: str
     bucket: str
     _client: Client = field(repr=False)
+    prefix: str = ""  # with its slash
 
     @classmethod
     def connect(
@@ -39,11 +42,17 @@ class S3Store:
         secret: str,
         bucket: str,
         secure: bool = False,
-        region: str = "us-east-1",
+        region: str = REGION,
+        ca: str = "",
+        path_style: bool | None = None,
+        prefix: str = "",
     ) -> Self:
-        """Return the bucket there, without a request; `SSL_CERT_FILE` may name the trusted roots."""
-        endpoint = f"{host}:{port}"
-        roots = os.environ.get("SSL_CERT_FILE") or certifi.where()
+        """Return the bucket there, without a request. `ca`: file of trusted certificates, by default $SSL_CERT_FILE.
+
+        `path_style`: whether the bucket is in the path and not in the host name; None as the host name suggests.
+        """
+        endpoint = str(Address(host, port))
+        roots = ca or os.environ.get("SSL_CERT_FILE") or certifi.where()
         client = Client(
             endpoint,
             access_key=access,
@@ -52,17 +61,19 @@ class S3Store:
             region=region,
             http_client=connections(roots if secure else None),
         )
-        return cls(endpoint, bucket, client)
+        if path_style is not None:
+            (client.disable_virtual_style_endpoint if path_style else client.enable_virtual_style_endpoint)()  # type: ignore[no-untyped-call]
+        return cls(endpoint, bucket, client, f"{prefix}/" if prefix else "")
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store one object from a stream, in parts of 16 MiB, and return its size in bytes."""
         with self._explained(key, "cannot be stored"):
-            return self._client.upload(self.bucket, key, chunks)
+            return self._client.upload(self.bucket, self.prefix + key, chunks)
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
         """Yield an object's bytes; raises Unreadable when it does not exist or ends before `offset`."""
         with self._explained(key, "cannot be read"):
-            answer = self._client.get_object(self.bucket, key, offset, length)
+            answer = self._client.get_object(self.bucket, self.prefix + key, offset, length)
             try:
                 yield from answer.stream(CHUNK)
             finally:
@@ -72,24 +83,25 @@ class S3Store:
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects below `prefix`, sorted by key."""
         with self._explained(prefix, "cannot be listed"):
-            for entry in self._client.list_objects(self.bucket, prefix, recursive=True):
+            for entry in self._client.list_objects(self.bucket, self.prefix + prefix, recursive=True):
                 if entry.object_name is not None and entry.last_modified is not None and not entry.is_dir:
-                    yield StoredObject(entry.object_name, entry.size or 0, entry.last_modified)
+                    key = entry.object_name.removeprefix(self.prefix)
+                    yield StoredObject(key, entry.size or 0, entry.last_modified)
 
     def delete(self, key: str) -> None:
         """Delete one object."""
         with self._explained(key, "cannot be deleted"):
-            self._client.remove_object(self.bucket, key)
+            self._client.remove_object(self.bucket, self.prefix + key)
 
     def abandon(self, prefix: str) -> int:
         """Abort the unfinished uploads below `prefix` and return how many there were."""
         with self._explained(prefix, "unfinished uploads cannot be aborted"):
-            return self._client.abandon(self.bucket, prefix)
+            return self._client.abandon(self.bucket, self.prefix + prefix)
 
     @contextmanager
     def _explained(self, key: str, what: str) -> Iterator[None]:
         """Convert an exception of the client into one line with place, operation and reason."""
-        place = f"store {self.endpoint}, bucket {self.bucket}, {key or 'all keys'}"
+        place = f"store {self.endpoint}, bucket {self.bucket}, {self.prefix + key or 'all keys'}"
         try:
             yield
         except S3Error as error:
@@ -121,6 +133,8 @@ def _no_answer(error: Exception) -> str:
     # First, because NewConnectionError is a subclass of urllib3's TimeoutError.
     if isinstance(reason, NewConnectionError):
         return "connection refused; is the store running, and is this its address?"
+    if isinstance(reason, SSLError):
+        return f"no trusted TLS connection ({' '.join(str(reason).split())}); check tls, the certificate and its ca"
     if isinstance(reason, ReadTimeout):
         return f"no answer within {PATIENCE.store_silence:g} s; the store hangs or is unreachable"
     return f"connection lost ({type(reason).__name__}); is the store still running?"

@@ -13,7 +13,7 @@ from harness.core.node import NodeSpec, Ready, runs_images
 from harness.core.service import KeyFunction, Objects, Place, PublicDoor, Sources, Tree
 from harness.patience import PATIENCE
 from harness.postgres.server import make_database
-from harness.s3.client import REGION, ensure_bucket
+from harness.s3.client import ensure_bucket
 from harness.services.http.table import FilesTable, HttpTable
 from harness.traffic.declared import KeyTable
 from harness.traffic.door import GATEWAY_KEY, basic_auth
@@ -87,7 +87,7 @@ class HttpService:
             secrets |= {"s3-access": place.s3.access_key_ref, "s3-secret": place.s3.secret_key_ref}
             env |= {
                 "S3_ENDPOINT": f"http://{place.s3.inside}",
-                "S3_REGION": REGION,
+                "S3_REGION": place.s3.region,
                 "S3_BUCKET": self.table.buckets[0].name,
                 "S3_ACCESS_KEY": "@{secret:s3-access}",
                 "S3_SECRET_KEY": "@{secret:s3-secret}",

@@ -29,13 +29,13 @@ NOT_DRILLED = (
 class ExistingSite:
     """An existing site.
 
-    `desk`: the site on which its tasks run. `addresses`: node -> port -> address. `folders`: volume -> its mount point
-    on this machine. `scaled_up`: the nodes that were scaled up, in that order.
+    `desk`: the site on which its tasks run. `addresses`: node -> port -> addresses, one of which has to answer.
+    `folders`: volume -> its mount point on this machine. `scaled_up`: the nodes that were scaled up, in that order.
     """
 
     name: str
     desk: Site
-    addresses: Mapping[str, Mapping[str, Address]]
+    addresses: Mapping[str, Mapping[str, tuple[Address, ...]]]
     folders: Mapping[str, Path] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=NoWorkloads)
     scaled_up: list[str] = field(default_factory=list)
@@ -48,15 +48,9 @@ class ExistingSite:
         replicas = self.workloads.replicas(node)
         if replicas is not None:
             return replicas > 0
-        for address in self.declared(node).values():
-            try:
-                probe(address, "", 0)
-            except UNANSWERED:
-                continue
-            return True
-        return False
+        return any(_accepts(address) for addresses in self.declared(node).values() for address in addresses)
 
-    def declared(self, node: str) -> Mapping[str, Address]:
+    def declared(self, node: str) -> Mapping[str, tuple[Address, ...]]:
         """Return the addresses of a node without a workload, by port. Raises UsageError where none is declared."""
         if not self.addresses.get(node):
             raise UsageError(
@@ -135,8 +129,9 @@ class ExistingNode:
 
     def _probe(self) -> None:
         ready = self.spec.ready
-        for port, address in self.site.addresses.get(self.spec.name, {}).items():
-            probe(address, ready.path if port == ready.port else "", ready.status)
+        for port, addresses in self.site.addresses.get(self.spec.name, {}).items():
+            first = next(filter(_accepts, addresses), addresses[0])
+            probe(first, ready.path if port == ready.port else "", ready.status)
 
     def kill(self) -> None:
         """Always raises Refused: a node of an existing site is never killed."""
@@ -144,7 +139,16 @@ class ExistingNode:
 
     def endpoint(self, port: str) -> Endpoint:
         """Return the address of its port of that name; raises UsageError where none is declared."""
-        address = self.site.addresses.get(self.spec.name, {}).get(port)
-        if address is None:
+        addresses = self.site.addresses.get(self.spec.name, {}).get(port)
+        if addresses is None:
             raise UsageError(f"{self.spec.name} on {self.site.name}: no address of its port {port} under [existing]")
-        return Endpoint(address, address)
+        return Endpoint(addresses[0], addresses[0])
+
+
+def _accepts(address: Address) -> bool:
+    """Return whether a connection to `address` is accepted."""
+    try:
+        probe(address, "", 0)
+    except UNANSWERED:
+        return False
+    return True
