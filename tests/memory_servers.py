@@ -22,14 +22,18 @@ from psycopg.conninfo import conninfo_to_dict
 
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, facts, identity
+from harness.postgres.roles import data as roles
 from tests.memory_objects import MemoryMinio, MemoryObjects
 from tests.substrate.fake import Call, Fake, Outcome, Program
 
 Rows = list[tuple[object, ...]]
 COUNTED = re.compile(r'FROM ONLY "(\w+)"\."(\w+)"')
-NAMED = re.compile(r'(CREATE DATABASE|DROP DATABASE|DROP ROLE) "?(\w+)"?')
-ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
-CREATED = re.compile(rb"CREATE ROLE (\w+);")
+NAMED = re.compile(r'(CREATE DATABASE|DROP DATABASE|CREATE ROLE|DROP ROLE) "?(\w+)"?')
+OTHERS = (
+    *(roles.MEMBERSHIPS, roles.SETTINGS, roles.PARAMETERS, roles.GRANTS, roles.LABELS, roles.TABLESPACES),
+    roles.SUBSCRIPTIONS,
+)
+IGNORED = ("ALTER ", "COMMENT ", "GRANT ", "REVOKE ")  # nothing of this is in memory
 
 
 @dataclass
@@ -80,8 +84,16 @@ class MemoryPostgres:
             ],
             identity.TOUCHED: [(identity.MAINTENANCE in self.databases,)],
             checks.BACKENDS: list(connected),
-            ROLES: [(role,) for role in sorted(self.roles)],
+            roles.VERSION: [(int(float(self.version)), "postgres", "postgres")],
+            roles.ROLES: [(role, *[False] * 7, -1, None, None, None) for role in sorted(self.roles)],
+            roles.DATABASES: [
+                (name, getattr(database, "owner", ""), "UTF8", "b", "C", "C", "C.UTF-8", None, False, -1, None, True)
+                for name, database in sorted(self.databases.items())
+            ],
+            **{query: [] for query in OTHERS},
         }
+        if query.startswith(IGNORED):
+            return []
         if query in of_server or database is None:
             return of_server[query]
         return self._of_database(query, database)
@@ -91,6 +103,8 @@ class MemoryPostgres:
             self.databases[name] = MemoryDatabase("postgres")
         elif what == "DROP DATABASE":
             del self.databases[name]
+        elif what == "CREATE ROLE":
+            self.roles.add(name)
         else:
             self.roles.remove(name)
         return []
@@ -211,6 +225,8 @@ class MemoryServers:
         site = self.at(str(target["host"]), int(str(target["port"])))
         if not site:
             return Outcome(1, errors=f"{name}: error: connection refused")
+        if "--list" in words:
+            return Outcome(0)
         outcome = self._run(name, self.postgres[site], options, words[-1], call)
         if name in self.after:
             self.after[name](self.postgres[site])
@@ -221,11 +237,6 @@ class MemoryServers:
             return Outcome(
                 0, json.dumps({"name": options["dbname"], **asdict(server.snapshots[options["snapshot"]])}).encode()
             )
-        if name == "pg_dumpall":
-            return Outcome(0, "".join(f"CREATE ROLE {role};\n" for role in sorted(server.roles)).encode())
-        if name == "psql":
-            server.roles |= {role.decode() for role in CREATED.findall(call.stdin)}
-            return Outcome(0)
         volume, _, path = last.partition("/")
         data = json.loads(call.volumes[volume].open(path, "rb").read())
         name = data.pop("name")

@@ -17,6 +17,7 @@ from harness.estate.site import EstateSite
 from harness.patience import PATIENCE
 from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
+from harness.postgres.roles import data as roles
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.vault import read_secret, read_text_secret
 
@@ -72,7 +73,7 @@ class BackupOrchestrator:
         sql = self.primary.place.sql
         recipients = [read_text_secret(reference) for reference in self.recipients]
         system = system_facts(sql)
-        names = databases(sql)
+        names, before = databases(sql), roles.inspect(sql)
         self.journal.mark("begin", "backup", message="1.2", databases=", ".join(names))
         self.repository.reap(INTENT_EXPIRY)
         writer = self.repository.begin(system.identifier, recipients)
@@ -85,8 +86,7 @@ class BackupOrchestrator:
                 )
                 archives = self._archives(snapshots)
                 trees = in_parallel({a.name: partial(self._archive, writer, n, a) for n, a in enumerate(archives, 1)})
-            site = self.primary.site
-            writer.add("globals.sql", dump.chunks(site.run(dump.globals_task(site, sql)), PATIENCE.dump))
+            writer.add(roles.PATH, (roles.read(sql, before),))
             contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
             self._report(writer)
             receipt = writer.commit(contents)

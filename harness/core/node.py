@@ -96,7 +96,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """Result of a task: its exit code and its last lines of standard error."""
+    """Result of a task: its exit code; of its standard error the first lines with `error: ` and the last lines."""
 
     code: int
     errors: str

@@ -9,11 +9,11 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def in_parallel(calls: Mapping[str, Callable[[], T]]) -> dict[str, T]:
-    """Return the results of all calls by name; after all have ended, raises the first error."""
+def in_parallel(calls: Mapping[str, Callable[[], T]], *, limit: int = 0) -> dict[str, T]:
+    """Return the results of all calls by name, `limit` of them at a time (0: all); then raises the first error."""
     if not calls:
         return {}
-    with ThreadPoolExecutor(max_workers=len(calls)) as pool:
+    with ThreadPoolExecutor(max_workers=limit or len(calls)) as pool:
         futures = {name: pool.submit(call) for name, call in calls.items()}
     return {name: future.result() for name, future in futures.items()}
 

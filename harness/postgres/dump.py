@@ -15,7 +15,7 @@ from harness.core.node import Running, Site, Task
 from harness.core.service import Sql
 from harness.postgres import facts as figures
 from harness.postgres.client import client_task, how_it_ended
-from harness.postgres.server import connect, maintenance, one_line
+from harness.postgres.server import connect, one_line
 from harness.postgres.session import Connection, server_encoding
 
 CHUNK = 4 * 1024 * 1024  # bytes of one chunk
@@ -99,14 +99,6 @@ def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
         f"--snapshot={snapshot.id}",
         f"--encoding={server_encoding(snapshot.connection)}",  # no conversion, which may fail
         database=snapshot.database,
-    )
-
-
-def globals_task(site: Site, sql: Sql) -> Task:
-    """Return the task that writes roles, their password verifiers and memberships to standard output."""
-    database = maintenance(sql)
-    return client_task(
-        site, "pg_dumpall", sql, "--globals-only", "--no-tablespaces", f"--database={database}", database=database
     )
 
 

@@ -1,94 +1,137 @@
-"""Restores: roles first, then every database from its dump in the spool."""
+"""Restore of one database from its dump in the spool, by pg_restore."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
-from harness.core.node import Site, Task
+from harness.core.node import Completed, Site, Task
 from harness.core.service import Sql
 from harness.patience import PATIENCE
-from harness.postgres.client import client_task, how_it_ended
-from harness.postgres.identity import MAINTENANCE, ask
-from harness.postgres.server import maintenance
-
-CREATE_ROLE = re.compile(rb'CREATE ROLE ("(?:[^"]|"")+"|[^\s;"]+);')
-ALTER_ROLE = re.compile(rb'ALTER ROLE ("(?:[^"]|"")+"|[^\s;"]+) WITH ')
+from harness.postgres.client import client_task
+from harness.postgres.server import major
 
 # A restore that fails is begun again from nothing, so its commits need not wait for the disk one by one; the
 # server writes them out within a second all the same, and fsync stays on.
-SESSION = {"synchronous_commit": "off", "maintenance_work_mem": "256MB"}
+SESSION = {"synchronous_commit": "off", "maintenance_work_mem": "256MB", "client_min_messages": "error"}
+STATISTICS = 18  # the first server that takes planner statistics
+TIMEOUT = 17  # the first server that knows transaction_timeout, which pg_restore sets since that version
+UNKNOWN = 'unrecognized configuration parameter "transaction_timeout"'
+HIDES = "a worker process died unexpectedly"  # follows the reason
+# Constraints that are not valid come after the data. Of a domain's, pg_restore does not know which tables use it, and
+# several connections would make it while the data are loaded.
+LATE = ("CHECK CONSTRAINT",)
+ENTRY = re.compile(r"^(\d+); \d+ \d+ (.*)$")
 
 
-def restore_globals(site: Site, sql: Sql, text: bytes) -> None:
-    """Make the roles of `text`, which `pg_dumpall --globals-only` wrote. All of them or, with RestoreFailed, none.
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A dump in a volume of the site, and how many connections its restore may open."""
 
-    The superuser we come as keeps the attributes and the password that it has on this server; of other roles
-    that are already there, the attributes become those of the backup.
+    site: Site
+    volume: str
+    path: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the table of contents of a dump. `what`: kind, schema, name and owner, separated by spaces."""
+
+    number: str
+    what: str
+
+    def is_a(self, *kinds: str) -> bool:
+        """Whether it is of one of the kinds."""
+        return any(self.what.startswith(f"{kind} ") for kind in kinds)
+
+
+def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> tuple[str, ...]:
+    """Restore the contents of a database, which is there and empty; raises RestoreFailed at the first error.
+
+    Materialised views stay empty: returns which the backup has with contents, each `schema name owner`, in the order
+    in which they can be refreshed.
     """
-    roles = frozenset(str(name) for (name,) in ask(sql, "SELECT rolname FROM pg_catalog.pg_roles"))
-    kept = b"".join(_wanted(text, roles, sql.user))
+    entries = contents(sql, facts, dump)
+    views = [entry for entry in entries if entry.is_a("MATERIALIZED VIEW DATA")]
+    old = major(sql) < STATISTICS
+    left_out = {*views, *(entry for entry in entries if old and entry.is_a("STATISTICS DATA"))}
+    late = [entry for entry in entries if entry.is_a(*LATE)]
+    _run_restore(sql, facts, dump, [entry for entry in entries if entry not in left_out and entry not in late])
+    if late:
+        _run_restore(sql, facts, dump, late)
+    return tuple(entry.what.removeprefix("MATERIALIZED VIEW DATA ") for entry in views)
+
+
+def contents(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> tuple[Entry, ...]:
+    """Return the table of contents of a dump; raises RestoreFailed."""
+    source = f"@{{volume:{dump.volume}}}/{dump.path}"
+    task = client_task(dump.site, "pg_restore", sql, "--list", source, database=facts.name, volumes=(dump.volume,))
+    text, done = _run(dump.site, task)
+    if done.code:
+        raise RestoreFailed(f"database {facts.name} at {sql.outside}: its dump cannot be listed: {reason(done)}")
+    found = (ENTRY.match(line) for line in text.decode(errors="backslashreplace").splitlines())
+    return tuple(Entry(match.group(1), match.group(2)) for match in found if match)
+
+
+def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequence[Entry]) -> None:
+    chosen = f"{dump.path}.list"
+    with dump.site.volume(dump.volume).open(chosen, "wb") as file:
+        file.write("".join(f"{entry.number};\n" for entry in entries).encode())
+    folder = f"@{{volume:{dump.volume}}}"
+    old = major(sql) < TIMEOUT
     task = client_task(
-        site,
-        "psql",
-        sql,
-        "--no-psqlrc",
-        "--quiet",
-        "--single-transaction",
-        "--set=ON_ERROR_STOP=1",
-        "--set=VERBOSITY=terse",  # no echo of the statement: it holds a password's verifier
-        "--set=SHOW_CONTEXT=never",
-        "--file=-",
-        database=maintenance(sql),
-        stdin=kept,
-    )
-    _run(site, task, f"roles at {sql.outside}")
-
-
-def _wanted(text: bytes, roles: frozenset[str], superuser: str) -> Iterator[bytes]:
-    """Yield the lines to run: a role that exists is not created, our superuser is not altered."""
-    for line in text.splitlines(keepends=True):
-        created, altered = CREATE_ROLE.match(line), ALTER_ROLE.match(line)
-        if created and _name(created) in roles:
-            continue
-        if altered and _name(altered) == superuser:
-            continue
-        yield line
-
-
-def _name(match: re.Match[bytes]) -> str:
-    quoted = match.group(1).decode()
-    return quoted[1:-1].replace('""', '"') if quoted.startswith('"') else quoted
-
-
-def restore_database(site: Site, sql: Sql, facts: DatabaseFacts, spool_volume: str, spool_path: str, jobs: int) -> None:
-    """Restore a database from its dump in the spool volume, `jobs` at once. Raises RestoreFailed at the first error."""
-    # The maintenance database is there from the first day; every other is made by the restore.
-    create = () if facts.name == MAINTENANCE else ("--create",)
-    task = client_task(
-        site,
+        dump.site,
         "pg_restore",
         sql,
-        "--exit-on-error",
+        "--verbose",  # names the entry that an error is about
+        *(() if old else ("--exit-on-error",)),
         "--no-tablespaces",
-        f"--jobs={jobs}",
-        *create,
-        f"@{{volume:{spool_volume}}}/{spool_path}",
-        database=facts.name if facts.name == MAINTENANCE else maintenance(sql),
-        volumes=(spool_volume,),
+        f"--jobs={dump.jobs}",
+        f"--use-list={folder}/{chosen}",
+        f"{folder}/{dump.path}",
+        database=facts.name,
+        volumes=(dump.volume,),
         settings=SESSION,
         reading=False,
     )
-    _run(site, task, f"database {facts.name} at {sql.outside}")
+    _, done = _run(dump.site, task)
+    if done.code == 1 and old and UNKNOWN in done.errors and not errors_in(done.errors):
+        return
+    if done.code:
+        raise RestoreFailed(f"database {facts.name} at {sql.outside}: {reason(done)}")
 
 
-def _run(site: Site, task: Task, what: str) -> None:
-    """Run a client to its end; raises RestoreFailed when it fails or cannot even be run."""
+def _run(site: Site, task: Task) -> tuple[bytes, Completed]:
+    """Run a client to its end and return its output; raises RestoreFailed when it cannot be run."""
     try:
         with site.run(task) as running:
-            running.stdout.read()
-            done = running.finish(PATIENCE.restore_database)
+            text = running.stdout.read()
+            return text, running.finish(PATIENCE.restore_database)
     except HarnessError as error:
         raise RestoreFailed(f"{task.name}: {error}") from error
-    if done.code:
-        raise RestoreFailed(f"{what}: {how_it_ended(done)}")
+
+
+def errors_in(text: str) -> tuple[str, ...]:
+    """Return the errors in what pg_restore said, each with the entry of the dump that it is about, oldest first."""
+    found, entry = [], ""
+    for line in text.splitlines():
+        _, known, rest = line.partition("from TOC entry ")
+        if known:
+            entry = rest.partition("; ")[2].partition(" ")[2].partition(" ")[2]
+            continue
+        _, failed, said = line.partition("pg_restore: error: ")
+        if failed and UNKNOWN not in said:
+            found.append(f"{entry}: {said}" if entry else said)
+        entry = ""
+    return tuple(found)
+
+
+def reason(done: Completed) -> str:
+    """Return the first error of pg_restore, its last line without one, and how it ended, in one line."""
+    code = f"ended by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
+    errors = errors_in(done.errors)
+    lines = [line.strip() for line in done.errors.splitlines() if line.strip()] or ["no message"]
+    first = next((line for line in errors if HIDES not in line), (*errors, lines[-1])[0])
+    return f"{first} ({code})"

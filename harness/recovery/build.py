@@ -38,4 +38,5 @@ def recovery_of(
         freshness=freshness,
         start_messages=start_messages(config),
         on_bytes=on_bytes,
+        parallel=config.backup.parallel,
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.core.contents import Contents
-from harness.core.errors import REPORTED, Refused, RestoreFailed, reason_of
+from harness.core.errors import REPORTED, Finding, Refused, RestoreFailed, UsageError, reason_of
 from harness.core.journal import Journal, phase
 from harness.core.node import Address
 from harness.core.record import KeyResult
@@ -90,6 +90,17 @@ class TrafficRouter(Protocol):
         """Route clients to `site`; return the routing seen by new connections. Raises Refused, HarnessError."""
 
 
+@contextmanager
+def _as_failed() -> Iterator[None]:
+    """Raise every failure of the site inside the block as RestoreFailed: a full disk, a server that is away."""
+    try:
+        yield
+    except (Finding, Refused, UsageError):
+        raise
+    except REPORTED as error:
+        raise RestoreFailed(reason_of(error)) from error
+
+
 @dataclass(slots=True)
 class Recovery:
     """Recovers the estate on the DR site."""
@@ -108,6 +119,7 @@ class Recovery:
     start_messages: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # numbers of start and connection
     fence: Callable[[], None] = lambda: None  # stops an old primary that may still take writes, before the switch
     on_bytes: Callable[[int], None] = lambda _count: None
+    parallel: int = 4  # databases that are restored at a time
     stopped: str = ""  # the failed phase, "" before a failure
 
     @contextmanager
@@ -124,11 +136,12 @@ class Recovery:
 
     @contextmanager
     def _or_stop(self) -> Iterator[None]:
-        """Log a failure of selection or restore as 2.5.1 and stop the recovery as 2.5.2."""
+        """Log a failure of selection or restore, a defect and an interruption too, as 2.5.1; stop as 2.5.2."""
         try:
             yield
-        except REPORTED as error:
-            self.journal.mark("log", "DR restore failed", message="2.5.1", error=reason_of(error))
+        except BaseException as error:
+            reason = reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"
+            self.journal.mark("log", "DR restore failed", message="2.5.1", error=reason)
             self.journal.mark("stop", "recovery", message="2.5.2", reason="no service started, no traffic switched")
             raise
 
@@ -155,8 +168,8 @@ class Recovery:
 
     def restore(self, selected: Selected) -> Restored:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""
-        with self._or_stop():
-            work = Restore(self.dr.place, self.services, selected.backup, self.journal, self.on_bytes)
+        with self._or_stop(), _as_failed():
+            work = Restore(self.dr.place, self.services, selected.backup, self.journal, self.on_bytes, self.parallel)
             try:
                 with self._phase("fetch", "2.4"):
                     work.prepare()

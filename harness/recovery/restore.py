@@ -10,14 +10,12 @@ from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Place, Service, Sql
-from harness.postgres import checks
-from harness.postgres import restore as postgres
 from harness.postgres.identity import databases, system_facts
+from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
 from harness.recovery.restore_files import FileRestore, missing_references
 from harness.repository.catalogue import OpenBackup
 
-SPOOL = "spool"
-JOBS = 2
+SHOWN = 5  # differences that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +30,8 @@ class Restored:
     lost_objects: tuple[str, ...]  # files and objects that a database refers to and that the site lacks, a line each
     corrected: tuple[str, ...] = ()  # replicas that differed from the backup and were put right, a line each
     inventories: tuple[Inventory, ...] = field(default=(), repr=False)  # what the archives contained
+    findings: tuple[str, ...] = ()  # what could not be restored though all else was, one line each
+    notes: tuple[str, ...] = ()  # further lines for the record
 
 
 @dataclass(slots=True)
@@ -43,10 +43,12 @@ class Restore:
     backup: OpenBackup
     journal: Journal
     on_bytes: Callable[[int], None]
-    globals: bytes = b""
+    parallel: int = 4  # databases at a time
+    databases: DatabaseRestore = field(init=False)
     files: FileRestore = field(init=False)
 
     def __post_init__(self) -> None:
+        self.databases = DatabaseRestore(self.place, self.backup, self.journal, self.parallel)
         self.files = FileRestore(self.place, self.services, self.backup, self.journal)
 
     @property
@@ -55,38 +57,34 @@ class Restore:
         return self.backup.manifest.contents
 
     def prepare(self) -> None:
-        """Check that the target is another server and empty, and fetch the globals. Raises Refused, RestoreFailed."""
+        """Check that the target is another server and empty, and fetch the server-wide data. Raises RestoreFailed."""
         system = system_facts(self.place.sql)
         if system.identifier == self.contents.system.identifier:
             raise RestoreFailed(
                 f"the target is system {system.identifier}, the source of the backup; nothing was changed"
             )
-        if system.version.split(".")[0] != self.contents.system.version.split(".")[0]:
-            raise RestoreFailed(
-                f"the target is PostgreSQL {system.version}, the backup is of {self.contents.system.version}"
-            )
+        notes = require_version(system, self.contents.system)
         if already := databases(self.place.sql):
             raise RestoreFailed(f"the target already contains {', '.join(already)}; restore onto an empty server")
-        self.globals = b"".join(self.backup.read("globals.sql"))
+        self.databases.fetch()
+        self.databases.notes += notes
 
     def open(self) -> None:
         """2.4.1: decrypt and decompress dumps into the spool, trees into their volumes. Raises RestoreFailed."""
         spool = self.place.site.volume(SPOOL)
 
-        def dump(name: str) -> None:
-            with spool.open(f"{name}.dump", "wb") as target:
-                for chunk in self.backup.read(f"databases/{name}.dump"):
+        def dump(path: str) -> None:
+            with spool.open(path, "wb") as target:
+                for chunk in self.backup.read(path):
                     target.write(chunk)
                     self.on_bytes(len(chunk))
 
-        calls = {d.name: partial(dump, d.name) for d in self.contents.databases}
+        calls = {d.name: partial(dump, dump_path(d)) for d in self.contents.databases}
         in_parallel(calls | self.files.calls())
 
     def execute(self) -> None:
         """2.4.2: restore roles, then every database; raises RestoreFailed."""
-        postgres.restore_globals(self.place.site, self.place.sql, self.globals)
-        restore = partial(postgres.restore_database, self.place.site, self.place.sql)
-        in_parallel({d.name: partial(restore, d, SPOOL, f"{d.name}.dump", JOBS) for d in self.contents.databases})
+        self.databases.execute()
 
     def wipe(self) -> None:
         """Remove every plaintext dump from the spool, after a failed restore too; raises RestoreFailed."""
@@ -103,9 +101,8 @@ class Restore:
 
     def check(self, freshness: Callable[[Sql], bool | None]) -> Restored:
         """Compare every table with the manifest; return the result. Raises RestoreFailed."""
-        found = in_parallel({d.name: partial(checks.differences, self.place.sql, d) for d in self.contents.databases})
-        if wrong := [f"{name}: {line}" for name, lines in found.items() for line in lines]:
-            raise RestoreFailed(f"restored data differ from the backup: {'; '.join(wrong[:5])}")
+        if wrong := list(self.databases.differences()):
+            raise RestoreFailed(f"restored data differ from the backup: {'; '.join(wrong[:SHOWN])}")
         rpo_met = freshness(self.place.sql)
         size = sum(d.size for d in self.contents.databases) + sum(t.size for t in self.contents.trees)
         restored = Restored(
@@ -117,6 +114,7 @@ class Restore:
             missing_references(self.place, self.services),
             tuple(self.files.corrected),
             tuple(self.files.inventories.values()),
+            notes=self.databases.notes,
         )
         self.journal.mark(
             "status",

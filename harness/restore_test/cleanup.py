@@ -9,7 +9,8 @@ from psycopg import sql as text
 
 from harness.core.errors import HarnessError
 from harness.core.service import Place, Service
-from harness.postgres.identity import ask, databases
+from harness.postgres.identity import databases
+from harness.postgres.roles.data import inspect
 from harness.postgres.server import connect, one_line
 from harness.repository.format.manifest import Manifest
 from harness.s3.client import asked, client
@@ -32,7 +33,7 @@ def take_snapshot(place: Place, services: Sequence[Service]) -> Snapshot:
     volumes = {t.volume for service in services for t in service.sources().trees}
     return Snapshot(
         frozenset(databases(place.sql)),
-        frozenset(str(name) for (name,) in ask(place.sql, "SELECT rolname FROM pg_catalog.pg_roles")),
+        frozenset(role.name for role in inspect(place.sql).roles),
         {bucket: _keys(place, bucket) for bucket in sorted(buckets)},
         {volume: frozenset(place.site.volume(volume).walk()) for volume in sorted(volumes)},
     )

@@ -23,7 +23,7 @@ from harness.kubernetes.objects import MANAGED, NAME, OWNER, Manifest, name_of
 from harness.kubernetes.waiting import await_gone
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
-from harness.recovery.restore import SPOOL
+from harness.recovery.restore_databases import SPOOL
 from harness.s3.client import ensure_bucket, tag
 from harness.scenario.checks.verdict import require
 from harness.substrate.embedded.relay import Relay

@@ -70,7 +70,7 @@ def lose_secret(estate: MemoryEstate) -> None:
     [
         (lambda e: e.site("primary").nodes["postgres"].kill(), "PostgreSQL at fake:.*connection refused; is it"),
         (ends("pg_dump", 1, "pg_dump: error: aborted"), r"dump: .*aborted \(exit code 1"),
-        (ends("pg_dumpall", 2, "error: denied"), r"dump: .*denied \(exit code 2"),
+        (refuses("pg_auth_members", "denied"), "PostgreSQL at .*: denied"),
         (ends("pg_dump", None), "task pg_dump: not done within"),
         (refuses("snapshot", "no room"), f"database {NAME}: no snapshot: no room"),
         (refuses("pg_database_size", "gone"), f"database {NAME}: cannot be counted: gone"),
@@ -82,7 +82,7 @@ def lose_secret(estate: MemoryEstate) -> None:
         (lambda e: e.shop.fails.update(sources=ValueError("a defect")), "ValueError: a defect"),
     ],
     ids=[
-        "database server", "pg_dump", "pg_dumpall", "endless dump", "snapshot", "counting", "missing bucket",
+        "database server", "pg_dump", "roles", "endless dump", "snapshot", "counting", "missing bucket",
         "unreadable secret", "missing secret", "missing recipient", "malformed recipient", "defect",
     ],
 )  # fmt: skip

@@ -11,9 +11,12 @@ from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import Sql
 from harness.postgres.checks import column, differences
-from harness.postgres.dump import chunks, dump_task, facts, globals_task, open_snapshot
+from harness.postgres.dump import chunks, dump_task, facts, open_snapshot
 from harness.postgres.identity import databases, system_facts
-from harness.postgres.restore import restore_database, restore_globals
+from harness.postgres.restore import Spooled, restore_database
+from harness.postgres.roles import data as roles
+from harness.postgres.roles.check import differences as differences_of_server
+from harness.postgres.roles.restore import create_database, finish_database, restore
 from harness.postgres.server import connect
 from tests.servers import DatabaseServer
 
@@ -57,7 +60,7 @@ SHOP = (
 class Dump:
     facts: DatabaseFacts
     content: bytes
-    roles: bytes
+    server: roles.ServerData
 
 
 @pytest.fixture(scope="module")
@@ -70,16 +73,20 @@ def dump(primary: DatabaseServer) -> Dump:
         primary.execute("shop's", "INSERT INTO kinds (note) VALUES ('too late')")
         seen = facts(snapshot, "databases/1")
         dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
-    roles = b"".join(chunks(primary.site.run(globals_task(primary.site, primary.sql)), 60))
-    return Dump(seen, dump, roles)
+    return Dump(seen, dump, roles.parse(roles.read(primary.sql, roles.inspect(primary.sql))))
 
 
 @pytest.fixture(scope="module")
 def restored(dump: Dump, dr: DatabaseServer) -> Iterator[Sql]:
-    restore_globals(dr.site, dr.sql, dump.roles)
+    found = roles.inspect(dr.sql)
+    assert restore(dr.sql, dump.server, found) == ()
     with dr.site.volume("spool").open("shop.dump", "wb") as spool:
         spool.write(dump.content)
-    restore_database(dr.site, dr.sql, dump.facts, "spool", "shop.dump", 2)
+    create_database(dr.sql, dump.server, found, "shop's")
+    assert restore_database(dr.sql, dump.facts, Spooled(dr.site, "spool", "shop.dump", 2)) == (
+        "public moments postgres",
+    )
+    finish_database(dr.sql, dump.server, "shop's")
     yield dr.sql
     dr.site.volume("spool").remove("shop.dump")
 
@@ -184,14 +191,15 @@ def test_roles_are_restored_with_passwords_except_the_superuser(
 
 
 def test_restoring_roles_twice_changes_nothing(dr: DatabaseServer, restored: Sql, dump: Dump) -> None:
-    restore_globals(dr.site, dr.sql, dump.roles)
+    restore(dr.sql, dump.server, roles.inspect(dr.sql))
+    assert differences_of_server(dr.sql, dump.server, ("shop's",)) == ()
     assert databases(restored) == ("shop's",)
 
 
-def test_roles_are_restored_in_one_transaction_and_errors_show_no_verifier(dr: DatabaseServer) -> None:
-    text = b"CREATE ROLE half;\nALTER ROLE half WITH LOGIN PASSWORD 'SCRAM-SHA-256$4096:verifier' NONSENSE;\n"
-    with pytest.raises(RestoreFailed, match="unrecognized role option") as caught:
-        restore_globals(dr.site, dr.sql, text)
+def test_roles_are_restored_in_one_transaction_and_errors_show_no_verifier(dr: DatabaseServer, dump: Dump) -> None:
+    half = replace(dump.server.roles[0], name="half", verifier="SCRAM-SHA-256$4096:verifier", until="never")
+    with pytest.raises(RestoreFailed, match="invalid input syntax for type timestamp") as caught:
+        restore(dr.sql, replace(dump.server, roles=(*dump.server.roles, half)), roles.inspect(dr.sql))
     assert "verifier" not in str(caught.value)
     assert "\n" not in str(caught.value)
     assert dr.one("postgres", "SELECT count(*) FROM pg_roles WHERE rolname = 'half'") == 0
@@ -202,19 +210,17 @@ def test_statistics_are_restored(dr: DatabaseServer, restored: Sql) -> None:
     assert dr.one("shop's", "SELECT count(*) > 5 FROM pg_stats WHERE tablename = 'kinds'") is True
 
 
-def test_a_truncated_dump_fails_with_the_last_line_of_pg_restore(dr: DatabaseServer, restored: Sql, dump: Dump) -> None:
+def test_a_truncated_dump_fails_with_the_first_error_of_pg_restore(dr: DatabaseServer, dump: Dump) -> None:
     spool = dr.site.volume("spool")
     with spool.open("cut.dump", "wb") as file:
         file.write(dump.content[: len(dump.content) // 2])
-    other = replace(dump.facts, name="cut")
-    dr.execute("postgres", 'ALTER DATABASE "shop\'s" RENAME TO whole')
+    dr.execute("postgres", "CREATE DATABASE cut TEMPLATE template0")
     try:
-        with pytest.raises(RestoreFailed, match=r"database cut .*pg_restore: error: .*\(exit code 1\)"):
-            restore_database(dr.site, dr.sql, other, "spool", "cut.dump", 2)
+        with pytest.raises(RestoreFailed, match=r"database cut .*: could not read from input file: .*\(exit code 1\)"):
+            restore_database(dr.sql, replace(dump.facts, name="cut"), Spooled(dr.site, "spool", "cut.dump", 2))
     finally:
         spool.remove("cut.dump")
-        dr.execute("postgres", 'DROP DATABASE IF EXISTS "shop\'s"', 'ALTER DATABASE whole RENAME TO "shop\'s"')
-    assert differences(restored, dump.facts) == ()
+        dr.execute("postgres", "DROP DATABASE cut")
 
 
 def test_the_maintenance_database_is_backed_up_only_when_used(
@@ -229,7 +235,7 @@ def test_the_maintenance_database_is_backed_up_only_when_used(
             dump = b"".join(chunks(primary.site.run(dump_task(primary.site, primary.sql, snapshot)), 60))
         with dr.site.volume("spool").open("postgres.dump", "wb") as spool:
             spool.write(dump)
-        restore_database(dr.site, dr.sql, seen, "spool", "postgres.dump", 1)
+        restore_database(dr.sql, seen, Spooled(dr.site, "spool", "postgres.dump", 1))
         assert differences(dr.sql, seen) == ()
     finally:
         primary.execute("postgres", "DROP TABLE notes")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.errors import RestoreFailed, Unreadable
+from harness.core.errors import RestoreFailed
 from harness.core.service import Sql
 from harness.recovery.recovery import Recovery
-from harness.recovery.restore import SPOOL, Restored
+from harness.recovery.restore import Restored
+from harness.recovery.restore_databases import SPOOL
 from tests.memory_estate import BUCKET, NAME, MemoryEstate
 from tests.substrate.fake import MemoryVolume, Outcome
 
@@ -30,7 +31,7 @@ def test_no_plaintext_is_left_after_a_restore(memory_estate: MemoryEstate, work:
     seen: list[str] = []
     memory_estate.servers.after["pg_restore"] = lambda _server: seen.extend(spool(memory_estate))
     restore(work)
-    assert seen == ["shop.dump"]
+    assert seen == ["databases/shop.dump", "databases/shop.dump.list"]
     assert not spool(memory_estate)
 
 
@@ -123,7 +124,7 @@ def test_a_backup_that_changes_after_its_selection_is_not_restored(memory_estate
     text = bytearray(b"".join(memory_estate.store.get(dump)))
     text[-1] ^= 1
     memory_estate.store.put(dump, (bytes(text),))
-    with pytest.raises(Unreadable, match=r"shop\.dump"):
+    with pytest.raises(RestoreFailed, match=r"shop\.dump"):
         work.restore(selected)
     assert NAME not in memory_estate.servers.postgres["dr"].databases
     assert not spool(memory_estate)

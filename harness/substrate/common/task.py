@@ -14,6 +14,7 @@ from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import remove_if_empty
 
 TAIL, LINE = 40, 4096  # lines of standard error that are kept, bytes of each
+ERRORS = 50  # of all others, the first lines that say `error: `, each with the line before it
 
 
 @dataclass(slots=True)
@@ -25,6 +26,7 @@ class StreamedTask(ABC):
     end: Callable[[], None] = field(repr=False)
     _stdout: IO[bytes] | None = field(default=None, repr=False, kw_only=True)
     _tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL), repr=False, kw_only=True)
+    _first: list[str] = field(default_factory=list, repr=False, kw_only=True)
     _line: bytes = field(default=b"", repr=False, kw_only=True)
     _threads: list[Thread] = field(default_factory=list, repr=False, kw_only=True)
 
@@ -46,17 +48,26 @@ class StreamedTask(ABC):
             self._threads.append(thread)  # a started one: another thread may end the task, and joins what is listed
 
     def _keep(self, log: IO[bytes], data: bytes) -> None:
-        """Write standard error to the log, and keep its last lines."""
+        """Write standard error to the log, and keep its first errors and its last lines."""
         log.write(data)
         *lines, rest = (self._line + data).split(b"\n")
-        self._tail.extend(line.decode(errors="replace").rstrip() for line in lines)
-        self._line = rest[-LINE:]
+        for line in lines:
+            if len(self._tail) == TAIL:
+                self._pass_over()
+            self._tail.append(line.decode(errors="replace").rstrip())
+        self._line = rest[:LINE]  # its beginning says what it is
+
+    def _pass_over(self) -> None:
+        """Drop the oldest of the last lines, unless it is one of the first errors or stands before one."""
+        oldest, next_one = self._tail[0], self._tail[1]
+        if len(self._first) < 2 * ERRORS and ("error: " in oldest or "error: " in next_one):
+            self._first.append(oldest)
 
     @property
     def errors(self) -> str:
-        """The last lines of its standard error so far."""
+        """The first errors of its standard error so far, each with the line before it, and its last lines."""
         lines = [*self._tail, *([self._line.decode(errors="replace").rstrip()] if self._line else [])]
-        return "\n".join(lines[-TAIL:])
+        return "\n".join([*self._first, *lines[-TAIL:]])
 
     def _await(self, event: Event, patience: float) -> None:
         if not event.wait(patience):

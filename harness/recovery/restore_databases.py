@@ -1,0 +1,93 @@
+"""Restore of a server's databases, part of message 2.4.2: roles and settings, then a few databases at a time."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from harness.core.contents import Contents, DatabaseFacts, SystemFacts
+from harness.core.errors import RestoreFailed, Unreadable
+from harness.core.journal import Journal
+from harness.core.parallel import in_parallel
+from harness.core.service import Place
+from harness.postgres import checks
+from harness.postgres.restore import Spooled, restore_database
+from harness.postgres.roles import check, data, restore
+from harness.repository.catalogue import OpenBackup
+
+SPOOL = "spool"
+JOBS = 2  # connections that load one database
+
+
+def dump_path(facts: DatabaseFacts) -> str:
+    """Return the path of a database's dump, in the backup and in the spool."""
+    return f"{facts.path}.dump"
+
+
+def require_version(target: SystemFacts, source: SystemFacts) -> tuple[str, ...]:
+    """Return a line for the record when the target is of a newer major version; raises RestoreFailed for an older."""
+    if target.major < source.major:
+        raise RestoreFailed(
+            f"the target is PostgreSQL {target.version}, the backup is of {source.version}; a dump cannot be restored "
+            f"onto an older major version; restore onto PostgreSQL {source.major} or newer"
+        )
+    if target.major == source.major:
+        return ()
+    return (f"restored onto PostgreSQL {target.version}, a newer major version than the source's {source.version}",)
+
+
+@dataclass(slots=True)
+class DatabaseRestore:
+    """The databases of one backup. `parallel`: databases at a time; `notes`: lines for the record."""
+
+    place: Place
+    backup: OpenBackup
+    journal: Journal
+    parallel: int
+    views: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # database -> materialised views to refresh
+    notes: tuple[str, ...] = ()
+    _server: data.ServerData | None = None
+
+    @property
+    def contents(self) -> Contents:
+        """Contents of the backup by its manifest."""
+        return self.backup.manifest.contents
+
+    @property
+    def server(self) -> data.ServerData:
+        """The server-wide data; raises Unreadable before it is fetched."""
+        if self._server is None:
+            raise Unreadable(f"{data.PATH}: not fetched")
+        return self._server
+
+    def fetch(self) -> None:
+        """Read the server-wide data of the backup. Raises Unreadable."""
+        self._server = data.parse(b"".join(self.backup.read(data.PATH)))
+        if lost := self._server.tablespaces:
+            self._note(f"tablespaces are not restored, their tables are in the default one: {', '.join(lost)}")
+
+    def execute(self) -> None:
+        """Restore roles, then every database, the largest first. Raises RestoreFailed, Unreadable."""
+        sql, found = self.place.sql, data.inspect(self.place.sql)
+        for line in restore.restore(sql, self.server, found):
+            self._note(line)
+        databases = sorted(self.contents.databases, key=lambda d: -d.size)
+        self.views = in_parallel({d.name: partial(self._database, found, d) for d in databases}, limit=self.parallel)
+
+    def _database(self, found: data.ServerData, facts: DatabaseFacts) -> tuple[str, ...]:
+        sql, name = self.place.sql, facts.name
+        restore.create_database(sql, self.server, found, name)
+        views = restore_database(sql, facts, Spooled(self.place.site, SPOOL, dump_path(facts), JOBS))
+        restore.finish_database(sql, self.server, name)
+        return views
+
+    def differences(self) -> Iterator[str]:
+        """Yield how the restored server differs from the backup, one line a difference. Raises HarnessError."""
+        names = [d.name for d in self.contents.databases]
+        yield from (f"server: {line}" for line in check.differences(self.place.sql, self.server, names))
+        calls = {d.name: partial(checks.differences, self.place.sql, d) for d in self.contents.databases}
+        for name, lines in in_parallel(calls, limit=self.parallel).items():
+            yield from (f"{name}: {line}" for line in lines)
+
+    def _note(self, line: str) -> None:
+        self.notes = (*self.notes, line)
+        self.journal.mark("log", "restore", note=line)
