@@ -23,6 +23,7 @@ class Patience:
     api_connect: float = 3.0  # a Kubernetes API server takes a connection
     api_read: float = 15.0  # a Kubernetes API server answers
     api_unavailable: float = 60.0  # a Kubernetes API server comes back
+    assertion: float = 60.0  # one declared query on a restored database
     backup_abort: float = 15.0  # running streams end after an aborted backup
     cache_lock: float = 1200.0  # another process releases the lock of a cache entry
     cluster_create: float = 240.0  # kind makes a cluster
@@ -54,6 +55,7 @@ class Patience:
     image_wheels: float = 900.0  # wheels are installed into an image
     isolation_task: float = 30.0  # a task that tries the isolation of sites ends
     kubectl: float = 60.0  # kubectl renders manifests
+    ledger_read: float = 30.0  # the declared list of the ledger's writes is answered
     ledger_write: float = 1.0  # one write of the ledger
     log_flush: float = 5.0  # the last lines of a node's log arrive
     n8n_ready: float = 120.0  # n8n gets ready
@@ -92,6 +94,7 @@ class Patience:
     s3_connect: float = 3.0  # a site's object store takes a connection
     s3_read: float = 30.0  # a site's object store sends the next byte
     scale_down: float = 60.0  # a workload is scaled to zero
+    service_connected: float = 5.0  # the server counts a session of a service whose key functions passed
     served_by: float = 5.0  # the expected site answers clients
     site_probe: float = 5.0  # a gateway reports which site it is
     sql_connect: float = 5.0  # PostgreSQL takes a connection

@@ -62,8 +62,8 @@ def _(drill: Drill, objective: str) -> DrillRecord:
 
 
 @then("every message of the mission was seen")
-def _(record: DrillRecord) -> None:
-    judged.require_all_messages(record)
+def _(record: DrillRecord, drill: Drill) -> None:
+    judged.require_all_messages(record, drill.environment.config)
 
 
 @then("outbound actions were contained")

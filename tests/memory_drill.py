@@ -15,7 +15,8 @@ from harness.core.judge import Promise
 from harness.core.service import PublicDoor, Sql
 from harness.drill.drill import Drill
 from harness.drill.environment import DrillEnvironment
-from harness.drill.template import IDENTITY_FILE, Template
+from harness.drill.seed import IDENTITY_FILE
+from harness.drill.template import Template
 from harness.estate.connections import Connections
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader, open_record

@@ -36,6 +36,7 @@ from harness.estate.connections import Connections, Offsite
 from harness.estate.kinds import KINDS
 from harness.estate.secrets import Secrets, make_secrets
 from harness.estate.site import EstateSite
+from harness.patience import PATIENCE
 from harness.postgres.checks import column
 from harness.recovery.build import recovery_of
 from harness.recovery.recovery import Recovery
@@ -257,4 +258,5 @@ def memory_estate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryEsta
     monkeypatch.setattr("harness.s3.client.Minio", servers.minio)
     monkeypatch.setattr("harness.estate.connections.S3Store.connect", lambda *_words, **_more: made.store)
     monkeypatch.setattr("harness.recovery.key_functions.SPREAD", 0.0)  # seconds
+    monkeypatch.setattr(PATIENCE, "service_connected", 0.05)
     return made

@@ -84,6 +84,7 @@ class MemoryPostgres:
             ],
             identity.TOUCHED: [(identity.MAINTENANCE in self.databases,)],
             checks.BACKENDS: list(connected),
+            checks.SESSIONS: [(sum(database in values for database, _ in self.sessions),)],
             roles.VERSION: [(int(float(self.version)), "postgres", "postgres")],
             roles.ROLES: [(role, *[False] * 7, -1, None, None, None) for role in sorted(self.roles)],
             roles.DATABASES: [

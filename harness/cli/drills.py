@@ -43,23 +43,25 @@ def doctor() -> None:
 
 @app.command()
 def prepare(config: ExampleFile = None) -> None:
-    """Install the parts and prepare the example estate. Both once, at the same time, into the cache."""
+    """Install the parts that an estate needs and prepare it. Both once, at the same time, into the cache."""
     from harness.core.parallel import in_parallel
     from harness.drill.template import is_prepared
     from harness.drill.template import prepare as prepare_estate
     from harness.estate.config import load_config
+    from harness.estate.registry import parts_of
     from harness.estate.space import of_estate, require_space
     from harness.parts.cache import cache_home
     from harness.parts.doctor import survey
     from harness.parts.install import install
 
     loaded = load_config(estate_or_example(config))
-    needed = 0 if all(part.present for part in survey()) else PARTS_MB
+    wanted = parts_of(loaded)
+    needed = 0 if all(part.present for part in survey() if part.name in wanted) else PARTS_MB
     needed += 0 if is_prepared(loaded) else of_estate(0) + of_estate(loaded.data.bulk_mb)
     require_space({cache_home(): needed}, "make room, or name a folder on another disk with BLACKSTART_CACHE")
 
     def parts() -> None:
-        install(say=warn)
+        install(wanted, say=warn)
 
     def estate() -> None:
         warn(f"estate ready: {prepare_estate(loaded, warn).path.name}")

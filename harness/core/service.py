@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
-from harness.core.node import Address, NodeSpec, Site
+from harness.core.node import Address, NodeSpec, Ready, Site
 
 Containment = Literal["disposable", "reversible"]
 
@@ -205,6 +205,15 @@ class Containable(Protocol):
 
     def release(self, place: Place, contained: Contained) -> None:
         """Undo a reversible `contain`; raises HarnessError."""
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A service whose port `http` is probed on sites where another hand starts it."""
+
+    @property
+    def ready(self) -> Ready:
+        """The probe."""
 
 
 @runtime_checkable

@@ -26,6 +26,7 @@ from harness.evidence.ledger import LedgerFile
 from harness.evidence.record import Outcome, RecordHeader, conclude, phases_of
 from harness.patience import PATIENCE
 from harness.recovery.exposure import measure_exposure
+from harness.recovery.key_functions import unread
 from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
 from harness.repository.catalogue import Receipt
@@ -93,7 +94,9 @@ class Drill:
     def start_client_load(self, rate: float = 10.0) -> None:
         """Start the writer and return once its first writes are acknowledged; raises HarnessError."""
         if self.load is None:
-            raise HarnessError("no service takes numbered writes; declare one to measure the data loss")
+            raise HarnessError(
+                "no service takes numbered writes; declare [clients] to measure the data loss with your own"
+            )
         send = self.load.sender(self.environment.door, self.environment.secrets.of("clients"))
         writer = self.writer = LedgerWriter(send, self.ledger, rate)
         writer.start()
@@ -278,7 +281,10 @@ class Drill:
             repeated=self.environment.receiver.repeats(),
             diverged=self.diverged,
             results=tested.results if tested else (),
-            not_drilled=not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
+            not_drilled=(
+                *not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
+                *(unread(services, selected.contents) if selected else ()),
+            ),
             notes=self.notes,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,10 +19,12 @@ from pydantic import (
     model_validator,
 )
 
-from harness.declaration import Name, Reference, ServiceTable, Table
+from harness.core.service import Sources
+from harness.declaration import Name, Reference, ServiceTable, Surroundings, Table
 from harness.estate.existing_config import ExistingTable
-from harness.estate.kinds import KINDS
-from harness.estate.mistakes import explain, mistakes, parse_toml, spelled, wrong_needs
+from harness.estate.kinds import KINDS, route_of, routes
+from harness.estate.mistakes import explain, mistakes, nearest, parse_toml, spelled, wrong_needs
+from harness.traffic.declared import ClientsTable
 
 EXCLUDABLE = ("database", "bucket", "volume", "path")  # what [backup.exclude] may name
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
@@ -80,9 +83,9 @@ class BackupTable(Table):
 
 
 class DataTable(Table):
-    """Size of the example estate's data."""
+    """Size of the bulk database that is seeded beside the data of the services."""
 
-    bulk_mb: Annotated[int, Field(ge=0, le=100_000)] = 200
+    bulk_mb: Annotated[int, Field(ge=0, le=100_000)] = 0
 
 
 class SiteTable(Table):
@@ -106,6 +109,32 @@ class SitesTable(Table):
         return self
 
 
+class AssertionTable(Table):
+    """A query that is asked of a restored database, and what it must return.
+
+    `returns`: the only value of the only row, or a list: of the values of its only column, or of rows. `at_least`: a
+    limit of the only value.
+    """
+
+    query: Annotated[str, Field(min_length=1)]
+    name: str = ""
+    returns: bool | int | float | str | date | time | datetime | tuple[Any, ...] | None = None
+    at_least: int | float | None = None
+
+    @model_validator(mode="after")
+    def expects_something(self) -> AssertionTable:
+        """Refuse a query without an expected result, and one with two."""
+        if (self.returns is None) == (self.at_least is None):
+            raise ValueError(f"query {self.query!r}: needs `returns` or `at_least`, and not both")
+        return self
+
+
+class DatabaseTable(Table):
+    """A table [databases.NAME]: what must hold in that database after every restore."""
+
+    assertions: tuple[AssertionTable, ...] = ()
+
+
 def of_kind(value: object, _inner: ValidatorFunctionWrapHandler, info: ValidationInfo) -> ServiceTable:
     """Return the table of a service, validated by the model of its kind; raises ValueError for an unknown kind."""
     if isinstance(value, ServiceTable):
@@ -124,6 +153,8 @@ class Config(Table):
     data: DataTable = DataTable()
     sites: SitesTable
     services: dict[Name, Annotated[ServiceTable, WrapValidator(of_kind)]]
+    clients: ClientsTable | None = None
+    databases: dict[Annotated[str, Field(min_length=1)], DatabaseTable] = Field(default_factory=dict)
     existing: ExistingTable | None = None
 
     @property
@@ -137,6 +168,43 @@ class Config(Table):
         for line in wrong_needs({name: table.needs for name, table in self.services.items()}):
             raise ValueError(line)
         return self
+
+    @model_validator(mode="after")
+    def clients_reach_a_service(self) -> Config:
+        """Refuse writes of clients that reach no service, and a database that none has."""
+        if self.clients is None:
+            return self
+        known = routes(self.services)
+        for what, path in (("write", self.clients.write.path), ("read", self.clients.read.path)):
+            if route_of(known, path) is None:
+                there = ", ".join(sorted(route.prefix for route in known)) or "none"
+                raise ValueError(f"clients.{what}.path: no service is at {path}; prefixes of services: {there}")
+        databases = {database for sources in self.sources().values() for database in sources.databases}
+        if (database := self.clients.restored.database) not in databases:
+            raise ValueError(f"clients.restored.database: no service has {database!r}{nearest(database, databases)}")
+        return self
+
+    @model_validator(mode="after")
+    def data_is_declared_once(self) -> Config:
+        """Refuse a folder or a bucket that two services declare: it would be backed up and restored twice."""
+        first: dict[str, str] = {}
+        for service, sources in self.sources().items():
+            for what in (
+                *(f"volume {tree.volume}, folder {tree.folder or '/'}" for tree in sources.trees),
+                *(f"bucket {objects.bucket}" for objects in sources.objects),
+            ):
+                if what in first:
+                    raise ValueError(
+                        f"services.{service}: {what} is declared by {first[what]} as well; keep it in one of them, "
+                        "and give the other the volume under `volumes`, or the store in its environment"
+                    )
+                first[what] = service
+        return self
+
+    def sources(self) -> dict[str, Sources]:
+        """Return what of each service is backed up, by its name."""
+        built = ((n, KINDS[table.kind].build(n, table, Surroundings())) for n, table in self.services.items())
+        return {name: service.sources() for name, service in built}
 
 
 def read_config(path: Path) -> tuple[Config | None, tuple[str, ...]]:

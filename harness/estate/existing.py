@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets as random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Address, NodeSpec, Ready
-from harness.core.service import S3, Service, Sql
+from harness.core.service import S3, Probed, Service, Sql
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing_config import ClusterTable, ExistingSiteTable, ExistingTable
@@ -51,7 +51,8 @@ class ExistingEstateSite(EstateSite):
 
     def start_service(self, service: Service) -> NodeStatus:
         """Start one service; return its status. Raises HarnessError."""
-        ready = Ready(port="http", patience=PATIENCE.workload_ready)
+        ready = service.ready if isinstance(service, Probed) else Ready(port="http")
+        ready = replace(ready, patience=max(ready.patience, PATIENCE.workload_ready))
         self.nodes[service.name] = self.site.launch(NodeSpec(service.name, (), ports=("http",), ready=ready))
         return NodeStatus(service.name, ready=True, detail="")
 

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from harness.core.errors import UsageError
-from harness.core.service import Arrivals, Containable, Route, Service
+from harness.core.service import Arrivals, Containable, Service
 from harness.declaration import ClientLoad, ServiceKind, Surroundings
+from harness.estate.client_load import DeclaredLoad
 from harness.estate.config import Config
-from harness.estate.kinds import KINDS
+from harness.estate.kinds import KINDS, route_of, routes
+from harness.parts.recipes import recipe
+from harness.parts.table import PARTS
 
 
 def kind_of(config: Config, service: str) -> ServiceKind:
@@ -16,14 +19,8 @@ def kind_of(config: Config, service: str) -> ServiceKind:
 
 def build_services(config: Config, arrivals: Arrivals | None = None) -> tuple[Service, ...]:
     """Return the declared services in declaration order. `arrivals`: messages that a drill received."""
-    surroundings = Surroundings(routes(config), arrivals)
+    surroundings = Surroundings(routes(config.services), arrivals)
     return tuple(kind_of(config, name).build(name, table, surroundings) for name, table in config.services.items())
-
-
-def routes(config: Config) -> tuple[Route, ...]:
-    """Return the routes of the gateway, one for each service that takes requests from clients."""
-    found = (kind_of(config, name).route(name, table) for name, table in config.services.items())
-    return tuple(route for route in found if route is not None)
 
 
 def entry_of(config: Config) -> str:
@@ -58,8 +55,28 @@ def sinks_at(config: Config, url: str) -> Mapping[str, str]:
 
 
 def client_load(config: Config) -> ClientLoad | None:
-    """Return the client load of this estate; None when no service takes numbered writes."""
+    """Return the client load of this estate: as declared under [clients], else of a kind that has one; None without."""
+    if config.clients is not None:
+        route = route_of(routes(config.services), config.clients.write.path)
+        return DeclaredLoad(config.clients, auth=route is not None and route.auth).load
     return next((load for name in config.services if (load := kind_of(config, name).load)), None)
+
+
+def load_service(config: Config) -> str | None:
+    """Return the name of the service that takes the client load, None without one."""
+    if config.clients is not None:
+        route = route_of(routes(config.services), config.clients.write.path)
+        return route.service if route else None
+    return next((name for name in config.services if kind_of(config, name).load), None)
+
+
+def parts_of(config: Config) -> tuple[str, ...]:
+    """Return the names of the parts that this estate needs: all, without those that only undeclared kinds run."""
+    declared = {part for name in config.services for part in kind_of(config, name).parts}
+    others = {part for kind in KINDS.values() for part in kind.parts} - declared
+    needed = {one.name for one in PARTS} - others
+    needed |= {need for name in needed for need in recipe(name).needs}
+    return tuple(one.name for one in PARTS if one.name in needed)
 
 
 def not_contained(config: Config, services: Sequence[Service]) -> tuple[str, ...]:

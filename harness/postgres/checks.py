@@ -15,6 +15,7 @@ BACKENDS = """
 SELECT pid, application_name, backend_start FROM pg_catalog.pg_stat_activity
 WHERE datname = %s AND usename = %s AND backend_type = 'client backend' ORDER BY pid
 """
+SESSIONS = "SELECT sessions FROM pg_catalog.pg_stat_database WHERE datname = %s"
 
 
 def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
@@ -65,6 +66,12 @@ def connected(sql: Sql, database: str, user: str) -> tuple[str, ...]:
     """Return the sessions of `user` in `database`: process id, application name, start time. Raises HarnessError."""
     rows = ask(sql, BACKENDS, values=(database, user))
     return tuple(f"pid {pid} {name or 'unnamed'} since {since:%H:%M:%S}" for pid, name, since in rows)
+
+
+def sessions(sql: Sql, database: str) -> int:
+    """Return how many sessions of clients a database has had, those that are closed included. Raises HarnessError."""
+    rows = ask(sql, SESSIONS, values=(database,))
+    return int(str(rows[0][0])) if rows else 0
 
 
 def column(sql: Sql, database: str, query: str) -> tuple[str, ...]:

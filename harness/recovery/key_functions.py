@@ -2,15 +2,31 @@
 
 from collections.abc import Sequence
 
+from harness.backup.archive import bucket_name
 from harness.core.clock import SYSTEM, Clock
+from harness.core.contents import Contents
 from harness.core.errors import Finding, HarnessError
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.record import KeyResult
-from harness.core.service import KeyFunction, PublicDoor
+from harness.core.service import KeyFunction, PublicDoor, Service
 
 ROUNDS = 3
 SPREAD = 5.0  # seconds over which the rounds are spread
+
+
+def unread(services: Sequence[Service], contents: Contents) -> tuple[str, ...]:
+    """Return one line for each folder and bucket with files in the backup that no key function reads."""
+    files = {facts.name: facts.files for facts in contents.trees}
+    lines = []
+    for service in services:
+        sources = service.sources()
+        held = [(f"volume {tree.volume}", tree.volume, files.get(tree.name, 0)) for tree in sources.trees]
+        held += [(f"bucket {one.bucket}", one.bucket, files.get(bucket_name(one.bucket), 0)) for one in sources.objects]
+        for what, name, count in held:
+            if count and name not in sources.read:
+                lines.append(f"files: {service.name}: no key function reads {what}, which has {count} files")
+    return tuple(dict.fromkeys(lines))
 
 
 def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: Clock) -> KeyResult:

@@ -59,6 +59,7 @@ class Started:
     restored: Restored
     services: tuple[NodeStatus, ...]
     contained: tuple[Contained, ...]
+    unconnected: tuple[start.Unconnected, ...] = ()  # those that may connect at their first request
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +192,10 @@ class Recovery:
             start.require_fingerprints(self.dr.secrets, restored.contents.fingerprints)
             contained = contain_all(self.services, self.dr.place, self.containment, self.journal)
             statuses = start.start_all(self.dr, self.services, self.journal, self.start_messages)
-            start.require_connections(
+            unconnected = start.find_connections(
                 self.dr.place.sql, self.services, restored.contents, self.journal, self.start_messages
             )
-        return Started(restored, statuses, contained)
+        return Started(restored, statuses, contained, unconnected)
 
     def switch(self, started: Started) -> Switched:
         """2.7: fence the old primary, route front door and public name to DR, and prove it. Raises HarnessError."""
@@ -210,4 +211,6 @@ class Recovery:
             functions = [f for s in self.services for f in s.key_functions(self.client_secrets)]
             results = key_functions.run_key_functions(functions, self.router.door, self.journal)
             event = self.journal.mark("held", "key functions", rounds=key_functions.ROUNDS)
+            started = switched.started
+            start.require_connections(self.dr.place.sql, started.unconnected, self.journal, self.start_messages)
         return Tested(switched, results, event.at)

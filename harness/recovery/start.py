@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from harness.core.clock import NotYet, wait_until
 from harness.core.contents import Contents
-from harness.core.errors import Finding
+from harness.core.errors import Finding, TookTooLong
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Service, Sql
 from harness.estate.site import EstateSite, NodeStatus, in_order
+from harness.patience import PATIENCE
 from harness.postgres import checks
 from harness.postgres.identity import system_facts
 from harness.vault import read_secret
@@ -47,18 +50,64 @@ def start_all(
     return tuple(statuses)
 
 
-def require_connections(
+@dataclass(frozen=True, slots=True)
+class Unconnected:
+    """A service without a session in one of its databases. `sessions`: how many that database had had by then."""
+
+    service: str
+    database: str
+    role: str
+    sessions: int
+
+
+def find_connections(
     sql: Sql, services: Sequence[Service], contents: Contents, journal: Journal, messages: Mapping[str, tuple[str, str]]
-) -> None:
-    """Check on the DR database server that each service is connected to it; raises Finding."""
+) -> tuple[Unconnected, ...]:
+    """Journal the connection of each service on the DR database server; return those that have none yet.
+
+    A service may connect at its first request: `require_connections` asks again. Raises Finding when the server is the
+    primary's, or when a service's database was not restored.
+    """
     here = system_facts(sql).identifier
     if here == contents.system.identifier:
         raise Finding(f"the services use database system {here} of the primary, not of the DR site")
     owners = {database.name: database.owner for database in contents.databases}
+    waiting = []
     for service in services:
-        for database in service.sources().databases:
-            seen = checks.connected(sql, database, owners[database])
-            if not seen:
-                raise Finding(f"{service.name} is not connected to database {database} on the DR server")
-            number = messages.get(service.name, ("", ""))[1]
-            journal.mark("connected", service.name, message=number, system=here, backends=", ".join(seen))
+        sources = service.sources()
+        for database in sources.databases:
+            if database not in owners:
+                raise Finding(f"{service.name}: its database {database} is not in the backup, and not on the DR server")
+            one = Unconnected(service.name, database, sources.role or owners[database], checks.sessions(sql, database))
+            if not _is_connected(sql, one, journal, messages):
+                waiting.append(one)
+    return tuple(waiting)
+
+
+def require_connections(
+    sql: Sql, waiting: Sequence[Unconnected], journal: Journal, messages: Mapping[str, tuple[str, str]]
+) -> None:
+    """Require that each of these services has connected since, also if it has disconnected again; raises Finding."""
+    for one in waiting:
+
+        def asked(one: Unconnected = one) -> None:
+            if not _is_connected(sql, one, journal, messages):
+                raise NotYet("no session")
+
+        try:
+            wait_until(asked, patience=PATIENCE.service_connected, what=f"{one.service}: connected")
+        except TookTooLong:
+            raise Finding(
+                f"{one.service} is not connected to database {one.database} on the DR server as {one.role}, and did "
+                "not connect while its key functions ran"
+            ) from None
+
+
+def _is_connected(sql: Sql, one: Unconnected, journal: Journal, messages: Mapping[str, tuple[str, str]]) -> bool:
+    seen = checks.connected(sql, one.database, one.role)
+    if not seen and (count := checks.sessions(sql, one.database) - one.sessions) > 0:
+        seen = (f"{count} sessions, closed again",)
+    if seen:
+        number = messages.get(one.service, ("", ""))[1]
+        journal.mark("connected", one.service, message=number, database=one.database, backends=", ".join(seen))
+    return bool(seen)

@@ -18,6 +18,7 @@ from harness.evidence.folder import RecordFolder
 from harness.evidence.record import Outcome, RecordHeader, conclude, open_record, phases_of
 from harness.recovery.build import recovery_of
 from harness.recovery.exposure import measure_exposure
+from harness.recovery.key_functions import unread
 from harness.recovery.recovery import Recovery, Selected, Switched, Tested
 from harness.recovery.restore import Restored
 from harness.recovery.traffic_switch import RoutingStatus
@@ -181,7 +182,12 @@ class RestoreTest:
             rows=restored.rows if restored else 0,
             lost_objects=restored.lost_objects if restored else (),
             results=tested.results if tested else (),
-            not_drilled=(*NEVER_TESTED, *limits, *not_contained(self.connections.config, self.connections.services)),
+            not_drilled=(
+                *NEVER_TESTED,
+                *limits,
+                *not_contained(self.connections.config, self.connections.services),
+                *(unread(self.connections.services, selected.contents) if selected else ()),
+            ),
             notes=self._notes(began),
         )
 

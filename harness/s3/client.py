@@ -19,6 +19,7 @@ from harness.vault import read_text_secret
 
 RETRIES = 2
 ESTATE = "blackstart-estate"  # the key of the tag
+IDENTITY_BUCKET = "blackstart-identity"  # an empty bucket with the tag, of an estate that declares no bucket
 NO_TAGS = "NoSuchTagSet"
 EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 

@@ -158,3 +158,60 @@ def require_known(names: Iterator[str], *, answered: bool = False, known: tuple[
         elif name not in known:
             listed = ", ".join(f"@{{{one}}}" for one in known)
             raise ValueError(f"@{{{name}}}: unknown in a request; known: {listed}, and @{{{ANSWER}PATH}} in `then`")
+
+
+class WriteTable(RequestTable):
+    """The numbered write of a client; `@{number}` is its number."""
+
+    @model_validator(mode="after")
+    def is_numbered(self) -> Self:
+        """Refuse a write that could not be told from another."""
+        names = tuple(self.placeholders())
+        require_known(iter(names), known=(NUMBER,))
+        if NUMBER not in names:
+            raise ValueError(f"{self.method} {self.path}: no @{{{NUMBER}}} in it, so that writes cannot be told apart")
+        return self
+
+
+class ReadTable(RequestTable):
+    """The request whose answer lists all writes. `values`: where in its JSON they are; without it, the whole text."""
+
+    values: JsonPath | None = None
+
+    @model_validator(mode="after")
+    def is_fixed(self) -> Self:
+        """Refuse placeholders: it is one request for all writes."""
+        require_known(self.placeholders(), known=())
+        return self
+
+
+class RestoredTable(Table):
+    """The query on a restored database that returns all writes, one a row."""
+
+    database: Annotated[str, Field(min_length=1)]
+    query: Annotated[str, Field(min_length=1)]
+
+
+class ClientsTable(Table):
+    """The writes of the estate's own clients, which data loss is measured with.
+
+    `status`: answer to a write that is acknowledged. `numbers`: a regular expression whose group is the number of a
+    write, in what `read` and `restored` return.
+    """
+
+    write: WriteTable
+    status: Annotated[int, Field(ge=200, le=299)] = 200
+    read: ReadTable
+    numbers: str = r"([0-9]+)"
+    restored: RestoredTable
+
+    @model_validator(mode="after")
+    def numbers_has_a_group(self) -> Self:
+        """Refuse an invalid regular expression, and one without exactly one group."""
+        try:
+            groups = re.compile(self.numbers).groups
+        except re.error as error:
+            raise ValueError(f"numbers: {self.numbers!r} is no regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"numbers: {self.numbers!r} has {groups} groups; put the number into one: write-([0-9]+)")
+        return self

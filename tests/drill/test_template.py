@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from harness.core.clock import SYSTEM
-from harness.drill.template import IDENTITY_FILE, drop_unused
+from harness.drill.seed import IDENTITY_FILE
+from harness.drill.template import drop_unused
 
 DAY = 86_400
 

@@ -173,7 +173,9 @@ CASES = {
     "other secret": Case("start", other_secret, "app", Finding, f"secret {KEY} on the DR site has fingerprint"),
     "not contained": Case("start", shop_fails("contain", HarnessError("no queue")), "app", HarnessError, "no queue"),
     "service ends": Case("start", start_program(NAME, HarnessError("code 1")), "app", HarnessError, "code 1"),
-    "not connected": Case("start", deny_sessions, "app", Finding, "shop is not connected to database shop"),
+    "not connected": Case(
+        "start", deny_sessions, "key", Finding, "shop is not connected to database shop .* as shop_role, and did not"
+    ),
     "on the primary": Case("start", on_dr("identifier", "primary-0"), "app", Finding, "primary-0 of the primary"),
     "switch refused": Case("switch", edge_fails(TookTooLong("nginx")), "switch", TookTooLong, "nginx"),
     "key function": Case("test", key_fails(Finding("no order")), "key", Finding, "shop: the shop answers: no order"),

@@ -168,7 +168,7 @@ def test_a_record_without_what_an_auditor_looks_for_is_a_finding(recovered: Dril
     with pytest.raises(Finding, match="the record lacks commit, hashes, versions"):
         verdict.require_whole_record(recovered.conclude())
     with pytest.raises(Finding, match=r"messages not seen: 1\.1"):
-        verdict.require_all_messages(recovered.conclude())
+        verdict.require_all_messages(recovered.conclude(), recovered.environment.config)
 
 
 def test_a_recovery_that_did_not_stop_where_it_should_is_a_finding(recovered: Drill) -> None:

@@ -11,6 +11,7 @@ from harness.core.record import DrillRecord
 from harness.core.sequence import Branch, unseen
 from harness.core.service import Containable
 from harness.drill.drill import Drill
+from harness.estate.registry import not_contained
 from harness.estate.site import INFRASTRUCTURE
 from harness.patience import PATIENCE
 from harness.recovery.key_functions import ROUNDS
@@ -59,16 +60,16 @@ def require_contained(drill: Drill) -> None:
     """Raise Finding unless all was contained before the first start and only known senders were delivered."""
     contained = {event.subject: event for event in drill.journal.events if event.kind == "contained"}
     expected = {service.name for service in drill.environment.services if isinstance(service, Containable)}
-    require(expected, "this estate has no service with outbound actions: inconclusive")
+    uncontained = not_contained(drill.environment.config, drill.environment.services)  # named in the record
+    require(expected or uncontained, "this estate has no service with outbound actions: inconclusive")
     require(expected == set(contained), f"contained: {sorted(contained)}; expected: {sorted(expected)}")
     silent = [name for name, event in contained.items() if not event.facts.get("actions")]
     require(not silent, f"the journal names no contained action of {', '.join(sorted(silent))}")
     since = drill.struck.at if drill.struck else 0.0
     started = [event.at for event in drill.journal.events if event.kind == "starting" and event.at > since]
     require(started, "no service was started on the DR site")
-    require(
-        max(event.at for event in contained.values()) < min(started), "a service was started before it was contained"
-    )
+    last = max((event.at for event in contained.values()), default=since)
+    require(last < min(started), "a service was started before it was contained")
     unknown = [d.reference for d in drill.environment.receiver.deliveries if not d.reference.startswith(KNOWN_SENDERS)]
     require(not unknown, f"the restored copy sent messages of unknown senders: {', '.join(unknown)}")
 

@@ -6,7 +6,7 @@ from threading import Timer
 from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
-from harness.estate.registry import kind_of
+from harness.estate.registry import kind_of, load_service
 from harness.estate.site import DATABASE, EstateSite
 from harness.patience import PATIENCE
 from harness.scenario.faults.fault import Fault, Scene, When
@@ -124,10 +124,9 @@ def api_server_runs(scene: Scene) -> bool:
 def database_password(scene: Scene) -> str:
     """The name of the secret of the service that takes the client load: its password on the database server."""
     config = scene.environment.config
-    for name in config.services:
-        if (kind := kind_of(config, name)).load is not None:
-            return kind.secrets(name, config.services[name])[0].name
-    raise HarnessError("no service of this estate takes numbered writes")
+    if (name := load_service(config)) is None:
+        raise HarnessError("no service of this estate takes numbered writes")
+    return kind_of(config, name).secrets(name, config.services[name])[0].name
 
 
 FAULTS = (

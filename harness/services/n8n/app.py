@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec, Ready, runs_images
-from harness.core.service import Contained, Containment, KeyFunction, Place, Sources
+from harness.core.service import Contained, Containment, KeyFunction, Place, Sources, Tree
 from harness.parts.programs import program
 from harness.patience import PATIENCE
 from harness.services.n8n import contain, example, keys
@@ -23,7 +23,6 @@ SETTINGS = {
     "NODE_ENV": "production",
     "DB_TYPE": "postgresdb",
     "N8N_SECURE_COOKIE": "false",
-    "N8N_DEFAULT_BINARY_DATA_MODE": "database",  # so that everything but the key is in the database
     "N8N_DIAGNOSTICS_ENABLED": "false",
     "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
     "N8N_TEMPLATES_ENABLED": "false",
@@ -37,6 +36,9 @@ SETTINGS = {
     "NODE_OPTIONS": "--max-semi-space-size=2",  # MiB; 390 MB resident instead of 530, and no slower start
 }
 JOURNAL = ".n8n/crash.journal"
+# Files of executions (`storage`; `binaryData` until n8n 2, and as long as that folder exists) and own extensions.
+FOLDERS = ("storage", "binaryData", "custom")
+DISPOSABLE = "event logs, caches, a settings file with the key, and community nodes, which the database lists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class N8n:
     database: str = "n8n"
     volume: str = "n8n"
     needs: tuple[str, ...] = ()
+    binary_data: str = "database"
 
     @property
     def secret(self) -> str:
@@ -64,6 +67,7 @@ class N8n:
         place.site.volume(self.volume).remove(JOURNAL)
         # Secrets in files, so that they are not in the environment of the process.
         env = SETTINGS | {
+            "N8N_DEFAULT_BINARY_DATA_MODE": self.binary_data,
             "DB_POSTGRESDB_HOST": place.sql.inside.host,
             "DB_POSTGRESDB_PORT": str(place.sql.inside.port),
             "DB_POSTGRESDB_DATABASE": self.database,
@@ -92,8 +96,15 @@ class N8n:
         )
 
     def sources(self) -> Sources:
-        """Return its database, and its key as a fingerprint only."""
-        return Sources(databases=(self.database,), fingerprints=(KEY,))
+        """Return its database, the folders of its files, and its key as a fingerprint only."""
+        trees = tuple(Tree(f"{self.name}-{name}", self.volume, f".n8n/{name}") for name in FOLDERS)
+        return Sources(
+            databases=(self.database,),
+            trees=trees,
+            fingerprints=(KEY,),
+            volumes=(self.volume,),
+            disposable=((self.volume, DISPOSABLE),),
+        )
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the key function (message 2.8.2). Raises HarnessError when a client secret is missing."""

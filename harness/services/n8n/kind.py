@@ -1,14 +1,23 @@
 """The kind `n8n`."""
 
 import secrets as random
+from typing import Literal
 
 from harness.core.service import Route
-from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind
+from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable
 from harness.services.n8n.app import IMAGE, KEY, N8n
+
+
+class N8nTable(ServiceTable):
+    """A table of kind `n8n`. `binary_data`: where the files of executions are, in the database or on the volume."""
+
+    binary_data: Literal["database", "filesystem"] = "database"
+
 
 KIND = ServiceKind(
     name="n8n",
-    build=lambda name, table, _among: N8n(name, needs=table.needs),
+    table=N8nTable,
+    build=lambda name, table, _among: N8n(name, needs=table.needs, binary_data=table.binary_data),
     route=lambda name, _table: Route("/webhook", name, strip=False, auth=True),
     image=lambda _table: IMAGE,
     parts=("node", "n8n"),

@@ -79,7 +79,7 @@ class Notification:
     def sources(self) -> Sources:
         """Return its database, and the bucket that the database refers to."""
         objects = Objects(self.bucket, self.database, REFERENCED)
-        return Sources(databases=(self.database,), objects=(objects,))
+        return Sources(databases=(self.database,), objects=(objects,), read=(self.bucket,))
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the key functions (message 2.8). Raises HarnessError when a client secret is missing."""

@@ -61,7 +61,15 @@ class Odoo:
             referenced="select distinct store_fname from ir_attachment where store_fname is not null",
             sha1_named=True,
         )
-        return Sources(databases=(self.database,), trees=(tree,))
+        # Modules that were put into the data folder, besides those of the program.
+        addons = Tree(f"{self.name}-addons", self.volume, "addons")
+        return Sources(
+            databases=(self.database,),
+            trees=(tree, addons),
+            volumes=(self.volume,),
+            disposable=((self.volume, "sessions, which end, and caches, which Odoo makes anew"),),
+            read=(self.volume,),
+        )
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the key functions (message 2.8.1). Raises UsageError without the secret `odoo-admin`."""

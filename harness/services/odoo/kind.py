@@ -12,7 +12,7 @@ KIND = ServiceKind(
     build=lambda name, table, _among: Odoo(name, needs=table.needs),
     route=lambda name, _table: Route("/", name, strip=False, auth=False),
     image=lambda _table: IMAGE,
-    parts=("postgres", "odoo", "odoo-python"),
+    parts=("odoo", "odoo-python"),
     secrets=lambda name, _table: (
         SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=ROLE),
         SecretSpec(ADMIN_SECRET, lambda _others: random.token_hex(16), WITH_CLIENTS),
