@@ -22,12 +22,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, facts, identity
+from harness.postgres.contents import rows
 from harness.postgres.roles import data as roles
 from tests.memory_objects import MemoryMinio, MemoryObjects
 from tests.substrate.fake import Call, Fake, Outcome, Program
 
 Rows = list[tuple[object, ...]]
-COUNTED = re.compile(r'FROM ONLY "(\w+)"\."(\w+)"')
+COUNTED = re.compile(r'FROM ONLY "public"\."(\w+)"')
+VALUED = re.compile(r'last_value, is_called FROM "(\w+)"\."(\w+)"')
 NAMED = re.compile(r'(CREATE DATABASE|DROP DATABASE|CREATE ROLE|DROP ROLE) "?(\w+)"?')
 OTHERS = (
     *(roles.MEMBERSHIPS, roles.SETTINGS, roles.PARAMETERS, roles.GRANTS, roles.LABELS, roles.TABLESPACES),
@@ -76,7 +78,7 @@ class MemoryPostgres:
                 raise psycopg.OperationalError(reason)
         if named := NAMED.search(query):
             return self._change(*named.groups())
-        connected = [(7, "service", datetime(2026, 3, 1, tzinfo=UTC))] if tuple(values) in self.sessions else []
+        connected = [(7, "service", datetime(2026, 3, 1, tzinfo=UTC))] if tuple(values) in tuple(self.sessions) else []
         of_server: dict[str, Rows] = {
             identity.SYSTEM: [(self.identifier, self.version, 1)],
             identity.CATALOGUE: [
@@ -113,16 +115,19 @@ class MemoryPostgres:
     def _of_database(self, query: str, found: MemoryDatabase) -> Rows:
         of_database: dict[str, Rows] = {
             facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000, False, -1)],
-            facts.TABLES: [(at, "public", name, "value text") for at, name in enumerate(sorted(found.tables))],
-            facts.LARGE_OBJECTS: [(0, "0", "0")],
-            facts.SEQUENCES: [(name, 1, False, value) for name, value in sorted(found.sequences.items())],
+            rows.TABLES: [(at, "public", name, "") for at, name in enumerate(sorted(found.tables))],
+            rows.COLUMNS: [(at, "value", True, False) for at in range(len(found.tables))],
+            rows.LARGE_OBJECTS: [(0, "0")],
+            facts.SEQUENCES: [(*name.split("."), 1, False) for name in sorted(found.sequences)],
         }
         if query in of_database:
             return of_database[query]
-        if table := COUNTED.search(query):
-            rows = sorted(found.tables[table.group(2)])
-            digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-            return [(len(rows), digest, digest)]
+        if counted := COUNTED.findall(query):
+            contents = [sorted(found.tables[table]) for table in counted]
+            digests = [hashlib.sha256("\n".join(lines).encode()).hexdigest() for lines in contents]
+            return [(at, len(lines), digest) for at, (lines, digest) in enumerate(zip(contents, digests, strict=True))]
+        if valued := VALUED.findall(query):
+            return [(at, found.sequences[".".join(name)], True) for at, name in enumerate(valued)]
         answer = found.answers[query]
         return [(value,) for value in (found.tables[answer.split()[1]] if isinstance(answer, str) else answer)]
 
@@ -150,13 +155,15 @@ class MemoryConnection:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
         text = text.removeprefix(f"{facts.SEARCH_PATH};\n").removesuffix(f"\n;{facts.NO_SEARCH_PATH}")
         server, seen = self.server, self.server.databases.get(self.database)
-        rows: Rows = []
+        answer: Rows = []
         if "pg_export_snapshot" in text and not any(part in text for part in server.refused):
             self.snapshot = server.export(self.database)
-            rows = [(self.snapshot, SYSTEM.wall())]
+            answer = [(self.snapshot, SYSTEM.wall())]
         elif not text.startswith("SET "):
-            rows = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
-        return SimpleNamespace(fetchall=lambda: rows, fetchone=lambda: rows[0] if rows else None, nextset=lambda: True)
+            answer = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
+        return SimpleNamespace(
+            fetchall=lambda: answer, fetchone=lambda: answer[0] if answer else None, nextset=lambda: True
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -8,8 +8,9 @@ from harness.core.contents import DatabaseFacts, SequenceFacts, TableFacts
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
 from harness.postgres import facts as figures
+from harness.postgres.contents import rows
 from harness.postgres.identity import ask
-from harness.postgres.server import connect, one_line
+from harness.postgres.server import connect, one_line, said
 
 BACKENDS = """
 SELECT pid, application_name, backend_start FROM pg_catalog.pg_stat_activity
@@ -23,12 +24,12 @@ def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
     with connect(sql, facts.name, application="blackstart check") as connection:
         try:
             figures.begin_reading(connection)
-            row = figures.read_database(connection)
-            tables = figures.read_tables(connection)
+            database = figures.read_database(connection)
+            tables = rows.read_tables(connection)
             sequences = figures.read_sequences(connection)
-        except psycopg.Error as error:
-            raise HarnessError(f"database {facts.name} at {sql.outside}: {one_line(error)}") from error
-    return (*_database(row, facts), *_tables(tables, facts.tables), *_sequences(sequences, facts.sequences))
+        except (psycopg.Error, HarnessError) as error:
+            raise HarnessError(f"database {facts.name} at {sql.outside}: {said(error)}") from error
+    return (*_database(database, facts), *_tables(tables, facts.tables), *_sequences(sequences, facts.sequences))
 
 
 def _database(row: figures.DatabaseRow, facts: DatabaseFacts) -> Iterator[str]:
@@ -55,11 +56,23 @@ def _tables(found: tuple[TableFacts, ...], expected: tuple[TableFacts, ...]) -> 
 def _sequences(found: tuple[figures.Sequence, ...], expected: tuple[SequenceFacts, ...]) -> Iterator[str]:
     """Sequences are not part of a snapshot: one may be ahead of the facts in the backup, but never behind."""
     here = {sequence.name: sequence for sequence in found}
-    for name, value in ((sequence.name, sequence.value) for sequence in expected):
-        if name not in here:
-            yield f"sequence {name}: missing"
-        elif not here[name].cycles and (here[name].value - value) * here[name].step < 0:
-            yield f"sequence {name}: at {here[name].value}, behind {value}"
+    for then in expected:
+        if then.name not in here:
+            yield f"sequence {then.name}: missing"
+            continue
+        now = here[then.name]
+        ahead = _last(now.facts, now.step) - _last(then, now.step)
+        if not now.cycles and ahead * now.step < 0:
+            yield f"sequence {then.name}: {_at(now.facts)}, behind {_at(then).partition(' ')[2]}"
+
+
+def _last(sequence: SequenceFacts, step: int) -> int:
+    """Return the value before the one that `nextval` returns."""
+    return sequence.value if sequence.called else sequence.value - step
+
+
+def _at(sequence: SequenceFacts) -> str:
+    return f"at {sequence.value}" if sequence.called else f"at {sequence.value}, not yet called"
 
 
 def connected(sql: Sql, database: str, user: str) -> tuple[str, ...]:

@@ -9,13 +9,14 @@ from threading import Event, Timer
 import psycopg
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.contents import DatabaseFacts, SequenceFacts
+from harness.core.contents import DatabaseFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Running, Site, Task
 from harness.core.service import Sql
 from harness.postgres import facts as figures
 from harness.postgres.client import client_task, how_it_ended
-from harness.postgres.server import connect, one_line
+from harness.postgres.contents import rows
+from harness.postgres.server import connect, one_line, said
 from harness.postgres.session import Connection, server_encoding
 
 CHUNK = 4 * 1024 * 1024  # bytes of one chunk
@@ -68,9 +69,9 @@ def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
     """
     try:
         row = figures.read_database(snapshot.connection)
-        tables = figures.read_tables(snapshot.connection)
-    except psycopg.Error as error:
-        raise BackupFailed(f"database {snapshot.database}: cannot be counted: {one_line(error)}") from error
+        tables = rows.read_tables(snapshot.connection)
+    except (psycopg.Error, HarnessError) as error:
+        raise BackupFailed(f"database {snapshot.database}: cannot be counted: {said(error)}") from error
     return DatabaseFacts(
         name=snapshot.database,
         owner=row.owner,
@@ -80,7 +81,7 @@ def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
         snapshot_at=snapshot.taken_at,
         snapshot_mono=snapshot.taken_mono,
         tables=tables,
-        sequences=tuple(SequenceFacts(sequence.name, sequence.value) for sequence in snapshot.sequences),
+        sequences=tuple(sequence.facts for sequence in snapshot.sequences),
         path=path,
         template=row.template,
         limit=row.limit,

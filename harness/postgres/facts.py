@@ -1,47 +1,27 @@
-"""Row counts and digests of every table of a database, for comparison after a restore.
+"""Facts of a database, but for its rows: pg_database, sequences; and how a session reads them."""
 
-Rows are hashed as text, in the server. Every setting that affects the text is fixed (`harness.postgres.session`). The
-digest is built from the sums of two 64-bit hashes over all rows, so that it does not depend on their order; a duplicate
-row counts twice.
-"""
-
-import hashlib
 from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql as compose
 
-from harness.core.contents import TableFacts
+from harness.core.contents import SequenceFacts
+from harness.postgres.contents.rows import qualified
 from harness.postgres.session import Connection, speak_bytes
 
-# Ordinary tables only: partitioned parents and foreign tables store no rows, an extension creates the rows of its own
-# tables, and the restore refreshes materialised views.
-TABLES = """
-SELECT c.oid, n.nspname, c.relname,
-       (SELECT string_agg(a.attname || ' ' || pg_catalog.format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
-        FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
-  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY n.nspname, c.relname
-"""
-ROWS = compose.SQL(
-    "SELECT count(*), coalesce(sum(hashtextextended(r, 0)), 0)::text, coalesce(sum(hashtextextended(r, 1)), 0)::text"
-    ' FROM (SELECT t::text COLLATE "C" AS r FROM ONLY {} AS t) AS rows'
-)
-LARGE_OBJECTS = """
-SELECT count(*), coalesce(sum(hashtextextended(r, 0)), 0)::text, coalesce(sum(hashtextextended(r, 1)), 0)::text
-FROM (SELECT format('%s %s %s', loid, pageno, data) COLLATE "C" AS r FROM pg_catalog.pg_largeobject) AS pages
-"""
-# The next value minus one step, so that a sequence that was never used has a value as well.
+# Of an extension's sequences, pg_dump writes the values of those that it marked as configuration.
 SEQUENCES = """
-SELECT format('%I.%I', n.nspname, c.relname), s.seqincrement, s.seqcycle,
-       coalesce(pg_catalog.pg_sequence_last_value(c.oid), s.seqstart - s.seqincrement)
+SELECT n.nspname::text, c.relname::text, s.seqincrement, s.seqcycle
 FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relpersistence <> 't' ORDER BY 1
+WHERE c.relpersistence <> 't' AND (
+    NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE c.oid = ANY(extconfig)))
+ORDER BY 1, 2
 """
+VALUE = compose.SQL("SELECT {}, last_value, is_called FROM {}")
+SEQUENCES_AT_ONCE = 500
 # As JSON: which columns have provider and locale depends on the version.
 DATABASE = """
 SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.encoding),
@@ -81,18 +61,25 @@ class DatabaseRow:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """A sequence: its increment, and the value before the one that `nextval` would return."""
+    """A sequence. `step`: its increment; `value`, `called`: its last_value and is_called."""
 
     name: str
     step: int
     cycles: bool
     value: int
+    called: bool
+
+    @property
+    def facts(self) -> SequenceFacts:
+        """What a backup says of it."""
+        return SequenceFacts(self.name, self.value, self.called)
 
 
 def begin_reading(connection: Connection) -> None:
     """Read in one snapshot, not yet taken. What else affects how values are written as text, every session fixes."""
     speak_bytes(connection)
     connection.execute("SET search_path = ''")
+    connection.execute("SET jit = off")  # its cost grows with the number of columns
     connection.autocommit = False
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
@@ -115,23 +102,16 @@ def column(connection: Connection, query: str) -> tuple[str, ...]:
 
 
 def read_sequences(connection: Connection) -> tuple[Sequence, ...]:
-    """Return the current value of every sequence: sequences are not part of a snapshot."""
-    return tuple(Sequence(*row) for row in connection.execute(SEQUENCES).fetchall())
-
-
-def read_tables(connection: Connection) -> tuple[TableFacts, ...]:
-    """Return row count and digest of every table in the snapshot; large objects are counted as one table."""
-    found = []
-    for _oid, schema, name, columns in connection.execute(TABLES).fetchall():
-        table = compose.Identifier(schema, name)
-        ((rows, first, second),) = connection.execute(ROWS.format(table)).fetchall()
-        found.append(TableFacts(f"{schema}.{name}", rows, _digest(columns or "", first, second)))
-    ((pages, first, second),) = connection.execute(LARGE_OBJECTS).fetchall()
-    if pages:
-        found.append(TableFacts("pg_catalog.pg_largeobject", pages, _digest("", first, second)))
-    return tuple(found)
-
-
-def _digest(columns: str, first: str, second: str) -> str:
-    """Return the SHA-256, hex, of the column names and types and the two sums."""
-    return hashlib.sha256("\n".join((columns, first, second)).encode()).hexdigest()
+    """Return the current value of every sequence: sequences are not part of a snapshot. Raises psycopg.Error."""
+    listed = connection.execute(SEQUENCES).fetchall()
+    values: dict[int, tuple[int, bool]] = {}
+    for first in range(0, len(listed), SEQUENCES_AT_ONCE):
+        some = list(enumerate(listed[first : first + SEQUENCES_AT_ONCE], first))
+        one_query = compose.SQL(" UNION ALL ").join(
+            VALUE.format(compose.Literal(at), compose.Identifier(schema, name)) for at, (schema, name, *_) in some
+        )
+        values |= {at: (value, called) for at, value, called in connection.execute(one_query).fetchall()}
+    return tuple(
+        Sequence(qualified(schema, name), step, cycles, *values[at])
+        for at, (schema, name, step, cycles) in enumerate(listed)
+    )

@@ -243,3 +243,8 @@ def one_line(error: psycopg.Error) -> str:
     """Return the error message of server or client library as one line, without the statement."""
     said = error.diag.message_primary or str(error) or type(error).__name__
     return " ".join(said.split())
+
+
+def said(error: psycopg.Error | HarnessError) -> str:
+    """Return the message of an error of the server or of ours as one line."""
+    return one_line(error) if isinstance(error, psycopg.Error) else str(error)
