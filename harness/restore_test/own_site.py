@@ -16,6 +16,7 @@ from harness.declaration import SecretSpec
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing import connect_offsite, references
+from harness.estate.isolation import require_separate
 from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
 from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
 from harness.estate.site import EstateSite
@@ -122,6 +123,8 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path) -> 
     fingerprints = newest.contents.fingerprints if newest else ()
     require_secrets(config, given, fingerprints)
     kind.require()
+    if kind.runs_here:
+        require_separate(config)
     room = SITE + (3 * newest.plain_size // MB if newest else 0)  # spool, data and WAL
     require_space({runs: room}, "make room, or name another disk with BLACKSTART_RUNS")
     return OwnSite(config, kind, offsite, given, fingerprints, (runs / f"restore-test-{random.token_hex(4)}").resolve())
