@@ -33,9 +33,13 @@ def orchestrator_of(connections: Connections, alerts: Alerts, journal: Journal) 
 
 def backups_in(logs: Path, connections: Connections, listener: Callable[[Event], None]) -> BackupOrchestrator:
     """Return the Backup Orchestrator of an estate, with a new journal in the folder `logs`; raises UsageError."""
+    return orchestrator_of(connections, Alerts(connections.config.backup.alerts), journal_in(logs, listener))
+
+
+def journal_in(logs: Path, listener: Callable[[Event], None]) -> Journal:
+    """Return a new journal in the folder `logs`, which is made."""
     logs.mkdir(parents=True, exist_ok=True)
-    journal = JournalFile(logs / f"backup-{random.token_hex(4)}.jsonl", listener=listener)
-    return orchestrator_of(connections, Alerts(connections.config.backup.alerts), journal)
+    return JournalFile(logs / f"backup-{random.token_hex(4)}.jsonl", listener=listener)
 
 
 def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -> Receipt:
@@ -57,4 +61,8 @@ def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
         "stored_bytes": manifest.size,
         "ratio": round(manifest.plain_size / manifest.size, 2),
         "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
+        "covered": contents.covered,
+        "uncovered": contents.uncovered,
+        "excluded": contents.excluded,
+        "missing": contents.missing,
     }

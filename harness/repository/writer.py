@@ -34,6 +34,7 @@ class Receipt:
     size: int
     plain_size: int
     digest: str
+    contents: Contents
 
 
 @dataclass(slots=True)
@@ -155,7 +156,13 @@ class Writer:
         with suppress(HarnessError):  # the backup is committed; `reap` deletes the intent later
             self.store.delete(self.layout.intent(self.backup_id))
         return Receipt(
-            self.backup_id, path, manifest.finished, manifest.size, manifest.plain_size, commit.manifest_sha256
+            self.backup_id,
+            path,
+            manifest.finished,
+            manifest.size,
+            manifest.plain_size,
+            commit.manifest_sha256,
+            contents,
         )
 
     def _require_stored(self, entries: Sequence[ObjectEntry]) -> None:
