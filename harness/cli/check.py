@@ -46,8 +46,8 @@ def report_of(file: Path) -> Report:
     report = Report()
     config, mistakes = read_config(file)
     for mistake in mistakes:
-        where, _, what = mistake.partition(": ")
-        report.wrong(where, what)
+        where, named, what = mistake.partition(": ")
+        report.wrong(where if named else "top level", what if named else mistake)
     if config is None:
         return report
     services = check_services(report, config)
