@@ -12,7 +12,7 @@ from harness.estate.config import Config
 from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, s3_at, sql_at
 from harness.estate.registry import kind_of
-from harness.estate.report import Report, check_services, secrets_in
+from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import RECIPIENTS
 from harness.parts.programs import program
 from harness.postgres.identity import ask, catalogue
@@ -79,12 +79,12 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
             where, sources = f"services.{service.name}", service.sources()
             for name in sources.databases:
                 if name not in there and f"database {name}" not in config.backup.exclude:
-                    said = f"no database {name!r} on {sql.outside}; there are: {_some(there)}"
+                    said = f"no database {name!r} on {sql}; there are: {_some(there)}"
                     report.found(f"{where}.databases", said)
             table = config.services[service.name]
             specs = kind_of(config, service.name).secrets(service.name, table) if sources.databases else ()
             for role in [spec.role for spec in specs if spec.role and spec.role not in roles]:
-                report.gap(where, f"no role {role!r} on {sql.outside}; a restored service could not log in as it")
+                report.gap(where, f"no role {role!r} on {sql}; a restored service could not log in as it")
 
 
 def check_buckets(report: Report, config: Config, services: Sequence[Service], s3: S3) -> None:
@@ -139,6 +139,7 @@ def check_offsite(report: Report, config: Config, *, writes: bool, probe: bool =
     if writes and table.read_only:
         report.wrong(f"{where}.read_only", "a backup cannot be written; set it to false for backups")
     before = len(report.defects)
+    check_files(report, where, table.s3.ca)
     secrets_in(report, f"{where}.secrets", table.secrets, (ACCESS, SECRET))
     if len(report.defects) > before:
         return
@@ -167,6 +168,7 @@ def check_primary(report: Report, config: Config, services: Sequence[Service]) -
     if table is None:
         return
     where = "existing.primary"
+    check_files(report, where, table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
     kept = sorted({name for service in services for name in service.sources().fingerprints})
     secrets = secrets_in(
         report, f"{where}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, *RECIPIENTS, *kept)

@@ -9,6 +9,7 @@ from harness.core.errors import BackupFailed, HarnessError, UsageError, reason_o
 from harness.core.service import Service
 from harness.declaration import Table
 from harness.estate.config import Config
+from harness.estate.existing import require_files
 from harness.estate.registry import build_services, entry_of
 from harness.vault import read_secret
 
@@ -119,6 +120,13 @@ def secrets_in(report: Report, where: str, folder: Path, needed: Sequence[str]) 
                 report.wrong(where, f"{folder}/{name} is empty; write the secret into it")
                 del found[name]
     return found
+
+
+def check_files(report: Report, where: str, *paths: Path | None) -> None:
+    """Check that declared certificates and keys are files here."""
+    for path in paths:
+        with report.noting(where):
+            require_files("certificate or key", path)
 
 
 def _remedy(name: str) -> str:

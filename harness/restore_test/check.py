@@ -10,7 +10,7 @@ from harness.estate.config import Config
 from harness.estate.existing import references, s3_at, sql_at
 from harness.estate.existing_config import ExistingSiteTable
 from harness.estate.registry import kind_of
-from harness.estate.report import Report, check_services, secrets_in
+from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import PRIVATE_KEY, recipient_name
 from harness.estate.site import DATABASE, STORE
 from harness.postgres.identity import system_facts
@@ -34,6 +34,7 @@ def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> N
     secrets = secrets_in(
         report, f"{WHERE}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, PRIVATE_KEY, *kept)
     )
+    check_files(report, WHERE, table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
     _check_key(report, config, secrets)
     if secrets:
         for service in services:
