@@ -151,6 +151,9 @@ class MemoryConnection:
             dbname=self.database, server_version=int(float(self.server.version) * 10000), parameter_status=status.get
         )
 
+    def cancel(self) -> None:
+        """Do nothing: no query takes time."""
+
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
         text = text.removeprefix(f"{facts.SEARCH_PATH};\n").removesuffix(f"\n;{facts.NO_SEARCH_PATH}")

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.alerts.alerts import Alerts
-from harness.backup.orchestrator import BackupOrchestrator
+from harness.backup.orchestrator import BackupOrchestrator, reported
 from harness.core.errors import UsageError
 from harness.core.journal import Event, Journal
 from harness.estate import existing
@@ -28,6 +28,7 @@ def orchestrator_of(connections: Connections, alerts: Alerts, journal: Journal) 
         connections.recipients,
         alerts,
         journal,
+        connections.config.backup,
     )
 
 
@@ -45,8 +46,11 @@ def journal_in(logs: Path, listener: Callable[[Event], None]) -> Journal:
 def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -> Receipt:
     """Back up the primary declared under [existing]; return the receipt. Raises UsageError, BackupFailed."""
     logs = runs.parent / "logs" / f"backup-{random.token_hex(4)}"
+    alerts, journal = Alerts(config.backup.alerts), journal_in(logs, listener)
     with existing.workspace(runs, "backup", logs) as local:
-        return backups_in(logs, existing.connect_primary(config, local), listener).back_up()
+        with reported(config.estate.name, alerts, journal):
+            orchestrator = orchestrator_of(existing.connect_primary(config, local), alerts, journal)
+        return orchestrator.back_up()
 
 
 def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
@@ -61,8 +65,4 @@ def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
         "stored_bytes": manifest.size,
         "ratio": round(manifest.plain_size / manifest.size, 2),
         "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
-        "covered": contents.covered,
-        "uncovered": contents.uncovered,
-        "excluded": contents.excluded,
-        "missing": contents.missing,
     }

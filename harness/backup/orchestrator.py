@@ -1,27 +1,53 @@
 """Backup Orchestrator: messages 1.2 to 1.7.2."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from harness.alerts.alerts import Alerts
-from harness.backup.pack import Archive, pack_objects, pack_tree
-from harness.core.contents import Contents, DatabaseFacts, TreeFacts
-from harness.core.errors import REPORTED, BackupFailed, HarnessError, reason_of
+from harness.backup.plan import plan_of
+from harness.backup.work import Work
+from harness.core.contents import Contents
+from harness.core.errors import REPORTED, BackupFailed, reason_of
 from harness.core.journal import Journal
-from harness.core.parallel import in_parallel
-from harness.core.service import Objects, Service, Sql, Tree
+from harness.core.service import Service
+from harness.estate.config import BackupTable
 from harness.estate.site import EstateSite
-from harness.patience import PATIENCE
-from harness.postgres import dump
-from harness.postgres.identity import databases, system_facts
-from harness.postgres.roles import data as roles
+from harness.postgres.identity import system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.vault import read_secret, read_text_secret
 
+SHOWN = 5  # missing files that an alert names
 INTENT_EXPIRY = 24 * 3600.0  # seconds after which an intent without a COMMIT is deleted
+
+
+@contextmanager
+def reported(estate: str, alerts: Alerts, journal: Journal) -> Iterator[None]:
+    """Log every failure and interruption inside the block as 1.7.1, and alert it as 1.7.2. It is raised again."""
+    try:
+        yield
+    except BaseException as error:
+        reason = described(error)
+        journal.mark("log", "backup failed", message="1.7.1", error=reason, cause=type(error).__name__)
+        alert(alerts, journal, f"Backup of {estate} failed", reason, message="1.7.2")
+        raise
+
+
+def described(error: BaseException) -> str:
+    """Return an error as one line, with its type when it is a defect."""
+    return reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"
+
+
+def alert(alerts: Alerts, journal: Journal, title: str, detail: str, *, message: str = "") -> None:
+    """Send an alert and journal whether it was sent; one that cannot be sent raises nothing."""
+    try:
+        delivery = alerts.send(title, detail)
+    except REPORTED as error:
+        # The caller raises the backup's error; the failed alert is only journalled.
+        journal.mark("alert", "backup failure", message=message, sent=False, error=reason_of(error))
+        return
+    journal.mark("alert", "backup failure", message=message, sent=delivery.sent, targets=delivery.targets)
 
 
 @dataclass(slots=True)
@@ -35,18 +61,17 @@ class BackupOrchestrator:
     recipients: Sequence[str]
     alerts: Alerts
     journal: Journal
+    limits: BackupTable = field(default_factory=BackupTable)
 
     def back_up(self) -> Receipt:
         """Take one full backup and return its receipt. Raises BackupFailed, after it was logged and alerted."""
         try:
-            receipt = self._take()
-        except BaseException as error:  # every failure is logged and alerted, an interruption too
-            reason = reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"
-            self.journal.mark("log", "backup failed", message="1.7.1", error=reason, cause=type(error).__name__)
-            self._alert(reason)
+            with reported(self.estate, self.alerts, self.journal):
+                receipt = self._take()
+        except BaseException as error:
             if isinstance(error, BackupFailed) or not isinstance(error, Exception):
                 raise
-            raise BackupFailed(f"backup of {self.estate}: {reason}") from error
+            raise BackupFailed(f"backup of {self.estate}: {described(error)}") from error
         self.journal.mark(
             "log",
             "backup succeeded",
@@ -57,87 +82,49 @@ class BackupOrchestrator:
             plain=receipt.plain_size,
             digest=receipt.digest,
             committed_at=receipt.committed_at.isoformat(),
+            covered=len(receipt.contents.covered),
+            not_covered="; ".join(receipt.contents.uncovered),
+            excluded="; ".join(receipt.contents.excluded),
+            missing=len(receipt.contents.missing),
         )
         return receipt
-
-    def _alert(self, detail: str) -> None:
-        try:
-            delivery = self.alerts.send(f"Backup of {self.estate} failed", detail)
-        except HarnessError as error:
-            # The caller raises the backup's error; the failed alert is only journalled.
-            self.journal.mark("alert", "backup failure", message="1.7.2", sent=False, error=str(error))
-            return
-        self.journal.mark("alert", "backup failure", message="1.7.2", sent=delivery.sent, targets=delivery.targets)
 
     def _take(self) -> Receipt:
         sql = self.primary.place.sql
         recipients = [read_text_secret(reference) for reference in self.recipients]
         system = system_facts(sql)
-        names, before = databases(sql), roles.inspect(sql)
-        self.journal.mark("begin", "backup", message="1.2", databases=", ".join(names))
+        plan = plan_of(self.primary.place, self.services, self.limits.exclude)
+        self.journal.mark("begin", "backup", message="1.2", databases=", ".join(plan.databases))
+        fingerprints = self._fingerprints()
         self.repository.reap(INTENT_EXPIRY)
         writer = self.repository.begin(system.identifier, recipients)
+        work = Work(self.primary.place, writer, self.limits.parallel, fingerprints)
         try:
-            with ExitStack() as snapshots_open:
-                snapshots = {name: snapshots_open.enter_context(dump.open_snapshot(sql, name)) for name in names}
-                # Files after the snapshots: a file exists before the row that refers to it.
-                facts = in_parallel(
-                    {name: lambda s=s: self._database(writer, sql, s) for name, s in snapshots.items()}  # type: ignore[misc]
-                )
-                archives = self._archives(snapshots)
-                trees = in_parallel({a.name: partial(self._archive, writer, n, a) for n, a in enumerate(archives, 1)})
-            writer.add(roles.PATH, (roles.read(sql, before),))
-            contents = Contents(system, tuple(facts.values()), tuple(trees.values()), self._fingerprints())
-            self._report(writer)
+            contents = work.contents(system, plan)
+            self._report(writer, contents)
             receipt = writer.commit(contents)
         except BaseException:
+            work.stops.stop()
             writer.abort()
             raise
         self.journal.mark("stored", receipt.path, message="1.5", size=receipt.size, digest=receipt.digest)
+        if contents.missing:
+            detail = f"{len(contents.missing)} referenced files are not in it: {'; '.join(contents.missing[:SHOWN])}"
+            alert(self.alerts, self.journal, f"Backup of {self.estate} is incomplete", detail)
         return receipt
 
-    def _report(self, writer: Writer) -> None:
-        """Journal the compressed and sealed bytes, from the counters of the pipeline."""
+    def _report(self, writer: Writer, contents: Contents) -> None:
+        """Journal the compressed and sealed bytes, and what is not covered."""
         plain, stored = writer.progress
         if plain and writer.compressed:
             self.journal.mark("compressed", "backup", message="1.3", plain=plain, compressed=writer.compressed)
         if stored > writer.compressed:
             self.journal.mark("sealed", "backup", message="1.4", cipher="AES-256-GCM", sealed=stored)
-
-    def _database(self, writer: Writer, sql: Sql, snapshot: dump.Snapshot) -> DatabaseFacts:
-        site = self.primary.site
-        done = in_parallel(
-            {
-                "facts": lambda: dump.facts(snapshot, f"databases/{snapshot.database}"),
-                "dump": lambda: writer.add(
-                    f"databases/{snapshot.database}.dump",
-                    dump.chunks(site.run(dump.dump_task(site, sql, snapshot)), PATIENCE.dump),
-                ),
-            }
-        )
-        facts = done["facts"]
-        if not isinstance(facts, DatabaseFacts):
-            raise BackupFailed(f"database {snapshot.database}: row counts and digests are missing")
-        return facts
-
-    def _archives(self, snapshots: Mapping[str, dump.Snapshot]) -> list[Archive]:
-        place, sources = self.primary.place, [service.sources() for service in self.services]
-
-        def referenced(of: Tree | Objects) -> tuple[str, ...] | None:
-            return snapshots[of.database].column(of.referenced) if of.referenced else None
-
-        trees = [t for s in sources for t in s.trees if not t.database or t.database in snapshots]
-        objects = [o for s in sources for o in s.objects if not o.database or o.database in snapshots]
-        archives = [pack_tree(place, tree, referenced(tree)) for tree in trees]
-        return archives + [pack_objects(place, bucket, referenced(bucket)) for bucket in objects]
-
-    def _archive(self, writer: Writer, number: int, archive: Archive) -> TreeFacts:
-        path = f"trees/{number:04}.tar"
-        writer.add(path, archive.chunks())
-        facts = replace(archive.facts, path=path)
-        for lost in facts.missing:
-            self.journal.mark("missing", facts.name, path=lost.path, reason=lost.reason)
-        return facts
+        for gap in contents.gaps:
+            self.journal.mark("not covered", gap.what, reason=gap.why, excluded=gap.excluded)
+        for tree in contents.trees:
+            for lost in tree.missing:
+                self.journal.mark("missing", tree.name, path=lost.path, reason=lost.reason)
 
     def _fingerprints(self) -> tuple[tuple[str, str], ...]:
         names = sorted({name for service in self.services for name in service.sources().fingerprints})

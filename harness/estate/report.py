@@ -9,22 +9,17 @@ from harness.core.errors import BackupFailed, HarnessError, UsageError, reason_o
 from harness.core.service import Service
 from harness.declaration import Table
 from harness.estate.config import Config
-from harness.estate.existing import require_files
 from harness.estate.registry import build_services, entry_of
 from harness.vault import read_secret
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Something wrong: its place in the declaration, and what, with the remedy.
-
-    `declared`: the declaration itself is wrong; `gap`: it would not be in a backup, which can be taken all the same.
-    """
+    """Something wrong: its place in the declaration; what, with the remedy; whether the declaration itself is wrong."""
 
     where: str
     what: str
-    declared: bool = False
-    gap: bool = False
+    declared: bool
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -44,11 +39,7 @@ class Report:
 
     def found(self, where: str, what: str) -> None:
         """Note a finding about the estate."""
-        self.defects.append(Defect(where, what))
-
-    def gap(self, where: str, what: str) -> None:
-        """Note something that would not be in a backup."""
-        self.defects.append(Defect(where, what, gap=True))
+        self.defects.append(Defect(where, what, declared=False))
 
     @contextmanager
     def noting(self, where: str) -> Iterator[None]:
@@ -65,11 +56,11 @@ class Report:
         if lines := [str(defect) for defect in self.defects if defect.declared]:
             raise UsageError("; ".join(lines))
 
-    def require_possible(self, what: str) -> None:
-        """Raise UsageError for mistakes of the declaration, else BackupFailed for what `what` would fail at."""
+    def require(self) -> None:
+        """Raise UsageError for mistakes of the declaration, else HarnessError for findings about the estate."""
         self.require_declared()
-        if lines := [str(defect) for defect in self.defects if not defect.gap]:
-            raise BackupFailed(f"{what}: {'; '.join(lines)}")
+        if self.defects:
+            raise HarnessError("; ".join(map(str, self.defects)))
 
 
 def check_services(report: Report, config: Config) -> tuple[Service, ...]:
@@ -120,13 +111,6 @@ def secrets_in(report: Report, where: str, folder: Path, needed: Sequence[str]) 
                 report.wrong(where, f"{folder}/{name} is empty; write the secret into it")
                 del found[name]
     return found
-
-
-def check_files(report: Report, where: str, *paths: Path | None) -> None:
-    """Check that declared certificates and keys are files here."""
-    for path in paths:
-        with report.noting(where):
-            require_files("certificate or key", path)
 
 
 def _remedy(name: str) -> str:

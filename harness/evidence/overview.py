@@ -6,6 +6,7 @@ from html import escape
 from harness.core.record import DrillRecord
 from harness.evidence.waterfall import COLOURS, figure, waterfall
 
+LONG = 8  # lines of a list that is shown open
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #f4f5f7; margin: 0; }
 main { max-width: 980px; margin: 0 auto; padding: 24px; }
@@ -50,6 +51,12 @@ def card(record: DrillRecord) -> str:
         f"{_listed(record.reasons)}{waterfall(record) if record.phases else ''}"
         f"{_listed([f'{backup}: {why}' for backup, why in record.passed_over], 'Backups passed over:')}"
         f"{_listed([', '.join(map(str, record.diverged))] if record.diverged else [], 'Only on the old primary:')}"
+        f"{_listed(record.covered, 'Covered by the backup:')}"
+        f"{_listed(record.uncovered, 'Not covered by the backup:')}"
+        f"{_listed(record.excluded, 'Excluded from backups:')}"
+        f"{_listed(record.lost_objects, 'Referenced, and not on the DR site:')}"
+        f"{_listed(record.not_compared, 'In the backup, and not compared after the restore:')}"
+        f"{_listed(record.assertions, 'Assertions on the restored databases:')}"
         f"{_listed(record.not_drilled, 'Not drilled:')}"
         f'<p class="dim">{escape(record.started)}, by {escape(record.initiator)}, on {escape(record.substrate)}, '
         f"promise “{escape(str(promise.get('name', '')))}” of {escape(str(promise.get('owner', '')))}</p></article>"
@@ -57,8 +64,10 @@ def card(record: DrillRecord) -> str:
 
 
 def _listed(lines: Sequence[str], heading: str = "") -> str:
+    """Return a list with its heading; a long one is closed until it is clicked."""
     if not lines:
         return ""
-    return (
-        f"<p>{escape(heading)}</p>" * bool(heading) + f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in lines)}</ul>"
-    )
+    items = f"<ul>{''.join(f'<li>{escape(one)}</li>' for one in lines)}</ul>"
+    if heading and len(lines) > LONG:
+        return f"<details><summary>{escape(heading)} {len(lines)}</summary>{items}</details>"
+    return f"<p>{escape(heading)}</p>" * bool(heading) + items

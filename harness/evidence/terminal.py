@@ -1,5 +1,6 @@
 """Terminal output of a drill: progress by phase, and a summary with the verdict."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +14,7 @@ from harness.evidence.waterfall import figure
 STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
 SHOWN = ("begin", "failed", "struck", "witness", "selected", "passed over", "status", "stored", "stop", "held", "fired")
 BAR = 30
+FEW = 5  # things that one line names
 STEP = 64 << 20  # bytes from one line of progress to the next
 
 
@@ -70,7 +72,23 @@ def summary(record: DrillRecord) -> RenderableType:
     lines: list[RenderableType] = [Text(record.drill, style="bold"), *([_phases(record)] if record.phases else [])]
     lines += [verdict, Text(f"backup {backup}, measured at {size}", style="dim")]
     lines += [Text(f"- {reason}", style="red") for reason in record.reasons]
+    lines += [Text(line, style="dim") for line in _coverage(record)]
     return Group(*lines)
+
+
+def _coverage(record: DrillRecord) -> Iterator[str]:
+    """Yield one line for each kind of thing that is covered, is not, or was not compared."""
+    if record.covered:
+        yield f"covered by the backup: {len(record.covered)} databases, volumes and buckets"
+    for heading, found in (
+        ("not covered", record.uncovered),
+        ("excluded", record.excluded),
+        ("referenced, and not on the DR site", record.lost_objects),
+        ("not compared", record.not_compared),
+        ("assertions", record.assertions),
+    ):
+        if found:
+            yield f"{heading}: {'; '.join(found[:FEW])}{f' and {len(found) - FEW} more' if len(found) > FEW else ''}"
 
 
 def _phases(record: DrillRecord) -> Table:

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from harness.backup.plan import not_in
 from harness.core.contents import Contents
 from harness.core.errors import REPORTED, Finding, Refused, RestoreFailed, UsageError, reason_of
 from harness.core.journal import Journal, phase
@@ -33,6 +34,12 @@ class Selected:
 
     backup: OpenBackup
     passed_over: tuple[tuple[str, str], ...]
+    undeclared: tuple[str, ...] = ()  # what services declare by now and the backup does not contain
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """One line for each thing that the backup does not cover: a verdict over it is UNKNOWN."""
+        return (*self.contents.uncovered, *self.undeclared)
 
     @property
     def contents(self) -> Contents:
@@ -165,7 +172,10 @@ class Recovery:
             self.journal.mark(
                 "selected", manifest.backup_id, snapshot_at=manifest.contents.snapshot_at.isoformat(timespec="seconds")
             )
-        return Selected(selection.backup, selection.passed_over)
+            lacking = tuple(map(str, not_in(self.services, manifest.contents)))
+            for line in (*manifest.contents.uncovered, *lacking):
+                self.journal.mark("not covered", manifest.backup_id, what=line)
+        return Selected(selection.backup, selection.passed_over, lacking)
 
     def restore(self, selected: Selected) -> Restored:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""

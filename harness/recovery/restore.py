@@ -80,7 +80,7 @@ class Restore:
                     self.on_bytes(len(chunk))
 
         calls = {d.name: partial(dump, dump_path(d)) for d in self.contents.databases}
-        in_parallel(calls | self.files.calls())
+        in_parallel(calls | self.files.calls(), limit=self.parallel)
 
     def execute(self) -> None:
         """2.4.2: restore roles, then every database; raises RestoreFailed."""

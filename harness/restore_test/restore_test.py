@@ -11,7 +11,6 @@ from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Containment, Place, PublicDoor
 from harness.estate.connections import Connections
-from harness.estate.isolation import uncovered_on
 from harness.estate.registry import not_contained
 from harness.estate.site import INFRASTRUCTURE
 from harness.evidence.failures import Failures
@@ -160,7 +159,6 @@ class RestoreTest:
 
     def _outcome(self, began: datetime, exposed: float | None) -> Outcome:
         selected, restored, tested = self.selected, self.restored, self.tested
-        dr = self.connections.recovered.site
         evidence = Evidence(
             promise=self.header.promise,
             activated=self.activated_at,
@@ -168,12 +166,12 @@ class RestoreTest:
             exposure=exposed,
             phases=phases_of(self.journal.events, self.activated_at),
             missing_files=len(restored.lost_objects) if restored else 0,
-            uncovered=(*(selected.contents.uncovered if selected else ()), *uncovered_on(dr, self.connections.config)),
+            uncovered=selected.uncovered if selected else (),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
             checks=len(tested.results) if tested else 0,
         )
-        existing = isinstance(dr, ExistingSite)
+        existing = isinstance(self.connections.recovered.site, ExistingSite)
         limits = NOT_DRILLED if existing else self.header.limits
         return Outcome(
             evidence,

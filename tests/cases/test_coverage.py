@@ -2,16 +2,166 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from threading import Event, Thread
+
 import pytest
 
+from harness.core.errors import BackupFailed
+from harness.core.node import Address
+from harness.core.service import Objects, Tree
+from harness.recovery.recovery import Activated
 from tests.cases.estate import CaseEstate
 
 pytestmark = [pytest.mark.cases, pytest.mark.programs]
+
+INVALID = "UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half_dropped'"
 
 
 def test_a_database_goes_to_dr_and_back_unchanged(estate: CaseEstate) -> None:
     estate.create("app", "CREATE TABLE orders (id int PRIMARY KEY)", "INSERT INTO orders VALUES (1), (2)")
     estate.declare("app")
     estate.back_up()
+    assert estate.contents.covered == ("database app: 1 tables, 2 rows",)
+    assert estate.contents.gaps == ()
     assert estate.restore().rows == 2
     assert estate.value("app", "SELECT count(*) FROM orders") == 2
+
+
+def test_case_2_a_declared_database_that_is_missing_fails_the_backup(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.declare("app", "billing")
+    with pytest.raises(BackupFailed, match=r"service app: database billing does not exist on .*; there are: app"):
+        estate.back_up()
+    assert estate.facts("1.7.1")
+    assert estate.facts("1.7.2")[0]["sent"] is True
+    assert "billing" in estate.sink.received[0].body
+    assert not estate.repository.committed()
+
+
+def test_case_2_of_a_bucket(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.put_object("invoices", "a", b"1")
+    estate.declare("app", objects=[Objects("receipts")])
+    with pytest.raises(BackupFailed, match=r"service app: bucket receipts does not exist at .*; there are: invoices"):
+        estate.back_up()
+
+
+def test_case_3_templates_are_backed_up_and_closed_databases_are_named(estate: CaseEstate) -> None:
+    rows = ("CREATE TABLE kept (id int)", "INSERT INTO kept SELECT generate_series(1, 500)")
+    estate.create("golden", *rows)
+    estate.create("closed", *rows)
+    estate.create("app")
+    estate.run("postgres", "ALTER DATABASE golden IS_TEMPLATE true", "ALTER DATABASE closed ALLOW_CONNECTIONS false")
+    estate.declare("app")
+    receipt = estate.back_up()
+    assert [database.name for database in estate.contents.databases] == ["app", "golden"]
+    (gap,) = estate.contents.uncovered
+    assert gap.startswith("database closed: it allows no connections")
+    assert gap in str(estate.facts("1.6")[0]["not_covered"])
+    assert receipt.contents.uncovered == (gap,)
+    recovery = estate.recovery
+    selected = recovery.select(Activated(()))
+    assert selected.uncovered == (gap,)  # which leaves the verdict UNKNOWN
+    recovery.restore(selected)
+    assert estate.value("golden", "SELECT count(*) FROM kept") == 500
+
+
+def test_what_is_excluded_stands_in_every_backup_with_its_reason(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.create("scratch")
+    estate.put_object("logs", "a", b"1")
+    estate.put_file("cache", "a", b"1")
+    reasons = {"database scratch": "made anew each night", "bucket logs": "kept elsewhere", "volume cache": "a cache"}
+    estate.backup = {"exclude": reasons}
+    estate.declare("app", volumes=["cache"])
+    estate.back_up()
+    contents = estate.contents
+    assert contents.covered == ("database app: 0 tables, 0 rows",)
+    assert contents.uncovered == ()
+    assert [(gap.what, gap.excluded) for gap in contents.gaps] == list(reasons.items())
+
+
+def test_case_22_a_half_dropped_database_is_left_out_by_name(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.create("half_dropped")
+    estate.run("postgres", INVALID)
+    estate.declare("app")
+    estate.back_up()
+    (gap,) = estate.contents.gaps
+    assert (gap.what, gap.why) == ("database half_dropped", "invalid (datconnlimit -2)")
+    assert estate.contents.uncovered == ()  # nothing in it can be read ever again
+    estate.restore()
+
+
+def test_a_database_a_bucket_and_a_volume_that_nobody_declares_are_backed_up_and_named(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.create("forgotten", "CREATE TABLE t (id int)", "INSERT INTO t VALUES (7)")
+    estate.put_object("attic", "deep/key", b"an object")
+    estate.put_file("uploads", "media/a.txt", b"an upload")
+    estate.declare("app", volumes=["uploads"])
+    estate.back_up()
+    covered = "; ".join(estate.contents.covered)
+    assert "database forgotten: 1 tables, 1 rows" in covered
+    assert "attic: 1 files, 9 bytes; found on the primary, declared by no service" in covered
+    (gap,) = estate.contents.uncovered
+    assert gap.startswith("volume uploads: no service declares its 1 files")
+    estate.restore()
+    assert estate.value("forgotten", "SELECT id FROM t") == 7
+    assert estate.content("attic", "deep/key") == b"an object"
+    assert estate.file("uploads", "media/a.txt") == b"an upload"
+
+
+def test_case_8_files_outside_the_declared_folder_are_named(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.put_file("uploads", "media/a.txt", b"declared")
+    estate.declare("app", trees=[Tree("media", "uploads", "media")], volumes=["uploads"])
+    estate.back_up()
+    assert not estate.contents.uncovered
+    estate.put_file("uploads", "mail/b.txt", b"nobody declared this folder")
+    estate.back_up()
+    (gap,) = estate.contents.uncovered
+    assert gap.startswith("volume uploads: no service declares its 1 files outside media")
+
+
+def test_the_store_of_the_primary_is_asked_although_no_service_has_a_bucket(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.declare("app")
+    assert estate.primary.s3 is not None
+    nowhere = Address("127.0.0.1", 9)
+    estate.primary.s3 = replace(estate.primary.s3, outside=nowhere)
+    with pytest.raises(BackupFailed, match=r"127.0.0.1:9: buckets cannot be listed"):
+        estate.back_up()
+
+
+def test_what_is_declared_after_the_backup_is_named_at_selection(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.declare("app")
+    estate.back_up()
+    estate.declare("app", "billing", objects=[Objects("receipts")])
+    assert estate.recovery.select(Activated(())).uncovered == (
+        "database billing: declared by app, and not in this backup",
+        "bucket receipts: declared by app, and not in this backup",
+    )
+
+
+def test_case_12_a_backup_of_many_databases_leaves_production_its_connections(estate: CaseEstate) -> None:
+    for number in range(30):
+        estate.create(f"tenant_{number}", "CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
+    estate.backup = {"parallel": 4}
+    ended, seen = Event(), [0]
+    query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+
+    def watch() -> None:
+        while not ended.wait(0.01):
+            seen.append(int(str(estate.value("postgres", query, "primary"))))
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    try:
+        estate.back_up()
+    finally:
+        ended.set()
+        watcher.join()
+    assert len(estate.contents.databases) == 30
+    assert 1 < max(seen) <= 6

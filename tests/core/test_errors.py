@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
+from unittest.mock import Mock
 
 import pytest
 
+from harness.core import parallel
 from harness.core.errors import (
     BackupFailed,
     Finding,
@@ -19,7 +22,7 @@ from harness.core.errors import (
     reason_of,
 )
 from harness.core.node import runs_images
-from harness.core.parallel import in_parallel
+from harness.core.parallel import Stops, in_order, in_parallel
 from tests.substrate.fake import Fake
 
 
@@ -49,22 +52,80 @@ def test_the_exit_code_of_a_node_is_known_or_none() -> None:
     assert (NodeExited("ended", 7).code, NodeExited("ended").code) == (7, None)
 
 
-def test_parallel_calls_all_end_before_the_first_error_is_raised() -> None:
-    ended = Event()
+def fail() -> int:
+    raise HarnessError("first")
 
-    def fail() -> int:
-        raise HarnessError("first")
+
+def test_parallel_calls_return_their_results_by_name() -> None:
+    assert in_parallel({}) == {}
+    assert in_parallel({"a": lambda: 1, "b": lambda: 2}) == {"a": 1, "b": 2}
+
+
+def test_after_an_error_no_call_is_begun_and_those_under_way_are_stopped_and_have_ended() -> None:
+    begun, told, ended = Event(), Event(), Event()
+    never: list[str] = []
+    stops = Stops()
 
     def work() -> int:
-        ended.set()
+        with stops.calling(told.set):
+            begun.set()
+            assert told.wait(5)
+            ended.set()
         return 1
 
-    assert in_parallel({}) == {}
-    assert in_parallel({"a": work, "b": lambda: 2}) == {"a": 1, "b": 2}
-    ended.clear()
+    def wait() -> int:
+        never.append("begun")
+        return 1
+
+    def fail_late() -> int:
+        begun.wait(5)
+        return fail()
+
+    calls: dict[str, Callable[[], int]] = {"works": work, "fails": fail_late, "waits": wait}
     with pytest.raises(HarnessError, match="first"):
-        in_parallel({"fails": fail, "works": work})
+        in_parallel(calls, limit=2, stop=stops.stop)
     assert ended.is_set()
+    assert not never
+
+
+def test_an_error_of_the_only_call_stops_nothing() -> None:
+    with pytest.raises(HarnessError, match="first"):
+        in_parallel({"fails": fail}, stop=Stops().stop)
+
+
+def test_what_is_registered_after_the_stop_is_called_at_once() -> None:
+    stops, told = Stops(), Event()
+    stops.stop()
+    with stops.calling(told.set):
+        assert told.is_set()
+    assert stops.stopped
+
+
+def test_an_interruption_of_the_waiting_thread_stops_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Event()
+    monkeypatch.setattr(parallel, "wait", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        in_parallel({"works": lambda: told.wait(5)}, stop=told.set)
+
+
+def test_calls_for_a_stream_of_items_are_a_few_ahead_and_answered_in_order() -> None:
+    called: list[int] = []
+
+    def double(number: int) -> int:
+        called.append(number)
+        return fail() if number == 7 else 2 * number
+
+    answers = in_order(double, iter(range(100)), workers=2)
+    assert [next(answers), next(answers)] == [(0, 0), (1, 2)]
+    assert len(called) < 10  # far from all
+    with pytest.raises(HarnessError, match="first"):
+        list(answers)
+    assert list(in_order(lambda number: number, (1, 2), workers=8)) == [(1, 1), (2, 2)]
+    assert list(in_order(fail_for, ())) == []
+
+
+def fail_for(_item: int) -> int:
+    return fail()
 
 
 @pytest.mark.parametrize("images", [True, False])

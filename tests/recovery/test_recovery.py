@@ -151,7 +151,7 @@ CASES = {
         "restore", lambda e, _w: e.site("dr").nodes["postgres"].kill(), "fetch", RestoreFailed, "is it running"
     ),
     "roles vanish": Case("restore", lose_object("server.json"), "fetch", RestoreFailed, "server.json: does not exist"),
-    "dump vanishes": Case("restore", lose_object("shop.dump"), "open", RestoreFailed, "shop.dump: does not exist"),
+    "dump vanishes": Case("restore", lose_object("0001.dump"), "open", RestoreFailed, "0001.dump: does not exist"),
     "files vanish": Case("restore", lose_object("0001.tar"), "open", RestoreFailed, "tar: does not exist"),
     "undeclared files": Case(
         "restore", lambda _e, w: setattr(w, "services", ()), "open", RestoreFailed, "no service restores"

@@ -31,7 +31,7 @@ def test_no_plaintext_is_left_after_a_restore(memory_estate: MemoryEstate, work:
     seen: list[str] = []
     memory_estate.servers.after["pg_restore"] = lambda _server: seen.extend(spool(memory_estate))
     restore(work)
-    assert seen == ["databases/shop.dump", "databases/shop.dump.list"]
+    assert seen == ["databases/0001.dump", "databases/0001.dump.list"]
     assert not spool(memory_estate)
 
 
@@ -120,11 +120,11 @@ def test_every_byte_that_is_read_is_counted(memory_estate: MemoryEstate) -> None
 
 def test_a_backup_that_changes_after_its_selection_is_not_restored(memory_estate: MemoryEstate, work: Recovery) -> None:
     selected = work.select(work.activate())
-    (dump,) = [e.key for e in memory_estate.store.list("") if e.key.endswith("shop.dump")]
+    (dump,) = [e.key for e in memory_estate.store.list("") if e.key.endswith("0001.dump")]
     text = bytearray(b"".join(memory_estate.store.get(dump)))
     text[-1] ^= 1
     memory_estate.store.put(dump, (bytes(text),))
-    with pytest.raises(RestoreFailed, match=r"shop\.dump"):
+    with pytest.raises(RestoreFailed, match=r"0001\.dump"):
         work.restore(selected)
     assert NAME not in memory_estate.servers.postgres["dr"].databases
     assert not spool(memory_estate)

@@ -63,12 +63,7 @@ def databases_on(sql: Sql) -> tuple[str, ...] | None:
 
 def files_of(site: Site, tree: Tree) -> int:
     """Return how many files a tree has on a site."""
-    return sum(is_in(tree, path) for path in site.volume(tree.volume).walk())
-
-
-def is_in(tree: Tree, path: str) -> bool:
-    """Return whether a file of its volume is in a tree's folder."""
-    return not tree.folder or path.startswith(f"{tree.folder}/")
+    return sum(path.startswith(f"{tree.folder}/") for path in site.volume(tree.volume).walk())
 
 
 def digest_of(path: Path) -> str:

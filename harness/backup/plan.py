@@ -1,0 +1,211 @@
+"""Plan of a backup: everything that is declared or found on the primary, and what of it cannot be backed up."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from minio.error import S3Error
+
+from harness.backup.archive import bucket_name, volume_name
+from harness.core.contents import Contents, Gap
+from harness.core.errors import BackupFailed, UsageError
+from harness.core.service import Objects, Place, Service, Tree
+from harness.postgres.identity import DatabaseEntry, catalogue, databases
+from harness.s3.client import asked, client
+from harness.substrate.existing.site import ExistingSite
+
+SHOWN = 10  # names that are there, in the message about one that is missing
+UNLISTED = ("AccessDenied", "AllAccessDisabled")  # answers of a store to keys that may not list its buckets
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backup contains. `gaps`: what is declared or found and cannot be, or is excluded."""
+
+    databases: tuple[str, ...]
+    trees: tuple[Tree, ...]
+    objects: tuple[Objects, ...]
+    gaps: tuple[Gap, ...]
+
+
+def plan_of(place: Place, services: Sequence[Service], exclude: Mapping[str, str]) -> Plan:
+    """Return the plan of a backup of the site. `exclude`: `database NAME` and the like -> reason.
+
+    Raises BackupFailed for what a service declares and is not there; HarnessError.
+    """
+    names, gaps = _databases(place, services, exclude)
+    objects, more = _buckets(place, services, exclude)
+    trees, rest = _trees(place, services, exclude)
+    return Plan(names, trees, objects, (*gaps, *more, *rest))
+
+
+def _databases(
+    place: Place, services: Sequence[Service], exclude: Mapping[str, str]
+) -> tuple[tuple[str, ...], list[Gap]]:
+    entries = {entry.name: entry for entry in catalogue(place.sql)}
+    wanted = set(databases(place.sql))
+    for service in services:
+        for name in service.sources().databases:
+            if name not in entries and f"database {name}" not in exclude:
+                there = [entry.name for entry in entries.values() if entry.name in wanted]
+                raise BackupFailed(
+                    f"service {service.name}: database {name} does not exist on {place.sql.outside}; "
+                    f"there are: {_some(there)}; restore it, or correct its declaration"
+                )
+            wanted.add(name)
+    found = [_database(entry, exclude) for entry in entries.values() if entry.name in wanted or not _readable(entry)]
+    gaps = [gap for gap in found if isinstance(gap, Gap)]
+    return tuple(sorted(name for name in found if isinstance(name, str))), gaps
+
+
+def _readable(entry: DatabaseEntry) -> bool:
+    return (entry.connectable and entry.valid) or entry.name == "template0"
+
+
+def _database(entry: DatabaseEntry, exclude: Mapping[str, str]) -> str | Gap:
+    what = f"database {entry.name}"
+    if what in exclude:
+        return Gap(what, "left out", exclude[what])
+    if not entry.valid:
+        # Nobody can connect to it again: there is nothing to lose.
+        return Gap(what, "invalid (datconnlimit -2)", "an interrupted DROP DATABASE left it; drop it")
+    if not entry.connectable:
+        return Gap(what, "it allows no connections; ALTER DATABASE ... ALLOW_CONNECTIONS true, or exclude it")
+    return entry.name
+
+
+def _buckets(
+    place: Place, services: Sequence[Service], exclude: Mapping[str, str]
+) -> tuple[tuple[Objects, ...], list[Gap]]:
+    declared = {objects.bucket: (s.name, objects) for s in services for objects in s.sources().objects}
+    listed = _listed_buckets(place)
+    gaps = []
+    if listed is None:
+        gaps.append(
+            _gap("bucket *", "buckets that no service declares cannot be listed with the keys of the site", exclude)
+        )
+    present = _present(place, declared) if listed is None else listed
+    for bucket, (service, _) in declared.items():
+        if bucket not in present and f"bucket {bucket}" not in exclude:
+            raise BackupFailed(
+                f"service {service}: bucket {bucket} does not exist at {place.s3.outside}; "
+                f"there are: {_some(sorted(present))}; create it, or correct its declaration"
+            )
+    wanted = []
+    for bucket in sorted(present):
+        if f"bucket {bucket}" in exclude:
+            gaps.append(Gap(f"bucket {bucket}", "left out", exclude[f"bucket {bucket}"]))
+        elif bucket in declared:
+            wanted.append(declared[bucket][1])
+        elif "bucket *" not in exclude:
+            wanted.append(Objects(bucket, found=True))
+        else:
+            gaps.append(Gap(f"bucket {bucket}", "declared by no service", exclude["bucket *"]))
+    return tuple(wanted), gaps
+
+
+def _listed_buckets(place: Place) -> frozenset[str] | None:
+    """Return the buckets of the store, None when its keys may not list them. Raises HarnessError."""
+    with asked(place.s3, "*", "buckets cannot be listed"):
+        try:
+            return frozenset(bucket.name for bucket in client(place.s3).list_buckets())
+        except S3Error as error:
+            if error.code in UNLISTED:
+                return None
+            raise
+
+
+def _present(place: Place, names: Iterable[str]) -> frozenset[str]:
+    store = client(place.s3)
+    with asked(place.s3, "*", "buckets cannot be looked up"):
+        return frozenset(name for name in names if store.bucket_exists(name))
+
+
+def _trees(place: Place, services: Sequence[Service], exclude: Mapping[str, str]) -> tuple[tuple[Tree, ...], list[Gap]]:
+    wanted: list[Tree] = []
+    gaps: list[Gap] = []
+    claimed: dict[str, list[Tree]] = {}
+    for service in services:
+        for tree in service.sources().trees:
+            _require_mounted(place, service.name, tree.volume)
+            claimed.setdefault(tree.volume, []).append(tree)
+    for volume in sorted({*claimed, *_volumes(place, services)}):
+        if f"volume {volume}" in exclude:
+            gaps.append(Gap(f"volume {volume}", "left out", exclude[f"volume {volume}"]))
+            continue
+        wanted += claimed.get(volume, ())
+        if (rest := _rest(volume, claimed.get(volume, ()), services)) is not None:
+            wanted.append(rest)
+    return tuple(wanted), gaps
+
+
+def _rest(volume: str, trees: Sequence[Tree], services: Sequence[Service]) -> Tree | None:
+    """Return a tree of what is in the volume outside its declared folders, None where nothing of it is needed."""
+    if any(volume == name for service in services for name, _ in service.sources().disposable):
+        return None
+    folders = tuple(sorted(tree.folder.strip("/") for tree in trees))
+    if "" in folders:
+        return None
+    return Tree(volume_name(volume), volume, "", without=folders, found=True)
+
+
+def undeclared(tree: Tree, files: int) -> Gap | None:
+    """Return the gap of a tree that no service declares and that has files, None for any other tree.
+
+    It is backed up as it was found: which of its files belong to which state of a database is not known.
+    """
+    if not tree.found or not files:
+        return None
+    outside = f" outside {', '.join(tree.without)}" if tree.without else ""
+    return Gap(
+        f"volume {tree.volume}",
+        f"no service declares its {files} files{outside}: backed up as found, not checked with a database; "
+        "name their folder in `files` of the service, or exclude the volume",
+    )
+
+
+def _volumes(place: Place, services: Sequence[Service]) -> Iterator[str]:
+    """Yield every volume that a service or the site declares."""
+    for service in services:
+        yield from service.sources().volumes
+    if isinstance(place.site, ExistingSite):
+        yield from place.site.folders
+
+
+def _require_mounted(place: Place, service: str, volume: str) -> None:
+    """Raise BackupFailed for a volume of an existing site that is not mounted on this machine."""
+    site = place.site
+    if not isinstance(site, ExistingSite):
+        return
+    if volume not in site.folders:
+        raise BackupFailed(
+            f"service {service}: volume {volume} of {site.name} is not declared; "
+            f"name its folder under [existing.{site.name}.volumes]"
+        )
+    try:
+        site.volume(volume)
+    except UsageError as error:
+        raise BackupFailed(f"service {service}: {error}") from error
+
+
+def _gap(what: str, why: str, exclude: Mapping[str, str]) -> Gap:
+    return Gap(what, why, exclude.get(what, ""))
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:SHOWN]) or "none"
+    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
+
+
+def not_in(services: Sequence[Service], contents: Contents) -> tuple[Gap, ...]:
+    """Return what services declare and a backup does not contain: it was declared after the backup was taken."""
+    inside = {f"database {database.name}" for database in contents.databases} | {gap.what for gap in contents.gaps}
+    trees = {tree.name for tree in contents.trees}
+    lacking = []
+    for service in services:
+        sources = service.sources()
+        declared = {f"database {name}": False for name in sources.databases}
+        declared |= {f"volume {tree.volume}": tree.name in trees for tree in sources.trees}
+        declared |= {bucket_name(one.bucket): bucket_name(one.bucket) in trees for one in sources.objects}
+        absent = (what for what, there in declared.items() if not there and what not in inside)
+        lacking += [Gap(what, f"declared by {service.name}, and not in this backup") for what in absent]
+    return tuple(lacking)
