@@ -131,6 +131,14 @@ def sha1_of(chunks: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
+def sha256_of(chunks: Iterable[bytes]) -> str:
+    """Return the SHA-256 of chunks, hex."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
 def exactly(source: Readable, size: int) -> Iterator[bytes]:
     """Yield at most `size` bytes of a source in chunks, less only when it ends before; raises OSError."""
     while size and (chunk := source.read(min(size, CHUNK))):
@@ -161,6 +169,11 @@ def no_path(path: str) -> str:
     if ".." in path.split("/"):
         return "is no path of the volume: it leads out of it"
     return ""
+
+
+def plain(path: str) -> str:
+    """Return a path without the parts that name nothing: the name of the file in its archive."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Archive:
@@ -215,7 +228,7 @@ def _every_file(archive: Archive, volume: Volume, tree: Tree) -> Iterator[str]:
 def open_file(volume: Volume, tree: Tree, path: str, *, referenced: bool) -> Iterator[tuple[Member, Readable]]:
     """Yield a file of a tree; a folder, which is empty, unless it is `referenced`. Raises Unavailable."""
     where = f"{tree.folder}/{path}" if tree.folder else path
-    name = "/".join(part for part in path.split("/") if part not in ("", "."))
+    name = plain(path)
     try:
         entry = volume.inspect(where)
         if entry.kind == FOLDER and not referenced:
@@ -227,7 +240,9 @@ def open_file(volume: Volume, tree: Tree, path: str, *, referenced: bool) -> Ite
             yield Member(name, entry.size, entry.mode, entry.mtime), source
     except FileNotFoundError:
         raise Unavailable("no such file") from None
-    except (OSError, UsageError) as error:
+    except UsageError as error:
+        raise Unavailable(str(error).partition(f"{where!r} ")[2] or str(error)) from None
+    except OSError as error:
         raise Unavailable(reason_of(error)) from None
 
 
@@ -253,13 +268,14 @@ def pack_objects(place: Place, objects: Objects, referenced: Sequence[str] | Non
     return Archive(
         bucket_name(objects.bucket),
         bucket.keys if names is None else lambda: names,
-        partial(_open_object, bucket),
+        partial(open_object, bucket),
         objects.found,
     )
 
 
 @contextmanager
-def _open_object(bucket: Bucket, key: str) -> Iterator[tuple[Member, Readable]]:
+def open_object(bucket: Bucket, key: str) -> Iterator[tuple[Member, Readable]]:
+    """Yield an object of a bucket. Raises Unavailable, HarnessError without an answer of the store."""
     try:
         with bucket.open(key) as found:
             yield Member(key, found.size, object=True, headers=found.headers, tags=found.tags), found

@@ -12,7 +12,7 @@ from harness.core.parallel import in_parallel
 from harness.core.service import Place, Service, Sql
 from harness.postgres.identity import databases, system_facts
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
-from harness.recovery.restore_files import FileRestore, missing_references
+from harness.recovery.restore_files import FileRestore, not_restored
 from harness.repository.catalogue import OpenBackup
 
 SHOWN = 5  # differences that a message names
@@ -111,9 +111,9 @@ class Restore:
             size,
             self.contents.rows,
             rpo_met,
-            missing_references(self.place, self.services),
+            not_restored(self.place, self.services, self.contents, self.files.inventories),
             tuple(self.files.corrected),
-            tuple(self.files.inventories.values()),
+            tuple(self.files.inventories),
             notes=self.databases.notes,
         )
         self.journal.mark(

@@ -1,13 +1,26 @@
 """Restore of files and objects into volumes and buckets; what the restored databases refer to and what DR lacks."""
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from harness.backup.archive import BUCKET, CHUNK, VOLUME, Member, bucket_name
-from harness.backup.pack import MISMATCH, Unavailable, exactly, no_path, open_file, reason_of, sha1_of
+from harness.backup.pack import (
+    MISMATCH,
+    Opened,
+    Unavailable,
+    exactly,
+    no_path,
+    open_file,
+    open_object,
+    plain,
+    reason_of,
+    sha1_of,
+    sha256_of,
+)
 from harness.backup.unpack import Inventory, Write, unpack
-from harness.core.contents import TreeFacts
+from harness.core.contents import Contents, Missing, TreeFacts
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.journal import Journal
 from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
@@ -20,6 +33,8 @@ from harness.s3.objects import Bucket
 from harness.s3.replica import Wanted, put, put_right
 from harness.s3.replication import missing
 
+Group = tuple[Tree | Objects, ...]  # what one archive is of: a tree, or a bucket that several services may declare
+
 
 @dataclass(slots=True)
 class FileRestore:
@@ -30,34 +45,22 @@ class FileRestore:
     backup: OpenBackup
     journal: Journal
     corrected: list[str] = field(default_factory=list)
-    inventories: dict[str, Inventory] = field(default_factory=dict)
+    inventories: list[Inventory] = field(default_factory=list)
 
     def calls(self) -> dict[str, Callable[[], None]]:
         """Return one call for each archive, which restores it and raises RestoreFailed.
 
         Raises RestoreFailed for an archive that no service declares and that was not found on the primary.
         """
-        targets = {tree.name: partial(into_volume, self.place, tree) for tree in trees_of(self.services)}
-        buckets = {bucket_name(objects.bucket): objects for objects in objects_of(self.services)}
-        targets |= {name: partial(self._into_bucket, objects) for name, objects in buckets.items()}
-        for facts in self.backup.manifest.contents.trees:
-            if facts.found and facts.name.startswith(VOLUME):
-                tree = Tree(facts.name, facts.name.removeprefix(VOLUME), "", found=True)
-                targets.setdefault(facts.name, partial(into_volume, self.place, tree))
-            elif facts.found and facts.name.startswith(BUCKET):
-                objects = Objects(facts.name.removeprefix(BUCKET), found=True)
-                targets.setdefault(facts.name, partial(self._into_bucket, objects))
-        names = {facts.name for facts in self.backup.manifest.contents.trees}
-        if unknown := names - set(targets):
+        known = sources_of(self.services, self.backup.manifest.contents)
+        facts = self.backup.manifest.contents.trees
+        if unknown := {tree.name for tree in facts} - set(known):
             raise RestoreFailed(f"estate.toml: no service restores {', '.join(sorted(unknown))}; declare it")
-        return {
-            facts.name: partial(self._unpack, facts, targets[facts.name])
-            for facts in self.backup.manifest.contents.trees
-        }
+        return {tree.path: partial(self._unpack, tree, known[tree.name][0]) for tree in facts}
 
-    def _unpack(self, facts: TreeFacts, target: Callable[[], Write]) -> None:
-        inventory = unpack(facts.name, self.backup.read(facts.path), facts, target())
-        self.inventories[facts.name] = inventory
+    def _unpack(self, facts: TreeFacts, target: Tree | Objects) -> None:
+        write = into_volume(self.place, target) if isinstance(target, Tree) else self._into_bucket(target)
+        self.inventories.append(unpack(facts.name, self.backup.read(facts.path), facts, write))
 
     def _into_bucket(self, objects: Objects) -> Write:
         return into_bucket(self.place, objects, self.backup.manifest.backup_id, self._note)
@@ -67,16 +70,21 @@ class FileRestore:
         self.journal.mark("corrected", f"bucket {bucket}", key=key, differed=what)
 
 
-def trees_of(services: Iterable[Service]) -> Iterator[Tree]:
-    """Yield the declared trees of files."""
+def sources_of(services: Iterable[Service], contents: Contents | None = None) -> dict[str, Group]:
+    """Return the declared trees and buckets, and those that a backup found, by the names of their archives."""
+    known: dict[str, Group] = {}
+    for facts in contents.trees if contents is not None else ():
+        if facts.found and facts.name.startswith(VOLUME):
+            known[facts.name] = (Tree(facts.name, facts.name.removeprefix(VOLUME), "", found=True),)
+        elif facts.found and facts.name.startswith(BUCKET):
+            known[facts.name] = (Objects(facts.name.removeprefix(BUCKET), found=True),)
     for service in services:
-        yield from service.sources().trees
-
-
-def objects_of(services: Iterable[Service]) -> Iterator[Objects]:
-    """Yield the declared buckets."""
-    for service in services:
-        yield from service.sources().objects
+        for tree in service.sources().trees:
+            known[tree.name] = (*known.get(tree.name, ()), tree)
+        for objects in service.sources().objects:
+            name = bucket_name(objects.bucket)
+            known[name] = (*known.get(name, ()), objects)
+    return known
 
 
 def into_volume(place: Place, tree: Tree) -> Write:
@@ -116,25 +124,47 @@ def into_bucket(place: Place, objects: Objects, backup_id: str, note: Callable[[
     return write
 
 
+def not_restored(
+    place: Place, services: Sequence[Service], contents: Contents, inventories: Sequence[Inventory]
+) -> tuple[str, ...]:
+    """Return a line for each file and object that the site lacks after the restore. Raises HarnessError.
+
+    Those are what a restored database refers to, what the backup of a whole folder or bucket lacks, and objects whose
+    keys the store takes for each other.
+    """
+    known = sources_of(services, contents)
+    whole = [facts for facts in contents.trees if not all(source.referenced for source in known[facts.name])]
+    lost = [f"{tree.name}: {gone.path}: {gone.reason}" for tree in whole for gone in tree.missing if holds_data(gone)]
+    for inventory in inventories:
+        (source, *_) = known[inventory.name]
+        if isinstance(source, Objects):
+            lost += [f"{inventory.name}: {line}" for line in confused(Bucket(place.s3, source.bucket), inventory)]
+    return (*missing_references(place, services), *lost)
+
+
 def missing_references(place: Place, services: Sequence[Service]) -> tuple[str, ...]:
     """Return a line for each file and object that a restored database refers to and that the site lacks.
 
     A file that is named by the SHA-1 of its content must have that content. Raises HarnessError.
     """
     lost: list[str] = []
-    for tree in trees_of(services):
-        if tree.referenced:
-            paths = checks.column(place.sql, tree.database, tree.referenced)
-            found = in_order(partial(_absent_file, place.site.volume(tree.volume), tree), sorted(set(paths)))
-            lost += [f"{tree.name}: {path}: {reason}" for path, reason in found if reason]
-    for objects in objects_of(services):
-        if objects.referenced:
-            keys = checks.column(place.sql, objects.database, objects.referenced)
-            lost += [
-                f"{bucket_name(objects.bucket)}: {key}: no such object"
-                for key in missing(place.s3, objects.bucket, keys)
-            ]
+    for name, group in sources_of(services).items():
+        names = referenced(place, group)
+        if names is None:
+            continue
+        if isinstance(source := group[0], Tree):
+            found = in_order(partial(_absent_file, place.site.volume(source.volume), source), sorted(names))
+            lost += [f"{name}: {path}: {reason}" for path, reason in found if reason]
+        else:
+            lost += [f"{name}: {key}: no such object" for key in missing(place.s3, source.bucket, names)]
     return tuple(lost)
+
+
+def referenced(place: Place, group: Group) -> frozenset[str] | None:
+    """Return what databases refer to now, None where everything belongs to the tree or bucket. Raises HarnessError."""
+    if not all(source.referenced for source in group):
+        return None
+    return frozenset(name for of in group for name in checks.column(place.sql, of.database, of.referenced))
 
 
 def _absent_file(volume: Volume, tree: Tree, path: str) -> str:
@@ -148,3 +178,80 @@ def _absent_file(volume: Volume, tree: Tree, path: str) -> str:
     except (OSError, Unavailable) as error:
         return reason_of(error)
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """What became of the files of a backup since its restore, a line each."""
+
+    lost: tuple[str, ...]
+    changed: tuple[str, ...]
+
+
+def files_lost_since(
+    place: Place, services: Sequence[Service], contents: Contents, inventories: Sequence[Inventory]
+) -> Since:
+    """Return what of the restored files and objects is lost, and what has other content. Raises HarnessError.
+
+    Lost: it is gone or empty, or a database that still refers to it finds other content. A program may replace files
+    of a whole folder or bucket, to which no database refers: those are changed. What a database no longer refers to is
+    not looked for.
+    """
+    lost: list[str] = []
+    changed: list[str] = []
+    known = sources_of(services, contents)
+    for inventory in inventories:
+        group = known[inventory.name]
+        names = referenced(place, group)
+        if names is not None and isinstance(group[0], Tree):
+            names = frozenset(map(plain, names))
+        wanted = ((m, d) for m, d in inventory.members() if names is None or m.name in names)
+        for (member, _), (reason, gone) in in_order(partial(_compare, opener_of(place, group[0])), wanted):
+            if reason:
+                (lost if gone or names is not None else changed).append(f"{inventory.name}: {member.name}: {reason}")
+    return Since(tuple(lost), tuple(changed))
+
+
+def opener_of(place: Place, source: Tree | Objects) -> Callable[[str], Opened]:
+    """Return a function that opens a restored file or object; it raises Unavailable."""
+    if isinstance(source, Tree):
+        return partial(open_file, place.site.volume(source.volume), source, referenced=False)
+    return partial(open_object, Bucket(place.s3, source.bucket))
+
+
+def _compare(opened: Callable[[str], Opened], expected: tuple[Member, str]) -> tuple[str, bool]:
+    """Return how a restored member differs from the backup, "" for not at all, and whether its content is gone."""
+    member, digest = expected
+    try:
+        with opened(member.name) as (found, source):
+            if member.folder:
+                return "", False
+            if not found.size and member.size:
+                return "is empty", True
+            if sha256_of(exactly(source, found.size)) != digest:
+                return "has other content than the backup", False
+    except (OSError, Unavailable) as error:
+        return reason_of(error), not member.folder
+    return "", False
+
+
+def confused(bucket: Bucket, inventory: Inventory) -> Iterator[str]:
+    """Yield a line for each object whose key the store takes for another, and that has other content therefore.
+
+    SeaweedFS stores a backslash as a slash, several slashes as one, and nothing below a slash at the end.
+    """
+    odd = {same for member, _ in inventory.members() if (same := _same_key(member.name)) != member.name}
+    suspects = ((m, d) for m, d in inventory.members() if _same_key(m.name) in odd)
+    for (member, _), (reason, _gone) in in_order(partial(_compare, partial(open_object, bucket)), suspects):
+        if reason:
+            yield f"{member.name}: {reason}: the store takes its key for another"
+
+
+def _same_key(key: str) -> str:
+    """Return what keys have in common that a store may take for each other."""
+    return unicodedata.normalize("NFC", "/".join(part for part in key.replace("\\", "/").split("/") if part))
+
+
+def holds_data(lost: Missing) -> bool:
+    """Return whether something that could not be backed up may hold data: a socket or a FIFO does not."""
+    return lost.reason not in ("is a socket", "is a FIFO")

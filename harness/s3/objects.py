@@ -31,6 +31,23 @@ ABSENT = ("NoSuchKey", "NoSuchVersion", "NoSuchObject")
 SERVER_FAULT = 500
 
 
+class _Utf8(str):
+    """The value of a header that is sent as UTF-8, as it is signed; `http.client` sends Latin-1."""
+
+    __slots__ = ()
+
+    def encode(self, _encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return super().encode("utf-8", errors)
+
+
+def _as_utf8(value: str) -> str:
+    """Return the value of a received header as it was meant; `http.client` reads Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
+
+
 @dataclass(slots=True)
 class Stored:
     """An object that is open for reading. `headers`: what is kept, names in lower case, `x-amz-meta-` included."""
@@ -128,7 +145,7 @@ class Bucket:
         return True
 
     def _stored(self, key: str, answer: BaseHTTPResponse) -> Stored:
-        headers = {name.lower(): value for name, value in answer.headers.items()}
+        headers = {name.lower(): _as_utf8(value) for name, value in answer.headers.items()}
         kept = {name: value for name, value in headers.items() if name in KEPT or name.startswith(META)}
         restored = kept.pop(META + RESTORED, "")
         return Stored(
@@ -172,7 +189,11 @@ class Bucket:
 
         Raises OSError when the store refuses the object, HarnessError without an answer.
         """
-        sent = {"content-type": "application/octet-stream", **headers}
+        # In the spelling that the client looks for: it would add a second Content-Type.
+        sent = {
+            "Content-Type": "application/octet-stream",
+            **{name.title(): _Utf8(text) for name, text in headers.items()},
+        }
         if tags:
             sent[TAGGING] = urllib.parse.urlencode(tags, quote_via=urllib.parse.quote)
         with self._refusals():

@@ -1,0 +1,314 @@
+"""Cases 6, 7, 8, 9 and 20: files and objects come back with all that belongs to them, whatever they are called."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from harness.backup.archive import Member
+from harness.backup.pack import pack_objects, pack_tree
+from harness.backup.unpack import Inventory, unpack
+from harness.core.contents import TreeFacts
+from harness.core.errors import BackupFailed, HarnessError
+from harness.core.node import Address
+from harness.core.service import S3, Objects, Place, Sql, Tree
+from harness.recovery.restore_files import confused, into_bucket, into_volume
+from harness.s3.client import client, ensure_bucket
+from harness.s3.objects import META, RESTORED, Bucket
+from harness.substrate.common.folder_volume import FolderVolume
+from harness.substrate.embedded.substrate import Embedded
+from tests.cases.estate import SITES, CaseServers, empty
+
+pytestmark = pytest.mark.cases
+BACKUP, BUCKET = "20260301T020304.000567Z-0123456789", "media"
+GIF = b"GIF89a\x01\x00\x01\x00"
+NOWHERE = Address("127.0.0.1", 9)
+HEADERS = {
+    "content-type": "image/gif; charset=binary",
+    "cache-control": "public, max-age=31536000",
+    "content-disposition": "attachment; filename=\"a b.gif\"; filename*=UTF-8''%C3%BC.gif",
+    "content-language": "de, en",
+    "expires": "Wed, 21 Oct 2026 07:28:00 GMT",
+    "x-amz-meta-author": "A. Nobody",
+    "x-amz-meta-with-dash": "1=2;3",
+    "x-amz-meta-odd": "vä lue 日本 =?UTF-8?Q?v=C3=A4?=",
+    "x-amz-meta-long": "x" * 1000,
+}
+TAGS = {"class": "a+b c", "k=:/@._-": "v", "ü": "ä"}
+SIZES = {"empty": 0, "small": 1, "streamed": 300_000, "in parts": 20 << 20}
+
+
+@dataclass
+class Pair:
+    """Two places with volumes and stores, and without database servers."""
+
+    primary: Place
+    dr: Place
+    corrected: list[tuple[str, str]] = field(default_factory=list)
+
+    def put(
+        self, key: str, data: bytes, headers: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
+    ) -> None:
+        bucket(self.primary).put(key, io.BytesIO(data), len(data), headers or {}, tags or {})
+
+    def replicate(
+        self, key: str, data: bytes, headers: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
+    ) -> None:
+        """Put on DR what replication brought."""
+        ensure_bucket(self.dr.s3, BUCKET)
+        bucket(self.dr).put(key, io.BytesIO(data), len(data), headers or {}, tags or {})
+
+    def carry(self, referenced: list[str] | None = None) -> TreeFacts:
+        """Back the bucket up, and restore it."""
+        archive = pack_objects(self.primary, Objects(BUCKET), referenced)
+        chunks = list(archive.chunks())
+        write = into_bucket(self.dr, Objects(BUCKET), BACKUP, lambda _, *what: self.corrected.append(what))
+        unpack(archive.name, iter(chunks), archive.facts, write)
+        return archive.facts
+
+    def carry_tree(self, tree: Tree) -> TreeFacts:
+        archive = pack_tree(self.primary, tree, None)
+        chunks = list(archive.chunks())
+        unpack(archive.name, iter(chunks), archive.facts, into_volume(self.dr, tree))
+        return archive.facts
+
+    def root(self, volume: str, place: Place | None = None) -> Path:
+        return cast("FolderVolume", (place or self.primary).site.volume(volume)).root
+
+
+def bucket(place: Place) -> Bucket:
+    return Bucket(place.s3, BUCKET)
+
+
+def stored(place: Place, key: str) -> tuple[bytes, dict[str, str], dict[str, str]]:
+    """Return content, headers and tags of an object."""
+    with bucket(place).open(key) as found:
+        data = b"".join(iter(lambda: found.read(1 << 20), b""))
+        return data, dict(found.headers), dict(found.tags)
+
+
+@pytest.fixture
+def pair(case_home: CaseServers, tmp_path: Path) -> Iterator[Pair]:
+    substrate = Embedded(tmp_path / "run", tmp_path / "logs")
+    places: list[Place] = []
+    for name in SITES:
+        empty(case_home.stores[name])
+        sql = Sql(NOWHERE, NOWHERE, "nobody", "")
+        places.append(Place(substrate.site(name), sql, cast("S3", case_home.stores[name].s3), {}))
+    ensure_bucket(places[0].s3, BUCKET)
+    yield Pair(places[0], places[1])
+    substrate.sweep()
+
+
+# Case 8: a whole folder.
+
+
+def test_a_whole_folder_comes_back_with_modes_times_and_empty_folders(pair: Pair) -> None:
+    volume, media, there = (
+        pair.primary.site.volume("uploads"),
+        pair.root("uploads") / "media",
+        pair.root("uploads", pair.dr),
+    )
+    names = ["a b", "new\nline", "back\\slash", "ü", "u\u0308", "-dash", "*", "n" * 255, "deep/er/file", "tab\t", "'\""]
+    latin = os.fsdecode(b"latin\xe9/\xff")
+    others = {"tree/of/another/file": b"not ours", "cache/file": b"not ours", "../outside": b"not ours"}
+    for name, data in {**{name: os.fsencode(name) for name in (*names, latin)}, "cached": b"ours", **others}.items():
+        with volume.open(os.path.normpath(f"media/{name}"), "wb") as file:
+            file.write(data)
+    (media / "empty/folder").mkdir(parents=True)
+    (media / "a b").chmod(0o754)
+    os.utime(media / "a b", (1_000_000_000, 1_000_000_000.5))
+    facts = pair.carry_tree(Tree("uploads", "uploads", "media", without=("cache", "tree/of/another")))
+    assert (facts.files, facts.missing) == (len(names) + 2, ())
+    found = {str(path.relative_to(there / "media")): path for path in (there / "media").rglob("*") if path.is_file()}
+    assert {name: path.read_bytes() for name, path in found.items()} == {
+        **{name: os.fsencode(name) for name in (*names, latin)},
+        "cached": b"ours",
+    }
+    assert found["a b"].stat().st_mode & 0o777 == 0o754
+    assert found["a b"].stat().st_mtime == 1_000_000_000.5
+    assert (there / "media/empty/folder").is_dir()
+    assert not (there / "outside").exists()
+
+
+def test_what_is_no_file_is_named_and_not_followed(pair: Pair, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_bytes(b"secret")
+    uploads = pair.root("uploads")
+    (uploads / "kept").write_bytes(b"kept")
+    (uploads / "link").symlink_to("kept")
+    (uploads / "folder link").symlink_to(tmp_path / "secret")
+    os.mkfifo(uploads / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(uploads)  # the path of a socket is limited to some 100 bytes
+        try:
+            server.bind("sock")
+        finally:
+            os.chdir(here)
+        facts = pair.carry_tree(Tree("uploads", "uploads", ""))
+    assert facts.files == 1
+    assert {lost.path: lost.reason for lost in facts.missing} == {
+        "link": "is a symbolic link",
+        "folder link": "is a symbolic link",
+        "fifo": "is a FIFO",
+        "sock": "is a socket",
+    }
+    assert [path.name for path in pair.root("uploads", pair.dr).rglob("*")] == ["kept"]
+
+
+def test_a_declared_folder_that_is_missing_fails_the_backup_and_one_that_is_a_link_is_named(pair: Pair) -> None:
+    tree = Tree("uploads", "uploads", "media")
+    with pytest.raises(BackupFailed, match="uploads: volume uploads of primary has no folder media; create it, or"):
+        pack_tree(pair.primary, tree, None)
+    (pair.root("uploads") / "media").symlink_to("/etc")
+    assert [(lost.path, lost.reason) for lost in pair.carry_tree(tree).missing] == [("media", "is a symbolic link")]
+
+
+def test_a_declared_bucket_that_is_missing_and_a_store_without_an_answer_fail_the_backup(pair: Pair) -> None:
+    with pytest.raises(BackupFailed, match=r"bucket uploads: the store at .* has none of that name; create it, or"):
+        pack_objects(pair.primary, Objects("uploads"), None)
+    s3 = pair.primary.s3
+    away = Place(pair.primary.site, pair.primary.sql, S3(NOWHERE, NOWHERE, s3.access_key_ref, s3.secret_key_ref), {})
+    with pytest.raises(HarnessError, match=r"bucket uploads at 127.0.0.1:9: cannot be reached: .*refused"):
+        pack_objects(away, Objects("uploads"), ["key"])
+
+
+# Case 6: what a client sees of an object.
+
+
+def test_metadata_and_tags_of_objects_come_back(pair: Pair) -> None:
+    data = {name: os.urandom(size) for name, size in SIZES.items()}
+    for name, body in data.items():
+        pair.put(name, body, HEADERS, TAGS)
+    pair.carry()
+    assert {name: stored(pair.dr, name) for name in data} == {n: (body, HEADERS, TAGS) for n, body in data.items()}
+    with bucket(pair.dr).open("small") as found:
+        assert found.restored == BACKUP
+
+
+def test_an_object_with_content_encoding_is_kept_as_it_is(pair: Pair) -> None:
+    headers = {"content-type": "text/html", "content-encoding": "gzip"}
+    pages = {"page": gzip.compress(b"<p>" * 1000), "no gzip": b"not what its header says"}
+    for key, data in pages.items():
+        pair.put(key, data, headers)
+    pair.carry()
+    assert {key: stored(pair.dr, key) for key in pages} == {key: (data, headers, {}) for key, data in pages.items()}
+
+
+# Cases 7 and 20: any key.
+
+PLAIN = [
+    "sp ace",
+    "new\nline",
+    "tab\t",
+    "q?x#y%41+",
+    "&<>\"'",
+    "ü",
+    "u\u0308",
+    "\U0001f600",
+    "k" * 1024,
+    " lead",
+    "*",
+    "a:b",
+]
+LISTED_OTHERWISE = ["back\\slash", "/lead", "//two", "a//b", "c\\\\d/e\\f"]
+REFUSED = ["../up", "a/../b", "a/./b", "."]
+
+
+def test_any_key_comes_back(pair: Pair) -> None:
+    keys = PLAIN + LISTED_OTHERWISE
+    for key in keys:
+        pair.put(key, key.encode())
+    assert pair.carry([*keys, "absent", *REFUSED]).files == len(keys)
+    assert {key: stored(pair.dr, key)[0] for key in keys} == {key: key.encode() for key in keys}
+
+
+def test_a_key_that_is_absent_or_cannot_be_asked_for_is_named(pair: Pair) -> None:
+    lost = {gone.path: gone.reason for gone in pair.carry(["absent", "deep/absent", *REFUSED]).missing}
+    refused = dict.fromkeys(REFUSED, "object name with '.' or '..' path segment is not supported")
+    assert lost == {"absent": "no such object", "deep/absent": "no such object", **refused}
+
+
+def test_a_whole_bucket_of_many_small_objects_comes_back(pair: Pair) -> None:
+    keys = [f"{n % 7}/{n}" for n in range(1200)] + PLAIN  # more than one page of a listing
+    for key in keys:
+        pair.put(key, key.encode())
+    assert pair.carry().files == len(keys)
+    assert set(bucket(pair.dr).keys()) == set(keys)
+    assert stored(pair.dr, "5/1188")[0] == b"5/1188"
+
+
+def test_keys_that_the_store_takes_for_each_other_are_named(pair: Pair) -> None:
+    ensure_bucket(pair.dr.s3, BUCKET)
+    inventory = Inventory("bucket media")
+    # A store other than SeaweedFS has all of them; each is written over the one before it, or without its content.
+    for key, data in (("a\\b", b"first"), ("a/b", b"second"), ("plain", b"plain"), ("/lead", b"lead"), ("x/", b"x")):
+        inventory.add(Member(key, len(data), object=True), hashlib.sha256(data).hexdigest())
+        pair.replicate(key, data)
+    assert list(confused(bucket(pair.dr), inventory)) == [
+        "a\\b: has other content than the backup: the store takes its key for another",
+        "x/: is empty: the store takes its key for another",
+    ]
+
+
+# Case 9: replicas.
+
+
+def test_a_replica_with_other_content_is_put_right_and_named(pair: Pair) -> None:
+    data = {name: os.urandom(size) for name, size in SIZES.items() if size}
+    for name, body in data.items():
+        pair.put(name, body, {"content-type": "a/b"})
+        for at in (0, -1):
+            wrong = bytearray(body)
+            wrong[at] ^= 1
+            pair.put(f"{name}{at}", body)
+            pair.replicate(f"{name}{at}", bytes(wrong))
+        pair.put(f"{name} longer", body)
+        pair.replicate(f"{name} longer", body + b"x")
+        # As rclone copies: with a note of its own.
+        pair.replicate(name, body, {"content-type": "a/b", META + "mtime": "1.5"})
+    pair.put("empty", b"")
+    pair.replicate("empty", b"x")
+    pair.carry()
+    assert sorted(pair.corrected) == sorted(
+        [(f"{name}{at}", "content") for name in data for at in (0, -1)]
+        + [(f"{name} longer", f"content: {len(b) + 1} bytes instead of {len(b)}") for name, b in data.items()]
+        + [("empty", "content: 1 bytes instead of 0")]
+    )
+    for name, body in data.items():
+        for key in (name, f"{name}0", f"{name}-1", f"{name} longer"):
+            assert stored(pair.dr, key)[0] == body
+        with bucket(pair.dr).open(name) as found:
+            assert not found.restored  # the replica is still there
+    # The bucket has versions: what replication brought can still be looked at.
+    versions = client(pair.dr.s3).list_objects(BUCKET, prefix="small0", include_version=True)
+    assert len(list(versions)) == 2
+
+
+def test_a_replica_without_the_metadata_is_put_right(pair: Pair) -> None:
+    for key in ("a", "b"):
+        pair.put(key, GIF, HEADERS, TAGS)
+    pair.replicate("a", GIF, HEADERS)
+    pair.replicate("b", GIF, {**HEADERS, "content-type": "text/plain"}, TAGS)
+    pair.replicate("newer than the backup", b"new")
+    pair.carry()
+    assert sorted(pair.corrected) == [("a", "metadata: tags"), ("b", "metadata: content-type")]
+    assert stored(pair.dr, "a") == stored(pair.dr, "b") == (GIF, HEADERS, TAGS)
+    assert stored(pair.dr, "newer than the backup")[0] == b"new"
+
+
+def test_an_object_of_an_earlier_restore_is_not_marked_twice(pair: Pair) -> None:
+    pair.put("a", b"a", {META + RESTORED: "an earlier one"})
+    pair.carry()
+    with bucket(pair.dr).open("a") as found:
+        assert (found.restored, META + RESTORED in found.headers) == (BACKUP, False)
