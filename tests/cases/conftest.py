@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.cases.estate import CaseEstate, CaseServers, case_estate, case_servers
+from tests.cases.pair import pair
+
+__all__ = ["case_home", "estate", "pair"]
 
 
 @pytest.fixture(scope="session")

@@ -1,37 +1,25 @@
-"""Cases 6, 7, 8, 9 and 20: files and objects come back with all that belongs to them, whatever they are called."""
+"""Cases 6, 7, 9 and 20: objects come back with all that belongs to them, whatever they are called."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import io
 import os
-import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import cast
 
 import pytest
 
 from harness.backup.archive import Member
-from harness.backup.pack import pack_objects, pack_tree
-from harness.backup.unpack import Inventory, unpack
-from harness.core.contents import TreeFacts
+from harness.backup.pack import pack_objects
+from harness.backup.unpack import Inventory
 from harness.core.errors import BackupFailed, HarnessError
-from harness.core.node import Address
-from harness.core.service import S3, Objects, Place, Sql, Tree
-from harness.recovery.restore_files import confused, into_bucket, into_volume
+from harness.core.service import S3, Objects, Place
+from harness.recovery.restore_files import confused
 from harness.s3.client import client, ensure_bucket
-from harness.s3.objects import META, RESTORED, Bucket
-from harness.substrate.common.folder_volume import FolderVolume
-from harness.substrate.embedded.substrate import Embedded
-from tests.cases.estate import SITES, CaseServers, empty
+from harness.s3.objects import META, RESTORED
+from tests.cases.pair import BACKUP, BUCKET, NOWHERE, Pair, bucket, stored
 
 pytestmark = pytest.mark.cases
-BACKUP, BUCKET = "20260301T020304.000567Z-0123456789", "media"
 GIF = b"GIF89a\x01\x00\x01\x00"
-NOWHERE = Address("127.0.0.1", 9)
 HEADERS = {
     "content-type": "image/gif; charset=binary",
     "cache-control": "public, max-age=31536000",
@@ -45,133 +33,6 @@ HEADERS = {
 }
 TAGS = {"class": "a+b c", "k=:/@._-": "v", "ü": "ä"}
 SIZES = {"empty": 0, "small": 1, "streamed": 300_000, "in parts": 20 << 20}
-
-
-@dataclass
-class Pair:
-    """Two places with volumes and stores, and without database servers."""
-
-    primary: Place
-    dr: Place
-    corrected: list[tuple[str, str]] = field(default_factory=list)
-
-    def put(
-        self, key: str, data: bytes, headers: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
-    ) -> None:
-        bucket(self.primary).put(key, io.BytesIO(data), len(data), headers or {}, tags or {})
-
-    def replicate(
-        self, key: str, data: bytes, headers: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
-    ) -> None:
-        """Put on DR what replication brought."""
-        ensure_bucket(self.dr.s3, BUCKET)
-        bucket(self.dr).put(key, io.BytesIO(data), len(data), headers or {}, tags or {})
-
-    def carry(self, referenced: list[str] | None = None) -> TreeFacts:
-        """Back the bucket up, and restore it."""
-        archive = pack_objects(self.primary, Objects(BUCKET), referenced)
-        chunks = list(archive.chunks())
-        write = into_bucket(self.dr, Objects(BUCKET), BACKUP, lambda _, *what: self.corrected.append(what))
-        unpack(archive.name, iter(chunks), archive.facts, write)
-        return archive.facts
-
-    def carry_tree(self, tree: Tree) -> TreeFacts:
-        archive = pack_tree(self.primary, tree, None)
-        chunks = list(archive.chunks())
-        unpack(archive.name, iter(chunks), archive.facts, into_volume(self.dr, tree))
-        return archive.facts
-
-    def root(self, volume: str, place: Place | None = None) -> Path:
-        return cast("FolderVolume", (place or self.primary).site.volume(volume)).root
-
-
-def bucket(place: Place) -> Bucket:
-    return Bucket(place.s3, BUCKET)
-
-
-def stored(place: Place, key: str) -> tuple[bytes, dict[str, str], dict[str, str]]:
-    """Return content, headers and tags of an object."""
-    with bucket(place).open(key) as found:
-        data = b"".join(iter(lambda: found.read(1 << 20), b""))
-        return data, dict(found.headers), dict(found.tags)
-
-
-@pytest.fixture
-def pair(case_home: CaseServers, tmp_path: Path) -> Iterator[Pair]:
-    substrate = Embedded(tmp_path / "run", tmp_path / "logs")
-    places: list[Place] = []
-    for name in SITES:
-        empty(case_home.stores[name])
-        sql = Sql(NOWHERE, NOWHERE, "nobody", "")
-        places.append(Place(substrate.site(name), sql, cast("S3", case_home.stores[name].s3), {}))
-    ensure_bucket(places[0].s3, BUCKET)
-    yield Pair(places[0], places[1])
-    substrate.sweep()
-
-
-# Case 8: a whole folder.
-
-
-def test_a_whole_folder_comes_back_with_modes_times_and_empty_folders(pair: Pair) -> None:
-    volume, media, there = (
-        pair.primary.site.volume("uploads"),
-        pair.root("uploads") / "media",
-        pair.root("uploads", pair.dr),
-    )
-    names = ["a b", "new\nline", "back\\slash", "ü", "u\u0308", "-dash", "*", "n" * 255, "deep/er/file", "tab\t", "'\""]
-    latin = os.fsdecode(b"latin\xe9/\xff")
-    others = {"tree/of/another/file": b"not ours", "cache/file": b"not ours", "../outside": b"not ours"}
-    for name, data in {**{name: os.fsencode(name) for name in (*names, latin)}, "cached": b"ours", **others}.items():
-        with volume.open(os.path.normpath(f"media/{name}"), "wb") as file:
-            file.write(data)
-    (media / "empty/folder").mkdir(parents=True)
-    (media / "a b").chmod(0o754)
-    os.utime(media / "a b", (1_000_000_000, 1_000_000_000.5))
-    facts = pair.carry_tree(Tree("uploads", "uploads", "media", without=("cache", "tree/of/another")))
-    assert (facts.files, facts.missing) == (len(names) + 2, ())
-    found = {str(path.relative_to(there / "media")): path for path in (there / "media").rglob("*") if path.is_file()}
-    assert {name: path.read_bytes() for name, path in found.items()} == {
-        **{name: os.fsencode(name) for name in (*names, latin)},
-        "cached": b"ours",
-    }
-    assert found["a b"].stat().st_mode & 0o777 == 0o754
-    assert found["a b"].stat().st_mtime == 1_000_000_000.5
-    assert (there / "media/empty/folder").is_dir()
-    assert not (there / "outside").exists()
-
-
-def test_what_is_no_file_is_named_and_not_followed(pair: Pair, tmp_path: Path) -> None:
-    (tmp_path / "secret").mkdir()
-    (tmp_path / "secret/key").write_bytes(b"secret")
-    uploads = pair.root("uploads")
-    (uploads / "kept").write_bytes(b"kept")
-    (uploads / "link").symlink_to("kept")
-    (uploads / "folder link").symlink_to(tmp_path / "secret")
-    os.mkfifo(uploads / "fifo")
-    with socket.socket(socket.AF_UNIX) as server:
-        here = Path.cwd()
-        os.chdir(uploads)  # the path of a socket is limited to some 100 bytes
-        try:
-            server.bind("sock")
-        finally:
-            os.chdir(here)
-        facts = pair.carry_tree(Tree("uploads", "uploads", ""))
-    assert facts.files == 1
-    assert {lost.path: lost.reason for lost in facts.missing} == {
-        "link": "is a symbolic link",
-        "folder link": "is a symbolic link",
-        "fifo": "is a FIFO",
-        "sock": "is a socket",
-    }
-    assert [path.name for path in pair.root("uploads", pair.dr).rglob("*")] == ["kept"]
-
-
-def test_a_declared_folder_that_is_missing_fails_the_backup_and_one_that_is_a_link_is_named(pair: Pair) -> None:
-    tree = Tree("uploads", "uploads", "media")
-    with pytest.raises(BackupFailed, match="uploads: volume uploads of primary has no folder media; create it, or"):
-        pack_tree(pair.primary, tree, None)
-    (pair.root("uploads") / "media").symlink_to("/etc")
-    assert [(lost.path, lost.reason) for lost in pair.carry_tree(tree).missing] == [("media", "is a symbolic link")]
 
 
 def test_a_declared_bucket_that_is_missing_and_a_store_without_an_answer_fail_the_backup(pair: Pair) -> None:

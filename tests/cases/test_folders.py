@@ -1,0 +1,78 @@
+"""Case 8: a folder, or a whole volume, comes back as it was; what is no file in it is named."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from harness.backup.pack import pack_tree
+from harness.core.errors import BackupFailed
+from harness.core.service import Tree
+from tests.cases.pair import Pair
+
+pytestmark = pytest.mark.cases
+
+
+def test_a_whole_folder_comes_back_with_modes_times_and_empty_folders(pair: Pair) -> None:
+    volume, media, there = (
+        pair.primary.site.volume("uploads"),
+        pair.root("uploads") / "media",
+        pair.root("uploads", pair.dr),
+    )
+    names = ["a b", "new\nline", "back\\slash", "ü", "u\u0308", "-dash", "*", "n" * 255, "deep/er/file", "tab\t", "'\""]
+    latin = os.fsdecode(b"latin\xe9/\xff")
+    others = {"tree/of/another/file": b"not ours", "cache/file": b"not ours", "../outside": b"not ours"}
+    for name, data in {**{name: os.fsencode(name) for name in (*names, latin)}, "cached": b"ours", **others}.items():
+        with volume.open(os.path.normpath(f"media/{name}"), "wb") as file:
+            file.write(data)
+    (media / "empty/folder").mkdir(parents=True)
+    (media / "a b").chmod(0o754)
+    os.utime(media / "a b", (1_000_000_000, 1_000_000_000.5))
+    facts = pair.carry_tree(Tree("uploads", "uploads", "media", without=("cache", "tree/of/another")))
+    assert (facts.files, facts.missing) == (len(names) + 2, ())
+    found = {str(path.relative_to(there / "media")): path for path in (there / "media").rglob("*") if path.is_file()}
+    assert {name: path.read_bytes() for name, path in found.items()} == {
+        **{name: os.fsencode(name) for name in (*names, latin)},
+        "cached": b"ours",
+    }
+    assert found["a b"].stat().st_mode & 0o777 == 0o754
+    assert found["a b"].stat().st_mtime == 1_000_000_000.5
+    assert (there / "media/empty/folder").is_dir()
+    assert not (there / "outside").exists()
+
+
+def test_what_is_no_file_is_named_and_not_followed(pair: Pair, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/key").write_bytes(b"secret")
+    uploads = pair.root("uploads")
+    (uploads / "kept").write_bytes(b"kept")
+    (uploads / "link").symlink_to("kept")
+    (uploads / "folder link").symlink_to(tmp_path / "secret")
+    os.mkfifo(uploads / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(uploads)  # the path of a socket is limited to some 100 bytes
+        try:
+            server.bind("sock")
+        finally:
+            os.chdir(here)
+        facts = pair.carry_tree(Tree("uploads", "uploads", ""))
+    assert facts.files == 1
+    assert {lost.path: lost.reason for lost in facts.missing} == {
+        "link": "is a symbolic link",
+        "folder link": "is a symbolic link",
+        "fifo": "is a FIFO",
+        "sock": "is a socket",
+    }
+    assert [path.name for path in pair.root("uploads", pair.dr).rglob("*")] == ["kept"]
+
+
+def test_a_declared_folder_that_is_missing_fails_the_backup_and_one_that_is_a_link_is_named(pair: Pair) -> None:
+    tree = Tree("uploads", "uploads", "media")
+    with pytest.raises(BackupFailed, match="uploads: volume uploads of primary has no folder media; create it, or"):
+        pack_tree(pair.primary, tree, None)
+    (pair.root("uploads") / "media").symlink_to("/etc")
+    assert [(lost.path, lost.reason) for lost in pair.carry_tree(tree).missing] == [("media", "is a symbolic link")]
