@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := harness/parts/locks
+# A repository of its own, as a user would have it.
+GALLERY := examples/gallery/features --reports=reports
 
 # Bytecode is written at set-up, so that every later start of a program is quicker.
 unexport PYTHONDONTWRITEBYTECODE
@@ -55,6 +57,7 @@ unit: setup  ## unit tests of the harness
 
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/
+	$(BIN)/pytest $(GALLERY)
 
 # The estate is prepared while its slower parts are still being installed.
 drill: $(VENV)/stamp  ## lose the primary site and recover on the DR site, with a report
@@ -71,6 +74,7 @@ engine-tests: setup  ## tests that need a container engine: images, substrates, 
 
 drill-docker: setup  ## every drill, with sites made of containers
 	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
+	$(BIN)/pytest $(GALLERY) --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
 
 drill-kind: setup  ## every drill, with Kubernetes clusters made by kind
 	$(BIN)/pytest features/ --substrate=kind $(if $(DRILLS),-m "$(DRILLS)")

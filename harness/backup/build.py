@@ -65,4 +65,8 @@ def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
         "stored_bytes": manifest.size,
         "ratio": round(manifest.plain_size / manifest.size, 2),
         "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
+        "covered": contents.covered,
+        "uncovered": contents.uncovered,
+        "excluded": contents.excluded,
+        "missing": contents.missing,
     }

@@ -3,15 +3,16 @@
 import secrets as random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
-from harness.core.errors import UsageError
+from minio.error import S3Error
+
+from harness.core.errors import BackupFailed, UsageError
 from harness.core.service import S3, Service, Sql
 from harness.estate.config import Config
 from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, s3_at, sql_at
 from harness.estate.registry import kind_of
-from harness.estate.report import Report, secrets_in
+from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import RECIPIENTS
 from harness.parts.programs import program
 from harness.postgres.identity import ask, catalogue
@@ -30,6 +31,7 @@ SELECT rolsuper, pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'
 FROM pg_catalog.pg_roles WHERE rolname = current_user
 """
 NEEDED = ("pg_authid", "pg_read_all_data", "BYPASSRLS", "CREATEDB", "CREATEROLE")  # what RIGHTS asks for, in its order
+UNLISTED = ("AccessDenied", "AllAccessDisabled")  # answers of a store to keys that may not list its buckets
 ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
 
 
@@ -76,47 +78,56 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
         for service in services:
             where, sources = f"services.{service.name}", service.sources()
             for name in sources.databases:
-                if name not in there:
-                    report.found(
-                        f"{where}.databases", f"no database {name!r} on {sql.outside}; there are: {_some(there)}"
-                    )
+                if name not in there and f"database {name}" not in config.backup.exclude:
+                    said = f"no database {name!r} on {sql}; there are: {_some(there)}"
+                    report.found(f"{where}.databases", said)
             table = config.services[service.name]
             specs = kind_of(config, service.name).secrets(service.name, table) if sources.databases else ()
             for role in [spec.role for spec in specs if spec.role and spec.role not in roles]:
-                report.found(where, f"no role {role!r} on {sql.outside}; create it, or correct the name of the service")
+                report.gap(where, f"no role {role!r} on {sql}; a restored service could not log in as it")
 
 
-def check_buckets(report: Report, services: Sequence[Service], s3: S3) -> None:
-    """Check that every declared bucket exists and can be read."""
-    where = "existing.primary.s3"
-    store, wanted = client(s3), [(s.name, o.bucket) for s in services for o in s.sources().objects]
-    with report.noting(where), asked(s3, "*", "buckets cannot be looked up"):
-        if not wanted:
-            store.bucket_exists("blackstart-check")
+def check_buckets(report: Report, config: Config, services: Sequence[Service], s3: S3) -> None:
+    """Check that the store answers with these keys, and that every declared bucket exists and can be read."""
+    where, store = "existing.primary.s3", client(s3)
+    before = len(report.defects)
+    with report.noting(where), asked(s3, "*", "buckets cannot be listed"):
+        try:
+            store.list_buckets()
+        except S3Error as error:
+            if error.code not in UNLISTED:
+                raise
+    if len(report.defects) > before:
+        return
+    wanted = [(service.name, objects.bucket) for service in services for objects in service.sources().objects]
     for service, bucket in wanted:
+        if f"bucket {bucket}" in config.backup.exclude:
+            continue
         with report.noting(where), asked(s3, bucket, "cannot be read"):
             if not store.bucket_exists(bucket):
-                report.found(
-                    f"services.{service}", f"no bucket {bucket!r} at {s3.outside}; create it, or correct its name"
-                )
+                report.found(f"services.{service}", f"no bucket {bucket!r} at {s3.outside}; create or rename it")
                 continue
             first = next(iter(store.list_objects(bucket, recursive=True)), None)
             if first is not None:
                 store.stat_object(bucket, str(first.object_name))
 
 
-def check_volumes(report: Report, where: str, services: Sequence[Service], folders: Mapping[str, Path]) -> None:
-    """Check that every volume of a service is declared, and that every declared folder is there."""
+def check_volumes(report: Report, site: str, config: Config, services: Sequence[Service]) -> None:
+    """Check that every volume that a backup or restore of a site needs is declared, and that its folder is there."""
+    table = getattr(config.existing, site)
+    where, folders = f"existing.{site}.volumes", table.volumes
     for service in services:
         sources = service.sources()
-        for name in dict.fromkeys((*(tree.volume for tree in sources.trees), *sources.volumes)):
-            if name not in folders:
-                report.wrong(
-                    f"{where}.volumes", f"{name} of service {service.name} is not declared; name its folder there"
-                )
+        trees = {tree.volume for tree in sources.trees}
+        rest = set(sources.volumes) - trees - {volume for volume, _ in sources.disposable}
+        for name in sorted(trees | rest):
+            if name in folders or f"volume {name}" in config.backup.exclude:
+                continue
+            said = f"{name} of service {service.name} is not declared; name its folder there"
+            report.wrong(where, said) if name in trees else report.gap(where, f"{said}, or exclude it")
     for name, folder in folders.items():
         if not folder.is_dir():
-            report.wrong(f"{where}.volumes.{name}", f"{folder} is no folder here; mount it there, or correct the path")
+            report.wrong(f"{where}.{name}", f"{folder} is no folder here; mount it there, or correct the path")
 
 
 def check_offsite(report: Report, config: Config, *, writes: bool, probe: bool = True) -> None:
@@ -128,6 +139,7 @@ def check_offsite(report: Report, config: Config, *, writes: bool, probe: bool =
     if writes and table.read_only:
         report.wrong(f"{where}.read_only", "a backup cannot be written; set it to false for backups")
     before = len(report.defects)
+    check_files(report, where, table.s3.ca)
     secrets_in(report, f"{where}.secrets", table.secrets, (ACCESS, SECRET))
     if len(report.defects) > before:
         return
@@ -156,18 +168,40 @@ def check_primary(report: Report, config: Config, services: Sequence[Service]) -
     if table is None:
         return
     where = "existing.primary"
+    check_files(report, where, table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
     kept = sorted({name for service in services for name in service.sources().fingerprints})
     secrets = secrets_in(
         report, f"{where}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, *RECIPIENTS, *kept)
     )
     check_recipients(report, f"{where}.secrets", secrets)
-    check_volumes(report, where, services, table.volumes)
+    check_volumes(report, "primary", config, services)
     if SUPERUSER_PASSWORD in secrets:
         sql = sql_at(table, secrets)
         if check_server(report, f"{where}.sql", sql, restores=False):
             check_databases(report, config, services, sql)
     if ACCESS in secrets and SECRET in secrets:
-        check_buckets(report, services, s3_at(table, secrets))
+        check_buckets(report, config, services, s3_at(table, secrets))
+
+
+def require_backup(config: Config) -> None:
+    """Raise UsageError for all mistakes of a declaration that a backup needs, BackupFailed for all it would fail at."""
+    report = Report()
+    services = check_services(report, config)
+    check_offsite(report, config, writes=True, probe=False)
+    check_primary(report, config, services)
+    report.require_possible(f"backup of {config.estate.name}")
+
+
+def require_schedule(config: Config) -> tuple[str, ...]:
+    """Return what a backup would fail at now, a line each: the schedule can start, each failure rings.
+
+    Raises UsageError for all mistakes of the declaration.
+    """
+    try:
+        require_backup(config)
+    except BackupFailed as error:
+        return (str(error),)
+    return ()
 
 
 def _some(names: set[str]) -> str:

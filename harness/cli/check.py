@@ -39,17 +39,21 @@ def report_of(file: Path) -> Report:
     """Return everything that is wrong; after mistakes in the declaration nothing more is asked. Raises UsageError."""
     from harness.backup.check import check_offsite, check_primary
     from harness.estate.config import read_config
+    from harness.estate.isolation import uncovered_paths
     from harness.estate.report import Report, check_services
     from harness.restore_test.check import check_dr
 
     report = Report()
     config, mistakes = read_config(file)
     for mistake in mistakes:
-        where, _, what = mistake.partition(": ")
-        report.wrong(where, what)
+        where, named, what = mistake.partition(": ")
+        report.wrong(where if named else "top level", what if named else mistake)
     if config is None:
         return report
     services = check_services(report, config)
+    for line in uncovered_paths(config):
+        path, _, what = line.partition(": ")
+        report.found(path, what)
     if config.existing is not None:
         backed_up_here = config.existing.primary is not None and config.existing.dr is None  # else for its identity
         check_offsite(report, config, writes=backed_up_here)

@@ -89,7 +89,9 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
     that come with blackstart are used. All other arguments go to pytest: --substrate=docker, --strategy=cold, -k, -m.
     """
     from harness.cli.features import run_pytest
+    from harness.estate.config import load_config
 
+    load_config(estate_or_example(config))  # its mistakes are one line, before pytest starts
     options = ["-q", "-s", "-p", "no:randomly", "--progress", f"--reports={reports.resolve()}"]
     before = set(runs_in(reports))
     code = run_pytest(options, context.args, config)

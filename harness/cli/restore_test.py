@@ -108,12 +108,14 @@ def run(
     from harness.evidence.folder import RecordFolder
     from harness.evidence.journal import JournalFile
     from harness.restore_test.build import run_restore_test
+    from harness.restore_test.check import require_restore_test
 
     def opened() -> tuple[RecordFolder, JournalFile]:
         folder = RecordFolder.make(reports.resolve(), f"restore test {config.estate.name}")
         return folder, JournalFile(folder.path / "journal.jsonl", listener=say_event)
 
     if given is None:
+        require_restore_test(config)
         folder, journal = opened()
         return run_restore_test(config, header, folder, journal, runs()), folder
     from harness.restore_test.own_site import own_site, run_on_own_site

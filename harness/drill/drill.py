@@ -18,6 +18,7 @@ from harness.drill.environment import DrillEnvironment
 from harness.drill.scope import missing, not_drilled
 from harness.drill.strike import Identity, Struck, strike
 from harness.drill.traces import Traces, leave_traces, try_traces
+from harness.estate.isolation import uncovered_on
 from harness.estate.registry import client_load
 from harness.estate.site import EstateSite
 from harness.evidence.failures import Failures
@@ -248,6 +249,7 @@ class Drill:
 
     def _outcome(self, exposed: float | None) -> Outcome:
         config, services = self.environment.config, self.environment.services
+        dr = self.environment.dr.site
         events, selected, restored, tested = self.journal.events, self.selected, self.restored, self.tested
         seen = messages_seen(events)
         clients = Clients(
@@ -264,7 +266,7 @@ class Drill:
             exposure=exposed,
             phases=phases_of(events, self.fault),
             missing_files=len(restored.lost_objects) if restored else 0,
-            uncovered=(*(selected.uncovered if selected else ()), *self.environment.uncovered_paths),
+            uncovered=(*(selected.uncovered if selected else ()), *uncovered_on(dr, config)),
             missing=() if self.stopped else missing(config, seen, scheduled=self.scheduled),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),

@@ -17,7 +17,7 @@ from harness.core.service import S3, PublicDoor, Service, Sql
 from harness.drill.template import Template, clone, load_objects
 from harness.estate.config import Config
 from harness.estate.connections import BUCKET, Connections, Offsite
-from harness.estate.isolation import require_separate, uncovered_paths
+from harness.estate.isolation import require_separate
 from harness.estate.registry import build_services, entry_of, sinks_at
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
@@ -75,11 +75,6 @@ class DrillEnvironment:
         self.primary = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), sinks)
         self.dr = EstateSite(self.substrate.site("dr"), self.secrets.of("dr"), sinks)
         self.offsite_site = self.substrate.site("offsite")
-
-    @property
-    def uncovered_paths(self) -> tuple[str, ...]:
-        """One line for each folder of this machine that a service names outside its volumes: DR can read it."""
-        return uncovered_paths(self.config) if isinstance(self.substrate, Embedded) else ()
 
     def start_data(self) -> None:
         """Start the primary's database and store, and the offsite store, as a backup needs. Raises HarnessError."""

@@ -22,6 +22,7 @@ from harness.estate.site import DATABASE, STORE, EstateSite, NodeStatus
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER_PASSWORD
+from harness.repository.catalogue import Repository
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.existing.site import ExistingSite
@@ -157,6 +158,11 @@ def connect_offsite(config: Config) -> Offsite:
         table.s3.path_style,
         table.s3.prefix,
     )
+
+
+def repository_to_read(config: Config) -> Repository:
+    """Return the declared repository; nothing can be written to it. Raises UsageError."""
+    return Connections(config, (), replace(connect_offsite(config), read_only=True)).repository
 
 
 def connect_primary(config: Config, local: Embedded) -> Connections:

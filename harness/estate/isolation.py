@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from harness.core.errors import UsageError
+from harness.core.node import Site
 from harness.estate.config import Config
 from harness.estate.registry import kind_of
 from harness.substrate.embedded.isolation.namespaces import obstacle
+from harness.substrate.embedded.substrate import EmbeddedSite
 
 BY_PREFLIGHT = "isolation: by preflight alone; a path that a program makes up itself may be shared by both sites"
 
@@ -16,10 +18,15 @@ def outside_volumes(config: Config) -> tuple[str, ...]:
     return tuple(f"services.{n}.{found}" for n, table in tables for found in kind_of(config, n).outside(table))
 
 
+def uncovered_on(site: Site, config: Config) -> tuple[str, ...]:
+    """Return `uncovered_paths` where programs of the site are processes of this machine, which can read them."""
+    return uncovered_paths(config) if isinstance(site, EmbeddedSite) else ()
+
+
 def uncovered_paths(config: Config) -> tuple[str, ...]:
     """Return one line for each such path at which this machine has data and that [backup.exclude] does not name.
 
-    A restored program reads it, as if it had been restored.
+    A restored program would read it, as if it had been restored.
     """
     named = (line.rpartition(": ") for line in outside_volumes(config))
     return tuple(

@@ -9,17 +9,22 @@ from harness.core.errors import BackupFailed, HarnessError, UsageError, reason_o
 from harness.core.service import Service
 from harness.declaration import Table
 from harness.estate.config import Config
+from harness.estate.existing import require_files
 from harness.estate.registry import build_services, entry_of
 from harness.vault import read_secret
 
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Something wrong: its place in the declaration; what, with the remedy; whether the declaration itself is wrong."""
+    """Something wrong: its place in the declaration, and what, with the remedy.
+
+    `declared`: the declaration itself is wrong; `gap`: it would not be in a backup, which can be taken all the same.
+    """
 
     where: str
     what: str
-    declared: bool
+    declared: bool = False
+    gap: bool = False
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
@@ -39,7 +44,11 @@ class Report:
 
     def found(self, where: str, what: str) -> None:
         """Note a finding about the estate."""
-        self.defects.append(Defect(where, what, declared=False))
+        self.defects.append(Defect(where, what))
+
+    def gap(self, where: str, what: str) -> None:
+        """Note something that would not be in a backup."""
+        self.defects.append(Defect(where, what, gap=True))
 
     @contextmanager
     def noting(self, where: str) -> Iterator[None]:
@@ -56,11 +65,11 @@ class Report:
         if lines := [str(defect) for defect in self.defects if defect.declared]:
             raise UsageError("; ".join(lines))
 
-    def require(self) -> None:
-        """Raise UsageError for mistakes of the declaration, else HarnessError for findings about the estate."""
+    def require_possible(self, what: str) -> None:
+        """Raise UsageError for mistakes of the declaration, else BackupFailed for what `what` would fail at."""
         self.require_declared()
-        if self.defects:
-            raise HarnessError("; ".join(map(str, self.defects)))
+        if lines := [str(defect) for defect in self.defects if not defect.gap]:
+            raise BackupFailed(f"{what}: {'; '.join(lines)}")
 
 
 def check_services(report: Report, config: Config) -> tuple[Service, ...]:
@@ -111,6 +120,13 @@ def secrets_in(report: Report, where: str, folder: Path, needed: Sequence[str]) 
                 report.wrong(where, f"{folder}/{name} is empty; write the secret into it")
                 del found[name]
     return found
+
+
+def check_files(report: Report, where: str, *paths: Path | None) -> None:
+    """Check that declared certificates and keys are files here."""
+    for path in paths:
+        with report.noting(where):
+            require_files("certificate or key", path)
 
 
 def _remedy(name: str) -> str:

@@ -42,6 +42,7 @@ IMAGES: tuple[Image, ...] = (
     Image("knot", "cznic/knot:v3.4.6", {"dns": 5353}, ("knotd",)),
     Image("kind-node", "kindest/node:v1.34.0"),
     Image("notifier", "", {"http": 8080}, ("python3",)),
+    Image("django", "", {"http": 8080}, ("python3",)),
     Image("blackstart", "", {"agent": 7070, "talk": 7000}, ("blackstart", "python3", "pg_dump", "pg_restore", "psql")),
 )
 

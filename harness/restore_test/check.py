@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
-from harness.backup.check import check_server
+from harness.backup.check import check_offsite, check_server, check_volumes
 from harness.core.errors import HarnessError
 from harness.core.service import Service, Sql
 from harness.estate.config import Config
 from harness.estate.existing import references, s3_at, sql_at
 from harness.estate.existing_config import ExistingSiteTable
 from harness.estate.registry import kind_of
-from harness.estate.report import Report, secrets_in
+from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import PRIVATE_KEY, recipient_name
 from harness.estate.site import DATABASE, STORE
 from harness.postgres.identity import system_facts
@@ -34,6 +34,7 @@ def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> N
     secrets = secrets_in(
         report, f"{WHERE}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, PRIVATE_KEY, *kept)
     )
+    check_files(report, WHERE, table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
     _check_key(report, config, secrets)
     if secrets:
         for service in services:
@@ -42,6 +43,7 @@ def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> N
             except HarnessError as error:
                 report.wrong(f"{WHERE}.secrets", str(error))
     _check_nodes(report, config, services, table)
+    check_volumes(report, DR, config, services)
     with report.noting("existing.targets"):
         read_targets(existing.targets)
     started = set(table.cluster.workloads) if table.cluster is not None else set()  # they may be scaled to 0
@@ -53,6 +55,18 @@ def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> N
         s3 = s3_at(table, secrets)
         with report.noting(f"{WHERE}.s3"), asked(s3, "*", "buckets cannot be listed"):
             client(s3).list_buckets()
+
+
+def require_restore_test(config: Config) -> None:
+    """Raise UsageError for all mistakes of a declaration that a test on its DR site needs.
+
+    Findings about the estate do not raise: they are in the record of the test.
+    """
+    report = Report()
+    services = check_services(report, config)
+    check_offsite(report, config, writes=False, probe=False)
+    check_dr(report, config, services)
+    report.require_declared()
 
 
 def _check_key(report: Report, config: Config, secrets: Mapping[str, str]) -> None:

@@ -15,7 +15,8 @@ from harness.core.service import Place
 from harness.declaration import SecretSpec
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
-from harness.estate.existing import connect_offsite, references
+from harness.estate.existing import connect_offsite, references, repository_to_read
+from harness.estate.isolation import require_separate
 from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
 from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
 from harness.estate.site import EstateSite
@@ -116,12 +117,14 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path) -> 
     entry_of(config)
     offsite = replace(connect_offsite(config), read_only=True)
     given = references(secrets, PRIVATE_KEY)
-    committed = Connections(config, (), offsite).repository.committed()
+    committed = repository_to_read(config).committed()
     require_recipient(given[PRIVATE_KEY], committed)
     newest = next((entry.manifest for entry in committed if entry.damaged is None), None)
     fingerprints = newest.contents.fingerprints if newest else ()
     require_secrets(config, given, fingerprints)
     kind.require()
+    if kind.runs_here:
+        require_separate(config)
     room = SITE + (3 * newest.plain_size // MB if newest else 0)  # spool, data and WAL
     require_space({runs: room}, "make room, or name another disk with BLACKSTART_RUNS")
     return OwnSite(config, kind, offsite, given, fingerprints, (runs / f"restore-test-{random.token_hex(4)}").resolve())

@@ -11,6 +11,7 @@ from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Containment, Place, PublicDoor
 from harness.estate.connections import Connections
+from harness.estate.isolation import uncovered_on
 from harness.estate.registry import not_contained
 from harness.estate.site import INFRASTRUCTURE
 from harness.evidence.failures import Failures
@@ -159,6 +160,7 @@ class RestoreTest:
 
     def _outcome(self, began: datetime, exposed: float | None) -> Outcome:
         selected, restored, tested = self.selected, self.restored, self.tested
+        dr = self.connections.recovered.site
         evidence = Evidence(
             promise=self.header.promise,
             activated=self.activated_at,
@@ -166,12 +168,12 @@ class RestoreTest:
             exposure=exposed,
             phases=phases_of(self.journal.events, self.activated_at),
             missing_files=len(restored.lost_objects) if restored else 0,
-            uncovered=selected.uncovered if selected else (),
+            uncovered=(*(selected.uncovered if selected else ()), *uncovered_on(dr, self.connections.config)),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
             checks=len(tested.results) if tested else 0,
         )
-        existing = isinstance(self.connections.recovered.site, ExistingSite)
+        existing = isinstance(dr, ExistingSite)
         limits = NOT_DRILLED if existing else self.header.limits
         return Outcome(
             evidence,

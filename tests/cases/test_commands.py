@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cases.production import Production, blackstart, last, production
+from harness.repository.format.recipients import new_pair
+from tests.cases.production import ROOT, Production, blackstart, last, production
 
 pytestmark = pytest.mark.cases
 
@@ -53,3 +58,83 @@ def test_a_laptop_tests_the_newest_backup_of_production(there: Production, lapto
     assert "guestbook-db" in record["notes"]["secrets made for this site"]
     assert list((laptop / "runs").iterdir()) == []
     assert there.stored() == before
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)], ids=["text", "json"])
+def test_backups_of_a_declared_repository_say_what_they_cover(operator: Path, arguments: tuple[str, ...]) -> None:
+    """`backups` needs no running example estate: the declared repository is listed."""
+    done = blackstart(operator, "backups", *arguments)
+    assert done.returncode == 0, done.stderr
+    if not arguments:
+        assert "covered: database guestbook: 1 tables, 500 rows" in done.stdout.splitlines()
+        assert "not covered" in done.stdout.splitlines()[0]
+        return
+    (backup,) = json.loads(done.stdout)
+    assert backup["covered"] == ["database guestbook: 1 tables, 500 rows"]
+    assert {"uncovered", "excluded", "missing"} <= set(backup)
+
+
+def test_the_receipt_says_what_is_covered(operator: Path) -> None:
+    done = blackstart(operator, "backup")
+    receipt = last(done)
+    assert receipt["kind"] == "receipt"
+    assert receipt["covered"] == ["database guestbook: 1 tables, 500 rows"]
+    assert receipt["missing"] == []
+
+
+def test_the_schedule_backs_up_the_declared_primary(there: Production, operator: Path, tmp_path: Path) -> None:
+    """`schedule` needs no running example estate either; Ctrl-C ends it."""
+    folder = tmp_path / "scheduled"
+    shutil.copytree(operator, folder)
+    with (folder / "estate.toml").open("a") as file:
+        file.write('[backup]\nschedule = "* * * * * *"\n')
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "schedule"]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(folder / "runs")}
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        kinds = (json.loads(line)["kind"] for line in running.stdout)
+        assert "receipt" in kinds
+        running.send_signal(signal.SIGINT)
+        running.stdout.read()
+    assert running.returncode == 130
+
+
+WRONG_LAPTOPS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], int, str]] = {
+    "no key": (lambda f: (f / "secrets/dr/recipient.pem").unlink(), (), 2, "recipient.pem: missing; add that secret"),
+    "no folder": (lambda f: None, ("--secrets", "nowhere"), 2, "nowhere: secrets cannot be read"),
+    "no key at all": (lambda f: (f / "secrets/dr/recipient.pem").write_bytes(b"\0\1"), (), 2, "not an unencrypted"),
+    "another's key": (
+        lambda f: (f / "secrets/dr/recipient.pem").write_bytes(new_pair()[0]), (), 2, "opens no backup"),
+    "an unknown substrate": (lambda f: None, ("--substrate", "cloud"), 2, "write embedded, docker, kind, existing"),
+    "no repository": (
+        lambda f: change(f, "[existing.offsite]", "[existing.elsewhere]"), (), 2, "existing.elsewhere: unknown key"),
+    "an unknown promise": (lambda f: None, ("--promise", "site los"), 2, "did you mean 'site loss'?"),
+    "the repository's key": (
+        lambda f: (f / "secrets/offsite/s3-secret").write_text("guessed"), (), 3, "(SignatureDoesNotMatch)"),
+}  # fmt: skip
+
+
+def change(folder: Path, before: str, after: str) -> None:
+    file = folder / "estate.toml"
+    file.write_text(file.read_text().replace(before, after, 1))
+
+
+@pytest.mark.parametrize("name", WRONG_LAPTOPS)
+def test_a_mistake_of_a_restore_test_is_one_line_and_nothing_is_begun(laptop: Path, name: str) -> None:
+    damage, arguments, code, said = WRONG_LAPTOPS[name]
+    damage(laptop)
+    done = blackstart(laptop, "restore-test", "--substrate", "embedded", *arguments)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (laptop / "reports").exists()
+
+
+def test_junk_in_the_repository_is_passed_over(there: Production, laptop: Path, operator: Path) -> None:
+    """What is no backup, or a damaged one, costs nobody the others."""
+    there.put("guests/commit/not a backup.json", b"{}")
+    there.put("guests/commit/20990101T000000.000000Z-0123456789.json", b"\xff\x00junk")
+    done = blackstart(laptop, "backups")
+    assert done.returncode == 0, done.stderr
+    assert "DAMAGED: " in done.stdout
+    assert "covered: database guestbook: 1 tables, 500 rows" in done.stdout

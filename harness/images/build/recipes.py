@@ -13,6 +13,7 @@ from harness.images.build.base import INGREDIENTS, add_packages
 from harness.images.build.minio import VERSION as MINIO_COMMIT
 from harness.images.build.minio import minio_program
 from harness.images.build.wheels import (
+    DJANGO,
     HARNESS,
     NOTIFIER,
     install_locked,
@@ -156,6 +157,14 @@ def _notifier(context: Context, _: str) -> str:
     return __version__
 
 
+def _django(context: Context, _: str) -> str:
+    """Python with Django, for the example of a program of one's own, which comes as a file of its node."""
+    with tempfile.TemporaryDirectory(prefix="blackstart-django-") as work:
+        install_locked(DJANGO, Path(work))
+        context.tree("/opt/django/wheels", Path(work), without=frozenset({"bin", ".lock"}))
+    return __version__
+
+
 def _runtime(context: Context, _: str) -> str:
     postgres, rclone = ensure("postgres"), ensure("rclone")
     for program in PG_CLIENTS:
@@ -211,6 +220,8 @@ RECIPES: tuple[Recipe, ...] = (
     Recipe("notifier", f"{_COMPILE} /opt/notifier\nENV PYTHONPATH=/opt/notifier/code:/opt/notifier/wheels\n{_USER}"
            'CMD ["python3", "-m", "notifier"]\n', _notifier,
            made_of=lambda: (*_lock_of(*NOTIFIER), *_sources("notifier")), mib=200),
+    Recipe("django", f"{_COMPILE} /opt/django\nENV PYTHONPATH=/opt/django/wheels PYTHONUNBUFFERED=1\n{_USER}"
+           'CMD ["python3"]\n', _django, made_of=partial(_lock_of, *DJANGO), mib=200),
     Recipe("blackstart", "", _blackstart, stands_on=RUNTIME, mib=460, archived=False,
            made_of=lambda: (*_sources("harness", "notifier"), _CONTAINERFILE.read_text(encoding="utf-8"))),
     Recipe("odoo", f"{_COMPILE} /opt/odoo/wheels\nENV PYTHONPATH=/opt/odoo/wheels PYTHONUNBUFFERED=1\n{_USER}"

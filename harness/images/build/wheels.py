@@ -14,6 +14,7 @@ PYTHON = "3.11"  # the base image's
 PLATFORM = f"{platform.machine()}-manylinux_2_36"
 LOCK = FILES / "requirements.lock"
 NOTIFIER = ("apprise", "minio", "psycopg", "psycopg-binary", "starlette", "uvicorn")
+DJANGO = ("django", "minio", "psycopg", "psycopg-binary")
 HARNESS = (
     *NOTIFIER, "apscheduler", "cryptography", "dnspython", "docker", "kubernetes", "pydantic", "requests",
     "rich", "typer", "urllib3", "zstandard",

@@ -63,7 +63,12 @@ def databases_on(sql: Sql) -> tuple[str, ...] | None:
 
 def files_of(site: Site, tree: Tree) -> int:
     """Return how many files a tree has on a site."""
-    return sum(path.startswith(f"{tree.folder}/") for path in site.volume(tree.volume).walk())
+    return sum(is_in(tree, path) for path in site.volume(tree.volume).walk())
+
+
+def is_in(tree: Tree, path: str) -> bool:
+    """Return whether a file of its volume is in a tree's folder."""
+    return not tree.folder or path.startswith(f"{tree.folder}/")
 
 
 def digest_of(path: Path) -> str:

@@ -7,7 +7,7 @@ from harness.estate.site import DATABASE
 from harness.postgres.server import connect
 from harness.scenario.faults.backup import first_tree
 from harness.scenario.faults.fault import Fault, Scene, When
-from harness.scenario.faults.observers import database_answers, databases_on, digest_of, files_of, stored_objects
+from harness.scenario.faults.observers import database_answers, databases_on, digest_of, files_of, is_in, stored_objects
 
 
 def dr_database_up(scene: Scene) -> bool:
@@ -33,7 +33,10 @@ def make_foreign_database(scene: Scene) -> None:
 def remove_files(scene: Scene) -> None:
     """Remove a service's files on the DR site."""
     tree = first_tree(scene.environment)
-    scene.environment.dr.site.volume(tree.volume).remove(tree.folder)
+    volume = scene.environment.dr.site.volume(tree.volume)
+    for path in tuple(volume.walk()):
+        if is_in(tree, path):
+            volume.remove(path)
 
 
 def replace_secret(scene: Scene, name: str, value: bytes) -> None:
@@ -73,6 +76,10 @@ FAULTS = (
     Fault(
         "the shop's files are lost", When.AFTER_RESTORE, remove_files, None,
         lambda s: files_of(s.environment.dr.site, first_tree(s.environment)), named="attachment",
+    ),
+    Fault(
+        "the uploads are lost", When.AFTER_RESTORE, remove_files, None,
+        lambda s: files_of(s.environment.dr.site, first_tree(s.environment)), named="answered 404",
     ),
     Fault(
         "the DR site has another automation key", When.AFTER_RESTORE,

@@ -9,32 +9,41 @@ from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
 from harness.services.odoo.program import DATABASE_SECRET, IMAGE, Program, reference
 
+OK, FOUND = 200, 302
+
 
 @dataclass(frozen=True, slots=True)
 class Odoo:
-    """An Odoo with its database and its filestore, which must be restored together."""
+    """An Odoo with its databases and their filestores, which must be restored together."""
 
     name: str = "odoo"
-    database: str = "odoo"
+    databases: tuple[str, ...] = ("odoo",)
     volume: str = "odoo"
     needs: tuple[str, ...] = ()
 
     @property
     def program(self) -> Program:
         """Return its command lines and settings."""
-        return Program(self.name, self.database, self.volume)
+        return Program(self.name, self.databases, self.volume)
 
     @property
-    def filestore(self) -> str:
-        """Return the folder of its attachments in the volume, which Odoo names after the database."""
-        return f"filestore/{self.database}"
+    def several(self) -> bool:
+        """Return whether it has more than one database: then clients name theirs."""
+        return len(self.databases) > 1
+
+    @property
+    def probe(self) -> Ready:
+        """Return the probe of its port `http`."""
+        # /web/health answers 200 over a database that cannot be used; the login page does not. With several databases
+        # the first answer sets the one that is named, and leads to the login page.
+        path, status = (f"/web/login?db={self.databases[0]}", FOUND) if self.several else ("/web/login", OK)
+        return Ready(port="http", path=path, status=status, patience=PATIENCE.odoo_ready)
 
     def nodes(self, place: Place) -> Sequence[NodeSpec]:
         """Return its only node. Raises MissingPart, UsageError without the secret `odoo-db`."""
         program, images = self.program, runs_images(place.site)
         # The image's entry point reads the server's address from the settings file that ODOO_RC names.
         env = {"ODOO_RC": "@{file:odoo.conf}"} if images else program.environment(place.site)
-        # /web/health answers 200 over a database that cannot be used; the login page does not.
         return (
             NodeSpec(
                 name=self.name,
@@ -46,45 +55,64 @@ class Odoo:
                 secrets={DATABASE_SECRET: reference(place.secrets, DATABASE_SECRET)},
                 files={"odoo.conf": program.server_settings(place)},
                 needs=self.needs,
-                ready=Ready(port="http", path="/web/login", patience=PATIENCE.odoo_ready),
+                ready=self.probe,
             ),
         )
 
     def sources(self) -> Sources:
-        """Return the database, and the files that it refers to."""
-        # `store_fname` is `xx/<SHA-1 of the content>`.
-        tree = Tree(
-            name=f"{self.name}-filestore",
-            volume=self.volume,
-            folder=self.filestore,
-            database=self.database,
-            referenced="select distinct store_fname from ir_attachment where store_fname is not null",
-            sha1_named=True,
-        )
+        """Return the databases, and the files that each refers to."""
         # Modules that were put into the data folder, besides those of the program.
         addons = Tree(f"{self.name}-addons", self.volume, "addons")
         return Sources(
-            databases=(self.database,),
-            trees=(tree, addons),
+            databases=self.databases,
+            trees=(*map(self._filestore, self.databases), addons),
             volumes=(self.volume,),
             disposable=((self.volume, "sessions, which end, and caches, which Odoo makes anew"),),
             read=(self.volume,),
         )
 
+    def _filestore(self, database: str) -> Tree:
+        # Odoo names the folder after the database; `store_fname` is `xx/<SHA-1 of the content>`.
+        return Tree(
+            name=f"{self.name}-filestore" + (f"/{database}" if self.several else ""),
+            volume=self.volume,
+            folder=f"filestore/{database}",
+            database=database,
+            referenced="select distinct store_fname from ir_attachment where store_fname is not null",
+            sha1_named=True,
+        )
+
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """Return the key functions (message 2.8.1). Raises UsageError without the secret `odoo-admin`."""
-        return keys.key_functions(self.name, self.database, secrets, example.KNOWN)
+        """Return the key functions (message 2.8.1) on each database. Raises UsageError without `odoo-admin`."""
+        found = (
+            keys.key_functions(self.name, database, secrets, example.KNOWN, several=self.several)
+            for database in self.databases
+        )
+        return tuple(function for functions in found for function in functions)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
-        """Deactivate mail and scheduled actions; raises HarnessError when one is still active."""
-        if containment == "disposable":
-            return contain.neutralize(self.program, place)
-        return contain.hold(self.name, self.database, place)
+        """Deactivate mail and scheduled actions in each database; raises HarnessError when one is still active."""
+        actions: list[str] = []
+        for database in self.databases:
+            if containment == "disposable":
+                done = contain.neutralize(self.program.on(database), place)
+            else:
+                done = contain.hold(self.name, database, place)
+            actions += [f"{self._start(database)}{action}" for action in done.actions]
+        return Contained(self.name, tuple(actions))
 
     def release(self, place: Place, contained: Contained) -> None:
-        """Undo a reversible `contain`; raises HarnessError with what is missing."""
-        contain.release(self.database, place, contained)
+        """Undo a reversible `contain` in each database; raises HarnessError with what is missing."""
+        for database in self.databases:
+            start = self._start(database)
+            actions = tuple(a.removeprefix(start) for a in contained.actions if a.startswith(start))
+            contain.release(database, place, Contained(self.name, actions))
+
+    def _start(self, database: str) -> str:
+        """Return what the actions of one database start with."""
+        return f"{database}/" if self.several else ""
 
     def seed(self, place: Place) -> None:
-        """Create role, database, filestore and example shop, with the secrets `odoo-db` and `odoo-admin`."""
-        example.seed(self.program, place)
+        """Create role, databases, filestores and the example shop in each, with the secrets `odoo-db`, `odoo-admin`."""
+        for database in self.databases:
+            example.seed(self.program.on(database), place)

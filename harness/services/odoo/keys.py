@@ -29,12 +29,13 @@ ASSET = re.compile(rb'"(/web/assets/[^"]+)"')
 
 @dataclass(frozen=True, slots=True)
 class Clerk:
-    """JSON-RPC client of Odoo. `service`: name of the service and of the HTTP session."""
+    """JSON-RPC client of Odoo. `session`: name of the HTTP session; `several`: whether there are other databases."""
 
-    service: str
+    session: str
     database: str
     password_ref: str
     door: PublicDoor
+    several: bool = False
 
     def log_in(self) -> int:
         """Log in and return the id of the user. Raises Finding, OSError."""
@@ -62,11 +63,11 @@ class Clerk:
 
     def get(self, path: str) -> Answer:
         """Return the answer to a GET request within the session. Raises OSError."""
-        return self.door.request("GET", path, session=self.service, patience=PATIENCE.odoo_request)
+        return self.door.request("GET", path, session=self.session, patience=PATIENCE.odoo_request)
 
     def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         body = {"jsonrpc": "2.0", "method": "call", "params": params}
-        answer = self.door.request("POST", path, json=body, session=self.service, patience=PATIENCE.odoo_request)
+        answer = self.door.request("POST", path, json=body, session=self.session, patience=PATIENCE.odoo_request)
         if answer.status != OK:
             raise Finding(f"{path} answered {answer.status} instead of {OK}")
         try:
@@ -78,12 +79,21 @@ class Clerk:
         return reply
 
 
-def key_functions(service: str, database: str, secrets: Mapping[str, str], known: Known) -> Sequence[KeyFunction]:
-    """Return the key functions of one Odoo. Raises UsageError when the secret `odoo-admin` is missing."""
+def key_functions(
+    service: str, database: str, secrets: Mapping[str, str], known: Known, *, several: bool = False
+) -> Sequence[KeyFunction]:
+    """Return the key functions on one database of an Odoo, with its name if there are `several`.
+
+    Raises UsageError when the secret `odoo-admin` is missing.
+    """
     password = reference(secrets, ADMIN_SECRET)
+    session, where = (f"{service}/{database}", f" ({database})") if several else (service, "")
 
     def key(name: str, check: Callable[[Clerk], str]) -> KeyFunction:
-        return KeyFunction(name, service, MESSAGE, lambda door: check(Clerk(service, database, password, door)))
+        def run(door: PublicDoor) -> str:
+            return check(Clerk(session, database, password, door, several))
+
+        return KeyFunction(f"{name}{where}", service, MESSAGE, run)
 
     return (
         key("log in", logs_in),
@@ -130,7 +140,10 @@ def opens_attachment(clerk: Clerk, known: Known) -> str:
 
 def shows_login_page(clerk: Clerk) -> str:
     """Get the login page, its style sheets and scripts; return a line for the record. Raises Finding, OSError."""
-    page = clerk.door.request("GET", "/web/login", patience=PATIENCE.odoo_request)
+    session = f"{clerk.session}, not logged in" if clerk.several else ""
+    if clerk.several:  # the session keeps the database that is named, as a browser does
+        clerk.door.request("GET", f"/web/login?db={clerk.database}", session=session, patience=PATIENCE.odoo_request)
+    page = clerk.door.request("GET", "/web/login", session=session, patience=PATIENCE.odoo_request)
     if page.status != OK:
         raise Finding(f"/web/login answered {page.status} instead of {OK}")
     paths = sorted({path.decode() for path in ASSET.findall(page.body)})
@@ -138,7 +151,7 @@ def shows_login_page(clerk: Clerk) -> str:
         raise Finding("/web/login has no links to /web/assets: not Odoo's login page")
     size = 0
     for path in paths:
-        answer = clerk.door.request("GET", path, patience=PATIENCE.odoo_request)
+        answer = clerk.door.request("GET", path, session=session, patience=PATIENCE.odoo_request)
         if answer.status != OK or not answer.body:
             raise Finding(f"{path} of the login page: answered {answer.status} with {len(answer.body)} bytes")
         size += len(answer.body)

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 from urllib.parse import urlsplit
 
 from harness.core.errors import HarnessError, UsageError
@@ -19,11 +20,20 @@ ADMIN_SECRET = "odoo-admin"  # noqa: S105 - the name of a secret
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How Odoo is run on one database and one volume."""
+    """How Odoo is run on its databases and its volume."""
 
     name: str
-    database: str
+    databases: tuple[str, ...]
     volume: str
+
+    def on(self, database: str) -> Self:
+        """Return the same program on one of its databases, as tasks need it."""
+        return replace(self, databases=(database,))
+
+    @property
+    def database(self) -> str:
+        """The first of its databases."""
+        return self.databases[0]
 
     def command(self, site: Site, *words: str) -> tuple[str, ...]:
         """Return a command line; `words`: Odoo's sub-command, none for the server, and options. Raises MissingPart."""
@@ -76,8 +86,8 @@ class Program:
             f"db_port = {server.port}",
             f"db_user = {ROLE}",
             f"db_password = @{{secret:{DATABASE_SECRET}}}",
-            f"db_name = {self.database}",
-            f"dbfilter = ^{re.escape(self.database)}$",
+            f"db_name = {','.join(self.databases)}",
+            f"dbfilter = ^({'|'.join(map(re.escape, self.databases))})$",
             "list_db = False",
         ]
         if sink := mail_sink(place):

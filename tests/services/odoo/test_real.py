@@ -36,10 +36,10 @@ class Shop:
         for path in [p for p in volume.walk() if files and p.startswith("filestore/odoo/")]:
             with volume.open(path, "rb") as source, volume.open(path.replace("/odoo/", f"/{name}/", 1), "wb") as target:
                 target.write(source.read())
-        return Odoo(name, database=name)
+        return Odoo(name, (name,))
 
     def rows(self, odoo: Odoo, query: str) -> list[tuple[object, ...]]:
-        with connect(self.place.sql, odoo.database) as connection:
+        with connect(self.place.sql, odoo.databases[0]) as connection:
             return connection.execute(query.encode()).fetchall()
 
     def outward(self, odoo: Odoo) -> list[list[tuple[object, ...]]]:

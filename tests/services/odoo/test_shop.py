@@ -72,7 +72,7 @@ def test_the_example_data_are_deterministic() -> None:
 
 
 def test_the_filestore_is_named_after_the_database() -> None:
-    (tree,) = Odoo("odoo", database="shop", volume="files").sources().trees
+    tree, _addons = Odoo("odoo", ("shop",), volume="files").sources().trees
     assert (tree.folder, tree.database, tree.volume, tree.sha1_named) == ("filestore/shop", "shop", "files", True)
 
 
@@ -142,3 +142,20 @@ def test_an_order_with_another_amount_is_a_finding() -> None:
 def test_a_missing_secret_is_named() -> None:
     with pytest.raises(UsageError, match="no secret odoo-admin"):
         Odoo().key_functions({})
+
+
+def test_each_of_several_databases_has_its_filestore_its_key_functions_and_its_actions(tmp_path: Path) -> None:
+    odoo = Odoo("odoo", ("shop", "shop-2"), volume="files")
+    trees = {tree.name: (tree.folder, tree.database) for tree in odoo.sources().trees}
+    assert trees == {
+        "odoo-filestore/shop": ("filestore/shop", "shop"),
+        "odoo-filestore/shop-2": ("filestore/shop-2", "shop-2"),
+        "odoo-addons": ("addons", ""),
+    }
+    names = [function.name for function in odoo.key_functions({"odoo-admin": "env:ODOO_ADMIN"})]
+    assert len(set(names)) == len(names) == 2 * len(Odoo().key_functions({"odoo-admin": "env:ODOO_ADMIN"}))
+    assert "log in (shop-2)" in names
+    settings = odoo.program.server_settings(place(tmp_path, {}))
+    assert "\ndb_name = shop,shop-2\n" in settings
+    assert "\ndbfilter = ^(shop|shop\\-2)$\n" in settings
+    assert "\ndb_name = shop-2\n" in odoo.program.on("shop-2").server_settings(place(tmp_path, {}))
