@@ -179,7 +179,8 @@ def plain(path: str) -> str:
 def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Archive:
     """Return the archive of the `referenced` files of a tree, of every file for None.
 
-    Raises BackupFailed for a declared folder that does not exist, HarnessError for a volume without an answer.
+    An optional folder that does not exist is empty. Raises BackupFailed for another one that does not exist,
+    HarnessError for a volume without an answer.
     """
     volume = place.site.volume(tree.volume)
     archive = Archive(
@@ -202,6 +203,8 @@ def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Arc
     except (OSError, UsageError) as error:
         if not isinstance(error, FileNotFoundError):
             archive.lost.append(Missing(tree.folder, reason_of(error)))
+            return archive
+        if tree.optional:
             return archive
         raise BackupFailed(
             f"{tree.name}: volume {tree.volume} of {place.site.name} has no folder {tree.folder}; "

@@ -84,6 +84,7 @@ class Tree:
     sha1_named: bool = False  # its name is its SHA-1, which is checked
     without: tuple[str, ...] = ()  # folders in `folder` that belong to other trees
     found: bool = False  # no service declares it
+    optional: bool = False  # its program makes the folder only when it has a file for it
 
 
 @dataclass(frozen=True, slots=True)

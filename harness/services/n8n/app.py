@@ -97,7 +97,7 @@ class N8n:
 
     def sources(self) -> Sources:
         """Return its database, the folders of its files, and its key as a fingerprint only."""
-        trees = tuple(Tree(f"{self.name}-{name}", self.volume, f".n8n/{name}") for name in FOLDERS)
+        trees = tuple(Tree(f"{self.name}-{name}", self.volume, f".n8n/{name}", optional=True) for name in FOLDERS)
         return Sources(
             databases=(self.database,),
             trees=trees,

@@ -62,7 +62,7 @@ class Odoo:
     def sources(self) -> Sources:
         """Return the databases, and the files that each refers to."""
         # Modules that were put into the data folder, besides those of the program.
-        addons = Tree(f"{self.name}-addons", self.volume, "addons")
+        addons = Tree(f"{self.name}-addons", self.volume, "addons", optional=True)
         return Sources(
             databases=self.databases,
             trees=(*map(self._filestore, self.databases), addons),
