@@ -23,6 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, facts, identity
 from harness.postgres.contents import rows
+from harness.postgres.restoring import quiet
 from harness.postgres.roles import data as roles
 from tests.memory_objects import MemoryMinio, MemoryObjects
 from tests.substrate.fake import Call, Fake, Outcome, Program
@@ -35,7 +36,7 @@ OTHERS = (
     *(roles.MEMBERSHIPS, roles.SETTINGS, roles.PARAMETERS, roles.GRANTS, roles.LABELS, roles.TABLESPACES),
     roles.SUBSCRIPTIONS,
 )
-IGNORED = ("ALTER ", "COMMENT ", "GRANT ", "REVOKE ")  # nothing of this is in memory
+IGNORED = ("\nUPDATE ", "ALTER ", "COMMENT ", "GRANT ", "REVOKE ")  # nothing of this is in memory
 
 
 @dataclass
@@ -115,6 +116,9 @@ class MemoryPostgres:
     def _of_database(self, query: str, found: MemoryDatabase) -> Rows:
         of_database: dict[str, Rows] = {
             facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000, False, -1)],
+            quiet.HELD_FUNCTIONS: [(0,)],
+            quiet.TRIGGERS: [],
+            quiet.INSTALLED: [],
             rows.TABLES: [(at, "public", name, "") for at, name in enumerate(sorted(found.tables))],
             rows.COLUMNS: [(at, "value", True, False) for at in range(len(found.tables))],
             rows.LARGE_OBJECTS: [(0, "0")],

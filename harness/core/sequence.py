@@ -38,7 +38,7 @@ MESSAGES = (
     Message("2.3", "Request latest valid backup", "harness/repository/catalogue.py"),
     Message("2.4", "Restore database on the DR instance", "harness/recovery/recovery.py"),
     Message("2.4.1", "Decrypt and decompress", "harness/repository/pipeline.py"),
-    Message("2.4.2", "Execute restore", "harness/postgres/restore.py"),
+    Message("2.4.2", "Execute restore", "harness/recovery/restore_databases.py"),
     Message("2.5.1", "Log DR restore failure", "harness/recovery/recovery.py", Branch.RESTORE_FAILURE),
     Message("2.5.2", "Stop: the DR test failed", "harness/recovery/recovery.py", Branch.RESTORE_FAILURE),
     Message("2.6", "Start critical services with DR configuration", "harness/recovery/recovery.py"),

@@ -168,6 +168,7 @@ class Drill:
     def restore(self, selected: Selected) -> Restored:
         """2.4."""
         self.restored = self.recovery.restore(selected)
+        self.notes |= self.restored.noted
         return self.restored
 
     def finish(self, restored: Restored) -> None:
@@ -241,11 +242,9 @@ class Drill:
             self.notes["isolation"] = try_traces(self.environment.dr.site, self.traces, self.journal)
 
     def _exposure(self) -> float | None:
-        strikes = [event for event in self.journal.events if event.kind == "struck"]
-        if not strikes:
-            return None
+        struck = [event.wall for event in self.journal.events if event.kind == "struck"]
         passed_over = self.selected.passed_over if self.selected else ()
-        return measure_exposure(self.environment.repository, passed_over, strikes[0].wall)
+        return measure_exposure(self.environment.repository, passed_over, struck[0]) if struck else None
 
     def _outcome(self, exposed: float | None) -> Outcome:
         config, services = self.environment.config, self.environment.services
@@ -268,7 +267,7 @@ class Drill:
             missing_files=len(restored.lost_objects) if restored else 0,
             uncovered=(*(selected.uncovered if selected else ()), *uncovered_on(dr, config)),
             missing=() if self.stopped else missing(config, seen, scheduled=self.scheduled),
-            findings=tuple(self.failures.findings),
+            findings=(*self.failures.findings, *(restored.findings if restored else ())),
             doubts=tuple(self.failures.doubts),
             checks=len(tested.results) if tested else len(self.failures.findings),
         )

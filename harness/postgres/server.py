@@ -130,12 +130,13 @@ def connect(
     password_ref: str | None = None,
     application: str = "blackstart",
     settings: Mapping[str, str] | None = None,
+    reading: bool = True,
 ) -> Connection:
     """Return a connection from outside the site, as the superuser by default.
 
     Without a `database` it is that of `sql`, or template1 where the server has none of that name. Its settings are
-    those of `harness.postgres.session`, and `settings`. Raises HarnessError, one line, when it cannot be opened within
-    five seconds.
+    those of `harness.postgres.session` (`reading`: see `options` there), and `settings`. Raises HarnessError, one line,
+    when it cannot be opened within five seconds.
     """
     who = user or sql.user
 
@@ -143,6 +144,7 @@ def connect(
         return open_session(
             str(sql),
             superuser=who == sql.user,
+            reading=reading,
             more=settings,
             dbname=name,
             user=who,

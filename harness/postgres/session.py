@@ -113,7 +113,12 @@ def _escaped(value: str) -> str:
 
 
 def open_session(
-    server: str, *, superuser: bool = True, more: Mapping[str, str] | None = None, **parameters: Any
+    server: str,
+    *,
+    superuser: bool = True,
+    reading: bool = True,
+    more: Mapping[str, str] | None = None,
+    **parameters: Any,
 ) -> Connection:
     """Return an open connection with the settings above. `server`: its name in messages; `parameters`: of libpq.
 
@@ -122,7 +127,7 @@ def open_session(
     """
 
     def opened(major: int) -> Connection:
-        wanted = options(major, superuser=superuser, more=more)
+        wanted = options(major, superuser=superuser, reading=reading, more=more)
         return psycopg.connect(options=wanted, client_encoding=RAW, autocommit=True, **parameters)
 
     guess = _majors.get(server, NEWEST)

@@ -6,6 +6,7 @@ from harness.core.errors import HarnessError
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Containable, Contained, Containment, Place, Service
+from harness.postgres.restoring import quiet
 
 
 def contain_all(
@@ -24,6 +25,10 @@ def release_all(services: Sequence[Service], place: Place, contained: Sequence[C
     """Release what a reversible `contain_all` contained, last first; raises HarnessError."""
     by_name = {service.name: service for service in services}
     for entry in reversed(contained):
+        if entry.service == quiet.SERVICE:
+            quiet.release(place.sql, entry)
+            journal.mark("released", entry.service, actions="; ".join(entry.actions))
+            continue
         service = by_name.get(entry.service)
         if not isinstance(service, Containable):
             raise HarnessError(

@@ -200,7 +200,7 @@ class Recovery:
         """2.6: contain, start and check the services; return their statuses. Raises Finding, HarnessError."""
         with self._phase("app", "2.6"):
             start.require_fingerprints(self.dr.secrets, restored.contents.fingerprints)
-            contained = contain_all(self.services, self.dr.place, self.containment, self.journal)
+            contained = restored.held + contain_all(self.services, self.dr.place, self.containment, self.journal)
             statuses = start.start_all(self.dr, self.services, self.journal, self.start_messages)
             unconnected = start.find_connections(
                 self.dr.place.sql, self.services, restored.contents, self.journal, self.start_messages

@@ -1,6 +1,6 @@
 """Restore of a selected backup on the DR site, message 2.4."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,7 +9,7 @@ from harness.core.contents import Contents
 from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
-from harness.core.service import Place, Service, Sql
+from harness.core.service import Contained, Place, Service, Sql
 from harness.postgres.identity import databases, system_facts
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
 from harness.recovery.restore_files import FileRestore, not_restored
@@ -32,6 +32,12 @@ class Restored:
     inventories: tuple[Inventory, ...] = field(default=(), repr=False)  # what the archives contained
     findings: tuple[str, ...] = ()  # what could not be restored though all else was, one line each
     notes: tuple[str, ...] = ()  # further lines for the record
+    held: tuple[Contained, ...] = ()  # what the restored server must not do before its release
+
+    @property
+    def noted(self) -> Mapping[str, str]:
+        """The notes of the record."""
+        return {"restore": "; ".join(self.notes)} if self.notes else {}
 
 
 @dataclass(slots=True)
@@ -103,6 +109,9 @@ class Restore:
         """Compare every table with the manifest; return the result. Raises RestoreFailed."""
         if wrong := list(self.databases.differences()):
             raise RestoreFailed(f"restored data differ from the backup: {'; '.join(wrong[:SHOWN])}")
+        findings, held = self.databases.settle()
+        for line in findings:
+            self.journal.mark("finding", "restore", reason=line)
         rpo_met = freshness(self.place.sql)
         size = sum(d.size for d in self.contents.databases) + sum(t.size for t in self.contents.trees)
         restored = Restored(
@@ -114,7 +123,9 @@ class Restore:
             not_restored(self.place, self.services, self.contents, self.files.inventories),
             tuple(self.files.corrected),
             tuple(self.files.inventories),
+            findings=findings,
             notes=self.databases.notes,
+            held=held,
         )
         self.journal.mark(
             "status",

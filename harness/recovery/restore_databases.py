@@ -8,9 +8,11 @@ from harness.core.contents import Contents, DatabaseFacts, SystemFacts
 from harness.core.errors import RestoreFailed, Unreadable
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
-from harness.core.service import Place
+from harness.core.service import Contained, Place
 from harness.postgres import checks
-from harness.postgres.restore import Spooled, restore_database
+from harness.postgres.restoring import quiet
+from harness.postgres.restoring.database import Loaded, Spooled, restore_database
+from harness.postgres.restoring.views import Stale, refresh_all
 from harness.postgres.roles import check, data, restore
 from harness.repository.catalogue import OpenBackup
 
@@ -43,7 +45,7 @@ class DatabaseRestore:
     backup: OpenBackup
     journal: Journal
     parallel: int
-    views: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # database -> materialised views to refresh
+    loaded: Mapping[str, Loaded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     _server: data.ServerData | None = None
 
@@ -71,14 +73,14 @@ class DatabaseRestore:
         for line in restore.restore(sql, self.server, found):
             self._note(line)
         databases = sorted(self.contents.databases, key=lambda d: -d.size)
-        self.views = in_parallel({d.name: partial(self._database, found, d) for d in databases}, limit=self.parallel)
+        self.loaded = in_parallel({d.name: partial(self._database, found, d) for d in databases}, limit=self.parallel)
 
-    def _database(self, found: data.ServerData, facts: DatabaseFacts) -> tuple[str, ...]:
+    def _database(self, found: data.ServerData, facts: DatabaseFacts) -> Loaded:
         sql, name = self.place.sql, facts.name
         restore.create_database(sql, self.server, found, name)
-        views = restore_database(sql, facts, Spooled(self.place.site, SPOOL, dump_path(facts), JOBS))
+        loaded = restore_database(sql, facts, Spooled(self.place.site, SPOOL, dump_path(facts), JOBS))
         restore.finish_database(sql, self.server, name)
-        return views
+        return loaded
 
     def differences(self) -> Iterator[str]:
         """Yield how the restored server differs from the backup, one line a difference. Raises HarnessError."""
@@ -87,6 +89,29 @@ class DatabaseRestore:
         calls = {d.name: partial(checks.differences, self.place.sql, d) for d in self.contents.databases}
         for name, lines in in_parallel(calls, limit=self.parallel).items():
             yield from (f"{name}: {line}" for line in lines)
+
+    def settle(self) -> tuple[tuple[str, ...], tuple[Contained, ...]]:
+        """Hold what acts on the outside, then fill the materialised views, once all is compared.
+
+        Returns which views stay empty and why, one line each, and what `release` has to undo. Raises HarnessError.
+        """
+        done = in_parallel({name: partial(self._settle, name) for name in self.loaded}, limit=self.parallel)
+        held = [entry for _stale, entries in done.values() for entry in entries]
+        restored = {d.name for d in self.contents.databases}
+        held += [
+            quiet.Held(subscription.database, "subscription", subscription.name)
+            for subscription in self.server.subscriptions
+            if subscription.enabled and subscription.database in restored
+        ]
+        contained = quiet.contained(held)
+        for entry in contained:
+            self.journal.mark("contained", entry.service, containment="until release", actions="; ".join(entry.actions))
+        return tuple(str(view) for stale, _held in done.values() for view in stale), contained
+
+    def _settle(self, name: str) -> tuple[tuple[Stale, ...], tuple[quiet.Held, ...]]:
+        held = (*self.loaded[name].held, *quiet.hold(self.place.sql, name))
+        stale = refresh_all(self.place.sql, name, self.loaded[name].views)
+        return stale, (*held, *(quiet.Held(name, "materialised view", view.name, view.schema) for view in stale))
 
     def _note(self, line: str) -> None:
         self.notes = (*self.notes, line)

@@ -169,7 +169,7 @@ class RestoreTest:
             phases=phases_of(self.journal.events, self.activated_at),
             missing_files=len(restored.lost_objects) if restored else 0,
             uncovered=(*(selected.uncovered if selected else ()), *uncovered_on(dr, self.connections.config)),
-            findings=tuple(self.failures.findings),
+            findings=(*self.failures.findings, *(restored.findings if restored else ())),
             doubts=tuple(self.failures.doubts),
             checks=len(tested.results) if tested else 0,
         )
@@ -194,7 +194,7 @@ class RestoreTest:
         )
 
     def _notes(self, began: datetime) -> Mapping[str, str]:
-        notes = {}
+        notes = dict(self.restored.noted) if self.restored is not None else {}
         if self.tested is not None and self.activated_at is not None:
             notes["from activation to key functions passed"] = f"{self.tested.passed_at - self.activated_at:.1f} s"
         if self.selected is not None:

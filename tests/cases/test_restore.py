@@ -7,6 +7,7 @@ import pytest
 from harness.core.errors import RestoreFailed
 from harness.postgres.roles.check import differences
 from harness.postgres.roles.data import PATH, parse
+from harness.recovery.containment import release_all
 from tests.cases.estate import CaseEstate
 
 pytestmark = pytest.mark.cases
@@ -147,3 +148,64 @@ def test_case_16_the_first_error_is_the_reason(estate: CaseEstate, statements: t
         "2.5.1",
         "2.5.2",
     ]
+
+
+def reaches(estate: CaseEstate) -> int:
+    """Return how often the primary's database `source` was asked."""
+    return int(str(estate.value("source", "SELECT last_value FROM calls", "primary")))
+
+
+def outward(estate: CaseEstate) -> str:
+    """Make a database on the primary that counts its callers, and one that calls it; return the connection string."""
+    address = estate.primary.place.sql.outside
+    estate.create("source", "CREATE SEQUENCE calls", "CREATE ROLE caller LOGIN SUPERUSER PASSWORD 'caller'")
+    estate.run("source", "CREATE TABLE fed (n int PRIMARY KEY)", "CREATE PUBLICATION p FOR TABLE fed")
+    estate.run("source", "CREATE VIEW count_calls AS SELECT nextval('calls')::int AS n")
+    target = f"host={address.host} port={address.port} dbname=source user=caller password=caller"
+    server = f"OPTIONS (host '{address.host}', port '{address.port}', dbname 'source')"
+    estate.create(
+        "shop",
+        "CREATE EXTENSION postgres_fdw",
+        "CREATE EXTENSION dblink",
+        f"CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw {server}",
+        "CREATE USER MAPPING FOR PUBLIC SERVER far OPTIONS (user 'caller', password 'caller')",
+        "CREATE FOREIGN TABLE count_calls (n int) SERVER far",
+        f"CREATE VIEW by_dblink AS SELECT * FROM dblink('{target}', 'TABLE count_calls') AS t (n int)",  # noqa: S608
+        "CREATE MATERIALIZED VIEW near AS SELECT 1 AS n",
+        "CREATE MATERIALIZED VIEW far_view AS SELECT * FROM count_calls",
+        "CREATE MATERIALIZED VIEW further AS SELECT * FROM by_dblink UNION SELECT * FROM far_view",
+        'CREATE MATERIALIZED VIEW "last\nof; all" AS SELECT * FROM near',
+        "CREATE MATERIALIZED VIEW never AS SELECT 1 AS n WITH NO DATA",
+        "CREATE FUNCTION stop() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no DDL''; END'",
+        "CREATE TABLE fed (n int PRIMARY KEY)",
+        f"CREATE SUBSCRIPTION feed CONNECTION '{target}' PUBLICATION p WITH (connect = false, slot_name = 'feed')",
+        "ALTER SUBSCRIPTION feed ENABLE",
+        "CREATE EVENT TRIGGER never_ddl ON ddl_command_start EXECUTE FUNCTION stop()",
+        "ALTER EVENT TRIGGER never_ddl ENABLE ALWAYS",
+    )
+    return target
+
+
+def test_case_16_nothing_that_is_restored_reaches_the_outside_until_its_release(estate: CaseEstate) -> None:
+    outward(estate)
+    estate.back_up()
+    before = reaches(estate)
+    restored = estate.restore()
+    assert reaches(estate) == before
+    names = [line.split(" of database")[0].split("public.")[1] for line in restored.findings]
+    assert names == ["far_view", "further"]
+    assert estate.rows("shop", 'SELECT n FROM public."last\nof; all"') == [(1,)]
+    for statement in ("SELECT * FROM count_calls", "SELECT * FROM by_dblink"):
+        with pytest.raises(Exception, match="held by blackstart"):
+            estate.run("shop", statement, site="dr")
+    estate.run("shop", "CREATE TABLE quiet_now (n int)", "DROP TABLE quiet_now", site="dr")
+    assert reaches(estate) == before
+    subscription = "SELECT subenabled, subslotname::text FROM pg_subscription"
+    assert estate.rows("shop", subscription) == [(False, "feed")]
+    release_all((), estate.dr.place, restored.held, estate.journal)
+    assert estate.rows("shop", "SELECT evtenabled::text FROM pg_event_trigger") == [("A",)]
+    estate.run("shop", "SET event_triggers = off; SELECT * FROM by_dblink; SELECT * FROM far_view", site="dr")
+    assert reaches(estate) > before
+    assert estate.rows("shop", subscription) == [(True, "feed")]
+    assert estate.value("shop", "SELECT count(*) FROM pg_subscription_rel WHERE srrelid = 'fed'::regclass") == 1
+    assert estate.value("shop", "SELECT relispopulated FROM pg_class WHERE relname = 'never'") is False

@@ -13,7 +13,7 @@ from harness.core.service import Sql
 from harness.postgres.checks import column, differences
 from harness.postgres.dump import chunks, dump_task, facts, open_snapshot
 from harness.postgres.identity import databases, system_facts
-from harness.postgres.restore import Spooled, restore_database
+from harness.postgres.restoring.database import Spooled, restore_database
 from harness.postgres.roles import data as roles
 from harness.postgres.roles.check import differences as differences_of_server
 from harness.postgres.roles.restore import create_database, finish_database, restore
@@ -83,8 +83,8 @@ def restored(dump: Dump, dr: DatabaseServer) -> Iterator[Sql]:
     with dr.site.volume("spool").open("shop.dump", "wb") as spool:
         spool.write(dump.content)
     create_database(dr.sql, dump.server, found, "shop's")
-    assert restore_database(dr.sql, dump.facts, Spooled(dr.site, "spool", "shop.dump", 2)) == (
-        "public moments postgres",
+    assert restore_database(dr.sql, dump.facts, Spooled(dr.site, "spool", "shop.dump", 2)).views == (
+        b"public moments postgres",
     )
     finish_database(dr.sql, dump.server, "shop's")
     yield dr.sql

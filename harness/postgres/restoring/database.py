@@ -10,6 +10,7 @@ from harness.core.node import Completed, Site, Task
 from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres.client import client_task
+from harness.postgres.restoring import quiet
 from harness.postgres.server import major
 
 # A restore that fails is begun again from nothing, so its commits need not wait for the disk one by one; the
@@ -21,8 +22,13 @@ UNKNOWN = 'unrecognized configuration parameter "transaction_timeout"'
 HIDES = "a worker process died unexpectedly"  # follows the reason
 # Constraints that are not valid come after the data. Of a domain's, pg_restore does not know which tables use it, and
 # several connections would make it while the data are loaded.
-LATE = ("CHECK CONSTRAINT",)
-ENTRY = re.compile(r"^(\d+); \d+ \d+ (.*)$")
+# The jobs of pg_cron come last: they are held at once.
+LATE = ("CHECK CONSTRAINT", "TABLE DATA cron job")
+VIEW_DATA = "MATERIALIZED VIEW DATA"
+SCHEDULER = f"EXTENSION - {quiet.SCHEDULER}"
+# With one of these, functions are held before any data are loaded: what is evaluated then may call them.
+OUTWARD = ("SERVER", "FOREIGN DATA WRAPPER", *(f"EXTENSION - {name}" for name in quiet.CALLERS))
+ENTRY = re.compile(rb"^(\d+); \d+ \d+ (.*)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +46,42 @@ class Entry:
     """A line of the table of contents of a dump. `what`: kind, schema, name and owner, separated by spaces."""
 
     number: str
-    what: str
+    what: bytes  # of the database's encoding
 
     def is_a(self, *kinds: str) -> bool:
         """Whether it is of one of the kinds."""
-        return any(self.what.startswith(f"{kind} ") for kind in kinds)
+        return self.what.startswith(tuple(f"{kind} ".encode() for kind in kinds))
 
 
-def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A restored database. `views`: materialised views to fill, in order; `held`: what was held meanwhile."""
+
+    views: tuple[bytes, ...]
+    held: tuple[quiet.Held, ...]
+
+
+def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> Loaded:
     """Restore the contents of a database, which is there and empty; raises RestoreFailed at the first error.
 
-    Materialised views stay empty: returns which the backup has with contents, each `schema name owner`, in the order
-    in which they can be refreshed.
+    Materialised views stay empty. Nothing that is restored reaches another system.
     """
     entries = contents(sql, facts, dump)
-    views = [entry for entry in entries if entry.is_a("MATERIALIZED VIEW DATA")]
+    views = [entry for entry in entries if entry.is_a(VIEW_DATA)]
     old = major(sql) < STATISTICS
     left_out = {*views, *(entry for entry in entries if old and entry.is_a("STATISTICS DATA"))}
     late = [entry for entry in entries if entry.is_a(*LATE)]
-    _run_restore(sql, facts, dump, [entry for entry in entries if entry not in left_out and entry not in late])
+    most = [entry for entry in entries if entry not in left_out and entry not in late]
+    if any(entry.is_a(*OUTWARD) for entry in entries):
+        _run_restore(sql, facts, dump, most, "pre-data")
+        quiet.hold_functions(sql, facts.name)
+        _run_restore(sql, facts, dump, most, "data", "post-data")
+    else:
+        _run_restore(sql, facts, dump, most)
     if late:
         _run_restore(sql, facts, dump, late)
-    return tuple(entry.what.removeprefix("MATERIALIZED VIEW DATA ") for entry in views)
+    held = quiet.hold_jobs(sql, facts.name) if any(entry.is_a(SCHEDULER) for entry in entries) else ()
+    return Loaded(tuple(entry.what.removeprefix(f"{VIEW_DATA} ".encode()) for entry in views), held)
 
 
 def contents(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> tuple[Entry, ...]:
@@ -71,11 +91,11 @@ def contents(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> tuple[Entry, ...]
     text, done = _run(dump.site, task)
     if done.code:
         raise RestoreFailed(f"database {facts.name} at {sql.outside}: its dump cannot be listed: {reason(done)}")
-    found = (ENTRY.match(line) for line in text.decode(errors="backslashreplace").splitlines())
-    return tuple(Entry(match.group(1), match.group(2)) for match in found if match)
+    found = (ENTRY.match(line) for line in text.splitlines())
+    return tuple(Entry(match.group(1).decode(), match.group(2)) for match in found if match)
 
 
-def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequence[Entry]) -> None:
+def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequence[Entry], *sections: str) -> None:
     chosen = f"{dump.path}.list"
     with dump.site.volume(dump.volume).open(chosen, "wb") as file:
         file.write("".join(f"{entry.number};\n" for entry in entries).encode())
@@ -89,6 +109,7 @@ def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequenc
         *(() if old else ("--exit-on-error",)),
         "--no-tablespaces",
         f"--jobs={dump.jobs}",
+        *(f"--section={section}" for section in sections),
         f"--use-list={folder}/{chosen}",
         f"{folder}/{dump.path}",
         database=facts.name,
