@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.alerts.alerts import Alerts
+from harness.backup.check import require_backup
 from harness.backup.orchestrator import BackupOrchestrator, reported
 from harness.core.errors import UsageError
 from harness.core.journal import Event, Journal
@@ -49,6 +50,7 @@ def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -
     alerts, journal = Alerts(config.backup.alerts), journal_in(logs, listener)
     with existing.workspace(runs, "backup", logs) as local:
         with reported(config.estate.name, alerts, journal):
+            require_backup(config)
             orchestrator = orchestrator_of(existing.connect_primary(config, local), alerts, journal)
         return orchestrator.back_up()
 

@@ -3,14 +3,17 @@
 import secrets as random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from minio.error import S3Error
 
+from harness.backup.plan import plan_of, undeclared
 from harness.core.errors import BackupFailed, UsageError
-from harness.core.service import S3, Service, Sql
+from harness.core.service import S3, Place, Service, Sql, Tree
 from harness.estate.config import Config
 from harness.estate.connections import Connections
-from harness.estate.existing import connect_offsite, s3_at, sql_at
+from harness.estate.existing import connect_offsite, connect_site, s3_at, sql_at
 from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import RECIPIENTS
@@ -21,6 +24,7 @@ from harness.repository.format.recipients import fingerprint, read_public
 from harness.repository.store.port import ObjectStore
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
+from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_secret
 
 OLDEST, NEWEST = 14, 18  # majors of PostgreSQL
@@ -32,6 +36,7 @@ FROM pg_catalog.pg_roles WHERE rolname = current_user
 """
 NEEDED = ("pg_authid", "pg_read_all_data", "BYPASSRLS", "CREATEDB", "CREATEROLE")  # what RIGHTS asks for, in its order
 UNLISTED = ("AccessDenied", "AllAccessDisabled")  # answers of a store to keys that may not list its buckets
+ABSENT = "it is not there"  # why a check leaves something out of the plan of a backup
 ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
 
 
@@ -81,6 +86,7 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
                 if name not in there and f"database {name}" not in config.backup.exclude:
                     said = f"no database {name!r} on {sql}; there are: {_some(there)}"
                     report.found(f"{where}.databases", said)
+                    report.absent.add(f"database {name}")
             table = config.services[service.name]
             specs = kind_of(config, service.name).secrets(service.name, table) if sources.databases else ()
             for role in [spec.role for spec in specs if spec.role and spec.role not in roles]:
@@ -106,6 +112,7 @@ def check_buckets(report: Report, config: Config, services: Sequence[Service], s
         with report.noting(where), asked(s3, bucket, "cannot be read"):
             if not store.bucket_exists(bucket):
                 report.found(f"services.{service}", f"no bucket {bucket!r} at {s3.outside}; create or rename it")
+                report.absent.add(f"bucket {bucket}")
                 continue
             first = next(iter(store.list_objects(bucket, recursive=True)), None)
             if first is not None:
@@ -125,9 +132,11 @@ def check_volumes(report: Report, site: str, config: Config, services: Sequence[
                 continue
             said = f"{name} of service {service.name} is not declared; name its folder there"
             report.wrong(where, said) if name in trees else report.gap(where, f"{said}, or exclude it")
+            report.absent.add(f"volume {name}")
     for name, folder in folders.items():
         if not folder.is_dir():
             report.wrong(f"{where}.{name}", f"{folder} is no folder here; mount it there, or correct the path")
+            report.absent.add(f"volume {name}")
 
 
 def check_offsite(report: Report, config: Config, *, writes: bool, probe: bool = True) -> None:
@@ -181,6 +190,38 @@ def check_primary(report: Report, config: Config, services: Sequence[Service]) -
             check_databases(report, config, services, sql)
     if ACCESS in secrets and SECRET in secrets:
         check_buckets(report, config, services, s3_at(table, secrets))
+
+
+def check_coverage(report: Report, config: Config, services: Sequence[Service]) -> None:
+    """Find what would be in a backup of the declared primary, and what would not; nothing where it does not answer."""
+    reached = ("existing.primary.secrets", "existing.primary.sql", "existing.primary.s3")
+    if config.existing is None or config.existing.primary is None or {d.where for d in report.defects} & {*reached}:
+        return
+    exclude = {**config.backup.exclude, **dict.fromkeys(report.absent, ABSENT)}
+    with TemporaryDirectory(prefix="blackstart-check-") as folder, report.noting("existing.primary"):
+        local = Embedded(Path(folder) / "run", Path(folder) / "logs")
+        try:
+            place = connect_site(config, "primary", local).place
+            plan = plan_of(place, services, exclude)
+            found = [gap for tree in plan.trees if (gap := undeclared(tree, _files(place, tree)))]
+            report.covered += [f"database {name}" for name in plan.databases]
+            report.covered += [tree.name for tree in plan.trees if not tree.found]
+            report.covered += [f"bucket {objects.bucket}" for objects in plan.objects]
+        finally:
+            local.sweep()
+        for gap in (*plan.gaps, *found):
+            if gap.excluded and gap.excluded != ABSENT:
+                report.excluded.append(str(gap))
+            elif not gap.excluded:
+                report.gap(gap.what, f"would not be in a backup: {gap.why}")
+
+
+def _files(place: Place, tree: Tree) -> int:
+    """Return the number of files of a tree that no service declares, 0 for any other: a backup reads them."""
+    if not tree.found:
+        return 0
+    inside = tuple(f"{folder}/" for folder in tree.without)
+    return sum(not path.startswith(inside) for path in place.site.volume(tree.volume).walk())
 
 
 def require_backup(config: Config) -> None:

@@ -132,6 +132,10 @@ def _trees(place: Place, services: Sequence[Service], exclude: Mapping[str, str]
         if f"volume {volume}" in exclude:
             gaps.append(Gap(f"volume {volume}", "left out", exclude[f"volume {volume}"]))
             continue
+        if _is_elsewhere(place, volume) and _rest(volume, (), services) is not None:
+            why = f"its folder is not declared; name it under [existing.{place.site.name}.volumes], or exclude it"
+            gaps.append(Gap(f"volume {volume}", why))
+            continue
         wanted += claimed.get(volume, ())
         if (rest := _rest(volume, claimed.get(volume, ()), services)) is not None:
             wanted.append(rest)
@@ -169,6 +173,11 @@ def _volumes(place: Place, services: Sequence[Service]) -> Iterator[str]:
         yield from service.sources().volumes
     if isinstance(place.site, ExistingSite):
         yield from place.site.folders
+
+
+def _is_elsewhere(place: Place, volume: str) -> bool:
+    """Return whether a volume is one of an existing site and has no folder on this machine."""
+    return isinstance(place.site, ExistingSite) and volume not in place.site.folders
 
 
 def _require_mounted(place: Place, service: str, volume: str) -> None:

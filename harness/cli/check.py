@@ -30,14 +30,15 @@ def check(config: ConfigFile = ESTATE, as_json: AsJson = False) -> None:
             say(line)
         for line in [f"covered: {one}" for one in report.covered] + [f"excluded: {one}" for one in report.excluded]:
             say(line)
-        say(f"{len(report.defects)} findings" if report.defects else f"{config}: nothing is wrong")
+        count = len(report.defects)
+        say(f"{count} finding{'s' * (count > 1)}" if count else f"{config}: nothing is wrong")
     if report.defects:
         raise typer.Exit(WRONG if any(defect.declared for defect in report.defects) else FOUND)
 
 
 def report_of(file: Path) -> Report:
     """Return everything that is wrong; after mistakes in the declaration nothing more is asked. Raises UsageError."""
-    from harness.backup.check import check_offsite, check_primary
+    from harness.backup.check import check_coverage, check_offsite, check_primary
     from harness.estate.config import read_config
     from harness.estate.isolation import uncovered_paths
     from harness.estate.report import Report, check_services
@@ -58,5 +59,6 @@ def report_of(file: Path) -> Report:
         backed_up_here = config.existing.primary is not None and config.existing.dr is None  # else for its identity
         check_offsite(report, config, writes=backed_up_here)
         check_primary(report, config, services)
+        check_coverage(report, config, services)
         check_dr(report, config, services)
     return report

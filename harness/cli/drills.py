@@ -163,13 +163,17 @@ def refine_command(record: Annotated[Path | None, typer.Argument()] = None, repo
 
     From the newest record, unless one is named; each proposal has its evidence.
     """
-    from harness.core.errors import UsageError
+    from harness.core.errors import Unreadable, UsageError
     from harness.evidence import refine
     from harness.evidence.folder import read_record
 
     if record is not None and not record.exists():
         raise UsageError(f"{record}: no such record")
-    proposals = refine.refine(read_record(record or newest_record(reports)))
+    try:
+        found = read_record(record or newest_record(reports))
+    except Unreadable as error:
+        raise UsageError(str(error)) from None
+    proposals = refine.refine(found)
     for proposal in proposals:
         say(f"- {proposal.change}: {proposal.evidence}")
     if not proposals:

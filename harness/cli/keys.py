@@ -51,6 +51,11 @@ def keys_new(
             raise UsageError(
                 f"{path}: exists and is not overwritten, as a lost key cannot be made again; name another folder"
             )
+    for folder in dict.fromkeys(path.parent for pair in pairs.values() for path in pair):  # all, before a key is made
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be a folder of keys ({error.strerror}); name another") from None
     for kept, given in pairs.values():
         write_pair(kept, given)
     if "escrow" in pairs:
@@ -69,7 +74,6 @@ def write_pair(private: Path, public: Path) -> None:
     from harness.repository.format.recipients import new_pair
 
     for path, text, mode in zip((private, public), new_pair(), (0o600, 0o644), strict=True):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=mode, exist_ok=False)
         path.write_bytes(text)
         say(str(path))

@@ -5,6 +5,7 @@ Events and verdict are lines of JSON.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,7 +72,6 @@ def restore_test(
         budget,
         initiator="schedule" if substrate == EXISTING else "operator",
         hashes={path.name: sha256_of(path) for path in (config, file)},
-        versions=versions_of(substrate),
         substrate=label if substrate in SUBSTRATES else EXISTING,
         limits=SUBSTRATES[substrate].limits if substrate in SUBSTRATES else (),
         mode="restore test",
@@ -84,12 +84,10 @@ def restore_test(
 
 
 def versions_of(substrate: str) -> dict[str, str]:
-    """Return the versions of the parts and images that a new DR site is made of; none of an existing site."""
+    """Return the versions of the parts and images that a new DR site is made of."""
     from harness.estate.substrates import SUBSTRATES
     from harness.parts.doctor import survey
 
-    if substrate == EXISTING:
-        return {}
     return {part.name: part.version for part in survey()} | SUBSTRATES[substrate].image_versions()
 
 
@@ -121,6 +119,7 @@ def run(
     from harness.restore_test.own_site import own_site, run_on_own_site
 
     site = own_site(config, SUBSTRATES[substrate], given, runs())
+    header = replace(header, versions=versions_of(substrate))
     folder, journal = opened()
     return run_on_own_site(site, header, folder, journal), folder
 

@@ -32,11 +32,15 @@ class Defect:
 
 @dataclass(slots=True)
 class Report:
-    """What a check found. `covered`: a line for each thing that a backup would contain; `excluded`: and would not."""
+    """What a check found. `covered`, `excluded`: a line for each thing that would be in a backup, and would not.
+
+    `absent`: what is declared and was found missing, `database NAME` and the like.
+    """
 
     defects: list[Defect] = field(default_factory=list)
     covered: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
+    absent: set[str] = field(default_factory=set)
 
     def wrong(self, where: str, what: str) -> None:
         """Note a mistake in the declaration, or in the folders that it names."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.core.clock import SYSTEM
-from harness.core.errors import HarnessError, Unreadable
+from harness.core.errors import Unreadable, UsageError
 from harness.core.judge import Phase
 from harness.core.record import FORMAT, DrillRecord, FindingEntry, KeyResult, SeenMessage
 from harness.evidence.waterfall import waterfall
@@ -32,14 +32,16 @@ class RecordFolder:
 
     @classmethod
     def make(cls, root: Path, drill: str, show: Show = lambda _folder, _record: None) -> Self:
-        """Create `<root>/drills/<stamp>-<drill>/`; raises HarnessError when it cannot be created."""
+        """Create `<root>/drills/<stamp>-<drill>/`; raises UsageError when it cannot be created."""
         stamp = SYSTEM.wall().strftime("%Y%m%dT%H%M%SZ")
         name = re.sub(r"[^a-z0-9]+", "-", drill.lower()).strip("-")[:60]
         path = root / "drills" / f"{stamp}-{name}-{secrets.token_hex(2)}"
         try:
             (path / "logs").mkdir(parents=True)
         except OSError as error:
-            raise HarnessError(f"record folder {path}: cannot be created ({error.strerror})") from None
+            raise UsageError(
+                f"{root}: the record cannot be written there ({error.strerror}); name another folder with --reports"
+            ) from None
         return cls(path, show)
 
     @property

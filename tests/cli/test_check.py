@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.alerts.sink import AlertSink
 from harness.backup.check import check_server
 from harness.estate.report import Report
 from harness.postgres.server import connect
@@ -54,7 +55,7 @@ def test_a_right_declaration_is_said_to_be_right_and_nothing_is_left(estate: Est
     before = estate.there.stored()
     done = blackstart(estate.folder, "check")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == "estate.toml: nothing is wrong"
+    assert done.stdout.splitlines() == ["covered: database guestbook", "estate.toml: nothing is wrong"]
     assert estate.there.stored() == before
 
 
@@ -145,6 +146,50 @@ def test_a_wrong_declaration(estate: Estate, name: str) -> None:
     assert all(one.startswith("estate.toml: ") for one in done.stdout.splitlines()[:-1] if ": " in one)
     assert "Traceback" not in done.stderr
     assert str(estate.there.secrets.of("offsite")) not in done.stdout
+
+
+def test_what_would_not_be_in_a_backup_is_named(estate: Estate) -> None:
+    """A closed database, files that no service declares, a volume without folder; what is excluded is no finding."""
+    with connect(estate.there.sql) as connection:
+        connection.execute("CREATE DATABASE closed")
+        connection.execute("ALTER DATABASE closed ALLOW_CONNECTIONS false")
+    (estate.folder / "spare").mkdir()
+    (estate.folder / "spare/letter").write_text("dear")
+    estate.change('databases = ["guestbook"]', 'databases = ["guestbook"]\nvolumes = ["cache"]')
+    estate.change("[existing.primary]", '[existing.primary]\nvolumes = { spare = "spare" }')
+    try:
+        done = blackstart(estate.folder, "check")
+        assert done.returncode == 1, done.stdout
+        for line in ("database closed: would not be in a backup: it allows no connections",
+                     "volume spare: would not be in a backup: no service declares its 1 files",
+                     "existing.primary.volumes: cache of service guestbook is not declared"):  # fmt: skip
+            assert len([one for one in done.stdout.splitlines() if line in one]) == 1, done.stdout
+        assert "covered: database guestbook" in done.stdout.splitlines()
+        reasons = "".join(f'"{name}" = "not needed"\n' for name in ("database closed", "volume spare", "volume cache"))
+        estate.change("[existing.offsite]", f"[backup.exclude]\n{reasons}[existing.offsite]")
+        done = blackstart(estate.folder, "check")
+        assert done.returncode == 0, done.stdout
+        assert "excluded: database closed: left out; excluded: not needed" in done.stdout.splitlines()
+    finally:
+        with connect(estate.there.sql) as connection:
+            connection.execute("DROP DATABASE closed")
+
+
+def test_a_backup_that_would_fail_is_refused_before_it_begins_and_rings(estate: Estate) -> None:
+    """All reasons are in one line and in the alert; nothing is written to the repository."""
+    before = estate.there.stored()
+    estate.change('databases = ["guestbook"]', 'databases = ["guestbook", "billing", "crm"]')
+    with AlertSink() as sink:
+        estate.secret("alert", sink.url.encode())
+        estate.change("[existing.offsite]", '[backup]\nalerts = ["file:secrets/alert"]\n[existing.offsite]')
+        done = blackstart(estate.folder, "backup")
+        assert len(sink.received) == 1
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert "no database 'billing' on" in line
+    assert "no database 'crm' on" in line
+    assert {"1.7.1", "1.7.2"} <= {json.loads(event)["message"] for event in done.stdout.splitlines()}
+    assert estate.there.stored() == before
 
 
 def test_findings_are_json_when_asked(estate: Estate) -> None:

@@ -142,7 +142,7 @@ def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "drills").write_text("in the way")
-    with pytest.raises(HarnessError, match="cannot be created"):
+    with pytest.raises(HarnessError, match="cannot be written there"):
         RecordFolder.make(tmp_path, "x")
 
 
