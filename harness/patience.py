@@ -26,6 +26,7 @@ class Patience:
     assertion: float = 60.0  # one declared query on a restored database
     backup_abort: float = 15.0  # running streams end after an aborted backup
     cache_lock: float = 1200.0  # another process releases the lock of a cache entry
+    client_version: float = 10.0  # a client program of PostgreSQL says its version
     cluster_create: float = 240.0  # kind makes a cluster
     cluster_heals: float = 120.0  # a cluster recovers by itself and serves clients
     cluster_ready: float = 120.0  # a new cluster gets ready

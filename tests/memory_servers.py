@@ -146,6 +146,7 @@ class MemoryConnection:
     autocommit: bool = True
     isolation_level: object = None
     read_only: bool | None = None
+    pgconn: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ssl_in_use=False))
     adapters: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(register_loader=lambda *_: None))
 
     @property

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.core.errors import MissingPart
 from harness.parts.cache import version_in
-from harness.parts.programs import program
+from harness.parts.programs import ClientPrograms, client_programs, program
 from harness.parts.recipes import where
 from harness.parts.table import PARTS, Part
 
@@ -21,8 +21,16 @@ class PartStatus:
 
 
 def survey() -> tuple[PartStatus, ...]:
-    """Return the state of every part, in the order of the table. A part is present when each of its programs is."""
-    return tuple(_look(part) for part in PARTS)
+    """Return the state of every part, in the order of the table, and the client programs of PostgreSQL here.
+
+    A part is present when each of its programs is.
+    """
+    return (*(_look(part) for part in PARTS), *map(_clients, client_programs()))
+
+
+def _clients(found: ClientPrograms) -> PartStatus:
+    where = f"{found.folder} ({'with' if found.tls else 'without'} TLS)"
+    return PartStatus("pg_dump, pg_restore", found.version, where, present=True, remedy="")
 
 
 def _look(part: Part) -> PartStatus:

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping
 
+from harness.core.errors import MissingPart
 from harness.core.node import Completed, Site, Task, runs_images
 from harness.core.service import Sql
-from harness.parts.programs import program
-from harness.postgres.server import IMAGE, major
-from harness.postgres.session import RAW, options
+from harness.parts.programs import client_program
+from harness.postgres.server import IMAGE, look_at
+from harness.postgres.session import RAW, Server, options
 
 SHOWN = 3  # last lines of standard error that an error message contains
 # libpq refuses a password file with group access, and Kubernetes gives files to the group of a pod.
 PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in the task's own container, in memory
 OWN_PASSWORD_FILE = 'umask 077 && cp "$GIVEN_PASSFILE" "$PGPASSFILE" && exec "$0" "$@"'  # noqa: S105
+PLAIN = ("disable", "allow", "prefer")  # modes that a libpq without TLS accepts
 TLS = {"ca": "PGSSLROOTCERT", "cert": "PGSSLCERT", "key": "PGSSLKEY"}  # file of a task -> the variable that names it
 PASSWORD = "password"  # noqa: S105 - the name of the task's secret, not the secret
 
@@ -32,11 +34,12 @@ def client_task(
     `settings`: of its sessions, over those of `harness.postgres.session`; `reading`: see `options` there. Raises
     HarnessError when the server's version is not known and the server does not answer.
     """
+    server = look_at(sql)
     if runs_images(site):
         argv: tuple[str, ...] = ("sh", "-c", OWN_PASSWORD_FILE, name)
         password = {"PGPASSFILE": PASSWORD_FILE, "GIVEN_PASSFILE": "@{file:pgpass}"}
     else:
-        argv, password = (program(name),), {"PGPASSFILE": "@{file:pgpass}"}
+        argv, password = (_program(name, sql, server),), {"PGPASSFILE": "@{file:pgpass}"}
     given = {"ca": sql.tls.ca, "cert": sql.tls.cert, "key": sql.tls.key}
     certificates = {file: path for file, path in given.items() if path}
     env = {
@@ -47,7 +50,7 @@ def client_task(
         "PGSSLMODE": sql.tls.mode,
         **{TLS[file]: f"@{{file:{file}}}" for file in certificates},
         "PGCLIENTENCODING": RAW,  # possible with every encoding; a dump says its own
-        "PGOPTIONS": options(major(sql), reading=reading, more=settings),
+        "PGOPTIONS": options(server.major, reading=reading, more=settings),
         "LC_MESSAGES": "C",
     }
     return Task(
@@ -64,6 +67,17 @@ def client_task(
         },
         stdin=stdin,
     )
+
+
+def _program(name: str, sql: Sql, server: Server) -> str:
+    """Return the program to run: one that encrypts, where the connection must be encrypted or could be."""
+    must = sql.tls.mode not in PLAIN
+    try:
+        return client_program(name, server.major, tls=must or server.tls)
+    except MissingPart:
+        if must:
+            raise
+        return client_program(name, server.major)
 
 
 def conninfo(sql: Sql, database: str) -> str:

@@ -19,6 +19,7 @@ from harness.postgres.contents import rows
 from harness.postgres.server import connect, one_line, said
 from harness.postgres.session import Connection, server_encoding
 
+STATISTICS = 180000  # first version whose restore takes planner statistics, so that no ANALYZE is needed after it
 CHUNK = 4 * 1024 * 1024  # bytes of one chunk
 
 
@@ -96,7 +97,7 @@ def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
         sql,
         "--format=custom",
         "--compress=none",
-        "--statistics",  # planner statistics, so that no ANALYZE is needed after the restore
+        *(("--statistics",) if snapshot.connection.info.server_version >= STATISTICS else ()),
         f"--snapshot={snapshot.id}",
         f"--encoding={server_encoding(snapshot.connection)}",  # no conversion, which may fail
         database=snapshot.database,

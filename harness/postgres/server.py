@@ -12,7 +12,7 @@ from harness.core.node import Node, NodeSpec, Ready, Site, runs_images
 from harness.core.service import Sql
 from harness.parts.programs import program
 from harness.patience import PATIENCE
-from harness.postgres.session import Connection, major_of, open_session
+from harness.postgres.session import Connection, Server, open_session, seen
 from harness.vault import read_text_secret
 
 IMAGE = "postgres"
@@ -42,6 +42,7 @@ INITDB = (
     "--data-checksums",
     "--no-instructions",
 )
+FIRST_RUN = (*INITDB, *OWN_MEMORY)
 
 SETTINGS = (
     "listen_addresses=@{bind:sql}",
@@ -106,7 +107,7 @@ def server_spec(
         spec,
         argv=(program("postgres"), "-D", data, "-c", "unix_socket_directories=", *OWN_MEMORY, *settings),
         ready=_ready(program("pg_isready"), "@{bind:sql}"),
-        first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *INITDB, *OWN_MEMORY),),
+        first_run=((program("initdb"), "-D", data, "--pwfile=@{file:superuser}", *FIRST_RUN),),
     )
 
 
@@ -192,11 +193,15 @@ def _refusal(error: psycopg.Error | UnicodeEncodeError) -> str:
     return refusal.strip() if answered else f"{reason}; is it running?"
 
 
-def major(sql: Sql) -> int:
-    """Return the server's major version; it is only asked when no connection has shown it. Raises HarnessError."""
-    if not major_of(str(sql)):
+def look_at(sql: Sql) -> Server:
+    """Return version and encryption of a server; it is only asked when no connection has shown them.
+
+    Raises HarnessError.
+    """
+    if (found := seen(str(sql))) is None:
         connect(sql).close()
-    return major_of(str(sql))
+        return look_at(sql)
+    return found
 
 
 def maintenance(sql: Sql) -> str:

@@ -80,8 +80,23 @@ TEXT_FORM = (
     Setting("synchronize_seqscans", "off"),
 )
 TEXTS = ("text", "name", "varchar", "bpchar", 705, 0)  # types read as text: 705 is `unknown`, 0 any other
+NAMES = """
+SELECT pg_catalog.convert_to(coalesce(string_agg(name, ' '), ''), 'SQL_ASCII') FROM (
+    SELECT nspname::text AS name FROM pg_catalog.pg_namespace UNION ALL SELECT relname FROM pg_catalog.pg_class
+    UNION ALL SELECT attname FROM pg_catalog.pg_attribute WHERE attnum > 0
+) AS names
+"""
 
-_majors: dict[str, int] = {}  # server -> major version, as its last connection showed it
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What a connection showed of its server. `tls`: whether it was encrypted."""
+
+    major: int
+    tls: bool
+
+
+_seen: dict[str, Server] = {}  # by name, of the last connection
 
 
 class _AnyText(Loader):
@@ -130,7 +145,7 @@ def open_session(
         wanted = options(major, superuser=superuser, reading=reading, more=more)
         return psycopg.connect(options=wanted, client_encoding=RAW, autocommit=True, **parameters)
 
-    guess = _majors.get(server, NEWEST)
+    guess = _seen[server].major if server in _seen else NEWEST
     try:
         connection = opened(guess)
     except psycopg.OperationalError as error:
@@ -142,7 +157,7 @@ def open_session(
     if found < OLDEST:
         connection.close()
         raise HarnessError(f"PostgreSQL at {server}: version {found}; {OLDEST} or newer is needed")
-    _majors[server] = found
+    _seen[server] = Server(found, bool(connection.pgconn.ssl_in_use))
     if options(found) != options(guess):
         connection.close()
         connection = opened(found)
@@ -154,9 +169,9 @@ def open_session(
     return connection
 
 
-def major_of(server: str) -> int:
-    """Return the major version that the last connection to `server` showed; 0 before the first one."""
-    return _majors.get(server, 0)
+def seen(server: str) -> Server | None:
+    """Return what the last connection to `server` showed; None before the first one."""
+    return _seen.get(server)
 
 
 def server_encoding(connection: Connection) -> str:
@@ -165,9 +180,13 @@ def server_encoding(connection: Connection) -> str:
 
 
 def speak_bytes(connection: Connection) -> None:
-    """Read and write the text of an SQL_ASCII database as Latin-1: every name in it can be read, and used again."""
+    """Make every name in an SQL_ASCII database one that can be read and used: as Latin-1, where one is not UTF-8."""
     if server_encoding(connection) == RAW:
-        connection.execute("SET client_encoding = 'LATIN1'")
+        ((names,),) = connection.execute(NAMES).fetchall()
+        try:
+            bytes(names).decode()
+        except UnicodeDecodeError:
+            connection.execute("SET client_encoding = 'LATIN1'")
 
 
 def _speak(connection: Connection) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cases.estate import CaseEstate, CaseServers, case_estate, case_servers
+from tests.cases.majors import asked_major, serving
 from tests.cases.pair import pair
 
 __all__ = ["case_home", "estate", "pair"]
@@ -15,7 +16,7 @@ __all__ = ["case_home", "estate", "pair"]
 
 @pytest.fixture(scope="session")
 def case_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseServers]:
-    with case_servers(tmp_path_factory.mktemp("cases")) as shared:
+    with serving(asked_major()), case_servers(tmp_path_factory.mktemp("cases")) as shared:
         yield shared
 
 

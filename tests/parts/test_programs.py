@@ -43,7 +43,7 @@ def test_an_unknown_program_or_part_is_refused() -> None:
 
 
 def test_the_doctor_reports_every_part_of_an_empty_cache_as_missing(empty_cache: Path) -> None:
-    found = survey()
+    found = survey()[: len(PARTS)]  # client programs of PostgreSQL that are installed otherwise follow
     assert [status.name for status in found] == [one.name for one in PARTS]
     assert not any(status.present for status in found)
     assert all("blackstart prepare" in status.remedy for status in found)

