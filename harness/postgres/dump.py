@@ -96,7 +96,7 @@ def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
         "pg_dump",
         sql,
         "--format=custom",
-        "--compress=none",
+        "--compress=0",
         *(("--statistics",) if snapshot.connection.info.server_version >= STATISTICS else ()),
         f"--snapshot={snapshot.id}",
         f"--encoding={server_encoding(snapshot.connection)}",  # no conversion, which may fail

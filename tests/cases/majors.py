@@ -119,14 +119,7 @@ def serving(major: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.postgres.server.program", chosen)
         if major < BUILTIN:
-            options = (
-                "--username=postgres",
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--data-checksums",
-            )
-            patch.setattr("harness.postgres.server.INITDB", options)
+            patch.setattr("harness.postgres.server.FIRST_RUN", FIRST_RUN)
         if major <= OLD:
             patch.setenv(CLIENTS, str(clients_of_16()))
         yield
