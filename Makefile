@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit drills drill test images engine-tests drill-docker drill-kind report bench lock clean
+.PHONY: help setup check unit cases drills drill test images engine-tests drill-docker drill-kind report bench lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ check: setup  ## lint, format, types, import directions and house rules
 
 unit: setup  ## unit tests of the harness
 	$(BIN)/pytest tests -m "not engine"
+
+cases: setup  ## inputs of real estates, on PostgreSQL 14 to 18
+	@for major in $(or $(MAJORS),14 15 16 17 18); do \
+		echo "== PostgreSQL $$major"; BLACKSTART_PG_MAJOR=$$major $(BIN)/pytest tests/cases -m cases || exit 1; done
 
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/

@@ -18,8 +18,6 @@ FROM = "BLACKSTART_PROGRAMS"  # `path` in the image of blackstart, where program
 CLIENTS = "BLACKSTART_PG_BIN"  # a folder with PostgreSQL's client programs, or several as in PATH
 PACKAGED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")  # of Debian's and of the PostgreSQL project's packages
 CLIENT = "pg_dump"  # shows the version of a folder's programs
-# pg_restore of 17 and newer sets a parameter that older servers do not have, and stops there.
-OLD, NEWEST_FOR_OLD = 16, {"pg_restore": 16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +53,12 @@ def client_program(name: str, major: int, *, tls: bool = False) -> str:
 
     `tls`: it must be able to encrypt. Raises MissingPart, one line with those that were found.
     """
-    newest = NEWEST_FOR_OLD.get(name, 0) if major <= OLD else 0
     found = [one for one in client_programs() if Path(one.folder, name).is_file()]
-    fit = [one for one in found if major <= one.major and (not newest or one.major <= newest) and (not tls or one.tls)]
-    if fit:
+    if fit := [one for one in found if major <= one.major and (not tls or one.tls)]:
         return str(Path(min(fit, key=lambda one: one.major).folder, name))
-    wanted = f"{major} to {newest}" if newest and newest != major else f"{major}" if newest else f"{major} or newer"
     there = ", ".join(f"{one.version} in {one.folder}{'' if one.tls or not tls else ' without TLS'}" for one in found)
     raise MissingPart(
-        f"{name} of PostgreSQL {wanted}{' with TLS' if tls else ''} is not installed (found: {there or 'none'}); "
+        f"{name} of PostgreSQL {major} or newer{' with TLS' if tls else ''} is missing (found: {there or 'none'}); "
         f"install the client programs of PostgreSQL {major}, or name their folder in {CLIENTS}"
     )
 

@@ -204,6 +204,11 @@ def look_at(sql: Sql) -> Server:
     return found
 
 
+def major(sql: Sql) -> int:
+    """Return the major version of a server, as `look_at` does. Raises HarnessError."""
+    return look_at(sql).major
+
+
 def maintenance(sql: Sql) -> str:
     """Return the database for statements that belong to none: that of `sql`, or template1. Raises HarnessError."""
     with connect(sql) as connection:

