@@ -282,6 +282,7 @@ class Drill:
             repeated=self.environment.receiver.repeats(),
             diverged=self.diverged,
             results=tested.results if tested else (),
+            assertions=restored.assertions if restored else (),
             not_drilled=(
                 *not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
                 *(unread(services, selected.contents) if selected else ()),

@@ -1,6 +1,7 @@
 """Builds the recovery of an estate, for a drill, a restore test and `blackstart recover`."""
 
 from collections.abc import Callable
+from functools import partial
 
 from harness.core.errors import UsageError
 from harness.core.journal import Journal
@@ -8,6 +9,7 @@ from harness.core.service import Containment, Sql
 from harness.estate.connections import Connections
 from harness.estate.registry import entry_of, start_messages
 from harness.estate.secrets import PRIVATE_KEY
+from harness.recovery.assertions import run_assertions
 from harness.recovery.recovery import Recovery, TrafficRouter
 
 
@@ -36,6 +38,7 @@ def recovery_of(
         journal=journal,
         containment=containment,
         freshness=freshness,
+        assertions=partial(run_assertions, config),
         start_messages=start_messages(config),
         on_bytes=on_bytes,
         parallel=config.backup.parallel,

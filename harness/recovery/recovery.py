@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from harness.backup.plan import not_in
@@ -14,6 +14,7 @@ from harness.core.record import KeyResult
 from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
 from harness.estate.site import EstateSite, NodeStatus
 from harness.recovery import key_functions, start
+from harness.recovery.assertions import AssertionResult
 from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
 from harness.recovery.traffic_switch import RoutingStatus
@@ -126,6 +127,7 @@ class Recovery:
     freshness: Callable[[Sql], bool | None] = lambda _sql: None  # is the promised RPO met? None without a ledger
     start_messages: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # numbers of start and connection
     fence: Callable[[], None] = lambda: None  # stops an old primary that may still take writes, before the switch
+    assertions: Callable[[Sql], tuple[AssertionResult, ...]] = lambda _sql: ()  # asked of the restored databases
     on_bytes: Callable[[int], None] = lambda _count: None
     parallel: int = 4  # databases that are restored at a time
     stopped: str = ""  # the failed phase, "" before a failure
@@ -194,7 +196,15 @@ class Recovery:
                 raise
             work.wipe()
             with self._phase("db"):
-                return work.check(self.freshness)
+                return self._assert(work.check(self.freshness))
+
+    def _assert(self, restored: Restored) -> Restored:
+        """Ask the declared assertions; return the result with a line for each, and a finding for each that failed."""
+        results = self.assertions(self.dr.place.sql)
+        for one in results:
+            self.journal.mark("assertion", one.name, database=one.database, passed=one.passed, detail=one.detail)
+        failed = tuple(f"assertion failed: {one.line}" for one in results if not one.passed)
+        return replace(restored, assertions=tuple(one.line for one in results), findings=restored.findings + failed)
 
     def start(self, restored: Restored) -> Started:
         """2.6: contain, start and check the services; return their statuses. Raises Finding, HarnessError."""

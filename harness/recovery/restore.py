@@ -30,7 +30,8 @@ class Restored:
     lost_objects: tuple[str, ...]  # files and objects that a database refers to and that the site lacks, a line each
     corrected: tuple[str, ...] = ()  # replicas that differed from the backup and were put right, a line each
     inventories: tuple[Inventory, ...] = field(default=(), repr=False)  # what the archives contained
-    findings: tuple[str, ...] = ()  # what could not be restored though all else was, one line each
+    findings: tuple[str, ...] = ()  # what could not be restored though all else was, and assertions that failed
+    assertions: tuple[str, ...] = ()  # what each declared assertion found
     notes: tuple[str, ...] = ()  # further lines for the record
     held: tuple[Contained, ...] = ()  # what the restored server must not do before its release
 

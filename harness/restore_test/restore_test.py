@@ -184,6 +184,7 @@ class RestoreTest:
             rows=restored.rows if restored else 0,
             lost_objects=restored.lost_objects if restored else (),
             results=tested.results if tested else (),
+            assertions=restored.assertions if restored else (),
             not_drilled=(
                 *NEVER_TESTED,
                 *limits,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 import pytest
 
@@ -12,12 +13,13 @@ from harness.patience import PATIENCE
 from harness.postgres.server import connect
 from harness.recovery.assertions import run_assertions
 from harness.recovery.key_functions import unread
+from harness.recovery.recovery import Activated
 from harness.recovery.start import find_connections, require_connections
 from harness.services.http.app import HttpService
 from harness.services.http.table import HttpTable
 from harness.services.n8n.app import N8n
 from harness.services.odoo.app import Odoo
-from tests.cases.estate import NAME, CaseEstate
+from tests.cases.estate import CaseEstate
 
 pytestmark = [pytest.mark.cases, pytest.mark.programs]
 
@@ -140,17 +142,19 @@ def test_a_program_that_connects_at_its_first_request_is_connected(
 
 
 def test_assertions_are_asked_of_the_restored_database(estate: CaseEstate) -> None:
-    """The user's own query is asked on DR, and a failing one says what it found."""
+    """The user's own queries are asked after the restore: a line each, and a finding for one that fails."""
     estate.create("app", "CREATE TABLE orders (id int)", "INSERT INTO orders VALUES (1), (2)")
     declared(estate, own())
     estate.back_up()
-    estate.restore()
+    estate.run("app", "INSERT INTO orders VALUES (3)")  # on the primary, after the backup
     asked = [
         {"query": "SELECT count(*) FROM orders", "returns": 2},
         {"query": "SELECT max(id) FROM orders", "returns": 3},
     ]
     config = Config.model_validate({**estate.config.model_dump(), "databases": {"app": {"assertions": asked}}})
-    assert config.estate.name == NAME
-    kept, broken = run_assertions(config, estate.dr.place.sql)
-    assert kept.passed
-    assert broken.line == "database app: SELECT max(id) FROM orders: FAILED: returned 2, expected 3"
+    recovery = estate.recovery
+    recovery.assertions = partial(run_assertions, config)
+    restored = recovery.restore(recovery.select(Activated(())))
+    failed = "database app: SELECT max(id) FROM orders: FAILED: returned 2, expected 3"
+    assert restored.assertions == ("database app: SELECT count(*) FROM orders: returned 2", failed)
+    assert restored.findings == (f"assertion failed: {failed}",)
