@@ -149,12 +149,13 @@ def test_uploads_in_the_primarys_own_volume_cannot_be_reached_by_their_path(
 def test_a_program_may_not_write_to_the_rest_of_the_machine(
     tmp_path: Path, sites: tuple[EmbeddedSite, EmbeddedSite]
 ) -> None:
-    config = declare(tmp_path, str(Path(__file__).parent / "uploads"))
+    uploads = Path("/var/lib/blackstart-test-uploads")
+    config = declare(tmp_path, str(uploads))
     program = start(config, sites[0])
     with pytest.raises(requests.ConnectionError):
         upload(program)
-    assert "Read-only file system" in (sites[0].logs / "shop.log").read_text()
-    assert not (Path(__file__).parent / "uploads").exists()
+    assert f"Read-only file system: '{uploads}'" in (sites[0].logs / "shop.log").read_text()
+    assert not uploads.exists()
 
 
 @namespaces

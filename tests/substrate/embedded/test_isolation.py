@@ -75,8 +75,7 @@ def test_a_file_of_the_machine_is_read_and_its_change_stays_on_the_site(
 
 
 def test_the_rest_of_the_machine_is_read_only(primary: Site) -> None:
-    home = Path(__file__).parent
-    for folder in ("/", "/var", "/usr", str(Path.home()), str(home)):
+    for folder in ("/", "/var", "/var/lib", "/usr", "/etc"):
         answer = said(primary, 'touch "$1/blackstart-test"', folder)
         assert "Read-only file system" in answer or "Permission denied" in answer, folder
     assert said(primary, 'cat "$1" >/dev/null && echo read', __file__) == "read\n"
