@@ -37,6 +37,7 @@ class Patience:
     dns_ready: float = 10.0  # the name server gets ready
     dump: float = 3600.0  # one pg_dump
     dump_begins: float = 60.0  # a dump has begun
+    dump_lock: float = 60.0  # a dump gets its locks; other sessions hold the tables until then
     engine_answer: float = 300.0  # one response of the container engine; it unpacks large layers
     engine_connect: float = 10.0  # the container engine takes a connection
     engine_release: float = 10.0  # the engine releases a volume or network of a removed container

@@ -21,8 +21,8 @@ import urllib3
 from psycopg.conninfo import conninfo_to_dict
 
 from harness.core.clock import SYSTEM
-from harness.postgres import checks, facts, identity
-from harness.postgres.contents import rows
+from harness.postgres import checks, dump, facts, identity
+from harness.postgres.contents import locks, properties, rows
 from harness.postgres.restoring import quiet
 from harness.postgres.roles import data as roles
 from tests.memory_objects import MemoryMinio, MemoryObjects
@@ -122,6 +122,12 @@ class MemoryPostgres:
             rows.TABLES: [(at, "public", name, "") for at, name in enumerate(sorted(found.tables))],
             rows.COLUMNS: [(at, "value", True, False) for at in range(len(found.tables))],
             rows.LARGE_OBJECTS: [(0, "0")],
+            locks.LOCKED: [],
+            dump.END: [],
+            properties.EXTENSIONS: [("plpgsql", "1.0")],
+            properties.LARGE_OBJECTS: [("0", 0)],
+            properties.NOT_COMPARED: [],
+            properties.OF_EXTENSIONS: [],
             facts.SEQUENCES: [(*name.split("."), 1, False) for name in sorted(found.sequences)],
         }
         if query in of_database:
@@ -176,6 +182,12 @@ class MemoryConnection:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         yield
+
+    def rollback(self) -> None:
+        pass
+
+    def cancel_safe(self, *, timeout: float) -> None:
+        pass
 
     def __enter__(self) -> MemoryConnection:
         return self
@@ -249,6 +261,11 @@ class MemoryServers:
         return outcome
 
     def _run(self, name: str, server: MemoryPostgres, options: dict[str, str], last: str, call: Call) -> Outcome:
+        if "--schema-only" in call.argv:
+            tables = sorted(server.databases[options["dbname"]].tables)
+            return Outcome(
+                0, "".join(f"-- Name: {t}; Type: TABLE; Schema: public; Owner: o\n\n" for t in tables).encode()
+            )
         if name == "pg_dump":
             return Outcome(
                 0, json.dumps({"name": options["dbname"], **asdict(server.snapshots[options["snapshot"]])}).encode()

@@ -1,16 +1,22 @@
 """Comparison of a restored database with the facts in its backup, and checks of client sessions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import psycopg
 
 from harness.core.contents import DatabaseFacts, SequenceFacts, TableFacts
-from harness.core.errors import HarnessError
+from harness.core.errors import BackupFailed, HarnessError
+from harness.core.node import Site
 from harness.core.service import Sql
+from harness.patience import PATIENCE
 from harness.postgres import facts as figures
-from harness.postgres.contents import rows
+from harness.postgres.contents import properties, rows
+from harness.postgres.contents.schema_check import MISSING, Dump, compared
+from harness.postgres.dump import chunks, schema_task
 from harness.postgres.identity import ask
 from harness.postgres.server import connect, one_line, said
+from harness.postgres.session import Connection
 
 BACKENDS = """
 SELECT pid, application_name, backend_start FROM pg_catalog.pg_stat_activity
@@ -19,17 +25,74 @@ WHERE datname = %s AND usename = %s AND backend_type = 'client backend' ORDER BY
 SESSIONS = "SELECT sessions FROM pg_catalog.pg_stat_database WHERE datname = %s"
 
 
-def differences(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
-    """Return how a database differs from `facts`, one line a difference. Raises HarnessError without an answer."""
+def differences(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored: Dump = tuple) -> tuple[str, ...]:
+    """Return how a database differs from `facts`, one line a difference. Raises HarnessError without an answer.
+
+    `site`: where pg_dump runs, for the comparison with the schema that `stored` reads from the backup.
+    """
+    with _reading(sql, facts) as connection:
+        database = figures.read_database(connection)
+        tables = rows.read_tables(connection)
+        sequences = figures.read_sequences(connection)
+        found = properties.read_properties(connection)
+    return (
+        *_database(database, facts),
+        *_tables(tables, facts.tables),
+        *_sequences(sequences, facts.sequences),
+        *properties.differences(found, facts.properties),
+        *(_schema(sql, facts, site, stored) if site and facts.schema else ()),
+    )
+
+
+def losses(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored: Dump = tuple) -> tuple[str, ...]:
+    """Return what a database lacks of `facts` once services write to it, one line each. Raises HarnessError.
+
+    Every table has at least the rows of the backup, no sequence is behind, and nothing of the schema is gone.
+    """
+    with _reading(sql, facts) as connection:
+        tables = rows.read_tables(connection, digests=False)
+        sequences = figures.read_sequences(connection)
+        found = properties.read_properties(connection)
+    here = {table.name: table.rows for table in tables}
+    counts = (
+        f"table {then.name}: {here[then.name]} rows, at least {then.rows} expected"
+        for then in facts.tables
+        if here.get(then.name, then.rows) < then.rows
+    )
+    return (
+        *(f"table {then.name}: missing" for then in facts.tables if then.name not in here),
+        *counts,
+        *_sequences(sequences, facts.sequences),
+        *_gone(properties.differences(found, facts.properties)),
+        *(_gone(_schema(sql, facts, site, stored)) if site and facts.schema else ()),
+    )
+
+
+def _gone(lines: Iterable[str]) -> Iterator[str]:
+    return (line for line in lines if line.endswith(MISSING))
+
+
+@contextmanager
+def _reading(sql: Sql, facts: DatabaseFacts) -> Iterator[Connection]:
     with connect(sql, facts.name, application="blackstart check") as connection:
         try:
             figures.begin_reading(connection)
-            database = figures.read_database(connection)
-            tables = rows.read_tables(connection)
-            sequences = figures.read_sequences(connection)
+            yield connection
         except (psycopg.Error, HarnessError) as error:
             raise HarnessError(f"database {facts.name} at {sql.outside}: {said(error)}") from error
-    return (*_database(database, facts), *_tables(tables, facts.tables), *_sequences(sequences, facts.sequences))
+
+
+def _schema(sql: Sql, facts: DatabaseFacts, site: Site, stored: Dump) -> Iterator[str]:
+    """Yield how the schema differs from the stored one, with `schema: ` before each line."""
+
+    def found() -> Iterator[bytes]:
+        return chunks(site.run(schema_task(site, sql, facts.name)), PATIENCE.dump)
+
+    try:
+        for line in compared(found, stored, facts.schema):
+            yield f"schema: {line}"
+    except BackupFailed as error:
+        raise HarnessError(f"schema of database {facts.name} at {sql.outside}: {error}") from error
 
 
 def _database(row: figures.DatabaseRow, facts: DatabaseFacts) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Dumps: one snapshot for each database; its facts are counted in the same snapshot."""
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Event, Timer
 
@@ -13,54 +13,118 @@ from harness.core.contents import DatabaseFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Running, Site, Task
 from harness.core.service import Sql
+from harness.patience import PATIENCE
 from harness.postgres import facts as figures
 from harness.postgres.client import client_task, how_it_ended
 from harness.postgres.contents import rows
-from harness.postgres.server import connect, one_line, said
+from harness.postgres.contents.locks import TIMED_OUT, blocker, lock_tables
+from harness.postgres.contents.properties import read_not_compared, read_properties
+from harness.postgres.server import connect, said
 from harness.postgres.session import Connection, server_encoding
 
 STATISTICS = 180000  # first version whose restore takes planner statistics, so that no ANALYZE is needed after it
 CHUNK = 4 * 1024 * 1024  # bytes of one chunk
+END = """
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE application_name = %s AND pid <> pg_catalog.pg_backend_pid()
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An exported snapshot of one database, valid until the block of `open_snapshot` ends."""
+    """An exported snapshot of one database, with locks on its tables, valid until the block of `open_snapshot` ends."""
 
+    sql: Sql
     database: str
     id: str  # argument of `pg_dump --snapshot`
     taken_at: datetime  # UTC of the server, read before the snapshot: it contains every write acknowledged by then
     taken_mono: float  # monotonic seconds of the harness, read at the same moment
     sequences: tuple[figures.Sequence, ...]  # their values at that time
     connection: Connection
+    late: Event = field(default_factory=Event)  # set when the patience for the whole of it has ended
 
     def column(self, query: str) -> tuple[str, ...]:
         """Return a query's first column as text, without NULLs, as of the snapshot. Raises BackupFailed."""
         try:
             return figures.column(self.connection, query)
         except psycopg.Error as error:
-            said = f"{one_line(error)}; query: {' '.join(query.split())}"
-            raise BackupFailed(f"database {self.database}: {said}") from error
+            query = " ".join(query.split())
+            raise BackupFailed(f"database {self.database}: {self.reason(error)}; query: {query}") from error
+
+    @property
+    def application(self) -> str:
+        """Application name of the sessions of pg_dump that read the snapshot."""
+        return f"pg_dump {self.id}"
+
+    def reason(self, error: psycopg.Error | HarnessError) -> str:
+        """Return why a query failed, in one line."""
+        return f"not done within {PATIENCE.dump:g} s; cancelled" if self.late.is_set() else said(error)
+
+    def cancel(self) -> None:
+        """End its query under way and every session of pg_dump that reads it, from any thread. Raises nothing."""
+        with suppress(psycopg.Error):
+            self.connection.cancel_safe(timeout=PATIENCE.sql_connect)
+        with suppress(psycopg.Error, HarnessError), connect(self.sql, self.database) as connection:
+            connection.execute(END, (self.application,))
 
 
 @contextmanager
-def open_snapshot(sql: Sql, database: str, clock: Clock = SYSTEM) -> Iterator[Snapshot]:
-    """Yield a snapshot of `database` on a separate connection; raises BackupFailed."""
+def open_snapshot(
+    sql: Sql, database: str, clock: Clock = SYSTEM, stopped: Callable[[], bool] = lambda: False
+) -> Iterator[Snapshot]:
+    """Yield a snapshot of `database` on a separate connection, with a lock on each of its tables.
+
+    Raises BackupFailed; it names the session that keeps a table locked, for pg_dump in the block too. When the block
+    ends with an exception, nothing of the snapshot runs any longer. `stopped`: whether to end the wait for a lock.
+    """
     try:
         connection = connect(sql, database, application="blackstart snapshot")
     except HarnessError as error:
         raise BackupFailed(f"database {database}: {error}") from error
     with connection:
         try:
-            figures.begin_reading(connection)
-            before = clock.monotonic()
-            ((name, taken_at),) = connection.execute(
-                "SELECT pg_catalog.pg_export_snapshot(), statement_timestamp()"
-            ).fetchall()
-            sequences = figures.read_sequences(connection)
-        except psycopg.Error as error:
-            raise BackupFailed(f"database {database}: no snapshot: {one_line(error)}") from error
-        yield Snapshot(database, name, taken_at.astimezone(UTC), before, sequences, connection)
+            snapshot = _take(sql, database, connection, clock, stopped)
+        except (psycopg.Error, HarnessError) as error:
+            named = _blocker(sql, database, error)
+            raise BackupFailed(f"database {database}: no snapshot: {said(error)}{named}") from error
+
+        def give_up() -> None:
+            snapshot.late.set()
+            snapshot.cancel()
+
+        watch = Timer(PATIENCE.dump, give_up)
+        watch.daemon = True
+        watch.start()
+        try:
+            yield snapshot
+        except BaseException as error:
+            named = _blocker(sql, database, error)
+            snapshot.cancel()
+            if isinstance(error, BackupFailed) and named:
+                raise BackupFailed(f"database {database}: {error}{named}") from error
+            raise
+        finally:
+            watch.cancel()
+
+
+def _take(sql: Sql, database: str, connection: Connection, clock: Clock, stopped: Callable[[], bool]) -> Snapshot:
+    figures.begin_reading(connection)
+    lock_tables(connection, PATIENCE.dump_lock, clock, stopped)
+    connection.execute("SET max_parallel_workers_per_gather = 0")  # the other cores are production's
+    before = clock.monotonic()
+    ((name, taken_at),) = connection.execute("SELECT pg_catalog.pg_export_snapshot(), statement_timestamp()").fetchall()
+    sequences = figures.read_sequences(connection)
+    return Snapshot(sql, database, name, taken_at.astimezone(UTC), before, sequences, connection)
+
+
+def _blocker(sql: Sql, database: str, error: BaseException) -> str:
+    """Return, after a lock timeout, which session has the lock."""
+    if TIMED_OUT not in str(error):
+        return ""
+    try:
+        return f"; {blocker(sql, database)}"
+    except HarnessError as failed:
+        return f"; {failed}"
 
 
 def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
@@ -71,8 +135,10 @@ def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
     try:
         row = figures.read_database(snapshot.connection)
         tables = rows.read_tables(snapshot.connection)
+        properties = read_properties(snapshot.connection)
+        not_compared = read_not_compared(snapshot.connection)
     except (psycopg.Error, HarnessError) as error:
-        raise BackupFailed(f"database {snapshot.database}: cannot be counted: {said(error)}") from error
+        raise BackupFailed(f"database {snapshot.database}: cannot be counted: {snapshot.reason(error)}") from error
     return DatabaseFacts(
         name=snapshot.database,
         owner=row.owner,
@@ -84,6 +150,8 @@ def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
         tables=tables,
         sequences=tuple(sequence.facts for sequence in snapshot.sequences),
         path=path,
+        properties=properties,
+        not_compared=not_compared,
         template=row.template,
         limit=row.limit,
     )
@@ -91,16 +159,34 @@ def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
 
 def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
     """Return the task that writes the snapshot's database to standard output, uncompressed, in custom format."""
-    return client_task(
+    task = client_task(
         site,
         "pg_dump",
         sql,
         "--format=custom",
         "--compress=0",
         *(("--statistics",) if snapshot.connection.info.server_version >= STATISTICS else ()),
-        f"--snapshot={snapshot.id}",
-        f"--encoding={server_encoding(snapshot.connection)}",  # no conversion, which may fail
+        *_of(snapshot),
         database=snapshot.database,
+    )
+    return replace(task, env={**task.env, "PGAPPNAME": snapshot.application})
+
+
+def schema_task(site: Site, sql: Sql, database: str, snapshot: Snapshot | None = None) -> Task:
+    """Return the task that writes the definitions of a database, in its snapshot if given, to standard output.
+
+    `SchemaText` makes them comparable.
+    """
+    within = _of(snapshot) if snapshot else ()
+    task = client_task(site, "pg_dump", sql, "--schema-only", "--no-tablespaces", *within, database=database)
+    return replace(task, env={**task.env, "PGAPPNAME": snapshot.application}) if snapshot else task
+
+
+def _of(snapshot: Snapshot) -> tuple[str, ...]:
+    return (
+        f"--snapshot={snapshot.id}",
+        f"--lock-wait-timeout={round(PATIENCE.dump_lock * 1000)}",
+        f"--encoding={server_encoding(snapshot.connection)}",  # no conversion, which may fail
     )
 
 

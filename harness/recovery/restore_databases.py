@@ -25,6 +25,11 @@ def dump_path(facts: DatabaseFacts) -> str:
     return f"{facts.path}.dump"
 
 
+def schema_path(facts: DatabaseFacts) -> str:
+    """Return the path of a database's normalised schema in the backup."""
+    return f"{facts.path}.schema.sql"
+
+
 def require_version(target: SystemFacts, source: SystemFacts) -> tuple[str, ...]:
     """Return a line for the record when the target is of a newer major version; raises RestoreFailed for an older."""
     if target.major < source.major:
@@ -86,7 +91,11 @@ class DatabaseRestore:
         """Yield how the restored server differs from the backup, one line a difference. Raises HarnessError."""
         names = [d.name for d in self.contents.databases]
         yield from (f"server: {line}" for line in check.differences(self.place.sql, self.server, names))
-        calls = {d.name: partial(checks.differences, self.place.sql, d) for d in self.contents.databases}
+        place = self.place
+        calls = {
+            d.name: partial(checks.differences, place.sql, d, place.site, partial(self.backup.read, schema_path(d)))
+            for d in self.contents.databases
+        }
         for name, lines in in_parallel(calls, limit=self.parallel).items():
             yield from (f"{name}: {line}" for line in lines)
 

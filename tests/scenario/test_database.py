@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,13 @@ from tests.servers import DatabaseServer, start_database
 pytestmark = pytest.mark.programs
 
 MEGABYTES = 24
-DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
+DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'pg_dump%'"
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
 
 
 def drop_database(server: DatabaseServer, name: str) -> None:
@@ -33,7 +41,7 @@ def drop_database(server: DatabaseServer, name: str) -> None:
 
 def end_dumps(server: DatabaseServer) -> int:
     """Terminate the sessions of every `pg_dump` and return their number."""
-    ended = "SELECT pg_terminate_backend(pid)::int FROM pg_stat_activity WHERE application_name = 'pg_dump'"
+    ended = "SELECT pg_terminate_backend(pid)::int FROM pg_stat_activity WHERE application_name LIKE 'pg_dump%'"
     return len(column(server.sql, "postgres", ended))
 
 
@@ -75,8 +83,8 @@ def test_a_dump_with_a_terminated_session_is_a_failed_backup(bulk: DatabaseServe
 
 
 def test_a_killed_dump_is_a_failed_backup(bulk: DatabaseServer) -> None:
-    with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
-        running = bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot))
+    with open_snapshot(bulk.sql, "bulk") as snapshot:
+        running = bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot))  # nobody reads what it writes yet
         assert isinstance(running, ProcessTask)
         until_dumping(bulk)
         running.child.kill()
@@ -85,10 +93,13 @@ def test_a_killed_dump_is_a_failed_backup(bulk: DatabaseServer) -> None:
 
 
 def test_a_stalled_dump_times_out(bulk: DatabaseServer) -> None:
-    with open_snapshot(bulk.sql, "bulk") as snapshot, lock_table(bulk.sql, "bulk", "entries", 30):
+    with open_snapshot(bulk.sql, "bulk") as snapshot:
+        running = bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot))
+        assert isinstance(running, ProcessTask)
+        os.kill(running.child.pid, signal.SIGSTOP)
         began = SYSTEM.monotonic()
         with pytest.raises(BackupFailed, match="not done within 1 s; killed"):
-            list(chunks(bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot)), 1))
+            list(chunks(running, 1))
         assert SYSTEM.monotonic() - began < 5
 
 
@@ -106,10 +117,9 @@ def test_a_stopping_consumer_ends_the_dump(bulk: DatabaseServer) -> None:
 
 
 def test_a_dump_stalls_for_as_long_as_the_table_is_locked(bulk: DatabaseServer) -> None:
-    with open_snapshot(bulk.sql, "bulk") as snapshot:
-        began = SYSTEM.monotonic()
-        with lock_table(bulk.sql, "bulk", "entries", 1.0):
-            size = sum(map(len, chunks(bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot)), 30)))
+    began = SYSTEM.monotonic()
+    with lock_table(bulk.sql, "bulk", "entries", 1.0), open_snapshot(bulk.sql, "bulk") as snapshot:
+        size = sum(map(len, chunks(bulk.site.run(dump_task(bulk.site, bulk.sql, snapshot)), 30)))
     assert SYSTEM.monotonic() - began > 1.0
     assert size > MEGABYTES * 10**6 / 2
 
@@ -126,11 +136,13 @@ def test_a_lock_can_be_released_early(bulk: DatabaseServer) -> None:
         assert bulk.one("bulk", "SELECT count(*) > 0 FROM entries") is True
 
 
-def test_a_lock_ignores_the_death_of_its_server(substrate: Embedded, tmp_path: Path) -> None:
+def test_a_lock_ignores_the_death_of_its_server(substrate: Embedded, tmp_path: Path, stack: ExitStack) -> None:
     server = start_database(substrate.site("doomed"), tmp_path)
     identity = system_facts(server.sql)
     server.execute("postgres", "CREATE TABLE entries (n int)", "INSERT INTO entries VALUES (1)")
-    with open_snapshot(server.sql, "postgres") as snapshot, lock_table(server.sql, "postgres", "entries", 60) as lock:
+    with open_snapshot(server.sql, "postgres") as snapshot:
+        server.execute("postgres", "CREATE TABLE later (n int)")
+        lock = stack.enter_context(lock_table(server.sql, "postgres", "later", 60))
         server.node.kill()
         lock.release()
         with pytest.raises(BackupFailed, match="database postgres: cannot be counted: "):

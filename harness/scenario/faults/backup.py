@@ -18,19 +18,21 @@ from harness.scenario.faults.fault import Fault, Scene, When
 from harness.scenario.faults.observers import accepts, database_answers, digest_of, files_of, has_room
 
 LARGEST, TABLE = "bulk", "entries"
-DUMPS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pg_dump'"
+SNAPSHOTS = (
+    "SELECT pid FROM pg_stat_activity WHERE application_name = 'blackstart snapshot' AND wait_event_type = 'Lock'"
+)
 LOCKS = "SELECT pid FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation IS NOT NULL"
 SLOW = 3.0  # seconds that a locked table stays locked
 ESCROW = RECIPIENTS[1]
 
 
 def during_dump(scene: Scene, work: Callable[[], object]) -> None:
-    """Call `work` in a thread as soon as a dump runs; a table lock keeps the dump from ending earlier."""
+    """Call `work` in a thread as soon as the largest database is being dumped, which a table lock holds up."""
     sql = scene.environment.primary.place.sql
 
     def dumping() -> None:
-        if not column(sql, "postgres", DUMPS):
-            raise NotYet("no dump runs")
+        if not column(sql, "postgres", SNAPSHOTS):
+            raise NotYet("no dump waits for the table")
 
     def wait_and_do() -> None:
         with lock_table(sql, LARGEST, TABLE, PATIENCE.dump_begins) as lock:

@@ -1,0 +1,99 @@
+"""Locks of a snapshot: its tables cannot be truncated, rewritten or dropped before their rows are in the dump.
+
+A snapshot alone does not keep them: for it, a table that was truncated later is empty. The locks (ACCESS SHARE) are
+taken before the snapshot, each waited for in short tries, so that other sessions do not queue behind ours.
+"""
+
+from collections.abc import Callable, Sequence
+
+import psycopg
+from psycopg import sql as compose
+
+from harness.core.clock import Clock
+from harness.core.errors import HarnessError
+from harness.core.service import Sql
+from harness.postgres.contents.rows import qualified
+from harness.postgres.server import connect
+from harness.postgres.session import Connection
+
+# What pg_dump locks.
+LOCKED = """
+SELECT c.oid, n.nspname::text, c.relname::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
+  AND (NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                   WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+       OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE c.oid = ANY(extconfig)))
+ORDER BY c.oid
+"""
+BLOCKERS = """
+SELECT n.nspname::text, c.relname::text, l.pid, a.usename::text, a.application_name, a.state, p.gid
+FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+  AND n.nspname !~ '^pg_'
+  AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+ORDER BY l.granted DESC, a.xact_start LIMIT 1
+"""
+TIMED_OUT = "due to lock timeout"  # in the server's message
+TRY = 1.0  # seconds of one try
+AT_ONCE = 200  # tables of one statement
+LISTINGS = 5  # how often the list of tables may become outdated while they are locked
+
+Table = tuple[int, str, str]  # OID, schema, name
+
+
+def lock_tables(connection: Connection, patience: float, clock: Clock, stopped: Callable[[], bool]) -> None:
+    """Begin a transaction that has a lock on every table, and no snapshot yet. `connection`: outside a transaction.
+
+    Raises psycopg.Error, of which LockNotAvailable: a lock was not granted within `patience` seconds; HarnessError
+    after `stopped`.
+    """
+    for _ in range(LISTINGS):
+        tables = connection.execute(LOCKED).fetchall()
+        connection.rollback()  # the query took a snapshot
+        try:
+            _lock(connection, tables, clock.monotonic() + patience, clock, stopped)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            connection.rollback()  # dropped since it was listed
+            continue
+        return
+    raise HarnessError("tables are dropped faster than they can be locked; take the backup at another time")
+
+
+def _lock(
+    connection: Connection, tables: Sequence[Table], until: float, clock: Clock, stopped: Callable[[], bool]
+) -> None:
+    connection.execute(compose.SQL("SET LOCAL lock_timeout = {}").format(compose.Literal(f"{TRY:g}s")))
+    for first in range(0, len(tables), AT_ONCE):
+        names = [compose.Identifier(schema, name) for _, schema, name in tables[first : first + AT_ONCE]]
+        statement = compose.SQL("SAVEPOINT batch; LOCK TABLE ONLY {} IN ACCESS SHARE MODE; RELEASE SAVEPOINT batch")
+        while True:
+            try:
+                connection.execute(statement.format(compose.SQL(", ONLY ").join(names)))
+                break
+            except psycopg.errors.LockNotAvailable:
+                connection.execute("ROLLBACK TO SAVEPOINT batch")
+                if stopped():
+                    raise HarnessError("stopped while it waited for a lock") from None
+                if clock.monotonic() > until:
+                    raise
+    connection.execute("SET LOCAL lock_timeout = 0")
+
+
+def blocker(sql: Sql, database: str) -> str:
+    """Return in words which session has an exclusive lock on a table of the database; raises HarnessError."""
+    with connect(sql, database) as connection:
+        try:
+            found = connection.execute(BLOCKERS).fetchone()
+        except psycopg.Error as error:
+            raise HarnessError(f"locks of database {database} cannot be listed") from error
+    if found is None:
+        return "the session that blocked it has ended"
+    schema, name, pid, user, application, state, prepared = found
+    table = f"table {qualified(schema, name)} is locked"
+    if pid is None:
+        return f"{table} by the prepared transaction {prepared}; commit it or roll it back"
+    return f"{table} by pid {pid}, user {user}, application {application or 'unnamed'}, {state}; end that session"

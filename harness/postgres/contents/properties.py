@@ -1,0 +1,101 @@
+"""Facts of a database that neither its rows nor its schema text hold, and what of it is not compared."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from psycopg import sql as compose
+
+from harness.postgres.contents.rows import qualified
+from harness.postgres.session import Connection
+
+EXTENSIONS = "SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY 1"
+# A null list of grants means the default; after a GRANT and its REVOKE the same stands written out.
+LARGE_OBJECTS = """
+SELECT coalesce(sum(pg_catalog.hashtextextended(concat_ws(' ', m.oid, pg_catalog.pg_get_userbyid(m.lomowner), (
+    SELECT string_agg(concat_ws('/', pg_catalog.pg_get_userbyid(nullif(a.grantee, 0)), a.privilege_type,
+                                a.is_grantable, pg_catalog.pg_get_userbyid(a.grantor)) COLLATE "C", ' ' ORDER BY
+                      concat_ws('/', pg_catalog.pg_get_userbyid(nullif(a.grantee, 0)), a.privilege_type) COLLATE "C")
+    FROM pg_catalog.aclexplode(coalesce(m.lomacl, pg_catalog.acldefault('L', m.lomowner))) AS a
+), pg_catalog.obj_description(m.oid, 'pg_largeobject')) COLLATE "C", 0)), 0)::text, count(*)
+FROM pg_catalog.pg_largeobject_metadata m
+"""
+OBJECTS = "large objects"  # the property with their owners, grants and comments
+EXTENSION = "extension "  # a property with the version of one begins with it
+NOT_COMPARED = """
+SELECT CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'materialised view' END, n.nspname::text, c.relname::text,
+       CASE relkind WHEN 'f' THEN 'its rows are on another server' ELSE 'its rows are computed by the restore' END
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE relkind IN ('f', 'm')
+UNION ALL
+SELECT 'sequence', n.nspname, c.relname, 'it cycles, its value is not compared'
+FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE s.seqcycle
+UNION ALL
+SELECT 'table', n.nspname, c.relname, 'values of generated columns are computed by the restore'
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND EXISTS (
+    SELECT FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attgenerated = 's' AND NOT attisdropped)
+UNION ALL
+SELECT 'subscription', '', subname, 'of its definition, only name and owner'
+FROM pg_catalog.pg_subscription
+WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+ORDER BY 1, 2, 3
+"""
+# pg_dump leaves them to CREATE EXTENSION, unless the extension marked them as configuration.
+OF_EXTENSIONS = """
+SELECT n.nspname::text, c.relname::text, e.extname::text
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e' AND c.relkind = 'r'
+  AND (e.extconfig IS NULL OR c.oid <> ALL (e.extconfig))
+ORDER BY 1, 2
+"""
+SHOWN = 20  # of a kind; the others are a number
+
+
+def read_properties(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Return versions of extensions, and owners, grants and comments of large objects. Raises psycopg.Error."""
+    found = [(f"{EXTENSION}{name}", version) for name, version in connection.execute(EXTENSIONS).fetchall()]
+    ((digest, objects),) = connection.execute(LARGE_OBJECTS).fetchall()
+    return (*found, *([(OBJECTS, digest)] if objects else ()))
+
+
+def read_not_compared(connection: Connection) -> tuple[str, ...]:
+    """Return a line for each thing that a restore computes, or that no dump holds. Raises psycopg.Error."""
+    lines = [
+        (f"{what}s", f"{what} {qualified(schema, name) if schema else name}: {why}")
+        for what, schema, name, why in connection.execute(NOT_COMPARED).fetchall()
+    ]
+    for schema, name, extension in connection.execute(OF_EXTENSIONS).fetchall():
+        some = compose.SQL("SELECT 1 FROM {} LIMIT 1").format(compose.Identifier(schema, name))
+        if connection.execute(some).fetchall():
+            label = qualified(schema, name)
+            lines.append(("tables of extensions", f"table {label} of extension {extension}: its rows are in no dump"))
+    return tuple(_shortened(lines))
+
+
+def _shortened(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield at most SHOWN lines of a kind, and the number of the others."""
+    count: dict[str, int] = {}
+    for kind, line in lines:
+        count[kind] = count.get(kind, 0) + 1
+        if count[kind] <= SHOWN:
+            yield line
+    yield from (f"{number - SHOWN} more {kind}" for kind, number in count.items() if number > SHOWN)
+
+
+def differences(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield how properties differ, one line each: a restore makes an extension's default version, maybe a newer one."""
+    here, there = dict(found), dict(expected)
+    for name in here.keys() | there.keys():
+        if name not in here:
+            yield f"{name}: missing"
+        elif name not in there:
+            yield f"{name}: not in the backup"
+        elif here[name] != there[name] and not name.startswith(EXTENSION):
+            yield f"{name}: other owners, grants or comments"
+        elif name.startswith(EXTENSION) and _version(here[name]) < _version(there[name]):
+            yield f"{name}: version {here[name]}, expected {there[name]} or newer"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text))
