@@ -32,11 +32,13 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_
   AND (d.objid IS NULL OR conf.oid IS NOT NULL)
 ORDER BY 2, 3
 """
-# Without generated columns: no dump has their values, and to read a virtual one can raise an error.
+# Without generated columns: no dump has their values, and to read a virtual one can raise an error. Without the column
+# of pg_cron's jobs that keeps them from running in a drill.
 COLUMNS = """
 SELECT a.attrelid, a.attname::text, a.atttypid IN (25, 1043), a.attnotnull
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+  AND (a.attname <> 'active' OR a.attrelid IS DISTINCT FROM to_regclass('cron.job'))
 ORDER BY a.attrelid, a.attname
 """
 # Contents without the zeros at the end of a page, which pg_dump writes for the holes of a sparse object, and length.
