@@ -122,6 +122,7 @@ class MemoryPostgres:
             rows.TABLES: [(at, "public", name, "") for at, name in enumerate(sorted(found.tables))],
             rows.COLUMNS: [(at, "value", True, False) for at in range(len(found.tables))],
             rows.LARGE_OBJECTS: [(0, "0")],
+            rows.OBJECTS: [(0,)],
             locks.LOCKED: [],
             dump.END: [],
             properties.EXTENSIONS: [("plpgsql", "1.0")],

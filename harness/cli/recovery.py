@@ -43,6 +43,10 @@ def recover(
     done.state.write(at)
     held = "; ".join(action for entry in done.state.contained for action in entry.actions)
     say(f"RECOVERED {estate} from {done.backup_id} (data up to {done.snapshot_at}) in {done.seconds:.1f} s")
+    for line in done.findings:
+        say(f"FINDING: {line}")
+    for line in done.uncovered:
+        say(f"NOT IN THE BACKUP: {line}")
     say(f"front door: {done.state.public}; outward actions disabled: {held or 'none'}")
     say(f"record: {folder.path}; enable outward actions with `blackstart release`; end it with `blackstart sweep`")
 

@@ -109,6 +109,7 @@ class Sources:
     disposable: tuple[tuple[str, str], ...] = ()  # volume -> why it needs nothing but its trees
     role: str = ""  # that its programs connect to the databases as, "" for the owner of each
     read: tuple[str, ...] = ()  # volumes and buckets whose content a key function reads
+    volatile: tuple[str, ...] = ()  # tables, `schema.name`, whose rows its programs remove by themselves
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from threading import Thread
 
@@ -28,8 +28,10 @@ from harness.evidence.record import Outcome, RecordHeader, conclude, phases_of
 from harness.patience import PATIENCE
 from harness.recovery.exposure import measure_exposure
 from harness.recovery.key_functions import unread
+from harness.recovery.outcome import Results
 from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
+from harness.recovery.sign_off import SignOff
 from harness.repository.catalogue import Receipt
 from harness.traffic.ledger_writer import LedgerWriter
 
@@ -57,6 +59,7 @@ class Drill:
     selected: Selected | None = None
     restored: Restored | None = None
     tested: Tested | None = None
+    signed_off: SignOff | None = None
     surviving: frozenset[int] | None = None
     diverged: tuple[int, ...] = ()
     record: DrillRecord | None = None
@@ -168,7 +171,6 @@ class Drill:
     def restore(self, selected: Selected) -> Restored:
         """2.4."""
         self.restored = self.recovery.restore(selected)
-        self.notes |= self.restored.noted
         return self.restored
 
     def finish(self, restored: Restored) -> None:
@@ -212,6 +214,7 @@ class Drill:
             self._read_back()
             exposed = self._exposure()
             self._try_traces()
+            self._sign_off()
         except REPORTED as error:
             self.failures.note(error, "")
         self.record = conclude(self.header, self._outcome(exposed), self.folder, self.journal)
@@ -235,6 +238,11 @@ class Drill:
         if self.tested is not None:
             self.surviving = self.load.survivors(self.environment.door, self.environment.secrets.of("clients"))
 
+    def _sign_off(self) -> None:
+        """Compare what was restored with the backup once more. Raises Finding, HarnessError."""
+        if self.tested is not None:
+            self.signed_off = self.recovery.sign_off(self.tested)
+
     def _try_traces(self) -> None:
         """Try whether DR can read what the lost primary wrote. Raises Finding, HarnessError."""
         destroyed = not self.environment.primary.nodes
@@ -248,47 +256,31 @@ class Drill:
 
     def _outcome(self, exposed: float | None) -> Outcome:
         config, services = self.environment.config, self.environment.services
-        dr = self.environment.dr.site
-        events, selected, restored, tested = self.journal.events, self.selected, self.restored, self.tested
-        seen = messages_seen(events)
+        dr, events = self.environment.dr.site, self.journal.events
+        results = Results(self.selected, self.restored, self.tested, self.signed_off)
         clients = Clients(
             ledger=self.ledger.ledger,
             struck=self.struck.at if self.struck else None,
             witnessed=bool(self.struck and self.struck.witnessed),
             survivors=self.surviving,
         )
-        evidence = Evidence(
+        seen = Evidence(
             promise=self.header.promise,
             clients=clients,
             activated=None,
-            key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(events, self.fault),
-            missing_files=len(restored.lost_objects) if restored else 0,
-            uncovered=(*(selected.uncovered if selected else ()), *uncovered_on(dr, config)),
-            missing=() if self.stopped else missing(config, seen, scheduled=self.scheduled),
-            findings=(*self.failures.findings, *(restored.findings if restored else ())),
+            missing=() if self.stopped else missing(config, messages_seen(events), scheduled=self.scheduled),
+            findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
-            checks=len(tested.results) if tested else len(self.failures.findings),
+            checks=len(self.tested.results) if self.tested else len(self.failures.findings),
         )
-        return Outcome(
-            evidence,
-            backup=selected.facts if selected else {},
-            contents=selected.contents if selected else None,
-            passed_over=selected.passed_over if selected else (),
-            size=restored.size if restored else 0,
-            rows=restored.rows if restored else 0,
-            lost_objects=restored.lost_objects if restored else (),
-            repeated=self.environment.receiver.repeats(),
-            diverged=self.diverged,
-            results=tested.results if tested else (),
-            assertions=restored.assertions if restored else (),
-            not_drilled=(
-                *not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
-                *(unread(services, selected.contents) if selected else ()),
-            ),
-            notes=self.notes,
+        lacking = (
+            *not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
+            *(unread(services, self.selected.contents) if self.selected else ()),
         )
+        outcome = results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self.notes)
+        return replace(outcome, repeated=self.environment.receiver.repeats(), diverged=self.diverged)
 
     def close(self) -> None:
         """Stop the client load and remove everything except the record."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import requests
 
-from harness.core.errors import Refused, UsageError
+from harness.core.errors import Finding, Refused, UsageError
 from harness.core.journal import Journal
 from harness.core.node import Address
 from harness.core.record import KeyResult
@@ -35,6 +35,8 @@ class Recovered:
     rows: int
     results: tuple[KeyResult, ...]
     passed_over: tuple[tuple[str, str], ...]
+    findings: tuple[str, ...]  # what is not as it was, though the services work
+    uncovered: tuple[str, ...]  # what is in no backup
 
 
 def require_down(witness: str, fenced: str) -> str:
@@ -87,6 +89,11 @@ def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, jo
     selected = work.select(work.activate())
     started = work.start(work.restore(selected))
     tested = work.test(work.switch(started))
+    findings = [*started.restored.findings, *started.restored.lost_objects]
+    try:
+        work.sign_off(tested)
+    except Finding as error:  # the site stays: its services work, and clients use it
+        findings.append(str(error))
     state = StateFile(
         estate=config.estate.name,
         site="dr",
@@ -108,6 +115,8 @@ def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, jo
         started.restored.rows,
         tested.results,
         selected.passed_over,
+        tuple(findings),
+        selected.uncovered,
     )
 
 

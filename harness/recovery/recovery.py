@@ -17,6 +17,7 @@ from harness.recovery import key_functions, start
 from harness.recovery.assertions import AssertionResult
 from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
+from harness.recovery.sign_off import SignOff, check_again
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
 from harness.vault import read_text_secret
@@ -234,3 +235,8 @@ class Recovery:
             started = switched.started
             start.require_connections(self.dr.place.sql, started.unconnected, self.journal, self.start_messages)
         return Tested(switched, results, event.at)
+
+    def sign_off(self, tested: Tested) -> SignOff:
+        """Compare what was restored with the backup once more; return the result. Raises Finding for a loss."""
+        restored = tested.switched.started.restored
+        return check_again(self.dr.place, self.services, restored, self.journal, self.parallel)

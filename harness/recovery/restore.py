@@ -1,6 +1,6 @@
 """Restore of a selected backup on the DR site, message 2.4."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -34,11 +34,6 @@ class Restored:
     assertions: tuple[str, ...] = ()  # what each declared assertion found
     notes: tuple[str, ...] = ()  # further lines for the record
     held: tuple[Contained, ...] = ()  # what the restored server must not do before its release
-
-    @property
-    def noted(self) -> Mapping[str, str]:
-        """The notes of the record."""
-        return {"restore": "; ".join(self.notes)} if self.notes else {}
 
 
 @dataclass(slots=True)

@@ -20,8 +20,10 @@ from harness.evidence.record import Outcome, RecordHeader, conclude, open_record
 from harness.recovery.build import recovery_of
 from harness.recovery.exposure import measure_exposure
 from harness.recovery.key_functions import unread
+from harness.recovery.outcome import Results
 from harness.recovery.recovery import Recovery, Selected, Switched, Tested
 from harness.recovery.restore import Restored
+from harness.recovery.sign_off import SignOff
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.restore_test.cleanup import Snapshot, clear, take_snapshot
 from harness.restore_test.interlock import Interlock
@@ -74,6 +76,7 @@ class RestoreTest:
     selected: Selected | None = None
     restored: Restored | None = None
     tested: Tested | None = None
+    signed_off: SignOff | None = None
     activated_at: float | None = None
     before: Snapshot | None = None  # inventory of the site before the restore
     failures: Failures = field(init=False)
@@ -123,6 +126,7 @@ class RestoreTest:
         started = recovery.start(self.restored)
         require_own_gateway(router.door, dr.site.name, self.gateway())
         self.tested = recovery.test(Switched(started, "not switched", str(self.gateway())))
+        self.signed_off = recovery.sign_off(self.tested)
 
     def _clear(self) -> None:
         """Stop the services, remove the restored data and restore the earlier scale of the infrastructure."""
@@ -159,43 +163,27 @@ class RestoreTest:
             return None
 
     def _outcome(self, began: datetime, exposed: float | None) -> Outcome:
-        selected, restored, tested = self.selected, self.restored, self.tested
-        dr = self.connections.recovered.site
-        evidence = Evidence(
+        results = Results(self.selected, self.restored, self.tested, self.signed_off)
+        dr, config, services = self.connections.recovered.site, self.connections.config, self.connections.services
+        seen = Evidence(
             promise=self.header.promise,
             activated=self.activated_at,
-            key=tested.passed_at if tested else None,
             exposure=exposed,
             phases=phases_of(self.journal.events, self.activated_at),
-            missing_files=len(restored.lost_objects) if restored else 0,
-            uncovered=(*(selected.uncovered if selected else ()), *uncovered_on(dr, self.connections.config)),
-            findings=(*self.failures.findings, *(restored.findings if restored else ())),
+            findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
-            checks=len(tested.results) if tested else 0,
+            checks=len(self.tested.results) if self.tested else 0,
         )
-        existing = isinstance(dr, ExistingSite)
-        limits = NOT_DRILLED if existing else self.header.limits
-        return Outcome(
-            evidence,
-            backup=selected.facts if selected else {},
-            contents=selected.contents if selected else None,
-            passed_over=selected.passed_over if selected else (),
-            size=restored.size if restored else 0,
-            rows=restored.rows if restored else 0,
-            lost_objects=restored.lost_objects if restored else (),
-            results=tested.results if tested else (),
-            assertions=restored.assertions if restored else (),
-            not_drilled=(
-                *NEVER_TESTED,
-                *limits,
-                *not_contained(self.connections.config, self.connections.services),
-                *(unread(self.connections.services, selected.contents) if selected else ()),
-            ),
-            notes=self._notes(began),
+        lacking = (
+            *NEVER_TESTED,
+            *(NOT_DRILLED if isinstance(dr, ExistingSite) else self.header.limits),
+            *not_contained(config, services),
+            *(unread(services, self.selected.contents) if self.selected else ()),
         )
+        return results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self._notes(began))
 
     def _notes(self, began: datetime) -> Mapping[str, str]:
-        notes = dict(self.restored.noted) if self.restored is not None else {}
+        notes = {}
         if self.tested is not None and self.activated_at is not None:
             notes["from activation to key functions passed"] = f"{self.tested.passed_at - self.activated_at:.1f} s"
         if self.selected is not None:

@@ -53,6 +53,7 @@ FROM (
     GROUP BY loid
 ) AS objects
 """
+OBJECTS = "SELECT count(*) FROM pg_catalog.pg_largeobject_metadata"
 LARGE_OBJECT_TABLE = "pg_catalog.pg_largeobject"
 
 SAVEPOINT = "blackstart_rows"
@@ -106,7 +107,7 @@ def read_tables(connection: Connection, *, digests: bool = True) -> tuple[TableF
         ((objects, total),) = connection.execute(LARGE_OBJECTS).fetchall()
     else:
         total = ""
-        ((objects,),) = connection.execute("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata").fetchall()
+        ((objects,),) = connection.execute(OBJECTS).fetchall()
     if objects:
         found.append(TableFacts(LARGE_OBJECT_TABLE, objects, _digest((), total) if digests else ""))
     return tuple(found)

@@ -1,0 +1,59 @@
+"""What came of a recovery, for the record of a drill or a restore test."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from harness.core.judge import Evidence
+from harness.evidence.record import Outcome
+from harness.recovery.recovery import Selected, Tested
+from harness.recovery.restore import Restored
+from harness.recovery.sign_off import SignOff
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Results of the phases of a recovery, None for one that was not reached."""
+
+    selected: Selected | None = None
+    restored: Restored | None = None
+    tested: Tested | None = None
+    signed_off: SignOff | None = None
+
+    def observed(self, evidence: Evidence, uncovered: Sequence[str]) -> Evidence:
+        """Return `evidence` with what the phases showed. `uncovered`: of the site, beside what the backup lacks."""
+        selected, restored, tested = self.selected, self.restored, self.tested
+        return replace(
+            evidence,
+            key=tested.passed_at if tested else None,
+            missing_files=len(restored.lost_objects) if restored else 0,
+            uncovered=(*(selected.uncovered if selected else ()), *uncovered),
+            findings=(*evidence.findings, *(restored.findings if restored else ())),
+        )
+
+    def outcome(self, evidence: Evidence, not_drilled: tuple[str, ...], notes: Mapping[str, str]) -> Outcome:
+        """Return the outcome for the record."""
+        selected, restored, tested = self.selected, self.restored, self.tested
+        return Outcome(
+            evidence,
+            backup=selected.facts if selected else {},
+            contents=selected.contents if selected else None,
+            passed_over=selected.passed_over if selected else (),
+            size=restored.size if restored else 0,
+            rows=restored.rows if restored else 0,
+            lost_objects=restored.lost_objects if restored else (),
+            results=tested.results if tested else (),
+            not_drilled=not_drilled,
+            assertions=restored.assertions if restored else (),
+            notes={**notes, **self._notes()},
+        )
+
+    def _notes(self) -> Mapping[str, str]:
+        notes = {}
+        if self.restored is not None and self.restored.corrected:
+            notes["replicas put right from the backup"] = "; ".join(self.restored.corrected)
+        if self.restored is not None and self.restored.notes:
+            notes["restore"] = "; ".join(self.restored.notes)
+        if self.signed_off is not None:
+            changed = f"; changed by programs: {'; '.join(self.signed_off.changed)}" if self.signed_off.changed else ""
+            notes["compared again before sign-off"] = f"{self.signed_off.databases} databases{changed}"
+        return notes

@@ -1,0 +1,57 @@
+"""Check before sign-off: what was restored is still there after the services started and were tested."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from harness.core.errors import Finding
+from harness.core.journal import Journal
+from harness.core.parallel import in_parallel
+from harness.core.service import Place, Service
+from harness.postgres import checks
+from harness.recovery.restore import Restored
+from harness.recovery.restore_files import files_lost_since
+
+SHOWN = 5  # differences that a finding names
+
+
+@dataclass(frozen=True, slots=True)
+class SignOff:
+    """Result of the check. `changed`: files that programs replaced since the restore, one line each."""
+
+    databases: int
+    changed: tuple[str, ...]
+
+
+def check_again(
+    place: Place, services: Sequence[Service], restored: Restored, journal: Journal, parallel: int
+) -> SignOff:
+    """Compare the DR site with the backup once more. Raises Finding for what is lost or altered, HarnessError.
+
+    A database that no service declares must be equal to the backup; one that services write to must have at least its
+    rows, without the tables that its service empties by itself (`Sources.volatile`). Every restored file that is still
+    referenced must have its content.
+    """
+    sources = [service.sources() for service in services]
+    written = {name for of in sources for name in of.databases}
+    volatile = frozenset(table for of in sources for table in of.volatile)
+    calls = {
+        facts.name: partial(checks.losses if facts.name in written else checks.differences, place.sql, facts)
+        for facts in restored.contents.databases
+    }
+    found = in_parallel(calls, limit=parallel)
+    lost = [
+        f"{name}: {line}"
+        for name, lines in found.items()
+        for line in lines
+        if not any(line.startswith(f"table {table}:") for table in volatile)
+    ]
+    files = files_lost_since(place, services, restored.contents, restored.inventories)
+    lost += files.lost
+    journal.mark(
+        "checked", "restored data", databases=len(found), lost="; ".join(lost[:SHOWN]), changed=len(files.changed)
+    )
+    if lost:
+        more = f" and {len(lost) - SHOWN} more" if len(lost) > SHOWN else ""
+        raise Finding(f"restored data was lost before sign-off: {'; '.join(lost[:SHOWN])}{more}")
+    return SignOff(len(found), files.changed)
