@@ -4,6 +4,7 @@ Not kept: ACLs, storage class, encryption, object lock, website redirects, and v
 """
 
 import errno
+import itertools
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -143,6 +144,24 @@ class Bucket:
         except OSError:
             return False
         return True
+
+    def put_back(self, backup_id: str) -> tuple[str, ...]:
+        """Remove what a restore wrote over other objects, so that those are the newest versions again; return the keys.
+
+        `backup_id`: of the restored backup. Raises HarnessError.
+        """
+        put_back = []
+        with asked(self.s3, self.name, "earlier versions cannot be put back"):
+            listed = self._store.list_objects(self.name, recursive=True, include_version=True)
+            for key, versions in itertools.groupby(listed, lambda entry: str(entry.object_name)):
+                newest, *older = versions
+                if not older or older[0].is_delete_marker or newest.is_delete_marker:
+                    continue
+                found = self._store.stat_object(self.name, key).metadata or {}
+                if found.get(META + RESTORED) == backup_id:
+                    self._store.remove_object(self.name, key, version_id=newest.version_id)
+                    put_back.append(key)
+        return tuple(put_back)
 
     def _stored(self, key: str, answer: BaseHTTPResponse) -> Stored:
         headers = {name.lower(): _as_utf8(value) for name, value in answer.headers.items()}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from harness.backup.pack import pack_tree
 from harness.core.errors import BackupFailed
 from harness.core.service import Tree
-from tests.cases.pair import Pair
+from tests.cases.pair import Pair, bucket
 
 pytestmark = pytest.mark.cases
 
@@ -76,3 +79,26 @@ def test_a_declared_folder_that_is_missing_fails_the_backup_and_one_that_is_a_li
         pack_tree(pair.primary, tree, None)
     (pair.root("uploads") / "media").symlink_to("/etc")
     assert [(lost.path, lost.reason) for lost in pair.carry_tree(tree).missing] == [("media", "is a symbolic link")]
+
+
+# Case 14: one large file, one large object.
+
+
+def test_a_large_file_and_a_large_object_take_little_memory(pair: Pair, tmp_path: Path) -> None:
+    file, size = 1 << 30, 300 << 20
+    for name in ("primary", "dr"):
+        (tmp_path / "volumes" / name).mkdir(parents=True)
+    with (tmp_path / "volumes/primary/large").open("wb") as sparse:
+        sparse.truncate(file)
+    with Path("/dev/zero").open("rb") as zeros:
+        bucket(pair.primary).put("large", zeros, size, {}, {})
+    stores = [
+        [p.s3.outside.host, p.s3.outside.port, p.s3.access_key_ref, p.s3.secret_key_ref]
+        for p in (pair.primary, pair.dr)
+    ]
+    program = [sys.executable, "-m", "tests.cases.files_in_little_memory", str(tmp_path / "volumes")]
+    done = subprocess.run([*program, json.dumps(stores)], stdout=subprocess.PIPE, check=True)
+    found = json.loads(done.stdout)
+    assert (found["sizes"], found["lost"]) == ([file, size], [])
+    assert (tmp_path / "volumes/dr/large").stat().st_size == file
+    assert found["memory"] < 256, "MiB"

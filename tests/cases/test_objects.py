@@ -168,6 +168,22 @@ def test_a_replica_without_the_metadata_is_put_right(pair: Pair) -> None:
     assert stored(pair.dr, "newer than the backup")[0] == b"new"
 
 
+def test_what_a_restore_test_wrote_over_replicas_is_put_back(pair: Pair) -> None:
+    for key in ("a", "same", "new"):
+        pair.put(key, b"as in the backup")
+    pair.replicate("a", b"newer than the backup")
+    pair.replicate("same", b"as in the backup")
+    pair.replicate("written twice", b"first")
+    pair.replicate("written twice", b"second")
+    pair.carry()
+    assert stored(pair.dr, "a")[0] == b"as in the backup"
+    assert bucket(pair.dr).put_back("another backup") == ()
+    assert bucket(pair.dr).put_back(BACKUP) == ("a",)
+    found = {key: stored(pair.dr, key)[0] for key in ("a", "same", "new", "written twice")}
+    assert found["a"] == b"newer than the backup"
+    assert (found["same"], found["new"], found["written twice"]) == (*[b"as in the backup"] * 2, b"second")
+
+
 def test_an_object_of_an_earlier_restore_is_not_marked_twice(pair: Pair) -> None:
     pair.put("a", b"a", {META + RESTORED: "an earlier one"})
     pair.carry()

@@ -17,7 +17,8 @@ from typing import IO, cast
 import pytest
 
 from harness.core.clock import wait_until
-from harness.core.node import Address
+from harness.core.errors import UsageError
+from harness.core.node import FILE, FOLDER, Address, Entry
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.containers.volume_agent import CHUNK, Handler, Settings
@@ -125,6 +126,55 @@ def test_a_disk_error_in_the_middle_of_a_file_is_an_error(serve: Serve, root: Pa
         assert not file.read(CHUNK).strip(b"\0")
         with pytest.raises(OSError, match="volume data: its agent broke off"):
             read(file)
+
+
+def test_a_volume_looks_the_same_through_its_agent(serve: Serve, root: Path) -> None:
+    names = [
+        "a b",
+        "new\nline",
+        "q?x#y%41",
+        "ü",
+        os.fsdecode(b"latin\xe9"),
+        "b-1",
+        "b/2",
+        "back\\slash",
+        "deep/er/file",
+    ]
+    here, volume = FolderVolume(root), serve()
+    for name in names:
+        with volume.open(name, "wb") as file:
+            file.write(os.fsencode(name))
+    (root / "link").symlink_to("a b")
+    os.mkfifo(root / "fifo")
+    volume.adjust(Entry("empty/folder", FOLDER, mode=0o750))
+    volume.adjust(Entry("a b", FILE, mode=0o4754, mtime=1_000_000_000.5))
+    assert list(volume.scan("")) == list(here.scan(""))
+    assert [entry.path for entry in volume.scan("") if entry.kind == FILE] == sorted(names, key=os.fsencode)
+    assert list(volume.scan("deep")) == list(here.scan("deep")) == [volume.inspect("deep/er/file")]
+    assert {e.path: e.kind for e in volume.scan("") if e.kind != FILE} == {
+        "empty/folder": FOLDER,
+        "fifo": "is a FIFO",
+        "link": "is a symbolic link",
+    }
+    assert volume.inspect("a b") == Entry("a b", FILE, 3, 0o754, 1_000_000_000.5)
+    assert {name: volume.open(name, "rb").read() for name in names} == {name: os.fsencode(name) for name in names}
+    for ask in (lambda: list(volume.scan("nothing")), lambda: volume.inspect("nothing")):
+        with pytest.raises(FileNotFoundError):
+            ask()
+    for path in ("link/x", "a b/x"):
+        with pytest.raises(UsageError, match="leads through a link or a file"):
+            volume.inspect(path)
+    volume.pool.close()
+
+
+def test_more_entries_than_one_chunk_are_listed(serve: Serve, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.substrate.containers.volume_agent.CHUNK", 1000)
+    for number in range(50):
+        (root / f"{number:03}{'n' * 240}").touch()
+    volume = serve()
+    for _ in range(2):
+        assert len(list(volume.scan(""))) == 50
+    volume.pool.close()
 
 
 def test_an_error_before_the_first_byte_has_its_reason(serve: Serve) -> None:
