@@ -77,6 +77,40 @@ def test_a_typing_error_in_the_declaration_is_named(tmp_path: Path) -> None:
     assert "mine.toml: data.bulkmb: unknown key; did you mean 'bulk_mb'?" in done.stderr
 
 
+FILES = {
+    "a folder": None,
+    "binary": bytes(range(256)),
+    "empty": b"",
+    "the same key twice": b'[estate]\nname = "a"\nname = "b"\n',
+    "a thousand mistakes": b"[estate]\n" + b"".join(b"k%d = 1\n" % n for n in range(1000)),
+    "nested too deeply": b"a = " + b"[" * 20_000,
+    "a number of 6000 digits": b"a = " + b"9" * 6000,
+    "control characters": b'[estate]\n"a\\nb\\u001b[31m" = 1\n',
+}
+
+
+@pytest.mark.parametrize("command", ["backup", "check", "drill"])
+@pytest.mark.parametrize("name", FILES)
+def test_whatever_is_named_as_declaration_is_an_answer(tmp_path: Path, name: str, command: str) -> None:
+    """One line and exit code 2; `check` has a line for each mistake."""
+    file, text = tmp_path / "Erklärung der Läden.toml", FILES[name]
+    file.mkdir() if text is None else file.write_bytes(text)
+    done = blackstart(tmp_path, command, "--config", file.name, LC_ALL="C")
+    assert done.returncode == 2, done.stderr + done.stdout
+    said = (done.stdout + done.stderr).strip().splitlines()
+    assert len(said) == 1 or command == "check"
+    assert "Traceback" not in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_a_hint_is_a_close_spelling_or_none(tmp_path: Path) -> None:
+    """`files` was once answered with `volumes`, which declares something else."""
+    (tmp_path / "mine.toml").write_text((ROOT / "estate.toml").read_text().replace("bulk_mb", "alerts"))
+    done = blackstart(tmp_path, "backups", "--config", "mine.toml")
+    assert "data.alerts: unknown key; known: bulk_mb" in done.stderr
+    assert "did you mean" not in done.stderr
+
+
 def test_a_mistake_in_the_patience_is_named(tmp_path: Path) -> None:
     done = blackstart(tmp_path, "doctor", BLACKSTART_PATIENCE_ODO_READY="9")
     assert done.returncode == 2
