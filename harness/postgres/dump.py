@@ -17,7 +17,7 @@ from harness.patience import PATIENCE
 from harness.postgres import facts as figures
 from harness.postgres.client import client_task, how_it_ended
 from harness.postgres.contents import rows
-from harness.postgres.contents.locks import TIMED_OUT, blocker, lock_tables
+from harness.postgres.contents.locks import TIMED_OUT, blocker, take_snapshot
 from harness.postgres.contents.properties import read_not_compared, read_properties
 from harness.postgres.server import connect, said
 from harness.postgres.session import Connection, server_encoding
@@ -109,17 +109,15 @@ def open_snapshot(
 
 def _take(sql: Sql, database: str, connection: Connection, clock: Clock, stopped: Callable[[], bool]) -> Snapshot:
     figures.begin_reading(connection)
-    lock_tables(connection, PATIENCE.dump_lock, clock, stopped)
+    name, taken_at, before = take_snapshot(connection, PATIENCE.dump_lock, clock, stopped)
     connection.execute("SET max_parallel_workers_per_gather = 0")  # the other cores are production's
-    before = clock.monotonic()
-    ((name, taken_at),) = connection.execute("SELECT pg_catalog.pg_export_snapshot(), statement_timestamp()").fetchall()
     sequences = figures.read_sequences(connection)
     return Snapshot(sql, database, name, taken_at.astimezone(UTC), before, sequences, connection)
 
 
 def _blocker(sql: Sql, database: str, error: BaseException) -> str:
     """Return, after a lock timeout, which session has the lock."""
-    if TIMED_OUT not in str(error):
+    if not TIMED_OUT.search(str(error)):
         return ""
     try:
         return f"; {blocker(sql, database)}"

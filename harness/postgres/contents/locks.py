@@ -4,7 +4,9 @@ A snapshot alone does not keep them: for it, a table that was truncated later is
 taken before the snapshot, each waited for in short tries, so that other sessions do not queue behind ours.
 """
 
+import re
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import psycopg
 from psycopg import sql as compose
@@ -37,29 +39,38 @@ WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND c.relkind I
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ORDER BY l.granted DESC, a.xact_start LIMIT 1
 """
-TIMED_OUT = "due to lock timeout"  # in the server's message
+EXPORT = "SELECT pg_catalog.pg_export_snapshot(), statement_timestamp()"
+TIMED_OUT = re.compile("due to lock timeout|due to statement timeout.*LOCK TABLE")  # pg_dump's is the second
 TRY = 1.0  # seconds of one try
 AT_ONCE = 200  # tables of one statement
-LISTINGS = 5  # how often the list of tables may become outdated while they are locked
+LISTINGS = 20  # how often the list of tables may become outdated while they are locked
 
 Table = tuple[int, str, str]  # OID, schema, name
 
 
-def lock_tables(connection: Connection, patience: float, clock: Clock, stopped: Callable[[], bool]) -> None:
-    """Begin a transaction that has a lock on every table, and no snapshot yet. `connection`: outside a transaction.
+def take_snapshot(
+    connection: Connection, patience: float, clock: Clock, stopped: Callable[[], bool]
+) -> tuple[str, datetime, float]:
+    """Lock every table and export a snapshot; return its name, and server time and monotonic seconds before it.
 
-    Raises psycopg.Error, of which LockNotAvailable: a lock was not granted within `patience` seconds; HarnessError
-    after `stopped`.
+    `connection`: outside a transaction. Raises psycopg.Error, of which LockNotAvailable: a lock was not granted within
+    `patience` seconds; HarnessError after `stopped`.
     """
     for _ in range(LISTINGS):
-        tables = connection.execute(LOCKED).fetchall()
+        listed = connection.execute(LOCKED).fetchall()
         connection.rollback()  # the query took a snapshot
+        until = clock.monotonic() + patience
         try:
-            _lock(connection, tables, clock.monotonic() + patience, clock, stopped)
+            _lock(connection, listed, until, clock, stopped)
+            before = clock.monotonic()
+            ((name, taken_at),) = connection.execute(EXPORT).fetchall()
+            known = {oid for oid, *_ in listed}
+            new = [table for table in connection.execute(LOCKED).fetchall() if table[0] not in known]
+            _lock(connection, new, until, clock, stopped)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             connection.rollback()  # dropped since it was listed
             continue
-        return
+        return name, taken_at, before
     raise HarnessError("tables are dropped faster than they can be locked; take the backup at another time")
 
 
