@@ -32,9 +32,10 @@ def check_again(
     rows, without the tables that its service empties by itself (`Sources.volatile`). Every restored file that is still
     referenced must have its content.
     """
-    sources = [service.sources() for service in services]
-    written = {name for of in sources for name in of.databases}
-    volatile = frozenset(table for of in sources for table in of.volatile)
+    written: dict[str, list[str]] = {}
+    for service in services:
+        for name in service.sources().databases:
+            written.setdefault(name, []).extend(service.sources().volatile)
     calls = {
         facts.name: partial(checks.losses if facts.name in written else checks.differences, place.sql, facts)
         for facts in restored.contents.databases
@@ -44,7 +45,7 @@ def check_again(
         f"{name}: {line}"
         for name, lines in found.items()
         for line in lines
-        if not any(line.startswith(f"table {table}:") for table in volatile)
+        if not any(line.startswith(f"table {table}: ") for table in written.get(name, ()))
     ]
     files = files_lost_since(place, services, restored.contents, restored.inventories)
     lost += files.lost

@@ -103,6 +103,7 @@ class HttpService:
             objects=tuple(Objects(one.name, one.database, one.referenced) for one in declared.buckets),
             volumes=declared.all_volumes,
             role=declared.role,
+            volatile=declared.volatile,
             read=tuple(dict.fromkeys(name for key in declared.keys for name in key.reads)),
         )
 

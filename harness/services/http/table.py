@@ -64,6 +64,7 @@ class HttpTable(ServiceTable):
     volumes: tuple[Name, ...] = ()  # those that `files` does not name
     files: tuple[FilesTable, ...] = ()
     buckets: tuple[BucketTable, ...] = ()
+    volatile: tuple[str, ...] = ()  # tables, as `schema.name`, whose rows the program removes by itself
     prefix: Annotated[str, Field(pattern=r"^/")]
     auth: bool = True  # whether requests need the gateway's key
     keys: tuple[KeyTable, ...]

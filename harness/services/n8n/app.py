@@ -38,6 +38,15 @@ SETTINGS = {
 JOURNAL = ".n8n/crash.journal"
 # Files of executions (`storage`; `binaryData` until n8n 2, and as long as that folder exists) and own extensions.
 FOLDERS = ("storage", "binaryData", "custom")
+# n8n moves counts and publications on, prunes executions by age, and containment unpublishes workflows.
+VOLATILE = tuple(
+    f"public.{table}"
+    for table in (
+        *("execution_annotations", "execution_data", "execution_entity", "execution_metadata"),
+        *("insights_by_period", "insights_raw", "invalid_auth_token", "webhook_entity", "workflow_publication_outbox"),
+        *("workflow_publication_trigger_status", "workflow_published_version", "workflow_statistics_delta"),
+    )
+)
 DISPOSABLE = "event logs, caches, a settings file with the key, and community nodes, which the database lists"
 
 
@@ -104,6 +113,7 @@ class N8n:
             fingerprints=(KEY,),
             volumes=(self.volume,),
             disposable=((self.volume, DISPOSABLE),),
+            volatile=VOLATILE,
         )
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:

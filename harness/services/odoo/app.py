@@ -69,6 +69,7 @@ class Odoo:
             volumes=(self.volume,),
             disposable=((self.volume, "sessions, which end, and caches, which Odoo makes anew"),),
             read=(self.volume,),
+            volatile=("public.bus_bus",),  # notifications to browsers, which Odoo removes after a minute
         )
 
     def _filestore(self, database: str) -> Tree:
