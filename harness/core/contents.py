@@ -1,5 +1,6 @@
 """Contents of a backup: facts read in the snapshot and compared after the restore; what is covered and what is not."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -101,7 +102,7 @@ class SystemFacts:
     @property
     def major(self) -> int:
         """Major version of PostgreSQL."""
-        return int(self.version.split(".")[0])
+        return int(re.split(r"\D", self.version, maxsplit=1)[0])  # of 19beta1 as well
 
 
 @dataclass(frozen=True, slots=True)

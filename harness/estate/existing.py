@@ -89,12 +89,14 @@ def references(folder: Path, *needed: str) -> Mapping[str, str]:
 
 
 def sql_at(table: ExistingSiteTable, secrets: Mapping[str, str]) -> Sql:
-    """Return the connection to a declared database server."""
+    """Return the connection to a declared database server; raises UsageError for a certificate that is not there."""
+    require_files("sql", table.sql.ca, table.sql.cert, table.sql.key)
     return table.sql.connection(secrets[SUPERUSER_PASSWORD])
 
 
 def s3_at(table: ExistingSiteTable, secrets: Mapping[str, str]) -> S3:
-    """Return the connection to a declared object store."""
+    """Return the connection to a declared object store; raises UsageError for a certificate that is not there."""
+    require_files("s3", table.s3.ca)
     return table.s3.connection(secrets[ACCESS], secrets[SECRET])
 
 
@@ -102,7 +104,6 @@ def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> Ex
     """Return a declared site; raises UsageError. `local`: substrate of one-shot tasks; `needed`: further secrets."""
     table = declared_site(config, name)
     secrets = references(table.secrets, SUPERUSER_PASSWORD, ACCESS, SECRET, *needed)
-    require_files(f"existing.{name}", table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
     addresses: dict[str, dict[str, tuple[Address, ...]]] = {
         DATABASE: {"sql": table.sql.addresses},
         STORE: {"s3": (table.s3.address,)},

@@ -30,7 +30,7 @@ class ClientPrograms:
     @property
     def major(self) -> int:
         """Their major version."""
-        return int(self.version.split(".")[0])
+        return int(re.split(r"\D", self.version, maxsplit=1)[0])  # of 19beta1 as well
 
     @property
     def tls(self) -> bool:
