@@ -125,8 +125,9 @@ def check_volumes(report: Report, site: str, config: Config, services: Sequence[
     where, folders = f"existing.{site}.volumes", table.volumes
     for service in services:
         sources = service.sources()
-        trees = {tree.volume for tree in sources.trees}
-        rest = set(sources.volumes) - trees - {volume for volume, _ in sources.disposable}
+        trees = {tree.volume for tree in sources.trees if not tree.optional}
+        rest = set(sources.volumes) - {volume for volume, _ in sources.disposable}
+        rest = (rest | {tree.volume for tree in sources.trees if tree.optional}) - trees
         for name in sorted(trees | rest):
             if name in folders or f"volume {name}" in config.backup.exclude:
                 continue

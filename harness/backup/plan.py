@@ -126,13 +126,14 @@ def _trees(place: Place, services: Sequence[Service], exclude: Mapping[str, str]
     claimed: dict[str, list[Tree]] = {}
     for service in services:
         for tree in service.sources().trees:
-            _require_mounted(place, service.name, tree.volume)
+            if not tree.optional and f"volume {tree.volume}" not in exclude:
+                _require_mounted(place, service.name, tree.volume)
             claimed.setdefault(tree.volume, []).append(tree)
     for volume in sorted({*claimed, *_volumes(place, services)}):
         if f"volume {volume}" in exclude:
             gaps.append(Gap(f"volume {volume}", "left out", exclude[f"volume {volume}"]))
             continue
-        if _is_elsewhere(place, volume) and _rest(volume, (), services) is not None:
+        if _is_elsewhere(place, volume) and (volume in claimed or _rest(volume, (), services) is not None):
             why = f"its folder is not declared; name it under [existing.{place.site.name}.volumes], or exclude it"
             gaps.append(Gap(f"volume {volume}", why))
             continue

@@ -49,7 +49,10 @@ def restore_test(
     from harness.estate.config import load_config
     from harness.estate.promises import BUDGETS, load_promises, promise_named
     from harness.estate.substrates import SUBSTRATES
+    from harness.evidence.folder import sha256_of
+    from harness.evidence.record import RecordHeader
     from harness.parts.places import FILES
+    from harness.restore_test.build import NAME, OBJECTIVE
 
     loaded = load_config(config)
     if substrate != EXISTING and substrate not in SUBSTRATES:
@@ -62,10 +65,6 @@ def restore_test(
             f"{config}: declares no DR site under [existing.dr]; declare it (deploy/README.md), or have one made with "
             "--substrate embedded"
         )
-    from harness.evidence.folder import sha256_of
-    from harness.evidence.record import RecordHeader
-    from harness.restore_test.build import NAME, OBJECTIVE
-
     header = RecordHeader(
         NAME,
         OBJECTIVE,
