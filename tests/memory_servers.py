@@ -25,18 +25,19 @@ from harness.postgres import checks, dump, facts, identity
 from harness.postgres.contents import locks, properties, rows
 from harness.postgres.restoring import quiet
 from harness.postgres.roles import data as roles
+from harness.restore_test import server_cleanup
 from tests.memory_objects import MemoryMinio, MemoryObjects
 from tests.substrate.fake import Call, Fake, Outcome, Program
 
 Rows = list[tuple[object, ...]]
 COUNTED = re.compile(r'FROM ONLY "public"\."(\w+)"')
 VALUED = re.compile(r'last_value, is_called FROM "(\w+)"\."(\w+)"')
-NAMED = re.compile(r'(CREATE DATABASE|DROP DATABASE|CREATE ROLE|DROP ROLE) "?(\w+)"?')
+NAMED = re.compile(r'(CREATE DATABASE|DROP DATABASE|CREATE ROLE|DROP ROLE) (?:IF EXISTS )?"?(\w+)"?')
 OTHERS = (
     *(roles.MEMBERSHIPS, roles.SETTINGS, roles.PARAMETERS, roles.GRANTS, roles.LABELS, roles.TABLESPACES),
-    roles.SUBSCRIPTIONS,
+    *(roles.SUBSCRIPTIONS, server_cleanup.PREPARED, server_cleanup.SUBSCRIPTIONS, server_cleanup.SLOTS),
 )
-IGNORED = ("\nUPDATE ", "ALTER ", "COMMENT ", "GRANT ", "REVOKE ")  # nothing of this is in memory
+IGNORED = ("\nUPDATE ", "DROP OWNED ", "ALTER ", "COMMENT ", "GRANT ", "REVOKE ")  # nothing of this is in memory
 
 
 @dataclass
@@ -86,6 +87,7 @@ class MemoryPostgres:
                 (name, True, False, -1, "postgres") for name in sorted({*self.databases, identity.MAINTENANCE})
             ],
             identity.TOUCHED: [(identity.MAINTENANCE in self.databases,)],
+            identity.OWN_TABLES: [(identity.MAINTENANCE in self.databases,)],
             checks.BACKENDS: list(connected),
             checks.SESSIONS: [(sum(database in values for database, _ in self.sessions),)],
             roles.VERSION: [(int(float(self.version)), "postgres", "postgres")],

@@ -58,6 +58,15 @@ UNION ALL SELECT 1 FROM (
 ) AS o LEFT JOIN pg_catalog.pg_init_privs i ON i.classoid = o.tableoid AND i.objoid = o.oid AND i.objsubid = 0
 WHERE o.acl IS NOT NULL AND o.oid < 16384 AND o.acl IS DISTINCT FROM i.initprivs
 """
+# Tables, views and sequences of a user: what a restore into a database of initdb could collide with.
+OWN_TABLES = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname !~ '^pg_'
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                      WHERE d.classid = c.tableoid AND d.objid = c.oid AND d.deptype = 'e')
+)
+"""
 MAINTENANCE = "postgres"  # initdb makes it
 TEMPLATE = "template1"  # what CREATE DATABASE copies
 INVALID = -2  # datconnlimit of a database that an interrupted DROP DATABASE left
@@ -134,3 +143,14 @@ def holds_user_data(sql: Sql, name: str) -> bool:
 def databases(sql: Sql) -> tuple[str, ...]:
     """Return the databases that hold user data and can be connected to, sorted. Raises HarnessError."""
     return tuple(d.name for d in catalogue(sql) if d.connectable and d.valid and holds_user_data(sql, d.name))
+
+
+def occupied(sql: Sql) -> tuple[str, ...]:
+    """Return the databases that keep a server from being the target of a restore, sorted. Raises HarnessError.
+
+    Of initdb's only those that have tables of a user: their settings and extensions are no obstacle.
+    """
+    entries = [d for d in catalogue(sql) if d.name != PRISTINE]
+    own = [d.name for d in entries if d.name in (MAINTENANCE, TEMPLATE)]
+    free = [name for name in own if ask(sql, OWN_TABLES, name) == [(False,)]]
+    return tuple(d.name for d in entries if d.name not in free)

@@ -10,7 +10,7 @@ from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place, Service, Sql
-from harness.postgres.identity import databases, system_facts
+from harness.postgres.identity import occupied, system_facts
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
 from harness.recovery.restore_files import FileRestore, not_restored
 from harness.repository.catalogue import OpenBackup
@@ -66,7 +66,7 @@ class Restore:
                 f"the target is system {system.identifier}, the source of the backup; nothing was changed"
             )
         notes = require_version(system, self.contents.system)
-        if already := databases(self.place.sql):
+        if already := occupied(self.place.sql):
             raise RestoreFailed(f"the target already contains {', '.join(already)}; restore onto an empty server")
         self.databases.fetch()
         self.databases.notes += notes

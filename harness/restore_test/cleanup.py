@@ -1,39 +1,37 @@
 """Cleanup after a restore test: removes the restored data from a DR site, and nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import psycopg
 from minio import Minio
-from psycopg import sql as text
 
-from harness.core.errors import HarnessError
-from harness.core.service import Place, Service
-from harness.postgres.identity import databases
-from harness.postgres.roles.data import inspect
-from harness.postgres.server import connect, one_line
+from harness.core.contents import Contents
+from harness.core.errors import REPORTED, HarnessError, reason_of
+from harness.core.service import Objects, Place, Service, Tree
+from harness.recovery.restore_files import sources_of
 from harness.repository.format.manifest import Manifest
+from harness.restore_test.server_cleanup import ServerSnapshot, clear_server, take
 from harness.s3.client import asked, client
 from harness.s3.objects import RESTORED
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Inventory of a DR site: databases, roles, objects by bucket (None: no such bucket), files by volume."""
+    """Inventory of a DR site: its database server, objects by bucket (None: no such bucket), files by volume."""
 
-    databases: frozenset[str]
-    roles: frozenset[str]
+    server: ServerSnapshot
     objects: Mapping[str, frozenset[str] | None]
     files: Mapping[str, frozenset[str]]
 
 
-def take_snapshot(place: Place, services: Sequence[Service]) -> Snapshot:
-    """Return the inventory of everything that a restore can change; raises HarnessError, OSError."""
-    buckets = {o.bucket for service in services for o in service.sources().objects}
-    volumes = {t.volume for service in services for t in service.sources().trees}
+def take_snapshot(place: Place, services: Sequence[Service], contents: Contents | None = None) -> Snapshot:
+    """Return the inventory of everything that a restore of `contents` can change; raises HarnessError, OSError."""
+    sources = [source for group in sources_of(services, contents).values() for source in group]
+    buckets = {source.bucket for source in sources if isinstance(source, Objects)}
+    volumes = {source.volume for source in sources if isinstance(source, Tree)}
     return Snapshot(
-        frozenset(databases(place.sql)),
-        frozenset(role.name for role in inspect(place.sql).roles),
+        take(place.sql),
         {bucket: _keys(place, bucket) for bucket in sorted(buckets)},
         {volume: frozenset(place.site.volume(volume).walk()) for volume in sorted(volumes)},
     )
@@ -48,35 +46,46 @@ def _keys(place: Place, bucket: str) -> frozenset[str] | None:
 
 
 def clear(place: Place, services: Sequence[Service], manifest: Manifest, before: Snapshot) -> tuple[str, ...]:
-    """Remove what the restore added since `before`, services stopped; return a line a kind. Raises HarnessError."""
-    now = take_snapshot(place, services)
-    names = sorted(now.databases - before.databases & {d.name for d in manifest.contents.databases})
-    roles = sorted(now.roles - before.roles)
-    _drop(place, names, roles)
-    lines = [f"databases: {', '.join(names) or 'none'}", f"roles: {', '.join(roles) or 'none'}"]
-    for bucket, keys in now.objects.items():
-        earlier = before.objects[bucket]
-        new = (keys or frozenset()) - (earlier or frozenset())
-        removed = _empty(place, bucket, new, manifest.backup_id, whole=earlier is None)
-        lines.append(f"bucket {bucket}: {removed} objects")
-    # Restored files, and files that the services wrote while they ran: sessions, caches.
-    for name, files in now.files.items():
-        added, volume = sorted(files - before.files[name]), place.site.volume(name)
-        for path in added:
-            volume.remove(path)
-        lines.append(f"volume {name}: {len(added)} files")
-    return tuple(lines)
+    """Remove what the restore added since `before`, services stopped; return a line a kind.
 
+    Goes on after a failure, and raises HarnessError at the end that names all that is left and how to remove it.
+    """
+    removed: list[str] = []
+    left: list[str] = []
 
-def _drop(place: Place, names: Sequence[str], roles: Sequence[str]) -> None:
-    with connect(place.sql) as connection:
+    def attempt(what: str, step: Callable[[], str]) -> None:
         try:
-            for name in names:
-                connection.execute(text.SQL("DROP DATABASE {} WITH (FORCE)").format(text.Identifier(name)))
-            for role in roles:
-                connection.execute(text.SQL("DROP ROLE {}").format(text.Identifier(role)))
-        except psycopg.Error as error:
-            raise HarnessError(f"PostgreSQL at {place.sql.outside}: cleanup failed: {one_line(error)}") from error
+            removed.append(step())
+        except REPORTED as error:
+            left.append(f"{what}: {reason_of(error)}; remove what the test restored there")
+
+    def server() -> str:
+        gone, stays = clear_server(place.sql, before.server, [d.name for d in manifest.contents.databases])
+        left.extend(stays)
+        return "; ".join(gone)
+
+    attempt(f"PostgreSQL at {place.sql}", server)
+    for bucket, keys in before.objects.items():
+        attempt(f"bucket {bucket}", partial(_clear_bucket, place, bucket, keys, manifest.backup_id))
+    for name, files in before.files.items():
+        attempt(f"volume {name}", partial(_clear_volume, place, name, files))
+    if left:
+        raise HarnessError(f"site {place.site.name} is not as it was before the test: {'; '.join(left)}")
+    return tuple(removed)
+
+
+def _clear_bucket(place: Place, bucket: str, earlier: frozenset[str] | None, backup_id: str) -> str:
+    new = (_keys(place, bucket) or frozenset()) - (earlier or frozenset())
+    return f"bucket {bucket}: {_empty(place, bucket, new, backup_id, whole=earlier is None)} objects"
+
+
+def _clear_volume(place: Place, name: str, earlier: frozenset[str]) -> str:
+    """Remove restored files, and files that the services wrote while they ran: sessions, caches."""
+    volume = place.site.volume(name)
+    added = sorted(frozenset(volume.walk()) - earlier)
+    for path in added:
+        volume.remove(path)
+    return f"volume {name}: {len(added)} files"
 
 
 def _empty(place: Place, bucket: str, keys: frozenset[str], backup_id: str, *, whole: bool) -> int:

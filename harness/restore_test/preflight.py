@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+from psycopg.sql import Identifier
+
 from harness.core.errors import Refused, UsageError
 from harness.core.node import Address, Site
 from harness.core.service import Place, PublicDoor, Service
-from harness.postgres.identity import databases
+from harness.postgres.identity import MAINTENANCE, TEMPLATE, occupied
 from harness.repository.catalogue import CommittedBackup
 from harness.repository.format.recipients import fingerprint, read_private
 from harness.substrate.existing.site import ExistingSite
@@ -40,11 +42,18 @@ def require_no_service_running(site: Site, services: Sequence[Service]) -> None:
 
 def require_empty(place: Place) -> None:
     """Refuse a database server that is not empty: the test would remove its data or fail; raises Refused."""
-    if present := databases(place.sql):
+    if present := occupied(place.sql):
         raise Refused(
             f"site {place.site.name} is in use: it has the database {', '.join(present)}; nothing was written to it. "
-            "Drop it if a killed restore test left it"
+            f"If a killed restore test left it: {'; '.join(map(_remedy, present))}"
         )
+
+
+def _remedy(name: str) -> str:
+    if name in (MAINTENANCE, TEMPLATE):
+        return f"drop what was made in {name}"
+    quoted = Identifier(name).as_string()
+    return f"ALTER DATABASE {quoted} IS_TEMPLATE false; DROP DATABASE {quoted} WITH (FORCE)"
 
 
 def require_own_gateway(door: PublicDoor, site: str, address: Address) -> None:

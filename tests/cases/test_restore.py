@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import IO
+
 import pytest
 
 from harness.core.errors import RestoreFailed
 from harness.postgres.roles.check import differences
 from harness.postgres.roles.data import PATH, parse
 from harness.recovery.containment import release_all
+from harness.substrate.common.folder_volume import FolderVolume
 from tests.cases.estate import CaseEstate
 
 pytestmark = pytest.mark.cases
@@ -209,3 +212,24 @@ def test_case_16_nothing_that_is_restored_reaches_the_outside_until_its_release(
     assert estate.rows("shop", subscription) == [(True, "feed")]
     assert estate.value("shop", "SELECT count(*) FROM pg_subscription_rel WHERE srrelid = 'fed'::regclass") == 1
     assert estate.value("shop", "SELECT relispopulated FROM pg_class WHERE relname = 'never'") is False
+
+
+def test_case_13_a_full_disk_is_a_failed_restore_and_leaves_no_dump(
+    estate: CaseEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool is on a device that is full: every write to it fails with ENOSPC."""
+    estate.create("shop", "CREATE TABLE t AS SELECT n, repeat(md5(n::text), 40) AS v FROM generate_series(1, 5000) n")
+    estate.back_up()
+    spool = estate.dr.site.volume("spool")
+    real = type(spool).open
+
+    def full(volume: FolderVolume, path: str, mode: str) -> IO[bytes]:
+        return open("/dev/full", "wb") if path.endswith(".dump") else real(volume, path, mode)  # noqa: PTH123
+
+    monkeypatch.setattr(type(spool), "open", full)
+    with pytest.raises(RestoreFailed, match="No space left on device"):
+        estate.restore()
+    assert estate.facts("2.5.1")[0]["error"] == "[Errno 28] No space left on device"
+    assert len(estate.facts("2.5.2")) == 1
+    assert list(spool.walk()) == []
+    assert estate.rows("postgres", "SELECT FROM pg_database WHERE datname = 'shop'") == []

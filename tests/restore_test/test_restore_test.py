@@ -192,7 +192,7 @@ def test_a_site_that_cannot_be_cleared_is_a_doubt(memory_estate: MemoryEstate, w
     memory_estate.servers.postgres["dr"].refused["DROP DATABASE"] = "being accessed by other users"
     record = work.run()
     assert record.verdict == "UNKNOWN"
-    assert "cleanup failed: being accessed by other users" in record.reasons[0]
+    assert "database shop (being accessed by other users): remove it by DROP DATABASE" in record.reasons[0]
 
 
 def test_an_exposure_that_cannot_be_measured_is_a_doubt(

@@ -1,4 +1,4 @@
-"""Grants on databases and parameters: those of a server are made those of a backup."""
+"""Grants on databases, schemas and parameters: those of a server are made those of a backup."""
 
 from collections.abc import Iterable
 
@@ -7,13 +7,18 @@ from psycopg import sql as compose
 from harness.postgres.roles.data import Grant
 from harness.postgres.session import Connection
 
-PRIVILEGES = {"DATABASE": ("CONNECT", "CREATE", "TEMPORARY"), "PARAMETER": ("ALTER SYSTEM", "SET")}
+PRIVILEGES = {
+    "DATABASE": ("CONNECT", "CREATE", "TEMPORARY"),
+    "PARAMETER": ("ALTER SYSTEM", "SET"),
+    "SCHEMA": ("USAGE", "CREATE"),
+}
 
 
 def align(connection: Connection, kind: str, here: Iterable[Grant], wanted: Iterable[Grant], owner: str = "") -> None:
     """Revoke the grants of `here` that are not `wanted`, and make those that are missing, each by its grantor.
 
-    `kind`: DATABASE or PARAMETER; `owner`: of the database, "" for the bootstrap superuser, who owns parameters.
+    `kind`: DATABASE, SCHEMA or PARAMETER; `owner`: of the database or schema, "" for the bootstrap superuser, who
+    owns parameters.
     """
     present, wanted = set(here), list(wanted)
     for extra in sorted(present - set(wanted), key=_order):

@@ -34,14 +34,14 @@ def restore(sql: Sql, data: ServerData, found: ServerData) -> tuple[str, ...]:
     what could not be set because this version of PostgreSQL does not know it, one line each.
     """
     kept = {found.user, found.bootstrap}
-    there = {role.name for role in found.roles}
+    there = {role.name: role.until for role in found.roles}
     with _changing(sql, "roles") as connection:
         for role in data.roles:
             if role.name not in there:
                 connection.execute(compose.SQL("CREATE ROLE {}").format(compose.Identifier(role.name)))
         for role in data.roles:
             if role.name not in kept:
-                connection.execute(_attributes(role))
+                connection.execute(_attributes(role, there.get(role.name)))
             _comment(connection, "ROLE", role.name, role.comment)
         _memberships(connection, data, found)
         names = {"", *(role.name for role in data.roles)}
@@ -112,14 +112,16 @@ def _changing(sql: Sql, what: str) -> Iterator[Connection]:
         raise RestoreFailed(f"{what} at {sql.outside}: {reason}") from error
 
 
-def _attributes(role: Role) -> compose.Composed:
+def _attributes(role: Role, until: str | None) -> compose.Composed:
+    """Return the statement for a role's attributes; `until`: what it has. A validity cannot be made NULL again."""
     words = [word.upper() if getattr(role, word) else f"NO{word.upper()}" for word in ATTRIBUTES]
-    return compose.SQL("ALTER ROLE {} WITH {} CONNECTION LIMIT {} PASSWORD {} VALID UNTIL {}").format(
+    valid = compose.SQL(" VALID UNTIL {}").format(compose.Literal(role.until or "infinity"))
+    return compose.SQL("ALTER ROLE {} WITH {} CONNECTION LIMIT {} PASSWORD {}{}").format(
         compose.Identifier(role.name),
         compose.SQL(" ").join(map(compose.SQL, words)),
         compose.Literal(role.limit),
         compose.Literal(role.verifier),
-        compose.Literal(role.until or "infinity"),
+        valid if role.until or until else compose.SQL(""),
     )
 
 
