@@ -78,6 +78,16 @@ def _(drill: Drill) -> None:
     checks.require_alert(drill)
 
 
+@then("the backup names the missing attachment")
+def _(receipt: Receipt) -> None:
+    checks.require_missing_named(receipt)
+
+
+@then("the operations team is alerted to it")
+def _(drill: Drill) -> None:
+    checks.require_alert_of_missing(drill)
+
+
 @then("only the earlier backup is listed")
 def _(drill: Drill, scene: Scene, earlier: Receipt) -> None:
     scene.undo()

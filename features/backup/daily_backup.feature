@@ -19,6 +19,12 @@ Feature: The daily backup is taken, or the operations team is alerted
       When the schedule fires again during the backup
       Then the backups did not overlap
 
+    Scenario: A missing attachment is named, and everything else is backed up
+      Given the primary suffers "a missing attachment"
+      When a backup is taken
+      Then the backup names the missing attachment
+      And the operations team is alerted to it
+
     @control:NIST-SC-28
     Scenario: A backup can be opened without blackstart
       When a backup is taken
@@ -44,7 +50,6 @@ Feature: The daily backup is taken, or the operations team is alerted
       Examples: the source
         | fault                             |
         | a database killed before the dump |
-        | a missing attachment              |
 
       Examples: the offsite store
         | fault                        |

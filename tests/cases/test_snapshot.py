@@ -15,6 +15,7 @@ import pytest
 from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import BackupFailed
 from harness.patience import PATIENCE
+from harness.postgres.contents.locks import TRY
 from harness.postgres.dump import chunks, dump_task, facts, open_snapshot
 from harness.postgres.server import connect
 from harness.substrate.embedded.task import ProcessTask
@@ -78,6 +79,7 @@ def test_a_lock_that_is_released_in_time_only_delays_the_backup(server: Database
 
         reading = pool.submit(read)
         until(server, WAITING, 1)
+        SYSTEM.sleep(1.2 * TRY)  # so that the lock is asked for again
         blocking.execute("INSERT INTO jobs VALUES (0)")
         blocking.commit()
         assert reading.result(timeout=20) == 100001  # the snapshot came after the lock

@@ -86,7 +86,8 @@ def _lock(
                 connection.execute(statement.format(compose.SQL(", ONLY ").join(names)))
                 break
             except psycopg.errors.LockNotAvailable:
-                connection.execute("ROLLBACK TO SAVEPOINT batch")
+                # Both: a snapshot cannot be exported from within a savepoint.
+                connection.execute("ROLLBACK TO SAVEPOINT batch; RELEASE SAVEPOINT batch")
                 if stopped():
                     raise HarnessError("stopped while it waited for a lock") from None
                 if clock.monotonic() > until:

@@ -8,11 +8,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object in a listing: `size` in bytes, `modified` in UTC by the store's clock."""
+    """An object in a listing: `size` in bytes, `modified` in UTC by the store's clock, `etag`: differs with content."""
 
     key: str
     size: int
     modified: datetime
+    etag: str = ""
 
 
 class ObjectStore(Protocol):

@@ -86,7 +86,7 @@ class S3Store:
             for entry in self._client.list_objects(self.bucket, self.prefix + prefix, recursive=True):
                 if entry.object_name is not None and entry.last_modified is not None and not entry.is_dir:
                     key = entry.object_name.removeprefix(self.prefix)
-                    yield StoredObject(key, entry.size or 0, entry.last_modified)
+                    yield StoredObject(key, entry.size or 0, entry.last_modified, entry.etag or "")
 
     def delete(self, key: str) -> None:
         """Delete one object."""

@@ -57,13 +57,29 @@ def require_failure_logged(drill: Drill, failure: str) -> None:
     require(error and error in failure, f"the backup failed with {failure!r}, the log says {error!r}")
 
 
+def require_missing_named(receipt: Receipt) -> None:
+    """Raise Finding unless the backup names one file that is missing, and contains all others."""
+    contents = receipt.contents
+    require(len(contents.missing) == 1, f"missing by the backup: {list(contents.missing)}; expected: one file")
+    require(any(tree.missing and tree.files for tree in contents.trees), "no other file is in the backup")
+
+
 def require_alert(drill: Drill) -> None:
     """Raise Finding unless 1.7.2 was logged; wait until the alert has arrived."""
     event = require_logged(drill, "1.7.2")
     require(event.facts.get("sent"), "the alert was not sent")
+    _await_alert(drill, "failed")
+
+
+def require_alert_of_missing(drill: Drill) -> None:
+    """Wait until the alert about a backup without a file has arrived; raises Finding."""
+    _await_alert(drill, "is incomplete")
+
+
+def _await_alert(drill: Drill, what: str) -> None:
     sink = drill.environment.alert_sink
 
     def arrived() -> None:
-        require(sink.received, "the alert was sent and has not arrived")
+        require([alert for alert in sink.received if what in alert.title], f"no alert {what!r} has arrived")
 
     wait_until(arrived, patience=PATIENCE.alert, on=Finding, what="the alert")

@@ -131,10 +131,7 @@ FAULTS = (
         "a database killed during the dump", When.DURING_BACKUP, lambda s: during_dump(s, lambda: kill_database(s)),
         None, database_up, named="dump: |cannot be counted|no snapshot",
     ),
-    Fault(
-        "a missing attachment", When.BEFORE_BACKUP, remove_attachment, None, primary_files,
-        named="is referenced by database .* and cannot be read",
-    ),
+    Fault("a missing attachment", When.NOW, remove_attachment, None, primary_files, target="the primary"),
     Fault(
         "an unreachable offsite store", When.BEFORE_BACKUP, kill_offsite, revive_offsite, offsite_up,
         named="store|offsite|refused",

@@ -48,9 +48,9 @@ def has_room(s3: S3, bucket: str) -> bool:
     return True
 
 
-def stored_objects(scene: Scene) -> frozenset[tuple[str, int, str]]:
-    """Return key, size in bytes and modification time of every object in the repository."""
-    return frozenset((e.key, e.size, str(e.modified)) for e in scene.backups.repository.store.list(""))
+def stored_objects(scene: Scene) -> frozenset[tuple[str, int, str, str]]:
+    """Return key, size in bytes, modification time and ETag of every object in the repository."""
+    return frozenset((e.key, e.size, str(e.modified), e.etag) for e in scene.backups.repository.store.list(""))
 
 
 def databases_on(sql: Sql) -> tuple[str, ...] | None:
