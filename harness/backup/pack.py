@@ -217,6 +217,7 @@ def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Arc
 def _every_file(archive: Archive, volume: Volume, tree: Tree) -> Iterator[str]:
     top = f"{tree.folder}/" if tree.folder else ""
     others = tuple(f"{folder.strip('/')}/" for folder in tree.without)
+    archive.lost.clear()  # the names may be asked for more than once
     for entry in volume.scan(tree.folder):
         path = entry.path.removeprefix(top)
         if f"{path}/".startswith(others):

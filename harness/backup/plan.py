@@ -76,7 +76,7 @@ def _database(entry: DatabaseEntry, exclude: Mapping[str, str]) -> str | Gap:
 def _buckets(
     place: Place, services: Sequence[Service], exclude: Mapping[str, str]
 ) -> tuple[tuple[Objects, ...], list[Gap]]:
-    declared = {objects.bucket: (s.name, objects) for s in services for objects in s.sources().objects}
+    declared = _declared(services)
     listed = _listed_buckets(place)
     gaps = []
     if listed is None:
@@ -101,6 +101,20 @@ def _buckets(
         else:
             gaps.append(Gap(f"bucket {bucket}", "declared by no service", exclude["bucket *"]))
     return tuple(wanted), gaps
+
+
+def _declared(services: Sequence[Service]) -> dict[str, tuple[str, Objects]]:
+    """Return the declared buckets, each with a service that declares it. One with several declarations is taken whole.
+
+    What one service refers to would otherwise not be in the backup of what another refers to.
+    """
+    declared: dict[str, tuple[str, Objects]] = {}
+    for service in services:
+        for objects in service.sources().objects:
+            first = declared.setdefault(objects.bucket, (service.name, objects))
+            if first[1] != objects:
+                declared[objects.bucket] = (first[0], Objects(objects.bucket))
+    return declared
 
 
 def _listed_buckets(place: Place) -> frozenset[str] | None:

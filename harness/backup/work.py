@@ -87,7 +87,7 @@ class Work:
     ) -> None:
         path = paths[id(source)]
         archive = self._archive(source, referenced)
-        if isinstance(source, Tree) and source.found and next(iter(archive.names()), None) is None:
+        if isinstance(source, Tree) and source.found and next(iter(archive.names()), None) is None and not archive.lost:
             return  # nothing was found in the volume
         self.writer.add(path, archive.chunks())
         trees[path] = replace(archive.facts, path=path)

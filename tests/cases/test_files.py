@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.backup.pack import pack_tree
 from harness.core.contents import Missing
 from harness.core.service import Objects, Tree
 from harness.postgres import dump
@@ -165,6 +166,24 @@ def test_what_no_service_declares_goes_to_where_it_was(estate: CaseEstate) -> No
     assert estate.restore().lost_objects == ()
     assert estate.file("odd", "deep/file") == b"data"
     assert estate.content("forgotten", "key") == b"object"
+
+
+def test_a_bucket_that_two_services_refer_to_and_a_volume_of_links_are_not_lost(estate: CaseEstate) -> None:
+    estate.create("app", "CREATE TABLE file (key text)", "INSERT INTO file VALUES ('a')")
+    estate.create("odoo", "CREATE TABLE file (key text)", "INSERT INTO file VALUES ('b')")
+    both = [Objects("media", name, "SELECT key FROM file") for name in ("app", "odoo")]
+    estate.declare("app", "odoo", objects=both)
+    for key in ("a", "b"):
+        estate.put_object("media", key, key.encode())
+    links = root(estate, "links")
+    (links / "a link").symlink_to("/etc")
+    (links / "b link").symlink_to("/etc")
+    found = pack_tree(estate.primary.place, Tree("volume links", "links", "", found=True), None)
+    assert list(found.names()) == list(found.names()) == []
+    assert [lost.path for lost in found.lost] == ["a link", "b link"]
+    estate.back_up()
+    estate.restore()
+    assert [estate.content("media", key) for key in ("a", "b")] == [b"a", b"b"]
 
 
 # Before sign-off.

@@ -16,6 +16,7 @@ from harness.core.service import S3, Objects, Place
 from harness.recovery.restore_files import confused
 from harness.s3.client import client, ensure_bucket
 from harness.s3.objects import META, RESTORED
+from harness.s3.replication import copy_task
 from tests.cases.pair import BACKUP, BUCKET, NOWHERE, Pair, bucket, stored
 
 pytestmark = pytest.mark.cases
@@ -166,6 +167,19 @@ def test_a_replica_without_the_metadata_is_put_right(pair: Pair) -> None:
     assert sorted(pair.corrected) == [("a", "metadata: tags"), ("b", "metadata: content-type")]
     assert stored(pair.dr, "a") == stored(pair.dr, "b") == (GIF, HEADERS, TAGS)
     assert stored(pair.dr, "newer than the backup")[0] == b"new"
+
+
+def test_what_rclone_replicated_is_as_in_the_backup(pair: Pair) -> None:
+    known = {name: text for name, text in HEADERS.items() if name != "expires"}  # which rclone does not copy
+    for name, size in SIZES.items():
+        pair.put(name, os.urandom(size), known)
+    pair.put("without metadata", GIF)
+    pair.put("with more", GIF, {"expires": HEADERS["expires"]}, TAGS)
+    ensure_bucket(pair.dr.s3, BUCKET)
+    with pair.dr.site.run(copy_task(pair.primary.s3, pair.dr.s3, BUCKET)) as running:
+        assert running.finish(60.0).code == 0
+    pair.carry()
+    assert pair.corrected == [("with more", "metadata: expires, tags")]
 
 
 def test_what_a_restore_test_wrote_over_replicas_is_put_back(pair: Pair) -> None:
