@@ -9,6 +9,7 @@ from harness.parts.programs import client_program
 from harness.postgres.server import IMAGE, look_at
 from harness.postgres.session import RAW, Server, options
 
+WIDTH = 500  # characters of one of them: pg_dump shows a statement that names thousands of tables
 SHOWN = 3  # last lines of standard error that an error message contains
 # libpq refuses a password file with group access, and Kubernetes gives files to the group of a pod.
 PASSWORD_FILE = "/tmp/pgpass"  # noqa: S105, S108 - in the task's own container, in memory
@@ -99,7 +100,7 @@ def _quoted(value: str) -> str:
 
 def how_it_ended(done: Completed) -> str:
     """Return exit code and standard error of a failed client in one line, from its last `error:` on."""
-    lines = [line.strip() for line in done.errors.splitlines() if line.strip()]
+    lines = [line.strip()[:WIDTH] for line in done.errors.splitlines() if line.strip()]
     errors = [at for at, line in enumerate(lines) if "error: " in line.lower()]
     start = errors[-1] if errors else max(0, len(lines) - SHOWN)
     code = f"ended by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"

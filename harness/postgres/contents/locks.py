@@ -54,7 +54,7 @@ def take_snapshot(
     """Lock every table and export a snapshot; return its name, and server time and monotonic seconds before it.
 
     `connection`: outside a transaction. Raises psycopg.Error, of which LockNotAvailable: a lock was not granted within
-    `patience` seconds; HarnessError after `stopped`.
+    `patience` seconds; HarnessError after `stopped`, and on a server without room for the locks.
     """
     for _ in range(LISTINGS):
         listed = connection.execute(LOCKED).fetchall()
@@ -70,6 +70,11 @@ def take_snapshot(
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             connection.rollback()  # dropped since it was listed
             continue
+        except psycopg.errors.OutOfMemory as error:
+            raise HarnessError(
+                f"the server has no room for locks on {len(listed)} tables, which pg_dump needs as well; "
+                "raise its max_locks_per_transaction"
+            ) from error
         return name, taken_at, before
     raise HarnessError("tables are dropped faster than they can be locked; take the backup at another time")
 
