@@ -13,7 +13,7 @@ from harness.recovery.restore_files import sources_of
 from harness.repository.format.manifest import Manifest
 from harness.restore_test.server_cleanup import ServerSnapshot, clear_server, take
 from harness.s3.client import asked, client
-from harness.s3.objects import RESTORED
+from harness.s3.objects import RESTORED, Bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,10 @@ def clear(place: Place, services: Sequence[Service], manifest: Manifest, before:
 
 def _clear_bucket(place: Place, bucket: str, earlier: frozenset[str] | None, backup_id: str) -> str:
     new = (_keys(place, bucket) or frozenset()) - (earlier or frozenset())
-    return f"bucket {bucket}: {_empty(place, bucket, new, backup_id, whole=earlier is None)} objects"
+    line = f"bucket {bucket}: {_empty(place, bucket, new, backup_id, whole=earlier is None)} objects"
+    # Replicas over which the restore wrote; the earlier version is production's own copy.
+    put_back = Bucket(place.s3, bucket).put_back(backup_id) if earlier else ()
+    return f"{line}, {len(put_back)} replicas put back" if put_back else line
 
 
 def _clear_volume(place: Place, name: str, earlier: frozenset[str]) -> str:

@@ -163,6 +163,18 @@ def test_cleanup_keeps_an_object_that_replication_added(seeded: ExistingServers)
         client(place.s3).remove_object(objects.bucket, key)
 
 
+def test_cleanup_puts_back_a_replica_over_which_the_restore_wrote(seeded: ExistingServers) -> None:
+    place, services = seeded.site.place, (Notification(),)
+    (objects,) = services[0].sources().objects
+    client(place.s3).put_object(objects.bucket, "newer", BytesIO(b"newer"), 5)
+    before = take_snapshot(place, services)
+    into_bucket(place, objects, BACKUP, lambda *_words: None)(Member("newer", 1, object=True), BytesIO(b"o"))
+    assert f"bucket {objects.bucket}: 0 objects, 1 replicas put back" in clear(place, services, _manifest(), before)
+    with client(place.s3).get_object(objects.bucket, "newer") as answer:
+        assert answer.read() == b"newer"
+    client(place.s3).remove_object(objects.bucket, "newer")
+
+
 BACKUP = "20260101T000000.000000Z-0000000000"
 
 
