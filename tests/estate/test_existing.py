@@ -144,7 +144,7 @@ def test_cleanup_removes_only_restored_data(seeded: ExistingServers, existing: E
     services[0].seed(type(place)(place.site, place.sql, place.s3, secrets))
     assert take_snapshot(place, services) != before
     removed = clear(declared.place, services, _manifest("mine"), before)
-    assert "databases: mine" in removed
+    assert "databases: mine; roles: mine" in removed
     assert take_snapshot(place, services) == before
     assert take_snapshot(place, (Notification(),)) == other
 
