@@ -87,7 +87,7 @@ report: setup  ## build the report of the newest drills
 	@$(BIN)/blackstart report
 
 bench: setup  ## run every benchmark
-	@for one in memory site_loss clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
+	@for one in memory logical tenants site_loss clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 lock: setup  ## rewrite all lock files, with hashes and without registry addresses
 	@$(BIN)/python -m harness.parts.lock

@@ -38,12 +38,12 @@ def add(name: str, row: DataclassInstance) -> None:
         file.write(json.dumps(asdict(row)) + "\n")
 
 
-def spread(figures: Iterable[float | None]) -> str:
+def spread(figures: Iterable[float | None], digits: int = 1) -> str:
     """Return the median, with the least and the most where there are several."""
     known = [figure for figure in figures if figure is not None]
     if len(known) < 2:  # noqa: PLR2004
-        return f"{known[0]:.1f}" if known else "-"
-    return f"{median(known):.1f} ({min(known):.1f} to {max(known):.1f})"
+        return f"{known[0]:.{digits}f}" if known else "-"
+    return f"{median(known):.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})"
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> list[str]:
@@ -117,10 +117,42 @@ def versions(rows: Rows) -> list[str]:
     return ["", "## `make drill` of two versions, in pairs", "", *table(head, body)] if body else []
 
 
+def logical(rows: Rows) -> list[str]:
+    """Return the section of a logical backup beside pipes of standard programs, run in the same rounds."""
+    body = []
+    for size in sorted({row["megabytes"] for row in rows}):
+        here = [row for row in rows if row["megabytes"] == size]
+        ours = {(row["at"][:10], row["round"]): row["wall"] for row in here if row["what"] == "backup"}
+        for what in dict.fromkeys(row["what"] for row in here):
+            of = [row for row in here if row["what"] == what]
+            pairs = [ours[key] / row["wall"] for row in of if (key := (row["at"][:10], row["round"])) in ours]
+            speed = "" if what == "backup" else spread(1 / pair for pair in pairs)
+            stored = f"{of[-1]['stored'] / 1e6:.0f}"
+            body.append(
+                [f"{size} MB", what, spread(r["wall"] for r in of), spread(r["cpu"] for r in of), stored, speed]
+            )
+    head = ["database", "", "wall, s", "CPU of the side, s", "stored, MB", "speed of the backup against it"]
+    return ["", "## A logical backup beside pipes", "", *table(head, body)] if body else []
+
+
+def tenants(rows: Rows) -> list[str]:
+    """Return the section of a server with many databases: every run."""
+    body = [
+        [
+            *(str(row[name]) for name in ("databases", "megabytes", "wall", "connections", "peak_mib")),
+            f"{row['stored'] / 1e6:.0f}",
+        ]
+        for row in rows
+    ]
+    head = ["databases", "MB each", "wall, s", "connections at most", "peak memory, MiB", "stored, MB"]
+    return ["", "## A backup of many databases", "", *table(head, body)] if body else []
+
+
 def write() -> None:
     """Write the page."""
     lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
     lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
+    lines += logical(rows_of("logical")) + tenants(rows_of("tenants"))
     lines += ci(rows_of("ci")) + versions(rows_of("versions"))
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
