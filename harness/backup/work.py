@@ -1,6 +1,6 @@
 """Contents of one backup: dumps, facts and files of the primary, written with few connections at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +13,7 @@ from harness.core.parallel import Stops, in_parallel
 from harness.core.service import Objects, Place, Tree
 from harness.patience import PATIENCE
 from harness.postgres import dump
+from harness.postgres.contents.schema import SchemaText
 from harness.postgres.roles import data as roles
 from harness.repository.catalogue import Writer
 
@@ -64,23 +65,31 @@ class Work:
     ) -> DatabaseFacts:
         """Write one database, and the files that it refers to in the same snapshot."""
         with ExitStack() as block:
-            snapshot = block.enter_context(dump.open_snapshot(self.place.sql, name))
-            block.enter_context(self.stops.calling(snapshot.connection.cancel))
+            snapshot = block.enter_context(dump.open_snapshot(self.place.sql, name, stopped=lambda: self.stops.stopped))
+            block.enter_context(self.stops.calling(snapshot.cancel))
             referenced = {id(source): snapshot.column(source.referenced) for source in sources}
             facts: list[DatabaseFacts] = []
+            schema = SchemaText()
+
+            def dump_all() -> None:
+                """One after the other: at most one connection of pg_dump."""
+                site, sql = self.place.site, self.place.sql
+                self._run(f"{path}.dump", dump.dump_task(site, sql, snapshot))
+                self._run(f"{path}.schema.sql", dump.schema_task(site, sql, name, snapshot), schema.chunks)
+
             calls: dict[str, Callable[[], None]] = {
                 "facts": lambda: facts.append(dump.facts(snapshot, path)),
-                "dump": partial(self._run, f"{path}.dump", dump.dump_task(self.place.site, self.place.sql, snapshot)),
+                "dump": dump_all,
             }
             calls |= {paths[id(s)]: partial(self._files, s, referenced[id(s)], paths, trees) for s in sources}
             in_parallel(calls, stop=self.stops.stop)
-        return facts[0]
+        return replace(facts[0], schema=schema.digest)
 
-    def _run(self, path: str, task: Task) -> None:
-        """Store the output of a task on the primary."""
+    def _run(self, path: str, task: Task, change: Callable[[Iterable[bytes]], Iterable[bytes]] = iter) -> None:
+        """Store the output of a task on the primary, as `change` makes it."""
         running = self.place.site.run(task)
         with self.stops.calling(lambda: running.__exit__(None, None, None)):
-            self.writer.add(path, dump.chunks(running, PATIENCE.dump))
+            self.writer.add(path, change(dump.chunks(running, PATIENCE.dump)))
 
     def _files(
         self, source: Source, referenced: Sequence[str] | None, paths: Mapping[int, str], trees: dict[str, TreeFacts]

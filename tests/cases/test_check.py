@@ -13,6 +13,7 @@ from harness.postgres.checks import differences, losses
 from harness.postgres.contents.schema import SchemaText
 from harness.postgres.dump import chunks, dump_task, facts, open_snapshot, schema_task
 from harness.postgres.restoring.database import Spooled, restore_database
+from tests.cases.estate import CaseEstate
 from tests.cases.odd import ODD, ROLES
 from tests.servers import DatabaseServer, embedded, start_database
 
@@ -32,8 +33,9 @@ class Kept:
 def keep(server: DatabaseServer, name: str) -> Kept:
     """Take what a backup takes of one database."""
     with open_snapshot(server.sql, name) as snapshot:
-        text = SchemaText(chunks(server.site.run(schema_task(server.site, server.sql, name, snapshot)), 60))
-        schema = b"".join(text.chunks())
+        text = SchemaText()
+        running = server.site.run(schema_task(server.site, server.sql, name, snapshot))
+        schema = b"".join(text.chunks(chunks(running, 60)))
         dump = b"".join(chunks(server.site.run(dump_task(server.site, server.sql, snapshot)), 60))
         seen = facts(snapshot, "databases/0001")
     return Kept(replace(seen, schema=text.digest), schema, dump)
@@ -218,3 +220,13 @@ def test_what_services_write_is_no_loss(changed: Changed) -> None:
         "CREATE INDEX extra_index ON cyc1 (o)",
     )
     assert changed.losses() == ()
+
+
+def test_a_backup_holds_the_schema_and_its_restore_is_compared_with_it(estate: CaseEstate) -> None:
+    estate.create(
+        "app", "CREATE TABLE t (s varchar CHECK (s IN ('a', 'b')))", "CREATE VIEW v AS SELECT * FROM t WHERE s IN ('a')"
+    )
+    estate.declare("app")
+    app = next(database for database in estate.back_up().contents.databases if database.name == "app")
+    assert len(app.schema) == 64
+    estate.restore()

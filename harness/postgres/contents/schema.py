@@ -71,22 +71,21 @@ class Entry:
 class SchemaText:
     """The normalised text of what pg_dump writes. `digest` and `majors` are those of the part that was read."""
 
-    dumped: Iterable[bytes]
     majors: dict[str, int] = field(default_factory=dict)  # of the server and of the client program
     digests: list[bytes] = field(default_factory=list)
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, dumped: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the text as it is stored; raises what reading the dump raises."""
         told = False
-        for entry in self.entries():
+        for entry in self.entries(dumped):
             if not told:
                 told = True
                 yield from (f"-- Dumped {what} version {major}\n".encode() for what, major in self.majors.items())
             yield entry.text
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, dumped: Iterable[bytes]) -> Iterator[Entry]:
         """Yield the normalised entries; raises what reading the dump raises."""
-        for entry in parsed(_lines(self.dumped), self.majors):
+        for entry in parsed(_lines(dumped), self.majors):
             if entry.key.kind not in NO_SCHEMA:
                 made = Entry(entry.key, entry.owner, normalised(entry))
                 self.digests.append(made.digest)

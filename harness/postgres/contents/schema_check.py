@@ -36,20 +36,20 @@ def compared(found: Dump, stored: Dump, digest: str) -> Iterator[str]:
     some statements in another way. Raises what reading either of them raises.
     """
     here: dict[Key, list[bytes]] = defaultdict(list)
-    now = SchemaText(found())
-    for entry in now.entries():
+    now = SchemaText()
+    for entry in now.entries(found()):
         here[entry.key].append(entry.digest)
     if now.digest == digest:
         return
-    then, missing = SchemaText(stored()), _Differing()
-    for entry in then.entries():
+    then, missing = SchemaText(), _Differing()
+    for entry in then.entries(stored()):
         if entry.digest in here.get(entry.key, ()):
             here[entry.key].remove(entry.digest)
         else:
             missing.add(entry)
     left = {key for key, digests in here.items() if digests}
     surplus = _Differing()
-    for entry in SchemaText(found()).entries():
+    for entry in SchemaText().entries(found()):
         if entry.key in left and entry.digest in here[entry.key]:
             surplus.add(entry)
     yield from _lines(missing, surplus, exact=now.majors == then.majors)
