@@ -17,7 +17,8 @@ from harness.estate.existing import connect_offsite, connect_site, s3_at, sql_at
 from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import RECIPIENTS
-from harness.parts.programs import program
+from harness.parts.programs import client_program
+from harness.postgres.client import must_encrypt
 from harness.postgres.identity import ask, catalogue
 from harness.postgres.server import SUPERUSER_PASSWORD, connect
 from harness.repository.format.recipients import fingerprint, read_public
@@ -66,7 +67,7 @@ def check_server(report: Report, where: str, sql: Sql, *, restores: bool) -> boo
         if not OLDEST <= major <= NEWEST:
             report.found(where, f"PostgreSQL {major}; versions {OLDEST} to {NEWEST} are supported")
         for name in ("pg_dump", "pg_restore", "psql"):
-            program(name)
+            client_program(name, major, tls=must_encrypt(sql))
         if not superuser:
             what = "restore" if restores else "take a full backup"
             lacking = [name for name, has in zip(NEEDED, rights, strict=False) if not has] or ["superuser's settings"]
@@ -186,11 +187,13 @@ def check_primary(report: Report, config: Config, services: Sequence[Service]) -
     check_recipients(report, f"{where}.secrets", secrets)
     check_volumes(report, "primary", config, services)
     if SUPERUSER_PASSWORD in secrets:
-        sql = sql_at(table, secrets)
-        if check_server(report, f"{where}.sql", sql, restores=False):
-            check_databases(report, config, services, sql)
+        with report.noting(where):
+            sql = sql_at(table, secrets)
+            if check_server(report, f"{where}.sql", sql, restores=False):
+                check_databases(report, config, services, sql)
     if ACCESS in secrets and SECRET in secrets:
-        check_buckets(report, config, services, s3_at(table, secrets))
+        with report.noting(where):
+            check_buckets(report, config, services, s3_at(table, secrets))
 
 
 def check_coverage(report: Report, config: Config, services: Sequence[Service]) -> None:

@@ -70,9 +70,14 @@ def client_task(
     )
 
 
+def must_encrypt(sql: Sql) -> bool:
+    """Return whether connections to a server must be encrypted."""
+    return sql.tls.mode not in PLAIN
+
+
 def _program(name: str, sql: Sql, server: Server) -> str:
     """Return the program to run: one that encrypts, where the connection must be encrypted or could be."""
-    must = sql.tls.mode not in PLAIN
+    must = must_encrypt(sql)
     try:
         return client_program(name, server.major, tls=must or server.tls)
     except MissingPart:

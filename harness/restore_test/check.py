@@ -48,13 +48,15 @@ def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> N
         read_targets(existing.targets)
     started = set(table.cluster.workloads) if table.cluster is not None else set()  # they may be scaled to 0
     if SUPERUSER_PASSWORD in secrets and DATABASE not in started:
-        sql = sql_at(table, secrets)
-        if check_server(report, f"{WHERE}.sql", sql, restores=True):
-            _check_system(report, config, sql)
+        with report.noting(WHERE):
+            sql = sql_at(table, secrets)
+            if check_server(report, f"{WHERE}.sql", sql, restores=True):
+                _check_system(report, config, sql)
     if ACCESS in secrets and SECRET in secrets and STORE not in started:
-        s3 = s3_at(table, secrets)
-        with report.noting(f"{WHERE}.s3"), asked(s3, "*", "buckets cannot be listed"):
-            client(s3).list_buckets()
+        with report.noting(WHERE):
+            s3 = s3_at(table, secrets)
+            with report.noting(f"{WHERE}.s3"), asked(s3, "*", "buckets cannot be listed"):
+                client(s3).list_buckets()
 
 
 def require_restore_test(config: Config) -> None:
