@@ -109,7 +109,7 @@ class BackupOrchestrator:
             raise
         self.journal.mark("stored", receipt.path, message="1.5", size=receipt.size, digest=receipt.digest)
         if contents.missing:
-            detail = f"{len(contents.missing)} referenced files are not in it: {'; '.join(contents.missing[:SHOWN])}"
+            detail = f"{len(contents.missing)} files are not in it: {'; '.join(contents.missing[:SHOWN])}"
             alert(self.alerts, self.journal, f"Backup of {self.estate} is incomplete", detail)
         return receipt
 

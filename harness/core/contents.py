@@ -28,8 +28,9 @@ class SequenceFacts:
 class DatabaseFacts:
     """One database.
 
-    `path`: its objects in the backup, without suffix: `PATH.dump` and `PATH.schema.sql` (the normalised schema, whose
-    SHA-256 is `schema`). `properties`: further facts that must be equal after the restore, each a name and a value.
+    `path`: its objects in the backup, without suffix: `PATH.dump` and `PATH.schema.sql` (the normalised schema,
+    whose digest is `schema`: the SHA-256 over the sorted SHA-256 of its entries). `properties`: further facts that must
+    be equal after the restore, each a name and a value.
     `not_compared`: what is in the dump and cannot be compared. `template`, `limit`: of pg_database.
     """
 
@@ -57,10 +58,15 @@ class DatabaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A file or an object that a database refers to and that could not be backed up."""
+    """A file or an object that could not be backed up."""
 
     path: str
     reason: str
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether something may be lost with it: nothing is with a socket or a FIFO."""
+        return self.reason not in ("is a socket", "is a FIFO")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +149,9 @@ class Contents:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """One line for each file and object that a database refers to and that is not in the backup."""
-        return tuple(f"{tree.name}: {lost.path}: {lost.reason}" for tree in self.trees for lost in tree.missing)
+        """One line for each file and object that belongs into the backup and is not in it."""
+        lost = [(tree.name, one) for tree in self.trees for one in tree.missing if one.holds_data]
+        return tuple(f"{name}: {one.path}: {one.reason}" for name, one in lost)
 
     @property
     def not_compared(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from harness.backup.plan import not_in
 from harness.core.contents import Contents
-from harness.core.errors import REPORTED, Finding, Refused, RestoreFailed, UsageError, reason_of
+from harness.core.errors import REPORTED, Finding, HarnessError, Refused, RestoreFailed, UsageError, reason_of
 from harness.core.journal import Journal, phase
 from harness.core.node import Address
 from harness.core.record import KeyResult
@@ -132,6 +132,7 @@ class Recovery:
     on_bytes: Callable[[int], None] = lambda _count: None
     parallel: int = 4  # databases that are restored at a time
     stopped: str = ""  # the failed phase, "" before a failure
+    _backup: OpenBackup | None = None  # that was restored
 
     @contextmanager
     def _phase(self, name: str, message: str = "") -> Iterator[None]:
@@ -182,6 +183,7 @@ class Recovery:
 
     def restore(self, selected: Selected) -> Restored:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""
+        self._backup = selected.backup
         with self._or_stop(), _as_failed():
             work = Restore(self.dr.place, self.services, selected.backup, self.journal, self.on_bytes, self.parallel)
             try:
@@ -239,4 +241,6 @@ class Recovery:
     def sign_off(self, tested: Tested) -> SignOff:
         """Compare what was restored with the backup once more; return the result. Raises Finding for a loss."""
         restored = tested.switched.started.restored
-        return check_again(self.dr.place, self.services, restored, self.journal, self.parallel)
+        if self._backup is None:
+            raise HarnessError("nothing was restored: there is nothing to compare")
+        return check_again(self.dr.place, self.services, restored, self._backup, self.journal, self.parallel)

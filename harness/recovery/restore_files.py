@@ -20,7 +20,7 @@ from harness.backup.pack import (
     sha256_of,
 )
 from harness.backup.unpack import Inventory, Write, unpack
-from harness.core.contents import Contents, Missing, TreeFacts
+from harness.core.contents import Contents, TreeFacts
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.journal import Journal
 from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
@@ -134,7 +134,7 @@ def not_restored(
     """
     known = sources_of(services, contents)
     whole = [facts for facts in contents.trees if not all(source.referenced for source in known[facts.name])]
-    lost = [f"{tree.name}: {gone.path}: {gone.reason}" for tree in whole for gone in tree.missing if holds_data(gone)]
+    lost = [f"{tree.name}: {gone.path}: {gone.reason}" for tree in whole for gone in tree.missing if gone.holds_data]
     for inventory in inventories:
         (source, *_) = known[inventory.name]
         if isinstance(source, Objects):
@@ -250,8 +250,3 @@ def confused(bucket: Bucket, inventory: Inventory) -> Iterator[str]:
 def _same_key(key: str) -> str:
     """Return what keys have in common that a store may take for each other."""
     return unicodedata.normalize("NFC", "/".join(part for part in key.replace("\\", "/").split("/") if part))
-
-
-def holds_data(lost: Missing) -> bool:
-    """Return whether something that could not be backed up may hold data: a socket or a FIFO does not."""
-    return lost.reason not in ("is a socket", "is a FIFO")

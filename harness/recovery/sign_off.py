@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from harness.core.contents import DatabaseFacts
 from harness.core.errors import Finding
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Place, Service
 from harness.postgres import checks
 from harness.recovery.restore import Restored
+from harness.recovery.restore_databases import schema_path
 from harness.recovery.restore_files import files_lost_since
+from harness.repository.catalogue import OpenBackup
 
 SHOWN = 5  # differences that a finding names
 
@@ -24,22 +27,25 @@ class SignOff:
 
 
 def check_again(
-    place: Place, services: Sequence[Service], restored: Restored, journal: Journal, parallel: int
+    place: Place, services: Sequence[Service], restored: Restored, backup: OpenBackup, journal: Journal, parallel: int
 ) -> SignOff:
     """Compare the DR site with the backup once more. Raises Finding for what is lost or altered, HarnessError.
 
-    A database that no service declares must be equal to the backup; one that services write to must have at least its
-    rows, without the tables that its service empties by itself (`Sources.volatile`). Every restored file that is still
-    referenced must have its content.
+    A database that no service declares must be equal to the backup, its schema too; one that services write to must
+    have at least its rows, without the tables that its service empties by itself (`Sources.volatile`). Every restored
+    file that is still referenced must have its content.
     """
     written: dict[str, list[str]] = {}
     for service in services:
         for name in service.sources().databases:
             written.setdefault(name, []).extend(service.sources().volatile)
-    calls = {
-        facts.name: partial(checks.losses if facts.name in written else checks.differences, place.sql, facts)
-        for facts in restored.contents.databases
-    }
+
+    def differences(facts: DatabaseFacts) -> tuple[str, ...]:
+        if facts.name in written:
+            return checks.losses(place.sql, facts)
+        return checks.differences(place.sql, facts, place.site, partial(backup.read, schema_path(facts)))
+
+    calls = {facts.name: partial(differences, facts) for facts in restored.contents.databases}
     found = in_parallel(calls, limit=parallel)
     lost = [
         f"{name}: {line}"

@@ -29,7 +29,7 @@ def restored(estate: CaseEstate) -> Restored:
 
 
 def sign_off(estate: CaseEstate, done: Restored) -> SignOff:
-    return check_again(estate.dr.place, [estate.service], done, estate.journal, 4)
+    return check_again(estate.dr.place, [estate.service], done, estate.newest, estate.journal, 4)
 
 
 def test_what_services_wrote_since_the_restore_is_no_difference(estate: CaseEstate) -> None:
@@ -51,6 +51,14 @@ def test_a_database_that_no_service_writes_must_be_equal(estate: CaseEstate) -> 
     done = restored(estate)
     estate.run("ledger", "UPDATE t SET id = 3 WHERE id = 2", site="dr")
     with pytest.raises(Finding, match=r"ledger: table public\.t: "):
+        sign_off(estate, done)
+
+
+def test_a_view_that_was_dropped_there_is_found(estate: CaseEstate) -> None:
+    estate.create("reports", "CREATE VIEW totals AS SELECT 1 AS n")
+    done = restored(estate)
+    estate.run("reports", "DROP VIEW totals", site="dr")
+    with pytest.raises(Finding, match=r"reports: schema: view public\.totals"):
         sign_off(estate, done)
 
 

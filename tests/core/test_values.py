@@ -82,8 +82,8 @@ def test_contents_say_what_is_covered_and_what_is_not() -> None:
     at = datetime(2026, 1, 1, tzinfo=UTC)
     table = TableFacts("t", 2, "d")
     database = DatabaseFacts("a", "o", "UTF8", "C", 1, at, 0.0, (table,), not_compared=("unlogged table u",))
-    lost = Missing("x.png", "no such file")
-    trees = (TreeFacts("files", 1, 3, "d", missing=(lost,)), TreeFacts("bucket b", 0, 0, "d", found=True))
+    lost = (Missing("x.png", "no such file"), Missing("s", "is a socket"))
+    trees = (TreeFacts("files", 1, 3, "d", missing=lost), TreeFacts("bucket b", 0, 0, "d", found=True))
     gaps = (Gap("database c", "no connections"), Gap("volume v", "left out", "a cache"))
     contents = Contents(SystemFacts("1", "18", 1), (database,), trees, (), gaps)
     assert contents.covered == (
