@@ -181,6 +181,6 @@ RELEASES: Mapping[str, Callable[[Connection, Held], None]] = {
     "functions": _free_functions,
     "materialised view": _free_view,
     "cron job": _free_job,
-    "event trigger": _free_trigger,
     "subscription": _enable,
+    "event trigger": _free_trigger,  # last: before PostgreSQL 17 it may forbid what is above
 }

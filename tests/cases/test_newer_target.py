@@ -1,0 +1,40 @@
+"""A logical backup is restored onto a newer major version of PostgreSQL, and the record says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.estate.site import STORE, EstateSite
+from harness.substrate.embedded.substrate import Embedded
+from tests.cases.estate import CaseEstate
+from tests.cases.majors import OWN, asked_major, serving
+
+pytestmark = pytest.mark.cases
+OLDER = 15
+
+
+@pytest.mark.skipif(asked_major() != OWN, reason="one pair of versions is enough")
+def test_an_older_source_is_restored_onto_a_newer_target(estate: CaseEstate, tmp_path: Path) -> None:
+    older = Embedded(tmp_path / "older", tmp_path / "older-logs")
+    try:
+        with serving(OLDER):
+            site = EstateSite(older.site("primary"), estate.secrets.of("primary"), {})
+            site.start_database()
+        site.nodes[STORE] = estate.primary.nodes[STORE]
+        site.start_store()
+        estate.primary = site
+        estate.run("postgres", "CREATE ROLE app LOGIN PASSWORD 'app'", "CREATE ROLE reader", "GRANT reader TO app")
+        estate.run("postgres", "ALTER ROLE app SET work_mem = '7MB'", "ALTER ROLE app SET force_parallel_mode = on")
+        estate.create("shop", "CREATE TABLE t AS SELECT n, n::text AS v FROM generate_series(1, 100) n")
+        estate.run("shop", "CREATE MATERIALIZED VIEW m AS SELECT count(*) AS n FROM t", "ALTER TABLE t OWNER TO app")
+        estate.back_up()
+        restored = estate.restore()
+        assert estate.value("shop", "SELECT n FROM m") == 100
+        assert restored.findings == ()
+        onto, dropped = restored.notes
+        assert onto.startswith(f"restored onto PostgreSQL {OWN}.")
+        assert dropped == f"setting force_parallel_mode of role app: PostgreSQL {OWN} does not know it"
+    finally:
+        older.sweep()
