@@ -135,7 +135,7 @@ SCHEMA = (
     ("ALTER VIEW sb RESET (security_barrier)", "schema: view public.sb: `"),
     (
         "CREATE OR REPLACE FUNCTION app.f(a int) RETURNS int LANGUAGE sql AS 'SELECT 1'",
-        "schema: function app.f(a integer): another definition",
+        "schema: function app.f(integer): another definition",
     ),
     ("ALTER FUNCTION app.f(text) SECURITY DEFINER", "schema: function app.f(text): another definition"),
     ("DROP TRIGGER tr ON app.orders", "schema: trigger app.orders tr: missing"),
