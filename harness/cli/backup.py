@@ -119,7 +119,7 @@ def schedule(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
 
 @app.command()
 def backups(config: ConfigFile = ESTATE, at: LiveFile = LIVE, as_json: AsJson = False) -> None:
-    """List committed backups: id, age, size, what of the estate is inside and what is not.
+    """List committed backups, their age and their size. With what of the estate is in each, and what is not.
 
     Of the repository declared under [existing.offsite], else of the running estate.
     """

@@ -17,7 +17,7 @@ WRONG, FOUND = 2, 1  # exit codes: a mistake in the declaration; a finding about
 
 @app.command()
 def check(config: ConfigFile = ESTATE, as_json: AsJson = False) -> None:
-    """Find everything that is wrong in a declaration and its estate, and what would not be in a backup.
+    """Find all mistakes of a declaration and its estate. And what would not be in a backup.
 
     Nothing is started or changed. Exit code 2: the declaration is wrong; 1: findings about the estate; 0: neither.
     """

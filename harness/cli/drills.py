@@ -43,7 +43,7 @@ def doctor() -> None:
 
 @app.command()
 def prepare(config: ExampleFile = None) -> None:
-    """Install the parts that an estate needs and prepare it. Both once, at the same time, into the cache."""
+    """Install what an estate needs, and prepare it. Both once, at the same time, into the cache."""
     from harness.core.parallel import in_parallel
     from harness.drill.template import is_prepared
     from harness.drill.template import prepare as prepare_estate
