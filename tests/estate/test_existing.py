@@ -124,6 +124,7 @@ def test_a_restore_test_without_an_allowlist_exits_with_3_and_the_reason(
     with (existing.folder / "estate.toml").open("a") as file:
         file.write(
             f'[existing.dr]\nsql = "127.0.0.1:9"\ns3 = "127.0.0.1:9"\ngateway = "{place.s3.outside}"\n'
+            'services = { notification = "127.0.0.1:9" }\n'
             f'secrets = "{existing.secrets.root / "dr"}"\n'
         )
     done = blackstart(existing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
