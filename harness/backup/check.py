@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from minio.error import S3Error
-
-from harness.backup.plan import plan_of, undeclared
+from harness.backup.plan import listed_buckets, plan_of, some, undeclared
 from harness.core.errors import BackupFailed, UsageError
 from harness.core.service import S3, Place, Service, Sql, Tree
 from harness.estate.config import Config
@@ -29,14 +27,12 @@ from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_secret
 
 OLDEST, NEWEST = 14, 18  # majors of PostgreSQL
-SHOWN = 10  # names that are there, in a line about one that is missing
 RIGHTS = """
 SELECT rolsuper, pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'),
        pg_catalog.pg_has_role(current_user, 'pg_read_all_data', 'USAGE'), rolbypassrls, rolcreatedb, rolcreaterole
 FROM pg_catalog.pg_roles WHERE rolname = current_user
 """
 NEEDED = ("pg_authid", "pg_read_all_data", "BYPASSRLS", "CREATEDB", "CREATEROLE")  # what RIGHTS asks for, in its order
-UNLISTED = ("AccessDenied", "AllAccessDisabled")  # answers of a store to keys that may not list its buckets
 ABSENT = "it is not there"  # why a check leaves something out of the plan of a backup
 ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
 
@@ -85,7 +81,7 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
             where, sources = f"services.{service.name}", service.sources()
             for name in sources.databases:
                 if name not in there and f"database {name}" not in config.backup.exclude:
-                    said = f"no database {name!r} on {sql}; there are: {_some(there)}"
+                    said = f"no database {name!r} on {sql}; there are: {some(sorted(there))}"
                     report.found(f"{where}.databases", said)
                     report.absent.add(f"database {name}")
             table = config.services[service.name]
@@ -98,12 +94,8 @@ def check_buckets(report: Report, config: Config, services: Sequence[Service], s
     """Check that the store answers with these keys, and that every declared bucket exists and can be read."""
     where, store = "existing.primary.s3", client(s3)
     before = len(report.defects)
-    with report.noting(where), asked(s3, "*", "buckets cannot be listed"):
-        try:
-            store.list_buckets()
-        except S3Error as error:
-            if error.code not in UNLISTED:
-                raise
+    with report.noting(where):
+        listed_buckets(s3)
     if len(report.defects) > before:
         return
     wanted = [(service.name, objects.bucket) for service in services for objects in service.sources().objects]
@@ -247,8 +239,3 @@ def require_schedule(config: Config) -> tuple[str, ...]:
     except BackupFailed as error:
         return (str(error),)
     return ()
-
-
-def _some(names: set[str]) -> str:
-    shown = sorted(names)
-    return (", ".join(shown[:SHOWN]) or "none") + (f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else "")

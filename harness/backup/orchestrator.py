@@ -9,7 +9,7 @@ from harness.alerts.alerts import Alerts
 from harness.backup.plan import plan_of
 from harness.backup.work import Work
 from harness.core.contents import Contents
-from harness.core.errors import REPORTED, BackupFailed, reason_of
+from harness.core.errors import REPORTED, BackupFailed, described, reason_of
 from harness.core.journal import Journal
 from harness.core.service import Service
 from harness.estate.config import BackupTable
@@ -32,11 +32,6 @@ def reported(estate: str, alerts: Alerts, journal: Journal) -> Iterator[None]:
         journal.mark("log", "backup failed", message="1.7.1", error=reason, cause=type(error).__name__)
         alert(alerts, journal, f"Backup of {estate} failed", reason, message="1.7.2")
         raise
-
-
-def described(error: BaseException) -> str:
-    """Return an error as one line, with its type when it is a defect."""
-    return reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"
 
 
 def alert(alerts: Alerts, journal: Journal, title: str, detail: str, *, message: str = "") -> None:

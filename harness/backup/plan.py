@@ -8,7 +8,7 @@ from minio.error import S3Error
 from harness.backup.archive import bucket_name, volume_name
 from harness.core.contents import Contents, Gap
 from harness.core.errors import BackupFailed, UsageError
-from harness.core.service import Objects, Place, Service, Tree
+from harness.core.service import S3, Objects, Place, Service, Tree
 from harness.postgres.identity import DatabaseEntry, catalogue, databases
 from harness.s3.client import asked, client
 from harness.substrate.existing.site import ExistingSite
@@ -49,7 +49,7 @@ def _databases(
                 there = [entry.name for entry in entries.values() if entry.name in wanted]
                 raise BackupFailed(
                     f"service {service.name}: database {name} does not exist on {place.sql.outside}; "
-                    f"there are: {_some(there)}; restore it, or correct its declaration"
+                    f"there are: {some(there)}; restore it, or correct its declaration"
                 )
             wanted.add(name)
     found = [_database(entry, exclude) for entry in entries.values() if entry.name in wanted or not _readable(entry)]
@@ -77,7 +77,7 @@ def _buckets(
     place: Place, services: Sequence[Service], exclude: Mapping[str, str]
 ) -> tuple[tuple[Objects, ...], list[Gap]]:
     declared = _declared(services)
-    listed = _listed_buckets(place)
+    listed = listed_buckets(place.s3)
     gaps = []
     if listed is None:
         gaps.append(
@@ -88,7 +88,7 @@ def _buckets(
         if bucket not in present and f"bucket {bucket}" not in exclude:
             raise BackupFailed(
                 f"service {service}: bucket {bucket} does not exist at {place.s3.outside}; "
-                f"there are: {_some(sorted(present))}; create it, or correct its declaration"
+                f"there are: {some(sorted(present))}; create it, or correct its declaration"
             )
     wanted = []
     for bucket in sorted(present):
@@ -117,11 +117,11 @@ def _declared(services: Sequence[Service]) -> dict[str, tuple[str, Objects]]:
     return declared
 
 
-def _listed_buckets(place: Place) -> frozenset[str] | None:
+def listed_buckets(s3: S3) -> frozenset[str] | None:
     """Return the buckets of the store, None when its keys may not list them. Raises HarnessError."""
-    with asked(place.s3, "*", "buckets cannot be listed"):
+    with asked(s3, "*", "buckets cannot be listed"):
         try:
-            return frozenset(bucket.name for bucket in client(place.s3).list_buckets())
+            return frozenset(bucket.name for bucket in client(s3).list_buckets())
         except S3Error as error:
             if error.code in UNLISTED:
                 return None
@@ -215,7 +215,8 @@ def _gap(what: str, why: str, exclude: Mapping[str, str]) -> Gap:
     return Gap(what, why, exclude.get(what, ""))
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
     shown = ", ".join(names[:SHOWN]) or "none"
     return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
 

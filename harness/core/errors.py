@@ -70,3 +70,8 @@ def exit_code(error: BaseException) -> int:
 def reason_of(error: BaseException) -> str:
     """Return an error as one line: its message, or the name of its type without one."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def described(error: BaseException) -> str:
+    """Return an error as one line, with its type when it is a defect."""
+    return reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"

@@ -7,7 +7,16 @@ from typing import Protocol
 
 from harness.backup.plan import not_in
 from harness.core.contents import Contents
-from harness.core.errors import REPORTED, Finding, HarnessError, Refused, RestoreFailed, UsageError, reason_of
+from harness.core.errors import (
+    REPORTED,
+    Finding,
+    HarnessError,
+    Refused,
+    RestoreFailed,
+    UsageError,
+    described,
+    reason_of,
+)
 from harness.core.journal import Journal, phase
 from harness.core.node import Address
 from harness.core.record import KeyResult
@@ -152,8 +161,7 @@ class Recovery:
         try:
             yield
         except BaseException as error:
-            reason = reason_of(error) if isinstance(error, REPORTED) else f"{type(error).__name__}: {reason_of(error)}"
-            self.journal.mark("log", "DR restore failed", message="2.5.1", error=reason)
+            self.journal.mark("log", "DR restore failed", message="2.5.1", error=described(error))
             self.journal.mark("stop", "recovery", message="2.5.2", reason="no service started, no traffic switched")
             raise
 

@@ -18,6 +18,7 @@ from harness.core.errors import (
     RestoreFailed,
     TookTooLong,
     UsageError,
+    described,
     exit_code,
     reason_of,
 )
@@ -46,6 +47,8 @@ def test_exit_codes_of_errors(kind: type[Exception], code: int) -> None:
 def test_a_reason_is_one_line_and_never_empty() -> None:
     assert reason_of(HarnessError("two\n  lines")) == "two lines"
     assert reason_of(KeyError()) == "KeyError"
+    assert described(HarnessError("no answer")) == "no answer"
+    assert described(ValueError("a defect")) == "ValueError: a defect"
 
 
 def test_the_exit_code_of_a_node_is_known_or_none() -> None:
