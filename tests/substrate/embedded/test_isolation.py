@@ -74,6 +74,47 @@ def test_a_file_of_the_machine_is_read_and_its_change_stays_on_the_site(
     assert file.read_text() == "of the machine\n"
 
 
+MOUNTED = r"""
+import sys
+from pathlib import Path
+from harness.core.node import Task
+from harness.substrate.embedded.substrate import Embedded
+
+substrate = Embedded(Path(sys.argv[1], "run"), Path(sys.argv[1], "logs"))
+with substrate.site("primary").run(Task("try", ("sh", "-c", "exec 2>&1; " + sys.argv[2], sys.argv[1]))) as task:
+    print(task.stdout.read().decode(), end="")
+with substrate.site("dr").run(Task("look", ("sh", "-c", "cat /tmp/new-here \"$0/file\"", sys.argv[1]))) as task:
+    print("dr:", task.stdout.read().decode(), end="")
+substrate.sweep()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts are made by root alone")
+def test_a_site_is_isolated_where_others_have_mounted_something_in_a_private_folder(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """A build of an image, an AppImage, a snap: file systems come and go in /tmp. In a mount namespace of the test."""
+    folder = tmp_path_factory.mktemp("mounted, \\:colon")
+    for above in (folder, folder.parent):
+        above.chmod(0o777)
+    (folder / "file").write_text("before\n")
+    (folder / "link").symlink_to("file")
+    (folder / "tmpfs").mkdir()
+    (folder / "proc").mkdir()
+    (folder / "one").touch()
+    mounts = 'mount -t tmpfs none "$1/tmpfs"; echo there >"$1/tmpfs/file"; mount -t proc none "$1/proc"; '
+    mounts += 'mount --bind /etc/hostname "$1/one"; shift; exec "$@"'
+    tries = 'cat "$0/file" "$0/link" "$0/tmpfs/file"; cmp "$0/one" /etc/hostname; test -d "$0/proc/1" || echo no proc; '
+    tries += 'echo x >/tmp/new-here; mkdir "$0/new"; echo y >"$0/new/file"; cat /tmp/new-here "$0/new/file"'
+    command = ("unshare", "--mount", "sh", "-c", mounts, "sh", str(folder))
+    program = (sys.executable, "-c", MOUNTED, str(folder), tries)
+    done = subprocess.run([*command, *program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "before\nbefore\nthere\nx\ny\ndr: before\n"
+    assert not (folder / "new").exists()
+    assert not Path("/tmp/new-here").exists()  # noqa: S108
+
+
 def test_the_rest_of_the_machine_is_read_only(primary: Site) -> None:
     for folder in ("/", "/var", "/var/lib", "/usr", "/etc"):
         answer = said(primary, 'touch "$1/blackstart-test"', folder)

@@ -8,8 +8,11 @@ mount(8) mounts nothing for a user that is not root, and each call of it is a pr
 Sources: user_namespaces(7), mount_namespaces(7), the kernel's Documentation/filesystems/overlayfs.rst.
 """
 
+import contextlib
 import ctypes
+import itertools
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -19,6 +22,7 @@ NOSUID, NODEV, REC, PRIVATE = 2, 4, 1 << 14, 1 << 18  # mount(2)
 DETACH = 2  # umount2(2)
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442  # the same on every architecture that has Python
 HERE, CLONE, RECURSIVE, EMPTY_PATH, READ_ONLY = -100, 1, 0x8000, 4, 1  # their flags
+NUMBERS = itertools.count()
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - one of its own is mounted there
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +45,7 @@ def call(what: str, function: str, *arguments: object) -> int:
 
 def mount(kind: str, target: str, flags: int = NOSUID | NODEV, options: str = "") -> None:
     """Mount a file system, or change how a mount is propagated. Raises OSError."""
-    words = (kind.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    words = (kind.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), os.fsencode(options))
     call(f"{kind} on {target}", "mount", *words)
 
 
@@ -54,13 +58,18 @@ def set_read_only(path: str, *, on: bool, flags: int = 0) -> None:
 
 def copy_of(path: str) -> int:
     """Return a descriptor of a copy of the mount of `path`, which is mounted nowhere yet. Raises OSError."""
-    return call(f"copy of {path}", "syscall", OPEN_TREE, HERE, path.encode(), CLONE | os.O_CLOEXEC)
+    return call(f"copy of {path}", "syscall", OPEN_TREE, HERE, os.fsencode(path), CLONE | RECURSIVE | os.O_CLOEXEC)
+
+
+def attach_to(tree: int, path: str) -> None:
+    """Mount such a copy on a path that is there. Raises OSError."""
+    call(f"mount on {path}", "syscall", MOVE_MOUNT, tree, b"", HERE, os.fsencode(path), EMPTY_PATH)
 
 
 def attach(tree: int, path: str) -> None:
     """Mount such a copy on a folder, which is made. Raises OSError."""
     Path(path).mkdir(mode=0o700, parents=True, exist_ok=True)
-    call(f"mount on {path}", "syscall", MOVE_MOUNT, tree, b"", HERE, path.encode(), EMPTY_PATH)
+    attach_to(tree, path)
 
 
 def enter(user: int, group: int) -> None:
@@ -72,13 +81,62 @@ def enter(user: int, group: int) -> None:
     mount("none", "/", REC | PRIVATE)
 
 
-def make_private(folder: str, scratch: str) -> None:
-    """Cover a folder with an overlay: what it holds can be read, what is written goes to `scratch`. Raises OSError."""
-    upper, work = scratch + folder, f"{scratch}/work{folder}"
-    for one in (upper, work):
-        Path(one).mkdir(parents=True)
+def has_mounts_below(folder: str) -> bool:
+    """Return whether anything is mounted below a folder. Source: proc_pid_mountinfo(5)."""
+    found = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    escaped = re.sub(r"[ \t\n\\]", lambda one: f"\\{ord(one[0]):03o}", folder)
+    return any(line.split(" ")[4].startswith(f"{escaped}/") for line in found)
+
+
+def new_folder(scratch: str) -> str:
+    """Return the path of a new folder in `scratch`, apart from what programs write."""
+    path = Path(scratch, "work", str(next(NUMBERS)))
+    path.mkdir(parents=True)
+    return str(path)
+
+
+def make_private(folder: str, scratch: str, lower: str = "") -> None:
+    """Cover a folder with an overlay: what it holds can be read, what is written goes to `scratch`. Raises OSError.
+
+    `lower`: what is read instead of the folder.
+    """
+    upper, work = scratch + folder, new_folder(scratch)
+    Path(upper).mkdir(parents=True, exist_ok=True)
     Path(upper).chmod(stat.S_IMODE(Path(folder).stat().st_mode))
-    mount("overlay", folder, options=f"lowerdir={folder},upperdir={upper},workdir={work},userxattr")
+    paths = (re.sub(r"([\\:,])", r"\\\1", one) for one in (lower or folder, upper, work))
+    mount("overlay", folder, options="lowerdir={},upperdir={},workdir={},userxattr".format(*paths))
+
+
+def cover(folder: str, scratch: str) -> None:
+    """Make a folder private even where something is mounted below it. Raises OSError.
+
+    An overlay may not show what lies below a mount of another user namespace, and is refused then. So what the folder
+    holds is mounted once more, on an overlay over empty copies of its names: folders are made private one by one;
+    files, and what is mounted there, can be read only.
+    """
+    if not has_mounts_below(folder):
+        try:
+            make_private(folder, scratch)
+        except OSError:
+            if not has_mounts_below(folder):
+                raise
+        else:
+            return
+    names, trees = new_folder(scratch), {}
+    for entry in list(os.scandir(folder)):
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile
+            if entry.is_symlink():
+                Path(names, entry.name).symlink_to(Path(entry).readlink())
+                continue
+            if is_folder := entry.is_dir():
+                with contextlib.suppress(OSError):  # of a kind that no overlay covers: it is seen as it is
+                    cover(entry.path, scratch)
+            trees[entry.path] = copy_of(entry.path)
+            Path(names, entry.name).mkdir() if is_folder else Path(names, entry.name).touch()
+    make_private(folder, scratch, names)
+    for path, tree in trees.items():
+        attach_to(tree, path)
+        os.close(tree)
 
 
 def enclose(site: str, outside: str, hidden: list[str], private: list[str]) -> None:
@@ -92,7 +150,7 @@ def enclose(site: str, outside: str, hidden: list[str], private: list[str]) -> N
     mount("tmpfs", SHARED_MEMORY, options="mode=700")
     scratch = copy_of(SHARED_MEMORY)
     for folder in private:
-        make_private(folder, SHARED_MEMORY)
+        cover(folder, SHARED_MEMORY)
     Path(SHARED_MEMORY + SHARED_MEMORY).mkdir(parents=True)
     call("umount", "umount2", SHARED_MEMORY.encode(), DETACH)
     for folder in hidden:
