@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CODES = {"KEPT": 0, "BROKEN": 1}
 UNKNOWN = 3
 EXISTING = "existing"
+# What a restore on a separate site is evidence for: tests of backups, their integrity, recovery from them.
+CONTROLS = ("DORA-12", "ISO27001-A.8.13", "NIST-CP-9", "SOC2-A1.2")
 
 
 @app.command("restore-test")
@@ -47,6 +49,7 @@ def restore_test(
     """
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
+    from harness.estate.declared import declared_hash
     from harness.estate.promises import BUDGETS, load_promises, promise_named
     from harness.estate.substrates import SUBSTRATES
     from harness.evidence.folder import sha256_of
@@ -74,6 +77,10 @@ def restore_test(
         substrate=label if substrate in SUBSTRATES else EXISTING,
         limits=SUBSTRATES[substrate].limits if substrate in SUBSTRATES else (),
         mode="restore test",
+        estate=loaded.estate.name,
+        expected="KEPT",
+        controls=CONTROLS,
+        scenario_sha256=declared_hash((NAME, OBJECTIVE), loaded),
     )
     given = (secrets or secrets_of(loaded, config)) if substrate != EXISTING else None
     record, folder = run(loaded, header, reports, substrate, given)

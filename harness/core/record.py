@@ -81,4 +81,10 @@ class DrillRecord:
     excluded: tuple[str, ...] = ()  # what [backup.exclude] leaves out, with its reason
     not_compared: tuple[str, ...] = ()  # what is in it and was not compared after the restore
     assertions: tuple[str, ...] = ()  # the user's own assertions and what they returned
+    estate: str = ""  # its name
+    expected: str = ""  # the verdict that the scenario says it expects; "" where it says none
+    controls: tuple[str, ...] = ()  # ids of the controls that the scenario is evidence for, of its @control: tags
+    scenario_sha256: str = (
+        ""  # of what is asserted: sentences, key functions, assertions, exclusions
+    )
     format: str = FORMAT

@@ -20,7 +20,7 @@ from harness.evidence.waterfall import waterfall
 Show = Callable[["RecordFolder", DrillRecord], None]
 
 # Fields that older records of this format lack.
-LATER = ("diverged", "covered", "uncovered", "excluded", "not_compared", "assertions")
+LATER = ("diverged", "covered", "uncovered", "excluded", "not_compared", "assertions", "controls")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,10 @@ NOT_CONCLUDED = "not concluded: it is still under way, or it was killed"
 
 @dataclass(frozen=True, slots=True)
 class RecordHeader:
-    """What a record says without measuring it. `mode`: `drill` or `restore test`; `limits`: what it cannot show."""
+    """What a record says without measuring it. `mode`: `drill` or `restore test`; `limits`: what it cannot show.
+
+    `expected`, `controls` and `scenario_sha256` are those of `DrillRecord`.
+    """
 
     drill: str
     objective: str
@@ -33,6 +36,10 @@ class RecordHeader:
     substrate: str = "embedded"
     mode: str = "drill"
     limits: tuple[str, ...] = ()
+    estate: str = ""
+    expected: str = ""
+    controls: tuple[str, ...] = ()
+    scenario_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,4 +180,8 @@ def _record(header: RecordHeader, outcome: Outcome, judgement: Judgement, events
         excluded=outcome.contents.excluded if outcome.contents else (),
         not_compared=outcome.contents.not_compared if outcome.contents else (),
         assertions=outcome.assertions,
+        estate=header.estate,
+        expected=header.expected,
+        controls=header.controls,
+        scenario_sha256=header.scenario_sha256,
     )
