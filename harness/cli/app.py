@@ -14,7 +14,7 @@ from harness import __version__
 
 if TYPE_CHECKING:
     from harness.core.journal import Event
-    from harness.evidence.terminal import Progress
+    from harness.evidence.report.terminal import Progress
 
 app = typer.Typer(
     help="Proves, every night, that an estate can be brought back from its backups.",
@@ -101,7 +101,7 @@ def progress() -> Progress:
     """Return what prints a line for each event to standard error."""
     from rich.console import Console
 
-    from harness.evidence.terminal import Progress
+    from harness.evidence.report.terminal import Progress
 
     return Progress(Console(stderr=True, soft_wrap=True))
 

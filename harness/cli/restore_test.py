@@ -15,6 +15,7 @@ from harness.cli.app import ANY_WORDS, ESTATE, REPORTS, ConfigFile, Reports, app
 
 if TYPE_CHECKING:
     from harness.core.record import DrillRecord
+    from harness.core.told import Told
     from harness.estate.config import Config
     from harness.evidence.folder import RecordFolder
     from harness.evidence.record import RecordHeader
@@ -83,10 +84,32 @@ def restore_test(
         scenario_sha256=declared_hash((NAME, OBJECTIVE), loaded),
     )
     given = (secrets or secrets_of(loaded, config)) if substrate != EXISTING else None
-    record, folder = run(loaded, header, reports, substrate, given)
+    record, folder = run_and_tell(loaded, header, reports, substrate, given)
     verdict = {"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons)}
     say_json({**verdict, "record": str(folder.path)})
     raise typer.Exit(CODES.get(record.verdict, UNKNOWN))
+
+
+def run_and_tell(
+    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None
+) -> tuple[DrillRecord, RecordFolder]:
+    """Run the test and send its outcome, also when it could not be started. Raises HarnessError."""
+    from harness.core.errors import REPORTED, reason_of
+    from harness.notify.tell import tell, tell_not_started
+
+    try:
+        record, folder = run(config, header, reports, substrate, given)
+    except REPORTED as error:
+        say_told(tell_not_started(header.drill, config.estate.name, reason_of(error), config.notify))
+        raise
+    say_told(tell(record, config.notify, folder.path))
+    return record, folder
+
+
+def say_told(told: tuple[Told, ...]) -> None:
+    """Print one line of JSON for each delivery."""
+    for one in told:
+        say_json({"kind": "told", "target": one.target, "delivered": one.delivered, "reason": one.reason})
 
 
 def versions_of(substrate: str) -> dict[str, str]:

@@ -83,8 +83,7 @@ class DrillRecord:
     assertions: tuple[str, ...] = ()  # the user's own assertions and what they returned
     estate: str = ""  # its name
     expected: str = ""  # the verdict that the scenario says it expects; "" where it says none
+    unmet: tuple[str, ...] = ()  # what the scenario asserted besides the verdict, and did not find
     controls: tuple[str, ...] = ()  # ids of the controls that the scenario is evidence for, of its @control: tags
-    scenario_sha256: str = (
-        ""  # of what is asserted: sentences, key functions, assertions, exclusions
-    )
+    scenario_sha256: str = ""  # of what is asserted: sentences, key functions, assertions, exclusions
     format: str = FORMAT

@@ -25,6 +25,7 @@ from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
 from harness.evidence.ledger import LedgerFile
 from harness.evidence.record import Outcome, RecordHeader, conclude, phases_of
+from harness.evidence.unmet import note_unmet
 from harness.patience import PATIENCE
 from harness.recovery.exposure import measure_exposure
 from harness.recovery.key_functions import unread
@@ -223,6 +224,8 @@ class Drill:
     def conclude_after(self, error: BaseException | None) -> None:
         """Write the record of a scenario that `error` ended; one that passed without a verdict leaves none."""
         if self.record is not None:
+            if error is not None:
+                self.record = note_unmet(self.record, error, self.folder, self.failures)
             return
         if error is None:
             self.folder.withdraw()

@@ -24,6 +24,7 @@ from harness.declaration import Name, Reference, ServiceTable, Surroundings, Tab
 from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS, route_of, routes
 from harness.estate.mistakes import explain, mistakes, nearest, parse_toml, spelled, wrong_needs
+from harness.estate.notify_config import NotifyTable
 from harness.traffic.declared import ClientsTable
 
 EXCLUDABLE = ("database", "bucket", "volume", "path")  # what [backup.exclude] may name
@@ -156,6 +157,7 @@ class Config(Table):
     clients: ClientsTable | None = None
     databases: dict[Annotated[str, Field(min_length=1)], DatabaseTable] = Field(default_factory=dict)
     existing: ExistingTable | None = None
+    notify: NotifyTable = NotifyTable()
 
     @property
     def public_name(self) -> str:

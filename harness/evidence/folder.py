@@ -15,12 +15,12 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import Unreadable, UsageError
 from harness.core.judge import Phase
 from harness.core.record import FORMAT, DrillRecord, FindingEntry, KeyResult, SeenMessage
-from harness.evidence.waterfall import waterfall
+from harness.evidence.report.waterfall import waterfall
 
 Show = Callable[["RecordFolder", DrillRecord], None]
 
 # Fields that older records of this format lack.
-LATER = ("diverged", "covered", "uncovered", "excluded", "not_compared", "assertions", "controls")
+LATER = ("diverged", "covered", "uncovered", "excluded", "not_compared", "assertions", "controls", "unmet")
 
 
 @dataclass(frozen=True, slots=True)

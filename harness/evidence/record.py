@@ -59,6 +59,7 @@ class Outcome:
     notes: Mapping[str, str] = field(default_factory=dict)
     contents: Contents | None = None  # of the selected backup
     assertions: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
 
 
 def phases_of(events: tuple[Event, ...], origin: float | None) -> tuple[Phase, ...]:
@@ -182,6 +183,7 @@ def _record(header: RecordHeader, outcome: Outcome, judgement: Judgement, events
         assertions=outcome.assertions,
         estate=header.estate,
         expected=header.expected,
+        unmet=outcome.unmet,
         controls=header.controls,
         scenario_sha256=header.scenario_sha256,
     )

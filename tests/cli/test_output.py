@@ -10,7 +10,7 @@ from rich.console import Console
 from harness import __version__
 from harness.core.clock import SYSTEM
 from harness.core.journal import Event
-from harness.evidence.terminal import Progress
+from harness.evidence.report.terminal import Progress
 from tests.cli.test_mistakes import blackstart
 
 

@@ -16,32 +16,18 @@ from rich.console import Console
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
 from harness.core.journal import Event, phase
-from harness.core.judge import Phase
 from harness.core.ledger import Ledger, Write
-from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.core.record import DrillRecord
 from harness.evidence.folder import RecordFolder, read_record, records
-from harness.evidence.html import harden
 from harness.evidence.journal import GENESIS, JournalFile
 from harness.evidence.ledger import LedgerFile
-from harness.evidence.overview import overview
 from harness.evidence.record import phases_of
 from harness.evidence.refine import refine
-from harness.evidence.terminal import summary
-from harness.evidence.waterfall import waterfall
-
-
-def a_record() -> DrillRecord:
-    promise: dict[str, str | float] = {"name": "p", "rto_s": 180.0, "rpo_s": 60.0, "exposure_s": 86400.0}
-    return DrillRecord(
-        drill="a <drill>", objective="o", initiator="i", approver="", mode="drill", substrate="embedded", started="s",
-        finished="f", commit="c", hashes={"f": "h"}, promise=promise, verdict="BROKEN", reasons=("RTO missed",),
-        rto=200.0, rpo=3.0, exposure=60.0, acknowledged=50, lost=(7, 8), phantom=(), repeated=("k",),
-        lost_objects=("x",), backup={"id": "b1"}, passed_over=(("b2", "flipped"),), data_bytes=10, data_rows=20,
-        phases=(Phase("detect", 0.0, 5.0), Phase("restore", 5.0, 200.0)),
-        key_results=(KeyResult("k", "odoo", passed=True, detail="d", took=0.1, at=20.0),),
-        messages=(SeenMessage("1.1", "t", 0.0, "w"),), versions={"v": "1"}, not_drilled=("1.1: by hand",),
-        findings=(FindingEntry("RTO missed", "ops", "2026-01-01"),),
-    )  # fmt: skip
+from harness.evidence.report.html import harden
+from harness.evidence.report.overview import overview
+from harness.evidence.report.terminal import summary
+from harness.evidence.report.waterfall import waterfall
+from tests.records import a_record
 
 
 def read_journal(path: Path) -> tuple[Event, ...]:

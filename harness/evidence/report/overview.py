@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from harness.core.record import DrillRecord
-from harness.evidence.waterfall import COLOURS, figure, waterfall
+from harness.evidence.report.waterfall import COLOURS, figure, waterfall
 
 LONG = 8  # lines of a list that is shown open
 STYLE = """

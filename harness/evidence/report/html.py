@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.core.errors import HarnessError
 from harness.core.record import DrillRecord
 from harness.evidence.folder import read_record
-from harness.evidence.overview import overview
+from harness.evidence.report.overview import overview
 from harness.parts.command import run
 from harness.parts.programs import program
 from harness.patience import PATIENCE

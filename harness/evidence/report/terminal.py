@@ -9,7 +9,7 @@ from rich.text import Text
 
 from harness.core.journal import Event
 from harness.core.record import DrillRecord
-from harness.evidence.waterfall import figure
+from harness.evidence.report.waterfall import figure
 
 STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
 SHOWN = ("begin", "failed", "struck", "witness", "selected", "passed over", "status", "stored", "stop", "held", "fired")

@@ -1,0 +1,156 @@
+"""What pages, messages and lists show of a record: the only place outside the record that knows its field names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from harness.core.judge import Phase, Verdict
+from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
+
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured duration and its budget, in seconds; None: not measured, or not promised."""
+
+    name: str
+    measured: float | None
+    budget: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the budget was kept; None when one of the two is not known."""
+        return None if self.measured is None or self.budget is None else self.measured <= self.budget
+
+
+@dataclass(frozen=True, slots=True)
+class RecordView:
+    """A record for readers. Times in seconds, sizes in bytes, wall times in ISO 8601 UTC."""
+
+    drill: str
+    estate: str
+    objective: str
+    mode: str
+    substrate: str
+    verdict: str
+    expected: str
+    unmet: tuple[str, ...]
+    reasons: tuple[str, ...]
+    rto: Figure
+    rpo: Figure
+    exposure: Figure
+    promise: str
+    owner: str
+    acknowledged: int
+    lost: tuple[int, ...]
+    diverged: tuple[int, ...]
+    lost_objects: tuple[str, ...]
+    backup: str
+    snapshot_at: str
+    passed_over: tuple[tuple[str, str], ...]
+    data_bytes: int
+    data_rows: int
+    phases: tuple[Phase, ...]
+    key_results: tuple[KeyResult, ...]
+    messages: tuple[SeenMessage, ...]
+    covered: tuple[str, ...]
+    uncovered: tuple[str, ...]
+    excluded: tuple[str, ...]
+    not_compared: tuple[str, ...]
+    assertions: tuple[str, ...]
+    not_drilled: tuple[str, ...]
+    findings: tuple[FindingEntry, ...]
+    controls: tuple[str, ...]
+    scenario_sha256: str
+    initiator: str
+    approver: str
+    started: str
+    finished: str
+    commit: str
+    versions: Mapping[str, str]
+    hashes: Mapping[str, str]
+    notes: Mapping[str, str]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the verdict is the expected one (KEPT where the scenario says none), and nothing else failed."""
+        return self.verdict == (self.expected or Verdict.KEPT) and not self.unmet
+
+    @property
+    def outcome(self) -> str:
+        """What to tell people: `kept` when as expected, else `broken` or `unknown`."""
+        if self.as_expected:
+            return "kept"
+        return "unknown" if self.verdict == Verdict.UNKNOWN else "broken"
+
+    @property
+    def restored(self) -> bool:
+        """Whether anything was restored: without it the sizes and the lost writes are not measured."""
+        return bool(self.data_bytes or self.data_rows)
+
+    @property
+    def losses(self) -> str:
+        """Lost writes in words, `not measured` where nothing was recovered to count them in."""
+        if self.rpo.measured is None:
+            return f"not measured, {self.acknowledged} acknowledged"
+        return f"{len(self.lost)} of {self.acknowledged} acknowledged"
+
+    @property
+    def size(self) -> str:
+        """Size of what was restored, in words."""
+        return f"{self.data_bytes / 1e6:,.0f} MB, {self.data_rows:,} rows" if self.restored else "not measured"
+
+
+def view_of(record: DrillRecord) -> RecordView:
+    """Return what readers see of a record."""
+    promise = record.promise
+
+    def budget(name: str) -> float | None:
+        value = promise.get(f"{name}_s")
+        return float(value) if isinstance(value, float | int) else None
+
+    return RecordView(
+        drill=record.drill,
+        estate=record.estate,
+        objective=record.objective,
+        mode=record.mode,
+        substrate=record.substrate,
+        verdict=record.verdict,
+        expected=record.expected,
+        unmet=record.unmet,
+        reasons=record.reasons,
+        rto=Figure("RTO", record.rto, budget("rto")),
+        rpo=Figure("RPO", record.rpo, budget("rpo")),
+        exposure=Figure("exposure", record.exposure, budget("exposure")),
+        promise=str(promise.get("name", "")),
+        owner=str(promise.get("owner", "")),
+        acknowledged=record.acknowledged,
+        lost=record.lost,
+        diverged=record.diverged,
+        lost_objects=record.lost_objects,
+        backup=str(record.backup.get("id", "")),
+        snapshot_at=str(record.backup.get("snapshot_at", "")),
+        passed_over=record.passed_over,
+        data_bytes=record.data_bytes,
+        data_rows=record.data_rows,
+        phases=record.phases,
+        key_results=record.key_results,
+        messages=record.messages,
+        covered=record.covered,
+        uncovered=record.uncovered,
+        excluded=record.excluded,
+        not_compared=record.not_compared,
+        assertions=record.assertions,
+        not_drilled=record.not_drilled,
+        findings=record.findings,
+        controls=record.controls,
+        scenario_sha256=record.scenario_sha256,
+        initiator=record.initiator,
+        approver=record.approver,
+        started=record.started,
+        finished=record.finished,
+        commit=record.commit,
+        versions=record.versions,
+        hashes=record.hashes,
+        notes=record.notes,
+    )
