@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gherkin.parser import Parser
 
-from fixtures.gherkin import scenarios_in
+from fixtures.verdict.feature_rules import scenarios_in
 from harness.estate.substrates import serving
 
 ROOT = Path(__file__).resolve().parents[2]

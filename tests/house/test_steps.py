@@ -10,7 +10,7 @@ from gherkin.parser import Parser
 from pytest_bdd import parsers
 from pytest_bdd.steps import step_function_context_registry
 
-from fixtures.gherkin import scenarios_in
+from fixtures.verdict.feature_rules import scenarios_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
