@@ -83,6 +83,7 @@ class Patience:
     port_closed: float = 10.0  # a cluster closes the port of a node that ended
     port_hand_over: float = 1.0  # a reserved port is free for its node
     postgres_ready: float = 60.0  # PostgreSQL gets ready; after a kill it replays its WAL first
+    node_answers: float = 1.0  # a node of a lost site answers, if it still lives
     probe_answer: float = 5.0  # a probe is answered
     probe_command: float = 10.0  # a ready command ends
     probe_connect: float = 2.0  # a probe connects

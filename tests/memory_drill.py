@@ -98,7 +98,7 @@ def drill_of(estate: MemoryEstate, folder: Path) -> Drill:
     made = RecordFolder.make(folder, "drill in memory")
     estate.journal.mark("opened", "drill in memory")
     open_record(header(), made, estate.journal)
-    return Drill(header(), MemoryEnvironment(estate), made, estate.journal)
+    return Drill(header(), MemoryEnvironment(estate), made, estate.journal, ask=estate.answers)
 
 
 def start(drill: Drill) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from threading import Event as Flag
+from threading import Thread
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -42,3 +43,12 @@ def run_schedule(
         stop.wait()
     finally:
         scheduler.shutdown(wait=True)
+
+
+def fire_once(expression: str, job: Callable[[], object], journal: Journal, patience: float) -> None:
+    """Run the scheduler in a thread until it has fired once, at most `patience` seconds."""
+    stop = Flag()
+    thread = Thread(target=run_schedule, args=(expression, job, journal, stop), kwargs={"runs": 1})
+    thread.start()
+    thread.join(patience)
+    stop.set()

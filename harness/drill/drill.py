@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from threading import Event as Flag
-from threading import Thread
 
-from harness.backup.schedule import run_schedule
+from harness.backup.schedule import fire_once
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
+from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
 from harness.declaration import ClientLoad
@@ -34,6 +33,7 @@ from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
 from harness.recovery.sign_off import SignOff
 from harness.repository.catalogue import Receipt
+from harness.traffic.answering import answers
 from harness.traffic.ledger_writer import LedgerWriter
 
 FIRST_WRITES = 10  # acknowledged writes after which the client load counts as running
@@ -48,6 +48,7 @@ class Drill:
     folder: RecordFolder
     journal: Journal
     on_bytes: Callable[[int], None] = lambda _count: None
+    ask: Callable[[Address], bool] = answers  # whether a node of the primary answers, asked from outside
     target: Identity = field(init=False)  # identity of the site that may be destroyed, by default this drill's primary
     ledger: LedgerFile = field(init=False)
     failures: Failures = field(init=False)
@@ -120,11 +121,8 @@ class Drill:
 
     def back_up_on_schedule(self, expression: str = "*/2 * * * * *", patience: float = 600.0) -> Receipt:
         """Run the scheduler until it has fired once; return the receipt of the backup. Raises HarnessError."""
-        stop, before = Flag(), len(self.receipts)
-        thread = Thread(target=run_schedule, args=(expression, self.back_up, self.journal, stop), kwargs={"runs": 1})
-        thread.start()
-        thread.join(patience)
-        stop.set()
+        before = len(self.receipts)
+        fire_once(expression, self.back_up, self.journal, patience)
         if len(self.receipts) == before:
             raise HarnessError("the scheduled backup failed; see the journal for its reason")
         self.scheduled = True
@@ -144,7 +142,10 @@ class Drill:
             failures=lambda: writer.consecutive_failures,
             journal=self.journal,
             destroy=destroy,
+            ask=self.ask,
         )
+        for line in self.struck.living:
+            self.failures.note(HarnessError(line), "")
         self.journal.mark(END, "detect")
         self.journal.mark("begin", "declare")
         self.journal.mark("declared", "disaster", initiator=self.header.initiator)

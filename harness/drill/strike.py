@@ -1,4 +1,4 @@
-"""Strike, message 2.1: destroys the primary site. The recovery packages must not import this module."""
+"""Strike, message 2.1: destroys the primary site, witnessed node by node. No package of the recovery may import it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.core.journal import Journal
+from harness.core.node import Address
 from harness.estate.site import EstateSite
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.s3.client import read_tag
+from harness.traffic.answering import addresses_of, answers, still_answering, still_silent
 
 CUT_OFF = 3  # failed requests in a row after which clients count as cut off
 
@@ -25,10 +27,14 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Struck:
-    """Result of the strike. `at`: its begin in monotonic seconds; `witnessed`: whether client requests failed."""
+    """Result of the strike. `at`: its begin in monotonic seconds; `witnessed`: whether client requests failed.
+
+    `living`: one line for each node of the site that still answers, so that the site is not lost.
+    """
 
     at: float
     witnessed: bool
+    living: tuple[str, ...] = ()
 
 
 def require_target(site: EstateSite, expected: Identity) -> None:
@@ -52,9 +58,16 @@ def strike(
     failures: Callable[[], int],
     journal: Journal,
     destroy: Callable[[EstateSite], None] = EstateSite.destroy,
+    ask: Callable[[Address], bool] = answers,
 ) -> Struck:
-    """Destroy the primary site. Raises Refused, changing nothing, for another identity or clients that fail already."""
+    """Destroy the primary site. Raises Refused, changing nothing, for another identity or clients that fail already.
+
+    Afterwards each of its nodes is asked with `ask`, at the address it had, whether it still answers.
+    """
     require_target(site, expected)
+    asked = addresses_of(site.nodes)
+    if silent := still_silent(asked, ask):
+        raise Refused(f"strike refused: the end of {', '.join(silent)} could not be seen: no answer before it either")
     if failures():
         raise Refused("strike refused: client requests were already failing; the result would be inconclusive")
     event = journal.mark("struck", "primary site", message="2.1", system=expected.system)
@@ -67,7 +80,18 @@ def strike(
     try:
         wait_until(cut_off, patience=PATIENCE.strike_effect, what="the effect of the strike on clients")
     except TookTooLong:
-        journal.mark("witness", "primary site", effect="none")
+        journal.mark("witness", site.site.name, effect="none")
         return Struck(event.at, witnessed=False)
-    journal.mark("witness", "primary site", effect="clients are cut off")
-    return Struck(event.at, witnessed=True)
+    journal.mark("witness", site.site.name, effect="clients are cut off")
+    return Struck(event.at, witnessed=True, living=_living(site.site.name, asked, ask, journal))
+
+
+def _living(
+    name: str, asked: dict[str, tuple[Address, ...]], ask: Callable[[Address], bool], journal: Journal
+) -> tuple[str, ...]:
+    """Ask every node and journal each answer; return a line for each node that lives on."""
+    heard = still_answering(asked, ask)
+    for node, addresses in asked.items():
+        effect = f"still answers at {heard[node]}" if node in heard else "does not answer"
+        journal.mark("witness", node, effect=effect, site=name, asked=", ".join(map(str, addresses)))
+    return tuple(f"site {name} is not lost: node {node} still answers at {address}" for node, address in heard.items())

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
+from harness.core.errors import HarnessError
 from harness.core.ledger import Ledger, Write
 
 
 @dataclass(slots=True)
 class LedgerFile:
-    """The ledger of one writer. Times are monotonic seconds of the writer."""
+    """The ledger of one writer, which sends the next write when the one before has ended. Monotonic seconds."""
 
     path: Path
     _sent: dict[int, float] = field(default_factory=dict)
@@ -25,8 +26,15 @@ class LedgerFile:
             self._append({"number": number, "sent": at}, sync=False)
 
     def acked(self, number: int, at: float) -> None:
-        """Record that a write was acknowledged; fsynced before this returns."""
+        """Record that a write was acknowledged; fsynced before this returns. Raises HarnessError out of turn.
+
+        A write that was given up as failed cannot be acknowledged later: its client was told so.
+        """
         with self._lock:
+            if number in self._acked or number != next(reversed(self._sent), None):
+                raise HarnessError(
+                    f"ledger: write {number} was acknowledged out of turn; it had ended, or was never sent"
+                )
             self._acked[number] = at
             self._append({"number": number, "acked": at}, sync=True)
 

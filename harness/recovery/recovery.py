@@ -234,6 +234,8 @@ class Recovery:
             self.fence()
             status = self.router.switch("dr", self.dr.address_of(self.entry), self.dr_edge)
             self.journal.mark("status", "routing", front=status.front, address=status.address)
+            for one in status.reached:
+                self.journal.mark("reached", one.address, site=one.site)
         return Switched(started, status.front, status.address)
 
     def test(self, switched: Switched) -> Tested:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
@@ -13,13 +14,24 @@ from harness.traffic.dns import NameServer, dns_spec
 from harness.traffic.door import Door, served_by
 from harness.traffic.nginx import FrontDoor, front_spec
 
+REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """An address that clients may hold, and the site that answers them there; REFUSED where nothing takes them."""
+
+    address: str
+    site: str
+
 
 @dataclass(frozen=True, slots=True)
 class RoutingStatus:
-    """Site and address that new connections and DNS queries reach."""
+    """Site and address that new connections and DNS queries reach. `reached`: every address that clients may hold."""
 
     front: str
     address: str
+    reached: tuple[Reached, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +56,37 @@ class Edge:
                 raise NotYet(f"the front door does not answer: {error}") from error
             if found != address or by != site:
                 raise NotYet(f"{self.public_name} is {found}, answered by {by}")
-            return RoutingStatus(by, found)
+            reached = self.reached()
+            if wrong := [f"{one.address} leads to {one.site}" for one in reached if one.site not in (site, REFUSED)]:
+                raise NotYet(f"clients that hold an older address are not led to {site}: {', '.join(wrong)}")
+            return RoutingStatus(by, found, reached)
 
         return wait_until(
             answered, patience=PATIENCE.traffic_switch, on=(NotYet, HarnessError), what="the switch of traffic"
         )
+
+    def reached(self) -> tuple[Reached, ...]:
+        """Return what answers at each edge address: clients hold the old one as long as they cache names.
+
+        Raises NotYet for an address at which something answers that names no site.
+        """
+        port = self.front.node.endpoint("http").outside.port
+        found = []
+        for address in self.front.addresses:
+            try:
+                by = served_by(Door(self.public_name, port, partial(_always, address)))
+            except ConnectionRefusedError:
+                by = REFUSED
+            except OSError as error:
+                raise NotYet(f"{address} does not answer: {error}") from error
+            if by is None:
+                raise NotYet(f"{address} is answered by no gateway of a site")
+            found.append(Reached(f"{address}:{port}", by))
+        return tuple(found)
+
+
+def _always(address: str, _name: str) -> str:
+    return address
 
 
 def open_edge(site: Site, config: Config, secrets: Mapping[str, str], upstream: Address, leads_to: str) -> Edge:

@@ -30,11 +30,11 @@ def failures(*counts: int) -> Callable[[], int]:
 
 def test_the_target_is_destroyed_once_and_its_effect_is_witnessed(estate: MemoryEstate) -> None:
     site = estate.site("primary")
-    struck = strike(site, TARGET, failures=failures(0, 1, CUT_OFF), journal=estate.journal)
+    struck = strike(site, TARGET, failures=failures(0, 1, CUT_OFF), journal=estate.journal, ask=estate.answers)
     assert struck.witnessed
     assert not site.nodes
     events = [(event.kind, event.message) for event in estate.journal.events if event.kind in ("struck", "witness")]
-    assert events == [("struck", "2.1"), ("witness", "")]
+    assert events == [("struck", "2.1"), *[("witness", "")] * 4]  # clients, and each of three nodes
 
 
 def unreadable(estate: MemoryEstate) -> None:
@@ -66,18 +66,39 @@ def test_any_other_site_is_refused_and_nothing_is_changed(
     if fault is not None:
         fault(estate)
     with pytest.raises(Refused, match=f"^strike refused: .*{said}"):
-        strike(estate.site("primary"), target, failures=failures(0), journal=estate.journal, destroy=never)
+        strike(
+            estate.site("primary"),
+            target,
+            failures=failures(0),
+            journal=estate.journal,
+            ask=estate.answers,
+            destroy=never,
+        )
     assert not estate.journal.events
 
 
 def test_a_site_that_was_never_activated_is_refused(memory_estate: MemoryEstate) -> None:
     with pytest.raises(Refused, match=r"cannot be read .*not activated yet"):
-        strike(memory_estate.site("dr"), TARGET, failures=failures(0), journal=memory_estate.journal, destroy=never)
+        strike(
+            memory_estate.site("dr"),
+            TARGET,
+            failures=failures(0),
+            journal=memory_estate.journal,
+            ask=memory_estate.answers,
+            destroy=never,
+        )
 
 
 def test_clients_that_fail_before_the_strike_make_it_refused(estate: MemoryEstate) -> None:
     with pytest.raises(Refused, match="client requests were already failing"):
-        strike(estate.site("primary"), TARGET, failures=failures(1), journal=estate.journal, destroy=never)
+        strike(
+            estate.site("primary"),
+            TARGET,
+            failures=failures(1),
+            journal=estate.journal,
+            ask=estate.answers,
+            destroy=never,
+        )
     assert not estate.journal.events
 
 
@@ -86,14 +107,14 @@ def test_a_client_load_that_died_ends_the_strike_before_it(estate: MemoryEstate)
         raise HarnessError("ledger writer died at write 3: disk full")
 
     with pytest.raises(HarnessError, match="died at write 3"):
-        strike(estate.site("primary"), TARGET, failures=died, journal=estate.journal, destroy=never)
+        strike(estate.site("primary"), TARGET, failures=died, journal=estate.journal, ask=estate.answers, destroy=never)
 
 
 def test_without_an_effect_on_clients_nothing_is_witnessed(
     estate: MemoryEstate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.patience.PATIENCE.strike_effect", 0.0)
-    struck = strike(estate.site("primary"), TARGET, failures=failures(0), journal=estate.journal)
+    struck = strike(estate.site("primary"), TARGET, failures=failures(0), journal=estate.journal, ask=estate.answers)
     assert not struck.witnessed
     assert estate.journal.events[-1].facts == {"effect": "none"}
 
@@ -103,7 +124,14 @@ def test_a_destruction_that_fails_is_raised_and_journalled_as_begun(estate: Memo
         raise HarnessError("a container cannot be removed")
 
     with pytest.raises(HarnessError, match="a container cannot be removed"):
-        strike(estate.site("primary"), TARGET, failures=failures(0), journal=estate.journal, destroy=half)
+        strike(
+            estate.site("primary"),
+            TARGET,
+            failures=failures(0),
+            journal=estate.journal,
+            ask=estate.answers,
+            destroy=half,
+        )
     assert [event.kind for event in estate.journal.events] == ["struck"]
 
 

@@ -1,0 +1,95 @@
+"""Asks a node of a lost site, from outside and with nothing of blackstart's between, whether it still answers."""
+
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing, suppress
+from functools import partial
+
+from harness.core.clock import NotYet, wait_until
+from harness.core.errors import TookTooLong
+from harness.core.node import Address, Node
+from harness.core.parallel import in_parallel
+from harness.patience import PATIENCE
+
+# A server answers at least one of these at once, if only to say that it does not understand. The first begins as
+# PostgreSQL's SSLRequest, which it answers with S or N, and is a malformed line for a server of HTTP; the second is a
+# request of HTTP/1.0 (RFC 1945), for those that close a malformed one in silence.
+REQUESTS = (b"\x00\x00\x00\x08\x04\xd2\x16\x2f\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n")
+Addresses = Mapping[str, Sequence[Address]]  # where each node is reached, by its name
+Ask = Callable[[Address], bool]
+
+
+def answers(address: Address) -> bool:
+    """Return whether something at the address answers. An accepted connection is no answer.
+
+    The kernel accepts connections for a frozen process, and a proxy for a node that is gone.
+    """
+    return any(_answers(address, request, PATIENCE.node_answers) for request in REQUESTS)
+
+
+def _answers(address: Address, request: bytes, limit: float) -> bool:
+    try:
+        with closing(socket.create_connection((address.host, address.port), timeout=limit)) as connection:
+            if connection.getsockname() == connection.getpeername():
+                return False  # a free port of this machine, connected to itself
+            connection.settimeout(limit)
+            connection.sendall(request)
+            return bool(connection.recv(1))
+    except OSError:
+        return False
+
+
+def addresses_of(nodes: Mapping[str, Node]) -> dict[str, tuple[Address, ...]]:
+    """Return where each node is reached from outside its site, by its name."""
+    return {
+        name: tuple(node.endpoint(port).outside for port in node.spec.ports) for name, node in sorted(nodes.items())
+    }
+
+
+def _heard(asked: Addresses, ask: Ask) -> dict[str, Address]:
+    def first(addresses: Sequence[Address]) -> Address | None:
+        return next((address for address in addresses if ask(address)), None)
+
+    found = in_parallel({name: partial(first, addresses) for name, addresses in asked.items()})
+    return {name: address for name, address in found.items() if address is not None}
+
+
+def _repeat(left: Callable[[], Collection[str]]) -> None:
+    """Call `left` until it returns no name, or for `strike_effect`."""
+
+    def none_left() -> None:
+        if names := left():
+            raise NotYet(", ".join(names))
+
+    with suppress(TookTooLong):
+        wait_until(none_left, patience=PATIENCE.strike_effect, every=0.2, what="the nodes of the site")
+
+
+def still_silent(asked: Addresses, ask: Ask = answers) -> tuple[str, ...]:
+    """Return the nodes that do not answer, by name: one that is asked again and again until it does is left out."""
+    silent = dict(asked)
+
+    def left() -> Collection[str]:
+        for name in _heard(silent, ask):
+            del silent[name]
+        return silent
+
+    _repeat(left)
+    return tuple(silent)
+
+
+def still_answering(asked: Addresses, ask: Ask = answers) -> dict[str, Address]:
+    """Return the nodes that still answer, each with the address that does; asked again and again until none does.
+
+    All are asked at the same time: a cluster ends its containers one after the other.
+    """
+    living = dict.fromkeys(asked, Address("", 0))
+
+    def left() -> Collection[str]:
+        found = _heard({name: asked[name] for name in living}, ask)
+        living.clear()
+        living.update(found)
+        return living
+
+    _repeat(left)
+    return living
