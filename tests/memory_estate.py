@@ -49,6 +49,7 @@ from tests.substrate.fake import Call, Fake, Outcome, Program
 
 NAME, ROLE, BUCKET, TAG, KEY = "shop", "shop_role", "receipts", "example-shop", "shop-key"
 FILES, KEYS, WRITES = "SELECT path FROM files", "SELECT key FROM receipts", "SELECT number FROM writes"
+GREETING = b"this is the shop"
 NOBODY = Address("127.0.0.1", 9)
 
 
@@ -83,9 +84,9 @@ class Shop:
         def check(door: PublicDoor) -> str:
             if self.key_error is not None:
                 raise self.key_error
-            if (status := door.request("GET", "/").status) != 200:
-                raise Finding(f"answered {status}")
-            return "answered 200"
+            if not (answer := door.request("GET", "/")).body:
+                raise Finding(f"answered {answer.status}")
+            return "greeted"
 
         return (KeyFunction("the shop answers", self.name, "2.8.1", check),)
 
@@ -125,7 +126,7 @@ class MemoryEdge:
         nodes[NAME].ask()
         if method == "POST":
             self.rows.append(path)
-        return Answer(200, b"", {"x-site": self.leads_to})
+        return Answer(200, GREETING, {"x-site": self.leads_to})
 
     @property
     def rows(self) -> list[str]:

@@ -27,7 +27,7 @@ from harness.evidence.record import Outcome, RecordHeader, conclude, phases_of
 from harness.evidence.unmet import note_unmet
 from harness.patience import PATIENCE
 from harness.recovery.exposure import measure_exposure
-from harness.recovery.key_functions import unread
+from harness.recovery.key_functions import require_asserting, unread
 from harness.recovery.outcome import Results
 from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
@@ -92,6 +92,7 @@ class Drill:
 
     def start(self) -> None:
         """Start the estate and its client load, deliveries refused until the strike. Raises HarnessError."""
+        require_asserting(self.environment.services, self.environment.secrets.of("clients"))
         self._open.enter_context(self.environment.receiver.away())  # so that DR alone can have delivered what is queued
         self.environment.start_data()
         self.environment.start_services()

@@ -1,16 +1,19 @@
 """Key function tests, message 2.8, through the public front door."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from harness.backup.archive import bucket_name
 from harness.core.clock import SYSTEM, Clock
 from harness.core.contents import Contents
-from harness.core.errors import Finding, HarnessError
+from harness.core.errors import Finding, HarnessError, UsageError
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.record import KeyResult
-from harness.core.service import KeyFunction, PublicDoor, Service
+from harness.core.service import Answer, KeyFunction, PublicDoor, Service
 
+SUCCESSES = (200, 201, 202, 204)
+NONE_DECLARED = "no key function is declared; without one the services cannot be tested"
 ROUNDS = 3
 SPREAD = 5.0  # seconds over which the rounds are spread
 
@@ -29,6 +32,38 @@ def unread(services: Sequence[Service], contents: Contents) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
+@dataclass(frozen=True, slots=True)
+class EmptyDoor:
+    """A client of an estate in which nothing was recovered: every request is answered with a status and no content."""
+
+    status: int
+
+    def request(self, method: str, path: str, **_more: object) -> Answer:
+        """Return the answer."""
+        return Answer(self.status, b"", {})
+
+
+def require_asserting(services: Sequence[Service], secrets: Mapping[str, str]) -> None:
+    """Refuse key functions that could not fail: each must fail where every answer is empty. Raises UsageError."""
+    functions = [function for service in services for function in service.key_functions(secrets)]
+    if not functions:
+        raise UsageError(NONE_DECLARED)
+    for function in functions:
+        if status := next((status for status in SUCCESSES if _passes(function, EmptyDoor(status))), None):
+            raise UsageError(
+                f"key function of {function.service} asserts nothing: {function.name}: it passes where every request "
+                f"is answered {status} without content; let it compare what was recovered"
+            )
+
+
+def _passes(function: KeyFunction, door: PublicDoor) -> bool:
+    try:
+        function.check(door)
+    except (Finding, HarnessError, OSError):
+        return False
+    return True
+
+
 def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: Clock) -> KeyResult:
     """Run one key function; return its result and duration in seconds."""
     begin = clock.monotonic()
@@ -45,9 +80,12 @@ def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: C
 def run_key_functions(
     functions: Sequence[KeyFunction], door: PublicDoor, journal: Journal, clock: Clock = SYSTEM
 ) -> tuple[KeyResult, ...]:
-    """Run all key functions in three rounds over five seconds. Raises Finding after the first round with a failure."""
+    """Run all key functions in three rounds over five seconds.
+
+    Raises Finding after the first round with a failure, UsageError without one that could fail.
+    """
     if not functions:
-        raise Finding("no key function is declared; without one the services cannot be tested")
+        raise UsageError(NONE_DECLARED)
     results: list[KeyResult] = []
     first = clock.monotonic()
     by_service: dict[str, list[KeyFunction]] = {}

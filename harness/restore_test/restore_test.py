@@ -19,7 +19,7 @@ from harness.evidence.folder import RecordFolder
 from harness.evidence.record import Outcome, RecordHeader, conclude, open_record, phases_of
 from harness.recovery.build import recovery_of
 from harness.recovery.exposure import measure_exposure
-from harness.recovery.key_functions import unread
+from harness.recovery.key_functions import require_asserting, unread
 from harness.recovery.outcome import Results
 from harness.recovery.recovery import Recovery, Selected, Switched, Tested
 from harness.recovery.restore import Restored
@@ -105,6 +105,7 @@ class RestoreTest:
 
     def _carry_out(self) -> None:
         dr, services = self.connections.recovered, self.connections.services
+        require_asserting(services, self.connections.client_secrets)
         if self.interlock is not None:
             listed = self.interlock.before()
             self.journal.mark("interlock", dr.site.name, listed=", ".join(target.name for target in listed))

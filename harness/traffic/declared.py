@@ -1,5 +1,6 @@
 """Tables of declared HTTP requests: key functions, and the writes that data loss is measured with."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,20 @@ def there(value: str) -> str:
     """Return the path of a file that exists; raises ValueError."""
     if not Path(value).is_file():
         raise ValueError(f"no file {value!r} beside the declaration; create it or correct the name")
+    return value
+
+
+def of_content(value: str) -> str:
+    """Return the SHA-256 of some content; raises ValueError for that of nothing."""
+    if value == hashlib.sha256().hexdigest():
+        raise ValueError("is the SHA-256 of an empty answer, which an estate without data gives as well")
+    return value
+
+
+def visible(value: str) -> str:
+    """Return a text that is more than white space, which every answer has; raises ValueError."""
+    if not value.strip():
+        raise ValueError("must have at least 1 character that is no white space: every answer contains the others")
     return value
 
 
@@ -93,8 +108,8 @@ class ExchangeTable(RequestTable):
     """A request and the answer that is expected; `then`: the next one, which may contain `@{answer:JSON-PATH}`."""
 
     status: Annotated[int, Field(ge=100, le=599)] = 200
-    contains: Annotated[str, Field(min_length=1)] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    contains: Annotated[str, AfterValidator(visible)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), AfterValidator(of_content)] | None = None
     value: ValueTable | None = None
     then: Annotated["ExchangeTable | None", Field()] = None
 

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from urllib3.filepost import encode_multipart_formdata
 
-from harness.core.errors import Finding
+from harness.core.errors import Finding, UsageError
 from harness.core.service import Answer, PublicDoor
 from harness.traffic.declared import ANSWER, NEW, PLACEHOLDER, ExchangeTable, RequestTable
 from harness.traffic.json_path import same, values_at
@@ -111,6 +111,8 @@ def _compare(declared: ExchangeTable, sent: Encoded, answer: Answer, look_up: Ca
     said = f"{sent.what}: answered {answer.status}, {len(answer.body)} bytes"
     if declared.contains is not None:
         wanted = str(_filled(declared.contains, look_up))
+        if not wanted.strip():
+            raise UsageError(f"{sent.what}: `contains` is empty once it is filled in, and would pass for every answer")
         if wanted not in text:
             raise Finding(f"{sent.what}: {wanted!r} is not in the answer: {text[:SHOWN]}")
         said += f", with {wanted!r}"

@@ -181,7 +181,7 @@ CASES = {
     "key function": Case("test", key_fails(Finding("no order")), "key", Finding, "shop: the shop answers: no order"),
     "key function silent": Case("test", key_fails(OSError("reset")), "key", Finding, "the shop answers: reset"),
     "no key function": Case(
-        "test", lambda _e, w: setattr(w, "services", ()), "key", Finding, "no key function is declared"
+        "test", lambda _e, w: setattr(w, "services", ()), "key", UsageError, "no key function is declared"
     ),
 }  # fmt: skip
 STARTED = {"app", "switch", "key"}
