@@ -111,7 +111,7 @@ def faults(context: typer.Context) -> None:
 def latest_report(reports: Path) -> Path:
     """Build the HTML of the newest run and return its path. Raises UsageError when there is no run."""
     from harness.core.errors import UsageError
-    from harness.evidence.report.html import build_report
+    from harness.evidence.report.build import build_report
 
     found = runs_in(reports)
     if not found:

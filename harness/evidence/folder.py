@@ -15,7 +15,7 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import Unreadable, UsageError
 from harness.core.judge import Phase
 from harness.core.record import FORMAT, DrillRecord, FindingEntry, KeyResult, SeenMessage
-from harness.evidence.report.waterfall import waterfall
+from harness.evidence.report.pages import waterfall
 
 Show = Callable[["RecordFolder", DrillRecord], None]
 

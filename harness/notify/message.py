@@ -1,7 +1,6 @@
 """The message about one outcome: plain text, without secrets and without data of the estate."""
 
-from harness.core.duration import figure, human
-from harness.evidence.report.view import Figure, RecordView
+from harness.evidence.report.view import RecordView, against
 
 SHOWN = 3  # reasons that a message names
 
@@ -20,7 +19,7 @@ def body_of(view: RecordView, record: str) -> str:
     """Return the figures against their budgets and the first reasons. `record`: the name of the record folder."""
     reasons = (*view.reasons, *view.unmet)
     lines = [
-        " · ".join(_against(one) for one in (view.rto, view.rpo, view.exposure)),
+        " · ".join(against(one) for one in (view.rto, view.rpo, view.exposure)),
         f"writes lost: {view.losses}",
         *(f"- {reason}" for reason in reasons[:SHOWN]),
         *([f"- and {len(reasons) - SHOWN} more"] if len(reasons) > SHOWN else []),
@@ -28,8 +27,3 @@ def body_of(view: RecordView, record: str) -> str:
         f"record: {record}",
     ]
     return "\n".join(lines)
-
-
-def _against(one: Figure) -> str:
-    budget = "" if one.budget is None else f" of {human(one.budget)}"
-    return f"{one.name} {figure(one.measured)}{budget}"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from harness.core.journal import Event
 from harness.core.record import DrillRecord
-from harness.evidence.report.waterfall import figure
+from harness.evidence.report.view import RecordView, against, view_of
 
 STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
 SHOWN = ("begin", "failed", "struck", "witness", "selected", "passed over", "status", "stored", "stop", "held", "fired")
@@ -58,44 +58,48 @@ class Progress:
 
 def summary(record: DrillRecord) -> RenderableType:
     """Return the drill's name, its phases if there are any, the verdict line and the reasons."""
-    promise = record.promise
+    view = view_of(record)
     verdict = Text.assemble(
-        (record.verdict, STYLES.get(record.verdict, "bold")),
-        f"  RTO {figure(record.rto)} of {promise.get('rto_s', '?')} s"
-        f" · RPO {figure(record.rpo)} of {promise.get('rpo_s', '?')} s"
-        f" · exposure {figure(record.exposure)}"
-        f" · {len(record.lost)} of {record.acknowledged} acknowledged writes lost",
-        f" · {len(record.diverged)} taken by the old primary alone" if record.diverged else "",
+        (view.verdict, "bold green" if view.as_expected else STYLES.get(view.verdict, "bold")),
+        "" if view.verdict == "KEPT" and view.as_expected else f" {expectation(view)}",
+        *(f"{'  ' if one is view.rto else ' · '}{against(one)}" for one in (view.rto, view.rpo, view.exposure)),
+        f" · writes lost: {view.losses}",
+        f" · {len(view.diverged)} taken by the old primary alone" if view.diverged else "",
     )
-    backup = record.backup.get("id", "none")
-    size = f"{record.data_bytes / 1e6:,.0f} MB, {record.data_rows:,} rows"
-    lines: list[RenderableType] = [Text(record.drill, style="bold"), *([_phases(record)] if record.phases else [])]
-    lines += [verdict, Text(f"backup {backup}, measured at {size}", style="dim")]
-    lines += [Text(f"- {reason}", style="red") for reason in record.reasons]
-    lines += [Text(line, style="dim") for line in _coverage(record)]
+    lines: list[RenderableType] = [Text(view.drill, style="bold"), *([_phases(view)] if view.phases else [])]
+    lines += [verdict, Text(f"backup {view.backup or 'none'}, measured at: {view.size}", style="dim")]
+    lines += [Text(f"- {reason}", style="dim" if view.as_expected else "red") for reason in view.reasons]
+    lines += [Text(line, style="dim") for line in _coverage(view)]
     return Group(*lines)
 
 
-def _coverage(record: DrillRecord) -> Iterator[str]:
+def expectation(view: RecordView) -> str:
+    """Return `as expected`, or what was expected instead."""
+    if view.as_expected:
+        return "as expected"
+    return "(a check failed after the verdict)" if view.unmet else f"({view.expected or 'KEPT'} expected)"
+
+
+def _coverage(view: RecordView) -> Iterator[str]:
     """Yield one line for each kind of thing that is covered, is not, or was not compared."""
-    if record.covered:
-        yield f"covered by the backup: {len(record.covered)} databases, volumes and buckets"
+    if view.covered:
+        yield f"covered by the backup: {len(view.covered)} databases, volumes and buckets"
     for heading, found in (
-        ("not covered", record.uncovered),
-        ("excluded", record.excluded),
-        ("referenced, and not on the DR site", record.lost_objects),
-        ("not compared", record.not_compared),
-        ("assertions", record.assertions),
+        ("not covered", view.uncovered),
+        ("excluded", view.excluded),
+        ("referenced, and not on the DR site", view.lost_objects),
+        ("not compared", view.not_compared),
+        ("assertions", view.assertions),
     ):
         if found:
             yield f"{heading}: {'; '.join(found[:FEW])}{f' and {len(found) - FEW} more' if len(found) > FEW else ''}"
 
 
-def _phases(record: DrillRecord) -> Table:
+def _phases(view: RecordView) -> Table:
     figures = (Column(name, justify="right") for name in ("seconds", "from fault"))
     table = Table("phase", *figures, Column("", no_wrap=True))
-    total = record.rto or max((p.end for p in record.phases), default=0.0) or 1.0
-    for phase in record.phases:
+    total = view.rto.measured or max((p.end for p in view.phases), default=0.0) or 1.0
+    for phase in view.phases:
         before, width = int(BAR * phase.begin / total), max(1, round(BAR * phase.took / total))
         table.add_row(phase.name, f"{phase.took:.1f}", f"{phase.end:.1f}", " " * before + "█" * width)
     return table

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from harness.core.duration import figure, human
 from harness.core.judge import Phase, Verdict
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
-
-NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,11 @@ class RecordView:
     def size(self) -> str:
         """Size of what was restored, in words."""
         return f"{self.data_bytes / 1e6:,.0f} MB, {self.data_rows:,} rows" if self.restored else "not measured"
+
+
+def against(one: Figure) -> str:
+    """Return a figure with its budget, in words."""
+    return f"{one.name} {figure(one.measured)}" + ("" if one.budget is None else f" of {human(one.budget)}")
 
 
 def view_of(record: DrillRecord) -> RecordView:
