@@ -83,9 +83,9 @@ def drill(substrate: str) -> Row:
         substrate,
         record.verdict,
         round(wall, 1),
-        record.rto,
-        record.rpo,
-        {phase.name: round(phase.end - phase.begin, 2) for phase in record.phases},
+        record.rto_seconds,
+        record.rpo_seconds,
+        {phase.name: round(phase.end_seconds - phase.begin_seconds, 2) for phase in record.phases},
         most[0],
     )
 

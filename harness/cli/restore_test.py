@@ -53,7 +53,6 @@ def restore_test(
     from harness.estate.declared import declared_hash
     from harness.estate.promises import BUDGETS, load_promises, promise_named
     from harness.estate.substrates import SUBSTRATES
-    from harness.evidence.folder import sha256_of
     from harness.evidence.record import RecordHeader
     from harness.parts.places import FILES
     from harness.restore_test.build import NAME, OBJECTIVE
@@ -74,7 +73,7 @@ def restore_test(
         OBJECTIVE,
         budget,
         initiator="schedule" if substrate == EXISTING else "operator",
-        hashes={path.name: sha256_of(path) for path in (config, file)},
+        inputs={path.name: path.read_bytes() for path in (config, file)},
         substrate=label if substrate in SUBSTRATES else EXISTING,
         limits=SUBSTRATES[substrate].limits if substrate in SUBSTRATES else (),
         mode="restore test",

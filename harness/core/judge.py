@@ -48,16 +48,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase of the recovery; `begin` and `end` are seconds after the fault."""
+    """One phase of the recovery; times are after the fault."""
 
     name: str
-    begin: float
-    end: float
+    begin_seconds: float
+    end_seconds: float
 
     @property
     def took(self) -> float:
         """Seconds."""
-        return self.end - self.begin
+        return self.end_seconds - self.begin_seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from harness.core.clock import NotYet, wait_until
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
+from harness.core.judged import phases_of
 from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
@@ -23,7 +24,7 @@ from harness.estate.site import EstateSite
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
 from harness.evidence.ledger import LedgerFile
-from harness.evidence.record import Outcome, RecordHeader, conclude, phases_of
+from harness.evidence.record import Outcome, RecordHeader, conclude
 from harness.evidence.unmet import note_unmet
 from harness.patience import PATIENCE
 from harness.recovery.exposure import measure_exposure

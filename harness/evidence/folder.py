@@ -1,26 +1,26 @@
-"""Record folder of a drill: `record.json`, `journal.jsonl`, `ledger.jsonl`, `phases.svg`, `logs/`."""
+"""Record folder of a drill: `record.json`, `journal.jsonl`, `ledger.jsonl`, `inputs/`, `phases.svg`, `logs/`."""
 
-import hashlib
-import json
 import re
 import secrets
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from harness.core.clock import SYSTEM
-from harness.core.errors import Unreadable, UsageError
-from harness.core.judge import Phase
-from harness.core.record import FORMAT, DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.core.errors import UsageError
+from harness.core.record import DrillRecord
+from harness.evidence.format.record_file import RECORD, read_record, written
 from harness.evidence.report.pages import waterfall
 
-Show = Callable[["RecordFolder", DrillRecord], None]
+INPUTS = "inputs"
+JOURNAL, LEDGER = "journal.jsonl", "ledger.jsonl"
 
-# Fields that older records of this format lack.
-LATER = ("diverged", "covered", "uncovered", "excluded", "not_compared", "assertions", "controls", "unmet")
+__all__ = ["RecordFolder", "commit_of", "read_record", "records"]
+
+Show = Callable[["RecordFolder", DrillRecord], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,49 +52,33 @@ class RecordFolder:
     def write(self, record: DrillRecord) -> Path:
         """Write record and picture; return the path of `record.json`."""
         (self.path / "phases.svg").write_text(waterfall(record), encoding="utf-8")
-        target = self.path / "record.json"
-        target.write_text(json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        target, half = self.path / RECORD, self.path / f".{RECORD}"
+        half.write_bytes(written(record))
+        half.replace(target)  # a reader, or whoever kills this process, never has half a record
         return target
 
-    def publish(self, record: DrillRecord) -> None:
-        """Write a concluded record and show it."""
-        self.write(record)
-        self.show(self, record)
+    def publish(self, record: DrillRecord) -> DrillRecord:
+        """Write a concluded record and show it; return it as every reader gets it."""
+        final = read_record(self.write(record))
+        self.show(self, final)
+        return final
 
     def withdraw(self) -> None:
         """Remove a record that was opened and will not be concluded; journal and logs stay."""
-        for name in ("record.json", "phases.svg"):
+        for name in (RECORD, "phases.svg"):
             (self.path / name).unlink(missing_ok=True)
 
-
-def read_record(path: Path) -> DrillRecord:
-    """Return the record in a `record.json` or in a record folder; raises Unreadable."""
-    file = path / "record.json" if path.is_dir() else path
-    try:
-        data = json.loads(file.read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise Unreadable(f"{file}: format {data['format']!r} is not {FORMAT!r}; use the version that wrote it")
-        parts = {"phases": Phase, "key_results": KeyResult, "messages": SeenMessage, "findings": FindingEntry}
-        for name, kind in parts.items():
-            data[name] = tuple(kind(**row) for row in data[name])
-        for name in ("reasons", "lost", "phantom", "repeated", "lost_objects", "not_drilled"):
-            data[name] = tuple(data[name])
-        for name in LATER:
-            data[name] = tuple(data.get(name, ()))
-        data["passed_over"] = tuple((a, b) for a, b in data["passed_over"])
-        return DrillRecord(**data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Unreadable(f"{file}: not a drill record ({error})") from None
+    def keep(self, inputs: Mapping[str, bytes]) -> None:
+        """Write copies of the files that decide a drill to `inputs/`: feature, budgets, declarations."""
+        for name, content in inputs.items():
+            target = self.path / INPUTS / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
 
 
 def records(root: Path) -> tuple[Path, ...]:
     """Return the record folders under `root`, oldest first."""
-    return tuple(sorted(p.parent for p in (root / "drills").glob("*/record.json")))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return tuple(sorted(p.parent for p in (root / "drills").glob(f"*/{RECORD}")))
 
 
 def commit_of(folder: Path) -> str:

@@ -5,9 +5,15 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Annotated
 
-from harness.core.errors import HarnessError
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from harness.core.errors import HarnessError, Unreadable
 from harness.core.ledger import Ledger, Write
+
+LONGEST = 200  # bytes of a line
 
 
 @dataclass(slots=True)
@@ -50,3 +56,45 @@ class LedgerFile:
             file.flush()
             if sync:
                 os.fsync(file.fileno())
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class _Sent:
+    number: Annotated[int, Field(ge=0)]
+    sent: float
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
+class _Acked:
+    number: Annotated[int, Field(ge=0)]
+    acked: float
+
+
+ROW: TypeAdapter[_Sent | _Acked] = TypeAdapter(_Sent | _Acked)
+
+
+def read_ledger(path: Path) -> Ledger:
+    """Return the ledger in a file. Raises Unreadable with the line that is wrong, and what is wrong.
+
+    A write that is there twice is wrong too, and one that was acknowledged and not sent before.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"{path.name}: {error.strerror}") from None
+    sent: dict[int, float] = {}
+    acked: dict[int, float] = {}
+    if text and not text.endswith(b"\n"):
+        raise Unreadable(f"{path.name}: its last line is not complete")
+    for at, line in enumerate(text.split(b"\n")[:-1], 1):
+        try:
+            row = ROW.validate_json(line[:LONGEST])
+        except ValidationError as error:
+            raise Unreadable(f"{path.name}: line {at} is no line of a ledger ({error.errors()[0]['msg']})") from None
+        known, value = (sent, row.sent) if isinstance(row, _Sent) else (acked, row.acked)
+        if row.number in known:
+            raise Unreadable(f"{path.name}: line {at}: write {row.number} is there twice")
+        if isinstance(row, _Acked) and value < sent.get(row.number, float("inf")):
+            raise Unreadable(f"{path.name}: line {at}: write {row.number} is acknowledged and was not sent before")
+        known[row.number] = value
+    return Ledger.of(Write(number, at, acked.get(number)) for number, at in sent.items())

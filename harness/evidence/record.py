@@ -1,19 +1,36 @@
 """Messages 2.9 and 2.10: the record of a drill or a restore test, built from what was seen, and its proposals."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from harness.core.clock import SYSTEM
 from harness.core.contents import Contents
-from harness.core.journal import END, Event, Journal
-from harness.core.judge import Evidence, Judgement, Phase, Promise, Verdict, judge
-from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.core.journal import Event, Journal
+from harness.core.judge import Evidence, Judgement, Promise, Verdict, judge
+from harness.core.judged import DRILL, JUDGED, PROMISED, evidence_in, inputs_of, promise_facts
+from harness.core.ledger import Ledger
+from harness.core.record import (
+    NOBODY,
+    UNSIGNED,
+    DrillRecord,
+    FindingEntry,
+    Judged,
+    KeyResult,
+    Promised,
+    SeenMessage,
+    Statements,
+    TimeOrigin,
+)
 from harness.core.sequence import MESSAGES
 from harness.evidence.failures import Failures
-from harness.evidence.folder import RecordFolder
+from harness.evidence.folder import JOURNAL, LEDGER, RecordFolder
+from harness.evidence.format.record_file import sha256_of
+from harness.evidence.journal import head_of
 from harness.evidence.refine import refine
 
+NOTHING_STATED = Statements()
 DUE = timedelta(days=14)  # by when a finding is to be mended
 NOT_CONCLUDED = "not concluded: it is still under way, or it was killed"
 
@@ -22,7 +39,8 @@ NOT_CONCLUDED = "not concluded: it is still under way, or it was killed"
 class RecordHeader:
     """What a record says without measuring it. `mode`: `drill` or `restore test`; `limits`: what it cannot show.
 
-    `expected`, `controls` and `scenario_sha256` are those of `DrillRecord`.
+    `inputs`: name -> content of the files that decide the drill; `expected`, `controls` and `scenario_sha256` are those
+    of `DrillRecord`; `signing_key`: fingerprint of the key that it is going to be signed with, UNSIGNED without one.
     """
 
     drill: str
@@ -31,27 +49,32 @@ class RecordHeader:
     initiator: str = ""
     approver: str = ""
     commit: str = ""
-    hashes: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, bytes] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     substrate: str = "embedded"
-    mode: str = "drill"
+    mode: str = DRILL
     limits: tuple[str, ...] = ()
     estate: str = ""
     expected: str = ""
     controls: tuple[str, ...] = ()
     scenario_sha256: str = ""
+    statements: Statements = NOTHING_STATED
+    signing_key: str = UNSIGNED
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a drill or a restore test, beside the evidence that is judged. `size` in bytes."""
+    """What came of a drill or a restore test, beside the evidence that is judged. None: nothing was restored.
+
+    `size`: in bytes.
+    """
 
     evidence: Evidence
     backup: Mapping[str, str | float] = field(default_factory=dict)
     passed_over: tuple[tuple[str, str], ...] = ()
-    size: int = 0
-    rows: int = 0
-    lost_objects: tuple[str, ...] = ()
+    size: int | None = None
+    rows: int | None = None
+    lost_objects: tuple[str, ...] | None = None
     repeated: tuple[str, ...] = ()
     diverged: tuple[int, ...] = ()
     results: tuple[KeyResult, ...] = ()
@@ -62,45 +85,42 @@ class Outcome:
     unmet: tuple[str, ...] = ()
 
 
-def phases_of(events: tuple[Event, ...], origin: float | None) -> tuple[Phase, ...]:
-    """Return the phases after `origin`, in seconds from it; a drill's detection begins with the fault itself."""
-    if origin is None:
-        return ()
-    begun = {"detect": origin}
-    phases = []
-    for event in events:
-        if event.at < origin:
-            continue
-        if event.kind == "begin":
-            begun[event.subject] = event.at
-        elif event.kind in (END, "failed") and event.subject in begun:
-            phases.append(Phase(event.subject, begun.pop(event.subject) - origin, event.at - origin))
-    return tuple(phases)
-
-
-def seen_messages(events: tuple[Event, ...]) -> tuple[SeenMessage, ...]:
-    """Return each message of the mission with the moment at which it was first seen."""
+def seen_messages(events: tuple[Event, ...], origin: float | None = None) -> tuple[SeenMessage, ...]:
+    """Return each message of the mission with the moment at which it was first seen, after `origin`."""
     titles = {message.number: message.title for message in MESSAGES}
     first: dict[str, Event] = {}
     for event in events:
         if event.message in titles:
             first.setdefault(event.message, event)
+    begin = events[0].at if origin is None and events else origin or 0.0
     return tuple(
-        SeenMessage(n, titles[n], round(e.at - events[0].at, 3), e.wall.isoformat(timespec="milliseconds"))
-        for n, e in first.items()
+        SeenMessage(n, titles[n], e.at - begin, e.wall.isoformat(timespec="milliseconds")) for n, e in first.items()
     )
 
 
 def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) -> None:
-    """Write a record that says UNKNOWN before anything is started: it stands if this process is killed."""
+    """Write down the promise, and a record that says UNKNOWN: it stays if this process is killed.
+
+    The budgets are in the journal before anything is started, so that none can be changed to fit the result.
+    """
+    folder.keep(header.inputs)
+    journal.mark(
+        PROMISED,
+        header.promise.name,
+        message="",
+        **promise_facts(header.promise, header.mode, header.expected),
+        **_hashes(header),
+    )
     judgement = Judgement(Verdict.UNKNOWN, (NOT_CONCLUDED,), None, None, None, None)
-    folder.write(_record(header, Outcome(Evidence(header.promise)), judgement, journal.events))
+    folder.write(_Writer(header, Outcome(Evidence(header.promise)), folder, journal.events).record(judgement))
 
 
 def conclude_unstarted(
     header: RecordHeader, folder: RecordFolder, journal: Journal, error: BaseException
 ) -> DrillRecord:
     """Write and return the record of a drill or restore test that `error` ended before anything was started."""
+    if not any(event.kind == PROMISED for event in journal.events):
+        open_record(header, folder, journal)
     failures = Failures(header.drill, journal, folder.logs)
     failures.note(error, "")
     evidence = Evidence(header.promise, findings=tuple(failures.findings), doubts=tuple(failures.doubts))
@@ -108,82 +128,132 @@ def conclude_unstarted(
 
 
 def conclude(header: RecordHeader, outcome: Outcome, folder: RecordFolder, journal: Journal) -> DrillRecord:
-    """Judge what was seen, write the record and show it; return it."""
-    judgement = judge(outcome.evidence)
+    """Judge what was seen, write the record and show it; return it.
+
+    What is judged is what the journal says: whoever reads it comes to the same verdict.
+    """
+    for subject, facts in inputs_of(outcome.evidence):
+        journal.mark(JUDGED, subject, message="", **facts)
+    clients = outcome.evidence.clients
+    evidence = evidence_in(journal.events, clients.ledger if clients else Ledger(()))
+    judgement = judge(evidence)
+    writer = _Writer(header, replace(outcome, evidence=evidence), folder, journal.events)
     journal.mark("documented", header.drill, message="2.9", verdict=str(judgement.verdict))
-    record = _record(header, outcome, judgement, journal.events)
+    record = writer.record(judgement)
     proposals = refine(record)
     journal.mark("refined", header.drill, message="2.10", proposals=len(proposals))
-    journal.mark("signoff", header.drill, verdict=str(judgement.verdict))
+    journal.mark("awaits sign-off", header.drill, verdict=str(judgement.verdict), signed_off_by=NOBODY)
     due = (SYSTEM.wall() + DUE).date().isoformat()
     record = replace(
         record,
-        messages=seen_messages(journal.events),
+        messages=seen_messages(journal.events, evidence.origin),
         findings=tuple(FindingEntry(reason, header.promise.owner, due) for reason in judgement.reasons),
         notes={**outcome.notes, **{f"proposal {n}": f"{p.change} ({p.evidence})" for n, p in enumerate(proposals, 1)}},
         finished=SYSTEM.wall().isoformat(timespec="seconds"),
     )
-    folder.publish(record)
-    return record
+    return folder.publish(record)
 
 
-def _promise(promise: Promise) -> Mapping[str, str | float]:
-    return {
-        "name": promise.name,
-        "rto_s": promise.rto.total_seconds(),
-        "rpo_s": promise.rpo.total_seconds(),
-        "exposure_s": promise.exposure.total_seconds(),
-        "owner": promise.owner,
-        "reason": promise.reason,
-    }
+def _hashes(header: RecordHeader) -> Mapping[str, str]:
+    return {f"sha256 {name}": hashlib.sha256(content).hexdigest() for name, content in header.inputs.items()}
 
 
-def _record(header: RecordHeader, outcome: Outcome, judgement: Judgement, events: tuple[Event, ...]) -> DrillRecord:
-    evidence, loss = outcome.evidence, judgement.loss
-    acknowledged = len(evidence.clients.ledger.acknowledged()) if evidence.clients else 0
-    origin = evidence.origin
-    return DrillRecord(
-        drill=header.drill,
-        objective=header.objective,
-        initiator=header.initiator,
-        approver=header.approver,
-        mode=header.mode,
-        substrate=header.substrate,
-        started=events[0].wall.isoformat(timespec="seconds") if events else "",
-        finished="",
-        commit=header.commit,
-        hashes=dict(header.hashes),
-        promise=_promise(header.promise),
-        verdict=str(judgement.verdict),
-        reasons=judgement.reasons,
-        rto=judgement.rto,
-        rpo=judgement.rpo,
-        exposure=judgement.exposure,
-        acknowledged=loss.acknowledged if loss else acknowledged,
-        lost=loss.lost if loss else (),
-        phantom=loss.phantom if loss else (),
-        repeated=outcome.repeated,
-        lost_objects=outcome.lost_objects,
-        backup=outcome.backup,
-        passed_over=outcome.passed_over,
-        data_bytes=outcome.size,
-        data_rows=outcome.rows,
-        phases=evidence.phases,
-        key_results=tuple(replace(result, at=result.at - (origin or 0.0)) for result in outcome.results),
-        messages=(),
-        versions=dict(header.versions),
-        not_drilled=outcome.not_drilled,
-        findings=(),
-        notes=outcome.notes,
-        diverged=outcome.diverged,
-        covered=outcome.contents.covered if outcome.contents else (),
-        uncovered=evidence.uncovered,
-        excluded=outcome.contents.excluded if outcome.contents else (),
-        not_compared=outcome.contents.not_compared if outcome.contents else (),
-        assertions=outcome.assertions,
-        estate=header.estate,
-        expected=header.expected,
-        unmet=outcome.unmet,
-        controls=header.controls,
-        scenario_sha256=header.scenario_sha256,
-    )
+def origin_of(evidence: Evidence, events: tuple[Event, ...]) -> TimeOrigin:
+    """Return the time origin of a record: the fault, the activation of a restore test, else the first event."""
+    at = evidence.origin
+    if at is None:
+        wall = events[0].wall if events else None
+        at, name = (events[0].at if events else None), "opening"
+    else:
+        name = "activation" if evidence.clients is None else "fault"
+        near = min(events, key=lambda event: abs(event.at - at))
+        wall = near.wall - timedelta(seconds=near.at - at)
+    offset = next((event.facts.get("offset_seconds") for event in events if event.kind == "clock"), None)
+    said = wall.isoformat(timespec="milliseconds") if wall else None
+    return TimeOrigin(name, said, at, offset if isinstance(offset, float) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """What a record is made of."""
+
+    header: RecordHeader
+    outcome: Outcome
+    folder: RecordFolder
+    events: tuple[Event, ...]
+
+    def record(self, judgement: Judgement) -> DrillRecord:
+        header, outcome, events = self.header, self.outcome, self.events
+        evidence, loss, origin = outcome.evidence, judgement.loss, origin_of(outcome.evidence, events)
+        contents, begin = outcome.contents, origin.monotonic_seconds or 0.0
+        acknowledged = len(evidence.clients.ledger.acknowledged()) if evidence.clients else None
+        return DrillRecord(
+            record=self.folder.path.name,
+            drill=header.drill,
+            objective=header.objective,
+            mode=header.mode,
+            substrate=header.substrate,
+            initiator=header.initiator or None,
+            approver=header.approver or None,
+            signed_off_by=NOBODY,
+            signing_key=header.signing_key,
+            previous_statement_sha256=None,
+            statements=header.statements,
+            started=events[0].wall.isoformat(timespec="seconds") if events else "",
+            finished=None,
+            origin=origin,
+            commit=header.commit,
+            hashes={name: hashlib.sha256(content).hexdigest() for name, content in header.inputs.items()},
+            versions=dict(header.versions),
+            promise=Promised.of(header.promise),
+            verdict=str(judgement.verdict),
+            reasons=judgement.reasons,
+            rto_seconds=judgement.rto,
+            rpo_seconds=judgement.rpo,
+            exposure_seconds=judgement.exposure,
+            acknowledged=loss.acknowledged if loss else acknowledged,
+            lost=loss.lost if loss else None,
+            phantom=loss.phantom if loss else None,
+            out_of_order=loss.out_of_order if loss else None,
+            repeated=outcome.repeated,
+            diverged=outcome.diverged,
+            lost_objects=outcome.lost_objects,
+            judged=self.judged(begin),
+            backup=outcome.backup,
+            passed_over=outcome.passed_over,
+            data_bytes=outcome.size,
+            data_rows=outcome.rows,
+            phases=evidence.phases,
+            key_results=tuple(replace(one, at_seconds=one.at_seconds - begin) for one in outcome.results),
+            messages=(),
+            not_drilled=outcome.not_drilled,
+            covered=contents.covered if contents else (),
+            uncovered=evidence.uncovered,
+            excluded=contents.excluded if contents else (),
+            not_compared=contents.not_compared if contents else (),
+            assertions=outcome.assertions,
+            findings=(),
+            notes=outcome.notes,
+            estate=header.estate,
+            expected=header.expected or None,
+            unmet=outcome.unmet,
+            controls=header.controls,
+            scenario_sha256=header.scenario_sha256,
+        )
+
+    def judged(self, begin: float) -> Judged:
+        """Return where the inputs of the judge are. `begin`: the time origin, in monotonic seconds."""
+        evidence = self.outcome.evidence
+        clients, ledger = evidence.clients, self.folder.path / LEDGER
+        struck = clients.struck if clients else None
+        return Judged(
+            journal_events=len(self.events),
+            journal_head_sha256=head_of(self.folder.path / JOURNAL, len(self.events)),
+            ledger_sha256=sha256_of(ledger) if ledger.exists() else None,
+            struck_seconds=None if struck is None else struck - begin,
+            witnessed=clients.witnessed if clients else None,
+            key_seconds=None if evidence.key is None else evidence.key - begin,
+            survivors=len(clients.survivors) if clients and clients.survivors is not None else None,
+            missing_files=evidence.missing_files,
+            checks=evidence.checks,
+        )

@@ -2,25 +2,30 @@
 
 from dataclasses import replace
 
-from harness.core.judge import Verdict, is_finding
+from harness.core.judge import Verdict, is_finding, judge
+from harness.core.judged import DOUBT, FINDING, JUDGED, evidence_in
+from harness.core.ledger import Ledger
 from harness.core.record import DrillRecord
 from harness.evidence.failures import Failures
-from harness.evidence.folder import RecordFolder
+from harness.evidence.folder import LEDGER, RecordFolder
+from harness.evidence.ledger import read_ledger
 
 
 def note_unmet(record: DrillRecord, error: BaseException, folder: RecordFolder, failures: Failures) -> DrillRecord:
-    """Return the record with what the scenario asserted in vain; written again, unless its verdict was the failure."""
+    """Return the record with what the scenario asserted in vain; written again, unless its verdict was the failure.
+
+    The reason is one more input of the judge, who judges again. Raises Unreadable for a journal without its inputs.
+    """
     if record.verdict != (record.expected or Verdict.KEPT):
         return record
     before = len(failures.findings) + len(failures.doubts)
     failures.note(error, "")
-    reasons = (*failures.findings, *failures.doubts)
-    if len(reasons) == before:
+    if len(failures.findings) + len(failures.doubts) == before:
         return record
-    reason = failures.findings[-1] if is_finding(error, "") else failures.doubts[-1]
-    verdict = record.verdict
-    if verdict == Verdict.KEPT:
-        verdict = str(Verdict.BROKEN if is_finding(error, "") else Verdict.UNKNOWN)
-    found = replace(record, verdict=verdict, reasons=(*record.reasons, reason), unmet=(*record.unmet, reason))
-    folder.publish(found)
-    return found
+    found = is_finding(error, "")
+    reason = failures.findings[-1] if found else failures.doubts[-1]
+    failures.journal.mark(JUDGED, FINDING if found else DOUBT, line=reason)
+    ledger = folder.path / LEDGER
+    judgement = judge(evidence_in(failures.journal.events, read_ledger(ledger) if ledger.exists() else Ledger(())))
+    reasons, unmet = (*record.reasons, reason), (*record.unmet, reason)
+    return folder.publish(replace(record, verdict=str(judgement.verdict), reasons=reasons, unmet=unmet))

@@ -7,6 +7,7 @@ from datetime import datetime
 from harness.core.errors import REPORTED, Refused
 from harness.core.journal import Journal
 from harness.core.judge import Evidence
+from harness.core.judged import phases_of
 from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Containment, Place, PublicDoor
@@ -16,7 +17,7 @@ from harness.estate.registry import not_contained
 from harness.estate.site import INFRASTRUCTURE
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
-from harness.evidence.record import Outcome, RecordHeader, conclude, open_record, phases_of
+from harness.evidence.record import Outcome, RecordHeader, conclude, open_record
 from harness.recovery.build import recovery_of
 from harness.recovery.exposure import measure_exposure
 from harness.recovery.key_functions import require_asserting, unread

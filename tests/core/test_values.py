@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,13 @@ import pytest
 from harness.core.contents import Contents, DatabaseFacts, Gap, Missing, SystemFacts, TableFacts, TreeFacts
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal, messages_seen, phase
+from harness.core.judge import Promise
 from harness.core.node import Address, Endpoint
-from harness.core.record import FORMAT, DrillRecord
+from harness.core.record import FORMAT, Promised
 from harness.core.render import render, secrets_in
 from harness.core.sequence import MESSAGES, Branch, expected, unseen
 from harness.core.service import Answer, Contained, KeyFunction, Sources, Sql
+from tests.records import a_record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -101,12 +103,10 @@ def test_an_address_is_printed_as_host_and_port() -> None:
     assert str(Address("localhost", 5432)) == "localhost:5432"
 
 
-def test_a_record_is_plain_data_with_its_format() -> None:
-    record = DrillRecord(
-        "d", "o", "i", "a", "drill", "fake", "s", "f", "c", {}, {}, "KEPT", (), 1.0, 0.0, 2.0, 1, (), (), (), (), {},
-        (), 0, 0, (), (), (), {}, (), (),
-    )  # fmt: skip
-    assert record.format == FORMAT
+def test_a_record_names_its_format_and_the_budgets_of_its_promise() -> None:
+    assert a_record().format == FORMAT
+    promise = Promise("p", timedelta(minutes=1), timedelta(0), timedelta(hours=1), "ops", "because", 2)
+    assert Promised.of(promise) == Promised("p", "ops", "because", 60.0, 0.0, 3600.0, 2)
 
 
 def test_sources_are_empty_by_default() -> None:

@@ -125,7 +125,16 @@ def test_the_first_page_has_promise_and_actual_in_human_durations() -> None:
 
 def test_what_was_not_measured_is_not_zero() -> None:
     """E4: a recovery that restored nothing said `writes lost 0 of 12` and `0 MB, 0 rows`."""
-    nothing = replace(a_record(), rto=None, rpo=None, exposure=None, lost=(), data_bytes=0, data_rows=0, phases=())
+    nothing = replace(
+        a_record(),
+        rto_seconds=None,
+        rpo_seconds=None,
+        exposure_seconds=None,
+        lost=None,
+        data_bytes=None,
+        data_rows=None,
+        phases=(),
+    )
     for text in (words(first_page(nothing)), shown(nothing), words(certificate(Entry(view_of(nothing)), "d"))):
         assert "0 MB" not in text
         assert "0 of" not in text
@@ -176,7 +185,7 @@ def test_a_certificate_has_no_script_and_names_the_hash_of_the_record() -> None:
 def test_the_waterfall_is_well_formed_and_shows_every_phase_and_the_promise() -> None:
     texts = [node.text for node in ET.fromstring(waterfall(a_record())).iter() if node.text]  # noqa: S314 - generated here
     assert {"detect", "restore", "BROKEN", "3 min 15 s", "promised RTO"} <= set(texts)
-    assert waterfall(replace(a_record(), phases=(), rto=None)).startswith("<svg")
+    assert waterfall(replace(a_record(), phases=(), rto_seconds=None)).startswith("<svg")
 
 
 def test_the_budget_line_is_where_the_promise_ends() -> None:
@@ -184,13 +193,13 @@ def test_the_budget_line_is_where_the_promise_ends() -> None:
     assert chart.budget is not None
     assert chart.bars[0].width / 5 == pytest.approx(chart.budget / 180)
     assert chart.bars[-1].left + chart.bars[-1].width > chart.budget  # the restore took longer
-    kept_chart = chart_of(view_of(replace(a_record(), rto=170.0, phases=(Phase("restore", 0.0, 170.0),))))
+    kept_chart = chart_of(view_of(replace(a_record(), rto_seconds=170.0, phases=(Phase("restore", 0.0, 170.0),))))
     assert kept_chart.budget is not None
     assert kept_chart.bars[-1].left + kept_chart.bars[-1].width < kept_chart.budget <= 100
 
 
 def test_a_budget_far_away_leaves_the_bars_wide() -> None:
-    promise = {**a_record().promise, "rto_s": 14400.0}
+    promise = replace(a_record().promise, rto_seconds=14400.0)
     chart = chart_of(view_of(replace(a_record(), promise=promise)))
     assert chart.budget is None
     assert chart.note == "promised RTO 4 h, beyond the end of this chart"
@@ -199,7 +208,7 @@ def test_a_budget_far_away_leaves_the_bars_wide() -> None:
 
 
 def test_a_drill_without_phases_is_shown_without_a_waterfall() -> None:
-    refused = replace(a_record(), phases=(), rto=None)
+    refused = replace(a_record(), phases=(), rto_seconds=None)
     assert shown(refused).startswith(refused.drill)
     assert "from fault" not in shown(refused)
     assert 'class="chart"' not in first_page(refused)

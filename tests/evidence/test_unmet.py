@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from harness.core.errors import Finding, HarnessError
+from harness.core.judge import Evidence, Promise
+from harness.core.judged import JUDGED, PROMISED, inputs_of, promise_facts
 from harness.core.record import DrillRecord
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder, read_record
@@ -16,13 +19,20 @@ from harness.evidence.report.view import view_of
 from harness.evidence.unmet import note_unmet
 from tests.records import a_record, kept
 
+HOUR = timedelta(hours=1)
+PROMISE = Promise("p", HOUR, HOUR, HOUR, "ops", "because")
 REFUSAL = replace(a_record(), expected="BROKEN")
 
 
 def noted(record: DrillRecord, error: BaseException, tmp_path: Path) -> DrillRecord:
     folder = RecordFolder.make(tmp_path, "x")
     folder.write(record)
-    note_unmet(record, error, folder, Failures("x", JournalFile(folder.path / "journal.jsonl"), folder.logs))
+    journal = JournalFile(folder.path / "journal.jsonl")
+    journal.mark(PROMISED, "p", message="", **promise_facts(PROMISE, "restore test", ""))
+    seen = Evidence(PROMISE, activated=0.0, key=1.0, exposure=1.0, checks=1, findings=record.reasons)
+    for subject, facts in inputs_of(seen):
+        journal.mark(JUDGED, subject, message="", **facts)
+    note_unmet(record, error, folder, Failures("x", journal, folder.logs))
     return read_record(folder.path)
 
 

@@ -24,7 +24,9 @@ from tests.records import a_record, kept
 
 TOKEN = "token-that-lets-one-post"
 BROKEN = a_record()
-UNKNOWN = replace(a_record(), verdict="UNKNOWN", reasons=("interrupted before it was done",), rto=None, rpo=None)
+UNKNOWN = replace(
+    a_record(), verdict="UNKNOWN", reasons=("interrupted before it was done",), rto_seconds=None, rpo_seconds=None
+)
 REFUSAL = replace(a_record(), expected="BROKEN")
 SURPRISE = replace(kept(), expected="BROKEN")
 

@@ -55,7 +55,9 @@ def test_the_last_outcome_of_each_drill_is_there(tmp_path: Path) -> None:
 def test_a_bad_night_keeps_the_time_of_the_last_good_one(tmp_path: Path) -> None:
     path, one = tmp_path / "blackstart.prom", labels("a <drill>")
     write_textfile(path, view_of(kept()), 0)
-    bad = replace(a_record(), verdict="UNKNOWN", rto=None, rpo=None, finished="2026-05-02T02:00:00+00:00")
+    bad = replace(
+        a_record(), verdict="UNKNOWN", rto_seconds=None, rpo_seconds=None, finished="2026-05-02T02:00:00+00:00"
+    )
     write_textfile(path, view_of(bad), 0)
     found = samples(path)
     assert found[f"blackstart_drill_last_kept_timestamp_seconds{{{one}}}"] == 1777600800

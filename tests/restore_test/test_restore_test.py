@@ -76,8 +76,8 @@ def test_a_restore_test_that_keeps_its_promise_leaves_the_site_as_it_was(
     record = work.run()
     assert (record.verdict, record.reasons) == ("KEPT", ())
     assert record == read_record(work.folder.path)
-    assert (record.mode, record.rto, record.rpo) == ("restore test", None, None)
-    assert record.exposure is not None
+    assert (record.mode, record.rto_seconds, record.rpo_seconds) == ("restore test", None, None)
+    assert record.exposure_seconds is not None
     assert {"age of the data", "from activation to key functions passed"} <= set(record.notes)
     require_cleared(memory_estate)
     assert [e.facts["containment"] for e in memory_estate.journal.events if e.kind == "contained"] == ["reversible"]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.core.record import DrillRecord
-from harness.evidence.folder import read_record, sha256_of
+from harness.evidence.folder import read_record
+from harness.evidence.format.record_file import sha256_of
 from harness.evidence.report.allure import HISTORY, allure_page
 from harness.evidence.report.pages import Entry, Link, Scenario, certificate, entry_of, overview
 from harness.evidence.report.view import view_of

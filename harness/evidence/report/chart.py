@@ -40,14 +40,15 @@ class Chart:
 
 def chart_of(view: RecordView) -> Chart:
     """Return the chart of a record; without a bar when no phase was seen."""
-    total = view.rto.measured or max((phase.end for phase in view.phases), default=0.0)
+    total = view.rto.measured or max((phase.end_seconds for phase in view.phases), default=0.0)
     budget = view.rto.budget
     if not total:
         return Chart((), (), None, "")
     near = budget is not None and budget <= WIDEST * total
     scale = ROOM * (max(total, budget) if near and budget is not None else total)
     bars = tuple(
-        Bar(one.name, human(one.took), 100 * one.begin / scale, max(0.4, 100 * one.took / scale)) for one in view.phases
+        Bar(one.name, human(one.took), 100 * one.begin_seconds / scale, max(0.4, 100 * one.took / scale))
+        for one in view.phases
     )
     ticks = tuple(Tick(100 * n / TICKS / ROOM, human(scale / ROOM * n / TICKS)) for n in range(TICKS + 1))
     if budget is None:

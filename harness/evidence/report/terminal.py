@@ -98,8 +98,8 @@ def _coverage(view: RecordView) -> Iterator[str]:
 def _phases(view: RecordView) -> Table:
     figures = (Column(name, justify="right") for name in ("seconds", "from fault"))
     table = Table("phase", *figures, Column("", no_wrap=True))
-    total = view.rto.measured or max((p.end for p in view.phases), default=0.0) or 1.0
+    total = view.rto.measured or max((p.end_seconds for p in view.phases), default=0.0) or 1.0
     for phase in view.phases:
-        before, width = int(BAR * phase.begin / total), max(1, round(BAR * phase.took / total))
-        table.add_row(phase.name, f"{phase.took:.1f}", f"{phase.end:.1f}", " " * before + "█" * width)
+        before, width = int(BAR * phase.begin_seconds / total), max(1, round(BAR * phase.took / total))
+        table.add_row(phase.name, f"{phase.took:.1f}", f"{phase.end_seconds:.1f}", " " * before + "█" * width)
     return table

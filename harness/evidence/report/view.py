@@ -108,11 +108,6 @@ def against(one: Figure) -> str:
 def view_of(record: DrillRecord) -> RecordView:
     """Return what readers see of a record."""
     promise = record.promise
-
-    def budget(name: str) -> float | None:
-        value = promise.get(f"{name}_s")
-        return float(value) if isinstance(value, float | int) else None
-
     return RecordView(
         drill=record.drill,
         estate=record.estate,
@@ -120,23 +115,23 @@ def view_of(record: DrillRecord) -> RecordView:
         mode=record.mode,
         substrate=record.substrate,
         verdict=record.verdict,
-        expected=record.expected,
+        expected=record.expected or "",
         unmet=record.unmet,
         reasons=record.reasons,
-        rto=Figure("RTO", record.rto, budget("rto")),
-        rpo=Figure("RPO", record.rpo, budget("rpo")),
-        exposure=Figure("exposure", record.exposure, budget("exposure")),
-        promise=str(promise.get("name", "")),
-        owner=str(promise.get("owner", "")),
-        acknowledged=record.acknowledged,
-        lost=record.lost,
+        rto=Figure("RTO", record.rto_seconds, promise.rto_seconds),
+        rpo=Figure("RPO", record.rpo_seconds, promise.rpo_seconds),
+        exposure=Figure("exposure", record.exposure_seconds, promise.exposure_seconds),
+        promise=promise.name,
+        owner=promise.owner,
+        acknowledged=record.acknowledged or 0,
+        lost=record.lost or (),
         diverged=record.diverged,
-        lost_objects=record.lost_objects,
+        lost_objects=record.lost_objects or (),
         backup=str(record.backup.get("id", "")),
         snapshot_at=str(record.backup.get("snapshot_at", "")),
         passed_over=record.passed_over,
-        data_bytes=record.data_bytes,
-        data_rows=record.data_rows,
+        data_bytes=record.data_bytes or 0,
+        data_rows=record.data_rows or 0,
         phases=record.phases,
         key_results=record.key_results,
         messages=record.messages,
@@ -149,10 +144,10 @@ def view_of(record: DrillRecord) -> RecordView:
         findings=record.findings,
         controls=record.controls,
         scenario_sha256=record.scenario_sha256,
-        initiator=record.initiator,
-        approver=record.approver,
+        initiator=record.initiator or "",
+        approver=record.approver or "",
         started=record.started,
-        finished=record.finished,
+        finished=record.finished or "",
         commit=record.commit,
         versions=record.versions,
         hashes=record.hashes,
