@@ -28,6 +28,7 @@ def recover(
     from harness.estate.config import load_config
     from harness.estate.secrets import Secrets
     from harness.estate.state_file import address
+    from harness.estate.target_lock import alone_at
     from harness.evidence.folder import RecordFolder
     from harness.evidence.journal import JournalFile
     from harness.recovery import recover as disaster
@@ -39,7 +40,8 @@ def recover(
     journal = JournalFile(folder.path / "journal.jsonl", listener=progress().event)
     journal.mark("primary down", estate, how=how)
     run = (runs() / folder.path.name).resolve()
-    done = disaster.recover(loaded, address(offsite), Secrets(secrets.resolve()), run, folder.logs, journal)
+    with alone_at(f"the DR site of {estate} on this machine", folder.path.name):
+        done = disaster.recover(loaded, address(offsite), Secrets(secrets.resolve()), run, folder.logs, journal)
     done.state.write(at)
     held = "; ".join(action for entry in done.state.contained for action in entry.actions)
     say(f"RECOVERED {estate} from {done.backup_id} (data up to {done.snapshot_at}) in {done.seconds:.1f} s")

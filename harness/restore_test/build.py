@@ -8,6 +8,7 @@ from harness.estate.config import Config
 from harness.estate.connections import Connections
 from harness.estate.existing import cluster_api, connect_dr, declared, references, s3_at, sql_at, workspace
 from harness.estate.registry import entry_of
+from harness.estate.target_lock import alone_at
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader
 from harness.postgres.identity import system_facts
@@ -26,8 +27,16 @@ NAME, OBJECTIVE = "restore test", "The newest backup is restored and works, and 
 def run_restore_test(
     config: Config, header: RecordHeader, folder: RecordFolder, journal: Journal, runs: Path
 ) -> DrillRecord:
-    """Run one restore test on the declared DR site and return its record; raises UsageError before it begins."""
-    with workspace(runs, "restore-test", folder.logs) as local:
+    """Run one restore test on the declared DR site and return its record.
+
+    Raises UsageError before it begins, Refused while another one is at the same site.
+    """
+    site = declared(config).dr
+    where = ", ".join(map(str, site.sql.addresses)) if site else "no database"
+    with (
+        alone_at(f"the DR site with {where}", f"{header.drill} {folder.path.name}"),
+        workspace(runs, "restore-test", folder.logs) as local,
+    ):
         return restore_test_of(config, local, header, folder, journal).run()
 
 

@@ -116,6 +116,7 @@ def test_a_recovery_that_fails_is_broken_and_cleared_away(
     ],
     ids=["API server away", "disk full", "service does not start", "interrupted", "defect"],
 )
+@pytest.mark.attacks  # V8
 def test_drill_and_restore_test_judge_the_same_event_alike(
     memory_estate: MemoryEstate, gateway: Backend, tmp_path: Path, name: str, error: BaseException, verdict: str
 ) -> None:
