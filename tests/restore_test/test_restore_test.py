@@ -116,8 +116,8 @@ def test_a_recovery_that_fails_is_broken_and_cleared_away(
     ],
     ids=["API server away", "disk full", "service does not start", "interrupted", "defect"],
 )
-@pytest.mark.attacks  # V8
-def test_drill_and_restore_test_judge_the_same_event_alike(
+@pytest.mark.attacks
+def test_v8_drill_and_restore_test_judge_alike(
     memory_estate: MemoryEstate, gateway: Backend, tmp_path: Path, name: str, error: BaseException, verdict: str
 ) -> None:
     drill = drill_of(memory_estate, tmp_path)
@@ -261,7 +261,6 @@ def test_a_listed_site_is_tested(memory_estate: MemoryEstate, locked: RestoreTes
         (lambda e: e.servers.objects["dr"].tags.clear(), "its bucket tag is no tag; "),
         (lambda e: e.site("dr").place.site._nodes["postgres"].kill(), "its database system cannot be read "),
     ],
-    ids=["another system", "no tag", "no answer"],
 )
 def test_a_site_that_is_not_listed_is_refused_before_it_is_activated(
     memory_estate: MemoryEstate, locked: RestoreTest, fault: Fault, said: str

@@ -160,13 +160,15 @@ def stop_all(leaders: Collection[ProcessId], owner: Owner) -> set[ProcessId]:
 def end_all(leaders: Collection[ProcessId], owner: Owner) -> int:
     """SIGKILL all processes of an owner and wait until they are gone; return their number. Raises TookTooLong.
 
-    Their System V shared memory is removed, unless another process is attached to it.
+    Their shared memory is removed, unless another process uses it.
     """
     doomed = stop_all(leaders, owner)
-    segments = shared_memory.attached(process.pid for process in doomed)
+    pids = [process.pid for process in doomed]
+    segments, files = shared_memory.attached(pids), shared_memory.mapped(pids)
     send(doomed, signal.SIGKILL)
     wait_until(lambda: _require_gone(doomed), patience=PATIENCE.process_gone, every=0.002, what="ending processes")
     shared_memory.remove(segments)
+    shared_memory.unlink(files)
     return len(doomed)
 
 

@@ -1,10 +1,12 @@
-"""System V shared memory of processes that are killed: it outlives them until it is removed (shmctl(2), sysvipc(7)).
+"""Shared memory of killed processes, which outlives them: of System V (sysvipc(7)) and POSIX (shm_overview(7)).
 
 PostgreSQL keeps one small segment. The kernel names a segment by an id that it does not reuse soon, and lists key,
-creator and creation time as well; all four together identify it in this boot.
+creator and creation time as well; all four together identify it in this boot. A POSIX object is a file in /dev/shm, by
+its path and inode. Where a site has a mount namespace of its own, its /dev/shm is lost with it, and not looked at here.
 """
 
 import ctypes
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from pathlib import Path
 TABLE = Path("/proc/sysvipc/shm")
 # A mapping of a segment in /proc/PID/maps (proc(5)): the file name holds its key, the inode number is its id.
 MAPPING = re.compile(r"^\S+ \S+ \S+ \S+ (\d+) +/SYSV[0-9a-f]{8} \(deleted\)$", re.MULTILINE)
+# Likewise of a POSIX object that still has its name: its inode number and path.
+OBJECT = re.compile(r"^\S+ \S+ \S+ \S+ (\d+) +(/dev/shm/[^\n]+)(?<! \(deleted\))$", re.MULTILINE)
 IPC_RMID = 0
 
 
@@ -24,6 +28,14 @@ class Segment:
     key: int
     creator: int
     created: int
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFile:
+    """Identity of a POSIX shared memory object, which is a file in /dev/shm."""
+
+    path: str
+    inode: int
 
 
 def listed() -> dict[Segment, int]:
@@ -42,11 +54,34 @@ def attached(pids: Iterable[int]) -> set[Segment]:
     return {segment for segment in listed() if segment.id in ids} if ids else set()
 
 
-def _maps(pid: int) -> str:
-    """Return the memory mappings of a process; "" when it is gone, or in another IPC namespace."""
-    process = Path("/proc", str(pid))
+def mapped(pids: Iterable[int]) -> set[SharedFile]:
+    """Return the POSIX shared memory that some of these processes have mapped, in the /dev/shm of this process."""
+    found = (OBJECT.findall(_maps(pid, "mnt")) for pid in pids)
+    return {SharedFile(path, int(inode)) for one in found for inode, path in one}
+
+
+def unlink(files: Iterable[SharedFile]) -> int:
+    """Remove those of the objects that still exist and that no process has mapped; return their number."""
+    there = {one for one in files if _exists(one)}
+    if there:
+        there -= mapped(int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit())
+    for one in there:
+        Path(one.path).unlink(missing_ok=True)
+    return len(there)
+
+
+def _exists(one: SharedFile) -> bool:
     try:
-        if (process / "ns/ipc").readlink() != Path("/proc/self/ns/ipc").readlink():
+        return Path(one.path).stat().st_ino == one.inode
+    except OSError:
+        return False
+
+
+def _maps(pid: int, namespace: str = "ipc") -> str:
+    """Return the memory mappings of a process; "" when it is gone, or in another namespace of that kind."""
+    process, own = Path("/proc", str(pid)), Path("/proc/self/ns", namespace)
+    try:
+        if (process / "ns" / namespace).readlink() != own.readlink():
             return ""
         return (process / "maps").read_text(errors="replace")
     except OSError:

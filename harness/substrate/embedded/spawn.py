@@ -13,7 +13,7 @@ from harness.core.errors import HarnessError
 from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.common.logs import open_log
 from harness.substrate.embedded.process_tree import Owner, ProcessId, end_all, family, send, stop_all
-from harness.substrate.embedded.shared_memory import Segment, remove
+from harness.substrate.embedded.shared_memory import Segment, SharedFile, remove, unlink
 from harness.substrate.embedded.start_journal import StartJournal
 
 
@@ -40,13 +40,14 @@ def wrapper() -> tuple[str, ...]:
 class Child:
     """A process that was started here, and whatever it starts. `owner`: how its processes are found.
 
-    `segments`: its System V shared memory, as far as it is known.
+    `segments`, `shared`: its shared memory, as far as it is known.
     """
 
     process: subprocess.Popen[bytes] = field(repr=False)
     id: ProcessId
     owner: Owner
     segments: set[Segment] = field(default_factory=set, repr=False)
+    shared: set[SharedFile] = field(default_factory=set, repr=False)
 
     @property
     def alive(self) -> bool:
@@ -62,6 +63,7 @@ class Child:
         """Wait for the process after all of them were killed, and remove shared memory that it left earlier."""
         self.process.wait()
         remove(self.segments)
+        unlink(self.shared)
 
     def end_with(self, home: Path) -> None:
         """End it, and remove the folder of its files, which may hold secrets. Raises HarnessError."""

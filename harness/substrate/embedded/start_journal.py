@@ -2,8 +2,9 @@
 
 `started.jsonl` in the run folder holds one JSON object a line: `{"intent": ...}` before a process is started,
 `{"pid": ..., "ticks": ..., "boot": ...}` after, `{"file": ...}` before a file is made that holds plaintext or lies
-outside the run folder, `{"segment": [id, key, creator, created], "boot": ...}` for the System V shared memory of a node
-that is ready. The start of a process is in clock ticks since boot, because the wall clock may be set.
+outside the run folder, `{"segment": [id, key, creator, created], "boot": ...}` and `{"shared": [path, inode], ...}` for
+the shared memory of a node that is ready. The start of a process is in clock ticks since boot, because the wall clock
+may be set.
 """
 
 import json
@@ -12,11 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 from harness.core.errors import HarnessError
 from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.embedded.process_tree import Owner, ProcessId, alive, boot, end_all, look
-from harness.substrate.embedded.shared_memory import Segment, remove
+from harness.substrate.embedded.shared_memory import Segment, SharedFile, remove, unlink
 
 JOURNAL = "started.jsonl"
 
@@ -37,6 +39,7 @@ class Row:
     process: ProcessId | None = None
     file: Path | None = None
     segment: Segment | None = None
+    shared: SharedFile | None = None
 
 
 @dataclass(slots=True)
@@ -66,10 +69,12 @@ class StartJournal:
         """Note a file that will hold plaintext or lie outside the run folder; on disk when this returns."""
         self._append({"file": str(path)})
 
-    def note_segments(self, segments: Iterable[Segment]) -> None:
-        """Note the System V shared memory of a process; on disk when this returns."""
+    def note_memory(self, segments: Iterable[Segment], shared: Iterable[SharedFile] = ()) -> None:
+        """Note the shared memory of a process; on disk when this returns."""
         for one in segments:
             self._append({"segment": [one.id, one.key, one.creator, one.created], "boot": self._boot})
+        for file in shared:
+            self._append({"shared": [file.path, file.inode], "boot": self._boot})
 
     def _append(self, row: dict[str, object]) -> None:
         line = (json.dumps(row) + "\n").encode()
@@ -97,15 +102,21 @@ def _row(line: str, now: str) -> Row | None:
         found = json.loads(line)
         if "file" in found:
             return Row(file=Path(found["file"]))
-        if found["boot"] != now:
-            return None
-        if "segment" in found:
-            return Row(segment=Segment(*map(int, found["segment"])))
-        if "pid" in found:
-            return Row(process=ProcessId(int(found["pid"]), int(found["ticks"])))
-        return Row(by=ProcessId(int(found["by"]), int(found["ticks"])))
+        return _process_or_memory(found) if found["boot"] == now else None
     except (ValueError, TypeError, KeyError):
         return None  # the last line of a harness that was killed while it wrote it
+
+
+def _process_or_memory(found: dict[str, Any]) -> Row:
+    """Return a row that means something in this boot alone; raises ValueError, TypeError, KeyError."""
+    if "segment" in found:
+        return Row(segment=Segment(*map(int, found["segment"])))
+    if "shared" in found:
+        path, inode = found["shared"]
+        return Row(shared=SharedFile(str(path), int(inode)))
+    if "pid" in found:
+        return Row(process=ProcessId(int(found["pid"]), int(found["ticks"])))
+    return Row(by=ProcessId(int(found["by"]), int(found["ticks"])))
 
 
 def others_wrote(run: Path) -> bool:
@@ -122,6 +133,7 @@ def sweep(run: Path) -> Swept:
     rows = journalled(run)
     killed = end_all({row.process for row in rows if row.process}, Owner(run))
     remove(row.segment for row in rows if row.segment)  # of processes that had ended before
+    unlink(row.shared for row in rows if row.shared)
     noted = {row.file for row in rows if row.file and os.path.lexists(row.file)}
     for file in noted:
         file.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from harness.substrate.embedded.isolation.namespaces import Namespaces, joined, 
 from harness.substrate.embedded.node import Gate, ProcessNode
 from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.relay import Relay
-from harness.substrate.embedded.shared_memory import attached
+from harness.substrate.embedded.shared_memory import attached, mapped
 from harness.substrate.embedded.spawn import Child, spawn, wrapper
 from harness.substrate.embedded.start_journal import StartJournal, sweep
 from harness.substrate.embedded.task import ProcessTask
@@ -101,8 +101,9 @@ class EmbeddedSite(BaseSite[ProcessNode]):
                 probe(node.endpoint(port).inside, spec.ready.path, spec.ready.status)
 
         node.await_ready(answers, UNANSWERED)
-        node.running.segments = attached((node.running.id.pid,))
-        self.journal.note_segments(node.running.segments)
+        running = node.running
+        running.segments, running.shared = attached((running.id.pid,)), mapped((running.id.pid,))
+        self.journal.note_memory(running.segments, running.shared)
 
     def _first_run(self, node: ProcessNode, workspace: Workspace, env: dict[str, str], volume: Path) -> None:
         log, home, owner = node.log, Path(workspace.home), self._owner(node.spec.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 import signal
 import subprocess
 import sys
@@ -15,13 +16,14 @@ import pytest
 from harness.core.clock import NotYet, wait_until
 from harness.core.node import NodeSpec, Ready
 from harness.postgres.server import SUPERUSER_PASSWORD, server_spec
+from harness.substrate.embedded.isolation.namespaces import obstacle
 from harness.substrate.embedded.node import ProcessNode
 from harness.substrate.embedded.process_tree import Owner, family, send
-from harness.substrate.embedded.shared_memory import IPC_RMID, Segment, listed, remove
+from harness.substrate.embedded.shared_memory import IPC_RMID, Segment, SharedFile, listed, remove, unlink
 from harness.substrate.embedded.start_journal import StartJournal, sweep
 from tests.substrate.substrates_under_test import EmbeddedUnderTest, python, started
 
-pytestmark = pytest.mark.programs
+pytestmark = [pytest.mark.programs, pytest.mark.attacks]  # M1
 
 SWEEP = (
     "import pathlib, sys; from harness.substrate.embedded.start_journal import sweep; sweep(pathlib.Path(sys.argv[1]))"
@@ -124,6 +126,65 @@ def test_another_process_sweeps_the_shared_memory_of_a_killed_harness(
     assert foreign in listed()
 
 
+NAMED = """
+import sys, time
+from multiprocessing import resource_tracker, shared_memory
+made = shared_memory.SharedMemory(sys.argv[1], create=True, size=4096)
+resource_tracker.unregister(made._name, "shared_memory")  # which would remove it
+open(sys.argv[2], "w").close()
+time.sleep(300)
+"""
+LAUNCH = """
+import pathlib, sys
+from harness.core.node import NodeSpec, Ready
+from harness.substrate.embedded.substrate import Embedded
+run, program, name = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+site = Embedded(run, run.parent / "logs", namespaced=sys.argv[4] == "own").site("primary")
+argv = (sys.executable, "-c", program, name, "@{volume:data}/made")
+ready = Ready(argv=("test", "-e", "@{volume:data}/made"), patience=20)
+site.launch(NodeSpec("one", argv, volumes=("data",), ready=ready))
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("killed", ["harness", "program too"])
+@pytest.mark.parametrize("memory", ["own", "of the machine"])
+def test_named_memory_of_any_program_is_swept(tmp_path: Path, memory: str, killed: str) -> None:
+    """With namespaces the machine never sees it; without them the sweep removes it, by its journal alone."""
+    run, name = tmp_path / "run", f"blackstart-{tmp_path.name}"
+    file, other = Path("/dev/shm", name), Path("/dev/shm", f"{name}-other")  # noqa: S108
+    other.write_text("of another program")
+    command = [sys.executable, "-c", LAUNCH, str(run), NAMED, name, memory]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as harness:
+        assert harness.stdout is not None
+        assert harness.stdout.readline() == "up\n"
+        assert file.exists() == (memory != "own" or bool(obstacle()))
+        harness.kill()
+    if killed == "program too":
+        send(family(set(), Owner(run)), signal.SIGKILL)
+        wait_until(lambda: require_ended(run), patience=20)
+    subprocess.run([sys.executable, "-c", SWEEP, str(run)], check=True)
+    assert not file.exists()
+    assert other.exists()
+    other.unlink()
+
+
+def test_named_memory_that_another_process_has_mapped_is_kept(tmp_path: Path) -> None:
+    path = Path("/dev/shm", f"blackstart-{tmp_path.name}")  # noqa: S108
+    path.write_bytes(b"x" * 4096)
+    one = SharedFile(str(path), path.stat().st_ino)
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 4096):
+        assert unlink([one]) == 0
+    assert unlink([replace(one, inode=one.inode + 1)]) == 0
+    assert unlink([one]) == 1
+
+
+def require_ended(run: Path) -> None:
+    if family(set(), Owner(run)):
+        raise NotYet("processes run")
+
+
 def require_detached(numbers: set[int]) -> None:
     if any(count for segment, count in listed().items() if segment.id in numbers):
         raise NotYet("a process is attached")
@@ -148,7 +209,7 @@ def test_a_segment_to_which_another_process_is_attached_is_kept(embedded: Embedd
 
 def test_a_segment_that_is_not_the_journalled_one_is_kept(tmp_path: Path, foreign: Segment) -> None:
     other = replace(foreign, created=foreign.created - 1)
-    StartJournal(tmp_path).note_segments([other, replace(foreign, key=foreign.key + 1)])
+    StartJournal(tmp_path).note_memory([other, replace(foreign, key=foreign.key + 1)])
     sweep(tmp_path)
     assert foreign in listed()
     assert remove([other]) == 0
