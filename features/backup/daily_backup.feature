@@ -1,4 +1,4 @@
-@full @control:NIST-CP-9
+@full @control:NIST-CP-9 @control:ISO27001-A.8.13 @control:SOC2-A1.2
 Feature: The daily backup is taken, or the operations team is alerted
   An unnoticed failure would be discovered only in a disaster. Every run is logged; a failure raises an alert.
 

@@ -1,4 +1,4 @@
-@full @destroys_store @destroys_site @control:NIST-CP-9
+@full @destroys_store @destroys_site @control:NIST-CP-9 @control:ISO27001-A.8.13 @control:SOC2-A1.2 @control:DORA-12
 Feature: Only a backup that decrypts to its last segment is restored
   A backup with one flipped bit must not be restored.
 

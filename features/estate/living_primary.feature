@@ -1,4 +1,4 @@
-@full @brief @destroys_site @severity:critical @control:NIST-CP-10
+@full @brief @destroys_site @severity:critical @control:NIST-CP-10 @control:ISO27001-A.8.14 @control:DORA-11
 Feature: A primary that is not dead does no harm after a recovery
   A primary may hang, or be cut off from its clients and run on. It is given up like a dead one. What it does later must
   not reach clients, and what it took alone is named.

@@ -1,4 +1,5 @@
 @full @brief @destroys_site @apps @severity:critical @control:NIST-CP-4 @control:NIST-CP-10 @control:ISO22301-8.5
+@control:ISO27001-A.5.30 @control:SOC2-A1.3 @control:DORA-11 @control:DORA-24
 Feature: The company survives the loss of its primary site
   Orders, workflows and notifications are restored on the DR site from an encrypted offsite backup within the promise.
 

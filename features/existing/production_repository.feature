@@ -1,4 +1,4 @@
-@full @control:NIST-CP-4 @control:NIST-CP-9
+@full @control:NIST-CP-4 @control:NIST-CP-9 @control:ISO27001-A.8.13 @control:SOC2-A1.2 @control:DORA-12
 Feature: Production's backups are restore-tested without touching production
   Every night the newest backup of another estate is restored on a DR site. The repository is only read.
 

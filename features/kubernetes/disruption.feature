@@ -1,4 +1,4 @@
-@full @brief @needs_kubernetes @control:NIST-CP-10
+@full @brief @needs_kubernetes @control:NIST-CP-10 @control:ISO27001-A.8.14
 Feature: A Kubernetes fault is healed or reported
   Clusters heal many faults by themselves. A fault that they cannot heal is reported with its cause before a timeout.
 

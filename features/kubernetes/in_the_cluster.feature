@@ -1,4 +1,4 @@
-@full @brief @needs_kubernetes @control:NIST-CP-9 @control:NIST-CP-4
+@full @brief @needs_kubernetes @control:NIST-CP-9 @control:NIST-CP-4 @control:ISO27001-A.8.13 @control:DORA-12
 Feature: Clusters run backup and restore test as CronJobs
   CronJobs start them automatically, with no more permissions than they need.
 

@@ -7,11 +7,11 @@ import sys
 
 import typer
 
-from harness.cli import backup, check, drills, keys, recovery, restore_test
+from harness.cli import backup, check, controls, drills, history, keys, recovery, restore_test
 from harness.cli.app import app, warn
 from harness.core.errors import Finding, HarnessError, exit_code
 
-__all__ = ["app", "backup", "check", "drills", "keys", "main", "recovery", "restore_test"]
+__all__ = ["app", "backup", "check", "controls", "drills", "history", "keys", "main", "recovery", "restore_test"]
 
 # What typer raises for a mistyped command line; it exports only this one of its children.
 Mistyped: type[Exception] = typer.BadParameter.__mro__[2]
