@@ -67,9 +67,9 @@ def beat(reference: str) -> None:
         raise HarnessError(f"heartbeat {reference}: answered with {answer.status_code}")
 
 
-def undelivered(told: tuple[Told, ...]) -> tuple[str, ...]:
-    """Return one line for each delivery that failed."""
-    return tuple(f"not told: {one.target}: {one.reason}" for one in told if not one.delivered)
+def lines_of(told: tuple[Told, ...]) -> tuple[str, ...]:
+    """Return one line for each delivery."""
+    return tuple(f"told: {one.target}" if one.delivered else f"NOT told: {one.target}: {one.reason}" for one in told)
 
 
 def _attempt(target: str, send: Callable[[], object]) -> Told:

@@ -72,6 +72,7 @@ def shown(record: DrillRecord) -> str:
     return console.export_text()
 
 
+@pytest.mark.attacks
 def test_a_run_of_expected_refusals_is_green() -> None:
     """E3: the first page said `3 BROKEN, 1 UNKNOWN` of a run that had passed."""
     unknown = replace(REFUSAL, drill="another", verdict="UNKNOWN", expected="UNKNOWN")
@@ -123,6 +124,7 @@ def test_the_first_page_has_promise_and_actual_in_human_durations() -> None:
     assert "86400" not in text
 
 
+@pytest.mark.attacks
 def test_what_was_not_measured_is_not_zero() -> None:
     """E4: a recovery that restored nothing said `writes lost 0 of 12` and `0 MB, 0 rows`."""
     nothing = replace(

@@ -19,7 +19,7 @@ from harness.core.record import DrillRecord
 from harness.estate.config import Config, load_config
 from harness.estate.notify_config import NotifyTable
 from harness.evidence.told import read_told
-from harness.notify.tell import HEARTBEAT, TEXTFILE, tell, tell_not_started, undelivered
+from harness.notify.tell import HEARTBEAT, TEXTFILE, lines_of, tell, tell_not_started
 from tests.records import a_record, kept
 
 TOKEN = "token-that-lets-one-post"
@@ -127,7 +127,7 @@ def test_a_message_that_is_not_delivered_is_named_without_its_secret(url: str, t
     assert not one.delivered
     assert target in one.reason
     assert TOKEN not in (tmp_path / "told.json").read_text()
-    assert undelivered((one,)) == (f"not told: {target}: {one.reason}",)
+    assert lines_of((one,)) == (f"NOT told: {target}: {one.reason}",)
 
 
 def test_a_reference_without_a_value_does_not_keep_the_others_from_being_told(
