@@ -15,6 +15,7 @@ from harness.core.judge import Phase
 from harness.core.record import DrillRecord
 from harness.core.told import Told
 from harness.evidence.folder import RecordFolder
+from harness.evidence.report.build import without_record
 from harness.evidence.report.chart import chart_of
 from harness.evidence.report.pages import Entry, Scenario, certificate, entry_of, overview, waterfall
 from harness.evidence.report.terminal import summary
@@ -104,6 +105,14 @@ def test_scenarios_without_a_record_count_as_well() -> None:
     assert "The schedule fires failed" in text
 
 
+def test_a_scenario_that_failed_though_its_record_is_as_expected_is_counted() -> None:
+    """Its clean-up failed, for example."""
+    views = [view_of(kept()), view_of(replace(a_record(), drill="b"))]
+    scenarios = [Scenario("a <drill>", "broken"), Scenario("b", "failed"), Scenario("c", "passed")]
+    assert without_record(scenarios, views) == [scenarios[0], scenarios[2]]
+    assert without_record([Scenario("a <drill>", "passed")], views) == []
+
+
 def test_the_first_page_has_promise_and_actual_in_human_durations() -> None:
     text = words(first_page(a_record()))
     for said in (
@@ -113,7 +122,7 @@ def test_the_first_page_has_promise_and_actual_in_human_durations() -> None:
         "writes lost 2 of 50 acknowledged: 7, 8",
         "controls NIST-CP-4",
         "approved by not stated",
-        "signed off by nobody signed off",
+        "sign-off nobody signed off",
         "told nobody: [notify] declares no target for this outcome",
         "Backups passed over b2: flipped",
         "Not drilled 1.1: by hand",

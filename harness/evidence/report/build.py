@@ -1,25 +1,29 @@
 """The report of a run of drills: first page, certificates, Allure's page and dashboard."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.core.errors import HarnessError
-from harness.core.record import DrillRecord
+from harness.core.record import NOBODY, DrillRecord
 from harness.evidence.folder import read_record
 from harness.evidence.format.record_file import sha256_of
 from harness.evidence.report.allure import HISTORY, allure_page
 from harness.evidence.report.pages import Entry, Link, Scenario, certificate, entry_of, overview
-from harness.evidence.report.view import view_of
+from harness.evidence.report.view import RecordView, view_of
 
 DRILLS, PLAN, NOT_DRILLED = "drills.txt", "plan.json", "not-drilled.json"  # in the folder of a run
 NOTED = "history-noted"  # marks a run that is in Allure's history
 NAME = "blackstart: recovery drills"
 
 
-def build_report(results: Path, out: Path, name: str = NAME) -> Path:
+def build_report(
+    results: Path, out: Path, name: str = NAME, signed_off: Callable[[Path], str] = lambda _folder: NOBODY
+) -> Path:
     """Build index.html, the certificates, allure.html and dashboard.html in `out`; return the first.
 
+    `signed_off`: returns who signed off the record in a folder, in one line.
     Raises HarnessError without results, MissingPart, Unreadable for a damaged record.
     """
     if not any(results.glob("*-result.json")):
@@ -31,19 +35,28 @@ def build_report(results: Path, out: Path, name: str = NAME) -> Path:
     views = [view_of(record) for _, record in found]
     details = allure_page(results, out, name, views, run.parent / HISTORY, not noted.exists())
     noted.touch()
-    entries = [with_certificate(record, folder, out, number) for number, (folder, record) in enumerate(found, 1)]
+    entries = [
+        with_certificate(record, folder, out, number, signed_off(folder))
+        for number, (folder, record) in enumerate(found, 1)
+    ]
     first = out / "index.html"
     others = [one for one in scenarios_of(run, results) if one.name not in {view.drill for view in views}]
     first.write_text(overview(entries, details.name, others, not_drilled_in(run)), encoding="utf-8")
     return first
 
 
-def with_certificate(record: DrillRecord, folder: Path, out: Path, number: int) -> Entry:
+def without_record(scenarios: Iterable[Scenario], views: Sequence[RecordView]) -> list[Scenario]:
+    """Return the scenarios that no record stands for: also one that failed though its record is as expected."""
+    stands = {view.drill: view.as_expected for view in views}
+    return [one for one in scenarios if one.name not in stands or (stands[one.name] and not one.as_expected)]
+
+
+def with_certificate(record: DrillRecord, folder: Path, out: Path, number: int, signed_off: str) -> Entry:
     """Write the certificate of a drill into `out`; return its entry, with a link to it."""
-    entry = entry_of(record, folder, out)
+    entry = entry_of(record, folder, out, signed_off)
     page = out / f"certificate-{number}.html"
     page.write_text(certificate(entry, sha256_of(folder / "record.json")), encoding="utf-8")
-    return Entry(entry.view, entry.told, entry.signature, (Link("certificate", page.name), *entry.links))
+    return replace(entry, links=(Link("certificate", page.name), *entry.links))
 
 
 def note_drill(run: Path, folder: Path) -> None:

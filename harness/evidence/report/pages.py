@@ -10,11 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.core.duration import figure, human
-from harness.core.record import DrillRecord
+from harness.core.record import NOBODY, DrillRecord
 from harness.core.told import Told
 from harness.evidence.report.chart import chart_of
 from harness.evidence.report.view import RecordView, view_of
-from harness.evidence.signed_off import Signature, signature_of
 from harness.evidence.told import read_told
 
 FILES = ("record.json", "journal.jsonl", "ledger.jsonl", "phases.svg", "told.json")  # linked where they exist
@@ -34,7 +33,7 @@ class Entry:
 
     view: RecordView
     told: tuple[Told, ...] = ()
-    signature: Signature | None = None
+    signed_off: str = NOBODY
     links: tuple[Link, ...] = ()
 
 
@@ -51,12 +50,12 @@ class Scenario:
         return self.status == "passed"
 
 
-def entry_of(record: DrillRecord, folder: Path, page: Path) -> Entry:
+def entry_of(record: DrillRecord, folder: Path, page: Path, signed_off: str = NOBODY) -> Entry:
     """Return the entry of a record whose files are in `folder`, for a page in the folder `page`."""
     links = tuple(
         Link(name, Path(os.path.relpath(folder / name, page)).as_posix()) for name in FILES if (folder / name).is_file()
     )
-    return Entry(view_of(record), read_told(folder), signature_of(folder), links)
+    return Entry(view_of(record), read_told(folder), signed_off, links)
 
 
 def overview(

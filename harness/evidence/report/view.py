@@ -63,6 +63,9 @@ class RecordView:
     scenario_sha256: str
     initiator: str
     approver: str
+    plan: str
+    participants: tuple[str, ...]
+    next_due: str
     started: str
     finished: str
     commit: str
@@ -107,7 +110,7 @@ def against(one: Figure) -> str:
 
 def view_of(record: DrillRecord) -> RecordView:
     """Return what readers see of a record."""
-    promise = record.promise
+    promise, stated = record.promise, record.statements
     return RecordView(
         drill=record.drill,
         estate=record.estate,
@@ -146,6 +149,9 @@ def view_of(record: DrillRecord) -> RecordView:
         scenario_sha256=record.scenario_sha256,
         initiator=record.initiator or "",
         approver=record.approver or "",
+        plan=" ".join(filter(None, (stated.plan, stated.plan_version))),
+        participants=tuple(f"{one.name} ({one.role})" for one in stated.participants or ()),
+        next_due=stated.next_due or "",
         started=record.started,
         finished=record.finished or "",
         commit=record.commit,
