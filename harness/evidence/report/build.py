@@ -40,7 +40,7 @@ def build_report(
         for number, (folder, record) in enumerate(found, 1)
     ]
     first = out / "index.html"
-    others = [one for one in scenarios_of(run, results) if one.name not in {view.drill for view in views}]
+    others = without_record(scenarios_of(run, results), views)
     first.write_text(overview(entries, details.name, others, not_drilled_in(run)), encoding="utf-8")
     return first
 
