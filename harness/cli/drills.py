@@ -132,12 +132,14 @@ def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of 
     from harness.substrate.common.error_collector import mark
     from harness.substrate.embedded.start_journal import harness_of
     from harness.substrate.embedded.start_journal import runs as runs_left
-    from harness.substrate.sweep import sweep_run
+    from harness.substrate.sweep import require_run, sweep_run
 
     if run is not None and not run.is_dir():
         if run.resolve() not in runs_on_engine():
             raise UsageError(f"{run}: no such run")
         mark(run)  # the folder was removed, and not what the engine has of the run
+    if run is not None:
+        require_run(run, runs())
     for folder in [run] if run else runs_left(runs()):
         if run is None and (pid := harness_of(folder)) is not None:
             say(f"{folder}: skipped: in use by process {pid}; pass the folder to sweep it anyway")

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.errors import UsageError
 from harness.substrate.common.error_collector import MARK, ErrorCollector
+from harness.substrate.embedded.start_journal import JOURNAL
 from harness.substrate.embedded.start_journal import Swept as SweptMachine
 from harness.substrate.embedded.start_journal import sweep as sweep_machine
 
@@ -38,6 +40,17 @@ def lost_runs() -> tuple[Path, ...]:
     from harness.substrate.docker.ownership import labelled_runs  # noqa: PLC0415 - as below
 
     return tuple(run for run in labelled_runs() if not run.is_dir())
+
+
+def require_run(folder: Path, home: Path) -> None:
+    """Refuse a folder that no run of blackstart made: a sweep removes all that is in it. Raises UsageError.
+
+    `home`: the folder of the folders of runs, whose children are runs even before they have a journal.
+    """
+    found = folder.resolve()
+    made_here = found.parent == home.resolve()
+    if folder.is_symlink() or not (made_here or any((found / name).is_file() for name in (JOURNAL, MARK))):
+        raise UsageError(f"{folder}: no folder of a run: it has no {JOURNAL}; nothing was removed")
 
 
 def sweep_run(run: Path) -> SweptRun:

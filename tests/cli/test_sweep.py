@@ -1,0 +1,80 @@
+"""`blackstart sweep FOLDER` removes a run and nothing else: another folder is refused, and nothing in it is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import UsageError
+from harness.substrate.common.error_collector import MARK
+from harness.substrate.embedded.start_journal import JOURNAL, StartJournal
+from harness.substrate.sweep import require_run
+from tests.cli.test_mistakes import blackstart
+
+pytestmark = pytest.mark.attacks
+Make = Callable[[Path], Path]
+
+
+def another_folder(folder: Path) -> Path:
+    (folder / "photos").mkdir()
+    return folder / "photos"
+
+
+def the_runs_themselves(folder: Path) -> Path:
+    (folder / ".blackstart/runs/one").mkdir(parents=True)
+    return folder / ".blackstart/runs"
+
+
+def a_link_to_a_run(folder: Path) -> Path:
+    run = a_run(folder)
+    (folder / "link").symlink_to(run)
+    return folder / "link"
+
+
+def a_journal_that_is_a_folder(folder: Path) -> Path:
+    (folder / "odd" / JOURNAL).mkdir(parents=True)
+    return folder / "odd"
+
+
+def a_run(folder: Path) -> Path:
+    run = folder / "elsewhere/run"
+    run.mkdir(parents=True)
+    StartJournal(run).note_file(run / "dump")
+    return run
+
+
+@pytest.mark.parametrize("make", [another_folder, the_runs_themselves, a_link_to_a_run, a_journal_that_is_a_folder])
+def test_a_folder_that_no_run_made_is_refused(tmp_path: Path, make: Make) -> None:
+    folder = make(tmp_path)
+    kept = folder / "kept"
+    kept.write_text("of somebody else")
+    done = blackstart(tmp_path, "sweep", str(folder))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{folder}: no folder of a run: it has no {JOURNAL}; nothing was removed" in done.stderr
+    assert kept.read_text() == "of somebody else"
+
+
+def test_the_current_folder_and_an_empty_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "kept").touch()
+    for name in (".", "", ".."):
+        done = blackstart(tmp_path, "sweep", name)
+        assert (done.returncode, "no folder of a run" in done.stderr) == (2, True), done.stderr
+    assert (tmp_path / "kept").exists()
+
+
+def test_a_run_is_removed(tmp_path: Path) -> None:
+    run = a_run(tmp_path)
+    done = blackstart(tmp_path, "sweep", str(run))
+    assert (done.returncode, run.exists(), run.parent.exists()) == (0, False, True), done.stderr
+
+
+def test_a_run_without_a_journal_yet_is_known_by_its_place(tmp_path: Path) -> None:
+    run = tmp_path / "runs/one"
+    run.mkdir(parents=True)
+    require_run(run, tmp_path / "runs")
+    with pytest.raises(UsageError, match="no folder of a run"):
+        require_run(run, tmp_path)
+    (run / MARK).touch()
+    require_run(run, tmp_path)
