@@ -16,7 +16,7 @@ LOCK = FILES / "requirements.lock"
 NOTIFIER = ("apprise", "minio", "psycopg", "psycopg-binary", "starlette", "uvicorn")
 DJANGO = ("django", "minio", "psycopg", "psycopg-binary")
 HARNESS = (
-    *NOTIFIER, "apscheduler", "cryptography", "dnspython", "docker", "kubernetes", "pydantic", "requests",
+    *NOTIFIER, "apscheduler", "cryptography", "dnspython", "docker", "jinja2", "kubernetes", "pydantic", "requests",
     "rich", "typer", "urllib3", "zstandard",
 )  # fmt: skip
 
