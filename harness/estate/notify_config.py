@@ -14,7 +14,9 @@ def one_or_many(value: object) -> object:
 
 
 def in_folder(value: Path, info: ValidationInfo) -> Path:
-    """Return a path below the folder of `estate.toml`, unless it is absolute."""
+    """Return a path below the folder of `estate.toml`, unless it is absolute; raises ValueError for another suffix."""
+    if value.suffix != ".prom":
+        raise ValueError("must end in .prom; the node exporter reads no other file")
     return Path((info.context or {}).get("folder", "."), value).absolute()
 
 

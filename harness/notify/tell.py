@@ -60,11 +60,13 @@ def beat(reference: str) -> None:
     if not url.startswith(("https://", "http://")):
         raise UsageError(f"heartbeat {reference}: not a http or https URL")
     try:
-        answer = requests.get(url, timeout=PATIENCE.heartbeat)
+        # Of the body nothing is read: it may never end.
+        with requests.get(url, timeout=PATIENCE.heartbeat, stream=True) as answer:
+            status = answer.status_code
     except requests.RequestException as error:  # its message contains the URL, which may be a secret
         raise HarnessError(f"heartbeat {reference}: {type(error).__name__}") from None
-    if answer.status_code >= BAD:
-        raise HarnessError(f"heartbeat {reference}: answered with {answer.status_code}")
+    if status >= BAD:
+        raise HarnessError(f"heartbeat {reference}: answered with {status}")
 
 
 def lines_of(told: tuple[Told, ...]) -> tuple[str, ...]:

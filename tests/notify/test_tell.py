@@ -14,6 +14,7 @@ from threading import Thread
 import pytest
 
 from harness.alerts.sink import AlertSink
+from harness.core.clock import SYSTEM
 from harness.core.errors import UsageError
 from harness.core.record import DrillRecord
 from harness.estate.config import Config, load_config
@@ -35,6 +36,7 @@ class Calls(ThreadingHTTPServer):
     """Heartbeat service. `status`: of its answers; `paths`: what was asked."""
 
     status = 200
+    endless = False
 
     def __init__(self) -> None:
         calls = self
@@ -44,8 +46,10 @@ class Calls(ThreadingHTTPServer):
             def do_GET(self) -> None:
                 calls.paths.append(self.path)
                 self.send_response(calls.status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(10**12 * calls.endless))
                 self.end_headers()
+                if calls.endless:
+                    self.wfile.write(b"x" * 1000)
 
             def log_message(self, *_args: object) -> None:
                 pass
@@ -149,6 +153,15 @@ def test_the_heartbeat_is_called_after_kept_alone(calls: Calls, tmp_path: Path) 
     assert calls.paths == [f"/ping/{TOKEN}"]
 
 
+def test_a_heartbeat_whose_answer_never_ends_is_delivered_at_once(calls: Calls, tmp_path: Path) -> None:
+    calls.endless = True
+    url = reference(tmp_path, "beat", f"http://127.0.0.1:{calls.server_address[1]}/")
+    begin = SYSTEM.monotonic()
+    (one,) = tell(kept(), NotifyTable(heartbeat=url), tmp_path)
+    assert one.delivered
+    assert SYSTEM.monotonic() - begin < 5
+
+
 @pytest.mark.parametrize("status", [404, 500])
 def test_a_heartbeat_that_is_refused_is_named(calls: Calls, status: int, tmp_path: Path) -> None:
     calls.status = status
@@ -215,6 +228,7 @@ def test_the_declaration_takes_one_or_many(tmp_path: Path) -> None:
         ('[notify]\nbroken = "https://hooks.example/secret"', "must be a reference"),
         ('[notify]\nheartbeat = "https://hc.example/secret"', "must be a reference"),
         ("[notify]\nbroken = 3", "notify.broken"),
+        ('[notify]\ntextfile = "blackstart.txt"', "must end in .prom"),
     ],
 )
 def test_a_mistake_in_the_declaration_is_named(tmp_path: Path, table: str, said: str) -> None:
