@@ -26,7 +26,7 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.core.service import S3
-from harness.estate.secrets import Secrets, make_secrets
+from harness.estate.secrets import SIGNING_KEY, Secrets, make_secrets
 from harness.estate.site import EstateSite
 from harness.parts.programs import program
 from harness.postgres.bulk import seed_bulk
@@ -79,8 +79,10 @@ class Bench:
         address = self.offsite.outside
         keys = (read_text_secret(self.offsite.access_key_ref), read_text_secret(self.offsite.secret_key_ref))
         repository = Repository(S3Store.connect(address.host, address.port, *keys, BUCKET), "benchmark")
-        recipients = self.secrets.recipients
-        return BackupOrchestrator("benchmark", self.primary, (), repository, recipients, Alerts(()), MemoryJournal())
+        recipients, key = self.secrets.recipients, self.secrets.of("primary")[SIGNING_KEY]
+        return BackupOrchestrator(
+            "benchmark", self.primary, (), repository, recipients, key, Alerts(()), MemoryJournal()
+        )
 
     def pipe(self, option: str) -> int:
         """Run the pipe of standard programs; return its stored bytes."""

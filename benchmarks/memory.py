@@ -28,11 +28,12 @@ from pathlib import Path
 
 from harness.core.clock import SYSTEM
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts
-from harness.repository.catalogue import Repository
+from harness.repository.catalogue import Repository, Trust
 from harness.repository.format.recipients import new_pair
 from harness.repository.store.s3 import S3Store
 from harness.s3.client import ensure_bucket
 from harness.s3.server import s3_of, server_spec
+from harness.signing import new_signing_pair, read_signing_key
 from harness.substrate.embedded.substrate import Embedded
 
 RESULTS = Path(__file__).parent / "results" / "memory.jsonl"
@@ -89,12 +90,14 @@ def repository_in(folder: Path) -> Repository:
     """Return the repository whose address and keys the parent left in the folder."""
     host, _, port = (folder / "address").read_text().partition(":")
     access, secret = ((folder / name).read_text() for name in SECRETS)
-    return Repository(S3Store.connect(host, int(port), access, secret, BUCKET), "benchmark")
+    trust = Trust((read_signing_key((folder / "writer.pem").read_bytes()).public_key(),))
+    return Repository(S3Store.connect(host, int(port), access, secret, BUCKET), "benchmark", trust=trust)
 
 
 def write(repository: Repository, folder: Path, megabytes: int, objects: int) -> tuple[int, int]:
     """Back the data up; return plain and stored bytes."""
-    writer = repository.begin("1", tuple((folder / f"{name}.pub").read_bytes() for name in ("dr", "escrow")))
+    recipients = tuple((folder / f"{name}.pub").read_bytes() for name in ("dr", "escrow"))
+    writer = repository.begin("1", recipients, (folder / "writer.pem").read_bytes())
     paths = [f"databases/{number}.dump" for number in range(objects)]
     random_halves()
     with ThreadPoolExecutor(objects) as pool:
@@ -108,10 +111,10 @@ def read(repository: Repository, folder: Path, megabytes: int, objects: int) -> 
     (entry,) = repository.committed()
     backup = repository.open(entry, (folder / "dr.pem").read_bytes())
     with ThreadPoolExecutor(objects) as pool:
-        size = sum(pool.map(lambda one: sum(map(len, backup.read(one.path))), entry.manifest.objects))
+        size = sum(pool.map(lambda one: sum(map(len, backup.read(one.path))), backup.manifest.objects))
     if size != megabytes // objects * objects * MIB:
         raise AssertionError(f"{size} bytes came back, not {megabytes} MiB")
-    return size, entry.manifest.size
+    return size, backup.manifest.size
 
 
 def peak_mib() -> float:
@@ -141,6 +144,7 @@ def store_in(folder: Path) -> Iterator[None]:
         private, public = new_pair()
         (folder / f"{name}.pem").write_bytes(private)
         (folder / f"{name}.pub").write_bytes(public)
+    (folder / "writer.pem").write_bytes(new_signing_pair()[0])
     references = {name: f"file:{folder / name}" for name in SECRETS}
     substrate = Embedded(folder / "run", folder / "logs")
     try:

@@ -34,6 +34,17 @@ def _(record: DrillRecord, newer: Receipt) -> None:
     require(dict(record.passed_over).get(newer.backup_id), f"passed over: {record.passed_over}")
 
 
+@then("the record names what was passed over")
+def _(record: DrillRecord) -> None:
+    require(record.passed_over, "the record names no backup that was passed over")
+
+
+@then("the record names the newer backup as deleted")
+def _(record: DrillRecord, newer: Receipt) -> None:
+    named = [reason for reason in record.reasons if newer.backup_id in reason and "it was deleted" in reason]
+    require(named, f"reasons: {record.reasons}")
+
+
 @then("the recovery stopped because no backup is valid")
 def _(drill: Drill) -> None:
     recovery.require_stopped(drill, ["select"])

@@ -43,6 +43,7 @@ from harness.recovery.recovery import Recovery
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import Receipt, Repository
 from harness.repository.store.port import ObjectStore
+from harness.repository.witness import MemoryWitness
 from tests.memory_servers import MemoryDatabase, MemoryServers, servers_of
 from tests.repository.memory_store import MemoryStore
 from tests.substrate.fake import Call, Fake, Outcome, Program
@@ -162,6 +163,7 @@ class MemoryEstate:
     journal: Journal = field(default_factory=MemoryJournal)
     alerts: Alerts = field(default_factory=lambda: Alerts(()))
     sites: dict[str, EstateSite] = field(default_factory=dict)
+    witness: MemoryWitness = field(default_factory=MemoryWitness)
     edge: MemoryEdge = field(init=False)
 
     def __post_init__(self) -> None:
@@ -197,7 +199,7 @@ class MemoryEstate:
 
     @property
     def repository(self) -> Repository:
-        return Repository(self.store, TAG)
+        return Repository(self.store, TAG, trust=self.connections.trust, witnesses=(self.witness,))
 
     @property
     def orchestrator(self) -> BackupOrchestrator:

@@ -26,7 +26,34 @@ Feature: Only a backup that decrypts to its last segment is restored
         | a missing object    |
         | a truncated object  |
         | an edited manifest  |
+        | an edited COMMIT    |
         | two swapped objects |
+
+  Rule: Only what a trusted writer signed is restored
+
+    Scenario Outline: <what> in the repository is passed over
+      Given an earlier backup
+      And the repository suffers "<what>"
+      When the primary site is lost
+      And the estate is recovered
+      Then the earlier backup was restored
+      And the record names what was passed over
+
+      Examples:
+        | what                             |
+        | a forged backup of the year 2099 |
+        | objects that are no backups      |
+
+  Rule: A deletion from the repository is noticed
+
+    Scenario: The newest backup was deleted, and an older one is restored
+      Given an earlier backup
+      And a newer backup
+      And the repository suffers "a deleted newest backup"
+      When the primary site is lost
+      And the estate is recovered
+      Then the drill is judged BROKEN
+      And the record names the newer backup as deleted
 
   Rule: Without a valid backup nothing is started
 

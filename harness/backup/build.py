@@ -8,13 +8,17 @@ from pathlib import Path
 from harness.alerts.alerts import Alerts
 from harness.backup.check import require_backup
 from harness.backup.orchestrator import BackupOrchestrator, reported
-from harness.core.errors import UsageError
+from harness.core.errors import Unreadable, UsageError
 from harness.core.journal import Event, Journal
 from harness.estate import existing
 from harness.estate.config import Config
 from harness.estate.connections import Connections
+from harness.estate.secrets import SIGNING_KEY
 from harness.evidence.journal import JournalFile
-from harness.repository.catalogue import CommittedBackup, Receipt
+from harness.repository.catalogue import CommittedBackup, Receipt, Repository
+from harness.repository.format.manifest import Manifest
+
+Row = dict[str, object]
 
 
 def orchestrator_of(connections: Connections, alerts: Alerts, journal: Journal) -> BackupOrchestrator:
@@ -27,10 +31,22 @@ def orchestrator_of(connections: Connections, alerts: Alerts, journal: Journal) 
         connections.services,
         connections.repository,
         connections.recipients,
+        signing_key_of(connections),
         alerts,
         journal,
         connections.config.backup,
     )
+
+
+def signing_key_of(connections: Connections) -> str:
+    """Return the reference to the writer's key, a secret of the primary. Raises UsageError that says how to make it."""
+    primary = connections.live
+    if SIGNING_KEY not in primary.secrets:
+        raise UsageError(
+            f"site {primary.site.name}: no secret {SIGNING_KEY}, which signs backups; make it with `blackstart keys "
+            "new writer`, and give its public half to the DR site"
+        )
+    return primary.secrets[SIGNING_KEY]
 
 
 def backups_in(logs: Path, connections: Connections, listener: Callable[[Event], None]) -> BackupOrchestrator:
@@ -55,20 +71,50 @@ def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -
         return orchestrator.back_up()
 
 
-def describe(entry: CommittedBackup, now: datetime) -> dict[str, object]:
-    """Return one row of the backup list, JSON-ready: sizes in bytes, age in seconds, ratio of plain to stored size."""
-    if entry.damaged is not None:
+def describe(entry: CommittedBackup, now: datetime, inside: Manifest | None, opened: datetime | None) -> Row:
+    """Return one row of the backup list, JSON-ready: sizes in bytes, age in seconds, ratio of plain to stored size.
+
+    `inside`: its manifest, None when no key is here that opens it; `opened`: when all of it was last opened.
+    """
+    if entry.damaged is not None or entry.snapshot_at is None:
         return {"id": entry.backup_id, "damaged": entry.damaged}
-    manifest, contents = entry.manifest, entry.manifest.contents
-    return {
+    commit = entry.commit
+    stored = commit.stored_size if commit else inside.size if inside else 0
+    plain = commit.plain_size if commit else inside.plain_size if inside else 0
+    row: dict[str, object] = {
         "id": entry.backup_id,
-        "snapshot": contents.snapshot_at.isoformat(timespec="seconds"),
-        "age_s": round((now - contents.snapshot_at).total_seconds()),
-        "stored_bytes": manifest.size,
-        "ratio": round(manifest.plain_size / manifest.size, 2),
+        "number": commit.sequence if commit else "unsigned",
+        "snapshot": entry.snapshot_at.isoformat(timespec="seconds"),
+        "age_s": round((now - entry.snapshot_at).total_seconds()),
+        "stored_bytes": stored,
+        "ratio": round(plain / stored, 2) if stored else "",
+        "opened": opened.isoformat(timespec="seconds") if opened else "never",
+    }
+    if inside is None:
+        return row
+    contents = inside.contents
+    return row | {
         "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
         "covered": contents.covered,
         "uncovered": contents.uncovered,
         "excluded": contents.excluded,
         "missing": contents.missing,
     }
+
+
+def described_backups(repository: Repository, private_pem: bytes | None) -> tuple[list[Row], tuple[str, ...]]:
+    """Return one row for each committed backup, newest first, and what contradicts their chain. Raises HarnessError.
+
+    `private_pem`: the key that opens them; None when it is not here.
+    """
+    catalogue, opened, now = repository.catalogue(), repository.opened(), repository.clock.wall()
+    rows = []
+    for entry in catalogue.entries:
+        row = describe(entry, now, None, opened.get(entry.digest))
+        if private_pem is not None and entry.damaged is None:
+            try:
+                row = describe(entry, now, repository.open(entry, private_pem).manifest, opened.get(entry.digest))
+            except Unreadable as error:
+                row["damaged"] = str(error)
+        rows.append(row)
+    return rows, catalogue.findings

@@ -14,7 +14,7 @@ from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, connect_site, s3_at, sql_at
 from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
-from harness.estate.secrets import RECIPIENTS
+from harness.estate.secrets import RECIPIENTS, SIGNING_KEY, verify_keys
 from harness.parts.programs import client_program
 from harness.postgres.client import must_encrypt
 from harness.postgres.identity import ask, catalogue
@@ -23,6 +23,8 @@ from harness.repository.format.recipients import fingerprint, read_public
 from harness.repository.store.port import ObjectStore
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
+from harness.signing import fingerprint as signer
+from harness.signing import read_signing_key, read_verify_key
 from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_secret
 
@@ -51,6 +53,16 @@ def check_recipients(report: Report, where: str, secrets: Mapping[str, str]) -> 
             if key in seen:
                 report.wrong(where, f"{name} is the same key as {seen[key]}; its loss would be that of all backups")
             seen.setdefault(key, name)
+
+
+def check_writer(report: Report, where: str, secrets: Mapping[str, str]) -> None:
+    """Check that the writer's key is one, and that its public half is among the keys trusted there."""
+    if SIGNING_KEY not in secrets:
+        return
+    with report.noting(where):
+        own = signer(read_signing_key(read_secret(secrets[SIGNING_KEY])).public_key())
+        if own not in [signer(read_verify_key(read_secret(one))) for one in verify_keys(secrets)]:
+            report.wrong(where, f"no writer-*.pub is the public half of {SIGNING_KEY}; copy it there, and to DR")
 
 
 def check_server(report: Report, where: str, sql: Sql, *, restores: bool) -> bool:
@@ -174,9 +186,10 @@ def check_primary(report: Report, config: Config, services: Sequence[Service]) -
     check_files(report, where, table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
     kept = sorted({name for service in services for name in service.sources().fingerprints})
     secrets = secrets_in(
-        report, f"{where}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, *RECIPIENTS, *kept)
+        report, f"{where}.secrets", table.secrets, (SUPERUSER_PASSWORD, ACCESS, SECRET, *RECIPIENTS, SIGNING_KEY, *kept)
     )
     check_recipients(report, f"{where}.secrets", secrets)
+    check_writer(report, f"{where}.secrets", secrets)
     check_volumes(report, "primary", config, services)
     if SUPERUSER_PASSWORD in secrets:
         with report.noting(where):

@@ -9,17 +9,18 @@ from harness.alerts.alerts import Alerts
 from harness.backup.plan import plan_of
 from harness.backup.work import Work
 from harness.core.contents import Contents
-from harness.core.errors import REPORTED, BackupFailed, described, reason_of
+from harness.core.errors import REPORTED, BackupFailed, HarnessError, described, reason_of
 from harness.core.journal import Journal
 from harness.core.service import Service
 from harness.estate.config import BackupTable
 from harness.estate.site import EstateSite
 from harness.postgres.identity import system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
+from harness.repository.chain import Head
+from harness.repository.reaper import ABANDONED, reap
 from harness.vault import read_secret, read_text_secret
 
 SHOWN = 5  # missing files that an alert names
-INTENT_EXPIRY = 24 * 3600.0  # seconds after which an intent without a COMMIT is deleted
 
 
 @contextmanager
@@ -47,13 +48,17 @@ def alert(alerts: Alerts, journal: Journal, title: str, detail: str, *, message:
 
 @dataclass(slots=True)
 class BackupOrchestrator:
-    """Takes full backups of the live primary. `recipients`: references to the public keys that seal them."""
+    """Takes full backups of the live primary. `recipients`: references to the public keys that seal them.
+
+    `signing_key`: reference to the writer's private key, which signs them.
+    """
 
     estate: str
     primary: EstateSite
     services: Sequence[Service]
     repository: Repository
     recipients: Sequence[str]
+    signing_key: str
     alerts: Alerts
     journal: Journal
     limits: BackupTable = field(default_factory=BackupTable)
@@ -76,6 +81,7 @@ class BackupOrchestrator:
             size=receipt.size,
             plain=receipt.plain_size,
             digest=receipt.digest,
+            number=receipt.sequence,
             committed_at=receipt.committed_at.isoformat(),
             covered=len(receipt.contents.covered),
             not_covered="; ".join(receipt.contents.uncovered),
@@ -91,8 +97,9 @@ class BackupOrchestrator:
         plan = plan_of(self.primary.place, self.services, self.limits.exclude)
         self.journal.mark("begin", "backup", message="1.2", databases=", ".join(plan.databases))
         fingerprints = self._fingerprints()
-        self.repository.reap(INTENT_EXPIRY)
-        writer = self.repository.begin(system.identifier, recipients)
+        if alarm := reap(self.repository, ABANDONED).alarm:
+            alert(self.alerts, self.journal, f"Backups of {self.estate} were lost", alarm)
+        writer = self.repository.begin(system.identifier, recipients, read_text_secret(self.signing_key))
         work = Work(self.primary.place, writer, self.limits.parallel, fingerprints)
         try:
             contents = work.contents(system, plan)
@@ -102,6 +109,10 @@ class BackupOrchestrator:
             work.stops.stop()
             writer.abort()
             raise
+        try:
+            self.repository.remember(Head(receipt.sequence, receipt.backup_id, receipt.digest))
+        except HarnessError as error:  # the backup is committed
+            alert(self.alerts, self.journal, f"Backups of {self.estate} are not witnessed", reason_of(error))
         self.journal.mark("stored", receipt.path, message="1.5", size=receipt.size, digest=receipt.digest)
         if contents.missing:
             detail = f"{len(contents.missing)} files are not in it: {'; '.join(contents.missing[:SHOWN])}"

@@ -32,6 +32,9 @@ ExampleFile = Annotated[
     Path | None, typer.Option("--config", help="The estate's declaration [default: estate.toml, else the example's].")
 ]
 LiveFile = Annotated[Path, typer.Option("--live", help="File with the addresses of the running estate.")]
+AllowUnsigned = Annotated[
+    bool, typer.Option("--allow-unsigned", help="Also read backups that nobody signed: anyone may have written them.")
+]
 Reports = Annotated[Path, typer.Option("--reports", help="Where records are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -6,13 +6,18 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from harness.cli.app import (
     ESTATE,
+    REPORTS,
+    AllowUnsigned,
     AsJson,
     ConfigFile,
     LiveFile,
+    Reports,
     app,
     progress,
     runs,
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from harness.backup.orchestrator import BackupOrchestrator
     from harness.core.journal import Journal
     from harness.estate.config import Config
-    from harness.repository.catalogue import Receipt, Repository
+    from harness.repository.catalogue import Receipt
 
 LIVE = Path(".blackstart/live.json")
 NOT_UP = "start an estate with `blackstart up`, or name its state file with --live"
@@ -118,36 +123,65 @@ def schedule(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
 
 
 @app.command()
-def backups(config: ConfigFile = ESTATE, at: LiveFile = LIVE, as_json: AsJson = False) -> None:
+def backups(
+    config: ConfigFile = ESTATE,
+    at: LiveFile = LIVE,
+    as_json: AsJson = False,
+    allow_unsigned: AllowUnsigned = False,
+    reports: Reports = REPORTS,
+) -> None:
     """List committed backups, their age and their size. With what of the estate is in each, and what is not.
 
-    Of the repository declared under [existing.offsite], else of the running estate.
+    Of the repository declared under [existing.offsite], else of the running estate. What is in a backup is sealed: it
+    is listed where DR's key is among the declared secrets.
     """
-    from harness.backup.build import describe
-    from harness.core.clock import SYSTEM
+    from harness.backup.build import described_backups
+    from harness.backup.verify import reader_of
     from harness.estate.config import load_config
 
-    rows = [describe(entry, SYSTEM.wall()) for entry in repository_of(load_config(config), at).committed()]
+    repository, key = reader_of(load_config(config), at, reports, unsigned=allow_unsigned)
+    rows, findings = described_backups(repository, key)
     if as_json:
         say(json.dumps(rows, indent=2))
-        return
-    columns = ("id", "snapshot", "age_s", "stored_bytes", "ratio")
-    head = (*columns, *COVERAGE.values(), "inside")
-    say_table(head, [(*(str(row.get(name, "")) for name in columns), *counts(row), inside(row)) for row in rows])
-    newest = next((row for row in rows if "damaged" not in row), None)
-    if newest is not None:
-        say(f"of the newest, {newest['id']}:")
-        say_coverage(newest)
+    else:
+        columns = ("id", "number", "snapshot", "age_s", "stored_bytes", "ratio", "opened")
+        head = (*columns, *COVERAGE.values(), "inside")
+        say_table(head, [(*(str(row.get(name, "")) for name in columns), *counts(row), inside(row)) for row in rows])
+        newest = next((row for row in rows if "damaged" not in row), None)
+        if newest is not None and "inside" in newest:
+            say(f"of the newest, {newest['id']}:")
+            say_coverage(newest)
+    for line in findings:
+        warn(f"FINDING: {line}")
+    if findings:
+        raise typer.Exit(1)
 
 
-def repository_of(config: Config, at: Path) -> Repository:
-    """Return the declared repository, which is only read, else that of the running estate. Raises UsageError."""
-    from harness.estate.existing import repository_to_read
-    from harness.estate.state_file import connect, read_state
+@app.command()
+def verify(
+    config: ConfigFile = ESTATE,
+    at: LiveFile = LIVE,
+    every: Annotated[bool, typer.Option("--all", help="Also what was opened within seven days.")] = False,
+    allow_unsigned: AllowUnsigned = False,
+    reports: Reports = REPORTS,
+) -> None:
+    """Open every object of the committed backups with DR's key. What was opened within seven days is left out.
 
-    if config.existing is not None and config.existing.offsite is not None:
-        return repository_to_read(config)
-    return connect(config, read_state(at, NOT_UP)).repository
+    A line for each backup; exit code 1 when one does not open, or the chain of backups shows a deletion or a rollback.
+    """
+    from harness.backup.verify import reader_of, verify_all
+    from harness.core.errors import UsageError
+    from harness.estate.config import load_config
+
+    repository, key = reader_of(load_config(config), at, reports, unsigned=allow_unsigned)
+    if key is None:
+        raise UsageError("verify: DR's private key (recipient.pem) is not among the declared secrets; add it there")
+    wrong = False
+    for line in verify_all(repository, key, every=every):
+        wrong = wrong or line.wrong
+        say(f"{line.backup}  {line.said}")
+    if wrong:
+        raise typer.Exit(1)
 
 
 def counts(row: Mapping[str, object]) -> tuple[str, ...]:
@@ -159,4 +193,6 @@ def counts(row: Mapping[str, object]) -> tuple[str, ...]:
 def inside(row: Mapping[str, object]) -> str:
     """Return what a backup holds, or why it cannot be read."""
     found = row.get("inside") or row.get("damaged")
-    return ", ".join(map(str, found)) if isinstance(found, list | tuple) else f"DAMAGED: {found}"
+    if found is None:
+        return "sealed: DR's key is not here"
+    return ", ".join(map(str, found)) if isinstance(found, list | tuple) else f"NOT TRUSTED: {found}"

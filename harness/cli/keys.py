@@ -1,65 +1,134 @@
-"""Commands about recipient keys."""
+"""Commands about keys: of recipients, which open backups, and of the writer, which signs them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import ESTATE, app, help_alone, say, warn
+from harness.cli.app import ESTATE, ConfigFile, app, help_alone, say, warn
+from harness.core.errors import Unreadable
 
 if TYPE_CHECKING:
     from harness.estate.config import Config
 
-keys_app = typer.Typer(help="Recipient keys: what backups are sealed to.", rich_markup_mode=None)
+    Files = Mapping[Path, bytes]
+
+keys_app = typer.Typer(help="Make and change the keys that seal and sign backups.", rich_markup_mode=None)
 keys_app.callback(invoke_without_command=True)(help_alone)
 app.add_typer(keys_app, name="keys")
 
 # Folders beside the declaration, where it declares none.
+WRITER = "writer"
 FOLDER = {"primary": Path("secrets/primary"), "dr": Path("secrets/dr"), "escrow": Path("secrets/escrow")}
 
 
 @keys_app.command("new")
 def keys_new(
-    name: Annotated[str | None, typer.Argument(help="dr or escrow; both when left out.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="dr or escrow: recipients. writer: signs. All three when left out.")
+    ] = None,
     private: Annotated[Path | None, typer.Argument(help="Folder of the private key.")] = None,
-    public: Annotated[Path | None, typer.Argument(help="Folder of the public key: the secrets of the primary.")] = None,
+    public: Annotated[
+        Path | None, typer.Argument(help="Folder of the public key: the secrets of the site that reads it.")
+    ] = None,
     config: Annotated[Path, typer.Option("--config", help="The declaration that names the folders left out.")] = ESTATE,
 ) -> None:
-    """Make the key pairs of recipients, under the names that the other commands read.
+    """Make the key pairs of recipients and of the writer, under the names that the other commands read.
 
-    recipient.pem (0600) into PRIVATE, and recipient-NAME.pub into PUBLIC. Folders that are left out are the secrets of
-    the sites under [existing], else secrets/primary, secrets/dr and secrets/escrow beside the declaration.
+    Of a recipient: recipient.pem (0600) into PRIVATE, recipient-NAME.pub into PUBLIC. Of the writer: writer.pem (0600)
+    into PRIVATE, writer-FINGERPRINT.pub into PUBLIC and into PRIVATE. Folders that are left out are the secrets of the
+    sites under [existing], else secrets/primary, secrets/dr and secrets/escrow beside the declaration.
     """
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
-    from harness.estate.secrets import HOLDERS, PRIVATE_KEY, recipient_name
+    from harness.estate.secrets import HOLDERS
 
-    if name is not None and name not in HOLDERS:
-        raise UsageError(f"{name}: no recipient of that name is read by any command; write dr or escrow")
+    if name is not None and name not in (*HOLDERS, WRITER):
+        raise UsageError(f"{name}: no key of that name is read by any command; write dr, escrow or writer")
     declared = load_config(config) if config.is_file() and (private is None or public is None) else None
     pairs = {}
-    for one in [name] if name else HOLDERS:
-        kept = private or folder_of(one, declared, config)
-        given = public or folder_of("primary", declared, config)
+    for one in [name] if name else (*HOLDERS, WRITER):
+        kept = private or folder_of("primary" if one == WRITER else one, declared, config)
+        given = public or folder_of("dr" if one == WRITER else "primary", declared, config)
         if kept.resolve() == given.resolve():
-            raise UsageError(
-                f"{kept}: the private key may not be in that folder: the primary reads the public one there"
-            )
-        pairs[one] = (kept / PRIVATE_KEY, given / recipient_name(one))
-    for path in [path for pair in pairs.values() for path in pair]:
+            raise UsageError(f"{kept}: private and public key may not be in one folder: two sites read them")
+        pairs[one] = writer_files(kept, given) if one == WRITER else recipient_files(one, kept, given)
+    for path in [path for files in pairs.values() for path in files]:
         if path.exists():
             raise UsageError(
                 f"{path}: exists and is not overwritten, as a lost key cannot be made again; name another folder"
             )
-    for folder in dict.fromkeys(path.parent for pair in pairs.values() for path in pair):  # all, before a key is made
+    for folder in dict.fromkeys(path.parent for files in pairs.values() for path in files):  # before a key is made
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{folder}: cannot be a folder of keys ({error.strerror}); name another") from None
-    for kept, given in pairs.values():
-        write_pair(kept, given)
+    for files in pairs.values():
+        write_files(files)
     if "escrow" in pairs:
-        warn(f"blackstart: move {pairs['escrow'][0]} to a machine that stays offline; it is needed if DR's key is lost")
+        kept = next(iter(pairs["escrow"]))
+        warn(f"blackstart: move {kept} to a machine that stays offline; it is needed if DR's key is lost")
+
+
+@keys_app.command("rewrap")
+def keys_rewrap(
+    private: Annotated[Path, typer.Option(help="Private key of a recipient, which opens the backups.")],
+    add: Annotated[list[Path] | None, typer.Option(help="Public key of a new recipient; may be repeated.")] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option(help="Public key or fingerprint of a recipient to remove; may be repeated.")
+    ] = None,
+    config: ConfigFile = ESTATE,
+) -> None:
+    """Add or remove recipients of all backups of [existing.offsite], without touching their data.
+
+    A line for each backup. What a removed recipient has opened before, he can still read.
+    """
+    from harness.core.errors import UsageError
+    from harness.estate.config import load_config
+    from harness.estate.existing import repository_to_write
+    from harness.repository.format.recipients import fingerprint, read_public
+    from harness.repository.rewrap import Rewrap, rewrap
+    from harness.vault import read_secret
+
+    def key_in(path: Path) -> bytes:
+        return read_secret(f"file:{path}")
+
+    if not add and not remove:
+        raise UsageError("keys rewrap: nothing to change; name a key with --add or --remove")
+    removed = tuple(fingerprint(read_public(key_in(Path(one)))) if Path(one).is_file() else one for one in remove or ())
+    change = Rewrap(tuple(map(key_in, add or ())), removed)
+    repository = repository_to_write(load_config(config))
+    failed = False
+    for entry in repository.committed():
+        try:
+            left = rewrap(repository, entry, key_in(private), change)
+        except Unreadable as error:
+            failed = True
+            say(f"{entry.backup_id}  NOT CHANGED: {error}")
+        else:
+            say(f"{entry.backup_id}  {', '.join(sorted(left))}")
+    if failed:
+        raise typer.Exit(3)
+
+
+def recipient_files(holder: str, private: Path, public: Path) -> "Files":
+    """Return the files of a new recipient: path -> contents."""
+    from harness.estate.secrets import PRIVATE_KEY, recipient_name
+    from harness.repository.format.recipients import new_pair
+
+    pair = new_pair()
+    return {private / PRIVATE_KEY: pair[0], public / recipient_name(holder): pair[1]}
+
+
+def writer_files(private: Path, public: Path) -> "Files":
+    """Return the files of a new writer: path -> contents. The writer's own site reads its public key as well."""
+    from harness.estate.secrets import SIGNING_KEY, verify_key_name
+    from harness.signing import new_signing_pair
+
+    pair = new_signing_pair()
+    name = verify_key_name(pair[1])
+    return {private / SIGNING_KEY: pair[0], private / name: pair[1], public / name: pair[1]}
 
 
 def folder_of(holder: str, declared: "Config | None", config: Path) -> Path:
@@ -69,11 +138,9 @@ def folder_of(holder: str, declared: "Config | None", config: Path) -> Path:
     return folder
 
 
-def write_pair(private: Path, public: Path) -> None:
-    """Write a new pair of keys to two new files, and print their paths. Raises OSError."""
-    from harness.repository.format.recipients import new_pair
-
-    for path, text, mode in zip((private, public), new_pair(), (0o600, 0o644), strict=True):
-        path.touch(mode=mode, exist_ok=False)
+def write_files(files: "Files") -> None:
+    """Write the new files of a pair of keys, the private one with mode 0600, and print their paths. Raises OSError."""
+    for path, text in files.items():
+        path.touch(mode=0o600 if path.suffix == ".pem" else 0o644, exist_ok=False)
         path.write_bytes(text)
         say(str(path))

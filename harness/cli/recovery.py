@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import ESTATE, REPORTS, ConfigFile, LiveFile, Reports, app, progress, runs, say
+from harness.cli.app import ESTATE, REPORTS, AllowUnsigned, ConfigFile, LiveFile, Reports, app, progress, runs, say
 
 RECOVERED = Path(".blackstart/recovered.json")
 
@@ -18,6 +18,7 @@ def recover(
     config: ConfigFile = ESTATE,
     witness: Annotated[str, typer.Option(help="A URL of the primary that must fail.")] = "",
     fenced: Annotated[str, typer.Option(help="Why the primary cannot come back.")] = "",
+    allow_unsigned: AllowUnsigned = False,
     reports: Reports = REPORTS,
     at: LiveFile = RECOVERED,
 ) -> None:
@@ -40,8 +41,9 @@ def recover(
     journal = JournalFile(folder.path / "journal.jsonl", listener=progress().event)
     journal.mark("primary down", estate, how=how)
     run = (runs() / folder.path.name).resolve()
+    source = disaster.Source(address(offsite), folder.witness, allow_unsigned)
     with alone_at(f"the DR site of {estate} on this machine", folder.path.name):
-        done = disaster.recover(loaded, address(offsite), Secrets(secrets.resolve()), run, folder.logs, journal)
+        done = disaster.recover(loaded, source, Secrets(secrets.resolve()), run, folder.logs, journal)
     done.state.write(at)
     held = "; ".join(action for entry in done.state.contained for action in entry.actions)
     say(f"RECOVERED {estate} from {done.backup_id} (data up to {done.snapshot_at}) in {done.seconds:.1f} s")

@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import ANY_WORDS, ESTATE, REPORTS, ConfigFile, Reports, app, runs, say_event, say_json
+from harness.cli.app import (
+    ANY_WORDS,
+    ESTATE,
+    REPORTS,
+    AllowUnsigned,
+    ConfigFile,
+    Reports,
+    app,
+    runs,
+    say_event,
+    say_json,
+)
 
 if TYPE_CHECKING:
     from harness.core.record import DrillRecord
@@ -42,6 +53,7 @@ def restore_test(
         Path | None,
         typer.Option(help="With --substrate: folder of recipient.pem and of production's secrets [default: DR's]."),
     ] = None,
+    allow_unsigned: AllowUnsigned = False,
 ) -> None:
     """Restore and test the newest backup on the DR site.
 
@@ -83,21 +95,25 @@ def restore_test(
         scenario_sha256=declared_hash((NAME, OBJECTIVE), loaded),
     )
     given = (secrets or secrets_of(loaded, config)) if substrate != EXISTING else None
-    record, folder = run_and_tell(loaded, header, reports, substrate, given)
+    raise typer.Exit(conclude(*run_and_tell(loaded, header, reports, substrate, given, unsigned=allow_unsigned)))
+
+
+def conclude(record: DrillRecord, folder: RecordFolder) -> int:
+    """Print the verdict as a line of JSON; return the exit code."""
     verdict = {"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons)}
     say_json({**verdict, "record": str(folder.path)})
-    raise typer.Exit(CODES.get(record.verdict, UNKNOWN))
+    return CODES.get(record.verdict, UNKNOWN)
 
 
 def run_and_tell(
-    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None
+    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None, *, unsigned: bool
 ) -> tuple[DrillRecord, RecordFolder]:
     """Run the test and send its outcome, also when it could not be started. Raises HarnessError."""
     from harness.core.errors import REPORTED, reason_of
     from harness.notify.tell import tell, tell_not_started
 
     try:
-        record, folder = run(config, header, reports, substrate, given)
+        record, folder = run(config, header, reports, substrate, given, unsigned=unsigned)
     except REPORTED as error:
         say_told(tell_not_started(header.drill, config.estate.name, reason_of(error), config.notify))
         raise
@@ -127,7 +143,7 @@ def secrets_of(config: Config, file: Path) -> Path:
 
 
 def run(
-    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None
+    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None, *, unsigned: bool
 ) -> tuple[DrillRecord, RecordFolder]:
     """Run the test on the declared site or, with the folder of secrets `given`, on a new one. Raises HarnessError."""
     from harness.estate.substrates import SUBSTRATES
@@ -143,10 +159,10 @@ def run(
     if given is None:
         require_restore_test(config)
         folder, journal = opened()
-        return run_restore_test(config, header, folder, journal, runs()), folder
+        return run_restore_test(config, header, folder, journal, runs(), unsigned=unsigned), folder
     from harness.restore_test.own_site import own_site, run_on_own_site
 
-    site = own_site(config, SUBSTRATES[substrate], given, runs())
+    site = own_site(config, SUBSTRATES[substrate], given, runs(), unsigned=unsigned)
     header = replace(header, versions=versions_of(substrate))
     folder, journal = opened()
     return run_on_own_site(site, header, folder, journal), folder

@@ -27,7 +27,7 @@ from harness.evidence.ledger import LedgerFile
 from harness.evidence.record import Outcome, RecordHeader, conclude
 from harness.evidence.unmet import note_unmet
 from harness.patience import PATIENCE
-from harness.recovery.exposure import measure_exposure
+from harness.recovery.exposure import exposed_at
 from harness.recovery.key_functions import require_asserting, unread
 from harness.recovery.outcome import Results
 from harness.recovery.recovery import Recovery, Selected, Tested
@@ -257,8 +257,11 @@ class Drill:
 
     def _exposure(self) -> float | None:
         struck = [event.wall for event in self.journal.events if event.kind == "struck"]
-        passed_over = self.selected.passed_over if self.selected else ()
-        return measure_exposure(self.environment.repository, passed_over, struck[0]) if struck else None
+        if not struck:
+            return None
+        exposed = exposed_at(self.environment.connections, struck[0])
+        self.notes.update(exposed.note)
+        return exposed.seconds
 
     def _outcome(self, exposed: float | None) -> Outcome:
         config, services = self.environment.config, self.environment.services

@@ -21,6 +21,7 @@ from harness.estate.isolation import require_separate
 from harness.estate.registry import build_services, entry_of, sinks_at
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
+from harness.estate.state_file import WITNESS
 from harness.recovery.build import recovery_of
 from harness.recovery.recovery import Recovery
 from harness.recovery.start import start_all
@@ -137,6 +138,7 @@ class DrillEnvironment:
             dr=self.dr,
             recipients=self.secrets.recipients,
             client_secrets=self.secrets.of("clients"),
+            witness=self.run / WITNESS,
         )
 
     def start_services(self) -> None:

@@ -2,18 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.node import Address
 from harness.core.service import REGION, Service
 from harness.estate.config import Config
+from harness.estate.secrets import verify_keys
 from harness.estate.site import EstateSite
-from harness.repository.catalogue import Repository
+from harness.repository.catalogue import Repository, Trust
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.read_only import ReadOnly
 from harness.repository.store.s3 import S3Store
+from harness.repository.witness import FileWitness, MemoryWitness
 from harness.s3.server import ACCESS, SECRET
-from harness.vault import read_text_secret
+from harness.signing import read_verify_key
+from harness.vault import read_secret, read_text_secret
 
 BUCKET = "backups"
 
@@ -38,7 +42,11 @@ class Offsite:
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """Connections to one estate. `recipients`: references to the public keys that its backups are sealed to."""
+    """Connections to one estate. `recipients`: references to the public keys that its backups are sealed to.
+
+    `trusted`: references to the public keys of writers whose backups are read, where no site has them among its
+    secrets; `allow_unsigned`: whether unsigned backups are read too; `witness`: file that keeps what was seen.
+    """
 
     config: Config
     services: tuple[Service, ...]
@@ -47,6 +55,18 @@ class Connections:
     dr: EstateSite | None = None
     recipients: tuple[str, ...] = ()
     client_secrets: Mapping[str, str] = field(default_factory=dict)
+    trusted: tuple[str, ...] = ()
+    allow_unsigned: bool = False
+    witness: Path | None = None
+
+    @property
+    def trust(self) -> Trust:
+        """Whose backups are read: DR decides it where there is a DR site. Raises UsageError for a bad key."""
+        site = self.dr or self.primary
+        references = self.trusted or (verify_keys(site.secrets) if site is not None else ())
+        existing = self.config.existing
+        systems = existing.offsite.systems if existing is not None and existing.offsite is not None else ()
+        return Trust(tuple(read_verify_key(read_secret(one)) for one in references), self.allow_unsigned, systems)
 
     @property
     def repository(self) -> Repository:
@@ -68,7 +88,8 @@ class Connections:
         )
         if where.read_only:
             store = ReadOnly(store, f"repository of {estate} at {where.address}")
-        return Repository(store, estate)
+        witness = MemoryWitness() if self.witness is None else FileWitness(self.witness)
+        return Repository(store, estate, trust=self.trust, witnesses=(witness,))
 
     @property
     def live(self) -> EstateSite:

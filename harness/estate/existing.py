@@ -17,7 +17,7 @@ from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing_config import ClusterTable, ExistingSiteTable, ExistingTable
 from harness.estate.registry import build_services, entry_of, sinks_of
-from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS
+from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS, SIGNING_KEY, verify_keys
 from harness.estate.site import DATABASE, STORE, EstateSite, NodeStatus
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
@@ -161,9 +161,42 @@ def connect_offsite(config: Config) -> Offsite:
     )
 
 
-def repository_to_read(config: Config) -> Repository:
-    """Return the declared repository; nothing can be written to it. Raises UsageError."""
-    return Connections(config, (), replace(connect_offsite(config), read_only=True)).repository
+def repository_to_read(
+    config: Config, trusted: tuple[str, ...] | None = None, *, allow_unsigned: bool = False, witness: Path | None = None
+) -> Repository:
+    """Return the declared repository; nothing can be written to it. Raises UsageError.
+
+    `trusted`: references to the keys of writers, by default those among the secrets of the declared sites.
+    """
+    offsite = replace(connect_offsite(config), read_only=True)
+    keys = verify_keys(reader_secrets(config)) if trusted is None else trusted
+    where = witness_of(config, witness)
+    return Connections(config, (), offsite, trusted=keys, allow_unsigned=allow_unsigned, witness=where).repository
+
+
+def repository_to_write(config: Config) -> Repository:
+    """Return the declared repository for a change of it, with the keys of the writers that are trusted here.
+
+    Raises UsageError when it is declared as read-only.
+    """
+    offsite = connect_offsite(config)
+    if offsite.read_only:
+        raise UsageError("existing.offsite.read_only: its recipients cannot be changed; set it to false")
+    keys = verify_keys(reader_secrets(config))
+    return Connections(config, (), offsite, trusted=keys, witness=witness_of(config)).repository
+
+
+def reader_secrets(config: Config) -> Mapping[str, str]:
+    """Return the secrets of the declared DR site, else of the primary. Raises UsageError for an unreadable folder."""
+    existing = declared(config)
+    table = existing.dr or existing.primary
+    return references(table.secrets) if table is not None else {}
+
+
+def witness_of(config: Config, default: Path | None = None) -> Path | None:
+    """Return the declared file of the witness, else `default`."""
+    table = config.existing.offsite if config.existing is not None else None
+    return table.witness if table is not None and table.witness is not None else default
 
 
 def connect_primary(config: Config, local: Embedded) -> Connections:
@@ -171,18 +204,29 @@ def connect_primary(config: Config, local: Embedded) -> Connections:
     services = build_services(config)
     needed = {name for service in services for name in service.sources().fingerprints}
     offsite = connect_offsite(config)
-    primary = connect_site(config, "primary", local, *RECIPIENTS, *sorted(needed))
+    primary = connect_site(config, "primary", local, *RECIPIENTS, SIGNING_KEY, *sorted(needed))
     recipients = tuple(primary.secrets[name] for name in RECIPIENTS)
-    return Connections(config, services, offsite, primary=primary, recipients=recipients)
+    return Connections(config, services, offsite, primary=primary, recipients=recipients, witness=witness_of(config))
 
 
-def connect_dr(config: Config, local: Embedded) -> Connections:
-    """Return the declared DR site and the repository, for a restore test; raises UsageError."""
+def connect_dr(config: Config, local: Embedded, witness: Path, *, allow_unsigned: bool = False) -> Connections:
+    """Return the declared DR site and the repository, for a restore test; raises UsageError.
+
+    `witness`: file that keeps what was seen of the repository, where the declaration names none.
+    """
     if declared_site(config, "dr").gateway is None:
         raise UsageError("existing.dr.gateway: not declared; the key functions are tested there")
     offsite, dr = connect_offsite(config), connect_site(config, "dr", local, PRIVATE_KEY)
     dr.sinks = sinks_of(config)
-    return Connections(config, build_services(config), offsite, dr=dr, client_secrets=dr.secrets)
+    return Connections(
+        config,
+        build_services(config),
+        offsite,
+        dr=dr,
+        client_secrets=dr.secrets,
+        allow_unsigned=allow_unsigned,
+        witness=witness_of(config, witness),
+    )
 
 
 @contextmanager

@@ -50,6 +50,8 @@ class ExistingOffsiteTable(Table):
     read_only: bool = True  # nothing is written to it
     tls: bool = True  # HTTPS with certificate verification, where `s3` does not say it
     region: str = REGION  # where `s3` does not say it
+    witness: Beside | None = None  # file that keeps the newest backup seen; beside the records where it is not named
+    systems: tuple[Annotated[str, Field(pattern=r"^[0-9]{1,20}$")], ...] = ()  # database systems whose backups are read
 
 
 class ExistingTable(Table):

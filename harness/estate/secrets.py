@@ -1,6 +1,7 @@
 """Secrets of the example estate: one folder for each holder, files with mode 0600, used by reference."""
 
 import base64
+import re
 import secrets as random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from harness.declaration import SecretSpec
 from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.repository.format.recipients import new_pair
 from harness.s3.server import ACCESS, SECRET
+from harness.signing import fingerprint, new_signing_pair, read_verify_key
 
 
 def recipient_name(holder: str) -> str:
@@ -20,6 +22,18 @@ def recipient_name(holder: str) -> str:
 HOLDERS = ("dr", "escrow")
 RECIPIENTS = tuple(map(recipient_name, HOLDERS))
 PRIVATE_KEY = "recipient.pem"  # the secret that opens backups
+SIGNING_KEY = "writer.pem"  # the secret of the primary that signs backups
+VERIFY_KEY = re.compile(r"writer-[^/]*\.pub")  # names of the keys whose backups a site trusts
+
+
+def verify_key_name(public: bytes) -> str:
+    """Return the file name of a writer's public key: each writer has its own, so that keys can be replaced."""
+    return f"writer-{fingerprint(read_verify_key(public))[:8]}.pub"
+
+
+def verify_keys(secrets: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the references to the public keys of writers among a site's secrets."""
+    return tuple(reference for name, reference in secrets.items() if VERIFY_KEY.fullmatch(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,10 @@ def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:
         private, public = new_pair()
         made.put(holder, PRIVATE_KEY, private)
         made.put("primary", recipient_name(holder), public)
+    private, public = new_signing_pair()
+    made.put("primary", SIGNING_KEY, private)
+    for site in ("primary", "dr"):
+        made.put(site, verify_key_name(public), public)
     add_service_secrets(made, specs)
     return made
 

@@ -10,10 +10,11 @@ from harness.core.service import Contained
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
 from harness.estate.registry import build_services
-from harness.estate.secrets import Secrets
+from harness.estate.secrets import Secrets, verify_keys
 from harness.estate.site import EstateSite
 from harness.substrate.embedded.substrate import Embedded
 
+WITNESS = "witness.json"  # in a run folder: what was seen of the repository
 RECOVERED = Path(".blackstart/recovered.json")
 
 
@@ -69,7 +70,10 @@ def connect(config: Config, state: StateFile) -> Connections:
         config,
         build_services(config),
         Offsite(address(state.offsite), secrets.of("offsite")),
+        primary=site if state.site == "primary" else None,
+        dr=site if state.site == "dr" else None,
         recipients=secrets.recipients,
         client_secrets=secrets.of("clients"),
-        **{state.site: site},
+        trusted=verify_keys(secrets.of("dr")),
+        witness=Path(state.run) / WITNESS,
     )

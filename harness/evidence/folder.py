@@ -30,6 +30,11 @@ class RecordFolder:
     path: Path
     show: Show = field(default=lambda _folder, _record: None, repr=False)
 
+    @property
+    def witness(self) -> Path:
+        """File beside the records that keeps what was seen of the repository."""
+        return self.path.parent / "witness.json"
+
     @classmethod
     def make(cls, root: Path, drill: str, show: Show = lambda _folder, _record: None) -> Self:
         """Create `<root>/drills/<stamp>-<drill>/`; raises UsageError when it cannot be created."""

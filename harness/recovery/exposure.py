@@ -1,20 +1,68 @@
-"""Exposure: the longest time without a new valid backup."""
+"""Exposure: the longest time without a new backup that was shown to open."""
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
+from harness.core.errors import Unreadable, UsageError
 from harness.core.judge import exposure
-from harness.repository.catalogue import Repository
+from harness.estate.connections import Connections
+from harness.estate.secrets import PRIVATE_KEY
+from harness.repository.catalogue import PERIOD, Repository
+from harness.vault import read_secret
 
 WINDOW = timedelta(days=1)
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def measure_exposure(repository: Repository, passed_over: Sequence[tuple[str, str]], until: datetime) -> float | None:
-    """Return the largest gap of the last day between snapshots of valid backups, None without. Raises HarnessError."""
-    bad = {backup_id for backup_id, _ in passed_over}
-    taken = [
-        backup.manifest.contents.snapshot_at
-        for backup in repository.committed()
-        if backup.damaged is None and backup.backup_id not in bad
-    ]
-    return exposure(taken, until, WINDOW)
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """The largest gap in seconds between snapshots of valid backups, None without any.
+
+    `unopened`: one line for each committed backup that does not count, with the reason.
+    """
+
+    seconds: float | None = None
+    unopened: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> Mapping[str, str]:
+        """What a record says of backups that do not count, under its title."""
+        return {"backups that do not count for the exposure": "; ".join(self.unopened)} if self.unopened else {}
+
+
+def exposed_at(connections: Connections, until: datetime) -> Exposed:
+    """Return the exposure of an estate, with the key of its DR site. Raises HarnessError, UsageError without a key."""
+    dr = connections.recovered
+    if PRIVATE_KEY not in dr.secrets:
+        raise UsageError(f"site {dr.site.name}: no secret {PRIVATE_KEY}; add it; it opens the backups")
+    return measure_exposure(connections.repository, read_secret(dr.secrets[PRIVATE_KEY]), until)
+
+
+def measure_exposure(repository: Repository, private_pem: str | bytes, until: datetime) -> Exposed:
+    """Return the exposure of the last day before `until`; only backups count that were opened. Raises HarnessError.
+
+    A backup that was opened completely within seven days is not opened again: its objects are compared with COMMIT by
+    number and size. The repository's witness knows when.
+    """
+    taken, unopened = [], []
+    opened, oldest = repository.opened(), repository.clock.wall() - PERIOD
+    for entry in repository.committed():
+        snapshot = entry.snapshot_at
+        if snapshot is None:
+            unopened.append(f"{entry.backup_id}: {entry.damaged}")
+            continue
+        if snapshot > until:
+            continue
+        try:
+            if opened.get(entry.digest, NEVER) < oldest:
+                repository.verified(entry, private_pem)
+            else:
+                repository.require_stored(entry)
+        except Unreadable as error:
+            unopened.append(f"{entry.backup_id}: {error}")
+            continue
+        taken.append(snapshot)
+        if snapshot < until - WINDOW:
+            break
+    return Exposed(exposure(taken, until, WINDOW), tuple(unopened))

@@ -27,7 +27,11 @@ class Results:
             key=tested.passed_at if tested else None,
             missing_files=len(restored.lost_objects) if restored else 0,
             uncovered=(*(selected.uncovered if selected else ()), *uncovered),
-            findings=(*evidence.findings, *(restored.findings if restored else ())),
+            findings=(
+                *evidence.findings,
+                *(selected.findings if selected else ()),
+                *(restored.findings if restored else ()),
+            ),
         )
 
     def outcome(self, evidence: Evidence, not_drilled: tuple[str, ...], notes: Mapping[str, str]) -> Outcome:

@@ -11,6 +11,7 @@ from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
+from harness.estate.existing import witness_of
 from harness.estate.registry import build_services, sinks_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
@@ -60,7 +61,16 @@ def require_name(config: Config, name: str) -> None:
         raise UsageError(f"the estate declared here is {config.estate.name!r}, not {name!r}; nothing was changed")
 
 
-def recover(config: Config, offsite: Address, secrets: Secrets, run: Path, logs: Path, journal: Journal) -> Recovered:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the backups are. `witness`: file that keeps what was seen of them; `unsigned`: whether those are read."""
+
+    offsite: Address
+    witness: Path
+    unsigned: bool = False
+
+
+def recover(config: Config, source: Source, secrets: Secrets, run: Path, logs: Path, journal: Journal) -> Recovered:
     """Recover the estate on a DR site that stays up, contained. Raises UsageError, and as `Recovery` after a sweep."""
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
@@ -70,9 +80,11 @@ def recover(config: Config, offsite: Address, secrets: Secrets, run: Path, logs:
     connections = Connections(
         config,
         build_services(config),
-        Offsite(offsite, secrets.of("offsite")),
+        Offsite(source.offsite, secrets.of("offsite")),
         dr=dr,
         client_secrets=secrets.of("clients"),
+        allow_unsigned=source.unsigned,
+        witness=witness_of(config, source.witness),
     )
     try:
         return _recover(connections, secrets, substrate, journal)
@@ -89,7 +101,7 @@ def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, jo
     selected = work.select(work.activate())
     started = work.start(work.restore(selected))
     tested = work.test(work.switch(started))
-    findings = [*started.restored.findings, *started.restored.lost_objects]
+    findings = [*selected.findings, *started.restored.findings, *started.restored.lost_objects]
     try:
         work.sign_off(tested)
     except Finding as error:  # the site stays: its services work, and clients use it

@@ -29,6 +29,8 @@ from harness.recovery.restore import Restore, Restored
 from harness.recovery.sign_off import SignOff, check_again
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
+from harness.repository.chain import Head
+from harness.repository.format.layout import FORMAT
 from harness.vault import read_text_secret
 
 
@@ -46,6 +48,8 @@ class Selected:
     backup: OpenBackup
     passed_over: tuple[tuple[str, str], ...]
     undeclared: tuple[str, ...] = ()  # what services declare by now and the backup does not contain
+    findings: tuple[str, ...] = ()  # signs that the repository was tampered with
+    chain: Head | None = None  # the newest backup of the repository
 
     @property
     def uncovered(self) -> tuple[str, ...]:
@@ -67,6 +71,8 @@ class Selected:
             "stored_bytes": manifest.size,
             "plain_bytes": manifest.plain_size,
             "databases": ", ".join(database.name for database in self.contents.databases),
+            "signed": self.backup.form == FORMAT,
+            **({"chain_number": self.chain.sequence, "chain_head_sha256": self.chain.digest} if self.chain else {}),
         }
 
 
@@ -187,7 +193,9 @@ class Recovery:
             lacking = tuple(map(str, not_in(self.services, manifest.contents)))
             for line in (*manifest.contents.uncovered, *lacking):
                 self.journal.mark("not covered", manifest.backup_id, what=line)
-        return Selected(selection.backup, selection.passed_over, lacking)
+            for line in selection.findings:
+                self.journal.mark("finding", "repository", reason=line)
+        return Selected(selection.backup, selection.passed_over, lacking, selection.findings, selection.head)
 
     def restore(self, selected: Selected) -> Restored:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""

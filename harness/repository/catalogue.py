@@ -1,57 +1,114 @@
-"""Catalogue of an estate's backups. Only committed backups are listed; the others are removed by `reap`.
+"""Catalogue of an estate's backups. Only what a trusted writer committed is listed; the others are removed by `reap`.
 
-Writes happen in the order intent, objects, manifest, COMMIT; deletions in the reverse order. A writer killed at any
-point leaves a backup that is either committed and complete, or not listed.
+Writes happen in the order intent, objects, keys, manifest, COMMIT; deletions in the reverse order. A writer killed at
+any point leaves a backup that is either committed and complete, or not listed.
 """
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import NoValidBackup, Unreadable
-from harness.repository.format.layout import Layout, begun_at
-from harness.repository.format.manifest import Commit, Manifest, ObjectEntry, read_commit, read_manifest
-from harness.repository.reader import OpenBackup, Progress, open_backup
+from harness.repository.chain import Chain, Head, Link, follow, newest
+from harness.repository.format.commit import Commit, digest_of, read_commit
+from harness.repository.format.layout import UNSIGNED, Layout
+from harness.repository.format.manifest import ObjectEntry
+from harness.repository.format.recipients import read_private
+from harness.repository.format.unsigned import UnsignedBackup, is_unsigned, read_unsigned
+from harness.repository.pipeline import Pipeline
+from harness.repository.reader import OpenBackup, Progress, open_backup, small_object
 from harness.repository.store.port import ObjectStore
-from harness.repository.writer import Receipt, Writer, begin, remove
+from harness.repository.witness import MemoryWitness, Witness
+from harness.repository.writer import Receipt, Writer, begin
 
-__all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repository", "Selection", "Writer"]
+__all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repository", "Selection", "Trust", "Writer"]
 
-ABANDONED = 24 * 3600.0  # seconds
-LARGEST_MANIFEST = 64 << 20  # bytes; a larger one is refused before it is read into memory
+LARGEST_COMMIT = 64 << 10  # bytes
+PERIOD = timedelta(days=7)  # after which a backup is to be opened again
+LARGEST_UNSIGNED = 64 << 20  # bytes of a manifest of the format before
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Whose backups are read. `systems`: database systems that they may be of, any when empty."""
+
+    writers: tuple[Ed25519PublicKey, ...] = ()
+    allow_unsigned: bool = False
+    systems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedBackup:
-    """A committed backup. `damaged`: why its manifest cannot be trusted, None if it can."""
+    """A committed backup. `damaged`: why it is not trusted, None if it is. `digest`: SHA-256 of its COMMIT, hex."""
 
     backup_id: str
     damaged: str | None
-    _manifest: Manifest | None = field(default=None, repr=False)
-    _text: bytes = field(default=b"", repr=False)
+    digest: str = ""
     _commit: Commit | None = field(default=None, repr=False)
+    _unsigned: UnsignedBackup | None = field(default=None, repr=False)
 
     @property
-    def manifest(self) -> Manifest:
-        """Return the manifest; raises Unreadable when it is damaged."""
-        return self.parts[0]
+    def commit(self) -> Commit | None:
+        """Its COMMIT; None when it is damaged or unsigned."""
+        return self._commit
 
     @property
-    def parts(self) -> tuple[Manifest, bytes, Commit]:
-        """Return the manifest, its bytes and its COMMIT; raises Unreadable when the backup is damaged."""
-        if self._manifest is None or self._commit is None:
-            raise Unreadable(f"backup {self.backup_id}: {self.damaged}")
-        return self._manifest, self._text, self._commit
+    def unsigned(self) -> UnsignedBackup | None:
+        """What is known of a backup of the format before, None of any other."""
+        return self._unsigned
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Fingerprints of the keys that it was sealed to when it was written."""
+        if self._commit is not None:
+            return self._commit.recipients
+        return tuple(name for name, _ in self._unsigned.recipients) if self._unsigned else ()
+
+    @property
+    def system(self) -> str:
+        """Identifier of the database system it is of, "" when it is damaged."""
+        if self._commit is not None:
+            return self._commit.cluster
+        return self._unsigned.manifest.cluster if self._unsigned else ""
+
+    @property
+    def snapshot_at(self) -> datetime | None:
+        """Time of its oldest snapshot in UTC, None when it is damaged."""
+        if self._commit is not None:
+            return self._commit.snapshot_at
+        return self._unsigned.manifest.contents.snapshot_at if self._unsigned else None
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """The committed backups, newest first by the chain; where it ends, and what contradicts it.
+
+    `tips`: the backups that the next one follows.
+    """
+
+    entries: tuple[CommittedBackup, ...]
+    head: Head | None
+    findings: tuple[str, ...]
+    tips: tuple[Head, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The newest backup that authenticates completely, and the newer ones that do not, each with the reason."""
+    """The newest backup that authenticates completely, and the newer ones that do not, each with the reason.
+
+    `findings`: signs that the repository was tampered with; `entry`: the backup in the catalogue.
+    """
 
     backup: OpenBackup
     passed_over: tuple[tuple[str, str], ...]
+    findings: tuple[str, ...] = ()
+    entry: CommittedBackup | None = None
+    head: Head | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,81 +118,134 @@ class Repository:
     store: ObjectStore
     estate: str
     clock: Clock = SYSTEM
+    trust: Trust = Trust()
+    witnesses: tuple[Witness, ...] = field(default_factory=lambda: (MemoryWitness(),))
 
     @property
     def layout(self) -> Layout:
         """Return the keys of its objects in the store."""
         return Layout(self.estate)
 
-    def begin(self, cluster: str, recipients: Sequence[str | bytes]) -> Writer:
-        """Write the intent of a new backup; return its writer. Raises UsageError for bad recipients, HarnessError."""
-        return begin(self.store, self.layout, self.clock, cluster, recipients)
+    def begin(self, cluster: str, recipients: Sequence[str | bytes], signing_key: str | bytes) -> Writer:
+        """Write the intent of a new backup; return its writer. Raises UsageError for bad keys, HarnessError."""
+        return begin(self.store, self.layout, self.clock, cluster, recipients, signing_key, self._newest)
+
+    def _newest(self, own: Ed25519PublicKey) -> tuple[Head, ...]:
+        """Return the backups that the next one follows; those signed by `own` count as well."""
+        mine = replace(self, trust=replace(self.trust, writers=(*self.trust.writers, own)))
+        return mine.catalogue().tips
 
     def committed(self) -> tuple[CommittedBackup, ...]:
-        """Return every backup with a COMMIT, newest first, damaged ones with the reason. Raises HarnessError."""
-        prefix = self.layout.of("commit")
-        ids = {self.layout.id_in(entry.key) for entry in self.store.list(prefix)} - {""}
-        return tuple(self._entry(backup_id) for backup_id in sorted(ids, reverse=True))
+        """Return every backup with a COMMIT, newest first, those that are not trusted with the reason."""
+        return self.catalogue().entries
+
+    def catalogue(self) -> Catalogue:
+        """Return every backup with a COMMIT in the order of the chain. Raises HarnessError of store or witness."""
+        ids = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))} - {""}
+        found = {backup_id: self._entry(backup_id) for backup_id in ids}
+        links = [_link(entry.commit, entry.digest) for entry in found.values() if entry.commit is not None]
+        damaged = {name for name, entry in found.items() if entry.damaged is not None}
+        known = self.known()
+        chain = follow(links, known, damaged, self.clock.wall())
+        return Catalogue(_ordered(found, chain), chain.head, chain.findings, newest(links, known))
+
+    def known(self) -> tuple[Head, ...]:
+        """Return the newest backups that the witnesses know; raises HarnessError."""
+        return tuple(head for witness in self.witnesses if (head := witness.read(self.estate).head) is not None)
 
     def _entry(self, backup_id: str) -> CommittedBackup:
         try:
-            manifest, text, commit = self._parts(backup_id)
+            return self._trusted(backup_id)
         except Unreadable as error:
             return CommittedBackup(backup_id, str(error))
-        return CommittedBackup(backup_id, None, manifest, text, commit)
 
-    def _parts(self, backup_id: str) -> tuple[Manifest, bytes, Commit]:
-        commit = read_commit(self._small_object(self.layout.commit(backup_id)))
-        text = self._small_object(self.layout.manifest(backup_id))
-        if hashlib.sha256(text).hexdigest() != commit.manifest_sha256:
-            raise Unreadable("manifest: SHA-256 differs from the one in COMMIT")
-        manifest = read_manifest(text)
-        if (manifest.estate, manifest.backup_id, commit.backup_id) != (self.estate, backup_id, backup_id):
-            raise Unreadable(f"manifest: belongs to backup {manifest.backup_id} of estate {manifest.estate}")
-        return manifest, text, commit
-
-    def _small_object(self, key: str) -> bytes:
-        text = bytearray()
-        for chunk in self.store.get(key):
-            text += chunk
-            if len(text) > LARGEST_MANIFEST:
-                raise Unreadable(f"{key}: larger than the limit of {LARGEST_MANIFEST} bytes")
-        return bytes(text)
+    def _trusted(self, backup_id: str) -> CommittedBackup:
+        text = small_object(self.store, self.layout.commit(backup_id), LARGEST_COMMIT)
+        if is_unsigned(text):
+            if not self.trust.allow_unsigned:
+                raise Unreadable(f"not signed ({UNSIGNED}): anyone may have written it; --allow-unsigned reads it")
+            note = small_object(self.store, f"{self.layout.manifest(backup_id)}.json", LARGEST_UNSIGNED)
+            old = read_unsigned(text, note, self.estate, backup_id)
+            return CommittedBackup(backup_id, None, digest_of(text), None, old)
+        commit = read_commit(text, self.trust.writers)
+        if (commit.estate, commit.backup_id) != (self.estate, backup_id):
+            raise Unreadable(f"COMMIT: belongs to backup {commit.backup_id} of estate {commit.estate}")
+        if self.trust.systems and commit.cluster not in self.trust.systems:
+            raise Unreadable(f"of database system {commit.cluster}; declared: {', '.join(self.trust.systems)}")
+        return CommittedBackup(backup_id, None, digest_of(text), commit)
 
     def open(self, backup: CommittedBackup, private_pem: str | bytes) -> OpenBackup:
         """Open a backup with a recipient's key. Raises Unreadable (damaged, not a recipient), UsageError (no key)."""
-        manifest, text, commit = backup.parts
-        return open_backup(self.store, self.layout, manifest, text, commit, private_pem)
+        if backup.commit is not None:
+            return open_backup(self.store, self.layout, backup.commit, private_pem)
+        if backup.unsigned is None:
+            raise Unreadable(f"backup {backup.backup_id}: {backup.damaged}")
+        dek = backup.unsigned.data_key(read_private(private_pem))
+        return OpenBackup(backup.unsigned.manifest, self.store, self.layout, dek, Pipeline(self.store), UNSIGNED)
 
     def latest_valid(self, private_pem: str | bytes, progress: Progress | None = None) -> Selection:
         """Return the newest backup that is authentic throughout. Raises NoValidBackup with reasons, HarnessError."""
         passed_over: list[tuple[str, str]] = []
-        for entry in self.committed():
+        catalogue = self.catalogue()
+        for entry in catalogue.entries:
             try:
-                backup = self.open(entry, private_pem)
-                backup.verify(progress)
+                backup = self.verified(entry, private_pem, progress)
             except Unreadable as error:
                 passed_over.append((entry.backup_id, str(error)))
             else:
-                return Selection(backup, tuple(passed_over))
-        reasons = "; ".join(f"{backup_id}: {reason}" for backup_id, reason in passed_over)
+                if catalogue.head is not None:
+                    self.remember(catalogue.head)
+                return Selection(backup, tuple(passed_over), catalogue.findings, entry, catalogue.head)
+        reasons = "; ".join([*(f"{backup_id}: {reason}" for backup_id, reason in passed_over), *catalogue.findings])
         raise NoValidBackup(f"estate {self.estate}: no valid backup: {reasons or 'none is committed'}")
 
-    def reap(self, older_than: float = ABANDONED) -> tuple[str, ...]:
-        """Delete uncommitted backups older than `older_than` seconds, in the layout only; return their names."""
-        newest: dict[str, datetime] = {}
-        for kind in ("intent", "data", "manifest"):
-            for entry in self.store.list(self.layout.of(kind)):
-                backup_id = self.layout.id_in(entry.key)
-                begun = begun_at(backup_id)
-                if begun is not None:
-                    newest[backup_id] = max(newest.get(backup_id, begun), entry.modified)
-        # Listed last, so that a backup committed during the listings above is included.
-        kept = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))}
-        limit = self.clock.wall() - timedelta(seconds=older_than)
-        reaped = [name for name, last in sorted(newest.items()) if name not in kept and last <= limit]
-        for backup_id in reaped:
-            remove(self.store, self.layout, backup_id)
-        for backup_id in sorted(set(newest) & kept):
-            self.store.delete(self.layout.intent(backup_id))
-        return tuple(reaped)
+    def verified(
+        self, entry: CommittedBackup, private_pem: str | bytes, progress: Progress | None = None
+    ) -> OpenBackup:
+        """Open every object of a backup, note in the first witness that it was, and return it. Raises as `open`."""
+        backup = self.open(entry, private_pem)
+        backup.verify(progress)
+        for witness in self.witnesses[:1]:
+            seen = witness.read(self.estate)
+            witness.write(self.estate, replace(seen, opened={**seen.opened, entry.digest: self.clock.wall()}))
+        return backup
+
+    def require_stored(self, entry: CommittedBackup) -> None:
+        """Compare number and size of a backup's objects with its COMMIT; raises Unreadable when they differ."""
+        commit = entry.commit
+        if commit is None:
+            raise Unreadable(f"backup {entry.backup_id}: {entry.damaged or 'not signed'}")
+        sizes = [one.size for one in self.store.list(self.layout.data(entry.backup_id))]
+        if (len(sizes), sum(sizes)) != (commit.objects, commit.stored_size):
+            raise Unreadable(
+                f"backup {entry.backup_id}: {len(sizes)} objects of {sum(sizes)} bytes are stored instead of "
+                f"{commit.objects} of {commit.stored_size}"
+            )
+
+    def opened(self) -> dict[str, datetime]:
+        """Return when each backup was last opened completely, by the digest of its COMMIT. Raises HarnessError."""
+        return {name: at for witness in self.witnesses[:1] for name, at in witness.read(self.estate).opened.items()}
+
+    def remember(self, head: Head) -> None:
+        """Tell every witness the newest backup, unless it knows a newer one. Raises HarnessError."""
+        for witness in self.witnesses:
+            seen = witness.read(self.estate)
+            if seen.head is None or head.sequence > seen.head.sequence:
+                witness.write(self.estate, replace(seen, head=head))
+
+
+def _link(commit: Commit, digest: str) -> Link:
+    follows = tuple(Head(one.sequence, one.backup_id, one.digest) for one in commit.follows)
+    return Link(Head(commit.sequence, commit.backup_id, digest), follows, commit.finished, commit.cluster)
+
+
+def _ordered(found: Mapping[str, CommittedBackup], chain: Chain) -> tuple[CommittedBackup, ...]:
+    """Return trusted backups by the chain, unsigned ones after them; the others where their names belong."""
+    unsigned = sorted((name for name, entry in found.items() if entry.unsigned is not None), reverse=True)
+    trusted = [*chain.order, *unsigned]
+    others = sorted(set(found) - set(trusted), reverse=True)
+    order: list[str] = []
+    for name in trusted:
+        order += [one for one in others if one > name and one not in order]
+        order.append(name)
+    return tuple(found[name] for name in (*order, *(one for one in others if one not in order)))

@@ -1,16 +1,18 @@
 """Reader of one backup: yields authenticated plaintext only."""
 
 import hashlib
-import hmac
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.core.errors import Unreadable
-from harness.repository.format.layout import Layout, key_binding, object_binding
-from harness.repository.format.manifest import Commit, Manifest, manifest_hmac
-from harness.repository.format.recipients import fingerprint, read_private, unwrap
+from harness.repository.format.commit import Commit, digest_of, key_check
+from harness.repository.format.frames import decompress
+from harness.repository.format.layout import FORMAT, Layout, key_binding, manifest_binding, object_binding
+from harness.repository.format.manifest import Manifest, read_manifest
+from harness.repository.format.recipients import WRAPPED, fingerprint, read_private, unwrap
+from harness.repository.format.seal import open_sealed, reader_of
 from harness.repository.pipeline import Pipeline
 from harness.repository.store.port import ObjectStore
 
@@ -21,13 +23,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OpenBackup:
-    """A backup whose data key is unwrapped and whose manifest is authenticated by it."""
+    """A backup whose data key is unwrapped and whose manifest is authentic. `form`: name of its format."""
 
     manifest: Manifest
     store: ObjectStore = field(repr=False)
     layout: Layout = field(repr=False)
     _dek: bytes = field(repr=False)
     _pipeline: Pipeline = field(repr=False)
+    form: str = FORMAT
 
     @property
     def backup_id(self) -> str:
@@ -42,6 +45,8 @@ class OpenBackup:
             for chunk in plain:
                 digest.update(chunk)
                 size += len(chunk)
+                if size > entry.plain_size:
+                    break
                 if progress is not None:
                     progress(len(chunk))
                 yield chunk
@@ -66,7 +71,8 @@ class OpenBackup:
 
     def _place(self, path: str) -> tuple[str, bytes]:
         manifest = self.manifest
-        return self.layout.data(manifest.backup_id, path), object_binding(manifest.cluster, manifest.backup_id, path)
+        bound = object_binding(manifest.cluster, manifest.backup_id, path, self.form)
+        return self.layout.data(manifest.backup_id, path), bound
 
     def _called(self, path: str) -> str:
         return f"backup {self.backup_id}, object {path}"
@@ -78,18 +84,55 @@ class OpenBackup:
             raise Unreadable(f"{self._called(path)}: {error}") from None
 
 
-def open_backup(
-    store: ObjectStore, layout: Layout, manifest: Manifest, text: bytes, commit: Commit, private_pem: str | bytes
-) -> OpenBackup:
-    """Authenticate the manifest `text` and return its backup. Raises UsageError (no key), Unreadable (wrong key)."""
+def data_key(store: ObjectStore, layout: Layout, commit: Commit, private_pem: str | bytes) -> bytes:
+    """Return the data key of a backup. Raises UsageError (no key), Unreadable (not a recipient, altered)."""
     private = read_private(private_pem)
     tried = fingerprint(private.public_key())
-    for recipient in manifest.recipients:
-        if recipient.fingerprint != tried:
-            continue
-        dek = unwrap(recipient.wrapped, private, key_binding(manifest.cluster, manifest.backup_id))
-        if not hmac.compare_digest(manifest_hmac(text, dek), commit.manifest_hmac):
-            raise Unreadable(f"backup {manifest.backup_id}: the manifest was altered after COMMIT (its HMAC differs)")
-        return OpenBackup(manifest, store, layout, dek, Pipeline(store))
-    sealed_to = ", ".join(r.fingerprint for r in manifest.recipients)
-    raise Unreadable(f"backup {manifest.backup_id}: key {tried} does not open it; it is sealed to {sealed_to}")
+    try:
+        wrapped = small_object(store, layout.keys(commit.backup_id, tried), WRAPPED)
+    except Unreadable:
+        raise Unreadable(
+            f"backup {commit.backup_id}: key {tried} does not open it; it is sealed to {', '.join(commit.recipients)}"
+        ) from None
+    dek = unwrap(wrapped, private, key_binding(commit.cluster, commit.backup_id))
+    if key_check(dek, commit.cluster, commit.backup_id) != commit.key_check:
+        raise Unreadable(f"backup {commit.backup_id}: the wrapped key of {tried} is of other data: replaced")
+    return dek
+
+
+def open_backup(store: ObjectStore, layout: Layout, commit: Commit, private_pem: str | bytes) -> OpenBackup:
+    """Open the manifest of a signed COMMIT; return its backup. Raises UsageError (no key), Unreadable."""
+    dek = data_key(store, layout, commit, private_pem)
+    name, place = f"backup {commit.backup_id}, manifest", (commit.cluster, commit.backup_id)
+    sealed = small_object(store, layout.manifest(commit.backup_id), commit.manifest_stored)
+    if digest_of(sealed) != commit.manifest_sha256:
+        raise Unreadable(f"{name}: SHA-256 differs from the one in COMMIT")
+    try:
+        plain = decompress(open_sealed(reader_of((sealed,)), dek, manifest_binding(*place)))
+        manifest = read_manifest(_bounded(plain, commit.manifest_plain))
+    except Unreadable as error:
+        raise Unreadable(f"{name}: {error}") from None
+    if (manifest.estate, manifest.cluster, manifest.backup_id) != (commit.estate, *place):
+        raise Unreadable(f"{name}: belongs to backup {manifest.backup_id} of estate {manifest.estate}")
+    return OpenBackup(manifest, store, layout, dek, Pipeline(store))
+
+
+def small_object(store: ObjectStore, key: str, limit: int) -> bytes:
+    """Return an object of at most `limit` bytes; raises Unreadable when it is larger or does not exist."""
+    try:
+        return _bounded(store.get(key), limit)
+    except TooLarge as error:
+        raise Unreadable(f"{key}: {error}") from None
+
+
+class TooLarge(Unreadable):
+    """More bytes than were to be expected."""
+
+
+def _bounded(chunks: Iterable[bytes], limit: int) -> bytes:
+    text = bytearray()
+    for chunk in chunks:
+        text += chunk
+        if len(text) > limit:
+            raise TooLarge(f"larger than the limit of {limit} bytes")
+    return bytes(text)

@@ -1,32 +1,48 @@
-"""Writer of one backup: objects first, then the manifest, COMMIT last."""
+"""Writer of one backup: objects first, then the wrapped keys and the manifest, COMMIT last."""
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from threading import Condition
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from harness import __version__
 from harness.core.clock import Clock
 from harness.core.contents import Contents
 from harness.core.errors import BackupFailed, HarnessError, Unreadable
 from harness.patience import PATIENCE
-from harness.repository.format.frames import FRAME
-from harness.repository.format.layout import FORMAT, Layout, check_path, key_binding, new_id, object_binding
-from harness.repository.format.manifest import Manifest, ObjectEntry, WrappedKey, canonical, commit_of
+from harness.repository.chain import Head
+from harness.repository.format.commit import LARGEST_MANIFEST, Commit, Predecessor, digest_of, key_check
+from harness.repository.format.frames import FRAME, compress, regroup
+from harness.repository.format.layout import (
+    FORMAT,
+    Layout,
+    check_path,
+    key_binding,
+    manifest_binding,
+    new_id,
+    object_binding,
+)
+from harness.repository.format.manifest import Manifest, ObjectEntry, canonical
 from harness.repository.format.recipients import fingerprint, read_recipients, wrap
-from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, segments_in
+from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, seal, segments_in
 from harness.repository.pipeline import Pipeline, Stored, end
 from harness.repository.store.port import ObjectStore
+from harness.signing import read_signing_key
 
 PROGRAMS = ("cryptography", "zstandard", "minio")
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Confirmation of a commit. `path`: key of COMMIT; sizes in bytes; `digest`: SHA-256 of the manifest, hex."""
+    """Confirmation of a commit. `path`: key of COMMIT; sizes in bytes; `digest`: SHA-256 of COMMIT, hex.
+
+    `sequence`: its number in the chain of the estate's backups.
+    """
 
     backup_id: str
     path: str
@@ -35,6 +51,7 @@ class Receipt:
     plain_size: int
     digest: str
     contents: Contents
+    sequence: int = 0
 
 
 @dataclass(slots=True)
@@ -47,7 +64,9 @@ class Writer:
     backup_id: str
     clock: Clock
     started: datetime
-    recipients: tuple[WrappedKey, ...]
+    wrapped: Mapping[str, bytes]  # fingerprint of each recipient -> the data key wrapped to it
+    _signing_key: Ed25519PrivateKey = field(repr=False)
+    _newest: Callable[[Ed25519PublicKey], tuple[Head, ...]] = field(repr=False)
     _dek: bytes = field(repr=False)
     _pipeline: Pipeline = field(init=False)
     _entries: dict[str, ObjectEntry | None] = field(default_factory=dict)
@@ -141,17 +160,16 @@ class Writer:
             backup_id=self.backup_id,
             contents=contents,
             objects=entries,
-            recipients=self.recipients,
             started=self.started,
             finished=self.clock.wall(),
             versions=(("blackstart", __version__), *((name, version(name)) for name in PROGRAMS)),
         )
-        text = manifest.to_json()
-        commit = commit_of(self.backup_id, text, self._dek)
-        path = self.layout.commit(self.backup_id)
-        self._write(self.layout.manifest(self.backup_id), text)
+        for name, key in self.wrapped.items():
+            self._write(self.layout.keys(self.backup_id, name), key)
+        commit = self._committing(manifest)
+        text, path = commit.signed(self._signing_key), self.layout.commit(self.backup_id)
         self._commit_tried = True
-        self._write(path, commit.to_json())
+        self._write(path, text)
         self._state = "committed"
         with suppress(HarnessError):  # the backup is committed; `reap` deletes the intent later
             self.store.delete(self.layout.intent(self.backup_id))
@@ -161,8 +179,37 @@ class Writer:
             manifest.finished,
             manifest.size,
             manifest.plain_size,
-            commit.manifest_sha256,
+            digest_of(text),
             contents,
+            commit.sequence,
+        )
+
+    def _committing(self, manifest: Manifest) -> Commit:
+        """Seal and store the manifest; return the COMMIT, which follows the newest backups there are."""
+        text = manifest.to_json()
+        if len(text) > LARGEST_MANIFEST:
+            raise BackupFailed(f"backup {self.backup_id}: its manifest of {len(text)} bytes is too large to be read")
+        frames = compress(regroup((text,), FRAME))
+        sealed = b"".join(seal(frames, self._dek, manifest_binding(self.cluster, self.backup_id)))
+        self._write(self.layout.manifest(self.backup_id), sealed)
+        follows = self._newest(self._signing_key.public_key())
+        return Commit(
+            estate=manifest.estate,
+            cluster=manifest.cluster,
+            backup_id=manifest.backup_id,
+            sequence=max((one.sequence for one in follows), default=0) + 1,
+            follows=tuple(Predecessor(**asdict(one)) for one in follows),
+            started=manifest.started,
+            snapshot_at=manifest.contents.snapshot_at,
+            finished=manifest.finished,
+            manifest_sha256=digest_of(sealed),
+            manifest_stored=len(sealed),
+            manifest_plain=len(text),
+            key_check=key_check(self._dek, self.cluster, self.backup_id),
+            recipients=tuple(self.wrapped),
+            stored_size=manifest.size,
+            plain_size=manifest.plain_size,
+            objects=len(manifest.objects),
         )
 
     def _require_stored(self, entries: Sequence[ObjectEntry]) -> None:
@@ -195,22 +242,30 @@ class Writer:
             remove(self.store, self.layout, self.backup_id)
 
 
-def begin(store: ObjectStore, layout: Layout, clock: Clock, cluster: str, recipients: Sequence[str | bytes]) -> Writer:
-    """Write the intent and return the writer. Raises UsageError for bad recipients, HarnessError of the store."""
-    public = read_recipients(tuple(recipients))
+def begin(
+    store: ObjectStore,
+    layout: Layout,
+    clock: Clock,
+    cluster: str,
+    recipients: Sequence[str | bytes],
+    signing_key: str | bytes,
+    newest: Callable[[Ed25519PublicKey], tuple[Head, ...]],
+) -> Writer:
+    """Write the intent and return the writer. Raises UsageError for bad keys, HarnessError of the store."""
+    public, private = read_recipients(tuple(recipients)), read_signing_key(signing_key)
     backup_id, started = new_id(clock), clock.wall()
     dek = secrets.token_bytes(KEY)
     bound = key_binding(cluster, backup_id)
-    wrapped = tuple(WrappedKey(fingerprint(key), wrap(dek, key, bound)) for key in public)
+    wrapped = {fingerprint(key): wrap(dek, key, bound) for key in public}
     intent = {"format": FORMAT, "backup_id": backup_id, "cluster": cluster, "started": started, "frame": FRAME}
     store.put(layout.intent(backup_id), (canonical(intent),))
-    return Writer(store, layout, cluster, backup_id, clock, started, wrapped, dek)
+    return Writer(store, layout, cluster, backup_id, clock, started, wrapped, private, newest, dek)
 
 
 def remove(store: ObjectStore, layout: Layout, backup_id: str) -> None:
     """Delete everything of an uncommitted backup, the intent last, so that an interrupted deletion can be repeated."""
     store.abandon(layout.data(backup_id))
-    for entry in list(store.list(layout.data(backup_id))):
-        store.delete(entry.key)
-    store.delete(layout.manifest(backup_id))
+    for prefix in (layout.data(backup_id), layout.keys(backup_id), layout.manifest(backup_id)):
+        for entry in list(store.list(prefix)):
+            store.delete(entry.key)
     store.delete(layout.intent(backup_id))

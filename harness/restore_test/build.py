@@ -25,11 +25,11 @@ NAME, OBJECTIVE = "restore test", "The newest backup is restored and works, and 
 
 
 def run_restore_test(
-    config: Config, header: RecordHeader, folder: RecordFolder, journal: Journal, runs: Path
+    config: Config, header: RecordHeader, folder: RecordFolder, journal: Journal, runs: Path, *, unsigned: bool = False
 ) -> DrillRecord:
     """Run one restore test on the declared DR site and return its record.
 
-    Raises UsageError before it begins, Refused while another one is at the same site.
+    `unsigned`: whether backups that nobody signed are read. Raises UsageError before it begins, Refused while another one is at the same site.
     """
     site = declared(config).dr
     where = ", ".join(map(str, site.sql.addresses)) if site else "no database"
@@ -37,14 +37,20 @@ def run_restore_test(
         alone_at(f"the DR site with {where}", f"{header.drill} {folder.path.name}"),
         workspace(runs, "restore-test", folder.logs) as local,
     ):
-        return restore_test_of(config, local, header, folder, journal).run()
+        return restore_test_of(config, local, header, folder, journal, unsigned=unsigned).run()
 
 
 def restore_test_of(
-    config: Config, local: Embedded, header: RecordHeader, folder: RecordFolder, journal: Journal
+    config: Config,
+    local: Embedded,
+    header: RecordHeader,
+    folder: RecordFolder,
+    journal: Journal,
+    *,
+    unsigned: bool = False,
 ) -> RestoreTest:
     """Return the restore test on the declared DR site, contained reversibly: it is production's. Raises UsageError."""
-    connections = connect_dr(config, local)
+    connections = connect_dr(config, local, folder.witness, allow_unsigned=unsigned)
     entry = entry_of(config)
     return RestoreTest(
         header=header,
@@ -79,7 +85,7 @@ def production_of(connections: Connections) -> Production:
     must pass over such backups; the preflight refuses a system in use that only they name.
     """
     committed = connections.repository.committed()
-    systems = {b.manifest.contents.system.identifier for b in committed if b.damaged is None}
+    systems = {entry.system for entry in committed if entry.system}
     table = declared(connections.config).primary
     if table is None:
         return Production(frozenset(systems))

@@ -11,7 +11,7 @@ from harness.estate.existing import references, s3_at, sql_at
 from harness.estate.existing_config import ExistingSiteTable
 from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
-from harness.estate.secrets import PRIVATE_KEY, recipient_name
+from harness.estate.secrets import PRIVATE_KEY, SIGNING_KEY, recipient_name, verify_keys
 from harness.estate.site import DATABASE, STORE
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER_PASSWORD
@@ -19,6 +19,8 @@ from harness.repository.format.recipients import fingerprint, read_private, read
 from harness.restore_test.interlock import read_targets
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
+from harness.signing import fingerprint as signer
+from harness.signing import read_signing_key, read_verify_key
 from harness.vault import read_secret
 
 DR, WHERE = "dr", "existing.dr"
@@ -36,6 +38,7 @@ def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> N
     )
     check_files(report, WHERE, table.sql.ca, table.sql.cert, table.sql.key, table.s3.ca)
     _check_key(report, config, secrets)
+    _check_writers(report, config, secrets)
     if secrets:
         for service in services:
             try:
@@ -82,6 +85,21 @@ def _check_key(report: Report, config: Config, secrets: Mapping[str, str]) -> No
         public = primary.secrets / recipient_name(DR) if primary is not None else None
         if public is not None and public.is_file() and mine != fingerprint(read_public(public.read_bytes())):
             report.wrong(where, f"{PRIVATE_KEY} is not the private half of {public}; DR could not open new backups")
+
+
+def _check_writers(report: Report, config: Config, secrets: Mapping[str, str]) -> None:
+    """Check that DR trusts a writer, and the one that the primary signs with."""
+    where = f"{WHERE}.secrets"
+    with report.noting(where):
+        trusted = {signer(read_verify_key(read_secret(one))) for one in verify_keys(secrets)}
+        if secrets and not trusted:
+            report.wrong(where, "no writer-*.pub: no backup would be trusted; copy the writer's public key there")
+        primary = config.existing.primary if config.existing else None
+        own = primary.secrets / SIGNING_KEY if primary is not None else None
+        if trusted and own is not None and own.is_file():
+            key = read_signing_key(own.read_bytes()).public_key()
+            if signer(key) not in trusted:
+                report.wrong(where, f"no writer-*.pub is the public half of {own}; new backups would not be trusted")
 
 
 def _check_system(report: Report, config: Config, sql: Sql) -> None:

@@ -2,23 +2,23 @@
 
 import secrets as random
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import rmtree
 
 from harness.alerts.receiver import Receiver
-from harness.core.errors import REPORTED, UsageError
+from harness.core.errors import REPORTED, Unreadable, UsageError
 from harness.core.journal import Journal
 from harness.core.record import DrillRecord
 from harness.core.service import Place
 from harness.declaration import SecretSpec
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
-from harness.estate.existing import connect_offsite, references, repository_to_read
+from harness.estate.existing import connect_offsite, references, repository_to_read, witness_of
 from harness.estate.isolation import require_separate
 from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
-from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
+from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets, verify_keys
 from harness.estate.site import EstateSite
 from harness.estate.space import SITE, require_space
 from harness.estate.substrates import SubstrateKind
@@ -27,8 +27,11 @@ from harness.evidence.record import RecordHeader, conclude_unstarted
 from harness.parts.install import ensure
 from harness.postgres.passwords import set_password
 from harness.recovery.start import fingerprint_of
+from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.format.manifest import Manifest
 from harness.restore_test.preflight import require_recipient
 from harness.restore_test.restore_test import RestoreTest
+from harness.vault import read_secret
 
 MB = 1_000_000  # bytes
 DR = "dr"
@@ -105,21 +108,32 @@ class OwnSite:
     offsite: Offsite
     given: Mapping[str, str]
     fingerprints: Sequence[tuple[str, str]]
+    unsigned: bool
     run: Path
 
 
-def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path) -> OwnSite:
+def newest_of(repository: Repository, committed: Sequence[CommittedBackup], private_ref: str) -> Manifest | None:
+    """Return the manifest of the newest backup whose manifest opens, None without one. Raises HarnessError."""
+    for entry in committed:
+        with suppress(Unreadable):  # the test passes over it, with the reason in its record
+            return repository.open(entry, read_secret(private_ref)).manifest
+    return None
+
+
+def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path, *, unsigned: bool = False) -> OwnSite:
     """Return a DR site that can be made for a test of the repository's newest backup; nothing is made yet.
 
-    `secrets`: the folder with the DR key and the secrets of production that cannot be made anew. Raises UsageError,
-    HarnessError when the repository does not answer, a part is missing or there is too little room.
+    `secrets`: the folder with the DR key, the writers' keys and the secrets of production that cannot be made anew.
+    `unsigned`: whether backups that nobody signed are read. Raises UsageError, HarnessError when the repository does
+    not answer, a part is missing or there is too little room.
     """
     entry_of(config)
     offsite = replace(connect_offsite(config), read_only=True)
     given = references(secrets, PRIVATE_KEY)
-    committed = repository_to_read(config).committed()
+    repository = repository_to_read(config, verify_keys(given), allow_unsigned=unsigned)
+    committed = repository.committed()
     require_recipient(given[PRIVATE_KEY], committed)
-    newest = next((entry.manifest for entry in committed if entry.damaged is None), None)
+    newest = newest_of(repository, committed, given[PRIVATE_KEY])
     fingerprints = newest.contents.fingerprints if newest else ()
     require_secrets(config, given, fingerprints)
     kind.require()
@@ -127,7 +141,9 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path) -> 
         require_separate(config)
     room = SITE + (3 * newest.plain_size // MB if newest else 0)  # spool, data and WAL
     require_space({runs: room}, "make room, or name another disk with BLACKSTART_RUNS")
-    return OwnSite(config, kind, offsite, given, fingerprints, (runs / f"restore-test-{random.token_hex(4)}").resolve())
+    return OwnSite(
+        config, kind, offsite, given, fingerprints, unsigned, (runs / f"restore-test-{random.token_hex(4)}").resolve()
+    )
 
 
 def run_on_own_site(site: OwnSite, header: RecordHeader, folder: RecordFolder, journal: Journal) -> DrillRecord:
@@ -161,7 +177,15 @@ def _begin(
     entry = entry_of(config)
     return RestoreTest(
         header=header,
-        connections=Connections(config, services, site.offsite, dr=dr, client_secrets=secrets.references),
+        connections=Connections(
+            config,
+            services,
+            site.offsite,
+            dr=dr,
+            client_secrets=secrets.references,
+            allow_unsigned=site.unsigned,
+            witness=witness_of(config, folder.witness),
+        ),
         gateway=lambda: dr.nodes[entry].endpoint("http").outside,
         folder=folder,
         journal=journal,

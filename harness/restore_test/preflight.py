@@ -20,9 +20,8 @@ SHOWN = 12  # hex digits of a fingerprint
 def require_recipient(private_ref: str, committed: Sequence[CommittedBackup]) -> None:
     """Refuse a key that opens no backup. Raises UsageError: it is no key, or another one's."""
     mine = fingerprint(read_private(read_secret(private_ref)).public_key())
-    readable = [entry.manifest for entry in committed if entry.damaged is None]
-    known = {recipient.fingerprint for manifest in readable for recipient in manifest.recipients}
-    if readable and mine not in known:
+    known = {name for entry in committed for name in entry.recipients}
+    if known and mine not in known:
         raise UsageError(
             f"{private_ref.removeprefix('file:')}: this key ({mine[:SHOWN]}) opens no backup; they are sealed to "
             f"{', '.join(sorted(one[:SHOWN] for one in known))}; give the private key of one of these"

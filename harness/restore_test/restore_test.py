@@ -19,7 +19,7 @@ from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import Outcome, RecordHeader, conclude, open_record
 from harness.recovery.build import recovery_of
-from harness.recovery.exposure import measure_exposure
+from harness.recovery.exposure import Exposed, exposed_at
 from harness.recovery.key_functions import require_asserting, unread
 from harness.recovery.outcome import Results
 from harness.recovery.recovery import Recovery, Selected, Switched, Tested
@@ -155,22 +155,22 @@ class RestoreTest:
             if name not in INFRASTRUCTURE:
                 node.kill()
 
-    def _measure_exposure(self, until: datetime) -> float | None:
+    def _measure_exposure(self, until: datetime) -> Exposed:
         if self.selected is None:
-            return None
+            return Exposed()
         try:
-            return measure_exposure(self.connections.repository, self.selected.passed_over, until)
+            return exposed_at(self.connections, until)
         except REPORTED as error:
             self.failures.note(error, "")
-            return None
+            return Exposed()
 
-    def _outcome(self, began: datetime, exposed: float | None) -> Outcome:
+    def _outcome(self, began: datetime, exposed: Exposed) -> Outcome:
         results = Results(self.selected, self.restored, self.tested, self.signed_off)
         dr, config, services = self.connections.recovered.site, self.connections.config, self.connections.services
         seen = Evidence(
             promise=self.header.promise,
             activated=self.activated_at,
-            exposure=exposed,
+            exposure=exposed.seconds,
             phases=phases_of(self.journal.events, self.activated_at),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
@@ -182,7 +182,9 @@ class RestoreTest:
             *not_contained(config, services),
             *(unread(services, self.selected.contents) if self.selected else ()),
         )
-        return results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self._notes(began))
+        return results.outcome(
+            results.observed(seen, uncovered_on(dr, config)), lacking, {**self._notes(began), **exposed.note}
+        )
 
     def _notes(self, began: datetime) -> Mapping[str, str]:
         notes = {}

@@ -23,6 +23,7 @@ from harness.estate.existing_config import ExistingOffsiteTable, ExistingSiteTab
 from harness.estate.registry import entry_of
 from harness.estate.server_tables import RepositoryTable, S3Table, SqlTable
 from harness.estate.site import INFRASTRUCTURE, EstateSite
+from harness.estate.state_file import WITNESS
 from harness.evidence.record import RecordHeader
 from harness.postgres import dump
 from harness.postgres.identity import databases, system_facts
@@ -141,6 +142,7 @@ class ForeignRepository:
                 Offsite(other.offsite_s3.outside, other.secrets.of("offsite"), read_only=True),
                 dr=site,
                 client_secrets=other.secrets.of("clients"),
+                witness=other.run / WITNESS,
             ),
             gateway=self._gateway,
             folder=drill.folder,

@@ -27,7 +27,7 @@ def test_a_backup_is_listed_and_logged(memory_estate: MemoryEstate) -> None:
     (listed,) = memory_estate.repository.committed()
     assert (listed.backup_id, listed.damaged) == (receipt.backup_id, None)
     assert memory_estate.messages() == ["1.2", "1.3", "1.4", "1.5", "1.6"]
-    contents = listed.manifest.contents
+    contents = receipt.contents
     assert [(d.name, d.rows) for d in contents.databases] == [(NAME, 3)]
     assert {(t.name, t.files) for t in contents.trees} == {("shop-files", 2), (f"bucket {BUCKET}", 1)}
     assert [name for name, _ in contents.fingerprints] == [KEY]
@@ -43,9 +43,8 @@ def test_what_is_missing_is_named_and_all_else_is_backed_up(memory_estate: Memor
     memory_estate.start_primary()
     lose_file(memory_estate)
     memory_estate.servers.objects["primary"].buckets[BUCKET].clear()
-    memory_estate.orchestrator.back_up()
-    (listed,) = memory_estate.repository.committed()
-    assert {t.name: (t.files, t.missing) for t in listed.manifest.contents.trees} == {
+    receipt = memory_estate.orchestrator.back_up()
+    assert {t.name: (t.files, t.missing) for t in receipt.contents.trees} == {
         "shop-files": (1, (Missing("b.txt", "no such file"),)),
         f"bucket {BUCKET}": (0, (Missing("r1", "no such object"),)),
     }

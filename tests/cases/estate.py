@@ -141,7 +141,7 @@ class CaseEstate:
 
     @property
     def repository(self) -> Repository:
-        return Repository(self.store, NAME)
+        return self.connections.repository
 
     def back_up(self) -> Receipt:
         """Take a backup of the primary, as the schedule does."""
@@ -182,7 +182,7 @@ class CaseConnections(Connections):
 
     @property
     def repository(self) -> Repository:
-        return Repository(self.estate_store, NAME)
+        return Repository(self.estate_store, NAME, trust=self.trust)
 
 
 @dataclass(frozen=True)

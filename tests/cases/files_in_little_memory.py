@@ -19,11 +19,10 @@ from harness.core.contents import Contents, DatabaseFacts, SystemFacts
 from harness.core.node import Address, Site
 from harness.core.service import S3, Objects, Place, Sources, Sql, Tree
 from harness.recovery.restore_files import files_lost_since, into_bucket, into_volume
-from harness.repository.catalogue import Repository
-from harness.repository.format.recipients import new_pair
 from harness.substrate.common.folder_volume import FolderVolume
 from tests.cases.estate import CaseService
 from tests.repository.memory_store import MemoryStore
+from tests.repository.store_servers import Recipients
 
 NOWHERE = Address("127.0.0.1", 9)
 TREE, OBJECTS = Tree("uploads", "uploads", ""), Objects("media")
@@ -41,9 +40,9 @@ def main() -> None:
     """Back up, restore, and compare."""
     folder, stores = Path(sys.argv[1]), json.loads(sys.argv[2])
     primary, dr = place(folder / "primary", stores[0]), place(folder / "dr", stores[1])
-    private, public = new_pair()
-    repository = Repository(MemoryStore(), "case")  # what is stored there is compressed: zeros take no room
-    writer = repository.begin("1", (public.decode(), new_pair()[1].decode()))
+    recipients = Recipients()
+    repository = recipients.repository(MemoryStore(), "case")  # what is stored there is compressed: zeros take no room
+    writer = recipients.begin(repository)
     archives = {"trees/1": pack_tree(primary, TREE, None), "trees/2": pack_objects(primary, OBJECTS, None)}
     for path, archive in archives.items():
         writer.add(path, archive.chunks())
@@ -51,7 +50,7 @@ def main() -> None:
     database = DatabaseFacts("a", "", "", "", 0, datetime(2026, 1, 1, tzinfo=UTC), 0.0, ())
     contents = Contents(SystemFacts("1", "18.1", 1), (database,), facts, ())
     writer.commit(contents)
-    backup = repository.latest_valid(private).backup
+    backup = repository.latest_valid(recipients.dr[0]).backup
     targets = (into_volume(dr, TREE), into_bucket(dr, OBJECTS, backup.backup_id, lambda *_words: None))
     inventories = [
         unpack(of.name, backup.read(path), of, write) for of, path, write in zip(facts, archives, targets, strict=True)

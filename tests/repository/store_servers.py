@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from harness.core.clock import SYSTEM, Clock
 from harness.core.contents import (
     Contents,
     DatabaseFacts,
@@ -19,11 +20,12 @@ from harness.core.contents import (
     TableFacts,
     TreeFacts,
 )
-from harness.repository.catalogue import Receipt, Repository
+from harness.repository.catalogue import Receipt, Repository, Trust, Writer
 from harness.repository.format.recipients import new_pair
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.s3 import S3Store
 from harness.s3.client import ensure_bucket
+from harness.signing import new_signing_pair, read_verify_key
 from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_text_secret
 from tests.repository.memory_store import MemoryStore
@@ -35,14 +37,27 @@ Launch = Callable[..., Store]
 
 @dataclass(frozen=True, slots=True)
 class Recipients:
-    """Key pairs of the DR site and of an offline recipient: private key, public key."""
+    """Key pairs of the DR site, of an offline recipient and of the writer: private key, public key."""
 
     dr: tuple[bytes, bytes] = field(default_factory=new_pair)
     escrow: tuple[bytes, bytes] = field(default_factory=new_pair)
+    writer: tuple[bytes, bytes] = field(default_factory=new_signing_pair)
 
     @property
     def public(self) -> tuple[str, str]:
         return self.dr[1].decode(), self.escrow[1].decode()
+
+    @property
+    def trust(self) -> Trust:
+        return Trust((read_verify_key(self.writer[1]),))
+
+    def repository(self, store: ObjectStore, estate: str = "shop", clock: Clock = SYSTEM) -> Repository:
+        """Return a repository that trusts the writer, with a witness of its own."""
+        return Repository(store, estate, clock, self.trust)
+
+    def begin(self, repository: Repository) -> Writer:
+        """Begin a backup of database system 7391, signed by the writer."""
+        return repository.begin("7391", self.public, self.writer[0])
 
 
 def connect(store: Store, bucket: str = BUCKET) -> S3Store:
@@ -66,7 +81,7 @@ def contents() -> Contents:
 
 def back_up(repository: Repository, recipients: Recipients, **objects: bytes) -> Receipt:
     """Take a small backup with one object for each keyword; `__` in a keyword stands for `/`."""
-    writer = repository.begin("7391", recipients.public)
+    writer = recipients.begin(repository)
     for name, data in (objects or {"globals": b"CREATE ROLE odoo;", "databases__shop": b"rows " * 400_000}).items():
         writer.add(name.replace("__", "/"), (data,))
     return writer.commit(contents())
@@ -118,5 +133,5 @@ def estate() -> str:
 
 
 @pytest.fixture
-def repository(store: ObjectStore, estate: str) -> Repository:
-    return Repository(store, estate)
+def repository(store: ObjectStore, estate: str, recipients: Recipients) -> Repository:
+    return recipients.repository(store, estate)

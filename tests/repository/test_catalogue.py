@@ -13,6 +13,7 @@ from harness.core.errors import BackupFailed, HarnessError, NoValidBackup, Unrea
 from harness.repository.catalogue import Repository
 from harness.repository.format.layout import bind, object_binding
 from harness.repository.format.recipients import fingerprint, new_pair, read_private
+from harness.repository.reaper import Reaped, reap
 from harness.repository.store.port import ObjectStore
 from tests.repository.store_servers import Recipients, back_up, contents, keys_of
 
@@ -24,17 +25,17 @@ def test_a_backup_opens_with_either_recipient(
 ) -> None:
     receipt = back_up(repository, recipients, globals=b"CREATE ROLE odoo;", trees__files=LARGE, empty=b"")
     (entry,) = repository.committed()
-    assert (entry.backup_id, entry.manifest.finished, entry.manifest.size) == (
+    commit = entry.commit
+    assert commit is not None
+    assert (entry.backup_id, commit.finished, commit.stored_size) == (
         receipt.backup_id,
         receipt.committed_at,
         receipt.size,
     )
     assert entry.damaged is None
-    assert entry.manifest.contents == contents()
+    assert repository.open(entry, recipients.dr[0]).manifest.contents == contents()
     assert receipt.path == f"{estate}/commit/{receipt.backup_id}.json"
-    assert (
-        receipt.digest == hashlib.sha256(b"".join(store.get(f"{estate}/manifest/{entry.backup_id}.json"))).hexdigest()
-    )
+    assert receipt.digest == hashlib.sha256(b"".join(store.get(receipt.path))).hexdigest()
     assert receipt.plain_size == 17 + len(LARGE)
     assert receipt.size == sum(o.size for o in store.list(f"{estate}/data/"))
     for private, _ in (recipients.dr, recipients.escrow):
@@ -43,7 +44,8 @@ def test_a_backup_opens_with_either_recipient(
         assert b"".join(backup.read("empty")) == b""
         told: list[int] = []
         assert backup.verify(told.append) == sum(told) == receipt.size
-    assert [key.split("/")[1] for key in keys_of(store, estate)] == ["commit", "data", "data", "data", "manifest"]
+    kinds = [key.split("/")[1] for key in keys_of(store, estate)]
+    assert kinds == ["commit", "data", "data", "data", "keys", "keys", "manifest"]
 
 
 def test_the_store_contains_no_plaintext_and_no_private_key(
@@ -79,7 +81,7 @@ def test_the_newest_is_listed_first_and_estates_are_separate(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
     first, second = back_up(repository, recipients), back_up(repository, recipients)
-    back_up(Repository(store, f"{estate}-2"), recipients)
+    back_up(recipients.repository(store, f"{estate}-2"), recipients)
     assert [entry.backup_id for entry in repository.committed()] == [second.backup_id, first.backup_id]
     chosen = repository.latest_valid(recipients.dr[0])
     assert (chosen.backup.backup_id, chosen.passed_over) == (second.backup_id, ())
@@ -94,19 +96,19 @@ def test_a_malformed_private_key_ends_the_search_at_once(repository: Repository,
 def test_an_uncommitted_backup_is_not_listed_and_reaped_only_when_old(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
-    writer = repository.begin("7391", recipients.public)
+    writer = recipients.begin(repository)
     writer.add("globals", (b"x",))
     store.put(f"{estate}/data/an object of another program", (b"x",))
     assert repository.committed() == ()
-    assert repository.reap() == ()
-    assert repository.reap(0) == (writer.backup_id,)
+    assert reap(repository).removed == ()
+    assert reap(repository, 0) == Reaped(removed=(writer.backup_id,))
     assert keys_of(store, estate) == [f"{estate}/data/an object of another program"]
     with pytest.raises(BackupFailed, match="the store has none; does another program delete objects"):
         writer.commit(contents())
 
 
 def test_an_empty_backup_and_a_repeated_path_are_refused(repository: Repository, recipients: Recipients) -> None:
-    writer = repository.begin("7391", recipients.public)
+    writer = recipients.begin(repository)
     with pytest.raises(BackupFailed, match="incomplete: no objects"):
         writer.commit(contents())
     writer.add("globals", (b"x",))
@@ -129,7 +131,7 @@ def test_a_failing_source_leaves_no_backup(
         yield bytes(5_000_000)
         raise OSError("the dump died")
 
-    writer = repository.begin("7391", recipients.public)
+    writer = recipients.begin(repository)
     with pytest.raises(OSError, match="the dump died"):
         writer.add("databases/shop", dying())
     with pytest.raises(BackupFailed, match="incomplete: databases/shop"):
@@ -141,7 +143,7 @@ def test_a_failing_source_leaves_no_backup(
 def test_an_abort_ends_concurrent_streams(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients
 ) -> None:
-    writer = repository.begin("7391", recipients.public)
+    writer = recipients.begin(repository)
     started, failures = threading.Barrier(3), list[str]()
 
     def endless() -> Iterator[bytes]:
@@ -181,7 +183,7 @@ def test_an_object_moved_to_another_path_does_not_authenticate(
 
 def test_associated_data_is_encoded_unambiguously() -> None:
     assert bind("ab", "c") != bind("a", "bc")
-    assert bind("ü") == b"\0\0\0\x13blackstart-backup/1\0\0\0\x02\xc3\xbc"
+    assert bind("blackstart-backup/2", "ü") == b"\0\0\0\x13blackstart-backup/2\0\0\0\x02\xc3\xbc"
     assert object_binding("7", "id", "x") == (
-        b"\0\0\0\x13blackstart-backup/1\0\0\0\x06object\0\0\0\x017\0\0\0\x02id\0\0\0\x01x"
+        b"\0\0\0\x13blackstart-backup/2\0\0\0\x06object\0\0\0\x017\0\0\0\x02id\0\0\0\x01x"
     )

@@ -6,6 +6,7 @@ import pytest
 
 from harness.core.errors import HarnessError, UsageError
 from harness.repository.catalogue import Repository
+from harness.repository.reaper import reap
 from harness.repository.writer import Writer
 from tests.repository.failing_store import FailingStore
 from tests.repository.store_servers import Recipients, contents, keys_of
@@ -17,7 +18,7 @@ def attempt(repository: Repository, recipients: Recipients, tidy: bool) -> Write
     """Take a backup; after a failure abort it with `tidy`, or leave it as a killed process would."""
     writer: Writer | None = None
     try:
-        writer = repository.begin("7391", recipients.public)
+        writer = recipients.begin(repository)
         writer.add("globals", (b"CREATE ROLE odoo;",))
         writer.add("databases/shop", (ROWS,))
         writer.commit(contents())
@@ -29,13 +30,13 @@ def attempt(repository: Repository, recipients: Recipients, tidy: bool) -> Write
 
 def calls_of_a_successful_backup(recipients: Recipients) -> list[str]:
     store = FailingStore(at=10_000)
-    assert attempt(Repository(store, "shop"), recipients, tidy=False)
+    assert attempt(recipients.repository(store), recipients, tidy=False)
     return store.calls
 
 
 def test_objects_are_written_in_order(recipients: Recipients) -> None:
     written = [call.split("/")[1] for call in calls_of_a_successful_backup(recipients) if call.startswith("put")]
-    assert written == ["intent", "data", "data", "manifest", "commit"]
+    assert written == ["intent", "data", "data", "keys", "keys", "manifest", "commit"]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "answer lost"])
@@ -48,17 +49,17 @@ def test_after_any_failure_it_is_listed_and_complete_or_not_listed(
     listed = 0
     for at in range(len(calls)):
         store = FailingStore(at, after, dead)
-        attempt(Repository(store, "shop"), recipients, tidy)
-        alive = Repository(store.inner, "shop")
+        attempt(recipients.repository(store), recipients, tidy)
+        alive = recipients.repository(store.inner)
         entries = alive.committed()
         if entries:
             listed += 1
             chosen = alive.latest_valid(recipients.dr[0])
             assert b"".join(chosen.backup.read("databases/shop")) == ROWS, calls[at]
-            alive.reap(0)
-            assert len(keys_of(store.inner, "shop")) == 4, calls[at]
+            reap(alive, 0)
+            assert len(keys_of(store.inner, "shop")) == 6, calls[at]
         else:
-            alive.reap(0)
+            reap(alive, 0)
             assert keys_of(store.inner, "shop") == [], calls[at]
     # Only the last calls can fail with the backup committed: COMMIT's answer, its read-back, deleting the intent.
     assert listed <= 3
@@ -67,7 +68,7 @@ def test_after_any_failure_it_is_listed_and_complete_or_not_listed(
 
 def test_an_abort_deletes_everything(recipients: Recipients) -> None:
     store = FailingStore(at=10_000)
-    writer = Repository(store, "shop").begin("7391", recipients.public)
+    writer = recipients.begin(recipients.repository(store))
     writer.add("globals", (b"x",))
     writer.abort()
     assert keys_of(store.inner, "shop") == []
@@ -78,14 +79,14 @@ def test_a_failed_reap_is_finished_by_the_next(recipients: Recipients, after: bo
     at = 0
     while True:
         store = FailingStore(at=10_000, after=after, dead=True)
-        repository = Repository(store, "shop")
-        repository.begin("7391", recipients.public).add("globals", (b"x",))
+        repository = recipients.repository(store)
+        recipients.begin(repository).add("globals", (b"x",))
         store.calls.clear()
         store.at = at
         try:
-            repository.reap(0)
+            reap(repository, 0)
         except HarnessError:
-            Repository(store.inner, "shop").reap(0)
+            reap(recipients.repository(store.inner), 0)
             assert keys_of(store.inner, "shop") == [], store.calls[at]
             at += 1
         else:
@@ -97,5 +98,5 @@ def test_fewer_than_two_recipients_are_refused_before_any_write(recipients: Reci
     store = FailingStore(at=10_000)
     for few in ((), recipients.public[:1], recipients.public[:1] * 2):
         with pytest.raises(UsageError, match="at least 2 different"):
-            Repository(store, "shop").begin("7391", few)
+            recipients.repository(store).begin("7391", few, recipients.writer[0])
     assert store.calls == []

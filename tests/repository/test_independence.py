@@ -13,6 +13,7 @@ import pytest
 import zstandard
 
 from harness.repository.catalogue import Repository
+from harness.repository.format.recipients import fingerprint, read_public
 from tests.repository.store_servers import Recipients, back_up
 
 FORMAT = Path(__file__).resolve().parents[2] / "docs/FORMAT.md"
@@ -35,15 +36,18 @@ def test_the_documented_program_opens_a_backup(
     layout = repository.layout
     path = "databases/shop"
     for name, key in (
-        ("manifest.json", layout.manifest(receipt.backup_id)),
+        ("commit.json", layout.commit(receipt.backup_id)),
+        ("manifest", layout.manifest(receipt.backup_id)),
+        ("wrapped", layout.keys(receipt.backup_id, fingerprint(read_public(getattr(recipients, recipient)[1])))),
         ("object", layout.data(receipt.backup_id, path)),
     ):
         (tmp_path / name).write_bytes(b"".join(repository.store.get(key)))
     (tmp_path / "recipient.pem").write_bytes(getattr(recipients, recipient)[0])
+    (tmp_path / "writer.pub").write_bytes(recipients.writer[1])
     source = program_in_the_docs()
     assert "harness" not in source
-    assert "databases/shop.dump" in source
-    (tmp_path / "reader.py").write_text(source.replace("databases/shop.dump", path), encoding="utf-8")
+    assert "databases/0001.dump" in source
+    (tmp_path / "reader.py").write_text(source.replace("databases/0001.dump", path), encoding="utf-8")
     run_reader(tmp_path)
     compressed = (tmp_path / "object.zst").read_bytes()
     if zstd := shutil.which("zstd"):

@@ -202,7 +202,7 @@ def test_an_exposure_that_cannot_be_measured_is_a_doubt(
     def away(*_words: object) -> float:
         raise HarnessError("the store does not answer")
 
-    monkeypatch.setattr("harness.restore_test.restore_test.measure_exposure", away)
+    monkeypatch.setattr("harness.restore_test.restore_test.exposed_at", away)
     record = work.run()
     assert (record.verdict, record.reasons[0]) == ("UNKNOWN", "the store does not answer")
 

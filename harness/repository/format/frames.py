@@ -8,10 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import zstandard
 
 from harness.core.errors import Unreadable
+from harness.repository.format.seal import reader_of
 
 FRAME = 4 << 20  # bytes of plaintext in each frame but the last
 LEVEL = 1  # measured on dumps: a third of the processor time of level 3, and no larger (benchmarks/logical.py)
-PIECE = 1 << 17  # bytes per call of the decompressor; limits the size of what it returns and copies
+WINDOW = 8 << 20  # bytes; a frame that needs a larger one is none of ours
+PIECE = 2 << 10  # bytes per call of the decompressor: a block of 4 bytes may become 128 KiB, so one call 64 MiB
+LONGEST_HEADER = 18  # bytes
 
 
 def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -64,21 +67,44 @@ def compress(blocks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> I
 
 
 def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the plaintext of zstd frames, at most a frame at a time. Raises Unreadable for bad or truncated data."""
-    decompressor = zstandard.ZstdDecompressor()
-    number, frame, within = 0, decompressor.decompressobj(), False
-    for chunk in chunks:
-        for start in range(0, len(chunk), PIECE):
-            rest = chunk[start : start + PIECE]
-            while rest:
-                try:
-                    plain = frame.decompress(rest)
-                except zstandard.ZstdError as error:
-                    raise Unreadable(f"zstd frame {number}: {error}") from None
-                if plain:
-                    yield plain
-                within, rest = not frame.eof, frame.unused_data if frame.eof else b""
-                if frame.eof:
-                    number, frame = number + 1, decompressor.decompressobj()
-    if within or not number:
-        raise Unreadable(f"zstd frame {number}: the data ends within it")
+    """Yield the plaintext of zstd frames, 64 MiB at most at a time.
+
+    Raises Unreadable for bad or truncated data, and before it is decompressed for a frame that does not say its size or
+    is larger than 4 MiB: a few kilobytes could become gigabytes.
+    """
+    decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+    number, rest, read = 0, b"", reader_of(chunks)
+    while rest := rest or read(PIECE):
+        while len(rest) < LONGEST_HEADER and (more := read(PIECE)):
+            rest += more
+        expected, frame, size = _stated_size(rest, number), decompressor.decompressobj(), 0
+        while True:
+            try:
+                plain = frame.decompress(rest)
+            except zstandard.ZstdError as error:
+                raise Unreadable(f"zstd frame {number}: {error}") from None
+            size += len(plain)
+            if size > expected:
+                raise Unreadable(f"zstd frame {number}: is larger than the {expected} bytes that it states")
+            if plain:
+                yield plain
+            if frame.eof:
+                break
+            rest = read(PIECE)
+            if not rest:
+                raise Unreadable(f"zstd frame {number}: the data ends within it")
+        number, rest = number + 1, frame.unused_data
+    if not number:
+        raise Unreadable("zstd frame 0: the data ends within it")
+
+
+def _stated_size(head: bytes, number: int) -> int:
+    """Return the plaintext bytes that the header of a frame states; raises Unreadable."""
+    try:
+        parameters = zstandard.get_frame_parameters(head)
+    except zstandard.ZstdError as error:
+        reason = "the data ends within it" if len(head) < LONGEST_HEADER else error
+        raise Unreadable(f"zstd frame {number}: {reason}") from None
+    if parameters.content_size == zstandard.CONTENTSIZE_UNKNOWN or parameters.content_size > FRAME:
+        raise Unreadable(f"zstd frame {number}: its header states no size of at most {FRAME} bytes")
+    return int(parameters.content_size)

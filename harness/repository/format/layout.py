@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from harness.core.clock import Clock
 from harness.core.errors import UsageError
 
-FORMAT = "blackstart-backup/1"
+FORMAT = "blackstart-backup/2"
+UNSIGNED = "blackstart-backup/1"  # the version before, which is only read
 STAMP = "%Y%m%dT%H%M%S.%fZ"
-BACKUP_ID = re.compile(r"(\d{8}T\d{6}\.\d{6}Z)-[0-9a-f]{10}")
+BACKUP_ID = re.compile(r"([0-9]{8}T[0-9]{6}\.[0-9]{6}Z)-[0-9a-f]{10}")
 ESTATE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LONGEST_PATH = 700  # bytes: S3 allows keys of 1024
 
@@ -43,7 +44,7 @@ class Layout:
             raise UsageError(f"estate {self.estate!r}: use letters, digits, '.', '_', '-' only, at most 63 characters")
 
     def of(self, kind: str) -> str:
-        """Return the prefix of one kind of object: `intent`, `data`, `manifest`, `commit`."""
+        """Return the prefix of one kind of object: `intent`, `data`, `keys`, `manifest`, `commit`."""
         return f"{self.estate}/{kind}/"
 
     def intent(self, backup_id: str) -> str:
@@ -51,8 +52,12 @@ class Layout:
         return f"{self.of('intent')}{backup_id}.json"
 
     def manifest(self, backup_id: str) -> str:
-        """Return the key of the manifest."""
-        return f"{self.of('manifest')}{backup_id}.json"
+        """Return the key of the sealed manifest."""
+        return f"{self.of('manifest')}{backup_id}"
+
+    def keys(self, backup_id: str, fingerprint: str = "") -> str:
+        """Return the key of the data key that is wrapped to a recipient, or the prefix of all of them."""
+        return f"{self.of('keys')}{backup_id}/{fingerprint}"
 
     def commit(self, backup_id: str) -> str:
         """Return the key of COMMIT, which marks a backup as complete."""
@@ -78,15 +83,25 @@ def check_path(path: str) -> str:
 
 
 def bind(*words: str) -> bytes:
-    """Return the format's name and `words`, each as the length of its UTF-8 (4 bytes, big-endian) and its UTF-8."""
-    return b"".join(struct.pack(">I", len(word.encode())) + word.encode() for word in (FORMAT, *words))
+    """Return `words`, each as the length of its UTF-8 (4 bytes, big-endian) and its UTF-8."""
+    return b"".join(struct.pack(">I", len(word.encode())) + word.encode() for word in words)
 
 
-def object_binding(cluster: str, backup_id: str, path: str) -> bytes:
-    """Return the associated data of an object, which binds its ciphertext to cluster, backup and path."""
-    return bind("object", cluster, backup_id, path)
+def object_binding(cluster: str, backup_id: str, path: str, form: str = FORMAT) -> bytes:
+    """Return the associated data of an object, which binds its ciphertext to format, cluster, backup and path."""
+    return bind(form, "object", cluster, backup_id, path)
 
 
-def key_binding(cluster: str, backup_id: str) -> bytes:
+def manifest_binding(cluster: str, backup_id: str) -> bytes:
+    """Return the associated data of the sealed manifest; that of no object is the same."""
+    return bind(FORMAT, "manifest", cluster, backup_id)
+
+
+def key_binding(cluster: str, backup_id: str, form: str = FORMAT) -> bytes:
     """Return the HPKE info of a wrapped data key."""
-    return bind("key", cluster, backup_id)
+    return bind(form, "key", cluster, backup_id)
+
+
+def check_binding(cluster: str, backup_id: str) -> bytes:
+    """Return the HKDF info of the value by which a data key is recognised."""
+    return bind(FORMAT, "check", cluster, backup_id)

@@ -23,6 +23,7 @@ from harness.core.errors import Unreadable, UsageError
 SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 FINGERPRINT = 32  # hex digits
 FEWEST = 2
+WRAPPED = 80  # bytes of a wrapped key
 REMEDY = "create a pair with `blackstart keys new`"
 
 

@@ -6,10 +6,12 @@ from harness.core.clock import wait_until
 from harness.core.errors import Finding
 from harness.core.journal import Event
 from harness.drill.drill import Drill
+from harness.estate.secrets import PRIVATE_KEY
 from harness.patience import PATIENCE
 from harness.postgres.identity import databases
 from harness.repository.catalogue import Receipt
 from harness.scenario.checks.verdict import require
+from harness.vault import read_secret
 
 
 def require_confirmed(receipt: Receipt) -> None:
@@ -21,11 +23,12 @@ def require_confirmed(receipt: Receipt) -> None:
 
 def require_everything_inside(drill: Drill) -> None:
     """Raise Finding unless the newest backup contains every database of the primary, with rows."""
-    newest = drill.environment.repository.committed()[0]
-    inside = {d.name for d in newest.manifest.contents.databases}
+    repository, key = drill.environment.repository, drill.environment.secrets.of("dr")[PRIVATE_KEY]
+    newest = repository.open(repository.committed()[0], read_secret(key)).manifest.contents
+    inside = {d.name for d in newest.databases}
     live = set(databases(drill.environment.primary.place.sql))
     require(inside == live, f"the backup contains {sorted(inside)}, the primary {sorted(live)}")
-    empty = [d.name for d in newest.manifest.contents.databases if not d.rows]
+    empty = [d.name for d in newest.databases if not d.rows]
     require(not empty, f"no rows in {', '.join(empty)}")
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
+import base64
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
-from harness.estate.secrets import RECIPIENTS
-from harness.repository.format.layout import Layout
+from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS
+from harness.repository.format.layout import Layout, new_id
 from harness.repository.format.manifest import canonical
 from harness.repository.format.recipients import new_pair
 from harness.repository.format.seal import SEGMENT
 from harness.repository.store.port import ObjectStore, StoredObject
 from harness.scenario.faults.fault import Fault, Scene, When
 from harness.scenario.faults.observers import stored_objects
+from harness.signing import new_signing_pair
+from harness.vault import read_secret
 
 Damage = Callable[[ObjectStore, str, str], str]
 
@@ -55,19 +60,23 @@ def cut_off(store: ObjectStore, estate: str, backup_id: str) -> str:
 
 
 def edit_manifest(store: ObjectStore, estate: str, backup_id: str) -> str:
-    """Increase the row counts in the manifest and update its digest in COMMIT; return `manifest`."""
-    layout = Layout(estate)
-    manifest = json.loads(b"".join(store.get(layout.manifest(backup_id))))
-    for database in manifest["contents"]["databases"]:
-        for table in database["tables"]:
-            table["rows"] += 1
-    manifest["contents"]["system"]["version"] += " edited"
-    text = canonical(manifest)
-    commit = json.loads(b"".join(store.get(layout.commit(backup_id))))
-    commit["manifest_sha256"] = hashlib.sha256(text).hexdigest()
-    store.put(layout.manifest(backup_id), (text,))
-    store.put(layout.commit(backup_id), (canonical(commit),))
+    """Change one byte of the sealed manifest; return `manifest`."""
+    key = Layout(estate).manifest(backup_id)
+    text = bytearray(b"".join(store.get(key)))
+    text[-1] ^= 1
+    store.put(key, (bytes(text),))
     return "manifest"
+
+
+def edit_commit(store: ObjectStore, estate: str, backup_id: str) -> str:
+    """Change a size in COMMIT, without the writer's key; return `signature`."""
+    key = Layout(estate).commit(backup_id)
+    envelope = json.loads(b"".join(store.get(key)))
+    payload = json.loads(base64.b64decode(envelope["payload"]))
+    payload["plain_size"] += 1
+    envelope["payload"] = base64.b64encode(canonical(payload)).decode()
+    store.put(key, (canonical(envelope),))
+    return "signature"
 
 
 def swap_objects(store: ObjectStore, estate: str, backup_id: str) -> str:
@@ -110,12 +119,50 @@ def sealed_to_others(scene: Scene) -> None:
     scene.drill.back_up()
 
 
+def forge(scene: Scene) -> None:
+    """Write a complete backup, dated 2099, as an attacker can who may write to the bucket and has the public keys.
+
+    It is sealed to the right recipients and signed with a key of his own. Raises HarnessError of the store.
+    """
+    repository, secrets = scene.backups.repository, scene.environment.secrets
+    newest = repository.open(repository.committed()[0], read_secret(secrets.of("dr")[PRIVATE_KEY])).manifest
+    forged = replace(repository, clock=AHEAD, witnesses=())
+    recipients = [read_secret(reference) for reference in secrets.recipients]
+    writer = forged.begin(newest.cluster, recipients, new_signing_pair()[0])
+    for entry in newest.objects:
+        writer.add(entry.path, (b"\\! touch forged",))
+    writer.commit(newest.contents)
+
+
+def litter(scene: Scene) -> None:
+    """Put COMMITs into the repository that are no text, empty, very large, and of no backup."""
+    repository = scene.backups.repository
+    for body in LITTER:
+        repository.store.put(repository.layout.commit(new_id(AHEAD)), (body,))
+
+
+def delete_newest(scene: Scene) -> None:
+    """Delete the COMMIT of the newest backup, so that an older one is the newest that is listed."""
+    repository = scene.backups.repository
+    repository.store.delete(repository.layout.commit(repository.committed()[0].backup_id))
+
+
+AHEAD = replace(SYSTEM, wall=lambda: datetime(2099, 1, 1, tzinfo=UTC))
+LITTER = (
+    b"\xff\xfe\x00",
+    b"",
+    b"[" * 100_000,
+    b'{"payload":"","payloadType":"\\ud800","signatures":[]}',
+    '{"format":"blackstart-backup/1","manifest_hmac":"ü"}'.encode(),
+    bytes(8 << 20),
+)
 BACKUP, REPOSITORY = "the newest backup", "the repository"
 DAMAGES: Mapping[str, Damage] = {
     "a flipped bit": flip_bit,
     "a missing object": remove_object,
     "a truncated object": cut_off,
     "an edited manifest": edit_manifest,
+    "an edited COMMIT": edit_commit,
     "two swapped objects": swap_objects,
 }
 FAULTS = (
@@ -123,6 +170,9 @@ FAULTS = (
         Fault(phrase, When.NOW, partial(newest, damage=damage), None, stored_objects, target=BACKUP)
         for phrase, damage in DAMAGES.items()
     ),
+    Fault("a forged backup of the year 2099", When.NOW, forge, None, stored_objects, target=REPOSITORY),
+    Fault("objects that are no backups", When.NOW, litter, None, stored_objects, target=REPOSITORY),
+    Fault("a deleted newest backup", When.NOW, delete_newest, None, stored_objects, target=REPOSITORY),
     Fault("a single backup that is damaged", When.NOW, only_damaged, None, stored_objects, target=REPOSITORY),
     Fault(
         "a single backup that is sealed to other keys",

@@ -1,0 +1,62 @@
+"""Verification of backups: every object of every committed backup is opened, each once in a period."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.core.errors import Unreadable
+from harness.estate.config import Config
+from harness.estate.existing import reader_secrets, repository_to_read
+from harness.estate.secrets import PRIVATE_KEY, Secrets
+from harness.estate.state_file import connect, read_state
+from harness.repository.catalogue import PERIOD, Repository
+from harness.vault import read_secret
+
+NOT_UP = "start an estate with `blackstart up`, or name its state file with --live"
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What came of one backup, or of the chain (`backup` is "chain" then)."""
+
+    backup: str
+    said: str
+    wrong: bool = False
+
+
+def reader_of(config: Config, at: Path, reports: Path, *, unsigned: bool) -> tuple[Repository, bytes | None]:
+    """Return the declared repository, which is only read, else that of the running estate; and DR's key if it is here.
+
+    `at`: state file of the running estate; `reports`: where the witness is, if none is declared. Raises UsageError.
+    """
+    if config.existing is not None and config.existing.offsite is not None:
+        secrets = reader_secrets(config)
+        witness = reports.resolve() / "drills" / "witness.json"
+        repository = repository_to_read(config, allow_unsigned=unsigned, witness=witness)
+    else:
+        state = read_state(at, NOT_UP)
+        repository, secrets = connect(config, state).repository, Secrets(Path(state.secrets)).of("dr")
+    return repository, read_secret(secrets[PRIVATE_KEY]) if PRIVATE_KEY in secrets else None
+
+
+def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> Iterator[Verified]:
+    """Open every backup that was not opened within the period, or all; yield a line for each. Raises HarnessError."""
+    catalogue, opened = repository.catalogue(), repository.opened()
+    limit = repository.clock.wall() - PERIOD
+    for entry in catalogue.entries:
+        last = opened.get(entry.digest, NEVER)
+        try:
+            if last >= limit and not every:
+                repository.require_stored(entry)
+                yield Verified(entry.backup_id, f"opened {last:%Y-%m-%d %H:%M} UTC; its objects are there")
+                continue
+            size = repository.verified(entry, private_pem).manifest.size
+        except Unreadable as error:
+            yield Verified(entry.backup_id, f"NOT VALID: {error}", wrong=True)
+        else:
+            yield Verified(entry.backup_id, f"valid: {size} bytes were opened")
+    yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
+    if catalogue.head is not None:
+        repository.remember(catalogue.head)

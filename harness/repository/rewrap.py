@@ -1,0 +1,49 @@
+"""Change of recipients: the data key of a backup is wrapped to another key, its data are not touched."""
+
+from dataclasses import dataclass
+
+from harness.core.errors import UsageError
+from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.format.layout import key_binding
+from harness.repository.format.recipients import FEWEST, fingerprint, read_public, wrap
+from harness.repository.reader import data_key
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrap:
+    """What is to be changed. `add`: public keys in PEM; `remove`: fingerprints of recipients."""
+
+    add: tuple[bytes, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+def recipients_of(repository: Repository, backup_id: str) -> frozenset[str]:
+    """Return the fingerprints of the keys that open a backup by now. Raises HarnessError."""
+    prefix = repository.layout.keys(backup_id)
+    return frozenset(entry.key.removeprefix(prefix) for entry in repository.store.list(prefix))
+
+
+def rewrap(repository: Repository, entry: CommittedBackup, private_pem: bytes, change: Rewrap) -> frozenset[str]:
+    """Change the recipients of one backup and return those it has then, by fingerprint.
+
+    New ones are added before others are removed. Raises Unreadable (the key opens it not), UsageError before anything
+    is changed (fewer than two would be left), HarnessError of the store.
+    """
+    commit = entry.commit
+    if commit is None:
+        raise UsageError(f"backup {entry.backup_id}: {entry.damaged or 'not signed'}; its recipients cannot be changed")
+    dek = data_key(repository.store, repository.layout, commit, private_pem)
+    bound = key_binding(commit.cluster, commit.backup_id)
+    added = {fingerprint(key): wrap(dek, key, bound) for key in map(read_public, change.add)}
+    there = recipients_of(repository, entry.backup_id)
+    left = (there | set(added)) - set(change.remove)
+    if len(left) < FEWEST:
+        raise UsageError(
+            f"backup {entry.backup_id}: would be left with {len(left)} recipient, at least {FEWEST} are required"
+        )
+    for name, wrapped in added.items():
+        if name not in there:
+            repository.store.put(repository.layout.keys(entry.backup_id, name), (wrapped,))
+    for name in there - left:
+        repository.store.delete(repository.layout.keys(entry.backup_id, name))
+    return left

@@ -1,0 +1,107 @@
+"""Witness: what was seen of a repository, kept outside it, so that a rollback or a deletion is noticed.
+
+It holds the newest backup that was seen of each estate, and when each backup was last opened completely.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.core.errors import HarnessError
+from harness.repository.chain import Head
+from harness.repository.format.manifest import canonical, explained
+
+LARGEST = 1 << 20  # bytes
+MOST_OPENED = 2000  # notes of opened backups; the oldest are dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a witness knows of one estate. `opened`: digest of a COMMIT -> when the backup was opened completely."""
+
+    head: Head | None = None
+    opened: Mapping[str, datetime] = field(default_factory=dict)
+
+
+class Witness(Protocol):
+    """Place outside the repository at which the state of it is kept."""
+
+    def read(self, estate: str) -> Seen:
+        """Return what is known; raises HarnessError when it cannot be read."""
+
+    def write(self, estate: str, seen: Seen) -> None:
+        """Keep what was seen; raises HarnessError."""
+
+
+@dataclass(slots=True)
+class MemoryWitness:
+    """A witness that lasts as long as this process."""
+
+    known: dict[str, Seen] = field(default_factory=dict)
+
+    def read(self, estate: str) -> Seen:
+        """Return what is known."""
+        return self.known.get(estate, Seen())
+
+    def write(self, estate: str, seen: Seen) -> None:
+        """Keep what was seen."""
+        self.known[estate] = seen
+
+
+@dataclass(frozen=True, slots=True)
+class FileWitness:
+    """A witness in a file of JSON, written anew and renamed."""
+
+    path: Path
+
+    def read(self, estate: str) -> Seen:
+        """Return what is known, nothing when there is no file. Raises HarnessError for a file that is no witness."""
+        return self._all().get(estate, Seen())
+
+    def write(self, estate: str, seen: Seen) -> None:
+        """Keep what was seen; raises HarnessError."""
+        newest = sorted(seen.opened.items(), key=lambda one: one[1])[-MOST_OPENED:]
+        text = canonical(_plain({**self._all(), estate: replace(seen, opened=dict(newest))}))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(file.name).replace(self.path)
+        except OSError as error:
+            raise HarnessError(
+                f"witness {self.path}: cannot be written ({error.strerror}); a rollback of the repository would not be "
+                "noticed; make its folder writable, or name another file"
+            ) from None
+
+    def _all(self) -> dict[str, Seen]:
+        try:
+            with self.path.open("rb") as file:
+                text = file.read(LARGEST + 1)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise HarnessError(f"witness {self.path}: cannot be read ({error.strerror}); check its mode") from None
+        try:
+            return READER.validate_json(text, strict=True)
+        except ValidationError as error:
+            raise HarnessError(
+                f"witness {self.path}: not readable ({explained(error)}); restore the file from a copy; if it is "
+                "deleted, a rollback of the repository until now goes unnoticed"
+            ) from None
+
+
+READER = TypeAdapter(dict[str, Seen])
+
+
+def _plain(known: Mapping[str, Seen]) -> dict[str, object]:
+    data: dict[str, object] = json.loads(READER.dump_json(dict(known)))
+    return data
