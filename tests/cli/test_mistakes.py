@@ -53,7 +53,11 @@ def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedPro
         (("refine",), 2, "no record there"),
         (("refine", "none"), 2, "none: no such record"),
         (("sweep", "none"), 2, "none: no such run"),
-        (("keys", "new", "laptop"), 2, "laptop: no key of that name is read by any command; write dr, escrow or writer"),
+        (
+            ("keys", "new", "laptop"),
+            2,
+            "laptop: no key of that name is read by any command; write dr, escrow or writer",
+        ),
         (("keys", "new", "dr", "here", "here"), 2, "private and public key may not be in one folder"),
         ((*RECOVER, "--secrets", "s"), 2, "no evidence that the primary is down"),
         ((*RECOVER[:4], "other", "--secrets", "s", "--fenced", "burnt"), 2, "'example-shop', not 'other'"),
