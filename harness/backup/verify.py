@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.core.errors import Unreadable
 from harness.estate.config import Config
-from harness.estate.existing import reader_secrets, repository_to_read
+from harness.estate.existing import reader_secrets, repository_to_read, writers_in
 from harness.estate.secrets import PRIVATE_KEY, Secrets
 from harness.estate.state_file import connect, read_state
 from harness.repository.catalogue import PERIOD, Repository
@@ -26,17 +26,31 @@ class Verified:
     wrong: bool = False
 
 
-def reader_of(config: Config, at: Path, reports: Path, *, unsigned: bool) -> tuple[Repository, bytes | None]:
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a repository is found. `at`: state file of the running estate, where none is declared.
+
+    `secrets`: folder of the DR site's secrets; `reports`: folder of the records, with the witness.
+    """
+
+    at: Path
+    secrets: Path
+    reports: Path
+    unsigned: bool = False
+
+
+def reader_of(config: Config, where: Where) -> tuple[Repository, bytes | None]:
     """Return the declared repository, which is only read, else that of the running estate; and DR's key if it is here.
 
-    `at`: state file of the running estate; `reports`: where the witness is, if none is declared. Raises UsageError.
+    Raises UsageError.
     """
     if config.existing is not None and config.existing.offsite is not None:
-        secrets = reader_secrets(config)
-        witness = reports.resolve() / "drills" / "witness.json"
-        repository = repository_to_read(config, allow_unsigned=unsigned, witness=witness)
+        secrets, unsigned = reader_secrets(config, where.secrets), where.unsigned
+        trusted = writers_in(secrets, where.secrets, allow_unsigned=unsigned)
+        witness = where.reports.resolve() / "drills" / "witness.json"
+        repository = repository_to_read(config, trusted, allow_unsigned=unsigned, witness=witness)
     else:
-        state = read_state(at, NOT_UP)
+        state = read_state(where.at, NOT_UP)
         repository, secrets = connect(config, state).repository, Secrets(Path(state.secrets)).of("dr")
     return repository, read_secret(secrets[PRIVATE_KEY]) if PRIVATE_KEY in secrets else None
 

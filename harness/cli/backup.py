@@ -136,10 +136,12 @@ def backups(
     is listed where DR's key is among the declared secrets.
     """
     from harness.backup.build import described_backups
-    from harness.backup.verify import reader_of
+    from harness.backup.verify import Where, reader_of
+    from harness.cli.keys import folder_of
     from harness.estate.config import load_config
 
-    repository, key = reader_of(load_config(config), at, reports, unsigned=allow_unsigned)
+    loaded = load_config(config)
+    repository, key = reader_of(loaded, Where(at, folder_of("dr", loaded, config), reports, allow_unsigned))
     rows, findings = described_backups(repository, key)
     if as_json:
         say(json.dumps(rows, indent=2))
@@ -169,11 +171,13 @@ def verify(
 
     A line for each backup; exit code 1 when one does not open, or the chain of backups shows a deletion or a rollback.
     """
-    from harness.backup.verify import reader_of, verify_all
+    from harness.backup.verify import Where, reader_of, verify_all
+    from harness.cli.keys import folder_of
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
 
-    repository, key = reader_of(load_config(config), at, reports, unsigned=allow_unsigned)
+    loaded = load_config(config)
+    repository, key = reader_of(loaded, Where(at, folder_of("dr", loaded, config), reports, allow_unsigned))
     if key is None:
         raise UsageError("verify: DR's private key (recipient.pem) is not among the declared secrets; add it there")
     wrong = False

@@ -86,7 +86,7 @@ def keys_rewrap(
     """
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
-    from harness.estate.existing import repository_to_write
+    from harness.estate.existing import reader_secrets, repository_to_write, writers_in
     from harness.repository.format.recipients import fingerprint, read_public
     from harness.repository.rewrap import Rewrap, rewrap
     from harness.vault import read_secret
@@ -98,7 +98,9 @@ def keys_rewrap(
         raise UsageError("keys rewrap: nothing to change; name a key with --add or --remove")
     removed = tuple(fingerprint(read_public(key_in(Path(one)))) if Path(one).is_file() else one for one in remove or ())
     change = Rewrap(tuple(map(key_in, add or ())), removed)
-    repository = repository_to_write(load_config(config))
+    declared = load_config(config)
+    folder = folder_of("dr", declared, config)
+    repository = repository_to_write(declared, writers_in(reader_secrets(declared, folder), folder))
     failed = False
     for entry in repository.committed():
         try:

@@ -162,35 +162,51 @@ def connect_offsite(config: Config) -> Offsite:
 
 
 def repository_to_read(
-    config: Config, trusted: tuple[str, ...] | None = None, *, allow_unsigned: bool = False, witness: Path | None = None
+    config: Config, trusted: tuple[str, ...], *, allow_unsigned: bool = False, witness: Path | None = None
 ) -> Repository:
     """Return the declared repository; nothing can be written to it. Raises UsageError.
 
-    `trusted`: references to the keys of writers, by default those among the secrets of the declared sites.
+    `trusted`: references to the keys of the writers whose backups are read.
     """
     offsite = replace(connect_offsite(config), read_only=True)
-    keys = verify_keys(reader_secrets(config)) if trusted is None else trusted
     where = witness_of(config, witness)
-    return Connections(config, (), offsite, trusted=keys, allow_unsigned=allow_unsigned, witness=where).repository
+    return Connections(config, (), offsite, trusted=trusted, allow_unsigned=allow_unsigned, witness=where).repository
 
 
-def repository_to_write(config: Config) -> Repository:
-    """Return the declared repository for a change of it, with the keys of the writers that are trusted here.
+def repository_to_write(config: Config, trusted: tuple[str, ...]) -> Repository:
+    """Return the declared repository for a change of it. `trusted`: references to the keys of its writers.
 
     Raises UsageError when it is declared as read-only.
     """
     offsite = connect_offsite(config)
     if offsite.read_only:
         raise UsageError("existing.offsite.read_only: its recipients cannot be changed; set it to false")
-    keys = verify_keys(reader_secrets(config))
-    return Connections(config, (), offsite, trusted=keys, witness=witness_of(config)).repository
+    return Connections(config, (), offsite, trusted=trusted, witness=witness_of(config)).repository
 
 
-def reader_secrets(config: Config) -> Mapping[str, str]:
-    """Return the secrets of the declared DR site, else of the primary. Raises UsageError for an unreadable folder."""
-    existing = declared(config)
-    table = existing.dr or existing.primary
-    return references(table.secrets) if table is not None else {}
+def reader_secrets(config: Config, folder: Path) -> Mapping[str, str]:
+    """Return the secrets that backups are read with: of the DR site, whose `folder` it is, else of the primary.
+
+    Raises UsageError for an unreadable folder.
+    """
+    if folder.is_dir():
+        return references(folder)
+    primary = config.existing.primary if config.existing is not None else None
+    return references(primary.secrets) if primary is not None else {}
+
+
+def writers_in(secrets: Mapping[str, str], where: object, *, allow_unsigned: bool = False) -> tuple[str, ...]:
+    """Return the references to the keys of trusted writers. Raises UsageError without one: no backup would be read.
+
+    `where`: the folder of these secrets.
+    """
+    found = verify_keys(secrets)
+    if not found and not allow_unsigned:
+        raise UsageError(
+            f"{where}: no writer-*.pub, so that no backup is trusted; copy the public key of the writer there "
+            "(`blackstart keys new writer` makes one)"
+        )
+    return found
 
 
 def witness_of(config: Config, default: Path | None = None) -> Path | None:
@@ -217,6 +233,7 @@ def connect_dr(config: Config, local: Embedded, witness: Path, *, allow_unsigned
     if declared_site(config, "dr").gateway is None:
         raise UsageError("existing.dr.gateway: not declared; the key functions are tested there")
     offsite, dr = connect_offsite(config), connect_site(config, "dr", local, PRIVATE_KEY)
+    writers_in(dr.secrets, declared_site(config, "dr").secrets, allow_unsigned=allow_unsigned)
     dr.sinks = sinks_of(config)
     return Connections(
         config,

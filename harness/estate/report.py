@@ -134,4 +134,4 @@ def check_files(report: Report, where: str, *paths: Path | None) -> None:
 
 
 def _remedy(name: str) -> str:
-    return "create it with `blackstart keys new`" if name.startswith("recipient") else "add that secret"
+    return "create it with `blackstart keys new`" if name.startswith(("recipient", "writer")) else "add that secret"

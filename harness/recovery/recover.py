@@ -11,7 +11,7 @@ from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
-from harness.estate.existing import witness_of
+from harness.estate.existing import witness_of, writers_in
 from harness.estate.registry import build_services, sinks_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
@@ -75,6 +75,7 @@ def recover(config: Config, source: Source, secrets: Secrets, run: Path, logs: P
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
             raise UsageError(f"{secrets.root}/{holder}: no secrets in this folder; copy those of the DR site there")
+    writers_in(secrets.of("dr"), secrets.root / "dr", allow_unsigned=source.unsigned)
     substrate = Embedded(run, logs)
     dr = EstateSite(substrate.site("dr"), secrets.of("dr"), sinks_of(config))
     connections = Connections(

@@ -15,10 +15,10 @@ from harness.core.service import Place
 from harness.declaration import SecretSpec
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
-from harness.estate.existing import connect_offsite, references, repository_to_read, witness_of
+from harness.estate.existing import connect_offsite, references, repository_to_read, witness_of, writers_in
 from harness.estate.isolation import require_separate
 from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
-from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets, verify_keys
+from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
 from harness.estate.site import EstateSite
 from harness.estate.space import SITE, require_space
 from harness.estate.substrates import SubstrateKind
@@ -130,7 +130,8 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path, *, 
     entry_of(config)
     offsite = replace(connect_offsite(config), read_only=True)
     given = references(secrets, PRIVATE_KEY)
-    repository = repository_to_read(config, verify_keys(given), allow_unsigned=unsigned)
+    trusted = writers_in(given, secrets, allow_unsigned=unsigned)
+    repository = repository_to_read(config, trusted, allow_unsigned=unsigned)
     committed = repository.committed()
     require_recipient(given[PRIVATE_KEY], committed)
     newest = newest_of(repository, committed, given[PRIVATE_KEY])

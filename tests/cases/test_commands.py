@@ -40,7 +40,8 @@ def laptop(there: Production, operator: Path, tmp_path: Path) -> Path:
     """A folder with the declaration, keys that read the repository, and the DR key: nothing of the primary."""
     folder = there.folder(tmp_path / "my läptop", primary=False, read_only=True)
     (folder / "secrets/dr").mkdir(parents=True)
-    shutil.copy2(operator / "secrets/dr/recipient.pem", folder / "secrets/dr/recipient.pem")
+    for key in (operator / "secrets/dr").iterdir():  # recipient.pem, and the writer's public key
+        shutil.copy2(key, folder / "secrets/dr" / key.name)
     return folder
 
 
@@ -99,12 +100,18 @@ def test_the_schedule_backs_up_the_declared_primary(there: Production, operator:
     assert running.returncode == 130
 
 
+def remove_writers(folder: Path) -> None:
+    for key in (folder / "secrets/dr").glob("writer-*.pub"):
+        key.unlink()
+
+
 WRONG_LAPTOPS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], int, str]] = {
     "no key": (lambda f: (f / "secrets/dr/recipient.pem").unlink(), (), 2, "recipient.pem: missing; add that secret"),
     "no folder": (lambda f: None, ("--secrets", "nowhere"), 2, "nowhere: secrets cannot be read"),
     "no key at all": (lambda f: (f / "secrets/dr/recipient.pem").write_bytes(b"\0\1"), (), 2, "not an unencrypted"),
     "another's key": (
         lambda f: (f / "secrets/dr/recipient.pem").write_bytes(new_pair()[0]), (), 2, "opens no backup"),
+    "no writer's key": (remove_writers, (), 2, "no writer-*.pub, so that no backup is trusted; copy the public key"),
     "an unknown substrate": (lambda f: None, ("--substrate", "cloud"), 2, "write embedded, docker, kind, existing"),
     "no repository": (
         lambda f: change(f, "[existing.offsite]", "[existing.elsewhere]"), (), 2, "existing.elsewhere: unknown key"),
@@ -136,5 +143,5 @@ def test_junk_in_the_repository_is_passed_over(there: Production, laptop: Path, 
     there.put("guests/commit/20990101T000000.000000Z-0123456789.json", b"\xff\x00junk")
     done = blackstart(laptop, "backups")
     assert done.returncode == 0, done.stderr
-    assert "DAMAGED: " in done.stdout
+    assert "NOT TRUSTED: not a signed envelope" in done.stdout
     assert "covered: database guestbook: 1 tables, 500 rows" in done.stdout

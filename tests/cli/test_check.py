@@ -14,6 +14,7 @@ from harness.backup.check import check_server
 from harness.estate.report import Report
 from harness.postgres.server import connect
 from harness.repository.format.recipients import new_pair
+from harness.signing import new_signing_pair
 from tests.cases.production import Production, blackstart, production
 
 pytestmark = pytest.mark.programs
@@ -48,6 +49,9 @@ def estate(there: Production, tmp_path: Path) -> Estate:
     made = Estate(there.folder(tmp_path), there)
     for holder in ("dr", "escrow"):
         made.secret(f"primary/recipient-{holder}.pub", new_pair()[1])
+    private, public = new_signing_pair()
+    made.secret("primary/writer.pem", private)
+    made.secret("primary/writer-1.pub", public)
     return made
 
 
@@ -92,6 +96,12 @@ WRONG: dict[str, tuple[Callable[[Estate], object], int, tuple[str, ...]]] = {
         ("recipient-dr.pub is missing; create it with `blackstart keys new`", "s3-access is empty",
          "offsite/s3-secret is missing"),
     ),
+    "no writer's key": (
+        lambda e: e.secret("primary/writer.pem", None), 2,
+        ("writer.pem is missing; create it with `blackstart keys new`",)),
+    "another writer's key": (
+        lambda e: e.secret("primary/writer-1.pub", new_signing_pair()[1]), 2,
+        ("no writer-*.pub is the public half of writer.pem",)),
     "recipients that are one": (other_key, 2, ("recipient-escrow.pub is the same key as recipient-dr.pub",)),
     "a private key as recipient": (
         lambda e: e.secret("primary/recipient-escrow.pub", new_pair()[0]), 2, ("this is a private key",)),
