@@ -256,12 +256,11 @@ class Drill:
             self.notes["isolation"] = try_traces(self.environment.dr.site, self.traces, self.journal)
 
     def _exposure(self) -> float | None:
-        struck = [event.wall for event in self.journal.events if event.kind == "struck"]
-        if not struck:
-            return None
-        exposed = exposed_at(self.environment.connections, struck[0])
-        self.notes.update(exposed.note)
-        return exposed.seconds
+        for event in (event for event in self.journal.events if event.kind == "struck"):
+            exposed = exposed_at(self.environment.connections, event.wall)
+            self.notes.update(exposed.note)
+            return exposed.seconds
+        return None
 
     def _outcome(self, exposed: float | None) -> Outcome:
         config, services = self.environment.config, self.environment.services

@@ -30,7 +30,6 @@ from harness.recovery.sign_off import SignOff, check_again
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
 from harness.repository.chain import Head
-from harness.repository.format.layout import FORMAT
 from harness.vault import read_text_secret
 
 
@@ -71,7 +70,7 @@ class Selected:
             "stored_bytes": manifest.size,
             "plain_bytes": manifest.plain_size,
             "databases": ", ".join(database.name for database in self.contents.databases),
-            "signed": self.backup.form == FORMAT,
+            "format": self.backup.form,
             **({"chain_number": self.chain.sequence, "chain_head_sha256": self.chain.digest} if self.chain else {}),
         }
 

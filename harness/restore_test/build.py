@@ -29,7 +29,8 @@ def run_restore_test(
 ) -> DrillRecord:
     """Run one restore test on the declared DR site and return its record.
 
-    `unsigned`: whether backups that nobody signed are read. Raises UsageError before it begins, Refused while another one is at the same site.
+    `unsigned`: whether backups that nobody signed are read. Raises UsageError before it begins, Refused while another
+    one is at the same site.
     """
     site = declared(config).dr
     where = ", ".join(map(str, site.sql.addresses)) if site else "no database"

@@ -63,7 +63,7 @@ def secrets(folder: Path) -> None:
     [
         ((*UNREACHABLE[:4], "other", *UNREACHABLE[5:]), "2", "not 'other'", "harness.recovery.recover"),
         (
-            (*UNREACHABLE, "--witness", "http://127.0.0.1:9/"),
+            (*UNREACHABLE, "--allow-unsigned", "--witness", "http://127.0.0.1:9/"),
             "2",
             "no secret postgres-superuser",
             "harness.recovery.recovery",
