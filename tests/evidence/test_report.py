@@ -17,7 +17,7 @@ from harness.core.told import Told
 from harness.evidence.folder import RecordFolder
 from harness.evidence.report.build import without_record
 from harness.evidence.report.chart import chart_of
-from harness.evidence.report.pages import Entry, Scenario, certificate, entry_of, overview, waterfall
+from harness.evidence.report.pages import Entry, Scenario, certificate, entry_of, overview, waterfall, when
 from harness.evidence.report.terminal import summary
 from harness.evidence.report.view import view_of
 from harness.evidence.told import write_told
@@ -207,6 +207,18 @@ def test_the_budget_line_is_where_the_promise_ends() -> None:
     kept_chart = chart_of(view_of(replace(a_record(), rto_seconds=170.0, phases=(Phase("restore", 0.0, 170.0),))))
     assert kept_chart.budget is not None
     assert kept_chart.bars[-1].left + kept_chart.bars[-1].width < kept_chart.budget <= 100
+
+
+def test_the_axis_has_round_times() -> None:
+    assert [tick.label for tick in chart_of(view_of(a_record())).ticks] == ["0 s", "1 min", "2 min", "3 min"]
+    quick = replace(a_record(), rto_seconds=0.4, phases=(Phase("restore", 0.0, 0.4),))
+    assert chart_of(view_of(quick)).ticks[0].label == "0 s"
+
+
+def test_wall_times_are_for_people() -> None:
+    assert when("2026-05-01T03:59:00.250+02:00") == "2026-05-01 01:59:00 UTC"
+    assert when("") == ""
+    assert "2026-05-01 01:59:00 UTC to 2026-05-01 02:00:00 UTC" in words(first_page(kept()))
 
 
 def test_a_budget_far_away_leaves_the_bars_wide() -> None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from harness.core.duration import human
 from harness.evidence.report.view import RecordView
 
-WIDEST = 3.0  # a budget further away than this many times the recovery would leave no bar to see
+WIDEST = 8.0  # a budget further away than this many times the recovery would leave no bar to see
 ROOM = 1.06  # of the longest time, so that a line at the end is inside the chart
-TICKS = 4
+TICKS = 6  # at most
+STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)  # seconds between ticks
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ def chart_of(view: RecordView) -> Chart:
         Bar(one.name, human(one.took), 100 * one.begin_seconds / scale, max(0.4, 100 * one.took / scale))
         for one in view.phases
     )
-    ticks = tuple(Tick(100 * n / TICKS / ROOM, human(scale / ROOM * n / TICKS)) for n in range(TICKS + 1))
+    end = scale / ROOM
+    step = next((one for one in STEPS if end / one <= TICKS), end / TICKS)
+    ticks = tuple(Tick(100 * n * step / scale, human(n * step)) for n in range(int(end / step) + 1))
     if budget is None:
         return Chart(bars, ticks, None, "")
     where = "" if near else ", beyond the end of this chart"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -86,6 +87,14 @@ def waterfall(record: DrillRecord) -> str:
     return _page("waterfall.svg", view=view, chart=chart, row=26, top=66, left=130, plot=640)
 
 
+def when(wall: str) -> str:
+    """Return a wall time for people, as it is when it is none."""
+    try:
+        return f"{datetime.fromisoformat(wall).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except ValueError:
+        return wall
+
+
 def render(template: str, **values: object) -> str:
     """Return a page of another package, from a template of this one."""
     return _page(template, **values)
@@ -105,7 +114,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"human": human, "figure": figure}
+    made.filters |= {"human": human, "figure": figure, "when": when}
     made.globals |= {"chart_of": chart_of}
     # The style is a file of ours: inside <style> it must not be escaped.
     style = made.loader.get_source(made, "style.css")[0] if made.loader else ""
