@@ -18,7 +18,8 @@ from harness.drill.environment import DrillEnvironment
 from harness.drill.seed import IDENTITY_FILE
 from harness.drill.template import Template
 from harness.estate.connections import Connections
-from harness.evidence.folder import RecordFolder
+from harness.evidence.folder import JOURNAL, RecordFolder
+from harness.evidence.journal import JournalFile
 from harness.evidence.record import RecordHeader, open_record
 from harness.recovery.recovery import Recovery
 from harness.repository.catalogue import Repository
@@ -91,14 +92,20 @@ def header(mode: str = "drill") -> RecordHeader:
     return RecordHeader(f"{mode} in memory", "The estate comes back.", PROMISE, initiator="tests", mode=mode)
 
 
-def drill_of(estate: MemoryEstate, folder: Path) -> Drill:
-    """Return an opened drill, whose record says until its end that it was not concluded."""
+def drill_of(estate: MemoryEstate, folder: Path, about: RecordHeader | None = None, *, on_disk: bool = False) -> Drill:
+    """Return an opened drill, whose record says until its end that it was not concluded; its journal a file, if asked.
+
+    `about`: what its record says of it.
+    """
+    about = about or header()
     identity = {"system": estate.servers.postgres["primary"].identifier, "bucket": BUCKET, "tag": TAG}
     (estate.folder / IDENTITY_FILE).write_text(json.dumps(identity))
     made = RecordFolder.make(folder, "drill in memory")
+    if on_disk:
+        estate.journal = JournalFile(made.path / JOURNAL)
     estate.journal.mark("opened", "drill in memory")
-    open_record(header(), made, estate.journal)
-    return Drill(header(), MemoryEnvironment(estate), made, estate.journal, ask=estate.answers)
+    open_record(about, made, estate.journal)
+    return Drill(about, MemoryEnvironment(estate), made, estate.journal, ask=estate.answers)
 
 
 def start(drill: Drill) -> None:

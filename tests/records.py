@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from harness.core.judge import Phase
 from harness.core.record import (
@@ -45,3 +49,15 @@ def a_record() -> DrillRecord:
 def kept() -> DrillRecord:
     """Return the record of a drill that kept its promise."""
     return replace(a_record(), verdict="KEPT", reasons=(), rto_seconds=29.53, lost=(), findings=(), passed_over=())
+
+
+def journal_rewritten(path: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """Change events of a journal file, and write its chain anew: as somebody would who knows the format."""
+    last, out = "0" * 64, []
+    for line in path.read_bytes().splitlines():
+        event = json.loads(line)
+        change(event)
+        text = json.dumps({**event, "prev": last}, ensure_ascii=False).encode()
+        last = hashlib.sha256(text).hexdigest()
+        out.append(text + b"\n")
+    path.write_bytes(b"".join(out))

@@ -1,4 +1,7 @@
-"""The `blackstart` command. Exit codes: 0 good, 1 broken promise or finding, 2 usage, 3 could not be carried out."""
+"""The `blackstart` command. Exit codes: 0 good, 1 broken promise or finding, 2 usage, 3 could not be carried out.
+
+More than ten files because each group of commands has a file of its own.
+"""
 
 import io
 import os
@@ -7,11 +10,23 @@ import sys
 
 import typer
 
-from harness.cli import backup, check, controls, drills, history, keys, recovery, restore_test
+from harness.cli import backup, check, controls, drills, history, keys, record, recovery, restore_test
 from harness.cli.app import app, warn
 from harness.core.errors import Finding, HarnessError, exit_code
 
-__all__ = ["app", "backup", "check", "controls", "drills", "history", "keys", "main", "recovery", "restore_test"]
+__all__ = [
+    "app",
+    "backup",
+    "check",
+    "controls",
+    "drills",
+    "history",
+    "keys",
+    "main",
+    "record",
+    "recovery",
+    "restore_test",
+]
 
 # What typer raises for a mistyped command line; it exports only this one of its children.
 Mistyped: type[Exception] = typer.BadParameter.__mro__[2]

@@ -108,6 +108,17 @@ def faults(context: typer.Context) -> None:
     raise typer.Exit(run_pytest(["-q", "--faults"], context.args, whole=True))
 
 
+def who_signed_off(folder: Path) -> str:
+    """Return who signed off a record, in one line, or why that cannot be read."""
+    from harness.attestation.sign_off import signed_off_by
+    from harness.core.errors import Unreadable
+
+    try:
+        return signed_off_by(folder)
+    except Unreadable as error:
+        return f"not readable: {error}"
+
+
 def latest_report(reports: Path) -> Path:
     """Build the HTML of the newest run and return its path. Raises UsageError when there is no run."""
     from harness.core.errors import UsageError
@@ -116,7 +127,7 @@ def latest_report(reports: Path) -> Path:
     found = runs_in(reports)
     if not found:
         raise UsageError(f"{reports}/runs: no drill has run yet; run `blackstart drill`")
-    return build_report(found[-1].resolve(), found[-1].parent.resolve() / "report")
+    return build_report(found[-1].resolve(), found[-1].parent.resolve() / "report", signed_off=who_signed_off)
 
 
 @app.command()

@@ -25,6 +25,7 @@ from harness.cli.app import (
 )
 
 if TYPE_CHECKING:
+    from harness.core.judge import Promise
     from harness.core.record import DrillRecord
     from harness.core.told import Told
     from harness.estate.config import Config
@@ -49,6 +50,7 @@ def restore_test(
     substrate: Annotated[
         str, typer.Option(help="Make the DR site and remove it: on embedded, docker or kind [default: [existing.dr]].")
     ] = EXISTING,
+    approver: Annotated[str, typer.Option(help="Who approved it.")] = "",
     secrets: Annotated[
         Path | None,
         typer.Option(help="With --substrate: folder of recipient.pem and of production's secrets [default: DR's]."),
@@ -60,49 +62,62 @@ def restore_test(
     The site is the one declared under [existing.dr]; what was restored there is removed afterwards. With --substrate
     it is a new one: only the declaration, read access to [existing.offsite] and DR's key are needed.
     """
+    from harness.attestation.keys import key_name, signing_key
+    from harness.attestation.statement import seal
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
-    from harness.estate.declared import declared_hash
+    from harness.estate.drill_file import load_drill_file
     from harness.estate.promises import BUDGETS, load_promises, promise_named
     from harness.estate.substrates import SUBSTRATES
-    from harness.evidence.record import RecordHeader
     from harness.parts.places import FILES
-    from harness.restore_test.build import NAME, OBJECTIVE
 
     loaded = load_config(config)
+    key = signing_key(load_drill_file(config).table.key)
     if substrate != EXISTING and substrate not in SUBSTRATES:
         raise UsageError(f"--substrate {substrate}: write {', '.join((*SUBSTRATES, EXISTING))}")
     label = SUBSTRATES[substrate].label(loaded) if substrate in SUBSTRATES else "embedded"
     file = budgets or (Path(BUDGETS) if Path(BUDGETS).is_file() else FILES / BUDGETS)
     budget = promise_named(load_promises(file, label), promise)
+    header = header_of(loaded, config, file, budget, substrate)
+    header = replace(header, approver=approver, signing_key=key_name(key))
     if substrate == EXISTING and (loaded.existing is None or loaded.existing.dr is None):
         raise UsageError(
             f"{config}: declares no DR site under [existing.dr]; declare it (deploy/README.md), or have one made with "
             "--substrate embedded"
         )
-    header = RecordHeader(
+    given = (secrets or secrets_of(loaded, config)) if substrate != EXISTING else None
+    record, folder = run_and_tell(loaded, header, reports, substrate, given, unsigned=allow_unsigned)
+    seal(folder.path, key)  # last: what is in the folder cannot be changed afterwards
+    verdict = {"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons)}
+    say_json({**verdict, "record": str(folder.path)})
+    raise typer.Exit(CODES.get(record.verdict, UNKNOWN))
+
+
+def header_of(loaded: Config, config: Path, budgets: Path, budget: Promise, substrate: str) -> RecordHeader:
+    """Return what the record says of a restore test without measuring it. Raises UsageError."""
+    from harness.core.clock import SYSTEM
+    from harness.estate.declared import declared_hash
+    from harness.estate.drill_file import load_drill_file
+    from harness.estate.substrates import SUBSTRATES
+    from harness.evidence.record import RecordHeader
+    from harness.restore_test.build import NAME, OBJECTIVE
+
+    stated, made = load_drill_file(config), SUBSTRATES.get(substrate)
+    return RecordHeader(
         NAME,
         OBJECTIVE,
         budget,
-        initiator="schedule" if substrate == EXISTING else "operator",
-        inputs={path.name: path.read_bytes() for path in (config, file)},
-        substrate=label if substrate in SUBSTRATES else EXISTING,
-        limits=SUBSTRATES[substrate].limits if substrate in SUBSTRATES else (),
+        initiator="operator" if made else "schedule",
+        inputs={**{path.name: path.read_bytes() for path in (config, budgets)}, **stated.inputs},
+        statements=stated.statements(SYSTEM.wall().date()),
+        substrate=made.label(loaded) if made else EXISTING,
+        limits=made.limits if made else (),
         mode="restore test",
         estate=loaded.estate.name,
         expected="KEPT",
         controls=CONTROLS,
         scenario_sha256=declared_hash((NAME, OBJECTIVE), loaded),
     )
-    given = (secrets or secrets_of(loaded, config)) if substrate != EXISTING else None
-    raise typer.Exit(conclude(*run_and_tell(loaded, header, reports, substrate, given, unsigned=allow_unsigned)))
-
-
-def conclude(record: DrillRecord, folder: RecordFolder) -> int:
-    """Print the verdict as a line of JSON; return the exit code."""
-    verdict = {"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons)}
-    say_json({**verdict, "record": str(folder.path)})
-    return CODES.get(record.verdict, UNKNOWN)
 
 
 def run_and_tell(

@@ -9,13 +9,12 @@ from harness.core.clock import NotYet, wait_until
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
-from harness.core.judged import phases_of
 from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
 from harness.declaration import ClientLoad
 from harness.drill.environment import DrillEnvironment
-from harness.drill.scope import missing, not_drilled
+from harness.drill.scope import missing, not_drilled, with_digest
 from harness.drill.strike import Identity, Struck, strike
 from harness.drill.traces import Traces, leave_traces, try_traces
 from harness.estate.isolation import uncovered_on
@@ -275,9 +274,7 @@ class Drill:
         seen = Evidence(
             promise=self.header.promise,
             clients=clients,
-            activated=None,
             exposure=exposed,
-            phases=phases_of(events, self.fault),
             missing=() if self.stopped else missing(config, messages_seen(events), scheduled=self.scheduled),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
@@ -288,7 +285,8 @@ class Drill:
             *(unread(services, self.selected.contents) if self.selected else ()),
         )
         outcome = results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self.notes)
-        return replace(outcome, repeated=self.environment.receiver.repeats(), diverged=self.diverged)
+        backup, repeats = with_digest(outcome.backup, self.receipts), self.environment.receiver.repeats()
+        return replace(outcome, backup=backup, repeated=repeats, diverged=self.diverged)
 
     def close(self) -> None:
         """Stop the client load and remove everything except the record."""

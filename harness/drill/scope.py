@@ -1,12 +1,13 @@
 """What a drill has to show, and what it did not drill."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.core.sequence import Branch, expected
 from harness.core.service import Service
 from harness.estate.config import Config
 from harness.estate.isolation import outside_volumes
 from harness.estate.registry import absent_messages, not_contained
+from harness.repository.catalogue import Receipt
 
 TRIGGER = "1.1"
 LAST = ("2.9", "2.10")  # journalled when the record is written
@@ -32,3 +33,9 @@ def missing(config: Config, seen: Sequence[str], *, scheduled: bool) -> tuple[st
     if not scheduled:
         excused.add(TRIGGER)
     return tuple(number for number in expected(Branch.MAIN) if number not in seen and number not in excused)
+
+
+def with_digest(backup: Mapping[str, str | float], receipts: Sequence[Receipt]) -> Mapping[str, str | float]:
+    """Return the facts of the restored backup with the SHA-256 of its COMMIT, when this drill took the backup."""
+    found = [receipt.digest for receipt in receipts if receipt.backup_id == backup.get("id")]
+    return {**backup, "commit_sha256": found[0]} if found else backup

@@ -12,6 +12,7 @@ from typing import Self
 from harness.core.clock import SYSTEM
 from harness.core.errors import UsageError
 from harness.core.record import DrillRecord
+from harness.evidence.format.chain import WITHDRAWN, add
 from harness.evidence.format.record_file import RECORD, read_record, written
 from harness.evidence.report.pages import waterfall
 
@@ -72,6 +73,7 @@ class RecordFolder:
         """Remove a record that was opened and will not be concluded; journal and logs stay."""
         for name in (RECORD, "phases.svg"):
             (self.path / name).unlink(missing_ok=True)
+        add(self.path.parent, WITHDRAWN, self.path.name)
 
     def keep(self, inputs: Mapping[str, bytes]) -> None:
         """Write copies of the files that decide a drill to `inputs/`: feature, budgets, declarations."""

@@ -26,6 +26,7 @@ from harness.core.record import (
 from harness.core.sequence import MESSAGES
 from harness.evidence.failures import Failures
 from harness.evidence.folder import JOURNAL, LEDGER, RecordFolder
+from harness.evidence.format.chain import OPENED, add, last_statement
 from harness.evidence.format.record_file import sha256_of
 from harness.evidence.journal import head_of
 from harness.evidence.refine import refine
@@ -104,6 +105,7 @@ def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) ->
     The budgets are in the journal before anything is started, so that none can be changed to fit the result.
     """
     folder.keep(header.inputs)
+    add(folder.path.parent, OPENED, folder.path.name)
     journal.mark(
         PROMISED,
         header.promise.name,
@@ -197,7 +199,7 @@ class _Writer:
             approver=header.approver or None,
             signed_off_by=NOBODY,
             signing_key=header.signing_key,
-            previous_statement_sha256=None,
+            previous_statement_sha256=last_statement(self.folder.path.parent),
             statements=header.statements,
             started=events[0].wall.isoformat(timespec="seconds") if events else "",
             finished=None,

@@ -7,7 +7,6 @@ from datetime import datetime
 from harness.core.errors import REPORTED, Refused
 from harness.core.journal import Journal
 from harness.core.judge import Evidence
-from harness.core.judged import phases_of
 from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Containment, Place, PublicDoor
@@ -171,7 +170,6 @@ class RestoreTest:
             promise=self.header.promise,
             activated=self.activated_at,
             exposure=exposed.seconds,
-            phases=phases_of(self.journal.events, self.activated_at),
             findings=tuple(self.failures.findings),
             doubts=tuple(self.failures.doubts),
             checks=len(self.tested.results) if self.tested else 0,

@@ -90,6 +90,8 @@ def test_a_restore_test_of_an_existing_site_does_not_load_the_strike(tmp_path: P
     declared = (ROOT / "deploy/cluster/restore-test/estate.toml").read_text()
     (tmp_path / "there.toml").write_text(declared)
     budgets = str(ROOT / "deploy/cluster/restore-test/budgets.toml")
-    _, modules, _ = loaded(tmp_path, "restore-test", "--budgets", budgets, config=tmp_path / "there.toml")
+    _, modules, _ = loaded(
+        tmp_path, "restore-test", "--budgets", budgets, "--promise", "restore test", config=tmp_path / "there.toml"
+    )
     assert "harness.restore_test.restore_test" in modules
     assert not [name for name in modules if name.startswith(("harness.drill", "harness.scenario"))]

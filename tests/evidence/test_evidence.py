@@ -96,6 +96,7 @@ def test_a_record_is_shown_after_it_is_complete(tmp_path: Path) -> None:
     assert shown == [(a_record(), True)]
 
 
+@pytest.mark.damages_records
 def test_a_record_of_another_format_is_refused(tmp_path: Path) -> None:
     folder = RecordFolder.make(tmp_path, "x")
     folder.write(replace(a_record(), format="blackstart-record/9"))

@@ -101,7 +101,7 @@ def schema() -> Mapping[str, Any]:
             table["properties"][key] = _said(table["properties"][key], word)
         table["required"], table["additionalProperties"] = sorted(table["properties"]), False
     made["properties"]["format"] = {"const": FORMAT}
-    return {"$schema": SCHEMA, "$id": f"{FORMAT}.schema.json", **made}
+    return {"$schema": SCHEMA, **made, "title": FORMAT}
 
 
 def _said(rule: dict[str, Any], word: str) -> dict[str, Any]:

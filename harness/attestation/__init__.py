@@ -1,0 +1,1 @@
+"""Signed statements about records, their verification by anybody, and the sign-off by a person."""
