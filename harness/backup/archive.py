@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.backup.tar import Header, shown
 from harness.core.contents import TreeFacts
 from harness.core.errors import RestoreFailed
 
@@ -63,16 +64,19 @@ def encoded(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
-def member_of(archive: str, info: tarfile.TarInfo) -> Member:
+def member_of(archive: str, header: Header) -> Member:
     """Return the member of a header. Raises RestoreFailed for one that no backup writes."""
-    if info.type not in (tarfile.REGTYPE, tarfile.DIRTYPE) or info.sparse is not None:
-        raise RestoreFailed(f"{archive}: {info.name} is neither a regular file nor a folder; use another backup")
-    more = info.pax_headers
+    more = header.records
     if KEY not in more:
-        return Member(info.name, info.size, info.mode, float(info.mtime), folder=info.isdir())
+        parts = header.name.split("/")
+        if any(part in NOT_PLAIN for part in parts) or "\0" in header.name:
+            raise RestoreFailed(f"{archive}: {shown(header.name)} is no path below its folder; use another backup")
+        return Member(header.name, header.size, header.mode, header.mtime, folder=header.folder)
+    if header.folder:
+        raise RestoreFailed(f"{archive}: {shown(header.name)} is a folder and an object; use another backup")
     return Member(
         more[KEY],
-        info.size,
+        header.size,
         object=True,
         headers=_texts(archive, more.get(HEADERS, "{}")),
         tags=_texts(archive, more.get(TAGS, "{}")),
@@ -82,10 +86,10 @@ def member_of(archive: str, info: tarfile.TarInfo) -> Member:
 def _texts(archive: str, text: str) -> dict[str, str]:
     try:
         data: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
-        raise RestoreFailed(f"{archive}: {text[:80]!r} is no table of texts; use another backup")
+        raise RestoreFailed(f"{archive}: {shown(text[:80])} is no table of texts; use another backup")
     return data
 
 

@@ -193,7 +193,8 @@ def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Arc
     if referenced is not None:
         names = sorted(set(referenced), key=encoded)
         archive.lost += [Missing(name, reason) for name in names if (reason := no_path(name))]
-        paths = [name for name in names if not no_path(name)]
+        # Two spellings of one path are one file: an archive with a name twice is refused at the restore.
+        paths = list({plain(name): name for name in names if not no_path(name)}.values())
         archive.names = lambda: paths
         return archive
     try:

@@ -6,7 +6,6 @@ Small members are written by a few threads; a larger one is passed on as a strea
 import hashlib
 import io
 import json
-import tarfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,12 +14,10 @@ from typing import Self
 import zstandard
 
 from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, member_of
+from harness.backup.tar import members, shown
 from harness.core.contents import TreeFacts
-from harness.core.errors import RestoreFailed
+from harness.core.errors import RestoreFailed, UsageError, reason_of
 from harness.core.node import Readable
-
-READ = 64 << 10  # bytes that tarfile reads at once
-
 
 Write = Callable[[Member, Readable], None]
 
@@ -85,35 +82,55 @@ class _Hashing:
 def unpack(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Write) -> Inventory:
     """Pass every member to `write`, and compare all with the manifest; return what it contained.
 
-    What the backup names as missing is passed over. `write` is called in several threads. Raises RestoreFailed.
+    What the backup names as missing is passed over. A member that exceeds the manifest's number of files or of bytes is
+    refused at its header, and so is a second one of a name. `write` is called in several threads. Raises RestoreFailed.
     """
     tally, inventory, lost = Tally(name), Inventory(name), {missing.path for missing in expected.missing}
+    seen: set[int] = set()  # hashes: far less memory than the names
     stream = io.BufferedReader(_Stream(chunks), CHUNK)
-    try:
-        with (
-            tarfile.open(fileobj=stream, mode="r|", bufsize=READ, encoding="utf-8") as archive,
-            _Writers(write) as writers,
-        ):
-            while (info := archive.next()) is not None:
-                archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps the headers of all members
-                member = member_of(name, info)
-                content = archive.extractfile(info) or io.BytesIO()
-                if member.name in lost:
-                    continue
-                if member.size <= SMALL:
-                    data = content.read()
-                    digest = hashlib.sha256(data).hexdigest()
-                    writers.write(member, data)
-                else:
-                    source = _Hashing(content)
-                    write(member, source)
-                    digest = source.digest.hexdigest()
-                tally.add(member, digest)
-                inventory.add(member, digest)
-    except tarfile.TarError as error:
-        raise RestoreFailed(f"{name}: the archive is damaged ({error}); use another backup") from error
+    with _Writers(_typed(name, write)) as writers:
+        for header, content in members(name, stream):
+            member = member_of(name, header)
+            if (known := hash(member.name)) in seen:
+                raise RestoreFailed(f"{name}: {shown(member.name)} is in the archive twice; use another backup")
+            seen.add(known)
+            if member.name in lost:
+                continue
+            _require_room(name, member, tally.facts, expected)
+            if member.size <= SMALL:
+                data = content.read(member.size)
+                digest = hashlib.sha256(data).hexdigest()
+                writers.write(member, data)
+            else:
+                source = _Hashing(content)
+                writers.now(member, source)
+                digest = source.digest.hexdigest()
+            tally.add(member, digest)
+            inventory.add(member, digest)
     _require_equal(name, tally.facts, expected)
     return inventory
+
+
+def _typed(name: str, write: Write) -> Write:
+    """Return `write` with its refusal of a name or a header as RestoreFailed."""
+
+    def typed(member: Member, source: Readable) -> None:
+        try:
+            write(member, source)
+        except (UsageError, ValueError) as error:
+            raise RestoreFailed(f"{name}: {shown(member.name)} cannot be written: {reason_of(error)}") from error
+
+    return typed
+
+
+def _require_room(name: str, member: Member, found: TreeFacts, expected: TreeFacts) -> None:
+    """Refuse a member that the manifest has no room for; raises RestoreFailed."""
+    files, size = found.files + (not member.folder), found.size + member.size
+    if files > expected.files or size > expected.size:
+        raise RestoreFailed(
+            f"{name}: {shown(member.name)} of {member.size} bytes is more than the manifest has: "
+            f"{expected.files} files, {expected.size} bytes; use another backup"
+        )
 
 
 def _require_equal(name: str, found: TreeFacts, expected: TreeFacts) -> None:
@@ -136,6 +153,10 @@ class _Writers:
         self._running.append(self._pool.submit(self._write, member, io.BytesIO(data)))
         if len(self._running) > 2 * WORKERS:
             self._running.popleft().result()
+
+    def now(self, member: Member, source: Readable) -> None:
+        """Write a member that is streamed; return when it is written."""
+        self._write(member, source)
 
     def __enter__(self) -> Self:
         return self

@@ -185,16 +185,6 @@ def facts_of(made: Archive) -> TreeFacts:
     return facts
 
 
-def test_a_link_in_an_archive_is_refused() -> None:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as made:
-        link = tarfile.TarInfo("link")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        made.addfile(link)
-    with pytest.raises(RestoreFailed, match="files: link is neither a regular file nor a folder; use another backup"):
-        unpacked([target.getvalue()], archive().facts)
-
-
 def test_a_damaged_archive_is_refused() -> None:
     made = archive()
     text = b"".join(made.chunks())
