@@ -23,10 +23,12 @@ from psycopg.conninfo import conninfo_to_dict
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, dump, facts, identity
 from harness.postgres.contents import locks, properties, rows
-from harness.postgres.restoring import quiet
+from harness.postgres.restoring import owners, quiet, restorer
+from harness.postgres.roles import admission
 from harness.postgres.roles import data as roles
 from harness.restore_test import server_cleanup
 from tests.memory_objects import MemoryMinio, MemoryObjects
+from tests.postgres_archive import archive
 from tests.substrate.fake import Call, Fake, Outcome, Program
 
 Rows = list[tuple[object, ...]]
@@ -37,7 +39,16 @@ OTHERS = (
     *(roles.MEMBERSHIPS, roles.SETTINGS, roles.PARAMETERS, roles.GRANTS, roles.LABELS, roles.TABLESPACES),
     *(roles.SUBSCRIPTIONS, server_cleanup.PREPARED, server_cleanup.SUBSCRIPTIONS, server_cleanup.SLOTS),
 )
-IGNORED = ("\nUPDATE ", "DROP OWNED ", "ALTER ", "COMMENT ", "GRANT ", "REVOKE ")  # nothing of this is in memory
+PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")
+IGNORED = (
+    "\nUPDATE ",
+    "DROP OWNED ",
+    "REASSIGN OWNED ",
+    "ALTER ",
+    "COMMENT ",
+    "GRANT ",
+    "REVOKE ",
+)  # nothing of this is in memory
 
 
 @dataclass
@@ -90,6 +101,8 @@ class MemoryPostgres:
             identity.OWN_TABLES: [(identity.MAINTENANCE in self.databases,)],
             checks.BACKENDS: list(connected),
             checks.SESSIONS: [(sum(database in values for database, _ in self.sessions),)],
+            restorer.OWNER: [("postgres",)],
+            admission.CONTEXTS: [],
             roles.VERSION: [(int(float(self.version)), "postgres", "postgres")],
             roles.ROLES: [(role, *[False] * 7, -1, None, None, None) for role in sorted(self.roles)],
             roles.DATABASES: [
@@ -127,6 +140,7 @@ class MemoryPostgres:
             rows.OBJECTS: [(0,)],
             locks.LOCKED: [],
             dump.END: [],
+            **{query: [] for query in (owners.OF_SUPERUSERS, owners.STATEMENTS)},
             properties.EXTENSIONS: [("plpgsql", "1.0")],
             properties.LARGE_OBJECTS: [("0", 0)],
             properties.NOT_COMPARED: [],
@@ -155,7 +169,7 @@ class MemoryConnection:
     autocommit: bool = True
     isolation_level: object = None
     read_only: bool | None = None
-    pgconn: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(ssl_in_use=False))
+    pgconn: SimpleNamespace = field(default_factory=lambda: PGCONN)
     adapters: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(register_loader=lambda *_: None))
 
     @property
@@ -256,8 +270,6 @@ class MemoryServers:
         site = self.at(str(target["host"]), int(str(target["port"])))
         if not site:
             return Outcome(1, errors=f"{name}: error: connection refused")
-        if "--list" in words:
-            return Outcome(0)
         outcome = self._run(name, self.postgres[site], options, words[-1], call)
         if name in self.after:
             self.after[name](self.postgres[site])
@@ -270,11 +282,10 @@ class MemoryServers:
                 0, "".join(f"-- Name: {t}; Type: TABLE; Schema: public; Owner: o\n\n" for t in tables).encode()
             )
         if name == "pg_dump":
-            return Outcome(
-                0, json.dumps({"name": options["dbname"], **asdict(server.snapshots[options["snapshot"]])}).encode()
-            )
+            data = json.dumps({"name": options["dbname"], **asdict(server.snapshots[options["snapshot"]])})
+            return Outcome(0, archive() + data.encode())
         volume, _, path = last.partition("/")
-        data = json.loads(call.volumes[volume].open(path, "rb").read())
+        data = json.loads(call.volumes[volume].open(path, "rb").read().removeprefix(archive()))
         name = data.pop("name")
         server.databases[name] = MemoryDatabase(**data)
         return Outcome(0)

@@ -16,7 +16,7 @@ import zstandard
 from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, member_of
 from harness.backup.tar import members, shown
 from harness.core.contents import TreeFacts
-from harness.core.errors import RestoreFailed, UsageError, reason_of
+from harness.core.errors import RestoreFailed, reason_of
 from harness.core.node import Readable
 
 Write = Callable[[Member, Readable], None]
@@ -112,12 +112,12 @@ def unpack(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Write
 
 
 def _typed(name: str, write: Write) -> Write:
-    """Return `write` with its refusal of a name or a header as RestoreFailed."""
+    """Return `write` with a name or a header that cannot be encoded as RestoreFailed."""
 
     def typed(member: Member, source: Readable) -> None:
         try:
             write(member, source)
-        except (UsageError, ValueError) as error:
+        except ValueError as error:
             raise RestoreFailed(f"{name}: {shown(member.name)} cannot be written: {reason_of(error)}") from error
 
     return typed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, time
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -25,6 +25,7 @@ from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS, route_of, routes
 from harness.estate.mistakes import explain, mistakes, nearest, parse_toml, spelled, wrong_needs
 from harness.estate.notify_config import NotifyTable
+from harness.postgres.allowed import ALLOWABLE, LEFT_OUT, Allowed
 from harness.traffic.declared import ClientsTable
 
 EXCLUDABLE = ("database", "bucket", "volume", "path")  # what [backup.exclude] may name
@@ -49,6 +50,7 @@ def address(value: str) -> str:
 
 
 IPv4 = Annotated[str, AfterValidator(address)]
+Reason = Annotated[str, Field(min_length=1)]
 Labels = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$")]  # RFC 1035
 
 
@@ -78,9 +80,37 @@ class BackupTable(Table):
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
     alerts: tuple[Reference, ...] = ()
     parallel: Annotated[int, Field(ge=2, le=64)] = 4
-    exclude: dict[Annotated[str, AfterValidator(excluded)], Annotated[str, Field(min_length=1)]] = Field(
-        default_factory=dict
-    )
+    exclude: dict[Annotated[str, AfterValidator(excluded)], Reason] = Field(default_factory=dict)
+
+
+def named(kinds: Collection[str]) -> Callable[[str], str]:
+    """Return a function that returns `KIND NAME` of one of the kinds, and raises ValueError for anything else."""
+
+    def check(value: str) -> str:
+        if not any(value.startswith(f"{kind} ") and value != f"{kind} " for kind in kinds):
+            raise ValueError(f"{value!r} is none of {', '.join(f'`{kind} NAME`' for kind in kinds)}")
+        return value
+
+    return check
+
+
+class RestoreTable(Table):
+    """What a restore makes although it gives power over the server, and what it leaves out, each with its reason."""
+
+    allow: dict[Annotated[str, AfterValidator(named(ALLOWABLE))], Reason] = Field(default_factory=dict)
+    exclude: dict[Annotated[str, AfterValidator(named(LEFT_OUT))], Reason] = Field(default_factory=dict)
+
+    @property
+    def allowed(self) -> Allowed:
+        """Both as one value."""
+        return Allowed(tuple(self.allow.items()), tuple(self.exclude.items()))
+
+    @model_validator(mode="after")
+    def decided_once(self) -> RestoreTable:
+        """Refuse a name that is allowed and excluded."""
+        for name in self.allow.keys() & self.exclude.keys():
+            raise ValueError(f"{name!r} is in `allow` and in `exclude`; keep it in one of them")
+        return self
 
 
 class DataTable(Table):
@@ -151,6 +181,7 @@ class Config(Table):
 
     estate: EstateTable
     backup: BackupTable = BackupTable()
+    restore: RestoreTable = RestoreTable()
     data: DataTable = DataTable()
     sites: SitesTable
     services: dict[Name, Annotated[ServiceTable, WrapValidator(of_kind)]]

@@ -123,6 +123,11 @@ def options(major: int, *, superuser: bool = True, reading: bool = True, more: M
     return " ".join(f"-c {name}={_escaped(value)}" for name, value in {**wanted, **(more or {})}.items())
 
 
+def for_superusers(major: int) -> tuple[str, ...]:
+    """Return the names of the settings above that only a superuser can set, on a server of that major."""
+    return tuple(setting.name for setting in SAFE if setting.superuser and setting.since <= major)
+
+
 def _escaped(value: str) -> str:
     return "".join(f"\\{char}" if char in "\\ \t\n" else char for char in value)
 

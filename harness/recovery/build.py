@@ -42,4 +42,5 @@ def recovery_of(
         start_messages=start_messages(config),
         on_bytes=on_bytes,
         parallel=config.backup.parallel,
+        allowed=config.restore.allowed,
     )

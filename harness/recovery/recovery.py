@@ -22,6 +22,7 @@ from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
 from harness.estate.site import EstateSite, NodeStatus
+from harness.postgres.allowed import NOTHING, Allowed
 from harness.recovery import key_functions, start
 from harness.recovery.assertions import AssertionResult
 from harness.recovery.containment import contain_all
@@ -145,6 +146,7 @@ class Recovery:
     assertions: Callable[[Sql], tuple[AssertionResult, ...]] = lambda _sql: ()  # asked of the restored databases
     on_bytes: Callable[[int], None] = lambda _count: None
     parallel: int = 4  # databases that are restored at a time
+    allowed: Allowed = NOTHING  # what of a backup may be made although it gives power over the server
     stopped: str = ""  # the failed phase, "" before a failure
     _backup: OpenBackup | None = None  # that was restored
 
@@ -200,7 +202,8 @@ class Recovery:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""
         self._backup = selected.backup
         with self._or_stop(), _as_failed():
-            work = Restore(self.dr.place, self.services, selected.backup, self.journal, self.on_bytes, self.parallel)
+            backup, place = selected.backup, self.dr.place
+            work = Restore(place, self.services, backup, self.journal, self.on_bytes, self.parallel, self.allowed)
             try:
                 with self._phase("fetch", "2.4"):
                     work.prepare()

@@ -10,6 +10,7 @@ from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place, Service, Sql
+from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.identity import occupied, system_facts
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
 from harness.recovery.restore_files import FileRestore, not_restored
@@ -46,11 +47,12 @@ class Restore:
     journal: Journal
     on_bytes: Callable[[int], None]
     parallel: int = 4  # databases at a time
+    allowed: Allowed = NOTHING
     databases: DatabaseRestore = field(init=False)
     files: FileRestore = field(init=False)
 
     def __post_init__(self) -> None:
-        self.databases = DatabaseRestore(self.place, self.backup, self.journal, self.parallel)
+        self.databases = DatabaseRestore(self.place, self.backup, self.journal, self.parallel, self.allowed)
         self.files = FileRestore(self.place, self.services, self.backup, self.journal)
 
     @property
@@ -105,7 +107,8 @@ class Restore:
         """Compare every table with the manifest; return the result. Raises RestoreFailed."""
         if wrong := list(self.databases.differences()):
             raise RestoreFailed(f"restored data differ from the backup: {'; '.join(wrong[:SHOWN])}")
-        findings, held = self.databases.settle()
+        stale, held = self.databases.settle()
+        findings = (*self.databases.refused, *stale)
         for line in findings:
             self.journal.mark("finding", "restore", reason=line)
         rpo_met = freshness(self.place.sql)

@@ -1,5 +1,6 @@
 """Restore of a server's databases, part of message 2.4.2: roles and settings, then a few databases at a time."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,13 +11,15 @@ from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place
 from harness.postgres import checks
+from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.restoring import quiet
 from harness.postgres.restoring.database import Loaded, Spooled, restore_database
 from harness.postgres.restoring.views import Stale, refresh_all
-from harness.postgres.roles import check, data, restore
+from harness.postgres.roles import admission, check, data, restore
 from harness.repository.catalogue import OpenBackup
 
 SPOOL = "spool"
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", re.ASCII)  # in arguments of programs
 JOBS = 2  # connections that load one database
 
 
@@ -44,12 +47,17 @@ def require_version(target: SystemFacts, source: SystemFacts) -> tuple[str, ...]
 
 @dataclass(slots=True)
 class DatabaseRestore:
-    """The databases of one backup. `parallel`: databases at a time; `notes`: lines for the record."""
+    """The databases of one backup. `parallel`: databases at a time; `notes`: lines for the record.
+
+    `allowed`: what of it may be made although it gives power over the server.
+    """
 
     place: Place
     backup: OpenBackup
     journal: Journal
     parallel: int
+    allowed: Allowed = NOTHING
+    refused: tuple[str, ...] = ()  # what is not restored because nothing allows it, a line each
     loaded: Mapping[str, Loaded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     _server: data.ServerData | None = None
@@ -68,22 +76,38 @@ class DatabaseRestore:
 
     def fetch(self) -> None:
         """Read the server-wide data of the backup. Raises Unreadable."""
-        self._server = data.parse(b"".join(self.backup.read(data.PATH)))
+        text = bytearray()
+        for chunk in self.backup.read(data.PATH):
+            text += chunk
+            if len(text) > data.MOST:
+                break  # refused by the parser
+        self._server = data.parse(bytes(text))
+        for facts in self.contents.databases:
+            if not PLAIN.fullmatch(facts.path):
+                raise Unreadable(f"database {facts.name}: {facts.path!r} is no path of a dump")
         if lost := self._server.tablespaces:
             self._note(f"tablespaces are not restored, their tables are in the default one: {', '.join(lost)}")
 
     def execute(self) -> None:
         """Restore roles, then every database, the largest first. Raises RestoreFailed, Unreadable."""
         sql, found = self.place.sql, data.inspect(self.place.sql)
-        for line in restore.restore(sql, self.server, found):
+        admitted = admission.admit(self.server, found, admission.contexts(sql), self.allowed)
+        self._server, self.refused = admitted.data, admitted.refused
+        for line in (*restore.restore(sql, self.server, found), *admitted.excluded):
             self._note(line)
+        for line in admitted.allowed:
+            self._note(f"{line}: restored, as [restore.allow] says")
         databases = sorted(self.contents.databases, key=lambda d: -d.size)
         self.loaded = in_parallel({d.name: partial(self._database, found, d) for d in databases}, limit=self.parallel)
+        for name, loaded in self.loaded.items():
+            if loaded.by_superuser:
+                self._note(f"database {name}: made by a superuser: {', '.join(loaded.by_superuser)}")
 
     def _database(self, found: data.ServerData, facts: DatabaseFacts) -> Loaded:
         sql, name = self.place.sql, facts.name
         restore.create_database(sql, self.server, found, name)
-        loaded = restore_database(sql, facts, Spooled(self.place.site, SPOOL, dump_path(facts), JOBS))
+        spooled = Spooled(self.place.site, SPOOL, dump_path(facts), JOBS)
+        loaded = restore_database(sql, facts, spooled, self.allowed)
         restore.finish_database(sql, self.server, name)
         return loaded
 

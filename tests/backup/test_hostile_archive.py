@@ -16,9 +16,10 @@ from harness.backup.archive import KEY, SMALL, Member
 from harness.backup.tar import MOST_RECORDS
 from harness.backup.unpack import unpack
 from harness.core.contents import Missing, TreeFacts
-from harness.core.errors import RestoreFailed, UsageError
+from harness.core.errors import RestoreFailed
 from harness.core.node import Readable
 
+pytestmark = pytest.mark.attacks("R8")
 END = bytes(1024)
 MB = 1 << 20
 
@@ -240,12 +241,12 @@ def test_headers_of_an_object_that_are_no_table_of_texts_are_refused(text: str) 
         Target().unpack(iter([made + END]), facts())
 
 
-def test_a_refusal_of_the_volume_is_a_failed_restore() -> None:
-    def refuse(_member: Member, _source: Readable) -> None:
-        raise UsageError("volume shop: 'a/b' leads through a link or a file")
+def test_a_name_that_cannot_be_written_is_a_failed_restore() -> None:
+    def refuse(member: Member, _source: Readable) -> None:
+        member.headers["x-amz-meta-a"].encode()
 
-    made = info("a/b")
-    with pytest.raises(RestoreFailed, match=r"^files: a/b cannot be written: volume shop: 'a/b' leads through a link"):
+    made = info("a", records={KEY: "key", "BLACKSTART.headers": '{"x-amz-meta-a": "\\ud800"}'})
+    with pytest.raises(RestoreFailed, match=r"^files: key cannot be written: 'utf-8' codec can't encode"):
         unpack("files", iter([made + END]), facts(), refuse)
 
 

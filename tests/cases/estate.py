@@ -68,6 +68,8 @@ class CaseEstate:
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     store: MemoryStore = field(default_factory=MemoryStore)
     backup: dict[str, object] = field(default_factory=dict)  # the table [backup]
+    allowed: list[str] = field(default_factory=list)  # the names in [restore.allow]
+    left_out: list[str] = field(default_factory=list)  # those in [restore.exclude]
 
     def declare(
         self,
@@ -125,6 +127,8 @@ class CaseEstate:
         """The declaration; its service stands for the one that the test declares."""
         sites = {"primary": {"edge": "127.0.0.2"}, "dr": {"edge": "127.0.0.3"}}
         tables = {"estate": {"name": NAME, "zone": "case.test"}, "sites": sites, "backup": self.backup}
+        names = {"allow": self.allowed, "exclude": self.left_out}
+        tables["restore"] = {key: dict.fromkeys(value, "the test says so") for key, value in names.items()}
         return Config.model_validate({**tables, "services": {"gateway": {"kind": "gateway"}}})
 
     @property

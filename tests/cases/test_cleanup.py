@@ -51,6 +51,7 @@ def made(estate: CaseEstate) -> Snapshot:
     estate.run("postgres", "ALTER DATABASE golden IS_TEMPLATE true", "ALTER DATABASE golden CONNECTION LIMIT 0")
     estate.run("template1", "CREATE TABLE always (n int)", FEED.replace("feed", "other"))
     estate.back_up()
+    estate.allowed += ["grant FUNCTION pg_catalog.pg_read_file(text)", "setting log_min_duration_statement"]
     before = take_snapshot(estate.dr.place, (estate.service,), estate.contents)
     estate.restore()
     return before

@@ -81,6 +81,7 @@ def test_17_no_setting_of_a_database_or_a_role_disturbs_backup_and_restore(estat
         estate.run("postgres", *(f"ALTER {owner} SET {name} = {value}" for name, value in settings.items()), site="dr")
     estate.declare("app")
     estate.back_up()
+    estate.allowed += [f"setting {name}" for name in settings]
     estate.restore()
     rows = estate.rows("app", "SELECT name, at::text, raw::text, real_, tags FROM prices")
     assert rows == [("10 €", "2026-03-29 01:30:00.5+00", "\\x00ff5c27", 0.1 + 0.2, [None, "NULL"])]

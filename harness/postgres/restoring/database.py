@@ -2,15 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 from harness.core.contents import DatabaseFacts
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.node import Completed, Site, Task
 from harness.core.service import Sql
 from harness.patience import PATIENCE
+from harness.postgres.allowed import NOTHING, Allowed, remedy
 from harness.postgres.client import client_task
 from harness.postgres.restoring import quiet
+from harness.postgres.restoring.owners import align_owners, grant_all, refused_grants
+from harness.postgres.restoring.restorer import PREFIX, restorer
+from harness.postgres.restoring.superuser import LAST, LENT, UNSAID, Superuser, refused
+from harness.postgres.restoring.toc import Entry, read_contents
 from harness.postgres.server import major
 
 # A restore that fails is begun again from nothing, so its commits need not wait for the disk one by one; the
@@ -24,11 +30,15 @@ HIDES = "a worker process died unexpectedly"  # follows the reason
 # several connections would make it while the data are loaded.
 # The jobs of pg_cron come last: they are held at once.
 LATE = ("CHECK CONSTRAINT", "TABLE DATA cron job")
+REFUSED_LANGUAGE = re.compile(r"permission denied for language (\w+)")
+NO_ENTRY = "pg_hba.conf"  # in the refusal of a connection
 VIEW_DATA = "MATERIALIZED VIEW DATA"
 SCHEDULER = f"EXTENSION - {quiet.SCHEDULER}"
 # With one of these, functions are held before any data are loaded: what is evaluated then may call them.
 OUTWARD = ("SERVER", "FOREIGN DATA WRAPPER", *(f"EXTENSION - {name}" for name in quiet.CALLERS))
-ENTRY = re.compile(rb"^(\d+); \d+ \d+ (.*)$")
+GRANTS = "ACL"
+COMPOSED = ("SCHEMA", "EXTENSION")  # made from their names alone
+SHOWN = 5  # entries that a refusal names
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,60 +52,96 @@ class Spooled:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of the table of contents of a dump. `what`: kind, schema, name and owner, separated by spaces."""
-
-    number: str
-    what: bytes  # of the database's encoding
-
-    def is_a(self, *kinds: str) -> bool:
-        """Whether it is of one of the kinds."""
-        return self.what.startswith(tuple(f"{kind} ".encode() for kind in kinds))
-
-
-@dataclass(frozen=True, slots=True)
 class Loaded:
-    """A restored database. `views`: materialised views to fill, in order; `held`: what was held meanwhile."""
+    """A restored database.
+
+    `views`: materialised views to fill, in order; `held`: what was held meanwhile; `by_superuser`: what of the dump a
+    superuser had to make.
+    """
 
     views: tuple[bytes, ...]
     held: tuple[quiet.Held, ...]
+    by_superuser: tuple[str, ...] = ()
 
 
-def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> Loaded:
+def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: Allowed = NOTHING) -> Loaded:
     """Restore the contents of a database, which is there and empty; raises RestoreFailed at the first error.
 
-    Materialised views stay empty. Nothing that is restored reaches another system.
+    A role that is no superuser restores it; what a superuser has to make is made entry by entry. Materialised views
+    stay empty. Nothing that is restored reaches another system.
     """
     entries = contents(sql, facts, dump)
-    views = [entry for entry in entries if entry.is_a(VIEW_DATA)]
-    old = major(sql) < STATISTICS
-    left_out = {*views, *(entry for entry in entries if old and entry.is_a("STATISTICS DATA"))}
-    late = [entry for entry in entries if entry.is_a(*LATE)]
-    most = [entry for entry in entries if entry not in left_out and entry not in late]
-    if any(entry.is_a(*OUTWARD) for entry in entries):
-        _run_restore(sql, facts, dump, most, "pre-data")
-        quiet.hold_functions(sql, facts.name)
-        _run_restore(sql, facts, dump, most, "data", "post-data")
-    else:
-        _run_restore(sql, facts, dump, most)
-    if late:
-        _run_restore(sql, facts, dump, late)
+    if wrong := [*refused(entries, allowed), *refused_grants(entries, allowed)]:
+        raise RestoreFailed(f"database {facts.name} at {sql.outside}: {'; '.join(wrong[:SHOWN])}")
+    superuser = Superuser(sql, facts.name, allowed)
+    last = [entry for entry in entries if entry.kind == LAST]
+    described = [entry for entry in entries if entry.kind in UNSAID and superuser.makes(entry)]
+    with restorer(sql, facts.name) as own:
+        _Load(own, facts, dump, superuser).load(entries)
+        align_owners(sql, facts.name, [entry for entry in entries if entry.kind != LAST], allowed)
+        grant_all(sql, facts.name, [entry for entry in entries if entry.kind == GRANTS])
+        superuser.make([entry for entry in described if not entry.name.startswith(LAST.encode())])
+    superuser.make(last)
+    superuser.make([entry for entry in described if entry.name.startswith(LAST.encode())])
+    if last:
+        align_owners(sql, facts.name, last, allowed)
     held = quiet.hold_jobs(sql, facts.name) if any(entry.is_a(SCHEDULER) for entry in entries) else ()
-    return Loaded(tuple(entry.what.removeprefix(f"{VIEW_DATA} ".encode()) for entry in views), held)
+    views = tuple(entry.line.removeprefix(f"{VIEW_DATA} ".encode()) for entry in entries if entry.kind == VIEW_DATA)
+    return Loaded(views, held, tuple(superuser.made))
+
+
+@dataclass(frozen=True, slots=True)
+class _Load:
+    """The contents of a database without owners and privileges. `sql`: the connection of the role that restores."""
+
+    sql: Sql
+    facts: DatabaseFacts
+    dump: Spooled
+    superuser: Superuser
+
+    def load(self, entries: Sequence[Entry]) -> None:
+        """Make schemas and extensions, then what is before the data, the data, what is after them."""
+        self.superuser.prepare(entries, self.sql.user)
+        old = major(self.sql) < STATISTICS
+        kept = [
+            entry
+            for entry in entries
+            if entry.kind not in (VIEW_DATA, GRANTS, LAST, *UNSAID[1:], *COMPOSED)
+            and not (old and entry.kind == "STATISTICS DATA")
+            and not (entry.kind in UNSAID and self.superuser.makes(entry))
+        ]
+        before = [entry for entry in kept if entry.before_data]
+        late = [entry for entry in kept if entry.is_a(*LATE)]
+        rest = [entry for entry in kept if not entry.before_data and entry not in late]
+        for by_superuser, group in groupby((e for e in before if e not in late), self.superuser.makes):
+            self._some(list(group), by_superuser=by_superuser)
+        if any(entry.is_a(*OUTWARD) for entry in entries):
+            quiet.hold_functions(self.superuser.sql, self.facts.name)
+        _run_restore(self.sql, self.facts, self.dump, [entry for entry in rest if not self.superuser.makes(entry)])
+        self._some([entry for entry in rest if self.superuser.makes(entry)], by_superuser=True)
+        if late:
+            self._some(late, by_superuser=False)
+
+    def _some(self, entries: Sequence[Entry], *, by_superuser: bool) -> None:
+        if by_superuser:
+            self.superuser.make(entries)
+            lent = [replace(entry, owner=self.sql.user.encode()) for entry in entries if entry.kind in LENT]
+            if lent:
+                align_owners(self.superuser.sql, self.facts.name, lent, NOTHING)
+        else:
+            _run_restore(self.sql, self.facts, self.dump, entries)
 
 
 def contents(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> tuple[Entry, ...]:
     """Return the table of contents of a dump; raises RestoreFailed."""
-    source = f"@{{volume:{dump.volume}}}/{dump.path}"
-    task = client_task(dump.site, "pg_restore", sql, "--list", source, database=facts.name, volumes=(dump.volume,))
-    text, done = _run(dump.site, task)
-    if done.code:
-        raise RestoreFailed(f"database {facts.name} at {sql.outside}: its dump cannot be listed: {reason(done)}")
-    found = (ENTRY.match(line) for line in text.splitlines())
-    return tuple(Entry(match.group(1).decode(), match.group(2)) for match in found if match)
+    try:
+        with dump.site.volume(dump.volume).open(dump.path, "rb") as source:
+            return read_contents(f"database {facts.name} at {sql.outside}", source)
+    except (HarnessError, OSError) as error:
+        raise RestoreFailed(f"database {facts.name} at {sql.outside}: its dump cannot be read: {error}") from error
 
 
-def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequence[Entry], *sections: str) -> None:
+def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequence[Entry]) -> None:
     chosen = f"{dump.path}.list"
     with dump.site.volume(dump.volume).open(chosen, "wb") as file:
         file.write("".join(f"{entry.number};\n" for entry in entries).encode())
@@ -108,20 +154,29 @@ def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequenc
         "--verbose",  # names the entry that an error is about
         *(() if old else ("--exit-on-error",)),
         "--no-tablespaces",
+        "--no-owner",
+        "--no-privileges",
         f"--jobs={dump.jobs}",
-        *(f"--section={section}" for section in sections),
         f"--use-list={folder}/{chosen}",
         f"{folder}/{dump.path}",
         database=facts.name,
         volumes=(dump.volume,),
         settings=SESSION,
         reading=False,
+        superuser=False,
     )
     _, done = _run(dump.site, task)
     if done.code == 1 and old and UNKNOWN in done.errors and not errors_in(done.errors):
         return
     if done.code:
-        raise RestoreFailed(f"database {facts.name} at {sql.outside}: {reason(done)}")
+        raise RestoreFailed(f"database {facts.name} at {sql.outside}: {reason(done)}{_hint(done.errors)}")
+
+
+def _hint(errors: str) -> str:
+    """Return what to do about a refusal of the role that restores, "" for any other error."""
+    if language := REFUSED_LANGUAGE.search(errors):
+        return f"; {remedy(f'language {language.group(1)}')}"
+    return f"; let roles {PREFIX}* in as the superuser is" if NO_ENTRY in errors else ""
 
 
 def _run(site: Site, task: Task) -> tuple[bytes, Completed]:

@@ -1,5 +1,6 @@
 """Materialised views: filled after everything else is restored and compared; one that fails is a finding."""
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,18 @@ SELECT n.nspname, c.relname, pg_catalog.convert_to(
                                 E'\r\n', '  '), pg_catalog.getdatabaseencoding())
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm'
 """
+SUPERUSER = """
+SELECT r.rolname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_roles r ON r.oid = c.relowner WHERE n.nspname = %s AND c.relname = %s AND r.rolsuper
+"""
+READER = "blackstart_refresh_"  # begin of the name of a role that lives as long as one transaction
+LENT = (
+    "CREATE ROLE {reader} NOLOGIN BYPASSRLS IN ROLE pg_read_all_data",
+    "ALTER MATERIALIZED VIEW {view} OWNER TO {reader}",
+    "REFRESH MATERIALIZED VIEW {view}",
+    "ALTER MATERIALIZED VIEW {view} OWNER TO {owner}",
+    "DROP ROLE {reader}",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,18 @@ def refresh_all(sql: Sql, database: str, listed: Sequence[bytes]) -> tuple[Stale
 
 
 def refresh(connection: Connection, schema: str, name: str) -> None:
-    """Fill one materialised view with the search path of the database's owner; raises psycopg.Error."""
+    """Fill one materialised view with the search path of the database's owner; raises psycopg.Error.
+
+    Its functions run as its owner. One of a superuser is filled by a role that may only read, which is its owner
+    meanwhile: no function of a backup runs as a superuser.
+    """
+    view = compose.Identifier(schema, name)
     with connection.transaction():
         connection.execute(SEARCH_PATH.encode())
-        connection.execute(compose.SQL("REFRESH MATERIALIZED VIEW {}").format(compose.Identifier(schema, name)))
+        row = connection.execute(SUPERUSER, (schema, name)).fetchone()
+        if row is None:
+            connection.execute(compose.SQL("REFRESH MATERIALIZED VIEW {}").format(view))
+            return
+        owner, reader = compose.Identifier(str(row[0])), compose.Identifier(READER + secrets.token_hex(6))
+        for statement in LENT:
+            connection.execute(compose.SQL(statement).format(view=view, owner=owner, reader=reader))

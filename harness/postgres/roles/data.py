@@ -6,10 +6,10 @@ script. `harness.postgres.roles.check` compares a restored server with it.
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import psycopg
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from harness.core.errors import BackupFailed, HarnessError, Unreadable
 from harness.core.service import Sql
@@ -17,6 +17,9 @@ from harness.postgres.server import connect, one_line
 from harness.postgres.session import Connection
 
 PATH = "server.json"  # the object in a backup
+MOST = 64 << 20  # bytes of it
+CLOSED = ConfigDict(extra="forbid")  # of what is read from a backup: an unknown key is an error
+LONGEST = 252  # characters of a name: 63 bytes, each shown as `\\xff` where it is no text
 
 # The text form of timestamps, for the validity of passwords.
 READING = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'"
@@ -74,11 +77,29 @@ FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.sub
 """
 
 
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("has a zero byte")
+    return value
+
+
+def _name(value: str) -> str:
+    if not value or len(value) > LONGEST:
+        raise ValueError("is no name")
+    return _text(value)
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Name = Annotated[str, AfterValidator(_name)]
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """A role. `verifier`: its stored password; `until`: end of the password's validity, in UTC."""
 
-    name: str
+    __pydantic_config__ = CLOSED
+
+    name: Name
     superuser: bool
     inherit: bool
     createrole: bool
@@ -87,18 +108,20 @@ class Role:
     replication: bool
     bypassrls: bool
     limit: int
-    verifier: str | None
-    until: str | None
-    comment: str | None
+    verifier: Text | None
+    until: Text | None
+    comment: Text | None
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
     """`member` is a member of `role`. `grantor`: "" for the bootstrap superuser. Options None: before PostgreSQL 16."""
 
-    role: str
-    member: str
-    grantor: str
+    __pydantic_config__ = CLOSED
+
+    role: Name
+    member: Name
+    grantor: Text
     admin: bool
     inherit: bool | None
     set: bool | None
@@ -108,20 +131,24 @@ class Membership:
 class Setting:
     """A setting of a role ("": every role) in a database ("": every database), its value as stored."""
 
-    role: str
-    database: str
-    name: str
-    value: str
+    __pydantic_config__ = CLOSED
+
+    role: Text
+    database: Text
+    name: Name
+    value: Text
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A privilege on a database or a parameter. `grantor`: "" for the bootstrap superuser; `grantee`: "" for PUBLIC."""
 
-    on: str
-    grantor: str
-    grantee: str
-    privilege: str
+    __pydantic_config__ = CLOSED
+
+    on: Name
+    grantor: Text
+    grantee: Text
+    privilege: Text
     grantable: bool
 
 
@@ -129,17 +156,19 @@ class Grant:
 class Database:
     """A row of pg_database. `provider`: its letter: b(uiltin), c (libc), i(cu)."""
 
-    name: str
-    owner: str
-    encoding: str
-    provider: str
-    collate: str
-    ctype: str
-    locale: str | None
-    rules: str | None
+    __pydantic_config__ = CLOSED
+
+    name: Name
+    owner: Name
+    encoding: Text
+    provider: Text
+    collate: Text
+    ctype: Text
+    locale: Text | None
+    rules: Text | None
     template: bool
     limit: int
-    comment: str | None
+    comment: Text | None
     connectable: bool
 
 
@@ -147,18 +176,22 @@ class Database:
 class Label:
     """A security label of a role or a database (`kind`)."""
 
-    kind: str
-    name: str
-    provider: str
-    label: str
+    __pydantic_config__ = CLOSED
+
+    kind: Text
+    name: Text
+    provider: Text
+    label: Text
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A logical subscription of a database."""
 
-    database: str
-    name: str
+    __pydantic_config__ = CLOSED
+
+    database: Text
+    name: Text
     enabled: bool
 
 
@@ -169,9 +202,11 @@ class ServerData:
     `tablespaces`: names only, they are not restored.
     """
 
+    __pydantic_config__ = CLOSED
+
     major: int
-    bootstrap: str
-    user: str
+    bootstrap: Text
+    user: Text
     roles: tuple[Role, ...]
     memberships: tuple[Membership, ...]
     settings: tuple[Setting, ...]
@@ -179,7 +214,7 @@ class ServerData:
     databases: tuple[Database, ...]
     grants: tuple[Grant, ...]
     labels: tuple[Label, ...]
-    tablespaces: tuple[str, ...]
+    tablespaces: tuple[Text, ...]
     subscriptions: tuple[Subscription, ...]
 
     def database(self, name: str) -> Database:
@@ -215,12 +250,15 @@ def read(sql: Sql, before: ServerData) -> bytes:
 
 
 def parse(text: bytes) -> ServerData:
-    """Return the data in `text`; raises Unreadable when it is malformed."""
+    """Return the data in `text`; whatever the bytes are, raises Unreadable that says where they are malformed."""
+    if len(text) > MOST:
+        raise Unreadable(f"{PATH}: more than {MOST} bytes")
     try:
         return SERVER.validate_json(text, strict=True)
     except (ValidationError, RecursionError) as error:
         where = ".".join(map(str, error.errors()[0]["loc"])) if isinstance(error, ValidationError) else "nesting"
-        raise Unreadable(f"{PATH}: malformed at {where or 'its start'}") from None
+        shown = where.encode("unicode_escape").decode("ascii")[:LONGEST]
+        raise Unreadable(f"{PATH}: malformed at {shown or 'its start'}") from None
 
 
 def inspect(sql: Sql) -> ServerData:

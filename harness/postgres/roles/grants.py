@@ -1,12 +1,16 @@
 """Grants on databases, schemas and parameters: those of a server are made those of a backup."""
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import TypeVar
 
 from psycopg import sql as compose
 
 from harness.postgres.roles.data import Grant
 from harness.postgres.session import Connection
 
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 PRIVILEGES = {
     "DATABASE": ("CONNECT", "CREATE", "TEMPORARY"),
     "PARAMETER": ("ALTER SYSTEM", "SET"),
@@ -25,14 +29,40 @@ def align(connection: Connection, kind: str, here: Iterable[Grant], wanted: Iter
         _as(connection, extra, owner, kind, "REVOKE {} ON {} {} FROM {} CASCADE")
     waiting = sorted(set(wanted) - (present if present <= set(wanted) else set()), key=_order)
     able = {(g.on, g.grantee, g.privilege) for g in present & set(wanted) if g.grantable}
-    while waiting:
+    for grant in by_dependency(
+        waiting,
         # The owner's grants first; a grantor must have the privilege with its option already.
-        ready = [g for g in waiting if g.grantor == owner or (g.on, g.grantor, g.privilege) in able] or waiting
-        for grant in ready:
-            option = " WITH GRANT OPTION" if grant.grantable else ""
-            _as(connection, grant, owner, kind, "GRANT {} ON {} {} TO {}" + option)
-        able |= {(g.on, g.grantee, g.privilege) for g in ready if g.grantable}
-        waiting = [grant for grant in waiting if grant not in ready]
+        lambda g: None if g.grantor == owner else (g.on, g.grantor, g.privilege),
+        lambda g: (g.on, g.grantee, g.privilege) if g.grantable else None,
+        able,
+    ):
+        option = " WITH GRANT OPTION" if grant.grantable else ""
+        _as(connection, grant, owner, kind, "GRANT {} ON {} {} TO {}" + option)
+
+
+def by_dependency(
+    items: Iterable[Item], needs: Callable[[Item], Key | None], gives: Callable[[Item], Key | None], have: Iterable[Key]
+) -> Iterator[Item]:
+    """Yield items, each after one that gives what it needs, None for nothing; last those whose need nothing gives.
+
+    `have`: what is given before.
+    """
+    given = set(have)
+    waiting: dict[Key, list[Item]] = {}
+    ready: deque[Item] = deque()
+    for item in items:
+        need = needs(item)
+        if need is None or need in given:
+            ready.append(item)
+        else:
+            waiting.setdefault(need, []).append(item)
+    while ready:
+        yield (item := ready.popleft())
+        if (gift := gives(item)) is not None:
+            given.add(gift)
+            ready.extend(waiting.pop(gift, ()))
+    for rest in waiting.values():
+        yield from rest
 
 
 def _order(grant: Grant) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import Sql
 from harness.postgres.roles.check import OPTIONS, among, settable
 from harness.postgres.roles.data import GRANTS, Database, Grant, Membership, Role, ServerData, Setting
-from harness.postgres.roles.grants import align
+from harness.postgres.roles.grants import align, by_dependency
 from harness.postgres.server import connect, one_line
 from harness.postgres.session import Connection
 
@@ -35,7 +35,7 @@ def restore(sql: Sql, data: ServerData, found: ServerData) -> tuple[str, ...]:
     """
     kept = {found.user, found.bootstrap}
     there = {role.name: role.until for role in found.roles}
-    with _changing(sql, "roles") as connection:
+    with changing(sql, "roles") as connection:
         for role in data.roles:
             if role.name not in there:
                 connection.execute(compose.SQL("CREATE ROLE {}").format(compose.Identifier(role.name)))
@@ -78,14 +78,14 @@ def create_database(sql: Sql, data: ServerData, found: ServerData, name: str) ->
     except psycopg.Error as error:
         raise RestoreFailed(f"database {name} at {sql.outside}: cannot be created: {one_line(error)}") from error
     names = {"", *(role.name for role in data.roles)}
-    with _changing(sql, f"settings of database {name}") as connection:
+    with changing(sql, f"settings of database {name}") as connection:
         _settings(connection, found, settable(sql, found, data), names, {name})
 
 
 def finish_database(sql: Sql, data: ServerData, name: str) -> None:
     """Give a restored database its grants, comment, labels, limit and template mark. Raises RestoreFailed."""
     database = data.database(name)
-    with _changing(sql, f"database {name}") as connection:
+    with changing(sql, f"database {name}") as connection:
         here = [Grant(*row) for row in connection.execute(GRANTS.encode()).fetchall()]
         own = [grant for grant in data.grants if grant.on == name]
         align(connection, "DATABASE", [grant for grant in here if grant.on == name], own, database.owner)
@@ -99,8 +99,8 @@ def finish_database(sql: Sql, data: ServerData, name: str) -> None:
 
 
 @contextmanager
-def _changing(sql: Sql, what: str) -> Iterator[Connection]:
-    """Yield a connection in a transaction that the server does not log. Raises RestoreFailed; nothing is done then."""
+def changing(sql: Sql, what: str) -> Iterator[Connection]:
+    """Yield a connection in a transaction that the server does not log. Raises RestoreFailed, and nothing is done."""
     try:
         with connect(sql, application="blackstart roles") as connection, connection.transaction():
             connection.execute("SET LOCAL log_statement = 'none'")
@@ -141,15 +141,14 @@ def _memberships(connection: Connection, data: ServerData, found: ServerData) ->
     exact = min(data.major, found.major) >= OPTIONS
     for extra in (m for m in among(found.memberships, names) if m not in data.memberships):
         _execute(connection, "REVOKE {} FROM {}{} CASCADE", extra, _by(extra.grantor, exact=exact))
-    able: set[tuple[str, str]] = set()
-    waiting = list(data.memberships)
-    while waiting:
+    for membership in by_dependency(
+        data.memberships,
         # A grantor must be an administrator of the role already.
-        ready = [m for m in waiting if not exact or not m.grantor or (m.role, m.grantor) in able] or waiting
-        for membership in ready:
-            _grant_role(connection, membership, exact=exact)
-        able |= {(m.role, m.member) for m in ready if m.admin}
-        waiting = [m for m in waiting if m not in ready]
+        lambda m: (m.role, m.grantor) if exact and m.grantor else None,
+        lambda m: (m.role, m.member) if m.admin else None,
+        (),
+    ):
+        _grant_role(connection, membership, exact=exact)
 
 
 def _grant_role(connection: Connection, membership: Membership, *, exact: bool) -> None:
@@ -265,7 +264,7 @@ def _labels(sql: Sql, data: ServerData, kind: str, names: Collection[str]) -> No
     wanted = [label for label in data.labels if label.kind == kind.lower() and label.name in names]
     if not wanted:
         return
-    with _changing(sql, "security labels") as connection:
+    with changing(sql, "security labels") as connection:
         for label in wanted:
             connection.execute(
                 compose.SQL("SECURITY LABEL FOR {} ON {} {} IS {}").format(

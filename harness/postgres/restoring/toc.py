@@ -1,0 +1,182 @@
+"""Strict reader of the table of contents of a dump in custom format (pg_dump -Fc): what each entry is, and its text.
+
+`pg_restore --list` shows names in a form that two objects can share, and no texts. Format: WriteHead and WriteToc in
+src/bin/pg_dump/pg_backup_archiver.c of PostgreSQL 14 to 18 (archive versions 1.14 to 1.16).
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.core.errors import RestoreFailed
+
+MAGIC = b"PGDMP"
+OLDEST, NEWEST = (1, 14), (1, 16)
+COMPRESSION_BYTE, RELATION_KIND = (1, 15), (1, 16)  # first versions with these fields
+CUSTOM = 1  # archCustom
+MOST_ENTRIES = 10_000_000
+MOST_TEXT = 256 << 20  # bytes of one text; the longest are definitions of tables
+MOST = 2 << 30  # bytes of a whole table of contents
+CHUNK = 1 << 20
+DATES = 7  # numbers: second, minute, hour, day, month, year, daylight saving
+NULL = -1
+LONGEST = 300  # characters of an entry in a message
+# Of these, pg_restore without --create takes none.
+OF_THE_DATABASE = ("DATABASE", "DATABASE PROPERTIES")
+ON_ANOTHER = ("ACL", "COMMENT", "SECURITY LABEL")
+SPECIAL = ("ENCODING", "STDSTRINGS", "SEARCHPATH")  # settings of the session, not objects
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry. `text`: its statements, in the encoding of the database, as the names are.
+
+    `name`: as pg_dump tags it: `f(integer)` of a function, `TABLE t` where it is about another object.
+    """
+
+    number: int
+    kind: str
+    schema: bytes
+    name: bytes
+    owner: bytes
+    text: bytes
+    before_data: bool
+
+    @property
+    def line(self) -> bytes:
+        """Kind, schema, name and owner, as `pg_restore --list` has them."""
+        words = (self.kind.encode(), self.schema or b"-", self.name, self.owner)
+        return b" ".join(words).translate(bytes.maketrans(b"\r\n", b"  "))
+
+    def __str__(self) -> str:
+        about, space, name = self.name.partition(b" ") if self.kind in ON_ANOTHER else (b"", b"", self.name)
+        where = self.schema + b"." if self.schema else b""
+        shown = (about + space + where + name).decode(errors="backslashreplace")
+        return " ".join(f"{self.kind} {shown}".split())[:LONGEST]
+
+    def is_a(self, *kinds: str) -> bool:
+        """Whether it is of one of the kinds, each with the begin of schema and name after it where that is given."""
+        return self.line.startswith(tuple(f"{kind} ".encode() for kind in kinds))
+
+
+class Source(Protocol):
+    """An open file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most `size` bytes, none at its end."""
+
+
+def read_contents(what: str, source: Source) -> tuple[Entry, ...]:
+    """Return the entries of a dump that a restore takes, in their order. `what`: the dump's name in messages.
+
+    Raises RestoreFailed for a dump that is damaged, or of another format.
+    """
+    reader = _Reader(what, source)
+    version = reader.head()
+    count = reader.number()
+    if not 0 <= count <= MOST_ENTRIES:
+        raise reader.damaged(f"{count} entries")
+    entries = [_entry(reader, version) for _ in range(count)]
+    if len({entry.number for entry in entries}) != len(entries):
+        raise reader.damaged("two entries of one number")
+    return tuple(entry for entry in entries if _taken(entry))
+
+
+def _entry(reader: "_Reader", version: tuple[int, int]) -> Entry:
+    number = reader.number()
+    reader.number()  # whether it has data
+    reader.text(), reader.text()  # object identifiers of the source
+    name, kind = reader.text(), reader.text()
+    section = reader.number()
+    text, _drop, _copy = reader.text(), reader.text(), reader.text()
+    schema, _tablespace, _method = reader.text(), reader.text(), reader.text()
+    if version >= RELATION_KIND:
+        reader.number()
+    owner = reader.text()
+    reader.text()  # WITH OIDS
+    while reader.optional() is not None:
+        pass  # dependencies
+    reader.offset()
+    words = kind.decode("ascii", "backslashreplace")
+    if not kind or number <= 0:
+        raise reader.damaged("an entry without kind or number")
+    return Entry(number, words, schema, name, owner, text, section == 2)  # noqa: PLR2004 - SECTION_PRE_DATA
+
+
+def _taken(entry: Entry) -> bool:
+    if entry.kind in (*OF_THE_DATABASE, *SPECIAL):
+        return False
+    return not (entry.kind in ON_ANOTHER and entry.name.startswith(b"DATABASE "))
+
+
+class _Reader:
+    def __init__(self, what: str, source: Source) -> None:
+        self._what, self._source = what, source
+        self._held, self._at, self._left = b"", 0, MOST
+        self._integer, self._offset = 4, 8
+
+    def damaged(self, why: str) -> RestoreFailed:
+        """Return the error for a table of contents that is malformed."""
+        return RestoreFailed(f"{self._what}: its dump cannot be listed ({why}); use another backup")
+
+    def head(self) -> tuple[int, int]:
+        """Read what is before the entries; return the version. Raises RestoreFailed."""
+        if self.take(len(MAGIC)) != MAGIC:
+            raise self.damaged("it is no dump in custom format")
+        major, minor, _revision, self._integer, self._offset, form = self.take(6)
+        if not OLDEST <= (major, minor) <= NEWEST or form != CUSTOM:
+            raise self.damaged(f"archive version {major}.{minor}, format {form}")
+        if self._integer != 4 or self._offset != 8:  # noqa: PLR2004 - of every machine that PostgreSQL 14 runs on
+            raise self.damaged(f"integers of {self._integer} bytes, offsets of {self._offset}")
+        if (major, minor) >= COMPRESSION_BYTE:
+            self.take(1)
+        else:
+            self.number()
+        for _ in range(DATES):
+            self.number()
+        for _ in range(3):
+            self.text()  # database, version of the server, version of pg_dump
+        return major, minor
+
+    def take(self, count: int) -> bytes:
+        """Return the next bytes; raises RestoreFailed when there are less."""
+        if self._at + count > len(self._held):
+            self._left -= count
+            if self._left < 0:
+                raise self.damaged(f"more than {MOST} bytes of entries")
+            parts = [self._held[self._at :]]
+            missing = count - len(parts[0])
+            while missing > 0:
+                piece = self._source.read(max(CHUNK, min(missing, 16 * CHUNK)))
+                if not piece:
+                    raise self.damaged("it ends too early")
+                parts.append(piece)
+                missing -= len(piece)
+            self._held, self._at = b"".join(parts), 0
+        self._at += count
+        return self._held[self._at - count : self._at]
+
+    def number(self) -> int:
+        """Return a number: a byte with its sign, and four of its value, the lowest first."""
+        sign, *digits = self.take(5)
+        value = int.from_bytes(digits, "little")
+        return -value if sign else value
+
+    def optional(self) -> bytes | None:
+        """Return a text, None where there is none."""
+        length = self.number()
+        if length == NULL:
+            return None
+        if not 0 <= length <= MOST_TEXT:
+            raise self.damaged(f"a text of {length} bytes")
+        text = self.take(length)
+        if b"\0" in text:
+            raise self.damaged("a text with a zero byte")
+        return text
+
+    def text(self) -> bytes:
+        """Return a text, empty where there is none."""
+        return self.optional() or b""
+
+    def offset(self) -> None:
+        """Pass over the place of the data."""
+        self.take(1 + self._offset)
