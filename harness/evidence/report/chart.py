@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from harness.core.duration import human
 from harness.evidence.report.view import RecordView
 
-WIDEST = 8.0  # a budget further away than this many times the recovery would leave no bar to see
+WIDEST = 4.0  # a budget further away than this many times the recovery would leave no bar to see
 ROOM = 1.06  # of the longest time, so that a line at the end is inside the chart
 TICKS = 6  # at most
 STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400)  # seconds between ticks
@@ -31,7 +31,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Bars, axis and budget line. `budget`: percent, None where there is no line; `note`: why, or what the line is."""
+    """Bars, axis and budget line. `budget`: percent, None where nothing is promised; `note`: what the line is.
+
+    A budget that is far away is a line at the end of the chart, and the note says that it is not to scale.
+    """
 
     bars: tuple[Bar, ...]
     ticks: tuple[Tick, ...]
@@ -56,5 +59,5 @@ def chart_of(view: RecordView) -> Chart:
     ticks = tuple(Tick(100 * n * step / scale, human(n * step)) for n in range(int(end / step) + 1))
     if budget is None:
         return Chart(bars, ticks, None, "")
-    where = "" if near else ", beyond the end of this chart"
-    return Chart(bars, ticks, 100 * budget / scale if near else None, f"promised RTO {human(budget)}{where}")
+    where = "" if near else ", not to scale"
+    return Chart(bars, ticks, 100 * budget / scale if near else 100.0, f"promised RTO {human(budget)}{where}")
