@@ -44,7 +44,7 @@ def certificate(
     reports: Reports = REPORTS,
 ) -> None:
     """Write the certificate of a drill. One HTML page without a script, to be printed."""
-    from harness.cli.drills import newest_record
+    from harness.cli.drills import newest_record, who_signed_off
     from harness.core.errors import Unreadable, UsageError
     from harness.evidence.folder import read_record
     from harness.evidence.format.record_file import sha256_of
@@ -54,7 +54,7 @@ def certificate(
     folder = found if found.is_dir() else found.parent
     page = out or Path("certificate.html")
     try:
-        entry = entry_of(read_record(folder), folder.resolve(), page.resolve().parent)
+        entry = entry_of(read_record(folder), folder.resolve(), page.resolve().parent, who_signed_off(folder))
     except Unreadable as error:
         raise UsageError(str(error)) from None
     page.write_text(certificate(entry, sha256_of(folder / "record.json")), encoding="utf-8")

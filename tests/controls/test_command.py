@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from harness.attestation.sign_off import sign_off
 from harness.cli import app
 from harness.core.clock import SYSTEM
 from harness.core.errors import UsageError
@@ -117,6 +118,7 @@ def test_a_mistake_in_an_option_is_one_line(words: tuple[str, str]) -> None:
         run("controls", *words)
 
 
+@pytest.mark.damages_records
 def test_a_damaged_record_is_named_and_hides_no_other(here: Path) -> None:
     leave(on(1, kept()))
     (here / "reports/drills/20260101T000000Z-x").mkdir()
@@ -139,6 +141,20 @@ def test_the_forms_say_the_same_and_escape() -> None:
     assert "<script" not in markdown
     assert "<script" not in page
     assert "0 of 12 covered" in page
+
+
+@pytest.mark.damages_records
+def test_the_certificate_says_who_signed_off(here: Path) -> None:
+    leave(kept())
+    (folder,) = (here / "reports/drills").iterdir()
+    run("certificate")
+    assert "nobody signed off" in (here / "certificate.html").read_text()
+    note = sign_off(folder, "Grace Hopper", "", None)
+    run("certificate")
+    assert "Grace Hopper" in (here / "certificate.html").read_text()
+    note.write_text("{")
+    run("certificate")
+    assert "not readable" in (here / "certificate.html").read_text()
 
 
 def test_history_has_a_trend_for_each_drill() -> None:

@@ -17,7 +17,14 @@ from harness.evidence.report.chart import chart_of
 from harness.evidence.report.view import RecordView, view_of
 from harness.evidence.told import read_told
 
-FILES = ("record.json", "journal.jsonl", "ledger.jsonl", "phases.svg", "told.json")  # linked where they exist
+FILES = (
+    "record.json",
+    "journal.jsonl",
+    "ledger.jsonl",
+    "phases.svg",
+    "told.json",
+    "statement.dsse.json",
+)  # linked where they exist
 
 
 @dataclass(frozen=True, slots=True)
