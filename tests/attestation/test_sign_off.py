@@ -24,7 +24,9 @@ def run(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in ("record", *words)])
 
 
+@pytest.mark.attacks
 def test_the_program_never_signs_off(sealed: Sealed) -> None:
+    """E5: the program wrote `signoff` itself."""
     assert signed_off_by(sealed.folder) == sealed.record.signed_off_by == NOBODY
     marks = [event for event in read_journal(sealed.folder / "journal.jsonl") if "sign" in event.kind]
     assert [(mark.kind, mark.facts["signed_off_by"]) for mark in marks] == [("awaits sign-off", NOBODY)]

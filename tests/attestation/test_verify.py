@@ -113,6 +113,13 @@ def later_held(sealed: Sealed) -> None:
     journal_rewritten(sealed.folder / "journal.jsonl", move)
 
 
+def shorter_rto(sealed: Sealed) -> None:
+    path = sealed.folder / "record.json"
+    text, count = re.subn(rb'("reasons":\[\].*"rto_seconds":)[0-9.]+(,"scenario)', rb"\g<1>0.5\2", path.read_bytes())
+    assert count == 1
+    path.write_bytes(text)
+
+
 CHANGES: dict[str, tuple[Change, str, str]] = {
     "flipped byte of the record": (flip("record.json", 700), "file: record.json was changed", "file: record.json"),
     "flipped byte of the ledger": (flip("ledger.jsonl", 12), "file: ledger.jsonl was changed", "file: ledger.jsonl"),
@@ -143,6 +150,10 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
         resigned(edit("record.json", b'"verdict":"KEPT"', b'"verdict":"BROKEN"')),
         "verdict: the record says verdict BROKEN, journal and ledger give KEPT", "verdict: verdict is BROKEN",
     ),
+    "edited RTO": (shorter_rto, "verdict: the record says rto_seconds 0.5", "file: record.json was changed"),
+    "edited RTO, signed again": (
+        resigned(shorter_rto), "verdict: the record says rto_seconds 0.5", "verdict: rto_seconds is 0.5",
+    ),
     "edited journal with a new chain, signed again": (
         resigned(later_held), "verdict: judged with `held` at .* no such event", "verdict: rto_seconds is",
     ),
@@ -163,11 +174,13 @@ def test_a_sealed_record_is_verified_by_both(sealed: Sealed) -> None:
     assert done.stdout.startswith(f"VERIFIED {sealed.folder.name}: drill in memory: KEPT")
 
 
+@pytest.mark.attacks
 @pytest.mark.damages_records
 @pytest.mark.parametrize(("change", "said", "said_alone"), CHANGES.values(), ids=CHANGES)
 def test_a_changed_record_is_refused_by_both_for_its_reason(
     sealed: Sealed, change: Change, said: str, said_alone: str
 ) -> None:
+    """E1: nothing noticed an edited record or journal, and no command looked."""
     change(sealed)
     refusals = "\n".join(verify(sealed.folder, [sealed.public]).refusals)
     assert re.search(said, refusals), refusals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -142,6 +143,19 @@ def test_a_drill_that_ends_early_leaves_an_unknown_record_and_a_traceback(
     assert (record.verdict, record.finished != "") == ("UNKNOWN", True)
     assert said in record.reasons
     assert type(error).__name__ in traceback_of(running)
+
+
+@pytest.mark.attacks
+def test_a_recovery_that_restored_nothing_measured_nothing(running: Drill, memory_estate: MemoryEstate) -> None:
+    """E4: `writes lost 0 of 12`, `0 MB, 0 rows`."""
+    running.strike()
+    empty_store(memory_estate)
+    running.attempt(running.recover)
+    running.conclude()
+    data = json.loads((running.folder.path / "record.json").read_bytes())
+    measured = ("rto_seconds", "rpo_seconds", "lost", "phantom", "lost_objects", "data_bytes", "data_rows")
+    assert {data[name] for name in measured} == {"not measured"}
+    assert data["acknowledged"] > 0
 
 
 def test_a_drill_that_is_terminated_leaves_a_record(running: Drill, memory_estate: MemoryEstate) -> None:
