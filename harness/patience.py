@@ -109,6 +109,7 @@ class Patience:
     strike_effect: float = 15.0  # client requests fail after the strike
     task_kill: float = 10.0  # all processes of a task are killed
     task_output_end: float = 5.0  # standard error of a task ends after its output did
+    time_server: float = 2.0  # a time server answers
     traffic_switch: float = 15.0  # new connections reach the other site
     volume_agent_silence: float = 60.0  # a volume's agent sends the next byte
     volume_agent_start: float = 20.0  # a volume's agent starts

@@ -110,6 +110,7 @@ def header_of(loaded: Config, config: Path, budgets: Path, budget: Promise, subs
         initiator="operator" if made else "schedule",
         inputs={**{path.name: path.read_bytes() for path in (config, budgets)}, **stated.inputs},
         statements=stated.statements(SYSTEM.wall().date()),
+        time_server=stated.table.time_server or "",
         substrate=made.label(loaded) if made else EXISTING,
         limits=made.limits if made else (),
         mode="restore test",

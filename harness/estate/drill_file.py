@@ -57,6 +57,7 @@ class DrillTable(Table):
 
     approval: Literal["required", "optional"] = "optional"
     key: Reference | None = None
+    time_server: Text | None = None
     basis: Text | None = None
     critical_function: Text | None = None
     deviations: tuple[Text, ...] = ()

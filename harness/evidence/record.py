@@ -30,6 +30,8 @@ from harness.evidence.format.chain import OPENED, add, last_statement
 from harness.evidence.format.record_file import sha256_of
 from harness.evidence.journal import head_of
 from harness.evidence.refine import refine
+from harness.evidence.time_server import note_offset
+from harness.evidence.versions import own_versions
 
 NOTHING_STATED = Statements()
 DUE = timedelta(days=14)  # by when a finding is to be mended
@@ -41,7 +43,8 @@ class RecordHeader:
     """What a record says without measuring it. `mode`: `drill` or `restore test`; `limits`: what it cannot show.
 
     `inputs`: name -> content of the files that decide the drill; `expected`, `controls` and `scenario_sha256` are those
-    of `DrillRecord`; `signing_key`: fingerprint of the key that it is going to be signed with, UNSIGNED without one.
+    of `DrillRecord`; `signing_key`: fingerprint of the key that it is going to be signed with, UNSIGNED without one;
+    `time_server`: HOST or HOST:PORT that is asked for the offset of the clock, "" for none.
     """
 
     drill: str
@@ -61,6 +64,7 @@ class RecordHeader:
     scenario_sha256: str = ""
     statements: Statements = NOTHING_STATED
     signing_key: str = UNSIGNED
+    time_server: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,7 @@ def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) ->
         **promise_facts(header.promise, header.mode, header.expected),
         **_hashes(header),
     )
+    note_offset(header.time_server, journal)
     judgement = Judgement(Verdict.UNKNOWN, (NOT_CONCLUDED,), None, None, None, None)
     folder.write(_Writer(header, Outcome(Evidence(header.promise)), folder, journal.events).record(judgement))
 
@@ -206,7 +211,7 @@ class _Writer:
             origin=origin,
             commit=header.commit,
             hashes={name: hashlib.sha256(content).hexdigest() for name, content in header.inputs.items()},
-            versions=dict(header.versions),
+            versions={**own_versions(), **header.versions},
             promise=Promised.of(header.promise),
             verdict=str(judgement.verdict),
             reasons=judgement.reasons,

@@ -165,7 +165,7 @@ def test_a_verdict_must_be_the_one_that_is_named_and_for_its_reason(recovered: D
 
 
 def test_a_record_without_what_an_auditor_looks_for_is_a_finding(recovered: Drill) -> None:
-    with pytest.raises(Finding, match="the record lacks commit, hashes, versions"):
+    with pytest.raises(Finding, match="the record lacks commit, hashes"):
         verdict.require_whole_record(recovered.conclude())
     with pytest.raises(Finding, match=r"messages not seen: 1\.1"):
         verdict.require_all_messages(recovered.conclude(), recovered.environment.config)
