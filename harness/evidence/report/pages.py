@@ -24,6 +24,7 @@ FILES = (
     "phases.svg",
     "told.json",
     "statement.dsse.json",
+    "statement.json",
 )  # linked where they exist
 
 
