@@ -18,6 +18,7 @@ def run_of(view: RecordView, record: str) -> Run | None:
     if ended.tzinfo is None:
         return None
     budgets = {one.name.lower(): one.budget for one in (view.rto, view.rpo, view.exposure) if one.budget is not None}
+    budgets["missing files"] = view.missing_files
     reasons = (*view.reasons, *view.unmet)
     return Run(
         drill=view.drill,

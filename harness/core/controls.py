@@ -55,7 +55,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One concluded drill or restore test. `budgets`: promised seconds by objective; `record`: name of its folder."""
+    """One concluded drill or restore test. `record`: the name of its folder.
+
+    `budgets`: what is promised, by objective; less is stricter.
+    """
 
     drill: str
     estate: str

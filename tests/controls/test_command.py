@@ -72,6 +72,7 @@ def test_a_finding_is_closed_by_a_pass_and_by_nothing_weaker() -> None:
     assert row_of("--at", "2026-05-10")["status"] == "open finding"
     leave(on(2, replace(kept(), scenario_sha256="00" * 32)))
     leave(on(3, replace(kept(), promise=replace(kept().promise, rto_seconds=1000.0))))
+    leave(on(3, replace(kept(), promise=replace(kept().promise, missing_files=9))))
     leave(on(4, replace(kept(), verdict="UNKNOWN", expected="UNKNOWN")))
     assert row_of("--at", "2026-05-10")["status"] == "open finding"
     leave(on(5, kept()))

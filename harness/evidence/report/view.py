@@ -40,6 +40,7 @@ class RecordView:
     exposure: Figure
     promise: str
     owner: str
+    missing_files: int  # how many the promise allows
     acknowledged: int
     lost: tuple[int, ...]
     diverged: tuple[int, ...]
@@ -126,6 +127,7 @@ def view_of(record: DrillRecord) -> RecordView:
         exposure=Figure("exposure", record.exposure_seconds, promise.exposure_seconds),
         promise=promise.name,
         owner=promise.owner,
+        missing_files=promise.missing_files,
         acknowledged=record.acknowledged or 0,
         lost=record.lost or (),
         diverged=record.diverged,
