@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit cases drills drill test images engine-tests drill-docker drill-kind report bench lock clean
+.PHONY: help setup check unit cases fuzz drills drill test images engine-tests drill-docker drill-kind report bench lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ unit: setup  ## unit tests of the harness
 cases: setup  ## inputs of real estates, on PostgreSQL 14 to 18
 	@for major in $(or $(MAJORS),14 15 16 17 18); do \
 		echo "== PostgreSQL $$major"; BLACKSTART_PG_MAJOR=$$major $(BIN)/pytest tests/cases -m cases || exit 1; done
+
+fuzz: setup  ## random damage of repositories and of all that is read from them: SECONDS for each of 12 targets
+	BLACKSTART_FUZZ=$(or $(SECONDS),30) $(BIN)/pytest tests/fuzz
 
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/

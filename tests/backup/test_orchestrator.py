@@ -178,3 +178,14 @@ def test_the_error_of_a_backup_names_its_cause(memory_estate: MemoryEstate) -> N
     with pytest.raises(BackupFailed) as failed:
         memory_estate.orchestrator.back_up()
     assert isinstance(failed.value.__cause__, HarnessError)
+
+
+@pytest.mark.attacks
+def test_r5_a_backup_alerts_to_lost_commits(memory_estate: MemoryEstate) -> None:
+    memory_estate.start_primary()
+    first = memory_estate.orchestrator.back_up()
+    memory_estate.store.delete(first.path)
+    memory_estate.orchestrator.back_up()
+    assert first.backup_id in "".join(keys_of(memory_estate.store, memory_estate.repository.estate))
+    (alert,) = [event for event in memory_estate.journal.events if event.kind == "alert"]
+    assert alert.subject == "backup failure"

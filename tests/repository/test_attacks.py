@@ -1,0 +1,280 @@
+"""Attacks on the repository by one who may write to the bucket and has all public keys: R1 to R6, R8."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from harness.backup.build import described_backups
+from harness.core.clock import SYSTEM
+from harness.core.errors import HarnessError, NoValidBackup, Unreadable
+from harness.recovery.exposure import measure_exposure
+from harness.repository.catalogue import Repository
+from harness.repository.format.frames import FRAME, decompress
+from harness.repository.format.layout import new_id
+from harness.repository.reaper import Reaped, reap
+from harness.repository.witness import FileWitness
+from harness.repository.writer import remove
+from harness.scenario.faults.stored_backup import AHEAD, LITTER
+from harness.signing import new_signing_pair
+from tests.repository.memory_store import MemoryStore
+from tests.repository.store_servers import Recipients, back_up, contents, keys_of
+
+pytestmark = pytest.mark.attacks
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def witness(tmp_path: Path) -> FileWitness:
+    return FileWitness(tmp_path / "with DR, ü/witness.json")
+
+
+@pytest.fixture
+def repository(store: MemoryStore, recipients: Recipients, witness: FileWitness) -> Repository:
+    return replace(recipients.repository(store), witnesses=(witness,))
+
+
+def forge(repository: Repository, recipients: Recipients, key: bytes | None = None, cluster: str = "7391") -> str:
+    """Write a complete backup of the year 2099, signed with `key`, by default one of the attacker's own."""
+    forged = replace(repository, clock=AHEAD, witnesses=())
+    writer = forged.begin(cluster, recipients.public, key or new_signing_pair()[0])
+    writer.add("server.json", (b'{"roles": [{"name": "backdoor", "superuser": true}]}',))
+    return writer.commit(contents()).backup_id
+
+
+@pytest.mark.parametrize("cluster", ["7391", "666"])
+def test_r1_r2_a_forged_backup_is_passed_over_with_its_reason(
+    repository: Repository, recipients: Recipients, cluster: str
+) -> None:
+    mine = back_up(repository, recipients)
+    forged = forge(repository, recipients, cluster=cluster)
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == mine.backup_id
+    ((name, reason),) = chosen.passed_over
+    assert name == forged
+    assert "which is not trusted here" in reason
+    assert chosen.findings == ()
+
+
+def test_r2_a_backup_of_another_database_system_is_passed_over_where_systems_are_declared(
+    repository: Repository, recipients: Recipients
+) -> None:
+    """Signed by the writer: a staging copy of the primary writes under the same name."""
+    mine = back_up(repository, recipients)
+    forge(repository, recipients, recipients.writer[0], cluster="666")
+    pinned = replace(repository, trust=replace(repository.trust, systems=("7391",)))
+    chosen = pinned.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == mine.backup_id
+    assert "of database system 666; declared: 7391" in chosen.passed_over[0][1]
+    assert any("unless the server was made anew" in line for line in repository.catalogue().findings)
+
+
+def test_r2_without_a_trusted_writer_nothing_is_restored(repository: Repository, recipients: Recipients) -> None:
+    back_up(repository, recipients)
+    with pytest.raises(NoValidBackup, match="trusted: no key"):
+        Repository(repository.store, "shop").latest_valid(recipients.dr[0])
+
+
+def test_a_replaced_writers_key_is_trusted_beside_the_new_one(repository: Repository, recipients: Recipients) -> None:
+    first = back_up(repository, recipients)
+    renewed = replace(recipients, writer=new_signing_pair())
+    both = replace(
+        repository, trust=replace(repository.trust, writers=recipients.trust.writers + renewed.trust.writers)
+    )
+    second = back_up(both, renewed)
+    catalogue = both.catalogue()
+    assert [entry.backup_id for entry in catalogue.entries] == [second.backup_id, first.backup_id]
+    assert (second.sequence, catalogue.findings) == (2, ())
+
+
+@pytest.mark.parametrize("body", LITTER, ids=range(len(LITTER)))
+def test_r3_whatever_lies_in_the_bucket_costs_nobody_the_others(
+    store: MemoryStore, repository: Repository, recipients: Recipients, body: bytes
+) -> None:
+    mine = back_up(repository, recipients)
+    for kind in ("commit", "manifest", "intent", "data", "keys"):
+        for name in (new_id(AHEAD), new_id(SYSTEM), "no name", "ü \U0001f600"):
+            store.put(f"shop/{kind}/{name}.json", (body,))
+            store.put(f"shop/{kind}/{name}/{name}", (body,))
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == mine.backup_id
+    assert all(reason.isprintable() for _, reason in chosen.passed_over)
+    rows, findings = described_backups(repository, recipients.dr[0])
+    assert [row["id"] for row in rows if "damaged" not in row] == [mine.backup_id]
+    assert findings == ()
+    assert measure_exposure(repository, recipients.dr[0], SYSTEM.wall()).seconds is not None
+    reap(repository)
+    assert mine.path in keys_of(store, "shop")
+
+
+def delete_commit(repository: Repository, backup_id: str) -> None:
+    repository.store.delete(repository.layout.commit(backup_id))
+
+
+def delete_whole(repository: Repository, backup_id: str) -> None:
+    delete_commit(repository, backup_id)
+    remove(repository.store, repository.layout, backup_id)
+
+
+@pytest.mark.parametrize("delete", [delete_commit, delete_whole])
+def test_r4_a_deleted_newest_backup_is_noticed_and_the_older_one_restored(
+    repository: Repository, recipients: Recipients, delete: Callable[[Repository, str], None]
+) -> None:
+    older, newer = back_up(repository, recipients), back_up(repository, recipients)
+    assert repository.latest_valid(recipients.dr[0]).findings == ()
+    delete(repository, newer.backup_id)
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == older.backup_id
+    (finding,) = chosen.findings
+    assert finding.startswith(f"backup {newer.backup_id} (number 2), the newest known, is not in the repository")
+    again = back_up(repository, recipients)  # the writer knows of it too: what follows names it to every reader
+    (finding,) = recipients.repository(repository.store).catalogue().findings
+    assert f"backup {newer.backup_id} (number 2) is not in the repository, though older ones are" in finding
+    assert again.sequence == 3
+
+
+def test_r4_an_older_state_of_the_bucket_is_noticed(
+    store: MemoryStore, repository: Repository, recipients: Recipients
+) -> None:
+    back_up(repository, recipients)
+    before = {key: b"".join(store.get(key)) for key in keys_of(store, "shop")}
+    back_up(repository, recipients)
+    repository.latest_valid(recipients.dr[0])
+    for key in keys_of(store, "shop"):
+        store.delete(key)
+    for key, body in before.items():
+        store.put(key, (body,))
+    assert "an older state was put back" in repository.latest_valid(recipients.dr[0]).findings[0]
+
+
+def test_r4_an_empty_bucket_is_noticed(store: MemoryStore, repository: Repository, recipients: Recipients) -> None:
+    mine = back_up(repository, recipients)
+    repository.latest_valid(recipients.dr[0])
+    for key in keys_of(store, "shop"):
+        store.delete(key)
+    with pytest.raises(NoValidBackup, match=f"{mine.backup_id}.*the newest known, is not in the repository"):
+        repository.latest_valid(recipients.dr[0])
+
+
+@pytest.mark.parametrize("text", [b"", b"{}x", b"\xff", b'{"shop": {"head": 7}}', b"[" * 100_000])
+def test_a_witness_that_cannot_be_read_is_an_error_and_no_empty_memory(
+    repository: Repository, recipients: Recipients, witness: FileWitness, text: bytes
+) -> None:
+    back_up(repository, recipients)
+    repository.latest_valid(recipients.dr[0])
+    witness.path.write_bytes(text)
+    with pytest.raises(HarnessError, match=r"witness .*witness\.json: not readable .*; restore the file from a copy"):
+        repository.latest_valid(recipients.dr[0])
+
+
+def test_r5_lost_commits_stop_the_reaper_and_are_alerted(
+    store: MemoryStore, repository: Repository, recipients: Recipients
+) -> None:
+    names = sorted(back_up(repository, recipients).backup_id for _ in range(2))
+    abandoned = recipients.begin(repository)
+    abandoned.add("globals", (b"x",))
+    for name in names:
+        delete_commit(repository, name)
+    before = keys_of(store, "shop")
+    found = reap(repository, 0)
+    assert found == Reaped(lost=tuple(names))
+    assert f"2 complete backups have no COMMIT any more ({', '.join(names)})" in found.alarm
+    assert keys_of(store, "shop") == before
+
+
+def test_r6_the_order_is_that_of_the_chain_and_a_time_in_the_future_a_finding(
+    repository: Repository, recipients: Recipients
+) -> None:
+    back_up(repository, recipients)
+    ahead = back_up(replace(repository, clock=AHEAD), recipients)
+    newest = back_up(repository, recipients)
+    assert ahead.backup_id > newest.backup_id
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == newest.backup_id
+    assert any(
+        f"backup {ahead.backup_id} (number 2) is" in line and "in the future" in line for line in chosen.findings
+    )
+
+
+def test_r6_an_hour_back_does_not_let_older_data_win(repository: Repository, recipients: Recipients) -> None:
+    back_up(repository, recipients)
+    clock = replace(SYSTEM, wall=lambda: SYSTEM.wall() - timedelta(hours=1))
+    late = back_up(replace(repository, clock=clock), recipients)
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == late.backup_id
+    assert "the writer's clock was wrong" in chosen.findings[0]
+
+
+def lying_frame(blocks: int, *, window: bool = False) -> bytes:
+    """Return a zstd frame that states 4 MiB, of `blocks` blocks of one byte repeated 128 KiB times (RFC 8878)."""
+    kind = b"\x80\x60" if window else b"\xa0"  # a window of 4 MiB, or a single segment; four bytes of size
+    header = struct.pack("<I", 0xFD2FB528) + kind + struct.pack("<I", FRAME)
+    size = 128 << 10
+    block = struct.pack("<I", size << 3 | 0b010)[:3] + b"x"
+    last = struct.pack("<I", size << 3 | 0b011)[:3] + b"x"
+    return header + block * (blocks - 1) + last
+
+
+@pytest.mark.parametrize("window", [False, True])
+def test_the_lying_frame_is_a_frame(window: bool) -> None:
+    assert sum(map(len, decompress((lying_frame(32, window=window),)))) == FRAME
+
+
+@pytest.mark.parametrize(
+    ("bomb", "reason"),
+    [
+        (zstandard.ZstdCompressor(19).compress(bytes(1 << 30)), "states no size of at most"),
+        (zstandard.ZstdCompressor(19, write_content_size=False).compress(bytes(1 << 26)), "states no size of at most"),
+        (lying_frame(8192), "Destination buffer is too small"),
+        (lying_frame(33), "Destination buffer is too small"),
+        (lying_frame(8192, window=True), "Destination buffer is too small"),
+        (lying_frame(33, window=True), "Destination buffer is too small"),
+    ],
+    ids=["a GiB", "of no size", "a GiB that states 4 MiB", "a little more", "a GiB in a window", "more in a window"],
+)  # fmt: skip
+def test_r8_a_bomb_is_refused_before_it_fills_the_memory(bomb: bytes, reason: str) -> None:
+    largest = 0
+
+    def pieces() -> Iterator[int]:
+        for piece in decompress((bomb,)):
+            yield len(piece)
+
+    def all_of_it() -> None:
+        nonlocal largest
+        for size in pieces():
+            largest = max(largest, size)
+
+    with pytest.raises(Unreadable, match=reason):
+        all_of_it()
+    assert largest <= 64 << 20
+
+
+def test_r8_an_object_that_is_larger_than_its_manifest_says_ends_there(
+    repository: Repository, recipients: Recipients
+) -> None:
+    """What the writer's key signed bounds what is unpacked."""
+    back_up(repository, recipients, large=bytes(64 << 20))
+    (entry,) = repository.committed()
+    backup = repository.open(entry, recipients.dr[0])
+    (listed,) = backup.manifest.objects
+    smaller = replace(backup, manifest=replace(backup.manifest, objects=(replace(listed, plain_size=10),)))
+    read = 0
+
+    def all_of_it() -> None:
+        nonlocal read
+        for chunk in smaller.read("large"):
+            read += len(chunk)
+
+    with pytest.raises(Unreadable, match="differs from the manifest"):
+        all_of_it()
+    assert read == 0
