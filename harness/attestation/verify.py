@@ -16,7 +16,7 @@ from harness.attestation.statement import BACKUP, PAYLOAD, SIGNED, UNSIGNED, rea
 from harness.core.errors import Unreadable
 from harness.core.journal import Event
 from harness.core.judge import Judgement, judge
-from harness.core.judged import PROMISED, evidence_in, promise_in
+from harness.core.judged import PROMISED, evidence_in, promise_in, since_promise
 from harness.core.ledger import Ledger
 from harness.core.record import DrillRecord, Promised
 from harness.evidence.folder import INPUTS, JOURNAL, LEDGER, read_record
@@ -118,7 +118,8 @@ def contradictions(folder: Path, record: DrillRecord) -> Iterator[str]:
         yield f"verdict: cannot be judged again: {error}"
         return
     yield from unseen(events, evidence.clients.struck if evidence.clients else None, evidence.key)
-    noted = {event.facts.get("error") for event in events if event.kind in ("finding", "doubt")} - {None}
+    newest = since_promise(events)  # a drill may hold several restore tests: the record is of the last
+    noted = {event.facts.get("error") for event in newest if event.kind in ("finding", "doubt")} - {None}
     yield from (
         f"verdict: the journal notes what was not judged: {one}"
         for one in noted - {*evidence.findings, *evidence.doubts}
@@ -144,7 +145,7 @@ def budgets_changed(folder: Path, record: DrillRecord, events: Sequence[Event]) 
             continue
         if promised != record.promise:
             yield f"budget: the record says {_said(record.promise, promised)} before the drill"
-        if event.facts.get("mode") != record.mode:
+        if event is opened[-1] and event.facts.get("mode") != record.mode:
             yield f"budget: the record is of a {record.mode}, the journal of a {event.facts.get('mode')}"
         for name, digest in record.hashes.items():
             path = folder / INPUTS / name

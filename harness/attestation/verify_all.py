@@ -31,7 +31,7 @@ def verify_all(reports: Path, keys: Sequence[Ed25519PublicKey], head: str = "") 
         return AllVerified((), (f"chain: {error}",), (), "")
     concluded = {link.record: (link, number) for number, link in enumerate(links) if link.kind == CONCLUDED}
     ended = {*concluded, *(link.record for link in links if link.kind == WITHDRAWN)}
-    unfinished = [link.record for link in links if link.kind == OPENED and link.record not in ended]
+    unfinished = dict.fromkeys(link.record for link in links if link.kind == OPENED and link.record not in ended)
     found = {path.name: path for path in records(reports)}
     done = tuple((name, verify(path, keys)) for name, path in found.items() if name in concluded)
     refusals = [f"chain: record {name} was removed" for name in (*concluded, *unfinished) if name not in found]

@@ -20,7 +20,7 @@ LISTS = {"uncovered": "uncovered", "not done": "missing", FINDING: "findings", D
 DRILL = "drill"  # the mode in which clients write
 MOST = 10_000_000  # numbers in one text; more are refused before they are made
 MAX_SECONDS = 1e11  # three thousand years
-RANGES = re.compile(r"(\d{1,18}(-\d{1,18})?( \d{1,18}(-\d{1,18})?)*)?", re.ASCII)
+RANGES = re.compile(r"(\d{1,999}(-\d{1,999})?( \d{1,999}(-\d{1,999})?)*)?", re.ASCII)
 
 
 def promise_facts(promise: Promise, mode: str, expected: str) -> Mapping[str, Fact]:

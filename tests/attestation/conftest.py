@@ -12,10 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from harness.attestation.keys import key_name
 from harness.attestation.statement import seal
 from harness.core.record import DrillRecord
-from harness.evidence.folder import read_record
+from harness.evidence.folder import JOURNAL, RecordFolder, read_record
+from harness.evidence.journal import JournalFile
+from harness.restore_test.restore_test import RestoreTest
 from harness.signing import new_signing_pair, read_signing_key, read_verify_key
 from tests.memory_drill import drill_of, header, start
 from tests.memory_estate import MemoryEstate, memory_estate
+from tests.traffic.backend import Backend
 
 __all__ = ["memory_estate"]
 
@@ -54,6 +57,19 @@ def drilled(estate: MemoryEstate, reports: Path, key: Ed25519PrivateKey | None) 
     drill.close()
     seal(drill.folder.path, key)
     return drill.folder.path
+
+
+def restore_tested(estate: MemoryEstate, reports: Path, key: Ed25519PrivateKey | None, times: int = 1) -> Path:
+    """Return the folder of restore tests that were carried out in memory; the record is of the last."""
+    estate.backed_up()
+    folder = RecordFolder.make(reports, "restore test in memory")
+    estate.journal = JournalFile(folder.path / JOURNAL)
+    about = replace(header("restore test"), inputs=INPUTS)
+    with Backend("dr") as gateway:
+        for _ in range(times):
+            RestoreTest(about, estate.connections, lambda: gateway.address, folder, estate.journal).run()
+    seal(folder.path, key)
+    return folder.path
 
 
 @pytest.fixture

@@ -12,12 +12,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from harness.attestation.statement import SIGNED, seal
+from harness.attestation.statement import SIGNED, seal, signed_files
 from harness.attestation.verify import Expected, verify
 from harness.core.clock import SYSTEM
-from harness.signing import new_signing_pair, pae, read_signing_key
-from tests.attestation.conftest import Sealed
+from harness.signing import new_signing_pair, pae, read_signing_key, read_verify_key
+from tests.attestation.conftest import PAIR, Sealed, restore_tested
+from tests.memory_estate import MemoryEstate
 from tests.records import journal_rewritten
 
 ALONE = Path(__file__).resolve().parents[2] / "docs/verify_record.py"
@@ -203,6 +206,57 @@ def test_an_old_bundle_shown_as_new_is_refused_by_both(sealed: Sealed) -> None:
     (refusal,) = verify(copy, [sealed.public]).refusals
     assert refusal.startswith(f"replay: this is the record {sealed.folder.name}, in a folder named {copy.name}")
     assert "replay: this is the record" in alone(moved).stderr
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_the_record_of_a_restore_test_is_verified_by_both(
+    memory_estate: MemoryEstate, tmp_path: Path, times: int
+) -> None:
+    (tmp_path / "record.pub").write_bytes(PAIR[1])
+    private, public = read_signing_key(PAIR[0]), read_verify_key(PAIR[1])
+    folder = restore_tested(memory_estate, tmp_path / "reports", private, times)
+    tested = Sealed(folder, private, public, tmp_path / "record.pub")
+    found = verify(folder, [public])
+    assert found.refusals == ()
+    judged = "KEPT" if times == 1 else "BROKEN"  # the site of the second is not empty: the record is of the last
+    assert (tested.record.mode, tested.record.verdict) == ("restore test", judged)
+    assert tested.record.origin.event == "activation"
+    assert (tested.record.lost, tested.record.rto_seconds) == (None, None)
+    done = alone(tested)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.attacks
+def test_an_exposure_that_was_taken_out_of_a_restore_test_is_refused(
+    memory_estate: MemoryEstate, tmp_path: Path
+) -> None:
+    (tmp_path / "record.pub").write_bytes(PAIR[1])
+    private, public = read_signing_key(PAIR[0]), read_verify_key(PAIR[1])
+    folder = restore_tested(memory_estate, tmp_path / "reports", private)
+    tested = Sealed(folder, private, public, tmp_path / "record.pub")
+    journal_rewritten(folder / "journal.jsonl", lambda event: event["facts"].pop("exposure", None))  # type: ignore[attr-defined]
+    seal(folder, private)
+    assert any("exposure_seconds" in line for line in verify(folder, [public]).refusals)
+    assert alone(tested).returncode == 1
+
+
+def flippable(folder: Path) -> list[tuple[Path, int]]:
+    return [(path, path.stat().st_size) for path in (folder / SIGNED, *signed_files(folder))]
+
+
+@pytest.mark.attacks
+@pytest.mark.damages_records
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whichever_bit_is_flipped_the_record_is_refused(sealed: Sealed, data: st.DataObject) -> None:
+    path, size = data.draw(st.sampled_from(flippable(sealed.folder)))
+    at, bit = data.draw(st.integers(0, size - 1)), data.draw(st.integers(0, 7))
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1 << bit]) + content[at + 1 :])
+    try:
+        assert verify(sealed.folder, [sealed.public]).refusals
+    finally:
+        path.write_bytes(content)
 
 
 def test_openssl_verifies_the_statement(sealed: Sealed) -> None:
