@@ -114,7 +114,7 @@ def settings(
         "hideLabels": HIDDEN,
         "categories": {"rules": [{"groupByMessage": False, **rule} for rule in CATEGORIES]},
         "performance": {
-            "groups": {"rto": {"title": "Recovery time (RTO)"}, "rpo": {"title": "Lost writes (RPO)"}},
+            "groups": {"rto": {"title": "Recovery time (RTO)"}, "rpo": {"title": "Data loss (RPO)"}},
             "metrics": metrics,
         },
         "plugins": {
