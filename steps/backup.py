@@ -8,6 +8,7 @@ from harness.drill.drill import Drill
 from harness.repository.catalogue import Receipt
 from harness.scenario.checks import backup as checks
 from harness.scenario.faults.fault import Scene
+from harness.scenario.object_lock import lock_backups, require_undeletable
 
 OpenIndependently = Callable[[Drill, Receipt], None]
 
@@ -20,6 +21,16 @@ def _(drill: Drill) -> Receipt:
 @given("a newer backup", target_fixture="newer")
 def _(drill: Drill) -> Receipt:
     return drill.back_up()
+
+
+@given("an offsite store that locks each backup for a day")
+def _(drill: Drill) -> None:
+    lock_backups(drill, days=1)
+
+
+@then("an administrator of the store cannot delete it")
+def _(drill: Drill, receipt: Receipt) -> None:
+    require_undeletable(drill, receipt)
 
 
 @given("the daily backup has run on schedule")

@@ -30,6 +30,14 @@ Feature: The daily backup is taken, or the operations team is alerted
       When a backup is taken
       Then independent tools open it with the key of the DR site
 
+  Rule: A locked backup cannot be deleted before its time
+
+    @control:NIST-CP-9
+    Scenario: An administrator's deletion is refused by the store
+      Given an offsite store that locks each backup for a day
+      When a backup is taken
+      Then an administrator of the store cannot delete it
+
   Rule: A failed backup is not listed, and the operations team is alerted
 
     @destroys_store

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from harness.alerts.alerts import Alerts
 from harness.backup.plan import plan_of
@@ -18,6 +19,7 @@ from harness.postgres.identity import system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.repository.chain import Head
 from harness.repository.reaper import ABANDONED, reap
+from harness.repository.store.port import Lockable
 from harness.vault import read_secret, read_text_secret
 
 SHOWN = 5  # missing files that an alert names
@@ -82,6 +84,7 @@ class BackupOrchestrator:
             plain=receipt.plain_size,
             digest=receipt.digest,
             number=receipt.sequence,
+            locked_until=receipt.locked_until.isoformat(timespec="seconds") if receipt.locked_until else "not locked",
             committed_at=receipt.committed_at.isoformat(),
             covered=len(receipt.contents.covered),
             not_covered="; ".join(receipt.contents.uncovered),
@@ -104,7 +107,7 @@ class BackupOrchestrator:
         try:
             contents = work.contents(system, plan)
             self._report(writer, contents)
-            receipt = writer.commit(contents)
+            receipt = writer.commit(contents, self._lock())
         except BaseException:
             work.stops.stop()
             writer.abort()
@@ -118,6 +121,17 @@ class BackupOrchestrator:
             detail = f"{len(contents.missing)} files are not in it: {'; '.join(contents.missing[:SHOWN])}"
             alert(self.alerts, self.journal, f"Backup of {self.estate} is incomplete", detail)
         return receipt
+
+    def _lock(self) -> timedelta | None:
+        """Return for how long the backup is locked, None if it is not; alert where the store cannot as declared."""
+        if not self.limits.lock_days:
+            return None
+        store = self.repository.store
+        if isinstance(store, Lockable) and store.locks:
+            return timedelta(days=self.limits.lock_days)
+        reason = "its store has no object lock for this bucket; make the bucket with object lock, or set lock_days to 0"
+        alert(self.alerts, self.journal, f"Backups of {self.estate} are not locked", reason)
+        return None
 
     def _report(self, writer: Writer, contents: Contents) -> None:
         """Journal the compressed and sealed bytes, and what is not covered."""

@@ -75,12 +75,14 @@ class BackupTable(Table):
 
     `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
     `bucket NAME`, `volume NAME` or `path PATH` (that a service names, outside its volumes) -> why it is in no backup.
+    `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all.
     """
 
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
     alerts: tuple[Reference, ...] = ()
     parallel: Annotated[int, Field(ge=2, le=64)] = 4
     exclude: dict[Annotated[str, AfterValidator(excluded)], Reason] = Field(default_factory=dict)
+    lock_days: Annotated[int, Field(ge=0, le=36500)] = 0
 
 
 def named(kinds: Collection[str]) -> Callable[[str], str]:

@@ -19,16 +19,22 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 class Exposed:
     """The largest gap in seconds between snapshots of valid backups, None without any.
 
-    `unopened`: one line for each committed backup that does not count, with the reason.
+    `opened`: one line for each backup that counts, with the time when all of it was last opened; `unopened`: one for
+    each committed backup that does not count, with the reason.
     """
 
     seconds: float | None = None
+    opened: tuple[str, ...] = ()
     unopened: tuple[str, ...] = ()
 
     @property
     def note(self) -> Mapping[str, str]:
-        """What a record says of backups that do not count, under its title."""
-        return {"backups that do not count for the exposure": "; ".join(self.unopened)} if self.unopened else {}
+        """What a record says of the backups, under its title."""
+        lines = {
+            "backups that count for the exposure, and when they were last opened": self.opened,
+            "backups that do not count for the exposure": self.unopened,
+        }
+        return {title: "; ".join(found) for title, found in lines.items() if found}
 
 
 def exposed_at(connections: Connections, until: datetime) -> Exposed:
@@ -45,7 +51,7 @@ def measure_exposure(repository: Repository, private_pem: str | bytes, until: da
     A backup that was opened completely within seven days is not opened again: its objects are compared with COMMIT by
     number and size. The repository's witness knows when.
     """
-    taken, unopened = [], []
+    taken, counted, unopened = [], [], []
     opened, oldest = repository.opened(), repository.clock.wall() - PERIOD
     for entry in repository.committed():
         snapshot = entry.snapshot_at
@@ -63,6 +69,8 @@ def measure_exposure(repository: Repository, private_pem: str | bytes, until: da
             unopened.append(f"{entry.backup_id}: {error}")
             continue
         taken.append(snapshot)
+        at = repository.opened().get(entry.digest, NEVER)
+        counted.append(f"{entry.backup_id}: {at.isoformat(timespec='seconds')}")
         if snapshot < until - WINDOW:
             break
-    return Exposed(exposure(taken, until, WINDOW), tuple(unopened))
+    return Exposed(exposure(taken, until, WINDOW), tuple(counted), tuple(unopened))

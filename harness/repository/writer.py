@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.metadata import version
 from threading import Condition
 
@@ -31,7 +31,7 @@ from harness.repository.format.manifest import Manifest, ObjectEntry, canonical
 from harness.repository.format.recipients import fingerprint, read_recipients, wrap
 from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, seal, segments_in
 from harness.repository.pipeline import Pipeline, Stored, end
-from harness.repository.store.port import ObjectStore
+from harness.repository.store.port import Lockable, ObjectStore
 from harness.signing import read_signing_key
 
 PROGRAMS = ("cryptography", "zstandard", "minio")
@@ -52,6 +52,7 @@ class Receipt:
     digest: str
     contents: Contents
     sequence: int = 0
+    locked_until: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -144,8 +145,12 @@ class Writer:
         except Unreadable as error:
             raise BackupFailed(f"{key}: {size} bytes were stored and cannot be read back: {error}") from error
 
-    def commit(self, contents: Contents) -> Receipt:
-        """Write manifest and COMMIT; return the receipt. Raises BackupFailed for an incomplete object, HarnessError."""
+    def commit(self, contents: Contents, lock: timedelta | None = None) -> Receipt:
+        """Write manifest and COMMIT; return the receipt. Raises BackupFailed for an incomplete object, HarnessError.
+
+        `lock`: for how long the store keeps everything from being deleted; the store must be `Lockable`.
+        """
+        until = None if lock is None else self.clock.wall() + lock
         with self._changed:
             self._require_open()
             unfinished = [path for path, entry in self._entries.items() if entry is None]
@@ -166,11 +171,18 @@ class Writer:
         )
         for name, key in self.wrapped.items():
             self._write(self.layout.keys(self.backup_id, name), key)
-        commit = self._committing(manifest)
+        commit = self._committing(manifest, until)
+        if until is not None:
+            for prefix in (self.layout.data(self.backup_id), self.layout.keys(self.backup_id)):
+                for entry in self.store.list(prefix):
+                    self._lock(entry.key, until)
+            self._lock(self.layout.manifest(self.backup_id), until)
         text, path = commit.signed(self._signing_key), self.layout.commit(self.backup_id)
         self._commit_tried = True
         self._write(path, text)
         self._state = "committed"
+        if until is not None:
+            self._lock(path, until)
         with suppress(HarnessError):  # the backup is committed; `reap` deletes the intent later
             self.store.delete(self.layout.intent(self.backup_id))
         return Receipt(
@@ -182,9 +194,15 @@ class Writer:
             digest_of(text),
             contents,
             commit.sequence,
+            until,
         )
 
-    def _committing(self, manifest: Manifest) -> Commit:
+    def _lock(self, key: str, until: datetime) -> None:
+        if not isinstance(self.store, Lockable):
+            raise BackupFailed(f"{key}: this store has no object lock; set backup.lock_days to 0")
+        self.store.lock(key, until)
+
+    def _committing(self, manifest: Manifest, until: datetime | None) -> Commit:
         """Seal and store the manifest; return the COMMIT, which follows the newest backups there are."""
         text = manifest.to_json()
         if len(text) > LARGEST_MANIFEST:
@@ -210,6 +228,7 @@ class Writer:
             stored_size=manifest.size,
             plain_size=manifest.plain_size,
             objects=len(manifest.objects),
+            locked_until=until,
         )
 
     def _require_stored(self, entries: Sequence[ObjectEntry]) -> None:

@@ -189,3 +189,13 @@ def test_r5_a_backup_alerts_to_lost_commits(memory_estate: MemoryEstate) -> None
     assert first.backup_id in "".join(keys_of(memory_estate.store, memory_estate.repository.estate))
     (alert,) = [event for event in memory_estate.journal.events if event.kind == "alert"]
     assert alert.subject == "backup failure"
+
+
+def test_a_store_without_object_lock_is_alerted_and_the_backup_is_taken(memory_estate: MemoryEstate) -> None:
+    memory_estate.start_primary()
+    orchestrator = memory_estate.orchestrator
+    orchestrator.limits = orchestrator.limits.model_copy(update={"lock_days": 30})
+    assert orchestrator.back_up().locked_until is None
+    (alert,) = [event for event in memory_estate.journal.events if event.kind == "alert"]
+    assert alert.subject == "backup failure"
+    assert memory_estate.journal.events[-1].facts["locked_until"] == "not locked"

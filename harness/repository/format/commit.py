@@ -46,6 +46,7 @@ class Commit(BaseModel):
 
     `sequence`: its number, from 1. `follows`: the backups before it, none for the first.
     `manifest_sha256`, `manifest_stored`: of the sealed manifest; `manifest_plain`: its size before compression.
+    `locked_until`: until when the store keeps the objects from being deleted; None: it does not.
     `key_check`: proves the data key. `recipients`: fingerprints of the keys it was sealed to when it was written.
     """
 
@@ -68,6 +69,7 @@ class Commit(BaseModel):
     stored_size: Size
     plain_size: Size
     objects: Annotated[int, Field(ge=1, lt=1 << 31)]
+    locked_until: AwareDatetime | None = None
 
     def signed(self, key: Ed25519PrivateKey) -> bytes:
         """Return the envelope with this COMMIT, signed."""

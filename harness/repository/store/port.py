@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +14,18 @@ class StoredObject:
     size: int
     modified: datetime
     etag: str = ""
+
+
+@runtime_checkable
+class Lockable(Protocol):
+    """What a store can do that keeps objects from being deleted. Each raises HarnessError when the store fails."""
+
+    @property
+    def locks(self) -> bool:
+        """Whether objects of this bucket can be locked."""
+
+    def lock(self, key: str, until: datetime) -> None:
+        """Keep the newest version of an object from being deleted by anyone until then, in UTC."""
 
 
 class ObjectStore(Protocol):

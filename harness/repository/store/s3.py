@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self
 
 import certifi
+from minio.commonconfig import COMPLIANCE
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.retention import Retention
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as ReadTimeout
 
@@ -21,6 +24,8 @@ from harness.repository.store.s3_client import Client, connections
 CHUNK = 1 << 20
 DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "AccountProblem")
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
+UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidBucketState")
+NOT_SUPPORTED = (405, 501)  # statuses of stores without object lock
 SERVER_FAULT = 500
 
 
@@ -92,6 +97,23 @@ class S3Store:
         """Delete one object."""
         with self._explained(key, "cannot be deleted"):
             self._client.remove_object(self.bucket, self.prefix + key)
+
+    @property
+    def locks(self) -> bool:
+        """Whether the bucket was made with object lock."""
+        with self._explained("", "cannot be asked for object lock"):
+            try:
+                self._client.get_object_lock_config(self.bucket)
+            except S3Error as error:
+                if error.code in UNLOCKED or error.response.status in NOT_SUPPORTED:
+                    return False
+                raise
+        return True
+
+    def lock(self, key: str, until: datetime) -> None:
+        """Keep the newest version of an object until then, in mode COMPLIANCE: no key deletes it before."""
+        with self._explained(key, "cannot be locked"):
+            self._client.set_object_retention(self.bucket, self.prefix + key, Retention(COMPLIANCE, until))
 
     def abandon(self, prefix: str) -> int:
         """Abort the unfinished uploads below `prefix` and return how many there were."""
