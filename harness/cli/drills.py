@@ -86,7 +86,7 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
     """Run a drill and build its report.
 
     The drill is the site loss, unless features are named. Without a features/ or an estate.toml in this folder, those
-    that come with blackstart are used. All other arguments go to pytest: --substrate=docker, --strategy=cold, -k, -m.
+    that come with blackstart are used. All other arguments go to pytest: --substrate=docker, --approver=NAME, -k, -m.
     """
     from harness.cli.features import run_pytest
     from harness.estate.config import load_config

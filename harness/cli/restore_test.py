@@ -69,6 +69,7 @@ def restore_test(
     from harness.estate.drill_file import load_drill_file
     from harness.estate.promises import BUDGETS, load_promises, promise_named
     from harness.estate.substrates import SUBSTRATES
+    from harness.evidence.format.chain import head_of_chain
     from harness.parts.places import FILES
 
     loaded = load_config(config)
@@ -89,7 +90,7 @@ def restore_test(
     record, folder = run_and_tell(loaded, header, reports, substrate, given, unsigned=allow_unsigned)
     seal(folder.path, key)  # last: what is in the folder cannot be changed afterwards
     verdict = {"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons)}
-    say_json({**verdict, "record": str(folder.path)})
+    say_json({**verdict, "record": str(folder.path), "head": head_of_chain(folder.path.parent)})
     raise typer.Exit(CODES.get(record.verdict, UNKNOWN))
 
 

@@ -62,6 +62,11 @@ def read_chain(folder: Path) -> tuple[tuple[Link, ...], tuple[str, ...]]:
     return tuple(links), tuple(hashes)
 
 
+def head_of_chain(folder: Path) -> str:
+    """Return the SHA-256 of the last line of the chain, "" without one. Raises Unreadable."""
+    return next(reversed(read_chain(folder)[1]), "")
+
+
 def last_statement(folder: Path) -> str | None:
     """Return the SHA-256 of the newest statement of a folder of records, None without one. Raises Unreadable."""
     links, _ = read_chain(folder)
