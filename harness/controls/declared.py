@@ -18,12 +18,13 @@ LONGEST = timedelta(days=366)  # an exception is renewed by somebody after that
 
 
 class ExceptionTable(Table):
-    """A table [[exception]]: who puts the findings of a scenario aside, why, and until when."""
+    """A table [[exception]]: who puts the findings of a scenario, or of one record, aside, why, and until when."""
 
     scenario: Annotated[str, Field(min_length=1)]
     by: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
     until: date
+    record: str = ""
 
 
 class ControlsTable(Table):
@@ -61,5 +62,5 @@ def read_declared(path: Path | None, default: Path, now: datetime) -> Declared:
             )
     return Declared(
         {name: timedelta(days=days) for name, days in table.interval_days.items()},
-        tuple(Exempt(one.scenario, one.by, one.reason, one.until) for one in table.exception),
+        tuple(Exempt(one.scenario, one.by, one.reason, one.until, one.record) for one in table.exception),
     )

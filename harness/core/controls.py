@@ -85,12 +85,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Exempt:
-    """An exception: the findings of a scenario are put aside by somebody, for a reason, through a last day."""
+    """An exception: the findings of a scenario are put aside by somebody, for a reason, through a last day.
+
+    `record`: of the only finding that is meant; "" for all of the scenario, later ones too.
+    """
 
     scenario: str
     by: str
     reason: str
     until: date
+    record: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ def findings(runs: Sequence[Run], exempts: Iterable[Exempt], now: datetime) -> t
             newest[run.drill, run.estate, run.substrate, run.scenario_sha256] = run
     found = []
     for run in newest.values():
-        named = [one for one in known if one.scenario == run.drill]
+        named = [one for one in known if one.scenario == run.drill and one.record in ("", run.record)]
         valid = [one for one in named if now.date() <= one.until]
         exempt = max(valid or named, key=lambda one: one.until, default=None)
         found.append(Finding(run, exempt, expired=not valid))

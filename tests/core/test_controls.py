@@ -122,6 +122,14 @@ def test_an_exception_puts_a_finding_aside_until_its_last_day() -> None:
     assert status("NIST-CP-4", FAIL, exempts=(replace(EXEMPT, scenario="another"),)) == Status.FINDING
 
 
+def test_an_exception_of_one_record_puts_no_later_failure_aside() -> None:
+    named = replace(EXEMPT, record="r0")
+    assert status("NIST-CP-4", FAIL, exempts=(named,)) == Status.EXCEPTION
+    again = replace(FAIL, ended=NOW, record="r9", reason="RPO missed")
+    assert status("NIST-CP-4", FAIL, again, exempts=(named,)) == Status.FINDING
+    assert status("NIST-CP-4", FAIL, again, exempts=(EXEMPT,)) == Status.EXCEPTION
+
+
 def test_an_exception_does_not_make_old_evidence_fresh() -> None:
     old = replace(PASS, ended=NOW - timedelta(days=400))
     recent = replace(FAIL, drill="other")
