@@ -14,7 +14,7 @@ from harness.repository.catalogue import Repository, Trust
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.read_only import ReadOnly
 from harness.repository.store.s3 import S3Store
-from harness.repository.witness import FileWitness, MemoryWitness
+from harness.repository.witness import FileWitness, MemoryWitness, StoreWitness
 from harness.s3.server import ACCESS, SECRET
 from harness.signing import read_verify_key
 from harness.vault import read_secret, read_text_secret
@@ -45,7 +45,8 @@ class Connections:
     """Connections to one estate. `recipients`: references to the public keys that its backups are sealed to.
 
     `trusted`: references to the public keys of writers whose backups are read, where no site has them among its
-    secrets; `allow_unsigned`: whether unsigned backups are read too; `witness`: file that keeps what was seen.
+    secrets; `allow_unsigned`: whether unsigned backups are read too; `witness`: file that keeps what was seen;
+    `second`: a bucket of another store that keeps it too.
     """
 
     config: Config
@@ -58,6 +59,7 @@ class Connections:
     trusted: tuple[str, ...] = ()
     allow_unsigned: bool = False
     witness: Path | None = None
+    second: Offsite | None = None
 
     @property
     def trust(self) -> Trust:
@@ -72,10 +74,18 @@ class Connections:
     def repository(self) -> Repository:
         """The backup repository, write-protected where it is read-only; raises UsageError."""
         where, estate = self.offsite, self.config.estate.name
+        store = self._store(where)
+        if where.read_only:
+            store = ReadOnly(store, f"repository of {estate} at {where.address}")
+        witness = MemoryWitness() if self.witness is None else FileWitness(self.witness)
+        second = () if self.second is None else (StoreWitness(self._store(self.second)),)
+        return Repository(store, estate, trust=self.trust, witnesses=(witness, *second))
+
+    def _store(self, where: Offsite) -> ObjectStore:
         if lacking := [name for name in (ACCESS, SECRET) if name not in where.secrets]:
-            raise UsageError(f"repository of {estate} at {where.address}: no secret {lacking[0]}; add it")
+            raise UsageError(f"store at {where.address}: no secret {lacking[0]}; add it")
         keys = (read_text_secret(where.secrets[ACCESS]), read_text_secret(where.secrets[SECRET]))
-        store: ObjectStore = S3Store.connect(
+        return S3Store.connect(
             where.address.host,
             where.address.port,
             *keys,
@@ -86,10 +96,6 @@ class Connections:
             path_style=where.path_style,
             prefix=where.prefix,
         )
-        if where.read_only:
-            store = ReadOnly(store, f"repository of {estate} at {where.address}")
-        witness = MemoryWitness() if self.witness is None else FileWitness(self.witness)
-        return Repository(store, estate, trust=self.trust, witnesses=(witness,))
 
     @property
     def live(self) -> EstateSite:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Address, NodeSpec, Ready
-from harness.core.service import S3, Probed, Service, Sql
+from harness.core.service import REGION, S3, Probed, Service, Sql
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing_config import ClusterTable, ExistingSiteTable, ExistingTable
@@ -146,11 +146,10 @@ def connect_offsite(config: Config) -> Offsite:
     table = declared(config).offsite
     if table is None:
         raise UsageError(f"estate {config.estate.name}: no repository is declared under [existing.offsite]")
-    secrets = references(table.secrets, ACCESS, SECRET)
     require_files("existing.offsite", table.s3.ca)
     return Offsite(
         table.s3.address,
-        secrets,
+        references(table.secrets, ACCESS, SECRET),
         table.bucket,
         table.read_only,
         table.s3.encrypted(default=table.tls),
@@ -158,6 +157,25 @@ def connect_offsite(config: Config) -> Offsite:
         str(table.s3.ca or ""),
         table.s3.path_style,
         table.s3.prefix,
+    )
+
+
+def witness_store(config: Config) -> Offsite | None:
+    """Return the location of the witness's own bucket, None where none is declared. Raises UsageError."""
+    offsite = config.existing.offsite if config.existing is not None else None
+    table = offsite.witness_store if offsite is not None else None
+    if table is None:
+        return None
+    require_files("existing.offsite.witness_store", table.s3.ca)
+    return Offsite(
+        table.s3.address,
+        references(table.secrets, ACCESS, SECRET),
+        table.bucket,
+        tls=table.s3.encrypted(default=True),
+        region=table.s3.region or REGION,
+        ca=str(table.s3.ca or ""),
+        path_style=table.s3.path_style,
+        prefix=table.s3.prefix,
     )
 
 
@@ -169,8 +187,15 @@ def repository_to_read(
     `trusted`: references to the keys of the writers whose backups are read.
     """
     offsite = replace(connect_offsite(config), read_only=True)
-    where = witness_of(config, witness)
-    return Connections(config, (), offsite, trusted=trusted, allow_unsigned=allow_unsigned, witness=where).repository
+    return Connections(
+        config,
+        (),
+        offsite,
+        trusted=trusted,
+        allow_unsigned=allow_unsigned,
+        witness=witness_of(config, witness),
+        second=witness_store(config),
+    ).repository
 
 
 def repository_to_write(config: Config, trusted: tuple[str, ...]) -> Repository:
@@ -181,7 +206,8 @@ def repository_to_write(config: Config, trusted: tuple[str, ...]) -> Repository:
     offsite = connect_offsite(config)
     if offsite.read_only:
         raise UsageError("existing.offsite.read_only: its recipients cannot be changed; set it to false")
-    return Connections(config, (), offsite, trusted=trusted, witness=witness_of(config)).repository
+    second = witness_store(config)
+    return Connections(config, (), offsite, trusted=trusted, witness=witness_of(config), second=second).repository
 
 
 def reader_secrets(config: Config, folder: Path) -> Mapping[str, str]:
@@ -222,7 +248,15 @@ def connect_primary(config: Config, local: Embedded) -> Connections:
     offsite = connect_offsite(config)
     primary = connect_site(config, "primary", local, *RECIPIENTS, SIGNING_KEY, *sorted(needed))
     recipients = tuple(primary.secrets[name] for name in RECIPIENTS)
-    return Connections(config, services, offsite, primary=primary, recipients=recipients, witness=witness_of(config))
+    return Connections(
+        config,
+        services,
+        offsite,
+        primary=primary,
+        recipients=recipients,
+        witness=witness_of(config),
+        second=witness_store(config),
+    )
 
 
 def connect_dr(config: Config, local: Embedded, witness: Path, *, allow_unsigned: bool = False) -> Connections:
@@ -243,6 +277,7 @@ def connect_dr(config: Config, local: Embedded, witness: Path, *, allow_unsigned
         client_secrets=dr.secrets,
         allow_unsigned=allow_unsigned,
         witness=witness_of(config, witness),
+        second=witness_store(config),
     )
 
 

@@ -41,6 +41,14 @@ class ExistingSiteTable(Table):
     cluster: ClusterTable | None = None
 
 
+class WitnessStoreTable(Table):
+    """A bucket of another store that keeps the newest backup seen, too: who can write to both can hide a deletion."""
+
+    s3: RepositoryServer
+    bucket: Annotated[str, Field(min_length=1)]
+    secrets: Beside
+
+
 class ExistingOffsiteTable(Table):
     """An existing offsite repository."""
 
@@ -51,6 +59,7 @@ class ExistingOffsiteTable(Table):
     tls: bool = True  # HTTPS with certificate verification, where `s3` does not say it
     region: str = REGION  # where `s3` does not say it
     witness: Beside | None = None  # file that keeps the newest backup seen; beside the records where it is not named
+    witness_store: WitnessStoreTable | None = None
     systems: tuple[Annotated[str, Field(pattern=r"^[0-9]{1,20}$")], ...] = ()  # database systems whose backups are read
 
 

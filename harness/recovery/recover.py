@@ -11,7 +11,7 @@ from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
-from harness.estate.existing import witness_of, writers_in
+from harness.estate.existing import witness_of, witness_store, writers_in
 from harness.estate.registry import build_services, sinks_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
@@ -86,6 +86,7 @@ def recover(config: Config, source: Source, secrets: Secrets, run: Path, logs: P
         client_secrets=secrets.of("clients"),
         allow_unsigned=source.unsigned,
         witness=witness_of(config, source.witness),
+        second=witness_store(config),
     )
     try:
         return _recover(connections, secrets, substrate, journal)

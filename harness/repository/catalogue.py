@@ -7,13 +7,14 @@ any point leaves a backup that is either committed and complete, or not listed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.errors import NoValidBackup, Unreadable
+from harness.core.errors import HarnessError, NoValidBackup, Unreadable
 from harness.repository.chain import Chain, Head, Link, follow, newest
 from harness.repository.format.commit import Commit, digest_of, read_commit
 from harness.repository.format.layout import UNSIGNED, Layout
@@ -101,13 +102,12 @@ class Catalogue:
 class Selection:
     """The newest backup that authenticates completely, and the newer ones that do not, each with the reason.
 
-    `findings`: signs that the repository was tampered with; `entry`: the backup in the catalogue.
+    `findings`: signs that the repository was tampered with, and witnesses that could not be asked; `head`: the newest.
     """
 
     backup: OpenBackup
     passed_over: tuple[tuple[str, str], ...]
     findings: tuple[str, ...] = ()
-    entry: CommittedBackup | None = None
     head: Head | None = None
 
 
@@ -145,13 +145,25 @@ class Repository:
         found = {backup_id: self._entry(backup_id) for backup_id in ids}
         links = [_link(entry.commit, entry.digest) for entry in found.values() if entry.commit is not None]
         damaged = {name for name, entry in found.items() if entry.damaged is not None}
-        known = self.known()
+        known, doubts = self._witnessed()
         chain = follow(links, known, damaged, self.clock.wall())
-        return Catalogue(_ordered(found, chain), chain.head, chain.findings, newest(links, known))
+        return Catalogue(_ordered(found, chain), chain.head, (*chain.findings, *doubts), newest(links, known))
 
     def known(self) -> tuple[Head, ...]:
-        """Return the newest backups that the witnesses know; raises HarnessError."""
-        return tuple(head for witness in self.witnesses if (head := witness.read(self.estate).head) is not None)
+        """Return the newest backups that the witnesses know, without those that cannot be read."""
+        return self._witnessed()[0]
+
+    def _witnessed(self) -> tuple[tuple[Head, ...], tuple[str, ...]]:
+        """Return what the witnesses know; and why one cannot be read, which stops no recovery."""
+        heads, doubts = [], []
+        for witness in self.witnesses:
+            try:
+                head = witness.read(self.estate).head
+            except HarnessError as error:
+                doubts.append(f"{error}; until then a rollback may go unnoticed")
+            else:
+                heads += [head] if head is not None else []
+        return tuple(heads), tuple(doubts)
 
     def _entry(self, backup_id: str) -> CommittedBackup:
         try:
@@ -193,9 +205,13 @@ class Repository:
             except Unreadable as error:
                 passed_over.append((entry.backup_id, str(error)))
             else:
+                findings = [*catalogue.findings]
                 if catalogue.head is not None:
-                    self.remember(catalogue.head)
-                return Selection(backup, tuple(passed_over), catalogue.findings, entry, catalogue.head)
+                    try:
+                        self.remember(catalogue.head)
+                    except HarnessError as error:
+                        findings.append(str(error))
+                return Selection(backup, tuple(passed_over), tuple(dict.fromkeys(findings)), catalogue.head)
         reasons = "; ".join([*(f"{backup_id}: {reason}" for backup_id, reason in passed_over), *catalogue.findings])
         raise NoValidBackup(f"estate {self.estate}: no valid backup: {reasons or 'none is committed'}")
 
@@ -205,9 +221,10 @@ class Repository:
         """Open every object of a backup, note in the first witness that it was, and return it. Raises as `open`."""
         backup = self.open(entry, private_pem)
         backup.verify(progress)
-        for witness in self.witnesses[:1]:
-            seen = witness.read(self.estate)
-            witness.write(self.estate, replace(seen, opened={**seen.opened, entry.digest: self.clock.wall()}))
+        with suppress(HarnessError):  # the catalogue names a witness that does not work
+            for witness in self.witnesses[:1]:
+                seen = witness.read(self.estate)
+                witness.write(self.estate, replace(seen, opened={**seen.opened, entry.digest: self.clock.wall()}))
         return backup
 
     def require_stored(self, entry: CommittedBackup) -> None:
@@ -223,8 +240,10 @@ class Repository:
             )
 
     def opened(self) -> dict[str, datetime]:
-        """Return when each backup was last opened completely, by the digest of its COMMIT. Raises HarnessError."""
-        return {name: at for witness in self.witnesses[:1] for name, at in witness.read(self.estate).opened.items()}
+        """Return when each backup was last opened completely, by the digest of its COMMIT; nothing where unknown."""
+        with suppress(HarnessError):
+            return {name: at for witness in self.witnesses[:1] for name, at in witness.read(self.estate).opened.items()}
+        return {}
 
     def remember(self, head: Head) -> None:
         """Tell every witness the newest backup, unless it knows a newer one. Raises HarnessError."""

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.core.errors import HarnessError
 from harness.repository.chain import Head
 from harness.repository.format.manifest import canonical, explained
+from harness.repository.store.port import ObjectStore
 
 LARGEST = 1 << 20  # bytes
 MOST_OPENED = 2000  # notes of opened backups; the oldest are dropped
@@ -97,6 +98,32 @@ class FileWitness:
                 f"witness {self.path}: not readable ({explained(error)}); restore the file from a copy; if it is "
                 "deleted, a rollback of the repository until now goes unnoticed"
             ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWitness:
+    """A witness in another object store than the repository. `prefix`: of its key, with its slash."""
+
+    store: ObjectStore
+    prefix: str = ""
+
+    def read(self, estate: str) -> Seen:
+        """Return what is known, nothing when there is no such object. Raises HarnessError for anything else."""
+        key = self._key(estate)
+        if not any(entry.key == key for entry in self.store.list(key)):
+            return Seen()
+        text = b"".join(self.store.get(key, 0, LARGEST))
+        try:
+            return READER.validate_json(text, strict=True).get(estate, Seen())
+        except ValidationError as error:
+            raise HarnessError(f"witness {key} in its own store: not readable ({explained(error)})") from None
+
+    def write(self, estate: str, seen: Seen) -> None:
+        """Keep what was seen; raises HarnessError."""
+        self.store.put(self._key(estate), (canonical(_plain({estate: seen})),))
+
+    def _key(self, estate: str) -> str:
+        return f"{self.prefix}{estate}/witness.json"
 
 
 READER = TypeAdapter(dict[str, Seen])

@@ -15,7 +15,14 @@ from harness.core.service import Place
 from harness.declaration import SecretSpec
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
-from harness.estate.existing import connect_offsite, references, repository_to_read, witness_of, writers_in
+from harness.estate.existing import (
+    connect_offsite,
+    references,
+    repository_to_read,
+    witness_of,
+    witness_store,
+    writers_in,
+)
 from harness.estate.isolation import require_separate
 from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
 from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
@@ -186,6 +193,7 @@ def _begin(
             client_secrets=secrets.references,
             allow_unsigned=site.unsigned,
             witness=witness_of(config, folder.witness),
+            second=witness_store(config),
         ),
         gateway=lambda: dr.nodes[entry].endpoint("http").outside,
         folder=folder,

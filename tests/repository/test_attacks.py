@@ -13,13 +13,13 @@ import zstandard
 
 from harness.backup.build import described_backups
 from harness.core.clock import SYSTEM
-from harness.core.errors import HarnessError, NoValidBackup, Unreadable
+from harness.core.errors import NoValidBackup, Unreadable
 from harness.recovery.exposure import measure_exposure
 from harness.repository.catalogue import Repository
 from harness.repository.format.frames import FRAME, decompress
 from harness.repository.format.layout import new_id
 from harness.repository.reaper import Reaped, reap
-from harness.repository.witness import FileWitness
+from harness.repository.witness import FileWitness, StoreWitness
 from harness.repository.writer import remove
 from harness.scenario.faults.stored_backup import AHEAD, LITTER
 from harness.signing import new_signing_pair
@@ -167,14 +167,30 @@ def test_r4_an_empty_bucket_is_noticed(store: MemoryStore, repository: Repositor
 
 
 @pytest.mark.parametrize("text", [b"", b"{}x", b"\xff", b'{"shop": {"head": 7}}', b"[" * 100_000])
-def test_a_witness_that_cannot_be_read_is_an_error_and_no_empty_memory(
+def test_a_witness_that_cannot_be_read_is_a_finding_and_stops_no_recovery(
     repository: Repository, recipients: Recipients, witness: FileWitness, text: bytes
 ) -> None:
-    back_up(repository, recipients)
+    mine = back_up(repository, recipients)
     repository.latest_valid(recipients.dr[0])
     witness.path.write_bytes(text)
-    with pytest.raises(HarnessError, match=r"witness .*witness\.json: not readable .*; restore the file from a copy"):
-        repository.latest_valid(recipients.dr[0])
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == mine.backup_id
+    assert "witness.json: not readable" in chosen.findings[0]
+    assert "restore the file from a copy" in chosen.findings[0]
+    assert witness.path.read_bytes() == text  # it may hold what is needed to see a rollback
+
+
+def test_a_witness_in_a_second_store_notices_what_the_first_forgot(
+    repository: Repository, recipients: Recipients, witness: FileWitness
+) -> None:
+    both = replace(repository, witnesses=(witness, StoreWitness(MemoryStore(), "elsewhere/")))
+    older, newer = back_up(both, recipients), back_up(both, recipients)
+    both.latest_valid(recipients.dr[0])
+    witness.path.unlink()
+    delete_commit(both, newer.backup_id)
+    chosen = both.latest_valid(recipients.dr[0])
+    assert chosen.backup.backup_id == older.backup_id
+    assert newer.backup_id in chosen.findings[0]
 
 
 def test_r5_lost_commits_stop_the_reaper_and_are_alerted(
