@@ -57,6 +57,8 @@ class Results:
             notes["replicas put right from the backup"] = "; ".join(self.restored.corrected)
         if self.restored is not None and self.restored.notes:
             notes["restore"] = "; ".join(self.restored.notes)
+        if self.restored is not None and self.restored.consistency:
+            notes["consistency between stores"] = "; ".join(self.restored.consistency)
         if self.signed_off is not None:
             changed = f"; changed by programs: {'; '.join(self.signed_off.changed)}" if self.signed_off.changed else ""
             notes["compared again before sign-off"] = f"{self.signed_off.databases} databases{changed}"

@@ -12,6 +12,7 @@ from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place, Service, Sql
 from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.identity import occupied, system_facts
+from harness.recovery.consistency import consistency
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
 from harness.recovery.restore_files import FileRestore, not_restored
 from harness.repository.catalogue import OpenBackup
@@ -34,6 +35,7 @@ class Restored:
     findings: tuple[str, ...] = ()  # what could not be restored though all else was, and assertions that failed
     assertions: tuple[str, ...] = ()  # what each declared assertion found
     notes: tuple[str, ...] = ()  # further lines for the record
+    consistency: tuple[str, ...] = ()  # one line for each pair of stores
     held: tuple[Contained, ...] = ()  # what the restored server must not do before its release
 
 
@@ -113,17 +115,19 @@ class Restore:
             self.journal.mark("finding", "restore", reason=line)
         rpo_met = freshness(self.place.sql)
         size = sum(d.size for d in self.contents.databases) + sum(t.size for t in self.contents.trees)
+        lost = not_restored(self.place, self.services, self.contents, self.files.inventories)
         restored = Restored(
             self.contents,
             self.backup.manifest.backup_id,
             size,
             self.contents.rows,
             rpo_met,
-            not_restored(self.place, self.services, self.contents, self.files.inventories),
+            lost,
             tuple(self.files.corrected),
             tuple(self.files.inventories),
             findings=findings,
             notes=self.databases.notes,
+            consistency=consistency(self.services, self.contents, lost),
             held=held,
         )
         self.journal.mark(
