@@ -47,9 +47,14 @@ Feature: Production's backups are restore-tested without touching production
         | a database of another system | its database system is |
 
       Examples: the list, the store, the use
-        | fault                                    | what                          |
-        | a missing allowlist of drill targets     | no allowlist of drill targets |
-        | an unreadable allowlist of drill targets | unreadable allowlist          |
-        | a store without a tag                    | its bucket tag is no tag      |
-        | production declared as the DR site       | is production's               |
-        | a client database                        | the database orders           |
+        | fault                                                              | what                            |
+        | a missing allowlist of drill targets                               | no allowlist of drill targets   |
+        | an unreadable allowlist of drill targets                           | unreadable allowlist            |
+        | an unsigned allowlist of drill targets                             | unsigned allowlist              |
+        | an allowlist of drill targets that was changed after it was signed | was changed after it was signed |
+        | an allowlist of drill targets signed by another key                | which is not trusted here       |
+        | an expired entry of the allowlist of drill targets                 | its entry has expired           |
+        | a missing key of the allowlist of drill targets                    | key of the allowlist            |
+        | a store without a tag                                              | its bucket tag is no tag        |
+        | production declared as the DR site                                 | is production's                 |
+        | a client database                                                  | the database orders             |

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from harness.cli import backup, check, controls, drills, history, keys, record, recovery, restore_test
+from harness.cli import backup, check, controls, drills, history, keys, record, recovery, restore_test, targets
 from harness.cli.app import app, warn
 from harness.core.errors import Finding, HarnessError, exit_code
 
@@ -26,6 +26,7 @@ __all__ = [
     "record",
     "recovery",
     "restore_test",
+    "targets",
 ]
 
 # What typer raises for a mistyped command line; it exports only this one of its children.

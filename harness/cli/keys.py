@@ -1,4 +1,4 @@
-"""Commands about keys: of recipients, which open backups, and of the writer, which signs them."""
+"""Commands about keys: of recipients, which open backups; of the writer, which signs them; of the drill targets."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,14 +19,17 @@ keys_app.callback(invoke_without_command=True)(help_alone)
 app.add_typer(keys_app, name="keys")
 
 # Folders beside the declaration, where it declares none.
-WRITER = "writer"
-FOLDER = {"primary": Path("secrets/primary"), "dr": Path("secrets/dr"), "escrow": Path("secrets/escrow")}
+WRITER, TARGETS = "writer", "targets"
+FOLDER = {one: Path("secrets", one) for one in ("primary", "dr", "escrow", TARGETS)}
 
 
 @keys_app.command("new")
 def keys_new(
     name: Annotated[
-        str | None, typer.Argument(help="dr or escrow: recipients. writer: signs. All three when left out.")
+        str | None,
+        typer.Argument(
+            help="dr, escrow: recipients. writer: signs backups. All three when left out. targets: signs drill targets."
+        ),
     ] = None,
     private: Annotated[Path | None, typer.Argument(help="Folder of the private key.")] = None,
     public: Annotated[
@@ -34,26 +37,28 @@ def keys_new(
     ] = None,
     config: Annotated[Path, typer.Option("--config", help="The declaration that names the folders left out.")] = ESTATE,
 ) -> None:
-    """Make the key pairs of recipients and of the writer, under the names that the other commands read.
+    """Make the key pairs of recipients, of the writer or of the drill targets, under the names that commands read.
 
     Of a recipient: recipient.pem (0600) into PRIVATE, recipient-NAME.pub into PUBLIC. Of the writer: writer.pem (0600)
-    into PRIVATE, writer-FINGERPRINT.pub into PUBLIC and into PRIVATE. Folders that are left out are the secrets of the
-    sites under [existing], else secrets/primary, secrets/dr and secrets/escrow beside the declaration.
+    into PRIVATE, writer-FINGERPRINT.pub into PUBLIC and into PRIVATE. Of the drill targets: drill-targets.pem (0600)
+    into PRIVATE, drill-targets.pub into PUBLIC. Folders that are left out are the secrets of the sites under
+    [existing], else secrets/primary, secrets/dr, secrets/escrow and secrets/targets beside the declaration;
+    drill-targets.pub is put where targets_key is declared to be, else beside the declaration.
     """
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
     from harness.estate.secrets import HOLDERS
 
-    if name is not None and name not in (*HOLDERS, WRITER):
-        raise UsageError(f"{name}: no key of that name is read by any command; write dr, escrow or writer")
+    if name is not None and name not in (*HOLDERS, WRITER, TARGETS):
+        raise UsageError(f"{name}: no key of that name is read by any command; write dr, escrow, writer or targets")
     declared = load_config(config) if config.is_file() and (private is None or public is None) else None
     pairs = {}
     for one in [name] if name else (*HOLDERS, WRITER):
-        kept = private or folder_of("primary" if one == WRITER else one, declared, config)
-        given = public or folder_of("dr" if one == WRITER else "primary", declared, config)
+        kept = private or private_folder(one, declared, config)
+        given = public or public_folder(one, declared, config)
         if kept.resolve() == given.resolve():
             raise UsageError(f"{kept}: private and public key may not be in one folder: two sites read them")
-        pairs[one] = writer_files(kept, given) if one == WRITER else recipient_files(one, kept, given)
+        pairs[one] = files_of(one, kept, given, None if public else pinned_in(declared))
     for path in [path for files in pairs.values() for path in files]:
         if path.exists():
             raise UsageError(
@@ -114,6 +119,19 @@ def keys_rewrap(
         raise typer.Exit(3)
 
 
+def files_of(name: str, private: Path, public: Path, pinned: Path | None) -> "Files":
+    """Return the files of a new pair of keys: path -> contents. `pinned`: where the key of drill targets is read."""
+    from harness.restore_test.targets import PRIVATE, PUBLIC
+    from harness.signing import new_signing_pair
+
+    if name == WRITER:
+        return writer_files(private, public)
+    if name != TARGETS:
+        return recipient_files(name, private, public)
+    pair = new_signing_pair()
+    return {private / PRIVATE: pair[0], pinned or public / PUBLIC: pair[1]}
+
+
 def recipient_files(holder: str, private: Path, public: Path) -> "Files":
     """Return the files of a new recipient: path -> contents."""
     from harness.estate.secrets import PRIVATE_KEY, recipient_name
@@ -131,6 +149,26 @@ def writer_files(private: Path, public: Path) -> "Files":
     pair = new_signing_pair()
     name = verify_key_name(pair[1])
     return {private / SIGNING_KEY: pair[0], private / name: pair[1], public / name: pair[1]}
+
+
+def private_folder(name: str, declared: "Config | None", config: Path) -> Path:
+    """Return the folder of the private key: its holder's secrets."""
+    if name == TARGETS:
+        return config.parent / FOLDER[TARGETS]
+    return folder_of("primary" if name == WRITER else name, declared, config)
+
+
+def public_folder(name: str, declared: "Config | None", config: Path) -> Path:
+    """Return the folder of the public key: the secrets of the site that reads it."""
+    if name != TARGETS:
+        return folder_of("dr" if name == WRITER else "primary", declared, config)
+    pinned = pinned_in(declared)
+    return pinned.parent if pinned is not None else config.parent
+
+
+def pinned_in(declared: "Config | None") -> Path | None:
+    """Return the declared file of the key of drill targets."""
+    return declared.existing.targets_key if declared is not None and declared.existing is not None else None
 
 
 def folder_of(holder: str, declared: "Config | None", config: Path) -> Path:

@@ -64,9 +64,13 @@ class ExistingOffsiteTable(Table):
 
 
 class ExistingTable(Table):
-    """Existing sites. `targets`: file with the allowlist of restore test targets (`drill-targets.toml`)."""
+    """Existing sites.
+
+    `targets`: file with the allowlist of restore test targets; `targets_key`: public key that must have signed it.
+    """
 
     targets: Annotated[Beside, Field(validate_default=True)] = Path("drill-targets.toml")
+    targets_key: Beside | None = None
     primary: ExistingSiteTable | None = None
     dr: ExistingSiteTable | None = None
     offsite: ExistingOffsiteTable | None = None

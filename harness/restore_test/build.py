@@ -71,6 +71,7 @@ def interlock_of(connections: Connections) -> Interlock:
     return Interlock(
         site=dr.site.name,
         targets=existing.targets,
+        key=existing.targets_key,
         sql=dr.place.sql,
         s3=dr.place.s3,
         cluster=None if cluster is None else cluster_api(cluster).identity,

@@ -7,8 +7,8 @@ from harness.backup.check import check_offsite, check_server, check_volumes
 from harness.core.errors import HarnessError
 from harness.core.service import Service, Sql
 from harness.estate.config import Config
-from harness.estate.existing import references, s3_at, sql_at
-from harness.estate.existing_config import ExistingSiteTable
+from harness.estate.existing import cluster_api, references, s3_at, sql_at
+from harness.estate.existing_config import ExistingSiteTable, ExistingTable
 from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import PRIVATE_KEY, SIGNING_KEY, recipient_name, verify_keys
@@ -16,7 +16,8 @@ from harness.estate.site import DATABASE, STORE
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.repository.format.recipients import fingerprint, read_private, read_public
-from harness.restore_test.interlock import read_targets
+from harness.restore_test.interlock import Interlock, today_utc
+from harness.restore_test.targets import read_targets, read_targets_key, unexpired
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
 from harness.signing import fingerprint as signer
@@ -26,8 +27,11 @@ from harness.vault import read_secret
 DR, WHERE = "dr", "existing.dr"
 
 
-def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> None:
-    """Check the declared DR site: secrets, services, allowlist, and the servers that are not scaled to 0."""
+def check_dr(report: Report, config: Config, services: tuple[Service, ...], *, identities: bool = True) -> None:
+    """Check the declared DR site: secrets, services, allowlist, and the servers that are not scaled to 0.
+
+    `identities`: whether the site's identities are compared with the allowlist.
+    """
     existing = config.existing
     if existing is None or existing.dr is None:
         return
@@ -47,19 +51,11 @@ def check_dr(report: Report, config: Config, services: tuple[Service, ...]) -> N
                 report.wrong(f"{WHERE}.secrets", str(error))
     _check_nodes(report, config, services, table)
     check_volumes(report, DR, config, services)
-    with report.noting("existing.targets"):
-        read_targets(existing.targets)
-    started = set(table.cluster.workloads) if table.cluster is not None else set()  # they may be scaled to 0
-    if SUPERUSER_PASSWORD in secrets and DATABASE not in started:
-        with report.noting(WHERE):
-            sql = sql_at(table, secrets)
-            if check_server(report, f"{WHERE}.sql", sql, restores=True):
-                _check_system(report, config, sql)
-    if ACCESS in secrets and SECRET in secrets and STORE not in started:
-        with report.noting(WHERE):
-            s3 = s3_at(table, secrets)
-            with report.noting(f"{WHERE}.s3"), asked(s3, "*", "buckets cannot be listed"):
-                client(s3).list_buckets()
+    listed = _check_targets(report, existing)
+    answering = _check_servers(report, config, table, secrets)
+    if listed and identities and secrets:
+        with report.noting("existing.targets"):
+            _interlock(existing, table, secrets, answering).before()
 
 
 def require_restore_test(config: Config) -> None:
@@ -70,8 +66,53 @@ def require_restore_test(config: Config) -> None:
     report = Report()
     services = check_services(report, config)
     check_offsite(report, config, writes=False, probe=False)
-    check_dr(report, config, services)
+    check_dr(report, config, services, identities=False)  # the interlock of the test compares them
     report.require_declared()
+
+
+def _check_targets(report: Report, existing: ExistingTable) -> bool:
+    """Check the allowlist, its signature and the key that verifies it; return whether it can be used."""
+    with report.noting("existing.targets_key"):
+        key = read_targets_key(existing.targets_key)
+        with report.noting("existing.targets"):
+            unexpired(existing.targets, read_targets(existing.targets, key), today_utc())
+            return True
+    return False
+
+
+def _check_servers(
+    report: Report, config: Config, table: ExistingSiteTable, secrets: Mapping[str, str]
+) -> frozenset[str]:
+    """Check the servers that are no workloads, which may be scaled to 0; return those that answer."""
+    started, answering = set(table.cluster.workloads) if table.cluster is not None else set(), set()
+    if SUPERUSER_PASSWORD in secrets and DATABASE not in started:
+        with report.noting(WHERE):
+            sql = sql_at(table, secrets)
+            if check_server(report, f"{WHERE}.sql", sql, restores=True):
+                answering.add(DATABASE)
+                _check_system(report, config, sql)
+    if ACCESS in secrets and SECRET in secrets and STORE not in started:
+        with report.noting(WHERE):
+            s3 = s3_at(table, secrets)
+            with report.noting(f"{WHERE}.s3"), asked(s3, "*", "buckets cannot be listed"):
+                client(s3).list_buckets()
+                answering.add(STORE)
+    return frozenset(answering)
+
+
+def _interlock(
+    existing: ExistingTable, table: ExistingSiteTable, secrets: Mapping[str, str], answering: frozenset[str]
+) -> Interlock:
+    """Return the interlock of the servers that answer; production is the restore test's own question."""
+    return Interlock(
+        site=DR,
+        targets=existing.targets,
+        key=existing.targets_key,
+        sql=sql_at(table, secrets),
+        s3=s3_at(table, secrets),
+        cluster=None if table.cluster is None else cluster_api(table.cluster).identity,
+        scaled_to_zero=lambda node: node not in answering,
+    )
 
 
 def _check_key(report: Report, config: Config, secrets: Mapping[str, str]) -> None:

@@ -1,43 +1,29 @@
 """Interlock: allows a restore test only on a site on the allowlist of drill targets. It fails closed.
 
 The identity of a site (the database's `system_identifier`, the tag of its bucket, the UID of its cluster's namespace
-`kube-system`) is compared with the allowlist before anything is changed, scaling up included. An unreadable identity
-and an identity of production are refused by name. The identity of a part that is scaled to zero is checked as soon as
-the part is up, before anything is written to it.
+`kube-system`) is compared with the signed allowlist before anything is changed, scaling up included. An unreadable
+identity, an identity of production and an expired entry are refused by name. The identity of a part that is scaled to
+zero is checked as soon as the part is up, before anything is written to it.
 """
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, ValidationError
-
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Refused
 from harness.core.service import S3, Sql
-from harness.declaration import Table
 from harness.postgres.identity import system_facts
+from harness.restore_test.targets import Target, read_targets, read_targets_key, unexpired
 from harness.s3.client import read_tag
 
 NO_TAG = "no tag"
-Text = Annotated[str, Field(min_length=1)]
 
 
-class Target(Table):
-    """One entry of the allowlist. `cluster`: "" for a site outside a cluster."""
-
-    name: Text
-    system: Text
-    bucket: Text
-    tag: Text
-    cluster: str = ""
-
-
-class Targets(Table):
-    """The allowlist file, `drill-targets.toml`."""
-
-    target: tuple[Target, ...]
+def today_utc() -> date:
+    """Return the date, UTC."""
+    return SYSTEM.wall().date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,31 +48,42 @@ class IdentityCheck:
 
 @dataclass(frozen=True, slots=True)
 class Interlock:
-    """The interlock of one site."""
+    """The interlock of one site. `targets`: the signed list; `key`: file of the key that must have signed it."""
 
     site: str
     targets: Path
+    key: Path | None
     sql: Sql
     s3: S3
     cluster: Callable[[], str] | None = None  # reads the UID of its cluster; None outside a cluster
     scaled_to_zero: Callable[[str], bool] = lambda _node: False  # whether a node has no identity to read
     production: Callable[[], Production] = Production  # reads the identities of production; raises HarnessError
+    today: Callable[[], date] = today_utc
 
     def before(self) -> Sequence[Target]:
-        """Return the allowlist entries that match before the site is scaled up; raises Refused."""
+        """Return the allowlist entries that match before the site is scaled up.
+
+        Raises Refused; UsageError without a key that verifies the list.
+        """
         return self._check(up=False)
 
     def after(self) -> Target:
-        """Return the allowlist entry of the site, all of it up, before it is written to; raises Refused."""
+        """Return the allowlist entry of the site, all of it up, before it is written to; raises as `before`."""
         return self._check(up=True)[0]
 
     def _check(self, *, up: bool) -> Sequence[Target]:
-        left: Sequence[Target] = read_targets(self.targets)
+        left: Sequence[Target] = read_targets(self.targets, read_targets_key(self.key))
         production = self._production()
         for identity in self._identities(production, up=up):
             if not identity.scaled_to_zero:
                 left = self._narrowed(left, identity)
-        return left
+        return self._unexpired(left)
+
+    def _unexpired(self, left: Sequence[Target]) -> Sequence[Target]:
+        try:
+            return unexpired(self.targets, left, self.today())
+        except Refused as error:
+            raise self._refused(str(error)) from None
 
     def _identities(self, production: Production, *, up: bool) -> tuple[IdentityCheck, ...]:
         def system(_target: Target) -> str:
@@ -132,22 +129,3 @@ class Interlock:
 
     def _refused(self, why: str) -> Refused:
         return Refused(f"site {self.site} refused as a drill target: {why}; nothing was written to it")
-
-
-def read_targets(path: Path) -> tuple[Target, ...]:
-    """Return the drill targets in the file `path`; raises Refused when it is missing, unreadable or empty."""
-    try:
-        found = Targets.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).target
-    except OSError as error:
-        raise Refused(
-            f"{path}: no allowlist of drill targets ({error.strerror}); create it; see deploy/README.md"
-        ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise Refused(f"{path}: unreadable allowlist of drill targets: {where}: {first['msg'].lower()}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"{path}: unreadable allowlist of drill targets: {error}") from None
-    if not found:
-        raise Refused(f"{path}: the allowlist of drill targets is empty; add the DR site")
-    return found

@@ -24,8 +24,10 @@ from harness.kubernetes.waiting import await_gone
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.recovery.restore_databases import SPOOL
+from harness.restore_test.targets import PUBLIC, SIGNED, SUFFIX
 from harness.s3.client import ensure_bucket, tag
 from harness.scenario.checks.verdict import require
+from harness.signing import new_signing_pair, read_signing_key, sign
 from harness.substrate.embedded.relay import Relay
 from harness.substrate.kind.manifests import filled
 from harness.substrate.kind.site import KindSite
@@ -114,18 +116,22 @@ class ClusterJobs:
         workloads = {node: f"statefulset/{node}" for node in INFRASTRUCTURE}
         workloads |= {name: f"deployment/{name}" for name in estate.config.services}
         existing = (
-            '[existing]\ntargets = "drill-targets.toml"\n'
+            f'[existing]\ntargets = "drill-targets.toml"\ntargets_key = "/secrets/dr/{PUBLIC}"\n'
             '[existing.dr]\nsql = "postgres:5432"\ns3 = "objects:9000"\ngateway = "gateway:8000"\n'
             'secrets = "/secrets/dr"\n'
             + self._volumes(SPOOL)
             + f'[existing.dr.cluster]\nnamespace = "{site.name}"\n[existing.dr.cluster.workloads]\n{lines(workloads)}'
             + self._repository(read_only=True)
         )
+        private, public = new_signing_pair()
+        estate.secrets.put("dr", PUBLIC, public)
         self._put_secret(site, "blackstart-dr", estate.secrets.of("dr"))
         self._put_secret(site, "blackstart-offsite", estate.secrets.of("offsite"))
+        allowed = f"[[target]]\n{lines({**targets, 'cluster': cluster})}"
         files = {
             "estate.toml": declaration(estate.config) + existing,
-            "drill-targets.toml": f"[[target]]\n{lines({**targets, 'cluster': cluster})}",
+            "drill-targets.toml": allowed,
+            f"drill-targets.toml{SUFFIX}": sign(SIGNED, allowed.encode(), (read_signing_key(private),)).decode(),
         }
         self._install(site, "restore-test", files)
 

@@ -30,8 +30,10 @@ from harness.postgres.identity import databases, system_facts
 from harness.restore_test.build import restore_test_of
 from harness.restore_test.cleanup import Snapshot, take_snapshot
 from harness.restore_test.restore_test import RestoreTest
+from harness.restore_test.targets import PUBLIC, SIGNED, signature_of
 from harness.s3.client import client, ensure_bucket, tag
 from harness.scenario.checks.verdict import require
+from harness.signing import new_signing_pair, read_signing_key, sign
 from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 
 TAG = "a drill target"
@@ -80,6 +82,7 @@ class ForeignRepository:
         self.other = DrillEnvironment(made.config, made.template, run, made.logs / "other", MemoryJournal())
         self._production: Place | None = None
         self._keys = self.other.secrets.root / "dr"
+        self._signer = new_signing_pair()
         self._before_test: RepositorySnapshot | None = None
         self._before: Snapshot | None = None
         self._contents: tuple[Mapping[str, Facts], frozenset[str]] | None = None
@@ -100,7 +103,8 @@ class ForeignRepository:
         self._before_test = self._observe()
 
     def prepare_existing_site(self) -> None:
-        """Start the DR site's database and store, and add it to the allowlist; raises HarnessError."""
+        """Start the DR site's database and store, pin a key, add the site to the allowlist; raises HarnessError."""
+        self.targets_key.write_bytes(self._signer[1])
         site = self._dr()
         site.activate()
         ensure_bucket(site.place.s3, self.bucket)
@@ -123,12 +127,27 @@ class ForeignRepository:
         """Path of the allowlist of drill targets."""
         return self.drill.environment.run / "drill-targets.toml"
 
-    def allow(self, system: str, tagged: str) -> None:
-        """Write an allowlist of drill targets with one entry."""
-        self.targets.write_text(
-            f'[[target]]\nname = "dr"\nsystem = "{system}"\nbucket = "{self.bucket}"\ntag = "{tagged}"\n',
-            encoding="utf-8",
+    @property
+    def targets_key(self) -> Path:
+        """Path of the pinned key, whose private half signs the allowlist."""
+        return self.targets.with_name(PUBLIC)
+
+    def allow(self, system: str, tagged: str, until: str = "2999-12-31") -> None:
+        """Write an allowlist of drill targets with one entry, and sign it."""
+        self.sign(
+            f'[[target]]\nname = "dr"\nsystem = "{system}"\nbucket = "{self.bucket}"\ntag = "{tagged}"\n'
+            f"until = {until}\n"
         )
+
+    def sign(self, text: str) -> None:
+        """Write a text as the allowlist of drill targets, and sign it, whatever it is."""
+        self.targets.write_text(text, encoding="utf-8")
+        signature_of(self.targets).write_bytes(sign(SIGNED, text.encode(), (read_signing_key(self._signer[0]),)))
+
+    def replace_signer(self) -> None:
+        """Sign the allowlist with another key than the pinned one."""
+        self._signer = new_signing_pair()
+        self.sign(self.targets.read_text(encoding="utf-8"))
 
     def run_on_new_site(self) -> DrillRecord:
         """Run a restore test on a new DR site; return the record."""
@@ -195,7 +214,7 @@ class ForeignRepository:
         dr = ExistingSiteTable(sql=sql, s3=s3, gateway=gateway, secrets=self._keys)
         store = RepositoryTable(endpoint=str(offsite.outside))
         repository = ExistingOffsiteTable(s3=store, secrets=secrets.root / "offsite", tls=False)
-        existing = ExistingTable(targets=self.targets, dr=dr, offsite=repository)
+        existing = ExistingTable(targets=self.targets, targets_key=self.targets_key, dr=dr, offsite=repository)
         return environment.config.model_copy(update={"existing": existing})
 
     def declare_production(self) -> None:

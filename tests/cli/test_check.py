@@ -139,7 +139,8 @@ WRONG: dict[str, tuple[Callable[[Estate], object], int, tuple[str, ...]]] = {
         lambda e: e.change("[existing.offsite]", '[existing.dr]\nsql = "127.0.0.1:8"\ns3 = "127.0.0.1:7"\n'
                            'secrets = "secrets/none"\n[existing.offsite]'),
         2,
-        ("secrets/none is no folder", "existing.dr.gateway: not declared", "existing.targets:",
+        ("secrets/none is no folder", "existing.dr.gateway: not declared",
+         "existing.targets_key: no key is declared that the allowlist of drill targets is verified with",
          "existing.dr.services: guestbook is not declared"),
     ),
 }  # fmt: skip

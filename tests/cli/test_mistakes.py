@@ -56,7 +56,7 @@ def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedPro
         (
             ("keys", "new", "laptop"),
             2,
-            "laptop: no key of that name is read by any command; write dr, escrow or writer",
+            "laptop: no key of that name is read by any command; write dr, escrow, writer or targets",
         ),
         (("keys", "new", "dr", "here", "here"), 2, "private and public key may not be in one folder"),
         ((*RECOVER, "--secrets", "s"), 2, "no evidence that the primary is down"),

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.core.errors import Refused
 from harness.estate.config import load_config
 from harness.estate.promises import load_promises
 from harness.images.kind.node import kubectl_program
 from harness.kubernetes.deploy import Manifests, rendered
-from harness.restore_test.interlock import read_targets
+from harness.restore_test.targets import PUBLIC, parse_targets, read_targets, signature_of
+from harness.signing import new_signing_pair, read_verify_key
 
 CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
 FOLDERS = ("backup", "restore-test")
@@ -113,5 +115,16 @@ def test_the_drill_reads_productions_repository_and_no_more() -> None:
     assert existing is not None
     assert existing.offsite is not None
     assert existing.offsite.read_only
-    assert read_targets(CLUSTER / "restore-test" / "drill-targets.toml")[0].cluster
+    assert existing.targets_key == Path("/secrets/dr") / PUBLIC  # in a Secret: not beside the list that it verifies
     assert "restore test" in load_promises(CLUSTER / "restore-test" / "budgets.toml")
+
+
+def test_the_list_of_drill_targets_that_comes_with_it_is_not_signed() -> None:
+    """Whoever applies the manifests has to write his own list and to sign it; both files are in the ConfigMap."""
+    file = CLUSTER / "restore-test" / "drill-targets.toml"
+    (target,) = parse_targets(file, file.read_bytes())
+    assert target.cluster
+    (generated,) = yaml.safe_load((file.parent / "kustomization.yaml").read_text())["configMapGenerator"]
+    assert {file.name, signature_of(file).name} <= set(generated["files"])
+    with pytest.raises(Refused, match="not signed; sign the list with `blackstart targets sign`"):
+        read_targets(file, read_verify_key(new_signing_pair()[1]))

@@ -12,6 +12,7 @@ from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.s3.client import ensure_bucket, tag
 from harness.substrate.embedded.substrate import Embedded
+from tests.restore_test.signed import signed
 
 BUCKET, TAG = "notifications", "example-shop-dr"
 ESTATE = """
@@ -53,9 +54,10 @@ class ExistingServers:
         return connect_site(self.declare(**more), "dr", self.local, "recipient.pem")
 
     def list_targets(self, **identity: str) -> Path:
-        """Write an allowlist with one target and return its path."""
+        """Write and sign an allowlist with one target and return its path; the pinned key is beside it."""
         file = self.folder / "drill-targets.toml"
-        file.write_text("[[target]]\n" + "\n".join(f'{key} = "{value}"' for key, value in identity.items()) + "\n")
+        lines = [f"{key} = {value}" if key == "until" else f'{key} = "{value}"' for key, value in identity.items()]
+        signed(file, "\n".join(("[[target]]", *lines, "")))
         return file
 
 

@@ -35,6 +35,7 @@ from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
 from tests.estate.existing_servers import ESTATE, ExistingServers
 from tests.repository.memory_store import MemoryStore
+from tests.restore_test.signed import PINNED
 
 pytestmark = pytest.mark.programs
 ROOT = Path(__file__).resolve().parents[2]
@@ -123,10 +124,16 @@ def test_a_restore_test_without_an_allowlist_exits_with_3_and_the_reason(
     place = seeded.site.place
     with (existing.folder / "estate.toml").open("a") as file:
         file.write(
+            '[existing]\ntargets_key = "drill-targets.pub"\n'
             f'[existing.dr]\nsql = "127.0.0.1:9"\ns3 = "127.0.0.1:9"\ngateway = "{place.s3.outside}"\n'
             'services = { notification = "127.0.0.1:9" }\n'
             f'secrets = "{existing.secrets.root / "dr"}"\n'
         )
+    done = blackstart(existing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
+    assert done.returncode == 2
+    assert "existing.targets_key: " in done.stderr
+    assert "key of the allowlist of drill targets cannot be read" in done.stderr
+    (existing.folder / "drill-targets.pub").write_bytes(PINNED[1])
     done = blackstart(existing, "restore-test", "--budgets", str(ROOT / "features/budgets.toml"))
     assert done.returncode == 3, done.stdout + done.stderr
     verdict = lines(done)[-1]

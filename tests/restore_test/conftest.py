@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from tests.estate.conftest import existing, servers
 from tests.memory_estate import memory_estate
+from tests.restore_test.in_memory import gateway
 
-__all__ = ["existing", "memory_estate", "servers"]
+__all__ = ["existing", "gateway", "memory_estate", "servers"]

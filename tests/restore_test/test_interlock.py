@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from harness.core.errors import HarnessError, Refused
+from harness.core.errors import HarnessError, Refused, UsageError
 from harness.core.node import Address
 from harness.core.service import S3, Sql
 from harness.postgres.identity import system_facts
 from harness.restore_test.interlock import Interlock, Production
+from harness.restore_test.targets import PUBLIC, signature_of
 from harness.s3.client import ensure_bucket
 from tests.estate.existing_servers import BUCKET, TAG, ExistingServers
 
@@ -20,7 +23,8 @@ UNREACHABLE = Address("127.0.0.1", 9)
 
 def interlock(existing: ExistingServers, targets: Path, **more: object) -> Interlock:
     place = existing.site.place
-    return Interlock("dr", targets, place.sql, place.s3, **more)  # type: ignore[arg-type]
+    made = Interlock("dr", targets, targets.with_name(PUBLIC), place.sql, place.s3)
+    return replace(made, **more)  # type: ignore[arg-type]
 
 
 def system(existing: ExistingServers) -> str:
@@ -62,41 +66,40 @@ def test_a_store_without_a_tag_is_refused(existing: ExistingServers) -> None:
             interlock(existing, listed(existing, bucket="bare", tag=word)).before()
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        (None, "no allowlist of drill targets"),
-        ("[[target", "unreadable allowlist of drill targets"),
-        ("", "target: field required"),
-        ("target = []", "is empty"),
-        ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"', "target.0.tag: field required"),
-        ('[[target]]\nname = "dr"\nsystem = ""\nbucket = "b"\ntag = "t"', "target.0.system: string should have"),
-        ('[[target]]\nname = "dr"\nsystem = "1"\nbucket = "b"\ntag = "t"\nany = "x"', "target.0.any: extra inputs"),
-    ],
-)
-def test_an_unusable_allowlist_is_refused(existing: ExistingServers, text: str | None, said: str) -> None:
-    file = existing.folder / "drill-targets.toml"
-    if text is not None:
-        file.write_text(text)
-    with pytest.raises(Refused, match=str(file)) as refused:
-        interlock(existing, file).before()
-    assert said in str(refused.value)
-
-
 def test_a_server_that_does_not_answer_is_refused(existing: ExistingServers) -> None:
     place = existing.site.place
     sql = Sql(UNREACHABLE, UNREACHABLE, place.sql.user, place.sql.password_ref)
     with pytest.raises(Refused, match="its database system cannot be read"):
-        Interlock("dr", listed(existing), sql, place.s3).before()
+        interlock(existing, listed(existing), sql=sql).before()
     s3 = S3(UNREACHABLE, UNREACHABLE, place.s3.access_key_ref, place.s3.secret_key_ref)
     with pytest.raises(Refused, match="its bucket tag cannot be read"):
-        Interlock("dr", listed(existing), place.sql, s3).before()
+        interlock(existing, listed(existing), s3=s3).before()
+
+
+def test_an_expired_entry_is_refused_by_its_day(existing: ExistingServers) -> None:
+    """`until` is the last day of an entry; whatever else it says, it is not used after that."""
+    lock = interlock(existing, listed(existing, until="2027-03-31"))
+    assert replace(lock, today=lambda: date(2027, 3, 31)).after().name == "dr"
+    late = replace(lock, today=lambda: date(2027, 4, 1))
+    for check in (late.before, late.after):
+        with pytest.raises(Refused, match=r"refused as a drill target: .*its entry has expired: dr on 2027-03-31"):
+            check()
+
+
+def test_a_list_without_the_signature_of_the_pinned_key_is_refused(existing: ExistingServers) -> None:
+    """The identities are right, and nobody who holds the key said so."""
+    listed(existing)
+    signature_of(file := existing.folder / "drill-targets.toml").unlink()
+    with pytest.raises(Refused, match="unsigned allowlist of drill targets"):
+        interlock(existing, file).before()
+    with pytest.raises(UsageError, match="no key is declared"):
+        interlock(existing, listed(existing), key=None).before()
 
 
 def test_a_server_scaled_to_zero_is_checked_once_it_is_up(existing: ExistingServers) -> None:
     place = existing.site.place
     sql = Sql(UNREACHABLE, UNREACHABLE, place.sql.user, place.sql.password_ref)
-    scaled_down = Interlock("dr", listed(existing), sql, place.s3, scaled_to_zero=lambda node: node == "postgres")
+    scaled_down = interlock(existing, listed(existing), sql=sql, scaled_to_zero=lambda node: node == "postgres")
     assert scaled_down.before()
     with pytest.raises(Refused, match="its database system cannot be read"):
         scaled_down.after()
@@ -106,7 +109,7 @@ def test_another_cluster_is_refused_before_other_checks(existing: ExistingServer
     place = existing.site.place
     sql = Sql(UNREACHABLE, UNREACHABLE, place.sql.user, place.sql.password_ref)
     with pytest.raises(Refused, match=r"its cluster is elsewhere; drill-targets\.toml lists dr: here"):
-        Interlock("dr", listed(existing, cluster="here"), sql, place.s3, cluster=lambda: "elsewhere").before()
+        interlock(existing, listed(existing, cluster="here"), sql=sql, cluster=lambda: "elsewhere").before()
 
     def unreachable() -> str:
         raise HarnessError("the API does not answer")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,15 +12,13 @@ import pytest
 
 from harness.core.errors import Finding, HarnessError, TookTooLong
 from harness.core.record import DrillRecord
-from harness.estate.site import EstateSite, NodeStatus
-from harness.evidence.folder import RecordFolder, read_record
+from harness.evidence.folder import read_record
 from harness.evidence.record import NOT_CONCLUDED
-from harness.restore_test.interlock import Interlock, Production
 from harness.restore_test.restore_test import OwnGateway, RestoreTest
-from harness.s3.client import ensure_bucket, tag
-from tests.memory_drill import drill_of, header, start
-from tests.memory_estate import BUCKET, NAME, NOBODY, MemoryEstate, shop_database
+from tests.memory_drill import drill_of, start
+from tests.memory_estate import NAME, NOBODY, MemoryEstate
 from tests.repository.failing_store import FailingStore
+from tests.restore_test.in_memory import made, require_cleared
 from tests.substrate.fake import Outcome
 from tests.traffic.backend import Backend
 
@@ -30,20 +27,9 @@ API_AWAY = TookTooLong("cluster dr: its API server does not answer within 60 s")
 
 
 @pytest.fixture
-def gateway() -> Iterator[Backend]:
-    with Backend("dr") as running:
-        yield running
-
-
-@pytest.fixture
 def work(memory_estate: MemoryEstate, gateway: Backend, tmp_path: Path) -> RestoreTest:
     memory_estate.backed_up()
     return made(memory_estate, gateway, tmp_path)
-
-
-def made(estate: MemoryEstate, gateway: Backend, folder: Path) -> RestoreTest:
-    record = RecordFolder.make(folder, "restore test in memory")
-    return RestoreTest(header("restore test"), estate.connections, lambda: gateway.address, record, estate.journal)
 
 
 def raise_(error: BaseException) -> NoReturn:
@@ -59,15 +45,6 @@ def program(name: str, error: BaseException) -> Fault:
 
 def traceback_of(work: RestoreTest) -> str:
     return (work.folder.logs / "traceback.log").read_text()
-
-
-def require_cleared(estate: MemoryEstate) -> None:
-    """Assert that nothing of the restore is on the DR site."""
-    server, nodes = estate.servers.postgres["dr"], {n.spec.name: n.alive for n in estate.fake.site("dr").nodes}
-    assert (server.databases, server.roles) == ({}, {"postgres"})
-    assert BUCKET not in estate.servers.objects["dr"].buckets
-    assert not estate.fake.site("dr").volume(NAME).files
-    assert not nodes.get(NAME)
 
 
 def test_a_restore_test_that_keeps_its_promise_leaves_the_site_as_it_was(
@@ -223,72 +200,6 @@ def test_no_client_is_led_to_a_restore_test(gateway: Backend) -> None:
     router = OwnGateway("www.shop.test", lambda: gateway.address)
     with pytest.raises(HarnessError, match=r"a restore test switches no traffic to dr .*; 2\.7: not drilled"):
         router.switch("dr", NOBODY, "127.0.0.3")
-
-
-class RunningSite(EstateSite):
-    """A site whose servers run already."""
-
-    def activate(self) -> tuple[NodeStatus, ...]:
-        return ()
-
-
-@pytest.fixture
-def locked(memory_estate: MemoryEstate, gateway: Backend, tmp_path: Path) -> RestoreTest:
-    """A restore test whose DR site runs, is tagged, and is on the list of drill targets."""
-    memory_estate.backed_up()
-    dr = memory_estate.site("dr")
-    dr.activate()
-    memory_estate.sites["dr"] = RunningSite(dr.site, dr.secrets, {}, dr.sql, dr.s3)
-    ensure_bucket(dr.place.s3, "identity")
-    tag(dr.place.s3, "identity", "the DR site")
-    targets = tmp_path / "drill-targets.toml"
-    listed = {"name": "dr", "system": "dr-1", "bucket": "identity", "tag": "the DR site"}
-    targets.write_text("[[target]]\n" + "".join(f'{key} = "{value}"\n' for key, value in listed.items()))
-    work = made(memory_estate, gateway, tmp_path)
-    work.interlock = Interlock("dr", targets, dr.place.sql, dr.place.s3)
-    return work
-
-
-def test_a_listed_site_is_tested(memory_estate: MemoryEstate, locked: RestoreTest) -> None:
-    assert locked.run().reasons == ()
-    require_cleared(memory_estate)
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        (lambda e: setattr(e.servers.postgres["dr"], "identifier", "another"), "its database system is another; "),
-        (lambda e: e.servers.objects["dr"].tags.clear(), "its bucket tag is no tag; "),
-        (lambda e: e.site("dr").place.site._nodes["postgres"].kill(), "its database system cannot be read "),
-    ],
-)
-def test_a_site_that_is_not_listed_is_refused_before_it_is_activated(
-    memory_estate: MemoryEstate, locked: RestoreTest, fault: Fault, said: str
-) -> None:
-    fault(memory_estate)
-    record = locked.run()
-    assert record.verdict == "UNKNOWN"
-    assert f"site dr refused as a drill target: {said}" in record.reasons[0]
-    assert "2.2" not in memory_estate.messages()
-    assert memory_estate.servers.postgres["dr"].databases == {}
-
-
-def test_a_site_that_holds_a_database_is_refused_and_keeps_it(memory_estate: MemoryEstate, locked: RestoreTest) -> None:
-    memory_estate.servers.postgres["dr"].databases["billing"] = shop_database()
-    record = locked.run()
-    assert record.verdict == "UNKNOWN"
-    assert "site dr is in use: it has the database billing; nothing was written to it" in record.reasons[0]
-    assert list(memory_estate.servers.postgres["dr"].databases) == ["billing"]
-
-
-def test_production_is_refused_though_it_is_listed(memory_estate: MemoryEstate, locked: RestoreTest) -> None:
-    assert locked.interlock is not None
-    production = Production(tags=frozenset({"the DR site"}))
-    locked.interlock = replace(locked.interlock, production=lambda: production)
-    record = locked.run()
-    assert record.verdict == "UNKNOWN"
-    assert "its bucket tag the DR site is production's; production is never a drill target" in record.reasons[0]
-    assert "2.2" not in memory_estate.messages()
 
 
 def test_a_repository_that_is_away_is_a_finding_of_the_selection(
