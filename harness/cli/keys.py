@@ -93,7 +93,7 @@ def keys_rewrap(
     from harness.estate.config import load_config
     from harness.estate.existing import reader_secrets, repository_to_write, writers_in
     from harness.repository.format.recipients import fingerprint, read_public
-    from harness.repository.rewrap import Rewrap, rewrap
+    from harness.repository.rewrap import Rewrap, recipients_after, recipients_of, rewrap
     from harness.vault import read_secret
 
     def key_in(path: Path) -> bytes:
@@ -106,8 +106,14 @@ def keys_rewrap(
     declared = load_config(config)
     folder = folder_of("dr", declared, config)
     repository = repository_to_write(declared, writers_in(reader_secrets(declared, folder), folder))
-    failed = False
-    for entry in repository.committed():
+    entries, failed = repository.committed(), False
+    known = frozenset[str]().union(*(recipients_of(repository, entry.backup_id) for entry in entries))
+    if unknown := [name for name in removed if name not in known]:
+        raise UsageError(f"--remove {unknown[0]}: no backup has this recipient; recipients: {', '.join(sorted(known))}")
+    for entry in entries:  # a mistake is found before the first of them is changed
+        if entry.commit is not None:
+            recipients_after(repository, entry, change)
+    for entry in entries:
         try:
             left = rewrap(repository, entry, key_in(private), change)
         except Unreadable as error:

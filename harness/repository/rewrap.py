@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from harness.core.errors import UsageError
+from harness.core.errors import Unreadable, UsageError
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.layout import key_binding
 from harness.repository.format.recipients import FEWEST, fingerprint, read_public, wrap
@@ -23,26 +23,33 @@ def recipients_of(repository: Repository, backup_id: str) -> frozenset[str]:
     return frozenset(entry.key.removeprefix(prefix) for entry in repository.store.list(prefix))
 
 
-def rewrap(repository: Repository, entry: CommittedBackup, private_pem: bytes, change: Rewrap) -> frozenset[str]:
-    """Change the recipients of one backup and return those it has then, by fingerprint.
-
-    New ones are added before others are removed. Raises Unreadable (the key opens it not), UsageError before anything
-    is changed (fewer than two would be left), HarnessError of the store.
-    """
-    commit = entry.commit
-    if commit is None:
-        raise UsageError(f"backup {entry.backup_id}: {entry.damaged or 'not signed'}; its recipients cannot be changed")
-    dek = data_key(repository.store, repository.layout, commit, private_pem)
-    bound = key_binding(commit.cluster, commit.backup_id)
-    added = {fingerprint(key): wrap(dek, key, bound) for key in map(read_public, change.add)}
-    there = recipients_of(repository, entry.backup_id)
-    left = (there | set(added)) - set(change.remove)
+def recipients_after(repository: Repository, entry: CommittedBackup, change: Rewrap) -> frozenset[str]:
+    """Return the recipients that a backup will have. Raises UsageError for fewer than two or no key, HarnessError."""
+    added = {fingerprint(key) for key in map(read_public, change.add)}
+    left = (recipients_of(repository, entry.backup_id) | added) - set(change.remove)
     if len(left) < FEWEST:
         raise UsageError(
             f"backup {entry.backup_id}: would be left with {len(left)} recipient, at least {FEWEST} are required"
         )
+    return left
+
+
+def rewrap(repository: Repository, entry: CommittedBackup, private_pem: bytes, change: Rewrap) -> frozenset[str]:
+    """Change the recipients of one backup and return those it has then, by fingerprint.
+
+    New ones are added before others are removed. Raises Unreadable (it is not trusted, or the key does not open it),
+    UsageError before anything is changed (fewer than two would be left), HarnessError of the store.
+    """
+    commit = entry.commit
+    if commit is None:
+        raise Unreadable(f"backup {entry.backup_id}: {entry.damaged or 'not signed'}; its recipients cannot be changed")
+    dek = data_key(repository.store, repository.layout, commit, private_pem)
+    bound = key_binding(commit.cluster, commit.backup_id)
+    added = {fingerprint(key): wrap(dek, key, bound) for key in map(read_public, change.add)}
+    there = recipients_of(repository, entry.backup_id)
+    left = recipients_after(repository, entry, change)
     for name, wrapped in added.items():
-        if name not in there:
+        if name in left - there:
             repository.store.put(repository.layout.keys(entry.backup_id, name), (wrapped,))
     for name in there - left:
         repository.store.delete(repository.layout.keys(entry.backup_id, name))

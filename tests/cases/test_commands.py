@@ -145,3 +145,60 @@ def test_junk_in_the_repository_is_passed_over(there: Production, laptop: Path, 
     assert done.returncode == 0, done.stderr
     assert "NOT TRUSTED: not a signed envelope" in done.stdout
     assert "covered: database guestbook: 1 tables, 500 rows" in done.stdout
+
+
+@pytest.fixture
+def custodian(there: Production, operator: Path, tmp_path: Path) -> Path:
+    """A folder with DR's keys and write access to the repository, and the pair of a new recipient."""
+    folder = there.folder(tmp_path / "custodian", primary=False)
+    shutil.copytree(operator / "secrets/dr", folder / "secrets/dr")
+    for name, text in zip(("new.pem", "new.pub"), new_pair(), strict=True):
+        (folder / name).write_bytes(text)
+    shutil.copy2(operator / "secrets/primary/recipient-dr.pub", folder / "dr.pub")
+    shutil.copy2(operator / "secrets/primary/recipient-escrow.pub", folder / "escrow.pub")
+    return folder
+
+
+def rewrapped(folder: Path, *words: str, key: str = "secrets/dr/recipient.pem") -> subprocess.CompletedProcess[str]:
+    return blackstart(folder, "keys", "rewrap", "--private", key, *words)
+
+
+def test_a_recipient_is_added_and_removed_again_by_the_command(there: Production, custodian: Path) -> None:
+    """A line for each backup; the one that cannot be read is named, costs nobody the others, and the exit code is 3."""
+    junk = "20980101T000000.000000Z-0123456789"
+    there.put(f"guests/commit/{junk}.json", b"\xff\x00junk")
+    before = {key for key in there.stored() if "/keys/" not in key}
+    for words, key in ((("--add", "new.pub"), "secrets/dr/recipient.pem"), (("--remove", "new.pub"), "new.pem")):
+        done = rewrapped(custodian, *words, key=key)
+        assert done.returncode == 3, done.stderr
+        lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
+        assert lines[junk].startswith("NOT CHANGED: backup")
+        changed = [names.split(", ") for backup, names in lines.items() if not names.startswith("NOT CHANGED")]
+        assert changed
+        assert {len(names) for names in changed} == {3 if "--add" in words else 2}
+    assert {key for key in there.stored() if "/keys/" not in key} == before
+    done = rewrapped(custodian, "--add", "new.pub", key="new.pem")  # it opens nothing any more
+    assert done.returncode == 3
+    assert all("NOT CHANGED" in line for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "nothing to change; name a key with --add or --remove"),
+        (("--remove", "escrow.pub"), "would be left with 1 recipient, at least 2 are required"),
+        (("--remove", "0123456789abcdef"), "--remove 0123456789abcdef: no backup has this recipient; recipients: "),
+        (("--add", "new.pem"), "this is a private key"),
+        (("--add", "none.pub"), "none.pub: No such file or directory"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_of_rewrap_is_one_line_and_changes_nothing(
+    there: Production, custodian: Path, words: tuple[str, ...], said: str
+) -> None:
+    before = there.stored()
+    done = rewrapped(custodian, *words)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert there.stored() == before

@@ -1,0 +1,113 @@
+"""`keys rewrap`: recipients are added and removed, and no data are touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import Unreadable, UsageError
+from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.format.recipients import fingerprint, new_pair, read_public
+from harness.repository.rewrap import Rewrap, recipients_of, rewrap
+from harness.repository.store.port import ObjectStore
+from tests.repository.store_servers import Recipients, back_up
+
+NEW = new_pair()
+KEPT = ("commit", "data", "manifest")
+
+
+def name_of(public: bytes) -> str:
+    return fingerprint(read_public(public))
+
+
+def bodies(store: ObjectStore, estate: str, *kinds: str) -> dict[str, bytes]:
+    return {
+        entry.key: b"".join(store.get(entry.key))
+        for entry in store.list(f"{estate}/")
+        if not kinds or entry.key.split("/")[1] in kinds
+    }
+
+
+@pytest.fixture
+def entry(repository: Repository, recipients: Recipients) -> CommittedBackup:
+    back_up(repository, recipients, globals=b"CREATE ROLE odoo;", trees__files=b"photo" * 100_000)
+    (found,) = repository.committed()
+    return found
+
+
+def opened(repository: Repository, private: bytes) -> bytes:
+    (entry,) = repository.committed()
+    return b"".join(repository.open(entry, private).read("globals"))
+
+
+def test_a_new_recipient_opens_and_a_removed_one_does_not(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients, entry: CommittedBackup
+) -> None:
+    before = bodies(store, estate, *KEPT)
+    change = Rewrap((NEW[1],), (name_of(recipients.escrow[1]),))
+    left = rewrap(repository, entry, recipients.dr[0], change)
+    assert left == recipients_of(repository, entry.backup_id) == {name_of(NEW[1]), name_of(recipients.dr[1])}
+    assert bodies(store, estate, *KEPT) == before
+    for private in (NEW[0], recipients.dr[0]):
+        assert opened(repository, private) == b"CREATE ROLE odoo;"
+        repository.latest_valid(private)
+    with pytest.raises(Unreadable, match=f"key {name_of(recipients.escrow[1])} does not open it"):
+        opened(repository, recipients.escrow[0])
+
+
+def test_the_new_recipient_can_remove_the_one_that_added_him(
+    repository: Repository, recipients: Recipients, entry: CommittedBackup
+) -> None:
+    rewrap(repository, entry, recipients.dr[0], Rewrap((NEW[1],)))
+    left = rewrap(repository, entry, NEW[0], Rewrap(remove=(name_of(recipients.dr[1]),)))
+    assert left == {name_of(NEW[1]), name_of(recipients.escrow[1])}
+    assert opened(repository, NEW[0]) == b"CREATE ROLE odoo;"
+
+
+@pytest.mark.parametrize("added", [False, True])
+def test_fewer_than_two_recipients_are_refused_and_nothing_is_changed(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients, entry: CommittedBackup, added: bool
+) -> None:
+    """Nor is the new one written, when he would be the only one."""
+    before = bodies(store, estate)
+    removed = [name_of(recipients.escrow[1])] + [name_of(recipients.dr[1])] * added
+    with pytest.raises(UsageError, match="would be left with 1 recipient, at least 2 are required"):
+        rewrap(repository, entry, recipients.dr[0], Rewrap((NEW[1],) * added, tuple(removed)))
+    assert bodies(store, estate) == before
+
+
+def test_a_recipient_that_is_added_again_keeps_his_key(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients, entry: CommittedBackup
+) -> None:
+    before = bodies(store, estate)
+    rewrap(repository, entry, recipients.dr[0], Rewrap((recipients.escrow[1],)))
+    assert bodies(store, estate) == before
+
+
+def test_a_recipient_that_is_added_and_removed_at_once_is_not_there(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients, entry: CommittedBackup
+) -> None:
+    before = bodies(store, estate)
+    left = rewrap(repository, entry, recipients.dr[0], Rewrap((NEW[1],), (name_of(NEW[1]),)))
+    assert name_of(NEW[1]) not in left
+    assert bodies(store, estate) == before
+
+
+def test_a_key_that_opens_nothing_changes_nothing(
+    repository: Repository, store: ObjectStore, estate: str, entry: CommittedBackup
+) -> None:
+    before = bodies(store, estate)
+    with pytest.raises(Unreadable, match="does not open it"):
+        rewrap(repository, entry, NEW[0], Rewrap((NEW[1],)))
+    assert bodies(store, estate) == before
+
+
+def test_a_backup_that_is_not_trusted_is_unreadable_and_unchanged(
+    repository: Repository, store: ObjectStore, estate: str, recipients: Recipients, entry: CommittedBackup
+) -> None:
+    """Unreadable, no mistake of the operator: the others are changed all the same."""
+    store.put(f"{estate}/commit/{entry.backup_id}.json", (b"\xff junk",))
+    before = bodies(store, estate)
+    (junk,) = repository.committed()
+    with pytest.raises(Unreadable, match=r"not a signed envelope .*; its recipients cannot be changed"):
+        rewrap(repository, junk, recipients.dr[0], Rewrap((NEW[1],)))
+    assert bodies(store, estate) == before
