@@ -146,9 +146,7 @@ def _require_signed(path: Path, text: bytes, key: Ed25519PublicKey) -> None:
     try:
         envelope.signed_by((key,))
     except Unreadable as error:
-        raise Refused(
-            f"{beside}: untrusted {LIST}: {error}; {again}, and the key whose public half is pinned"
-        ) from None
+        raise Refused(f"{beside}: untrusted {LIST}: {error}; {again} and the private half of the pinned key") from None
     if envelope.payload != text:
         raise Refused(f"{path}: {LIST} was changed after it was signed; check every entry, then {again}")
 
