@@ -74,9 +74,11 @@ def subjects(folder: Path, record: DrillRecord) -> Iterator[tuple[str, str]]:
     """Yield name and SHA-256 of everything that a statement is about."""
     for path in signed_files(folder):
         yield path.relative_to(folder).as_posix(), sha256_of(path)
-    digest = record.backup.get("commit_sha256")
-    if isinstance(digest, str):
-        yield f"{BACKUP}{record.backup['id']}/COMMIT", digest
+    # A restore test took no backup: it has the head of the repository's chain.
+    for fact, name in (("commit_sha256", record.backup.get("id")), ("chain_head_sha256", "head of the chain")):
+        digest = record.backup.get(fact)
+        if isinstance(digest, str):
+            yield f"{BACKUP}{name}/COMMIT", digest
 
 
 def signed_files(folder: Path) -> Iterator[Path]:

@@ -280,6 +280,7 @@ def test_the_statement_is_an_in_toto_test_result_about_all_that_decided_the_dril
     backup = sealed.record.backup["id"]
     assert names == {
         "record.json", "journal.jsonl", "ledger.jsonl", f"backup:{backup}/COMMIT",
+        "backup:head of the chain/COMMIT",
         "inputs/features/site_loss.feature", "inputs/features/budgets.toml", "inputs/estate.toml",
     }  # fmt: skip
     assert data["predicate"]["result"] == "PASSED"
