@@ -38,6 +38,7 @@ NAMED = re.compile(r'(CREATE DATABASE|DROP DATABASE|CREATE ROLE|DROP ROLE) (?:IF
 OTHERS = (
     *(roles.MEMBERSHIPS, roles.SETTINGS, roles.PARAMETERS, roles.GRANTS, roles.LABELS, roles.TABLESPACES),
     *(roles.SUBSCRIPTIONS, server_cleanup.PREPARED, server_cleanup.SUBSCRIPTIONS, server_cleanup.SLOTS),
+    *(restorer.FOR_CLERK, admission.CONTEXTS),
 )
 PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")
 IGNORED = (
@@ -102,7 +103,6 @@ class MemoryPostgres:
             checks.BACKENDS: list(connected),
             checks.SESSIONS: [(sum(database in values for database, _ in self.sessions),)],
             restorer.OWNER: [("postgres",)],
-            admission.CONTEXTS: [],
             roles.VERSION: [(int(float(self.version)), "postgres", "postgres")],
             roles.ROLES: [(role, *[False] * 7, -1, None, None, None) for role in sorted(self.roles)],
             roles.DATABASES: [
@@ -278,9 +278,8 @@ class MemoryServers:
     def _run(self, name: str, server: MemoryPostgres, options: dict[str, str], last: str, call: Call) -> Outcome:
         if "--schema-only" in call.argv:
             tables = sorted(server.databases[options["dbname"]].tables)
-            return Outcome(
-                0, "".join(f"-- Name: {t}; Type: TABLE; Schema: public; Owner: o\n\n" for t in tables).encode()
-            )
+            lines = (f"-- Name: {table}; Type: TABLE; Schema: public; Owner: o\n\n" for table in tables)
+            return Outcome(0, "".join(lines).encode())
         if name == "pg_dump":
             data = json.dumps({"name": options["dbname"], **asdict(server.snapshots[options["snapshot"]])})
             return Outcome(0, archive() + data.encode())

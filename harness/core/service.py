@@ -24,7 +24,7 @@ class SqlTls:
 
 @dataclass(frozen=True, slots=True)
 class Sql:
-    """Connection to a PostgreSQL server as superuser. `inside`: for nodes of its site; `outside`: for the harness.
+    """Connection to a PostgreSQL server. `inside`: for nodes of its site; `outside`: for the harness.
 
     `database`: for statements that belong to no database. `others`: further hosts, inside and outside; whichever of
     all is the primary is used.
@@ -37,6 +37,7 @@ class Sql:
     database: str = "postgres"
     others: tuple[Address, ...] = ()
     tls: SqlTls = SqlTls()
+    superuser: bool = True  # whether `user` is one
 
     def __str__(self) -> str:
         return ",".join(map(str, (self.outside, *self.others)))

@@ -29,11 +29,10 @@ def client_task(
     volumes: tuple[str, ...] = (),
     settings: Mapping[str, str] | None = None,
     reading: bool = True,
-    superuser: bool = True,
 ) -> Task:
     """Return a task that runs a client program as the user of `sql`, connected to `database`.
 
-    `settings`: of its sessions, over those of `harness.postgres.session`; its `options` has `reading` and `superuser`.
+    `settings`: of its sessions, over those of `harness.postgres.session`; its `options` has `reading`.
     Raises HarnessError when the server's version is not known and the server does not answer.
     """
     server = look_at(sql)
@@ -52,7 +51,7 @@ def client_task(
         "PGSSLMODE": sql.tls.mode,
         **{TLS[file]: f"@{{file:{file}}}" for file in certificates},
         "PGCLIENTENCODING": RAW,  # possible with every encoding; a dump says its own
-        "PGOPTIONS": options(server.major, superuser=superuser, reading=reading, more=settings),
+        "PGOPTIONS": options(server.major, superuser=sql.superuser, reading=reading, more=settings),
         "LC_MESSAGES": "C",
     }
     return Task(

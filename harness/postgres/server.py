@@ -144,7 +144,7 @@ def connect(
     def opened(name: str) -> Connection:
         return open_session(
             str(sql),
-            superuser=who == sql.user,
+            superuser=sql.superuser and who == sql.user,
             reading=reading,
             more=settings,
             dbname=name,

@@ -23,6 +23,7 @@ from harness.core.record import KeyResult
 from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
 from harness.estate.site import EstateSite, NodeStatus
 from harness.postgres.allowed import NOTHING, Allowed
+from harness.postgres.restoring.restorer import clerk
 from harness.recovery import key_functions, start
 from harness.recovery.assertions import AssertionResult
 from harness.recovery.containment import contain_all
@@ -221,7 +222,8 @@ class Recovery:
 
     def _assert(self, restored: Restored) -> Restored:
         """Ask the declared assertions; return the result with a line for each, and a finding for each that failed."""
-        results = self.assertions(self.dr.place.sql)
+        with clerk(self.dr.place.sql) as sql:
+            results = self.assertions(sql)
         for one in results:
             self.journal.mark("assertion", one.name, database=one.database, passed=one.passed, detail=one.detail)
         failed = tuple(f"assertion failed: {one.line}" for one in results if not one.passed)

@@ -1,7 +1,7 @@
 """Restore of a selected backup on the DR site, message 2.4."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from harness.backup.unpack import Inventory
@@ -12,6 +12,7 @@ from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place, Service, Sql
 from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.identity import occupied, system_facts
+from harness.postgres.restoring.restorer import clerk
 from harness.recovery.consistency import consistency
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
 from harness.recovery.restore_files import FileRestore, not_restored
@@ -113,9 +114,10 @@ class Restore:
         findings = (*self.databases.refused, *stale)
         for line in findings:
             self.journal.mark("finding", "restore", reason=line)
-        rpo_met = freshness(self.place.sql)
+        with clerk(self.place.sql) as sql:
+            rpo_met = freshness(sql)
+            lost = not_restored(replace(self.place, sql=sql), self.services, self.contents, self.files.inventories)
         size = sum(d.size for d in self.contents.databases) + sum(t.size for t in self.contents.trees)
-        lost = not_restored(self.place, self.services, self.contents, self.files.inventories)
         restored = Restored(
             self.contents,
             self.backup.manifest.backup_id,

@@ -1,7 +1,7 @@
 """Check before sign-off: what was restored is still there after the services started and were tested."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from harness.core.contents import DatabaseFacts
@@ -10,6 +10,7 @@ from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Place, Service
 from harness.postgres import checks
+from harness.postgres.restoring.restorer import clerk
 from harness.recovery.restore import Restored
 from harness.recovery.restore_databases import schema_path
 from harness.recovery.restore_files import files_lost_since
@@ -53,7 +54,8 @@ def check_again(
         for line in lines
         if not any(line.startswith(f"table {table}: ") for table in written.get(name, ()))
     ]
-    files = files_lost_since(place, services, restored.contents, restored.inventories)
+    with clerk(place.sql) as sql:
+        files = files_lost_since(replace(place, sql=sql), services, restored.contents, restored.inventories)
     lost += files.lost
     journal.mark(
         "checked", "restored data", databases=len(found), lost="; ".join(lost[:SHOWN]), changed=len(files.changed)

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from harness.core.errors import RestoreFailed
+from harness.core.errors import HarnessError, RestoreFailed
+from harness.postgres.checks import column
+from harness.postgres.restoring.restorer import clerk
 from harness.postgres.restoring.views import refresh_all
+from harness.postgres.server import transaction
 from tests.postgres.attack import DATABASE, EVIL, Attack, evil
 from tests.postgres_archive import Made
 
@@ -150,3 +153,32 @@ def test_extensions_are_made_before_anything_that_their_scripts_could_call(attac
     assert loaded.by_superuser == ("extension dblink",)  # hstore is trusted
     query = "SELECT (SELECT oid FROM pg_proc WHERE proname = 'f') > (SELECT max(oid) FROM pg_extension)"
     assert attack.dr.one(DATABASE, query) is True
+
+
+def test_what_is_asked_of_restored_tables_runs_as_no_superuser(attack: Attack) -> None:
+    """A view in the place of a table, a rule, a trigger: our own queries call functions of the backup through them."""
+    trigger = "CREATE TRIGGER t BEFORE UPDATE ON public.t FOR EACH ROW EXECUTE FUNCTION public.fired();\n"
+    fired = EVIL.format(attack.proof, "RETURN NEW;")
+    attack.restore(
+        evil(attack, "int", "RETURN 1;"),
+        Made("FUNCTION", "fired()", f"CREATE FUNCTION public.fired() RETURNS trigger\n    {fired};\n", "public"),
+        Made("TABLE", "t", "CREATE TABLE public.t AS SELECT 1 AS n;\n", "public"),
+        Made("VIEW", "v", "CREATE VIEW public.v AS SELECT public.evil() AS n;\n", "public"),
+        Made("TRIGGER", "t t", f"{trigger}ALTER TABLE public.t ENABLE ALWAYS TRIGGER t;\n", "public", section=4),
+    )
+    with clerk(attack.dr.sql) as sql:
+        assert column(sql, DATABASE, "SELECT n FROM public.t") == ("1",)
+        with pytest.raises(HarnessError, match="permission denied to COPY"):
+            column(sql, DATABASE, "SELECT n FROM public.v")
+        with pytest.raises(HarnessError, match="permission denied to COPY"), transaction(sql, DATABASE, "x") as session:
+            session.execute("UPDATE public.t SET n = 2")
+        with pytest.raises(HarnessError, match="permission denied to set role"):
+            column(sql, DATABASE, "SELECT set_config('role', 'postgres', false)")
+        assert not attack.proof.exists()
+        attack.dr.execute(DATABASE, "ALTER TABLE t DISABLE TRIGGER t")
+        with transaction(sql, DATABASE, "x") as session:
+            session.execute("UPDATE public.t SET n = 2")
+    assert attack.dr.one(DATABASE, "SELECT n FROM t") == 2
+    assert attack.dr.one("postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'blackstart%'") == 0
+    column(attack.dr.sql, DATABASE, "SELECT n FROM public.v")
+    assert attack.proof.exists()  # as a superuser it would have run

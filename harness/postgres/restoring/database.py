@@ -163,7 +163,6 @@ def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequenc
         volumes=(dump.volume,),
         settings=SESSION,
         reading=False,
-        superuser=False,
     )
     _, done = _run(dump.site, task)
     if done.code == 1 and old and UNKNOWN in done.errors and not errors_in(done.errors):

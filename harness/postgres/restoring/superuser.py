@@ -73,8 +73,9 @@ SELECT lanname FROM pg_catalog.pg_language WHERE NOT lanpltrusted AND lanname NO
 INSTALLABLE = "SELECT DISTINCT name::text FROM pg_catalog.pg_available_extension_versions WHERE trusted"
 CONFIGURATION = """
 SELECT pg_catalog.convert_to(pg_catalog.format(
-    'GRANT ALL ON %%s %%I.%%I TO %%I', CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, nspname, relname,
-    %s::text
+    'GRANT %%s %%I.%%I TO %%I', CASE WHEN relkind = 'S' THEN 'ALL ON SEQUENCE'
+    WHEN pg_catalog.current_setting('server_version_num')::int >= 170000 THEN 'SELECT, INSERT, MAINTAIN ON TABLE'
+    ELSE 'SELECT, INSERT ON TABLE' END, nspname, relname, %s::text
 ), pg_catalog.getdatabaseencoding())
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_class c ON c.oid = ANY(e.extconfig)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE relkind IN ('r', 'p', 'S')
