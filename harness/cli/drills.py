@@ -20,8 +20,6 @@ from harness.cli.app import (
 )
 from harness.cli.backup import LIVE
 
-# Exit code of pytest -> ours: 2 is an interruption there, 4 a usage error, 5 no drill at all.
-CODES = {0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}
 PARTS_MB = 2500  # what all parts take, with what their installers need meanwhile
 
 
@@ -97,7 +95,7 @@ def drill(context: typer.Context, config: ExampleFile = None, reports: Reports =
     code = run_pytest(options, context.args, config)
     if any(any(run.glob("*-result.json")) for run in runs_in(reports) if run not in before):
         say(f"report: {latest_report(reports)}")
-    raise typer.Exit(CODES.get(code, 3))
+    raise typer.Exit(code)
 
 
 @app.command(context_settings=ANY_WORDS)

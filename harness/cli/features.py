@@ -6,20 +6,22 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+# Exit code of pytest -> ours: 2 is an interruption there, 4 a usage error, 5 no drill at all.
+CODES, UNKNOWN = {0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}, 3
 SITE_LOSS = "features/estate/site_loss.feature"
 
 
 def run_pytest(
     options: Sequence[str], words: Sequence[str] = (), estate: Path | None = None, *, whole: bool = False
 ) -> int:
-    """Return the exit code of pytest, run on the words, without a feature on the site loss (or all if `whole`)."""
+    """Run pytest on the words, without a feature on the site loss (or all if `whole`); return our exit code for its."""
     from harness.cli.app import estate_or_example
     from harness.parts.places import FILES, PACKAGED
 
     own = Path("features").is_dir()
     named = any(".feature" in word or Path(word).is_dir() for word in words)
     home = Path.cwd() if own else FILES
-    command = [sys.executable, "-P", "-m", "pytest", "-p", "blackstart", "-p", "no:cacheprovider", *options]
+    command = [sys.executable, "-P", "-m", "blackstart", "-p", "blackstart", "-p", "no:cacheprovider", *options]
     command.append(f"--rootdir={home}")
     command.append(f"--estate={estate_or_example(estate).resolve()}")
     if not own and FILES == PACKAGED:
@@ -32,7 +34,7 @@ def run_pytest(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = child.wait()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    return code
+    return CODES.get(code, UNKNOWN)
 
 
 def default_features(home: Path) -> Path:

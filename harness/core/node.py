@@ -9,6 +9,8 @@ placeholders that the site fills in (`harness.core.render`):
     @{file:NAME}     the path of a file of this node
     @{secret:NAME}   the value of a secret reference; in `env` and `files` only, never in `argv`
     @{pgpass:NAME}   the same, escaped for a password file of libpq
+
+`@{file:NAME|json}` is the same within a string of JSON.
 """
 
 from __future__ import annotations

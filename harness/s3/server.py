@@ -56,6 +56,9 @@ LEAVES = tuple(
     for part in ("s3", "filer", "volume", "master", "admin")
 )
 
+# It takes several data folders, divided by commas; a path with one in it is given as a link beside its other files.
+START = 'ln -sfn "$1" data && shift && exec "$@"'
+
 # Disabled parts: they are not needed, would listen, and one sends telemetry.
 OFF = (
     "-disableHttp=true",  # its file server serves every object without authentication
@@ -91,7 +94,7 @@ def server_spec(
     args = (
         "-logtostderr=true",
         "mini",
-        f"-dir=@{{volume:{volume}}}",
+        "-dir=data",
         f"-ip=@{{bind:{PORT}}}",
         f"-ip.bind=@{{bind:{PORT}}}",
         *(f"-{option}=@{{port:{port}}}" for port, option in LISTENERS.items()),
@@ -106,7 +109,7 @@ def server_spec(
     )
     return NodeSpec(
         name=name,
-        argv=(program("weed"), *args),
+        argv=("sh", "-c", START, "sh", f"@{{volume:{volume}}}", program("weed"), *args),
         ports=tuple(LISTENERS),
         volumes=(volume,),
         secrets={key: secrets[key] for key in (ACCESS, SECRET)},
@@ -137,7 +140,7 @@ def _minio(name: str, volume: str, secrets: Mapping[str, str]) -> NodeSpec:
 
 def _owner() -> str:
     """Return SeaweedFS's identities file with one administrator; the site fills in its keys."""
-    keys = {"accessKey": f"@{{secret:{ACCESS}}}", "secretKey": f"@{{secret:{SECRET}}}"}
+    keys = {"accessKey": f"@{{secret:{ACCESS}|json}}", "secretKey": f"@{{secret:{SECRET}|json}}"}
     actions = ["Admin", "Read", "List", "Tagging", "Write"]
     return json.dumps({"identities": [{"name": "owner", "credentials": [keys], "actions": actions}]})
 

@@ -25,11 +25,11 @@ KEY_NAME, ALGORITHM = "blackstart.", "hmac-sha256"
 TTL = 5  # seconds
 
 # Knot makes the path of its control socket absolute, and a socket's path is at most 107 bytes: a run folder may be
-# deeper. So it starts inside its volume and names the socket by way of /proc.
+# deeper. Nor can every path be quoted there. So it starts inside its volume and names that by way of /proc.
 START = 'cd "$1" && exec "$2" -c "$3"'
 CONFIGURATION = """\
 server:
-    rundir: "@{volume:names}"
+    rundir: /proc/self/cwd
     listen: @{bind:dns}@@{port:dns}
     udp-workers: 1
     tcp-workers: 1
@@ -40,7 +40,7 @@ log:
   - target: stderr
     any: notice
 database:
-    storage: "@{volume:names}"
+    storage: /proc/self/cwd
     journal-db-max-size: 64M
     timer-db-max-size: 8M
 key:
@@ -53,7 +53,7 @@ acl:
     action: update
 zone:
   - domain: {zone}
-    storage: "@{volume:names}"
+    storage: /proc/self/cwd
     file: zone
     journal-max-usage: 16M
     acl: signed

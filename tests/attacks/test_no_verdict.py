@@ -50,6 +50,23 @@ REFUSED: dict[str, tuple[str, str]] = {
     "no Gherkin": ("Feature: f\n  Scenario: s\n    Given an estate\n    Thn it is\n", "not valid Gherkin"),
     "two of one name": (GOOD + GOOD.partition("\n")[2], "used more than once: 'good'"),
     "no definition": (scenario("Then the promise is god"), "no step definition"),
+    "a mistyped first keyword": (scenario("Givn an estate", *FULL[1:]), "e:3: Scenario: 'Givn an estate' is no"),
+    "a first keyword in small letters": (scenario("given an estate", *FULL[1:]), "'given an estate' is no step"),
+    "prose before the steps": (scenario("This is how it is.", *FULL), "'This is how it is.' is no step"),
+    "a mistyped keyword in a background": (
+        GOOD.replace("  Scenario", "  Background:\n    Whne it is hurt\n  Scenario"), "'Whne it is hurt' is no step"),
+    "text before a table": (
+        scenario("Then the promise is <word>", rows="    Examples:\n      broken |\n      | word |\n      | good |\n"),
+        "Examples: 'broken |' is no step"),
+    "a mistyped Scenario": (
+        GOOD.replace("Scenario:", "Scenaro:") + "  Scenario: other\n    Then the promise is good\n",
+        "Feature: 'Scenaro: good' would be part of its description"),
+    "a Scenario without its keyword": (
+        GOOD.replace("Scenario: ", "") + "  Scenario: other\n    Then the promise is good\n",
+        "Feature: 'Given an estate' would be part"),
+    "a mistyped Background in a rule": (
+        "Feature: f\n  Rule: r\n    Backgrund: b\n    Scenario: s\n      Then the promise is good\n",
+        "Rule: 'Backgrund: b' would be part of its description"),
     "another language": (
         "# language: de\nFunktionalität: f\n  @skip\n  Szenario: s\n    Dann the promise is good\n", "tag @skip"),
 }  # fmt: skip
@@ -65,6 +82,12 @@ def test_what_would_pass_without_a_verdict_is_refused_in_one_line(tmp_path: Path
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not (folder / "ran").exists()
+
+
+def test_the_description_of_a_feature_is_free_text(tmp_path: Path) -> None:
+    text = "f\n  It shows: what clients lost.\n  * first\n  When it ends, nothing is left.\n"
+    done = drill(own(tmp_path / "own", GOOD.replace("f\n", text.replace("  When it", "  After it"), 1)))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:

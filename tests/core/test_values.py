@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,7 +51,14 @@ def test_placeholders_are_filled_and_unknown_ones_refused() -> None:
         render("@{port:sql}", look_up)
     with pytest.raises(HarnessError, match="a secret is not allowed here"):
         render("@{secret:x}", look_up)
-    assert secrets_in("@{secret:a} @{port:b} @{secret:c}") == ("a", "c")
+    assert secrets_in("@{secret:a} @{port:b} @{secret:c|json}") == ("a", "c")
+
+
+def test_a_placeholder_within_json_keeps_it_whole() -> None:
+    path = 'a "b"\\c'
+    look_up = {"file": {"x": path}.__getitem__}
+    assert json.loads(render('["@{file:x|json}/@{file:x|json}"]', look_up)) == [f"{path}/{path}"]
+    assert render("@{file:x}", look_up) == path
 
 
 def test_every_message_of_the_sequence_has_a_file_and_a_branch() -> None:

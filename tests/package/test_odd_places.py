@@ -25,7 +25,7 @@ from harness.services.gateway.app import Gateway
 from harness.substrate.embedded.substrate import Embedded
 from tests.package.installed import ROOT, copy_checkout
 
-ODD = "a café"
+ODD = """a café's "100%s" $HOME #1, & (x) \\n"""
 READ_ONLY = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@"'
 
 

@@ -38,7 +38,7 @@ def static_text() -> str:
             },
             # Routed explicitly, because a separate entry point would answer before the routes are loaded.
             "ping": {"manualRouting": True},
-            "providers": {"file": {"filename": "@{file:routes.yml}", "watch": False}},
+            "providers": {"file": {"filename": "@{file:routes.yml|json}", "watch": False}},
             # Idle connections are closed before the service closes them (uvicorn: after 5 s). Otherwise a request
             # that is sent just then would be answered 502, because it cannot be repeated.
             "serversTransport": {"forwardingTimeouts": {"dialTimeout": "2s", "idleConnTimeout": "1s"}},
@@ -71,7 +71,9 @@ def dynamic_text(site: str, routes: Sequence[Route], peers: Mapping[str, Address
         if route.auth:
             used.append("key")
             # The services behind the gateway never see the key.
-            middlewares["key"] = {"basicAuth": {"usersFile": "@{file:users}", "removeHeader": True, "realm": "gateway"}}
+            middlewares["key"] = {
+                "basicAuth": {"usersFile": "@{file:users|json}", "removeHeader": True, "realm": "gateway"}
+            }
         prefix = route.prefix.rstrip("/")
         if route.strip and prefix:
             middlewares[f"strip-{route.service}"] = {"stripPrefix": {"prefixes": [prefix]}}

@@ -104,7 +104,7 @@ class HttpTable(ServiceTable):
 
     def _placeholders(self, kind: str) -> Iterator[str]:
         for text in texts((*self.command, *self.environment.values())):
-            yield from (name for of, name in PLACEHOLDER.findall(text) if of == kind)
+            yield from (name for of, name, _form in PLACEHOLDER.findall(text) if of == kind)
 
 
 def require(what: str, names: Iterable[str], known: Iterable[str], declared_in: str) -> None:

@@ -15,6 +15,8 @@ IMAGE = "odoo"
 ROLE = "odoo"
 HINT = "is it the database of an Odoo?"  # end of an error message of the server
 DATABASE_SECRET = "odoo-db"  # noqa: S105 - the name of a secret
+# Odoo expands variables in each path, once: a path that contains a dollar sign is given as the value of one.
+CONFIG, DATA = "BLACKSTART_CONFIG", "BLACKSTART_DATA"
 ADMIN_SECRET = "odoo-admin"  # noqa: S105 - the name of a secret
 
 
@@ -41,13 +43,14 @@ class Program:
         if runs_images(site):
             return ("odoo", *sub_command, "-c", "@{file:odoo.conf}", *options)
         start = (program("odoo-python"), program("odoo-bin"), *sub_command)
-        return (*start, "-c", "@{file:odoo.conf}", f"--addons-path={program('odoo-addons')}", *options)
+        return (*start, "-c", f"${CONFIG}", f"--addons-path={program('odoo-addons')}", *options)
 
     def environment(self, site: Site) -> dict[str, str]:
         """Return the environment that Odoo needs on `site`. Raises MissingPart."""
         if runs_images(site):  # the image knows where its parts are
             return {}
-        return {"PYTHONPATH": program("odoo-path"), "LC_ALL": "C.UTF-8"}
+        paths = {CONFIG: "@{file:odoo.conf}", DATA: f"@{{volume:{self.volume}}}"}
+        return {"PYTHONPATH": program("odoo-path"), "LC_ALL": "C.UTF-8", **paths}
 
     def server_settings(self, place: Place) -> str:
         """Return the settings file of the server on `place`."""
@@ -79,9 +82,10 @@ class Program:
     def _settings(self, place: Place, lines: list[str]) -> str:
         """Return a settings file: https://www.odoo.com/documentation/19.0/developer/reference/cli.html."""
         server = place.sql.inside
+        data = f"@{{volume:{self.volume}}}" if runs_images(place.site) else f"${DATA}"
         common = [
             "[options]",
-            f"data_dir = @{{volume:{self.volume}}}",
+            f"data_dir = {data}",
             f"db_host = {server.host}",
             f"db_port = {server.port}",
             f"db_user = {ROLE}",
