@@ -47,12 +47,13 @@ def prepare(config: ExampleFile = None) -> None:
     from harness.drill.template import prepare as prepare_estate
     from harness.estate.config import load_config
     from harness.estate.registry import parts_of
-    from harness.estate.space import of_estate, require_space
+    from harness.estate.space import of_estate, require_space, require_writable
     from harness.parts.cache import cache_home
     from harness.parts.doctor import survey
     from harness.parts.install import install
 
     loaded = load_config(estate_or_example(config))
+    require_writable({cache_home(): "name another folder with BLACKSTART_CACHE"})
     wanted = parts_of(loaded)
     needed = 0 if all(part.present for part in survey() if part.name in wanted) else PARTS_MB
     needed += 0 if is_prepared(loaded) else of_estate(0) + of_estate(loaded.data.bulk_mb)
@@ -72,9 +73,10 @@ def up(config: ExampleFile = None, at: LiveFile = LIVE) -> None:
     """Keep the example estate running until Ctrl-C."""
     from harness.drill.up import run_until_stopped
     from harness.estate.config import load_config
-    from harness.estate.space import of_drill, require_space
+    from harness.estate.space import of_drill, require_space, require_writable
 
     loaded = load_config(estate_or_example(config))
+    require_writable({runs(): "name another folder with BLACKSTART_RUNS"})
     require_space({runs(): of_drill(loaded.data.bulk_mb)}, "make room, or name another disk with BLACKSTART_RUNS")
     run_until_stopped(loaded, runs(), at, say)
 

@@ -1,10 +1,11 @@
-"""Preflight check of free disk space, computed from the size of the data."""
+"""Preflight checks of folders: that they can be written, and free disk space, computed from the size of the data."""
 
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UsageError
 
 MB = 1_000_000  # bytes
 SITE = 200  # MB of a site's volumes with an empty bulk database
@@ -21,11 +22,25 @@ def of_drill(bulk_mb: int) -> int:
     return 2 * SITE + 3 * bulk_mb
 
 
+def require_writable(folders: Mapping[Path, str]) -> None:
+    """Raise UsageError for the first folder in which no file can be made. `folders`: folder -> what to do about it."""
+    for folder, remedy in folders.items():
+        try:
+            with tempfile.TemporaryFile(dir=_existing(folder)):
+                pass  # a file without a name, of which nothing is left
+        except OSError as error:
+            raise UsageError(f"{folder}: cannot be written ({error.strerror}); {remedy}") from None
+
+
+def _existing(folder: Path) -> Path:
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
 def require_space(needed: Mapping[Path, int], remedy: str) -> None:
     """Raise HarnessError, ending with `remedy`, when a file system has too little space for its folders' MB."""
     totals: dict[int, tuple[Path, Path, int]] = {}
     for folder, size in needed.items():
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        there = _existing(folder)
         device = there.stat().st_dev
         first, _, already = totals.get(device, (folder, there, 0))
         totals[device] = (first, there, already + size)

@@ -133,8 +133,8 @@ def test_drills_stop_at_once_with_a_part_missing(tmp_path: Path) -> None:
     env = os.environ | {"BLACKSTART_CACHE": str(tmp_path / "empty")}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 3
-    assert "missing parts: " in done.stdout
-    assert "run `blackstart prepare`" in done.stdout
+    assert "missing parts: " in done.stderr
+    assert "run `blackstart prepare`" in done.stderr
 
 
 def test_a_pair_is_made_with_its_private_half_for_the_owner_alone(tmp_path: Path) -> None:

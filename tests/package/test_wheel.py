@@ -112,7 +112,7 @@ def test_a_missing_extra_is_one_line(site_packages: Path, tmp_path: Path, substr
     (tmp_path / "empty").mkdir()
     done = blackstart("drill", f"--substrate={substrate}", at=tmp_path / "empty", path=(without, site_packages))
     assert done.returncode == 3
-    assert f"Python package docker is not installed; run `pip install 'blackstart[{substrate}]'`" in done.stdout
+    assert f"Python package docker is not installed; run `pip install 'blackstart[{substrate}]'`" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
