@@ -14,6 +14,7 @@ from harness.core.record import DrillRecord
 from harness.core.service import Sql
 from harness.declaration import ClientLoad
 from harness.drill.environment import DrillEnvironment
+from harness.drill.live_databases import live_databases, note_absent
 from harness.drill.scope import missing, not_drilled, with_digest
 from harness.drill.strike import Identity, Struck, strike
 from harness.drill.traces import Traces, leave_traces, try_traces
@@ -56,6 +57,7 @@ class Drill:
     struck: Struck | None = None
     traces: Traces | None = None  # what the primary wrote before the strike
     notes: dict[str, str] = field(default_factory=dict)
+    live: frozenset[str] = frozenset()  # databases of the primary when it was lost
     scheduled: bool = False
     receipts: list[Receipt] = field(default_factory=list)
     selected: Selected | None = None
@@ -137,14 +139,11 @@ class Drill:
         self.environment.stop_replication()
         self._open.close()
         self.traces = leave_traces(self.environment.primary.site, self.journal)
+        self.live = live_databases(self.environment.primary.place.sql, self.failures)
         self.struck = strike(
-            self.environment.primary,
-            self.target,
-            failures=lambda: writer.consecutive_failures,
-            journal=self.journal,
-            destroy=destroy,
-            ask=self.ask,
-        )
+            self.environment.primary, self.target, failures=lambda: writer.consecutive_failures,
+            journal=self.journal, destroy=destroy, ask=self.ask,
+        )  # fmt: skip
         for line in self.struck.living:
             self.failures.note(HarnessError(line), "")
         self.journal.mark(END, "detect")
@@ -169,6 +168,7 @@ class Drill:
     def select(self) -> Selected:
         """2.2 and 2.3: activate the DR site and return the selected backup. Raises Finding, HarnessError."""
         self.selected = self.recovery.select(self.recovery.activate())
+        note_absent(self.live, self.selected.contents, self.failures)
         return self.selected
 
     def restore(self, selected: Selected) -> Restored:
