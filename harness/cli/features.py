@@ -1,5 +1,6 @@
 """Pytest as the commands start it: on the features of this folder, else on those that come with blackstart."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 # Exit code of pytest -> ours: 2 is an interruption there, 4 a usage error, 5 no drill at all.
 CODES, UNKNOWN = {0: 0, 1: 1, 2: 130, 3: 3, 4: 2, 5: 2}, 3
+ROOT = "BLACKSTART_ROOT"  # pytest expands variables in the path of its root, once
 SITE_LOSS = "features/estate/site_loss.feature"
 
 
@@ -22,14 +24,14 @@ def run_pytest(
     named = any(".feature" in word or Path(word).is_dir() for word in words)
     home = Path.cwd() if own else FILES
     command = [sys.executable, "-P", "-m", "blackstart", "-p", "blackstart", "-p", "no:cacheprovider", *options]
-    command.append(f"--rootdir={home}")
+    command.append(f"--rootdir=${ROOT}")
     command.append(f"--estate={estate_or_example(estate).resolve()}")
     if not own and FILES == PACKAGED:
         command += ["-c", str(FILES / "fixtures" / "drill.ini")]
     if not named:
         own_or_packaged = Path.cwd() if own else FILES
         command.append(str(own_or_packaged / "features" if whole else default_features(own_or_packaged)))
-    with subprocess.Popen([*command, *words]) as child:
+    with subprocess.Popen([*command, *words], env=os.environ | {ROOT: str(home)}) as child:
         # Ctrl-C reaches the drill by itself, which then needs the time to leave nothing behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         code = child.wait()

@@ -1,10 +1,11 @@
-"""What the commands print: help, version, and progress that is whole in a pipe."""
+"""M6, what the commands print: help, version, and progress that is whole in a pipe."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from harness import __version__
@@ -12,6 +13,8 @@ from harness.core.clock import SYSTEM
 from harness.core.journal import Event
 from harness.evidence.report.terminal import Progress
 from tests.cli.test_mistakes import blackstart
+
+pytestmark = pytest.mark.attacks
 
 
 def test_without_a_command_the_help_is_printed(tmp_path: Path) -> None:

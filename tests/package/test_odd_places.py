@@ -1,4 +1,4 @@
-"""A checkout in a folder with a space and an accent, in any locale, and on a read-only file system."""
+"""M2, M3, M8: a checkout in a folder with an odd name, in any locale, and on a read-only file system."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from harness.core.node import Address
+from harness.core.node import Address, NodeSpec
 from harness.core.service import Place
 from harness.estate.config import load_config
 from harness.estate.registry import build_services
@@ -22,10 +24,15 @@ from harness.postgres.server import connect
 from harness.recovery.traffic_switch import open_edge
 from harness.s3.client import ensure_bucket
 from harness.services.gateway.app import Gateway
+from harness.services.odoo.program import Program
+from harness.substrate.common.filesystem import write_files
 from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.workspace import workspace_of
+from tests.attacks.running_drill import own_folder, running
 from tests.package.installed import ROOT, copy_checkout
 
 ODD = """a café's "100%s" $HOME #1, & (x) \\n"""
+pytestmark = pytest.mark.attacks
 READ_ONLY = 'mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@"'
 
 
@@ -102,6 +109,34 @@ def test_the_edge_starts_there(embedded: Embedded, secrets: Secrets) -> None:
     edge.names.switch(edge.host, config.sites.dr.edge)
     assert edge.names.resolve(config.public_name) == config.sites.dr.edge
     edge.front.route(Address("127.0.0.1", 10), "dr")  # the new configuration is read from there
+
+
+@pytest.mark.programs
+def test_odoo_reads_its_settings_there(tmp_path: Path, secrets: Secrets) -> None:
+    """Its own reader of settings finds the paths as they are, whatever it expands in them."""
+    folder = tmp_path / ODD
+    odoo = Program("odoo", ("odoo",), "odoo")
+    site = Embedded(folder / "run", folder / "logs").site("primary")
+    place = cast("Place", SimpleNamespace(site=site, sql=SimpleNamespace(inside=Address("127.0.0.1", 1)), sinks={}))
+    spec = NodeSpec("odoo", odoo.command(site), volumes=("odoo",), env=odoo.environment(site),
+                    secrets={"odoo-db": secrets.of("primary")["s3-secret"]},
+                    files={"odoo.conf": odoo.server_settings(place)}, ports=("http",))  # fmt: skip
+    workspace = workspace_of(site.folder, "odoo", spec, {"http": Address("127.0.0.1", 2)})
+    write_files(Path(workspace.home), workspace.contents())
+    python, _, *options = workspace.arguments(spec.argv)
+    code = "import sys; from odoo.tools import config as c; c.parse_config(sys.argv[1:]); print(c['data_dir'])"
+    done = subprocess.run(
+        [python, "-c", code, *options], env=workspace.environment(), cwd=workspace.home, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == f"{site.folder.resolve()}/volumes/odoo"
+
+
+@pytest.mark.programs
+def test_a_small_drill_is_kept_there(tmp_path: Path) -> None:
+    with running(own_folder(tmp_path / ODD), LC_ALL="C") as drill:
+        out, err = drill.process.communicate(timeout=400)
+    assert drill.process.returncode == 0, out + err
 
 
 @pytest.mark.programs

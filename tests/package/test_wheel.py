@@ -1,10 +1,12 @@
-"""The wheel: installed into an empty environment it brings what it needs, and drills run outside of a checkout."""
+"""M5, the wheel: installed into an empty environment it brings what it needs, and drills run outside of a checkout."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from harness import __version__
 from tests.package.installed import ROOT, blackstart, block, pytest_run
 
 SITE_LOSS = "features/estate/site_loss.feature::"
+pytestmark = pytest.mark.attacks
 CLIENTS = ("docker", "testcontainers", "kubernetes", "yaml")
 
 
@@ -41,6 +44,10 @@ def test_it_holds_what_drills_are_made_of_and_no_test(wheel: Path) -> None:
     for file in ("estate.toml", "requirements.lock", "Containerfile"):
         assert f"harness/bundle/{file}" in names
     assert f"blackstart-{__version__}.dist-info/licenses/LICENSE" in names
+    metadata = zipfile.ZipFile(wheel).read(f"blackstart-{__version__}.dist-info/METADATA").decode()
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    written = re.findall(r"^Requires-Dist: ([A-Za-z0-9-]+)(?![^\n]*extra ==)", metadata, re.MULTILINE)
+    assert sorted(written) == sorted(re.split(r"[\[<>=]", line)[0] for line in declared)
 
 
 @pytest.mark.programs
