@@ -213,7 +213,8 @@ class ForeignRepository:
         s3 = S3Table(endpoint=str(place.s3.outside))
         dr = ExistingSiteTable(sql=sql, s3=s3, gateway=gateway, secrets=self._keys)
         store = RepositoryTable(endpoint=str(offsite.outside))
-        repository = ExistingOffsiteTable(s3=store, secrets=secrets.root / "offsite", tls=False)
+        witness = self.other.run / WITNESS  # not the one beside the records: each drill has a new repository
+        repository = ExistingOffsiteTable(s3=store, secrets=secrets.root / "offsite", tls=False, witness=witness)
         existing = ExistingTable(targets=self.targets, targets_key=self.targets_key, dr=dr, offsite=repository)
         return environment.config.model_copy(update={"existing": existing})
 
