@@ -65,9 +65,11 @@ def allure_page(results: Path, out: Path, name: str, views: Sequence[RecordView]
     """
     config, pages = out / "allurerc.json", out / "html"
     config.write_text(json.dumps(settings(name, pages, views, history, note=note), indent=1), encoding="utf-8")
+    # Allure takes the path of the results for a pattern: its name alone is in it, and not the folders above.
+    at = results.parent
     run(
-        (program("node"), program("allure"), "generate", "--config", str(config), "--cwd", str(out), str(results)),
-        cwd=out,
+        (program("node"), program("allure"), "generate", "--config", str(config), "--cwd", str(at), results.name),
+        cwd=at,
         patience=PATIENCE.report,
     )
     for plugin, target in (("awesome", "allure.html"), ("dashboard", "dashboard.html")):
