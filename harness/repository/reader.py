@@ -90,7 +90,12 @@ def data_key(store: ObjectStore, layout: Layout, commit: Commit, private_pem: st
     tried = fingerprint(private.public_key())
     try:
         wrapped = small_object(store, layout.keys(commit.backup_id, tried), WRAPPED)
-    except Unreadable:
+    except Unreadable as error:
+        if tried in commit.recipients:
+            reason = "it was removed by `keys rewrap`, or deleted from the repository"
+            raise Unreadable(
+                f"backup {commit.backup_id}: its data key for {tried} is not there ({error}): {reason}"
+            ) from None
         raise Unreadable(
             f"backup {commit.backup_id}: key {tried} does not open it; it is sealed to {', '.join(commit.recipients)}"
         ) from None
