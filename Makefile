@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit cases fuzz drills drill test images engine-tests drill-docker drill-kind report bench lock clean
+.PHONY: help setup check unit cases mutants fuzz drills drill test images engine-tests drill-docker drill-kind report bench lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ cases: setup  ## inputs of real estates, on PostgreSQL 14 to 18
 
 fuzz: setup  ## random damage of repositories and of all that is read from them: SECONDS for each of 12 targets
 	BLACKSTART_FUZZ=$(or $(SECONDS),30) $(BIN)/pytest tests/fuzz
+
+mutants: setup  ## take away one guard, oracle or fault at a time: a test must notice each (SAMPLE=10: ten of them)
+	$(BIN)/python -m tests.mutants.run $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/

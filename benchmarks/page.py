@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -135,6 +136,26 @@ def logical(rows: Rows) -> list[str]:
     return ["", "## A logical backup beside pipes", "", *table(head, body)] if body else []
 
 
+def mutants(rows: Rows) -> list[str]:
+    """Return the section of the guards, oracles and injections that were taken away one at a time."""
+    body = []
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        counts = Counter(row["outcome"] for row in rows if row["kind"] == kind)
+        killed, survived = counts.pop("killed", 0), counts.pop("survived", 0)
+        rate = f"{killed / (killed + survived):.1%}" if killed + survived else "-"
+        left = "; ".join(f"{number} {reason}" for reason, number in counts.items())
+        body.append([kind, str(killed), str(survived), rate, left])
+    head = ["taken away", "noticed by a test", "survived", "kill rate", "not run"]
+    survivors = [f"- {row['kind']}: `{row['name']}`" for row in rows if row["outcome"] == "survived"]
+    lines = [
+        "",
+        "## Guards, oracles and injections taken away one at a time",
+        "",
+        *table(head, body),
+    ]
+    return lines + (["", "Survivors:", "", *survivors] if survivors else []) if body else []
+
+
 def tenants(rows: Rows) -> list[str]:
     """Return the section of a server with many databases: every run."""
     body = [
@@ -153,7 +174,7 @@ def write() -> None:
     lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
     lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
     lines += logical(rows_of("logical")) + tenants(rows_of("tenants"))
-    lines += ci(rows_of("ci")) + versions(rows_of("versions"))
+    lines += mutants(rows_of("mutants")) + ci(rows_of("ci")) + versions(rows_of("versions"))
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -182,6 +182,9 @@ class MemoryConnection:
     def cancel(self) -> None:
         """Do nothing: no query takes time."""
 
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
+
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
         text = text.removeprefix(f"{facts.SEARCH_PATH};\n").removesuffix(f"\n;{facts.NO_SEARCH_PATH}")
@@ -236,11 +239,12 @@ class MemoryServers:
         del host
         for site in self.fake.sites.values():
             for node in site.nodes:
-                if node.alive and any(endpoint.outside.port == port for endpoint in node.endpoints.values()):
+                reached = node.alive and not node.frozen and not node.isolated
+                if reached and any(endpoint.outside.port == port for endpoint in node.endpoints.values()):
                     return site.name
         return ""
 
-    def connect(self, *, host: str, port: str, dbname: str, **_more: object) -> MemoryConnection:
+    def connect(self, *, host: str, port: str, dbname: str = identity.MAINTENANCE, **_more: object) -> MemoryConnection:
         """psycopg.connect."""
         name = self.at(host, int(port))
         if not name:

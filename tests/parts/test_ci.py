@@ -20,6 +20,7 @@ ALL = {
     "setup",
     "test",
     "cases MAJORS=15",
+    "mutants SAMPLE=10",
     "images",
     "drill-docker DRILLS=brief",
     "drill-kind DRILLS=smoke",

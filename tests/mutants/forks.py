@@ -1,0 +1,187 @@
+"""Plugin of pytest: forks a child for each mutant, which runs the tests that should notice it.
+
+All tests are collected once. A child changes the code of what is loaded already and leaves the rest to the hook, which
+changes a module when it is imported; so do the child processes of tests. It ends with the first test that fails.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count, zip_longest
+from pathlib import Path
+
+import pytest
+from _pytest.runner import runtestprotocol
+
+from harness.core.clock import SYSTEM
+from harness.core.errors import HarnessError
+from harness.substrate.common import ports
+from tests.mutants.catalogue import ROOT, Mutant, mutated
+from tests.mutants.hook.sitecustomize import NAME, install
+from tests.mutants.sites import Kind
+
+PATIENCE = 120.0  # seconds for all tests of one mutant
+CRASHED = 70  # exit code of a child that is no result
+NEVER_ENDED = "a test that did not end"
+
+
+@dataclass(slots=True)
+class Child:
+    """A running child. `pipe`: it writes the tests that failed, each with a line feed, and an empty line at its end."""
+
+    mutant: Mutant | None
+    pid: int
+    pipe: int
+    began: float
+    said: bytes = b""
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The tests that failed."""
+        *names, last = self.said.decode().split("\n")[:-1] or [NEVER_ENDED]
+        return (*names, last) if last else tuple(names)
+
+
+@dataclass(slots=True)
+class Forks:
+    """Runs mutants on the collected tests. `tries`: by mutant, groups of names of tests, the most likely first.
+
+    `noticed`: by mutant, the test that noticed it, "" for none, and the seconds until then.
+    """
+
+    tries: Mapping[Mutant, Sequence[Sequence[str]]]
+    at_once: int
+    noticed: dict[Mutant, tuple[str, float]] = field(default_factory=dict)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Run all mutants, then the tests that noticed one without any: what fails then as well has noticed nothing."""
+        session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        for child in self._run(session, list(self.tries)):
+            name, took = next(iter(child.failed), ""), SYSTEM.monotonic() - child.began
+            if child.mutant is not None:
+                self.noticed[child.mutant] = (name, took)
+                print(f"{'killed by ' + name if name else 'SURVIVED'}, {took:.1f} s: {child.mutant.name}", flush=True)
+        for child in self._run(session, [None]):
+            for mutant, (name, took) in self.noticed.items():
+                if name in child.failed and name != NEVER_ENDED:
+                    print(f"{name} fails without a mutant as well: {mutant.name}", flush=True)
+                    self.noticed[mutant] = ("", took)
+        return True
+
+    def _run(self, session: pytest.Session, every: Sequence[Mutant | None]) -> Iterator[Child]:
+        waiting, running = list(every), list[Child]()
+        while waiting or running:
+            while waiting and len(running) < self.at_once:
+                running.append(self._fork(session, waiting.pop(0)))
+            ready, _, _ = select.select([child.pipe for child in running], [], [], 1.0)
+            for child in list(running):
+                late = SYSTEM.monotonic() - child.began > PATIENCE
+                if child.pipe in ready and (data := os.read(child.pipe, 65536)):
+                    child.said += data
+                elif child.pipe in ready or late:
+                    running.remove(child)
+                    _end(child, late=late)
+                    yield child
+
+    def _fork(self, session: pytest.Session, mutant: Mutant | None) -> Child:
+        reading, writing = os.pipe()
+        pid = os.fork()
+        if pid:
+            os.close(writing)
+            return Child(mutant, pid, reading, SYSTEM.monotonic())
+        try:
+            os.setsid()
+            _silence()
+            _separate(session)
+            if mutant is None:
+                tries: Sequence[Sequence[str]] = (tuple(name for name, _ in self.noticed.values() if name),)
+            else:
+                tries = self.tries[mutant]
+                apply(mutant)
+            for name in failures(session, tries):
+                os.write(writing, f"{name}\n".encode())
+                if mutant is not None:
+                    break
+            session._setupstate.teardown_exact(None)
+            os.write(writing, b"\n")
+        except BaseException:  # noqa: BLE001 - nothing of the parent's may run here
+            os._exit(CRASHED)
+        os._exit(0)
+
+
+def _end(child: Child, *, late: bool) -> None:
+    with suppress(ProcessLookupError):  # programs that a test did not end are in its group
+        if late:
+            child.said += f"{NEVER_ENDED}\n".encode()
+        os.killpg(child.pid, signal.SIGKILL)
+    _, status = os.waitpid(child.pid, 0)
+    os.close(child.pipe)
+    if os.waitstatus_to_exitcode(status) == CRASHED:
+        raise HarnessError(f"the process that runs the tests of {child.mutant} has failed")
+
+
+def _silence() -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+
+
+def _separate(session: pytest.Session) -> None:
+    """Give a child ports and a folder for temporary files of its own: it runs beside others."""
+    ports._turns = count(os.getpid() * ports.APART)
+    factory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+    factory._basetemp = factory.getbasetemp() / str(os.getpid())
+    factory._basetemp.mkdir()
+
+
+def failures(session: pytest.Session, tries: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Run tests by groups of names; yield each that fails."""
+    done = set[str]()
+    for names in tries:
+        items = [item for item in session.items if item.nodeid not in done and chosen(item.nodeid, names)]
+        items.sort(key=lambda item: item.get_closest_marker("programs") is not None)  # the quick ones first
+        for item, following in zip_longest(items, items[1:]):
+            done.add(item.nodeid)
+            if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
+                yield item.nodeid
+
+
+def chosen(nodeid: str, names: Sequence[str]) -> bool:
+    """Return whether a test has one of the names: its own, or that of its function, file or folder."""
+    return any(nodeid == name or nodeid.startswith((f"{name}::", f"{name}/", f"{name}[")) for name in names)
+
+
+def apply(mutant: Mutant) -> None:
+    """Change this process: what is loaded at once, the rest when it is imported."""
+    os.environ[NAME] = mutant.name
+    install()
+    if mutant.kind is Kind.INJECTOR:
+        from harness.scenario.faults.catalog import CATALOG  # noqa: PLC0415 - after the fork
+
+        fault = CATALOG[mutant.name.removeprefix("fault ")]
+        object.__setattr__(fault, "inject", lambda _scene: None)
+        return
+    file = ROOT / mutant.path
+    tree = mutated(mutant.path, file.read_text(encoding="utf-8"), mutant.name)
+    changed = {(code.co_qualname, code.co_firstlineno): code for code in codes(compile(tree, str(file), "exec"))}
+    for one in [thing for thing in gc.get_objects() if isinstance(thing, types.FunctionType)]:
+        code = one.__code__
+        new = changed.get((code.co_qualname, code.co_firstlineno))
+        if new is not None and Path(code.co_filename) == file and new.co_freevars == code.co_freevars:
+            one.__code__ = new
+
+
+def codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yield a code object and all inside it."""
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from codes(constant)
