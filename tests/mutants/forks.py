@@ -27,7 +27,7 @@ from tests.mutants.catalogue import ROOT, Mutant, mutated
 from tests.mutants.hook.sitecustomize import NAME, install
 from tests.mutants.sites import Kind
 
-PATIENCE = 120.0  # seconds for all tests of one mutant
+PATIENCE = 600.0  # seconds for all tests of one mutant
 CRASHED = 70  # exit code of a child that is no result
 NEVER_ENDED = "a test that did not end"
 

@@ -30,6 +30,7 @@ AT_ONCE = 2  # mutants at the same time
 ONE_TEST = 60  # seconds for one test: a loop without its bound never ends
 # Where the whole of blackstart is tried, in memory.
 WIDE = tuple(f"tests/{name}" for name in ("backup", "recovery", "restore_test", "drill", "scenario", "estate"))
+CASES = ("tests/cases",)  # on real servers: the slowest come last
 UNIT = ("-m", "not engine")
 
 
@@ -63,6 +64,7 @@ def tries_of(mutant: Mutant, before: Row | None, *, near: bool) -> Iterator[Sequ
         yield neighbours(mutant)
         if mutant.kind is not Kind.INJECTOR:
             yield WIDE
+            yield CASES
 
 
 def noticed(tries: Mapping[Mutant, Sequence[Sequence[str]]], at_once: int) -> dict[Mutant, Row]:
