@@ -232,7 +232,7 @@ class MemoryEstate:
         """Return whether a node of the primary answers at an address."""
         nodes = self.fake.site("primary").nodes
         found = [node for node in nodes if address in (endpoint.outside for endpoint in node.endpoints.values())]
-        return any(node.alive and not node.frozen and not node.isolated for node in found)
+        return any(node.reached for node in found)
 
     def messages(self) -> list[str]:
         return [event.message for event in self.journal.events if event.message]

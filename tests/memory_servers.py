@@ -182,8 +182,7 @@ class MemoryConnection:
     def cancel(self) -> None:
         """Do nothing: no query takes time."""
 
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
+    close = cancel
 
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
@@ -234,19 +233,17 @@ class MemoryServers:
         """The programs of the sites: both servers, and PostgreSQL's clients by the shell that starts them."""
         return {"postgres": lambda _call: Outcome(), "server": lambda _call: Outcome(), "sh": self._client}
 
-    def at(self, host: str, port: int) -> str:
-        """Return the name of the site of which a living node listens there, "" when none does."""
-        del host
+    def at(self, _host: str, port: int, state: str = "alive") -> str:
+        """Return the name of the site of which a node in that state listens there, "" when none does."""
         for site in self.fake.sites.values():
             for node in site.nodes:
-                reached = node.alive and not node.frozen and not node.isolated
-                if reached and any(endpoint.outside.port == port for endpoint in node.endpoints.values()):
+                if getattr(node, state) and any(endpoint.outside.port == port for endpoint in node.endpoints.values()):
                     return site.name
         return ""
 
     def connect(self, *, host: str, port: str, dbname: str = identity.MAINTENANCE, **_more: object) -> MemoryConnection:
         """psycopg.connect."""
-        name = self.at(host, int(port))
+        name = self.at(host, int(port), "reached")
         if not name:
             raise psycopg.OperationalError("connection refused")
         if dbname not in {*self.postgres[name].databases, identity.MAINTENANCE}:

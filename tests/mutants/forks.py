@@ -29,24 +29,28 @@ from tests.mutants.sites import Kind
 
 PATIENCE = 600.0  # seconds for all tests of one mutant
 CRASHED = 70  # exit code of a child that is no result
-NEVER_ENDED = "a test that did not end"
+TIMED_OUT = 1  # that of one whose test pytest-timeout ended
+STARTED, FAILED = "?", "!"
 
 
 @dataclass(slots=True)
 class Child:
-    """A running child. `pipe`: it writes the tests that failed, each with a line feed, and an empty line at its end."""
+    """A running child. `pipe`: it writes STARTED and the name of each test before it, FAILED and the name after it."""
 
     mutant: Mutant | None
     pid: int
     pipe: int
     began: float
     said: bytes = b""
+    code: int = 0
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The tests that failed."""
-        *names, last = self.said.decode().split("\n")[:-1] or [NEVER_ENDED]
-        return (*names, last) if last else tuple(names)
+        """The tests that failed, and the one at which pytest-timeout ended the process."""
+        lines = self.said.decode().splitlines()
+        failed = [line[1:] for line in lines if line.startswith(FAILED)]
+        begun = [line[1:] for line in lines if line.startswith(STARTED)]
+        return (*failed, *(begun[-1:] if self.code == TIMED_OUT else ()))
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class Forks:
                 print(f"{'killed by ' + name if name else 'SURVIVED'}, {took:.1f} s: {child.mutant.name}", flush=True)
         for child in self._run(session, [None]):
             for mutant, (name, took) in self.noticed.items():
-                if name in child.failed and name != NEVER_ENDED:
+                if name in child.failed:
                     print(f"{name} fails without a mutant as well: {mutant.name}", flush=True)
                     self.noticed[mutant] = ("", took)
         return True
@@ -106,12 +110,11 @@ class Forks:
             else:
                 tries = self.tries[mutant]
                 apply(mutant)
-            for name in failures(session, tries):
-                os.write(writing, f"{name}\n".encode())
-                if mutant is not None:
+            for line in failures(session, tries):
+                os.write(writing, f"{line}\n".encode())
+                if mutant is not None and line.startswith(FAILED):
                     break
             session._setupstate.teardown_exact(None)
-            os.write(writing, b"\n")
         except BaseException:  # noqa: BLE001 - nothing of the parent's may run here
             os._exit(CRASHED)
         os._exit(0)
@@ -119,12 +122,13 @@ class Forks:
 
 def _end(child: Child, *, late: bool) -> None:
     with suppress(ProcessLookupError):  # programs that a test did not end are in its group
-        if late:
-            child.said += f"{NEVER_ENDED}\n".encode()
+        if late:  # no result: slow tests are no sign of a mutant
+            child.said = b""
         os.killpg(child.pid, signal.SIGKILL)
     _, status = os.waitpid(child.pid, 0)
     os.close(child.pipe)
-    if os.waitstatus_to_exitcode(status) == CRASHED:
+    child.code = os.waitstatus_to_exitcode(status)
+    if child.code == CRASHED:
         raise HarnessError(f"the process that runs the tests of {child.mutant} has failed")
 
 
@@ -143,15 +147,16 @@ def _separate(session: pytest.Session) -> None:
 
 
 def failures(session: pytest.Session, tries: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Run tests by groups of names; yield each that fails."""
+    """Run tests by groups of names; yield the name of each after STARTED, and after FAILED when it fails."""
     done = set[str]()
     for names in tries:
         items = [item for item in session.items if item.nodeid not in done and chosen(item.nodeid, names)]
         items.sort(key=lambda item: item.get_closest_marker("programs") is not None)  # the quick ones first
         for item, following in zip_longest(items, items[1:]):
             done.add(item.nodeid)
+            yield STARTED + item.nodeid
             if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
-                yield item.nodeid
+                yield FAILED + item.nodeid
 
 
 def chosen(nodeid: str, names: Sequence[str]) -> bool:

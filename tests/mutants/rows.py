@@ -11,7 +11,7 @@ from tests.mutants.catalogue import ROOT
 RESULTS = ROOT / "benchmarks/results/mutants.jsonl"
 
 
-KILLED, SURVIVED = "killed", "survived"  # a mutant that is not run has the reason for it as its outcome
+KILLED, SURVIVED, UNTRIED = "killed", "survived", "not tried yet"  # what is never run has the reason as its outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import pytest
 from benchmarks import page
 from tests.mutants.catalogue import ROOT, Mutant, mutants
 from tests.mutants.forks import Forks
-from tests.mutants.rows import KILLED, SURVIVED, Row, rows, write
+from tests.mutants.rows import KILLED, SURVIVED, UNTRIED, Row, rows, write
 from tests.mutants.sites import Kind
 
 AT_ONCE = 2  # mutants at the same time
@@ -56,15 +56,13 @@ def drills_of(mutant: Mutant) -> tuple[str, ...]:
 
 
 def tries_of(mutant: Mutant, before: Row | None, *, near: bool) -> Iterator[Sequence[str]]:
-    """Yield the names of tests to run, the most likely first. `near`: only what noticed it before, if known."""
-    killed = before is not None and before.outcome == KILLED
-    if before is not None and killed:
+    """Yield the names of tests to run, the most likely first. `near`: none but what noticed it and its package's."""
+    if before is not None and before.outcome == KILLED:
         yield (before.by,)
-    if not (near and killed):
-        yield neighbours(mutant)
-        if mutant.kind is not Kind.INJECTOR:
-            yield WIDE
-            yield CASES
+    yield neighbours(mutant)
+    if mutant.kind is not Kind.INJECTOR and not near:
+        yield WIDE
+        yield CASES
 
 
 def noticed(tries: Mapping[Mutant, Sequence[Sequence[str]]], at_once: int) -> dict[Mutant, Row]:
@@ -122,16 +120,15 @@ def main() -> None:
     every, known = mutants(), rows()
     chosen = [one for one in every if re.search(asked.only, one.name)]
     if asked.survivors:
-        chosen = [one for one in chosen if one.name not in known or known[one.name].outcome == SURVIVED]
+        chosen = [one for one in chosen if one.name not in known or known[one.name].outcome in (SURVIVED, UNTRIED)]
     if asked.sample:
         print(f"seed {asked.seed}")
-        lost = {row.name for row in known.values() if row.outcome == SURVIVED}
-        able = [one for one in chosen if not one.bar and one.name not in lost]
-        print(f"chosen of {len(able)}; {len(lost)} that no test notices yet are in docs/BENCHMARKS.md alone")
+        able = [one for one in chosen if one.name in known and known[one.name].outcome == KILLED and not one.bar]
+        print(f"of {len(able)} that a test notices; docs/BENCHMARKS.md has the others")
         chosen = random.Random(asked.seed).sample(able, min(asked.sample, len(able)))  # noqa: S311 - no secret
     found = run(chosen, known, near=bool(asked.sample))
     if not asked.sample:
-        kept = {one.name: known[one.name] for one in every if one.name in known}
+        kept = {one.name: known.get(one.name, Row(one.name, one.kind, one.bar or UNTRIED)) for one in every}
         write((kept | {row.name: row for row in found}).values())
         page.write()
     sys.exit(told(found, len(every)))

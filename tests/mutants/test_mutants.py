@@ -15,7 +15,7 @@ from tests.mutants.catalogue import ROOT, Bar, Mutant, bar_of, mutants, mutated
 from tests.mutants.forks import chosen
 from tests.mutants.hook import sitecustomize
 from tests.mutants.rows import KILLED, SURVIVED, Row
-from tests.mutants.run import told, tries_of
+from tests.mutants.run import CASES, WIDE, told, tries_of
 from tests.mutants.sites import Kind, sites_in
 
 CODE = dedent('''
@@ -110,13 +110,12 @@ def test_a_child_process_has_the_mutant_as_well() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment) == b"False\n"
 
 
-def test_what_noticed_a_mutant_before_is_tried_first_and_alone_in_a_sample() -> None:
+def test_what_noticed_a_mutant_before_is_tried_first_and_the_slow_tests_never_in_a_sample() -> None:
     mutant = Mutant(Kind.ORACLE, "harness/core/judge.py doubts: x", "harness/core/judge.py")
     before = Row(mutant.name, mutant.kind, KILLED, "tests/core/test_judge.py::test_x[1]")
-    assert list(tries_of(mutant, before, near=True)) == [(before.by,)]
-    all_of_them = list(tries_of(mutant, before, near=False))
-    assert all_of_them[:2] == [(before.by,), ("tests/core/test_judge.py", "tests/core")]
-    assert list(tries_of(mutant, None, near=True)) == all_of_them[1:]
+    near = [(before.by,), ("tests/core/test_judge.py", "tests/core")]
+    assert list(tries_of(mutant, before, near=True)) == near
+    assert list(tries_of(mutant, None, near=False)) == [*near[1:], WIDE, CASES]
 
 
 def test_one_survivor_is_red_and_what_cannot_be_run_is_counted_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,6 +127,11 @@ class FakeNode(BaseNode):
         """Whether it exists, frozen or not."""
         return self.outcome is not None
 
+    @property
+    def reached(self) -> bool:
+        """Whether a client reaches it."""
+        return self.alive and not self.frozen and not self.isolated
+
     def kill(self) -> None:
         """End it; its data stays."""
         self.outcome = None
