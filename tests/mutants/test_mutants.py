@@ -14,7 +14,7 @@ import pytest
 from tests.mutants.catalogue import ROOT, Bar, Mutant, bar_of, mutants, mutated
 from tests.mutants.forks import chosen
 from tests.mutants.hook import sitecustomize
-from tests.mutants.rows import KILLED, SURVIVED, Row
+from tests.mutants.rows import KILLED, SURVIVED, UNTRIED, Row
 from tests.mutants.run import CASES, WIDE, told, tries_of
 from tests.mutants.sites import Kind, sites_in
 
@@ -125,6 +125,7 @@ def test_one_survivor_is_red_and_what_cannot_be_run_is_counted_apart(capsys: pyt
     assert told([killed, bar, Row("two", Kind.GUARD, SURVIVED)], 3) == 1
     assert "SURVIVED two" in capsys.readouterr().out
     assert told([], 3) == 1
+    assert told([killed, Row("four", Kind.GUARD, UNTRIED)], 3) == 1
 
 
 def test_a_name_selects_its_parameters_and_not_what_begins_alike() -> None:
