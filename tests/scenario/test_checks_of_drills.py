@@ -46,6 +46,8 @@ def test_every_database_of_the_primary_must_be_in_the_backup_with_rows(
     start(drill)
     drill.back_up()
     backup.require_everything_inside(drill)
+    with pytest.raises(Finding, match=r"listed: .*; expected: \[\]"):
+        backup.require_only(drill, [])
     data = memory_estate.servers.postgres["primary"].databases
     data["late"] = shop_database()
     with pytest.raises(Finding, match=r"the backup contains \['shop'\], the primary \['late', 'shop'\]"):
@@ -134,6 +136,8 @@ def test_an_old_primary_must_be_fenced_before_traffic_is_switched_and_be_silent(
         old_primary.require_fenced(with_events(drill, fenced), inside)
     with pytest.raises(Finding, match="switched before the old primary was fenced"):
         old_primary.require_fenced(with_events(drill, event("fenced", 3.0), routed), inside)
+    with pytest.raises(Finding, match="no event 'fenced' in the journal"):
+        old_primary.require_fenced(with_events(drill, routed), inside)
     inside.answered = True
     with pytest.raises(Finding, match="still acknowledges"):
         old_primary.require_fenced(with_events(drill, fenced, routed), inside)
