@@ -142,10 +142,11 @@ def mutants(rows: Rows) -> list[str]:
     for kind in dict.fromkeys(row["kind"] for row in rows):
         counts = Counter(row["outcome"] for row in rows if row["kind"] == kind)
         killed, survived = counts.pop("killed", 0), counts.pop("survived", 0)
-        rate = f"{killed / (killed + survived):.1%}" if killed + survived else "-"
+        able = killed + survived + counts["not tried yet"]
+        rate = f"{killed / able:.1%}" if able else "-"
         left = "; ".join(f"{number} {reason}" for reason, number in counts.items())
         body.append([kind, str(killed), str(survived), rate, left])
-    head = ["taken away", "noticed by a test", "survived", "kill rate", "not run"]
+    head = ["taken away", "noticed by a test", "survived", "noticed, of all that can run", "not run"]
     survivors = [f"- {row['kind']}: `{row['name']}`" for row in rows if row["outcome"] == "survived"]
     lines = [
         "",
