@@ -99,7 +99,8 @@ class ClusterJobs:
         )
         self._put_secret(site, "blackstart-primary", secrets.of("primary"))
         self._put_secret(site, "blackstart-offsite", secrets.of("offsite"))
-        self._install(site, "backup", {"estate.toml": declaration(self.drill.environment.config) + existing})
+        declared = declaration(self.drill.environment.config) + self._excluded() + existing
+        self._install(site, "backup", {"estate.toml": declared})
 
     def schedule_restore_test(self, *, listed: bool) -> None:
         """Scale the DR cluster to zero, write its allowlist, and install the restore test, suspended."""
@@ -136,10 +137,19 @@ class ClusterJobs:
         self._install(site, "restore-test", files)
 
     def _volumes(self, *more: str) -> str:
-        services = self.drill.environment.services
-        names = sorted({*more, *(tree.volume for service in services for tree in service.sources().trees)})
+        """Return the volumes that the CronJobs of `deploy` mount: those without which a service has no files."""
+        names = sorted({*more, *self._volumes_of_trees(optional=False)})
         mounted = ", ".join(f'{name} = "/volumes/{name}"' for name in names)
         return f"volumes = {{ {mounted} }}\n"
+
+    def _excluded(self) -> str:
+        """Return the table that leaves the other volumes out, as the declaration in `deploy` does."""
+        names = sorted(self._volumes_of_trees(optional=True) - self._volumes_of_trees(optional=False))
+        return "[backup.exclude]\n" + lines({f'"volume {name}"': "its program keeps no files there" for name in names})
+
+    def _volumes_of_trees(self, *, optional: bool) -> frozenset[str]:
+        trees = (tree for service in self.drill.environment.services for tree in service.sources().trees)
+        return frozenset(tree.volume for tree in trees if tree.optional == optional)
 
     def _repository(self, *, read_only: bool) -> str:
         return (
