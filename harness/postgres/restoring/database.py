@@ -189,7 +189,10 @@ def _run(site: Site, task: Task) -> tuple[bytes, Completed]:
 
 
 def errors_in(text: str) -> tuple[str, ...]:
-    """Return the errors in what pg_restore said, each with the entry of the dump that it is about, oldest first."""
+    """Return the errors in what pg_restore said, each with the entry of the dump that it is about, oldest first.
+
+    Its processes write at the same time, a line in several pieces: another one's line may stand within it or before it.
+    """
     found, entry = [], ""
     for line in text.splitlines():
         _, known, rest = line.partition("from TOC entry ")
@@ -197,9 +200,12 @@ def errors_in(text: str) -> tuple[str, ...]:
             entry = rest.partition("; ")[2].partition(" ")[2].partition(" ")[2]
             continue
         _, failed, said = line.partition("pg_restore: error: ")
+        if not failed and line.startswith("error: "):
+            _, failed, said = line.partition("error: ")
         if failed and UNKNOWN not in said:
             found.append(f"{entry}: {said}" if entry else said)
-        entry = ""
+        if failed or "warning: " in line:
+            entry = ""
     return tuple(found)
 
 
