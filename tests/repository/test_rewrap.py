@@ -50,7 +50,9 @@ def test_a_new_recipient_opens_and_a_removed_one_does_not(
     for private in (NEW[0], recipients.dr[0]):
         assert opened(repository, private) == b"CREATE ROLE odoo;"
         repository.latest_valid(private)
-    with pytest.raises(Unreadable, match=f"key {name_of(recipients.escrow[1])} does not open it"):
+    with pytest.raises(
+        Unreadable, match=f"its data key for {name_of(recipients.escrow[1])} is not there .*removed by `keys"
+    ):
         opened(repository, recipients.escrow[0])
 
 
