@@ -56,6 +56,7 @@ class Patience:
     image_minio: float = 1800.0  # MinIO is built
     image_node: float = 3600.0  # the node image of kind is built
     image_wheels: float = 900.0  # wheels are installed into an image
+    inside_write: float = 1.0  # a client inside the old primary, which writes ten times a second, is answered
     isolation_task: float = 30.0  # a task that tries the isolation of sites ends
     kubectl: float = 60.0  # kubectl renders manifests
     ledger_read: float = 30.0  # the declared list of the ledger's writes is answered

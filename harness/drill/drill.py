@@ -34,7 +34,7 @@ from harness.recovery.recovery import Recovery, Selected, Tested
 from harness.recovery.restore import Restored
 from harness.recovery.sign_off import SignOff
 from harness.repository.catalogue import Receipt
-from harness.traffic.answering import answers
+from harness.traffic.answering import Voices
 from harness.traffic.ledger_writer import LedgerWriter
 
 FIRST_WRITES = 10  # acknowledged writes after which the client load counts as running
@@ -49,7 +49,9 @@ class Drill:
     folder: RecordFolder
     journal: Journal
     on_bytes: Callable[[int], None] = lambda _count: None
-    ask: Callable[[Address], bool] = answers  # whether a node of the primary answers, asked from outside
+    ask: Callable[[Address], bool] = field(
+        default_factory=Voices
+    )  # whether a node of the primary answers, asked from outside
     target: Identity = field(init=False)  # identity of the site that may be destroyed, by default this drill's primary
     ledger: LedgerFile = field(init=False)
     failures: Failures = field(init=False)

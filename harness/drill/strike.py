@@ -11,7 +11,7 @@ from harness.estate.site import EstateSite
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
 from harness.s3.client import read_tag
-from harness.traffic.answering import addresses_of, answers, still_answering, still_silent
+from harness.traffic.answering import Voices, addresses_of, still_answering, still_silent
 
 CUT_OFF = 3  # failed requests in a row after which clients count as cut off
 
@@ -58,12 +58,13 @@ def strike(
     failures: Callable[[], int],
     journal: Journal,
     destroy: Callable[[EstateSite], None] = EstateSite.destroy,
-    ask: Callable[[Address], bool] = answers,
+    ask: Callable[[Address], bool] | None = None,
 ) -> Struck:
     """Destroy the primary site. Raises Refused, changing nothing, for another identity or clients that fail already.
 
     Afterwards each of its nodes is asked with `ask`, at the address it had, whether it still answers.
     """
+    ask = ask or Voices()
     require_target(site, expected)
     asked = addresses_of(site.nodes)
     if silent := still_silent(asked, ask):

@@ -8,6 +8,7 @@ import os
 import secrets as random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.core.errors import Finding, HarnessError
 from harness.core.journal import Journal
@@ -56,18 +57,20 @@ def leave_traces(primary: Site, journal: Journal) -> Traces | None:
     markers = _paths(primary, LEAVE, name, *FOLDERS, str(run), own)
     if not markers:
         raise HarnessError("isolation: a task on the primary could write to none of its own folders; see its log")
-    found = sorted(path.removeprefix(".") for path in _paths(primary, WRITTEN, str(run / OUTSIDE), name))
+    found = _written(primary, run, name)
     new = tuple(path for path in found if not os.path.lexists(path))  # others were there before, and can be read
     journal.mark("isolation", "primary site", by="namespaces", markers=len(markers), written=len(found))
-    return Traces((*folders, *markers, *new[:MOST]), tuple(found))
+    return Traces((*folders, *markers, *new[:MOST]), found)
 
 
 def try_traces(dr: Site, traces: Traces, journal: Journal) -> str:
     """Try to read all of it on the DR site; return a line for the record.
 
-    Raises Finding that names what was read, HarnessError when the task fails.
+    What DR's own programs wrote under the same name in the meantime is no trace. Raises Finding that names what was
+    read, HarnessError when the task fails.
     """
-    read = _paths(dr, READ, *traces.tried)
+    own = _written(dr, dr.run_folder) if isinstance(dr, EmbeddedSite) and dr.namespaced else ()
+    read = [path for path in _paths(dr, READ, *traces.tried) if path not in own]
     journal.mark("isolation tried", "dr site", tried=len(traces.tried), read=len(read))
     if read:
         raise Finding(f"a program on dr can read what those of the lost primary wrote: {_some(read)}")
@@ -75,6 +78,12 @@ def try_traces(dr: Site, traces: Traces, journal: Journal) -> str:
     if traces.written:
         line += f"; outside its volumes its programs had written {_some(traces.written)}"
     return line
+
+
+def _written(site: Site, run: Path, but: str = "") -> tuple[str, ...]:
+    """Return the files outside its volumes that the programs of a site wrote, sorted, without those named `but`."""
+    found = _paths(site, WRITTEN, str(run / OUTSIDE), but)
+    return tuple(sorted(path.removeprefix(".") for path in found))
 
 
 def _some(paths: Sequence[str]) -> str:

@@ -42,7 +42,6 @@ class InsideClients:
 
     running: Running
     acknowledged: list[int] = field(default_factory=list)
-    answered: bool = False
     _reader: Thread | None = None
 
     def follow(self) -> None:
@@ -59,8 +58,7 @@ class InsideClients:
     def _read(self) -> None:
         for line in self.running.stdout:
             number, answer = line.split()
-            self.answered = answer == b"True"
-            if self.answered:
+            if answer == b"True":
                 self.acknowledged.append(int(number))
 
     def stop(self) -> None:

@@ -1,8 +1,10 @@
 """Asks a node of a lost site, from outside and with nothing of blackstart's between, whether it still answers."""
 
+import re
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 from harness.core.clock import NotYet, wait_until
@@ -15,28 +17,52 @@ from harness.patience import PATIENCE
 # PostgreSQL's SSLRequest, which it answers with S or N, and is a malformed line for a server of HTTP; the second is a
 # request of HTTP/1.0 (RFC 1945), for those that close a malformed one in silence.
 REQUESTS = (b"\x00\x00\x00\x08\x04\xd2\x16\x2f\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n")
+LARGEST = 4096  # bytes of an answer that are looked at
+END = b"\r\n\r\n"  # of the headers of HTTP
+VARIABLE = re.compile(rb"(?im)^date:[^\r\n]*|[0-9]{4,}")
 Addresses = Mapping[str, Sequence[Address]]  # where each node is reached, by its name
 Ask = Callable[[Address], bool]
 
 
-def answers(address: Address) -> bool:
-    """Return whether something at the address answers. An accepted connection is no answer.
+@dataclass(slots=True)
+class Voices:
+    """Tells a node's answer from that of others at its address: it knows the first one of each address.
 
-    The kernel accepts connections for a frozen process, and a proxy for a node that is gone.
+    A network may have a proxy that answers for every address, so for a container that is cut off from its network. What
+    a server says to the malformed request does not depend on the state of its program.
     """
-    return any(_answers(address, request, PATIENCE.node_answers) for request in REQUESTS)
 
+    known: dict[Address, tuple[int, bytes]] = field(default_factory=dict)
 
-def _answers(address: Address, request: bytes, limit: float) -> bool:
-    try:
-        with closing(socket.create_connection((address.host, address.port), timeout=limit)) as connection:
-            if connection.getsockname() == connection.getpeername():
-                return False  # a free port of this machine, connected to itself
-            connection.settimeout(limit)
-            connection.sendall(request)
-            return bool(connection.recv(1))
-    except OSError:
+    def __call__(self, address: Address) -> bool:
+        """Return whether the node at the address answers. An accepted connection is no answer.
+
+        The kernel accepts connections for a frozen process, and a proxy for a node that is gone.
+        """
+        if address in self.known:
+            number, before = self.known[address]
+            found = _reply(address, REQUESTS[number])
+            return bool(found) and (number > 0 or found == before)
+        for number, request in enumerate(REQUESTS):
+            if found := _reply(address, request):
+                self.known[address] = number, found
+                return True
         return False
+
+
+def _reply(address: Address, request: bytes) -> bytes:
+    """Return the beginning of an answer without what changes in it, b"" without one."""
+    limit, text = PATIENCE.node_answers, b""
+    with suppress(OSError), closing(socket.create_connection((address.host, address.port), limit)) as connection:
+        if connection.getsockname() == connection.getpeername():
+            return b""  # a free port of this machine, connected to itself
+        connection.settimeout(limit)
+        connection.sendall(request)
+        while (piece := connection.recv(LARGEST)) and len(text) < LARGEST:
+            text += piece
+            if not text.startswith(b"HTTP/") or END in text:
+                break
+    return VARIABLE.sub(b"", text.partition(END)[0][:LARGEST])
 
 
 def addresses_of(nodes: Mapping[str, Node]) -> dict[str, tuple[Address, ...]]:
@@ -65,7 +91,7 @@ def _repeat(left: Callable[[], Collection[str]]) -> None:
         wait_until(none_left, patience=PATIENCE.strike_effect, every=0.2, what="the nodes of the site")
 
 
-def still_silent(asked: Addresses, ask: Ask = answers) -> tuple[str, ...]:
+def still_silent(asked: Addresses, ask: Ask) -> tuple[str, ...]:
     """Return the nodes that do not answer, by name: one that is asked again and again until it does is left out."""
     silent = dict(asked)
 
@@ -78,7 +104,7 @@ def still_silent(asked: Addresses, ask: Ask = answers) -> tuple[str, ...]:
     return tuple(silent)
 
 
-def still_answering(asked: Addresses, ask: Ask = answers) -> dict[str, Address]:
+def still_answering(asked: Addresses, ask: Ask) -> dict[str, Address]:
     """Return the nodes that still answer, each with the address that does; asked again and again until none does.
 
     All are asked at the same time: a cluster ends its containers one after the other.

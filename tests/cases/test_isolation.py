@@ -180,6 +180,23 @@ def test_the_drill_tries_it_and_names_what_the_primary_wrote_outside(
 
 @namespaces
 @pytest.mark.programs
+def test_what_drs_own_program_writes_under_the_same_name_is_no_trace(
+    tmp_path: Path, sites: tuple[EmbeddedSite, EmbeddedSite]
+) -> None:
+    """Python's compiled modules, where a program lies in a folder that is each site's own."""
+    primary, dr = sites
+    config = declare(tmp_path, str(tmp_path / "uploads"))
+    upload(start(config, primary))
+    traces = leave_traces(primary, MemoryJournal())
+    assert traces is not None
+    primary.destroy()
+    upload(start(config, dr))
+    line = try_traces(dr, traces, MemoryJournal())
+    assert line.startswith(f"a program on dr can read none of {len(traces.tried)} paths")
+
+
+@namespaces
+@pytest.mark.programs
 def test_a_dr_site_that_sees_the_primarys_folders_is_a_finding(
     tmp_path: Path, sites: tuple[EmbeddedSite, EmbeddedSite]
 ) -> None:

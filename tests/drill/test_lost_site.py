@@ -27,7 +27,7 @@ from harness.s3.client import ensure_bucket, tag
 from harness.scenario.faults.fault import Scene
 from harness.services.gateway.app import Gateway
 from harness.substrate.embedded.substrate import Embedded
-from harness.traffic.answering import answers
+from harness.traffic.answering import Voices
 from tests.memory_drill import start
 
 pytestmark = pytest.mark.attacks
@@ -153,10 +153,10 @@ def test_a_connection_that_is_accepted_is_no_answer(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(PATIENCE, "node_answers", 0.1)
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         address = Address("127.0.0.1", server.getsockname()[1])
-        assert not answers(address)  # the kernel accepted it, as for a frozen process
+        assert not Voices()(address)  # the kernel accepted it, as for a frozen process
         Thread(target=close_all, args=(server,), daemon=True).start()
-        assert not answers(address)  # as a proxy of a node that is gone
-    assert not answers(address)
+        assert not Voices()(address)  # as a proxy of a node that is gone
+    assert not Voices()(address)
 
 
 def close_all(server: socket.socket) -> None:
@@ -179,4 +179,28 @@ def test_a_node_that_answers_late_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
                 taken.sendall(b"N")
 
         Thread(target=serve, daemon=True).start()
-        assert answers(Address("127.0.0.1", server.getsockname()[1]))
+        assert Voices()(Address("127.0.0.1", server.getsockname()[1]))
+
+
+def test_another_that_answers_at_the_address_of_a_node_is_not_the_node() -> None:
+    """A network has a proxy that answers for every address, for that of a container that was cut off as well."""
+    said = [b"HTTP/1.1 400 Bad Request\r\nDate: Sun, 29 Nov 2026 10:00:00 GMT\r\nConnection: close\r\n\r\n"]
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve() -> None:
+            while True:
+                try:
+                    taken = server.accept()[0]
+                except OSError:
+                    return
+                with closing(taken):
+                    taken.recv(64)
+                    taken.sendall(said[-1])
+
+        Thread(target=serve, daemon=True).start()
+        voices, address = Voices(), Address("127.0.0.1", server.getsockname()[1])
+        assert voices(address)
+        said.append(said[0].replace(b"10:00:00", b"10:00:07"))
+        assert voices(address)
+        said.append(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+        assert not voices(address)

@@ -128,7 +128,18 @@ def test_clients_that_are_served_by_the_other_site_are_a_finding(drill: Drill, m
         recovery.require_served_by(drill, "dr")
 
 
-def test_an_old_primary_must_be_fenced_before_traffic_is_switched_and_be_silent(drill: Drill) -> None:
+class Growing(list[int]):
+    """Writes that become more whenever they are counted."""
+
+    def __len__(self) -> int:
+        self.append(0)
+        return super().__len__()
+
+
+def test_an_old_primary_must_be_fenced_before_traffic_is_switched_and_be_silent(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.patience.PATIENCE.inside_write", 0.05)
     fenced, routed = event("fenced", 1.0), event("status", 2.0, subject="routing")
     inside = InsideClients(running=None)  # type: ignore[arg-type]
     old_primary.require_fenced(with_events(drill, fenced, routed), inside)
@@ -138,7 +149,7 @@ def test_an_old_primary_must_be_fenced_before_traffic_is_switched_and_be_silent(
         old_primary.require_fenced(with_events(drill, event("fenced", 3.0), routed), inside)
     with pytest.raises(Finding, match="no event 'fenced' in the journal"):
         old_primary.require_fenced(with_events(drill, routed), inside)
-    inside.answered = True
+    inside.acknowledged = Growing([1])
     with pytest.raises(Finding, match="still acknowledges"):
         old_primary.require_fenced(with_events(drill, fenced, routed), inside)
 
