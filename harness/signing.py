@@ -6,29 +6,19 @@ Source of the format: Dead Simple Signing Envelope 1.0.0, JSON envelope and PAE 
 
 import base64
 import binascii
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-    load_pem_public_key,
-)
 
-from harness.core.errors import Unreadable, UsageError
+from harness.core.errors import Unreadable
+from harness.pem import fingerprint, pair_of, private_in, public_in
 
-FINGERPRINT = 32  # hex digits
 MOST_SIGNATURES = 16
-REMEDY = "create a pair with `blackstart keys new`"
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error)
 
 
@@ -57,43 +47,18 @@ class Envelope:
 
 
 def new_signing_pair() -> tuple[bytes, bytes]:
-    """Return a new key pair in PEM: the private key (PKCS #8) and the public key (SubjectPublicKeyInfo)."""
-    private = Ed25519PrivateKey.generate()
-    return (
-        private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-        private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
-    )
-
-
-def fingerprint(public: Ed25519PublicKey) -> str:
-    """Return the fingerprint of a key: 32 hex digits of the SHA-256 of its 32 raw bytes."""
-    return hashlib.sha256(public.public_bytes_raw()).hexdigest()[:FINGERPRINT]
+    """Return a new key pair in PEM: the private key and the public key."""
+    return pair_of(Ed25519PrivateKey.generate())
 
 
 def read_signing_key(text: str | bytes) -> Ed25519PrivateKey:
     """Return the private key in `text`; raises UsageError for anything else."""
-    try:
-        key = load_pem_private_key(text.encode() if isinstance(text, str) else text, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # Without the library's message, which might contain a part of the key.
-        raise UsageError("signing key: not an unencrypted private key in PEM; give the .pem file") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise UsageError(f"signing key: {type(key).__name__} instead of an Ed25519 key; {REMEDY}")
-    return key
+    return private_in(text, Ed25519PrivateKey, "signing key")  # type: ignore[type-abstract]  # it is not made, only asked for
 
 
 def read_verify_key(text: str | bytes) -> Ed25519PublicKey:
     """Return the public key in `text`; raises UsageError for anything else, also for a private key."""
-    pem = text.encode() if isinstance(text, str) else text
-    if b"PRIVATE KEY" in pem:
-        raise UsageError("verify key: this is a private key; give the public key, and remove the private one from here")
-    try:
-        key = load_pem_public_key(pem)
-    except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(f"verify key: not a public key in PEM; {REMEDY}") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise UsageError(f"verify key: {type(key).__name__} instead of an Ed25519 key; {REMEDY}")
-    return key
+    return public_in(text, Ed25519PublicKey, "verify key")  # type: ignore[type-abstract]  # it is not made, only asked for
 
 
 def pae(kind: str, payload: bytes) -> bytes:

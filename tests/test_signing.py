@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.core.errors import Unreadable, UsageError
-from harness.signing import fingerprint, new_signing_pair, pae, read_envelope, read_signing_key, read_verify_key, sign
+from harness.pem import fingerprint
+from harness.signing import new_signing_pair, pae, read_envelope, read_signing_key, read_verify_key, sign
 
 KIND, PAYLOAD = "application/vnd.blackstart.test+json", b'{"a":1}'
 MINE, OTHER = new_signing_pair(), new_signing_pair()

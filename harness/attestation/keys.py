@@ -6,7 +6,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.core.errors import UsageError
 from harness.core.record import UNSIGNED
-from harness.signing import fingerprint, read_signing_key
+from harness.pem import fingerprint
+from harness.signing import read_signing_key
 from harness.vault import read_secret
 
 VARIABLE = "BLACKSTART_RECORD_KEY"

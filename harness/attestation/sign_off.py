@@ -12,7 +12,8 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import Refused, Unreadable
 from harness.core.record import NOBODY
 from harness.evidence.format.record_file import RECORD, canonical, sha256_of
-from harness.signing import Envelope, fingerprint, read_envelope, sign
+from harness.pem import fingerprint
+from harness.signing import Envelope, read_envelope, sign
 
 FORMAT = "blackstart-sign-off/1"
 KIND = "application/vnd.blackstart.sign-off+json"

@@ -79,7 +79,7 @@ def describe(entry: CommittedBackup, now: datetime, inside: Manifest | None, ope
     if entry.damaged is not None or entry.snapshot_at is None:
         return {"id": entry.backup_id, "damaged": entry.damaged}
     commit = entry.commit
-    stored = commit.stored_size if commit else inside.size if inside else 0
+    stored = entry.size
     plain = commit.plain_size if commit else inside.plain_size if inside else 0
     row: dict[str, object] = {
         "id": entry.backup_id,

@@ -16,14 +16,14 @@ from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import RECIPIENTS, SIGNING_KEY, verify_keys
 from harness.parts.programs import client_program
+from harness.pem import fingerprint
 from harness.postgres.client import must_encrypt
 from harness.postgres.identity import ask, catalogue
 from harness.postgres.server import SUPERUSER_PASSWORD, connect
-from harness.repository.format.recipients import fingerprint, read_public
+from harness.repository.format.recipients import read_public
 from harness.repository.store.port import ObjectStore
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
-from harness.signing import fingerprint as signer
 from harness.signing import read_signing_key, read_verify_key
 from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_secret
@@ -60,8 +60,8 @@ def check_writer(report: Report, where: str, secrets: Mapping[str, str]) -> None
     if SIGNING_KEY not in secrets:
         return
     with report.noting(where):
-        own = signer(read_signing_key(read_secret(secrets[SIGNING_KEY])).public_key())
-        if own not in [signer(read_verify_key(read_secret(one))) for one in verify_keys(secrets)]:
+        own = fingerprint(read_signing_key(read_secret(secrets[SIGNING_KEY])).public_key())
+        if own not in [fingerprint(read_verify_key(read_secret(one))) for one in verify_keys(secrets)]:
             report.wrong(where, f"no writer-*.pub is the public half of {SIGNING_KEY}; copy it there, and to DR")
 
 

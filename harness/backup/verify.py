@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.core.errors import Unreadable
@@ -10,11 +9,10 @@ from harness.estate.config import Config
 from harness.estate.existing import reader_secrets, repository_to_read, writers_in
 from harness.estate.secrets import PRIVATE_KEY, Secrets
 from harness.estate.state_file import connect, read_state
-from harness.repository.catalogue import PERIOD, Repository
+from harness.repository.catalogue import Repository
 from harness.vault import read_secret
 
 NOT_UP = "start an estate with `blackstart up`, or name its state file with --live"
-NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +55,15 @@ def reader_of(config: Config, where: Where) -> tuple[Repository, bytes | None]:
 
 def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> Iterator[Verified]:
     """Open every backup that was not opened within the period, or all; yield a line for each. Raises HarnessError."""
-    catalogue, opened = repository.catalogue(), repository.opened()
-    limit = repository.clock.wall() - PERIOD
+    catalogue = repository.catalogue()
     for entry in catalogue.entries:
-        last = opened.get(entry.digest, NEVER)
         try:
-            if last >= limit and not every:
-                repository.require_stored(entry)
-                yield Verified(entry.backup_id, f"opened {last:%Y-%m-%d %H:%M} UTC; its objects are there")
-                continue
-            size = repository.verified(entry, private_pem).manifest.size
+            last = repository.shown(entry, private_pem, again=every)
         except Unreadable as error:
             yield Verified(entry.backup_id, f"NOT VALID: {error}", wrong=True)
-        else:
-            yield Verified(entry.backup_id, f"valid: {size} bytes were opened")
+            continue
+        opened = f"opened {last:%Y-%m-%d %H:%M} UTC; its objects are there" if last else ""
+        yield Verified(entry.backup_id, opened or f"valid: {entry.size} bytes were opened")
     yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
     if catalogue.head is not None:
         repository.remember(catalogue.head)

@@ -92,7 +92,8 @@ def keys_rewrap(
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
     from harness.estate.existing import reader_secrets, repository_to_write, writers_in
-    from harness.repository.format.recipients import fingerprint, read_public
+    from harness.pem import fingerprint
+    from harness.repository.format.recipients import read_public
     from harness.repository.rewrap import Rewrap, recipients_after, recipients_of, rewrap
     from harness.vault import read_secret
 

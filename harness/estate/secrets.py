@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.declaration import SecretSpec
+from harness.pem import fingerprint
 from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.repository.format.recipients import new_pair
 from harness.s3.server import ACCESS, SECRET
-from harness.signing import fingerprint, new_signing_pair, read_verify_key
+from harness.signing import new_signing_pair, read_verify_key
 
 
 def recipient_name(holder: str) -> str:

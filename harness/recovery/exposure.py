@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from harness.core.errors import Unreadable, UsageError
 from harness.core.judge import exposure
 from harness.estate.connections import Connections
 from harness.estate.secrets import PRIVATE_KEY
-from harness.repository.catalogue import PERIOD, Repository
+from harness.repository.catalogue import Repository
 from harness.vault import read_secret
 
 WINDOW = timedelta(days=1)
-NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,6 @@ def measure_exposure(repository: Repository, private_pem: str | bytes, until: da
     number and size. The repository's witness knows when.
     """
     taken, counted, unopened = [], [], []
-    opened, oldest = repository.opened(), repository.clock.wall() - PERIOD
     for entry in repository.committed():
         snapshot = entry.snapshot_at
         if snapshot is None:
@@ -61,15 +59,11 @@ def measure_exposure(repository: Repository, private_pem: str | bytes, until: da
         if snapshot > until:
             continue
         try:
-            if opened.get(entry.digest, NEVER) < oldest:
-                repository.verified(entry, private_pem)
-            else:
-                repository.require_stored(entry)
+            at = repository.shown(entry, private_pem) or repository.clock.wall()
         except Unreadable as error:
             unopened.append(f"{entry.backup_id}: {error}")
             continue
         taken.append(snapshot)
-        at = repository.opened().get(entry.digest, NEVER)
         counted.append(f"{entry.backup_id}: {at.isoformat(timespec='seconds')}")
         if snapshot < until - WINDOW:
             break

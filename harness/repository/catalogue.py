@@ -78,6 +78,13 @@ class CommittedBackup:
         return self._unsigned.manifest.cluster if self._unsigned else ""
 
     @property
+    def size(self) -> int:
+        """The bytes of its objects, 0 when it is damaged."""
+        if self._commit is not None:
+            return self._commit.stored_size
+        return self._unsigned.manifest.size if self._unsigned else 0
+
+    @property
     def snapshot_at(self) -> datetime | None:
         """Time of its oldest snapshot in UTC, None when it is damaged."""
         if self._commit is not None:
@@ -226,6 +233,18 @@ class Repository:
                 seen = witness.read(self.estate)
                 witness.write(self.estate, replace(seen, opened={**seen.opened, entry.digest: self.clock.wall()}))
         return backup
+
+    def shown(self, entry: CommittedBackup, private_pem: str | bytes, *, again: bool = False) -> datetime | None:
+        """Open every object of a backup, unless that was done within the period: then compare their number and size.
+
+        Return when it was opened before, None when it was opened now. `again`: open it in any case. Raises as `open`.
+        """
+        last = self.opened().get(entry.digest)
+        if last is not None and last >= self.clock.wall() - PERIOD and not again:
+            self.require_stored(entry)
+            return last
+        self.verified(entry, private_pem)
+        return None
 
     def require_stored(self, entry: CommittedBackup) -> None:
         """Compare number and size of a backup's objects with its COMMIT; raises Unreadable when they differ."""

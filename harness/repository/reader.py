@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from harness.core.errors import Unreadable
+from harness.pem import fingerprint
 from harness.repository.format.commit import Commit, digest_of, key_check
 from harness.repository.format.frames import decompress
 from harness.repository.format.layout import FORMAT, Layout, key_binding, manifest_binding, object_binding
 from harness.repository.format.manifest import Manifest, read_manifest
-from harness.repository.format.recipients import WRAPPED, fingerprint, read_private, unwrap
+from harness.repository.format.recipients import WRAPPED, read_private, unwrap
 from harness.repository.format.seal import open_sealed, reader_of
 from harness.repository.pipeline import Pipeline
 from harness.repository.store.port import ObjectStore

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from harness.core.errors import Unreadable, UsageError
+from harness.pem import fingerprint
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.layout import key_binding
-from harness.repository.format.recipients import FEWEST, fingerprint, read_public, wrap
+from harness.repository.format.recipients import FEWEST, read_public, wrap
 from harness.repository.reader import data_key
 
 

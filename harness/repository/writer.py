@@ -15,6 +15,7 @@ from harness.core.clock import Clock
 from harness.core.contents import Contents
 from harness.core.errors import BackupFailed, HarnessError, Unreadable
 from harness.patience import PATIENCE
+from harness.pem import fingerprint
 from harness.repository.chain import Head
 from harness.repository.format.commit import LARGEST_MANIFEST, Commit, Predecessor, digest_of, key_check
 from harness.repository.format.frames import FRAME, compress, regroup
@@ -28,7 +29,7 @@ from harness.repository.format.layout import (
     object_binding,
 )
 from harness.repository.format.manifest import Manifest, ObjectEntry, canonical
-from harness.repository.format.recipients import fingerprint, read_recipients, wrap
+from harness.repository.format.recipients import read_recipients, wrap
 from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, seal, segments_in
 from harness.repository.pipeline import Pipeline, Stored, end
 from harness.repository.store.port import Lockable, ObjectStore

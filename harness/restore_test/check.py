@@ -13,14 +13,14 @@ from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import PRIVATE_KEY, SIGNING_KEY, recipient_name, verify_keys
 from harness.estate.site import DATABASE, STORE
+from harness.pem import fingerprint
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER_PASSWORD
-from harness.repository.format.recipients import fingerprint, read_private, read_public
+from harness.repository.format.recipients import read_private, read_public
 from harness.restore_test.interlock import Interlock, today_utc
 from harness.restore_test.targets import read_targets, read_targets_key, unexpired
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
-from harness.signing import fingerprint as signer
 from harness.signing import read_signing_key, read_verify_key
 from harness.vault import read_secret
 
@@ -132,14 +132,14 @@ def _check_writers(report: Report, config: Config, secrets: Mapping[str, str]) -
     """Check that DR trusts a writer, and the one that the primary signs with."""
     where = f"{WHERE}.secrets"
     with report.noting(where):
-        trusted = {signer(read_verify_key(read_secret(one))) for one in verify_keys(secrets)}
+        trusted = {fingerprint(read_verify_key(read_secret(one))) for one in verify_keys(secrets)}
         if secrets and not trusted:
             report.wrong(where, "no writer-*.pub: no backup would be trusted; copy the writer's public key there")
         primary = config.existing.primary if config.existing else None
         own = primary.secrets / SIGNING_KEY if primary is not None else None
         if trusted and own is not None and own.is_file():
             key = read_signing_key(own.read_bytes()).public_key()
-            if signer(key) not in trusted:
+            if fingerprint(key) not in trusted:
                 report.wrong(where, f"no writer-*.pub is the public half of {own}; new backups would not be trusted")
 
 

@@ -7,9 +7,10 @@ from psycopg.sql import Identifier
 from harness.core.errors import Refused, UsageError
 from harness.core.node import Address, Site
 from harness.core.service import Place, PublicDoor, Service
+from harness.pem import fingerprint
 from harness.postgres.identity import MAINTENANCE, TEMPLATE, occupied
 from harness.repository.catalogue import CommittedBackup
-from harness.repository.format.recipients import fingerprint, read_private
+from harness.repository.format.recipients import read_private
 from harness.substrate.existing.site import ExistingSite
 from harness.traffic.door import SITE_HEADER, SITE_PATH, served_by
 from harness.vault import read_secret

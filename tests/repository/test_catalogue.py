@@ -10,9 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from harness.core.errors import BackupFailed, HarnessError, NoValidBackup, Unreadable, UsageError
+from harness.pem import fingerprint
 from harness.repository.catalogue import Repository
 from harness.repository.format.layout import bind, object_binding
-from harness.repository.format.recipients import fingerprint, new_pair, read_private
+from harness.repository.format.recipients import new_pair, read_private
 from harness.repository.reaper import Reaped, reap
 from harness.repository.store.port import ObjectStore
 from tests.repository.store_servers import Recipients, back_up, contents, keys_of

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from harness.pem import fingerprint
 from harness.repository.catalogue import Repository
-from harness.repository.format.recipients import fingerprint, read_public
+from harness.repository.format.recipients import read_public
 from tests.repository.store_servers import Recipients, back_up
 
 FORMAT = Path(__file__).resolve().parents[2] / "docs/FORMAT.md"

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from harness.core.errors import Unreadable
+from harness.pem import fingerprint
 from harness.repository.format.layout import UNSIGNED, key_binding
 from harness.repository.format.manifest import Manifest, read_manifest
-from harness.repository.format.recipients import fingerprint, unwrap
+from harness.repository.format.recipients import unwrap
 from harness.signing import MALFORMED
 
 MOST_RECIPIENTS = 32

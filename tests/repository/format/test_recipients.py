@@ -6,15 +6,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from harness.core.errors import Unreadable, UsageError
-from harness.repository.format.recipients import (
-    fingerprint,
-    new_pair,
-    read_private,
-    read_public,
-    read_recipients,
-    unwrap,
-    wrap,
-)
+from harness.pem import fingerprint
+from harness.repository.format.recipients import new_pair, read_private, read_public, read_recipients, unwrap, wrap
 
 DEK = bytes(range(32))
 
