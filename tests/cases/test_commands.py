@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.estate.connections import BUCKET
 from harness.repository.format.recipients import new_pair
+from harness.s3.client import client
 from tests.cases.production import ROOT, Production, blackstart, last, production
 
 pytestmark = pytest.mark.cases
@@ -202,3 +204,19 @@ def test_a_mistake_of_rewrap_is_one_line_and_changes_nothing(
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert there.stored() == before
+
+
+def test_verify_opens_each_backup_once_and_names_one_that_lost_an_object(there: Production, operator: Path) -> None:
+    first, second = blackstart(operator, "verify"), blackstart(operator, "verify")
+    (backup, *_) = [key.split("/")[2] for key in there.stored() if "/data/" in key]
+    assert f"{backup}  valid: " in first.stdout
+    assert f"{backup}  opened " in second.stdout
+    lost = next(key for key in there.stored() if f"/data/{backup}/" in key)
+    body = client(there.offsite).get_object(BUCKET, lost).read()
+    client(there.offsite).remove_object(BUCKET, lost)
+    try:
+        third = blackstart(operator, "verify")
+        assert (third.returncode, f"{backup}  NOT VALID: " in third.stdout) == (1, True)
+    finally:
+        there.put(lost, body)
+    assert f"{backup}  valid: " in blackstart(operator, "verify", "--all").stdout
