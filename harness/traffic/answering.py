@@ -19,6 +19,7 @@ from harness.patience import PATIENCE
 REQUESTS = (b"\x00\x00\x00\x08\x04\xd2\x16\x2f\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n")
 LARGEST = 4096  # bytes of an answer that are looked at
 END = b"\r\n\r\n"  # of the headers of HTTP
+SILENCES = 3  # asks in a row without an answer, after which a node is gone: a busy machine may not answer one in time
 VARIABLE = re.compile(rb"(?im)^date:[^\r\n]*|[0-9]{4,}")
 Addresses = Mapping[str, Sequence[Address]]  # where each node is reached, by its name
 Ask = Callable[[Address], bool]
@@ -42,7 +43,9 @@ class Voices:
         if address in self.known:
             number, before = self.known[address]
             found = _reply(address, REQUESTS[number])
-            return bool(found) and (number > 0 or found == before)
+            # Of an answer in several pieces, more or fewer may have arrived: PostgreSQL's N, or N and a complaint.
+            same = found.startswith(before) or before.startswith(found)
+            return bool(found) and (number > 0 or same)
         for number, request in enumerate(REQUESTS):
             if found := _reply(address, request):
                 self.known[address] = number, found
@@ -73,11 +76,10 @@ def addresses_of(nodes: Mapping[str, Node]) -> dict[str, tuple[Address, ...]]:
 
 
 def _heard(asked: Addresses, ask: Ask) -> dict[str, Address]:
-    def first(addresses: Sequence[Address]) -> Address | None:
-        return next((address for address in addresses if ask(address)), None)
-
-    found = in_parallel({name: partial(first, addresses) for name, addresses in asked.items()})
-    return {name: address for name, address in found.items() if address is not None}
+    """Return the first address of each node that answers; all are asked at the same time."""
+    every = [(name, address) for name, addresses in asked.items() for address in addresses]
+    answers = in_parallel({f"{name} at {address}": partial(ask, address) for name, address in every})
+    return {name: address for name, address in reversed(every) if answers[f"{name} at {address}"]}
 
 
 def _repeat(left: Callable[[], Collection[str]]) -> None:
@@ -107,15 +109,23 @@ def still_silent(asked: Addresses, ask: Ask) -> tuple[str, ...]:
 def still_answering(asked: Addresses, ask: Ask) -> dict[str, Address]:
     """Return the nodes that still answer, each with the address that does; asked again and again until none does.
 
-    All are asked at the same time: a cluster ends its containers one after the other.
+    A node is gone after SILENCES asks in a row without an answer. All are asked at the same time: a cluster ends its
+    containers one after the other.
     """
     living = dict.fromkeys(asked, Address("", 0))
+    silences = dict.fromkeys(asked, 0)
 
     def left() -> Collection[str]:
         found = _heard({name: asked[name] for name in living}, ask)
-        living.clear()
+        for name in tuple(living):
+            silences[name] = 0 if name in found else silences[name] + 1
+            if silences[name] == SILENCES:
+                del living[name]
         living.update(found)
         return living
 
     _repeat(left)
+    for _ in range(SILENCES):  # of a node that has just answered, one silence is not the end
+        if any(silences[name] for name in living):
+            left()
     return living

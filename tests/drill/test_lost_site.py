@@ -27,7 +27,7 @@ from harness.s3.client import ensure_bucket, tag
 from harness.scenario.faults.fault import Scene
 from harness.services.gateway.app import Gateway
 from harness.substrate.embedded.substrate import Embedded
-from harness.traffic.answering import Voices
+from harness.traffic.answering import Voices, still_answering
 from tests.memory_drill import start
 
 pytestmark = pytest.mark.attacks
@@ -180,6 +180,39 @@ def test_a_node_that_answers_late_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
 
         Thread(target=serve, daemon=True).start()
         assert Voices()(Address("127.0.0.1", server.getsockname()[1]))
+
+
+@pytest.mark.parametrize(
+    ("answers", "living"),
+    [
+        ([True, False, False, True, False, True], ["slow"]),  # a busy machine
+        ([True, True, False, False, False, True], []),  # gone; what answers later is another
+        ([False, False, True, False, False, True], ["slow"]),
+    ],
+)
+def test_one_silence_is_not_the_end_of_a_node(
+    monkeypatch: pytest.MonkeyPatch, answers: list[bool], living: list[str]
+) -> None:
+    monkeypatch.setattr(PATIENCE, "strike_effect", 0.7)
+    said = iter(answers)
+    found = still_answering({"slow": (Address("127.0.0.1", 1),)}, lambda _: next(said, answers[-1]))
+    assert list(found) == living
+
+
+def test_a_node_is_known_by_the_beginning_of_its_answer() -> None:
+    """PostgreSQL says N and then complains, in one piece or in two, and is the same server either way."""
+    said = [b"NE\x00\x00\x00\xd7SFATAL", b"N", b"N", b"NE\x00\x00", b"HTTP/1.1 400 Bad Request\r\n\r\n"]
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def serve() -> None:
+            for answer in said:
+                with closing(server.accept()[0]) as taken:
+                    taken.recv(64)
+                    taken.sendall(answer)
+
+        Thread(target=serve, daemon=True).start()
+        ask, address = Voices(), Address("127.0.0.1", server.getsockname()[1])
+        assert [ask(address) for _ in said] == [True, True, True, True, False]
 
 
 def test_another_that_answers_at_the_address_of_a_node_is_not_the_node() -> None:

@@ -21,6 +21,7 @@ SAID = 'TABLE DATA prices postgres: COPY failed for table "prices": ERROR:  rela
         (ABOUT, LAUNCHED, ERROR, DIED),
         (ABOUT, "pg_restore: " + LAUNCHED, ERROR.removeprefix("pg_restore: "), DIED),
         (LAUNCHED, ABOUT, ERROR, LAUNCHED, DIED),
+        (ABOUT, f"pg_restore: {LAUNCHED}{ERROR.removeprefix('pg_restore: ')}", DIED),
     ],
 )
 def test_the_first_error_is_found_whatever_stands_between_its_lines(lines: tuple[str, ...]) -> None:

@@ -176,7 +176,7 @@ class DockerUnderTest:
 def said_by(node: Node) -> bytes:
     """Return the answer over loopback; a proxy without a server behind it may accept the connection and close it."""
     address = node.endpoint("talk").outside
-    with socket.create_connection((address.host, address.port), timeout=0.5) as connection:
+    with socket.create_connection((address.host, address.port), timeout=3) as connection:  # the machine may be busy
         if answer := connection.recv(1000):
             return answer
         raise ConnectionRefusedError

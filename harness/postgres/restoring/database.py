@@ -191,7 +191,8 @@ def _run(site: Site, task: Task) -> tuple[bytes, Completed]:
 def errors_in(text: str) -> tuple[str, ...]:
     """Return the errors in what pg_restore said, each with the entry of the dump that it is about, oldest first.
 
-    Its processes write at the same time, a line in several pieces: another one's line may stand within it or before it.
+    Its processes write at the same time, a line in several pieces: another one's line may stand within it or before it,
+    also without its end: what follows an entry and has "error: " anywhere is its error.
     """
     found, entry = [], ""
     for line in text.splitlines():
@@ -200,7 +201,7 @@ def errors_in(text: str) -> tuple[str, ...]:
             entry = rest.partition("; ")[2].partition(" ")[2].partition(" ")[2]
             continue
         _, failed, said = line.partition("pg_restore: error: ")
-        if not failed and line.startswith("error: "):
+        if not failed and (entry or line.startswith("error: ")):
             _, failed, said = line.partition("error: ")
         if failed and UNKNOWN not in said:
             found.append(f"{entry}: {said}" if entry else said)
