@@ -21,6 +21,7 @@ SAID = 'TABLE DATA prices postgres: COPY failed for table "prices": ERROR:  rela
         (ABOUT, LAUNCHED, ERROR, DIED),
         (ABOUT, "pg_restore: " + LAUNCHED, ERROR.removeprefix("pg_restore: "), DIED),
         (LAUNCHED, ABOUT, ERROR, LAUNCHED, DIED),
+        (ABOUT, f"pg_restore: error: {LAUNCHED}", ERROR.removeprefix("pg_restore: error: "), DIED),
         (ABOUT, f"pg_restore: {LAUNCHED}{ERROR.removeprefix('pg_restore: ')}", DIED),
     ],
 )

@@ -25,6 +25,7 @@ SESSION = {"synchronous_commit": "off", "maintenance_work_mem": "256MB", "client
 STATISTICS = 18  # the first server that takes planner statistics
 TIMEOUT = 17  # the first server that knows transaction_timeout, which pg_restore sets since that version
 UNKNOWN = 'unrecognized configuration parameter "transaction_timeout"'
+PROGRESS = re.compile("(?:pg_restore: )*(?:connecting|creating|executing|finished|launching|processing|skipping) ")
 HIDES = "a worker process died unexpectedly"  # follows the reason
 # Constraints that are not valid come after the data. Of a domain's, pg_restore does not know which tables use it, and
 # several connections would make it while the data are loaded.
@@ -195,7 +196,8 @@ def errors_in(text: str) -> tuple[str, ...]:
     also without its end: what follows an entry and has "error: " anywhere is its error.
     """
     found, entry = [], ""
-    for line in text.splitlines():
+    lines = iter(text.splitlines())
+    for line in lines:
         _, known, rest = line.partition("from TOC entry ")
         if known:
             entry = rest.partition("; ")[2].partition(" ")[2].partition(" ")[2]
@@ -203,6 +205,8 @@ def errors_in(text: str) -> tuple[str, ...]:
         _, failed, said = line.partition("pg_restore: error: ")
         if not failed and (entry or line.startswith("error: ")):
             _, failed, said = line.partition("error: ")
+        if failed and PROGRESS.match(said):
+            said = next(lines, said)
         if failed and UNKNOWN not in said:
             found.append(f"{entry}: {said}" if entry else said)
         if failed or "warning: " in line:
