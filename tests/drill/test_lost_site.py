@@ -193,7 +193,7 @@ def test_a_node_that_answers_late_is_heard(monkeypatch: pytest.MonkeyPatch) -> N
 def test_one_silence_is_not_the_end_of_a_node(
     monkeypatch: pytest.MonkeyPatch, answers: list[bool], living: list[str]
 ) -> None:
-    monkeypatch.setattr(PATIENCE, "strike_effect", 0.7)
+    monkeypatch.setattr(PATIENCE, "strike_effect", 2.0)
     said = iter(answers)
     found = still_answering({"slow": (Address("127.0.0.1", 1),)}, lambda _: next(said, answers[-1]))
     assert list(found) == living

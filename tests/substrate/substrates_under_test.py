@@ -122,7 +122,7 @@ class EmbeddedUnderTest:
 
     def ask(self, node: Node) -> bytes:
         address = node.endpoint("talk").outside
-        with socket.create_connection((address.host, address.port), timeout=0.3) as connection:
+        with socket.create_connection((address.host, address.port), timeout=2) as connection:
             return connection.recv(1000)
 
     def log(self, name: str) -> str:
