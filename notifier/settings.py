@@ -1,7 +1,8 @@
-"""Configuration from environment variables."""
+"""Configuration from environment variables, and from files that they name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from notifier.errors import ConfigurationError
@@ -28,6 +29,7 @@ class Settings:
 
 
 PORTS = ("db_port", "port")
+FROM_FILES = ("db_password", "s3_access", "s3_secret", "target")  # what an environment would show to others
 
 
 def variable(name: str) -> str:
@@ -36,13 +38,33 @@ def variable(name: str) -> str:
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
-    """Return the settings; raises ConfigurationError with all missing variables."""
+    """Return the settings; raises ConfigurationError with all missing variables, or for a file that cannot be read.
+
+    A field of FROM_FILES may be in a file instead, without its last line break; the variable with `_FILE` names it.
+    """
     names = [one.name for one in fields(Settings)]
-    missing = sorted(variable(name) for name in names if not environment.get(variable(name)))
-    if missing:
+    found = {name: _value(environment, name) for name in names}
+    if missing := sorted(variable(name) for name in names if not found[name]):
         raise ConfigurationError(f"not set: {', '.join(missing)}")
-    values: dict[str, Any] = {name: environment[variable(name)] for name in names}
+    values: dict[str, Any] = dict(found)
     return Settings(**values | {name: port(variable(name), values[name]) for name in PORTS})
+
+
+def _value(environment: Mapping[str, str], name: str) -> str:
+    plain, file = variable(name), f"{variable(name)}_FILE"
+    path = environment.get(file, "")
+    if not path or name not in FROM_FILES:
+        return environment.get(plain, "")
+    if environment.get(plain):
+        raise ConfigurationError(f"{plain} and {file} are both set; remove one")
+    try:
+        text = Path(path).read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigurationError(f"{file}: {path} cannot be read ({reason})") from None
+    if not text:
+        raise ConfigurationError(f"{file}: {path} is empty")
+    return text
 
 
 def port(name: str, text: str) -> int:

@@ -37,7 +37,6 @@ SECRETS = (
     "postgres-superuser", "s3-access", "s3-secret", "odoo-db", "odoo-admin", "n8n-db", "n8n-key", "notification-db",
     "gateway-users",
 )  # fmt: skip
-TOLD = ("NOTIFIER_TARGET",)  # what may be as private as a secret, though it is none of ours
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def test_environment_is_that_of_the_spec_without_its_secrets(
     node: str, manifests: dict[str, Manifests], specs: dict[str, NodeSpec]
 ) -> None:
     spec, workspace = specs[node], workspace_of(specs[node])
-    private = {name for name, text in spec.env.items() if secrets_in(text)} | set(TOLD)
+    private = {name for name, text in spec.env.items() if secrets_in(text)}
     expected = {name: text for name, text in workspace.environment().items() if name not in private}
     assert one(manifests, "ConfigMap", f"{node}-env")["data"] == expected
     sources = container(manifests, node)["envFrom"]

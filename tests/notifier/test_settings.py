@@ -3,11 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
 from notifier.errors import ConfigurationError
-from notifier.settings import PORTS, Settings, from_environment, variable
+from notifier.settings import FROM_FILES, PORTS, Settings, from_environment, variable
 
 FULL = {variable(one.name): "5432" if one.name in PORTS else "text-of-it" for one in fields(Settings)}
 
@@ -21,6 +22,31 @@ def test_settings_are_read_from_the_environment() -> None:
 def test_a_missing_variable_is_named(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"^not set: {name}$"):
         from_environment({**FULL, name: ""})
+
+
+@pytest.mark.parametrize("name", FROM_FILES)
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_secret_is_read_from_the_file_that_its_variable_names(name: str, end: str, tmp_path: Path) -> None:
+    secret = tmp_path / "of the service"
+    secret.write_bytes(f" a\nsecret{end}".encode())
+    without = {key: text for key, text in FULL.items() if key != variable(name)}
+    assert getattr(from_environment({**without, f"{variable(name)}_FILE": str(secret)}), name) == " a\nsecret"
+
+
+def test_a_file_of_a_secret_that_serves_nothing_is_named(tmp_path: Path) -> None:
+    without = {key: text for key, text in FULL.items() if key != "NOTIFIER_S3_SECRET"}
+    (tmp_path / "empty").touch()
+    (tmp_path / "binary").write_bytes(b"\xff")
+    for name, expected in (
+        ("lost", r"cannot be read \(No such file or directory\)"),
+        ("empty", "is empty"),
+        ("binary", r"cannot be read \(not UTF-8 text\)"),
+        ("", r"cannot be read \(Is a directory\)"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"^NOTIFIER_S3_SECRET_FILE: .*{name} {expected}$"):
+            from_environment({**without, "NOTIFIER_S3_SECRET_FILE": str(tmp_path / name)})
+    with pytest.raises(ConfigurationError, match=r"^NOTIFIER_S3_SECRET and NOTIFIER_S3_SECRET_FILE are both set"):
+        from_environment({**FULL, "NOTIFIER_S3_SECRET_FILE": str(tmp_path / "empty")})
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "-1", "http", "8_0", "²"])

@@ -52,12 +52,12 @@ class Notification:
             "NOTIFIER_DB_PORT": str(place.sql.inside.port),
             "NOTIFIER_DB_NAME": self.database,
             "NOTIFIER_DB_USER": self.database,
-            "NOTIFIER_DB_PASSWORD": "@{secret:db}",
+            "NOTIFIER_DB_PASSWORD_FILE": "@{file:db-password}",
             "NOTIFIER_S3_ENDPOINT": str(place.s3.inside),
             "NOTIFIER_S3_BUCKET": self.bucket,
-            "NOTIFIER_S3_ACCESS": "@{secret:s3-access}",
-            "NOTIFIER_S3_SECRET": "@{secret:s3-secret}",
-            "NOTIFIER_TARGET": self._needed(place.sinks, SINK, "sink"),
+            "NOTIFIER_S3_ACCESS_FILE": "@{file:s3-access}",
+            "NOTIFIER_S3_SECRET_FILE": "@{file:s3-secret}",
+            "NOTIFIER_TARGET_FILE": "@{file:target}",
             "NOTIFIER_HOST": "@{bind:http}",
             "NOTIFIER_PORT": "@{port:http}",
         }
@@ -72,6 +72,12 @@ class Notification:
             ports=("http",),
             env=env,
             secrets={name: self._needed(place.secrets, held, "secret") for name, held in names.items()},
+            files={
+                "db-password": "@{secret:db}",
+                "s3-access": "@{secret:s3-access}",
+                "s3-secret": "@{secret:s3-secret}",
+                "target": self._needed(place.sinks, SINK, "sink"),
+            },
             ready=Ready(port="http", path="/ready", patience=PATIENCE.notification_ready),
         )
         return (spec,)
