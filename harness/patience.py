@@ -93,6 +93,7 @@ class Patience:
     queued_delivery: float = 15.0  # queued messages arrive after a recovery
     relay_connect: float = 5.0  # a relay reaches its target
     replication_round: float = 600.0  # one replication round over one bucket
+    replication_silence: float = 120.0  # a server sends the next bytes of a base backup; its checkpoint comes first
     report: float = 300.0  # Allure builds the report
     restore_database: float = 14400.0  # one pg_restore
     s3_answers: float = 60.0  # a site's object store answers after a start

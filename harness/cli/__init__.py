@@ -10,7 +10,19 @@ import sys
 
 import typer
 
-from harness.cli import backup, check, controls, drills, history, keys, record, recovery, restore_test, targets
+from harness.cli import (
+    backup,
+    check,
+    controls,
+    drills,
+    history,
+    keys,
+    physical,
+    record,
+    recovery,
+    restore_test,
+    targets,
+)
 from harness.cli.app import app, warn
 from harness.core.errors import Finding, HarnessError, exit_code
 
@@ -23,6 +35,7 @@ __all__ = [
     "history",
     "keys",
     "main",
+    "physical",
     "record",
     "recovery",
     "restore_test",

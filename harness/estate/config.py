@@ -75,7 +75,8 @@ class BackupTable(Table):
 
     `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
     `bucket NAME`, `volume NAME` or `path PATH` (that a service names, outside its volumes) -> why it is in no backup.
-    `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all.
+    `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all. `wal_seconds`: after which
+    WAL is in the repository at the latest, where it is shipped continuously.
     """
 
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
@@ -83,6 +84,7 @@ class BackupTable(Table):
     parallel: Annotated[int, Field(ge=2, le=64)] = 4
     exclude: dict[Annotated[str, AfterValidator(excluded)], Reason] = Field(default_factory=dict)
     lock_days: Annotated[int, Field(ge=0, le=36500)] = 0
+    wal_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
 
 
 def named(kinds: Collection[str]) -> Callable[[str], str]:

@@ -139,8 +139,11 @@ class Repository:
 
     def _newest(self, own: Ed25519PublicKey) -> tuple[Head, ...]:
         """Return the backups that the next one follows; those signed by `own` count as well."""
-        mine = replace(self, trust=replace(self.trust, writers=(*self.trust.writers, own)))
-        return mine.catalogue().tips
+        return self.trusting(own).catalogue().tips
+
+    def trusting(self, own: Ed25519PublicKey) -> Repository:
+        """Return this repository as the writer with the key `own` reads it: what it wrote itself counts as well."""
+        return replace(self, trust=replace(self.trust, writers=(*self.trust.writers, own)))
 
     def committed(self) -> tuple[CommittedBackup, ...]:
         """Return every backup with a COMMIT, newest first, those that are not trusted with the reason."""

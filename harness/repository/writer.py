@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from harness import __version__
 from harness.core.clock import Clock
 from harness.core.contents import Contents
-from harness.core.errors import BackupFailed, HarnessError, Unreadable
+from harness.core.errors import BackupFailed, HarnessError
 from harness.patience import PATIENCE
 from harness.pem import fingerprint
 from harness.repository.chain import Head
@@ -30,8 +30,9 @@ from harness.repository.format.layout import (
 )
 from harness.repository.format.manifest import Manifest, ObjectEntry, canonical
 from harness.repository.format.recipients import read_recipients, wrap
-from harness.repository.format.seal import HEADER, KEY, open_segment, place_of, seal, segments_in
-from harness.repository.pipeline import Pipeline, Stored, end
+from harness.repository.format.seal import KEY, seal
+from harness.repository.pipeline import Pipeline, end
+from harness.repository.read_back import read_back, write_small
 from harness.repository.store.port import Lockable, ObjectStore
 from harness.signing import read_signing_key
 
@@ -95,7 +96,7 @@ class Writer:
         key, bound = self.layout.data(self.backup_id, path), object_binding(self.cluster, self.backup_id, path)
         with self._claimed(check_path(path)):
             stored = self._pipeline.put(key, self._while_open(chunks), self._dek, bound)
-            self._read_back(key, bound, stored)
+            read_back(self.store, key, stored.stored_size, self._dek, bound)
             entry = ObjectEntry(path, stored.plain_size, stored.stored_size, stored.plain_sha256)
             with self._changed:
                 self._require_open()
@@ -131,21 +132,6 @@ class Writer:
         if self._state != "open":
             raise BackupFailed(f"backup {self.backup_id}: is {self._state}; start another")
 
-    def _read_back(self, key: str, bound: bytes, stored: Stored) -> None:
-        """Read the first and the last segment back and authenticate them."""
-        size = stored.stored_size
-        sizes = [entry.size for entry in self.store.list(key) if entry.key == key]
-        if sizes != [size]:
-            raise BackupFailed(f"{key}: {size} bytes were stored; the store lists {sizes or 'no such object'}")
-        try:
-            header, count = b"".join(self.store.get(key, 0, HEADER)), segments_in(size)
-            for index in sorted({0, count - 1}):
-                place = place_of(index, size)
-                segment = b"".join(self.store.get(key, place.offset, place.length))
-                open_segment(header, segment, index, last=index == count - 1, key=self._dek, associated=bound)
-        except Unreadable as error:
-            raise BackupFailed(f"{key}: {size} bytes were stored and cannot be read back: {error}") from error
-
     def commit(self, contents: Contents, lock: timedelta | None = None) -> Receipt:
         """Write manifest and COMMIT; return the receipt. Raises BackupFailed for an incomplete object, HarnessError.
 
@@ -171,7 +157,7 @@ class Writer:
             versions=(("blackstart", __version__), *((name, version(name)) for name in PROGRAMS)),
         )
         for name, key in self.wrapped.items():
-            self._write(self.layout.keys(self.backup_id, name), key)
+            write_small(self.store, self.layout.keys(self.backup_id, name), key)
         commit = self._committing(manifest, until)
         if until is not None:
             for prefix in (self.layout.data(self.backup_id), self.layout.keys(self.backup_id)):
@@ -180,7 +166,7 @@ class Writer:
             self._lock(self.layout.manifest(self.backup_id), until)
         text, path = commit.signed(self._signing_key), self.layout.commit(self.backup_id)
         self._commit_tried = True
-        self._write(path, text)
+        write_small(self.store, path, text)
         self._state = "committed"
         if until is not None:
             self._lock(path, until)
@@ -210,7 +196,7 @@ class Writer:
             raise BackupFailed(f"backup {self.backup_id}: its manifest of {len(text)} bytes is too large to be read")
         frames = compress(regroup((text,), FRAME))
         sealed = b"".join(seal(frames, self._dek, manifest_binding(self.cluster, self.backup_id)))
-        self._write(self.layout.manifest(self.backup_id), sealed)
+        write_small(self.store, self.layout.manifest(self.backup_id), sealed)
         follows = self._newest(self._signing_key.public_key())
         return Commit(
             estate=manifest.estate,
@@ -241,11 +227,6 @@ class Writer:
                     f"{prefix}{entry.path}: {entry.stored_size} bytes were stored, the store has "
                     f"{there.get(entry.path, 'none')}; does another program delete objects of this bucket?"
                 )
-
-    def _write(self, key: str, text: bytes) -> None:
-        self.store.put(key, (text,))
-        if b"".join(self.store.get(key)) != text:
-            raise BackupFailed(f"{key}: the store returned other bytes than were written")
 
     def abort(self) -> None:
         """Delete what was written unless committed; what the store refuses is left to `Repository.reap`."""

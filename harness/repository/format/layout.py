@@ -44,7 +44,7 @@ class Layout:
             raise UsageError(f"estate {self.estate!r}: use letters, digits, '.', '_', '-' only, at most 63 characters")
 
     def of(self, kind: str) -> str:
-        """Return the prefix of one kind of object: `intent`, `data`, `keys`, `manifest`, `commit`."""
+        """Return the prefix of one kind of object: `intent`, `data`, `keys`, `manifest`, `commit`, `wal`, ..."""
         return f"{self.estate}/{kind}/"
 
     def intent(self, backup_id: str) -> str:
@@ -66,6 +66,20 @@ class Layout:
     def data(self, backup_id: str, path: str = "") -> str:
         """Return the key of an object of a backup, or without `path` the prefix of all of them."""
         return f"{self.of('data')}{backup_id}/{path}"
+
+    def wal(self, run: str, path: str = "") -> str:
+        """Return the key of an object of shipped WAL, or without `path` the prefix of a run's objects and keys."""
+        return f"{self.of('wal')}{run}/{path}"
+
+    def wal_keys(self, run: str, fingerprint: str = "") -> str:
+        """Return the key of the data key of a run of WAL shipping, wrapped to a recipient, or their prefix."""
+        return self.wal(run, f"keys/{fingerprint}")
+
+    def wal_list(self, sequence: int, run: str, tail: int = 0) -> str:
+        """Return the key of a signed list of shipped WAL; they sort by number. `tail`: its own, 0 for a batch."""
+        if tail:
+            return f"{self.of('wal-tail')}{sequence:016}-{run}.{tail:08}.json"
+        return f"{self.of('wal-batch')}{sequence:016}-{run}.json"
 
     def id_in(self, key: str) -> str:
         """Return the name of the backup that a key belongs to, "" if the key does not follow this layout."""

@@ -1,0 +1,79 @@
+"""Commands of physical backups: continuous WAL, restores to a point in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.app import ESTATE, ConfigFile, LiveFile, app, help_alone, runs, say, say_event, warn
+from harness.cli.backup import LIVE, NOT_UP
+
+if TYPE_CHECKING:
+    from harness.physical.source import PhysicalSource
+
+wal_app = typer.Typer(
+    help="Ship WAL: writes since the last backup are in the repository in seconds.", rich_markup_mode=None
+)
+wal_app.callback(invoke_without_command=True)(help_alone)
+app.add_typer(wal_app, name="wal")
+
+
+def source(config: Path, at: Path) -> PhysicalSource:
+    """Return the declared primary, else the running estate's. Raises UsageError."""
+    from harness.estate.config import load_config
+    from harness.physical.source import source_of
+
+    return source_of(load_config(config), at, NOT_UP)
+
+
+@wal_app.command("receive")
+def wal_receive(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
+    """Receive WAL by a replication slot and ship it, until Ctrl-C. Events are lines of JSON.
+
+    The server keeps what is not shipped: set its max_slot_wal_keep_size, and watch `blackstart status`.
+    """
+    from contextlib import suppress
+    from secrets import token_hex
+    from threading import Event
+
+    from harness.alerts.alerts import Alerts
+    from harness.core.errors import HarnessError
+    from harness.estate.config import load_config
+    from harness.evidence.journal import JournalFile
+    from harness.physical.receive import Receiver, follow
+
+    loaded, found, stop = load_config(config), source(config, at), Event()
+    logs = runs().parent / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    journal = JournalFile(logs / f"wal-{token_hex(4)}.jsonl", listener=say_event)
+    budget, alerts = loaded.backup.wal_seconds, Alerts(loaded.backup.alerts)
+    receiver = Receiver(found.sql, found.repository, found.keys, found.slot, journal, budget, found.lock)
+
+    def failed(reason: str) -> None:
+        with suppress(HarnessError):  # the journal has the failure
+            alerts.send(f"WAL of {found.estate} is not shipped", reason)
+
+    warn(f"wal: slot {found.slot}, shipped within {budget:g} s; Ctrl-C ends it")
+    try:
+        follow(receiver, stop, failed)
+    except KeyboardInterrupt:
+        warn("wal: ended; the server keeps WAL for the slot until it is received again, or the slot is dropped")
+
+
+@wal_app.command("push")
+def wal_push(
+    file: Annotated[Path, typer.Argument(help="%p of archive_command.")],
+    config: ConfigFile = ESTATE,
+    at: LiveFile = LIVE,
+) -> None:
+    """Ship one finished WAL file: archive_command = 'timeout 60 blackstart wal push %p --config /PATH/estate.toml'.
+
+    Exit code 0 only when it is in the repository.
+    """
+    from harness.physical.push import push
+    from harness.physical.source import system_beside
+
+    found = source(config, at)
+    say(push(file, found.repository, found.keys, system_beside(file)))

@@ -1,0 +1,225 @@
+"""Receiver of WAL: streams it from the server by a replication slot and ships it to the repository, segment by segment.
+
+The server keeps what is not shipped: a position is confirmed only when the repository has everything before it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Event
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import BackupFailed, HarnessError, reason_of
+from harness.core.journal import Journal
+from harness.core.service import Sql
+from harness.core.wal import read_history, read_lsn, segment_start, show_lsn
+from harness.physical.shipper import History, Part, Shipper
+from harness.postgres.replication.connection import Identity, Replication
+from harness.postgres.replication.stream import (
+    REMOVED,
+    Piece,
+    WalStream,
+    drop_slot,
+    make_slot,
+    slot_of,
+    timeline_history,
+)
+from harness.repository.catalogue import Repository
+from harness.repository.wal.catalogue import WalCatalogue, read_wal, remember_wal
+from harness.repository.wal.writer import Purpose, begin_wal
+
+APPLICATION = "blackstart wal"
+LOOKED = 0.2  # seconds without WAL after which the receiver looks at what is due
+ANSWER = 1.0  # seconds after which the server is told the position, and asked for a sign of life
+PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before another try
+ALIVE = 30.0  # seconds after which a tail says that an idle server wrote nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What WAL is sealed and signed with: public keys of the recipients in PEM, the writer's private key."""
+
+    recipients: tuple[str, ...]
+    signing_key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Open:
+    """The segment that is being received, and what is known of time. `received`: up to where there is WAL."""
+
+    timeline: int
+    start: int
+    data: bytearray = field(default_factory=bytearray)
+    covered_until: datetime | None = None
+    sent_at: datetime | None = None
+    shown: int = -1
+    shown_at: float = 0.0
+
+    @property
+    def received(self) -> int:
+        return self.start + len(self.data)
+
+
+@dataclass(slots=True)
+class Receiver:
+    """Receives WAL of one server. `budget`: seconds after which WAL is shipped at the latest, full segment or not.
+
+    `until`: a position after which it ends, None: it goes on until it is stopped.
+    """
+
+    sql: Sql
+    repository: Repository
+    keys: Keys
+    slot: str
+    journal: Journal
+    budget: float = 10.0
+    lock: timedelta | None = None
+    purpose: Purpose = "archive"
+    until: int | None = None
+    clock: Clock = SYSTEM
+    _answered: float = 0.0
+
+    def run(self, stop: Event) -> None:
+        """Receive until `stop` is set or `until` is reached. Raises HarnessError, BackupFailed."""
+        with Replication(self.sql, APPLICATION) as connection:
+            identity = connection.identify()
+            restart = self._slot(connection, identity)
+            archive = _end_of(read_wal(self.repository, identity.system), identity.timeline)
+            timeline, position = archive or (identity.timeline, restart)
+            try:
+                self.receive(connection, identity, (timeline, segment_start(position, identity.segment_size)), stop)
+            except HarnessError as error:
+                if REMOVED not in str(error) or position >= restart:
+                    raise
+                # Going on is better than nothing: the catalogue names the hole until a new backup is beyond it.
+                self.journal.mark("hole", self.slot, begins=show_lsn(position), ends=show_lsn(restart))
+                start = identity.timeline, segment_start(restart, identity.segment_size)
+                self.receive(connection, identity, start, stop)
+
+    def receive(self, connection: Replication, identity: Identity, start: tuple[int, int], stop: Event) -> None:
+        """Receive from a position of a timeline on, by a connection whose server was identified. Raises as `run`."""
+        catalogue = read_wal(self.repository, identity.system)
+        writer = begin_wal(
+            self.repository,
+            identity.system,
+            identity.segment_size,
+            self.keys.recipients,
+            self.keys.signing_key,
+            catalogue.head,
+            self.lock,
+            self.purpose,
+        )
+        timeline, position = start
+        with Shipper(writer) as shipper:
+            while timeline:
+                self._history(connection, shipper, catalogue, timeline)
+                self.journal.mark("receiving", self.slot, timeline=timeline, position=show_lsn(position))
+                after = self._timeline(connection, shipper, identity.segment_size, timeline, position, stop)
+                timeline, position = after or (0, 0)
+                position = segment_start(position, identity.segment_size)
+        remember_wal(self.repository, read_wal(self.repository, identity.system))
+
+    def _slot(self, connection: Replication, identity: Identity) -> int:
+        """Return the position from which the slot keeps WAL; one that is missing or lost its WAL is made anew."""
+        slot = slot_of(connection, self.slot)
+        if slot is not None and slot.restart is None:
+            drop_slot(connection, self.slot)
+        if slot is None or slot.restart is None:
+            make_slot(connection, self.slot)
+            why = "missing" if slot is None else "the server had discarded its WAL (max_slot_wal_keep_size)"
+            self.journal.mark("created", self.slot, why=why)
+            slot = slot_of(connection, self.slot)
+        return read_lsn(identity.position) if slot is None or slot.restart is None else slot.restart
+
+    def _history(self, connection: Replication, shipper: Shipper, catalogue: WalCatalogue, timeline: int) -> None:
+        if timeline == 1 or timeline in catalogue.histories:
+            return
+        name, text = timeline_history(connection, timeline)
+        self._hand(shipper, None, History(name, timeline, text, read_history(text)))
+
+    def _timeline(
+        self, connection: Replication, shipper: Shipper, size: int, timeline: int, position: int, stop: Event
+    ) -> tuple[int, int] | None:
+        """Receive one timeline; return the next one and where it begins, None when the receiver was stopped."""
+        stream = WalStream(connection, timeline)
+        stream.begin(self.slot, position)
+        now = _Open(timeline, position, shown_at=self.clock.monotonic())
+        for piece in stream.pieces(LOOKED):
+            shipper.require_working()
+            if piece is not None:
+                self._take(stream, shipper, size, now, piece)
+            self._look(stream, shipper, now)
+            reached = self.until is not None and now.received >= self.until
+            if stop.is_set() or reached:
+                if now.data and not reached:
+                    self._hand(shipper, (stream, now), self._part(now, whole=False))
+                return None
+        if now.data:
+            self._hand(shipper, None, self._part(now, whole=True))
+        return stream.after
+
+    def _take(self, stream: WalStream, shipper: Shipper, size: int, now: _Open, piece: Piece) -> None:
+        """Add a piece to the open segment, and hand over each segment that is full."""
+        if piece.data and piece.start != now.received:
+            raise HarnessError(
+                f"{stream.connection.where}: sent WAL from {show_lsn(piece.start)} instead of {show_lsn(now.received)}"
+            )
+        rest = memoryview(piece.data)
+        while rest:
+            room = size - len(now.data)
+            now.data += rest[:room]
+            rest = rest[room:]
+            if len(now.data) == size:
+                self._hand(shipper, (stream, now), self._part(now, whole=True))
+                now.start, now.data = now.start + size, bytearray()
+        # What was acknowledged before the message before this one was sent is in what this one says was written.
+        if now.received >= piece.end and now.sent_at is not None:
+            now.covered_until = now.sent_at
+        now.sent_at = piece.sent_at
+
+    def _part(self, now: _Open, *, whole: bool) -> Part:
+        return Part(now.timeline, now.start, bytes(now.data), whole, now.covered_until)
+
+    def _look(self, stream: WalStream, shipper: Shipper, now: _Open) -> None:
+        """Do what is due: show the open segment, tell the server the position."""
+        at = self.clock.monotonic()
+        due = self.budget if now.received != now.shown else max(self.budget, ALIVE)
+        if at - now.shown_at >= due and shipper.idle and shipper.offer(self._part(now, whole=False)):
+            now.shown, now.shown_at = now.received, at
+        if at - self._answered >= min(ANSWER, self.budget):
+            self._answered = at
+            stream.confirm(now.received, shipper.shipped, answer=True)
+
+    def _hand(self, shipper: Shipper, at: tuple[WalStream, _Open] | None, item: Part | History) -> None:
+        """Hand something over, and answer the server while the shipper is busy."""
+        while not shipper.offer(item):
+            if at is not None:
+                at[0].confirm(at[1].received, shipper.shipped)
+
+
+def _end_of(catalogue: WalCatalogue, newest: int) -> tuple[int, int] | None:
+    """Return the timeline and the position at which the archive ends, None where there is none of this server's."""
+    archived = [
+        (timeline, start, found[0].entry.end)
+        for (timeline, start), found in catalogue.segments.items()
+        if timeline <= newest and any(one.listed.purpose == "archive" for one in found)
+    ]
+    if not archived:
+        return None
+    timeline, _, end = max(archived)
+    return timeline, end
+
+
+def follow(receiver: Receiver, stop: Event, failed: Callable[[str], None]) -> None:
+    """Run a receiver until `stop`, again after each failure. `failed`: is told the first failure of each outage."""
+    attempts = 0
+    while not stop.is_set():
+        began = receiver.clock.monotonic()
+        try:
+            receiver.run(stop)
+        except (HarnessError, BackupFailed) as error:
+            attempts = 1 if receiver.clock.monotonic() - began > PAUSES[-1] else attempts + 1
+            receiver.journal.mark("log", "WAL receiver failed", error=reason_of(error), attempt=attempts)
+            if attempts == 1:
+                failed(reason_of(error))
+            stop.wait(PAUSES[min(attempts, len(PAUSES)) - 1])

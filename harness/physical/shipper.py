@@ -1,0 +1,145 @@
+"""Shipper: stores what a receiver hands over, in a thread of its own, so that the receiver can answer its server."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from queue import Empty, Full, Queue
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+from harness.core.wal import Switch
+from harness.repository.format.wal import WalEntry
+from harness.repository.wal.writer import WalWriter
+
+WAITING = 3  # segments between receiver and shipper; the server keeps the rest
+ASKED = 0.5  # seconds after which a waiting thread looks whether the other one has failed
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """WAL of one segment from its start on. `whole`: no more of it follows, because it is full or its timeline ended.
+
+    `covered_until`: see `WalList`.
+    """
+
+    timeline: int
+    start: int
+    data: bytes = field(repr=False)
+    whole: bool
+    covered_until: datetime | None
+
+    @property
+    def end(self) -> int:
+        """Return the position up to which it goes."""
+        return self.start + len(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The history of a timeline."""
+
+    name: str
+    timeline: int
+    text: bytes
+    switches: tuple[Switch, ...]
+
+
+@dataclass(slots=True)
+class Shipper:
+    """Ships what is handed over, in order. `shipped`: the position up to which the repository has the WAL."""
+
+    writer: WalWriter
+    shipped: int = 0
+    _queue: "Queue[Part | History | None]" = field(default_factory=lambda: Queue(WAITING))
+    _thread: Thread = field(init=False)
+    _failure: BaseException | None = None
+    _last: WalEntry | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = Thread(target=self._run, daemon=True, name="WAL shipper")
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Wait until all that was handed over is shipped; after an error only for what is under way."""
+        if error is not None:
+            self._failure = self._failure or error
+        while self._thread.is_alive():
+            try:
+                self._queue.put(None, timeout=ASKED)
+                break
+            except Full:
+                continue
+        self._thread.join()
+        if error is None:
+            self.require_working()
+
+    @property
+    def idle(self) -> bool:
+        """Return whether nothing waits to be shipped."""
+        return self._queue.empty()
+
+    def require_working(self) -> None:
+        """Raise what stopped the shipper, if something did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def offer(self, item: Part | History) -> bool:
+        """Hand something over; return whether there was room within half a second. Raises what stopped the shipper."""
+        self.require_working()
+        try:
+            self._queue.put(item, timeout=ASKED)
+        except Full:
+            return False
+        return True
+
+    def _run(self) -> None:
+        try:
+            ended = False
+            while not ended and self._failure is None:
+                items = self._taken()
+                ended = None in items
+                self._ship([item for item in items if item is not None])
+        except BaseException as error:  # noqa: BLE001 - raised again by `require_working`
+            self._failure = error
+
+    def _taken(self) -> list[Part | History | None]:
+        """Return all that waits, at least one."""
+        items = [self._queue.get()]
+        while items[-1] is not None:
+            try:
+                items.append(self._queue.get_nowait())
+            except Empty:
+                break
+        return items
+
+    def _ship(self, items: Sequence[Part | History]) -> None:
+        """Store the files, list those that are final in one batch, and then what there is of the open segment."""
+        entries: list[WalEntry] = []
+        covered: datetime | None = None
+        tail: Part | None = None
+        for item in items:
+            if isinstance(item, History):
+                entries.append(self.writer.put_history(item.name, item.timeline, item.text, item.switches))
+                tail = None
+                continue
+            tail = None if item.whole else item
+            if item.whole:
+                entries.append(self.writer.put(item.timeline, item.start, item.data, last=True))
+                covered = item.covered_until
+        if entries:
+            self.writer.commit(entries, covered)
+            self._last = entries[-1]
+            self.shipped = max([self.shipped, *(entry.end for entry in entries)])
+        if tail is not None:
+            self._show(tail)
+
+    def _show(self, part: Part) -> None:
+        """List the open segment; one that has nothing new is not stored again."""
+        last = self._last
+        if part.data and (last is None or (last.start, last.end) != (part.start, part.end)):
+            self._last = last = self.writer.put(part.timeline, part.start, part.data)
+        if last is not None:
+            self.writer.show((last,), part.covered_until)
+            self.shipped = max(self.shipped, part.end)

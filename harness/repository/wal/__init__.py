@@ -1,0 +1,1 @@
+"""Shipped WAL in the repository: its writer, its catalogue, and what is lacking in it."""

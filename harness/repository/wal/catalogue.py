@@ -1,0 +1,228 @@
+"""Catalogue of the shipped WAL: what is listed by trusted writers, and what is lacking, without opening a segment."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from harness.core.errors import HarnessError, Unreadable
+from harness.core.parallel import in_order
+from harness.core.wal import show_lsn
+from harness.repository.catalogue import Repository
+from harness.repository.chain import Head
+from harness.repository.format.commit import digest_of
+from harness.repository.format.wal import WalEntry, WalLink, WalList, read_wal_list
+from harness.repository.reader import small_object
+
+LARGEST_LIST = 128 << 10  # bytes
+FETCHED = 16  # lists at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """A file in the repository, and the list that names it."""
+
+    entry: WalEntry
+    listed: WalList = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A part of the way from a backup to a point in time: a timeline from `start` to `end`; None: as far as it goes."""
+
+    timeline: int
+    start: int
+    end: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WalCatalogue:
+    """The shipped WAL of one database system.
+
+    `segments`: timeline and start -> what is listed of that segment, the longest first; `histories`: timeline -> its
+    history; `lists`: all trusted lists, the oldest first; `head`: the newest batch. `damaged`: what cannot be trusted.
+    """
+
+    cluster: str
+    segments: Mapping[tuple[int, int], tuple[Shipped, ...]]
+    histories: Mapping[int, Shipped]
+    lists: tuple[WalList, ...]
+    head: WalLink | None
+    digests: frozenset[str] = frozenset()
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def segment_size(self) -> int:
+        """Return the bytes of a segment; 0 when nothing is listed."""
+        return self.lists[-1].segment_size if self.lists else 0
+
+    @property
+    def timelines(self) -> tuple[int, ...]:
+        """Return the timelines of which something is listed, in ascending order."""
+        return tuple(sorted({timeline for timeline, _ in self.segments} | set(self.histories)))
+
+    def way_to(self, timeline: int, start: int, target: int) -> tuple[Leg, ...]:
+        """Return the legs from a position of `timeline` to the timeline `target`. Raises Unreadable for no way."""
+        if target == timeline:
+            return (Leg(timeline, start, None),)
+        if target not in self.histories:
+            raise Unreadable(f"timeline {target}: its history is not in the repository")
+        legs: list[Leg] = []
+        position = start
+        for one in self.histories[target].entry.switches:
+            if one.timeline < timeline:
+                continue
+            if one.at < position or (not legs and one.timeline != timeline):
+                raise Unreadable(
+                    f"timeline {target} left timeline {one.timeline} at {show_lsn(one.at)}, before "
+                    f"{show_lsn(position)} of timeline {timeline}"
+                )
+            legs.append(Leg(one.timeline, position, one.at))
+            position = one.at
+        if not legs:
+            raise Unreadable(f"timeline {target} does not come from timeline {timeline}")
+        return (*legs, Leg(target, position, None))
+
+    def reach(self, leg: Leg) -> tuple[int, tuple[Shipped, ...]]:
+        """Return up to which position a leg is there without a hole, and the files of it, the last perhaps partial."""
+        size, files = self.segment_size, []
+        position = leg.start - leg.start % size if size else leg.start
+        while leg.end is None or position < leg.end:
+            found = self.segments.get((leg.timeline, position))
+            if not found:
+                break
+            files.append(found[0])
+            position += size
+            if found[0].entry.end < position:
+                return found[0].entry.end, tuple(files)
+        return position if files else leg.start, tuple(files)
+
+    def lacking(self, timeline: int, start: int, stop: int) -> str:
+        """Return what is missing of the WAL between two positions of a timeline, "" when all of it is there."""
+        if not self.segment_size:
+            return "no WAL is in the repository"
+        reached, _ = self.reach(Leg(timeline, start, stop))
+        if reached >= stop:
+            return ""
+        return f"timeline {timeline} is there up to {show_lsn(reached)} only, and {show_lsn(stop)} is needed"
+
+    def covered_until(self, timeline: int, end: int) -> datetime | None:
+        """Return before when every acknowledged write is in the WAL of a timeline up to `end`; None: not known."""
+        known = [
+            one.covered_until
+            for one in self.lists
+            if one.covered_until is not None and (last := _last(one, timeline)) is not None and last <= end
+        ]
+        return max(known, default=None)
+
+
+def _last(listed: WalList, timeline: int) -> int | None:
+    """Return the largest position of a timeline that a list names, None when the timeline is not its newest."""
+    newest = max((entry.timeline for entry in listed.entries), default=None)
+    return max((entry.end for entry in listed.entries), default=0) if newest == timeline else None
+
+
+def read_wal(repository: Repository, cluster: str = "") -> WalCatalogue:
+    """Return the catalogue of the shipped WAL of a database system, by default that of the newest list.
+
+    What no trusted writer signed is named in `damaged`. Raises HarnessError of the store.
+    """
+    lists: list[tuple[WalList, str]] = []
+    damaged: list[str] = []
+    for key, found in in_order(lambda key: _read(repository, key), list(_keys(repository)), FETCHED):
+        if isinstance(found, str):
+            damaged.append(f"{key}: {found}")
+        else:
+            lists.append(found)
+    lists.sort(key=lambda one: (one[0].sequence, one[0].tail, one[0].shipped_at, one[0].run))
+    system = cluster or next((one.cluster for one, _ in reversed(lists)), "")
+    damaged += sorted({_foreign(one, system) for one, _ in lists if one.cluster != system})
+    own = [(one, digest) for one, digest in lists if one.cluster == system]
+    batches = [(one, digest) for one, digest in own if not one.tail]
+    head = batches[-1] if batches else None
+    segments: dict[tuple[int, int], list[Shipped]] = {}
+    histories: dict[int, Shipped] = {}
+    for one, _ in own:
+        for entry in one.entries:
+            if entry.is_history:
+                histories.setdefault(entry.timeline, Shipped(entry, one))
+            else:
+                segments.setdefault((entry.timeline, entry.start), []).append(Shipped(entry, one))
+    return WalCatalogue(
+        system,
+        {place: tuple(sorted(found, key=lambda one: -one.entry.end)) for place, found in segments.items()},
+        histories,
+        tuple(one for one, _ in own),
+        None if head is None else WalLink(sequence=head[0].sequence, run=head[0].run, digest=head[1]),
+        frozenset(digest for _, digest in batches),
+        tuple(damaged),
+    )
+
+
+def _keys(repository: Repository) -> Iterator[str]:
+    # Tails first: one that a batch replaces meanwhile is then at least in that batch.
+    for kind in ("wal-tail", "wal-batch"):
+        for entry in repository.store.list(repository.layout.of(kind)):
+            yield entry.key
+
+
+def _read(repository: Repository, key: str) -> tuple[WalList, str] | str:
+    """Return a list and its digest, or why it is not trusted."""
+    try:
+        text = small_object(repository.store, key, LARGEST_LIST)
+        listed = read_wal_list(text, repository.trust.writers)
+        if key != repository.layout.wal_list(listed.sequence, listed.run, listed.tail):
+            return f"is list {listed.sequence} of run {listed.run} in another place"
+        if listed.estate != repository.estate:
+            return f"belongs to estate {listed.estate}"
+    except Unreadable as error:
+        return str(error)
+    return listed, digest_of(text)
+
+
+def _foreign(listed: WalList, system: str) -> str:
+    return f"WAL of database system {listed.cluster} is in the repository of {system}: another server ships there"
+
+
+def head_of(catalogue: WalCatalogue) -> Head | None:
+    """Return the newest batch as a witness keeps it."""
+    head = catalogue.head
+    return None if head is None else Head(head.sequence, head.run, head.digest)
+
+
+def remember_wal(repository: Repository, catalogue: WalCatalogue) -> None:
+    """Tell every witness the newest batch, unless it knows a newer one. Raises HarnessError."""
+    head = head_of(catalogue)
+    for witness in repository.witnesses if head is not None else ():
+        seen = witness.read(witnessed_as(repository))
+        if head is not None and (seen.head is None or head.sequence > seen.head.sequence):
+            witness.write(witnessed_as(repository), replace(seen, head=head))
+
+
+def witnessed_as(repository: Repository) -> str:
+    """Return the name under which witnesses keep the newest batch."""
+    return f"{repository.estate}/wal"
+
+
+def known_heads(repository: Repository) -> tuple[tuple[Head, ...], tuple[str, ...]]:
+    """Return the newest batches that witnesses know, and why one cannot be read."""
+    heads, doubts = [], []
+    for witness in repository.witnesses:
+        try:
+            head = witness.read(witnessed_as(repository)).head
+        except HarnessError as error:
+            doubts.append(str(error))
+        else:
+            heads += [head] if head is not None else []
+    return tuple(heads), tuple(doubts)
+
+
+def missing_objects(repository: Repository, catalogue: WalCatalogue) -> Sequence[str]:
+    """Return a line for each listed file whose object is not stored with its size. Raises HarnessError of the store."""
+    prefix = repository.layout.of("wal")
+    there = {one.key.removeprefix(prefix): one.size for one in repository.store.list(prefix)}
+    lines = []
+    for one in (*(s for found in catalogue.segments.values() for s in found), *catalogue.histories.values()):
+        stored = there.get(f"{one.listed.run}/{one.entry.path}")
+        if stored != one.entry.stored_size and not one.listed.tail:
+            lines.append(f"{one.entry.name}: {stored or 0} bytes are stored instead of {one.entry.stored_size}")
+    return lines
