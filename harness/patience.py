@@ -113,6 +113,7 @@ class Patience:
     task_output_end: float = 5.0  # standard error of a task ends after its output did
     time_server: float = 2.0  # a time server answers
     traffic_switch: float = 15.0  # new connections reach the other site
+    wal_shipped: float = 120.0  # the continuous archive ships the WAL that a base backup needs
     volume_agent_silence: float = 60.0  # a volume's agent sends the next byte
     volume_agent_start: float = 20.0  # a volume's agent starts
     workload_ready: float = 600.0  # a workload of an existing site gets ready, image pull included

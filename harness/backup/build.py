@@ -84,6 +84,7 @@ def describe(entry: CommittedBackup, now: datetime, inside: Manifest | None, ope
     row: dict[str, object] = {
         "id": entry.backup_id,
         "number": commit.sequence if commit else "unsigned",
+        "mode": "physical" if entry.physical else "logical",
         "snapshot": entry.snapshot_at.isoformat(timespec="seconds"),
         "age_s": round((now - entry.snapshot_at).total_seconds()),
         "stored_bytes": stored,
@@ -94,7 +95,7 @@ def describe(entry: CommittedBackup, now: datetime, inside: Manifest | None, ope
         return row
     contents = inside.contents
     return row | {
-        "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees],
+        "inside": [d.name for d in contents.databases] + [t.name for t in contents.trees] or list(contents.covered),
         "covered": contents.covered,
         "uncovered": contents.uncovered,
         "excluded": contents.excluded,

@@ -1,6 +1,6 @@
 """Verification of backups: every object of every committed backup is opened, each once in a period."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,10 @@ from harness.estate.config import Config
 from harness.estate.existing import reader_secrets, repository_to_read, writers_in
 from harness.estate.secrets import PRIVATE_KEY, Secrets
 from harness.estate.state_file import connect, read_state
-from harness.repository.catalogue import Repository
+from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.wal.catalogue import missing_objects, read_wal, remember_wal
+from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.reader import WalReader
 from harness.vault import read_secret
 
 NOT_UP = "start an estate with `blackstart up`, or name its state file with --live"
@@ -53,6 +56,35 @@ def reader_of(config: Config, where: Where) -> tuple[Repository, bytes | None]:
     return repository, read_secret(secrets[PRIVATE_KEY]) if PRIVATE_KEY in secrets else None
 
 
+def _verify_wal(
+    repository: Repository, entries: Sequence[CommittedBackup], private_pem: bytes, *, every: bool
+) -> Iterator[Verified]:
+    """Yield a line for each contradiction in the shipped WAL, and for each backup that lacks some. Raises HarnessError.
+
+    `every`: open all of it; otherwise the objects are compared with the signed lists by size.
+    """
+    bases = [entry for entry in entries if entry.physical]
+    catalogue = read_wal(repository, bases[0].system if bases else "")
+    if not bases and not catalogue.lists and not catalogue.damaged:
+        return
+    found = [*wal_findings(repository, catalogue), *missing_objects(repository, catalogue)]
+    for entry in bases:
+        base = entry.commit.base if entry.commit is not None else None
+        if base is not None and (lacking := catalogue.lacking(base.timeline, base.start, base.stop)) != "":
+            found.append(f"backup {entry.backup_id} cannot be restored: {lacking}")
+    files = [*(one for place in catalogue.segments.values() for one in place[:1]), *catalogue.histories.values()]
+    reader = WalReader(repository, private_pem)
+    for one in files if every else ():
+        try:
+            reader.read(one)
+        except Unreadable as error:
+            found.append(str(error))
+    yield from (Verified("WAL", line, wrong=True) for line in found)
+    if not found:
+        yield Verified("WAL", f"{len(files)} files are there" + (" and were opened" if every else ""))
+    remember_wal(repository, catalogue)
+
+
 def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> Iterator[Verified]:
     """Open every backup that was not opened within the period, or all; yield a line for each. Raises HarnessError."""
     catalogue = repository.catalogue()
@@ -65,5 +97,6 @@ def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> It
         opened = f"opened {last:%Y-%m-%d %H:%M} UTC; its objects are there" if last else ""
         yield Verified(entry.backup_id, opened or f"valid: {entry.size} bytes were opened")
     yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
+    yield from _verify_wal(repository, catalogue.entries, private_pem, every=every)
     if catalogue.head is not None:
         repository.remember(catalogue.head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,18 +41,49 @@ NOT_UP = "start an estate with `blackstart up`, or name its state file with --li
 COVERAGE = {"covered": "covered", "uncovered": "not covered", "excluded": "excluded", "missing": "missing"}
 
 
+class Mode(StrEnum):
+    """How the databases are backed up."""
+
+    LOGICAL = "logical"
+    PHYSICAL = "physical"
+
+
 @app.command()
-def backup(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
+def backup(
+    config: ConfigFile = ESTATE,
+    at: LiveFile = LIVE,
+    mode: Annotated[
+        Mode, typer.Option(help="logical: dumps and files. physical: the database server's data directory alone.")
+    ] = Mode.LOGICAL,
+) -> None:
     """Take one full backup now. Of the primary declared under [existing], else of the running estate."""
     from harness.estate.config import load_config
 
     loaded = load_config(config)
+    if mode is Mode.PHYSICAL:
+        back_up_physical(loaded, at)
+        return
     if has_primary(loaded):
         back_up_existing(loaded)
         return
     receipt = running(loaded, at).back_up()
     say(f"{receipt.path}  {receipt.committed_at:%Y-%m-%d %H:%M:%S} UTC  {receipt.size} bytes  {receipt.digest}")
     say_coverage(coverage_of(receipt))
+
+
+def back_up_physical(config: Config, at: Path) -> None:
+    """Take a physical backup, and print events and receipt as lines of JSON. A failure is alerted."""
+    from secrets import token_hex
+
+    from harness.alerts.alerts import Alerts
+    from harness.backup.build import journal_in
+    from harness.backup.orchestrator import reported
+    from harness.physical.backup import take_physical
+    from harness.physical.source import source_of
+
+    journal = journal_in(runs().parent / "logs" / f"backup-{token_hex(4)}", say_event)
+    with reported(config.estate.name, Alerts(config.backup.alerts), journal):
+        say_json(told(take_physical(source_of(config, at, NOT_UP), journal)))
 
 
 def has_primary(config: Config) -> bool:
@@ -85,18 +117,20 @@ def back_up_existing(config: Config) -> None:
     """Back up the declared primary, and print events and receipt as lines of JSON: programs read a CronJob's log."""
     from harness.backup.build import take_backup
 
-    receipt = take_backup(config, runs(), say_event)
-    say_json(
-        {
-            "kind": "receipt",
-            "backup": receipt.backup_id,
-            "path": receipt.path,
-            "committed_at": receipt.committed_at.isoformat(timespec="seconds"),
-            "size": receipt.size,
-            "digest": receipt.digest,
-            **coverage_of(receipt),
-        }
-    )
+    say_json(told(take_backup(config, runs(), say_event)))
+
+
+def told(receipt: Receipt) -> dict[str, object]:
+    """Return a receipt as it is printed."""
+    return {
+        "kind": "receipt",
+        "backup": receipt.backup_id,
+        "path": receipt.path,
+        "committed_at": receipt.committed_at.isoformat(timespec="seconds"),
+        "size": receipt.size,
+        "digest": receipt.digest,
+        **coverage_of(receipt),
+    }
 
 
 @app.command()
@@ -146,7 +180,7 @@ def backups(
     if as_json:
         say(json.dumps(rows, indent=2))
     else:
-        columns = ("id", "number", "snapshot", "age_s", "stored_bytes", "ratio", "opened")
+        columns = ("id", "number", "mode", "snapshot", "age_s", "stored_bytes", "ratio", "opened")
         head = (*columns, *COVERAGE.values(), "inside")
         say_table(head, [(*(str(row.get(name, "")) for name in columns), *counts(row), inside(row)) for row in rows])
         newest = next((row for row in rows if "damaged" not in row), None)

@@ -1,13 +1,13 @@
 """Commands about keys: of recipients, which open backups; of the writer, which signs them; of the drill targets."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.app import ESTATE, ConfigFile, app, help_alone, say, warn
-from harness.core.errors import Unreadable
 
 if TYPE_CHECKING:
     from harness.estate.config import Config
@@ -85,7 +85,7 @@ def keys_rewrap(
     ] = None,
     config: ConfigFile = ESTATE,
 ) -> None:
-    """Add or remove recipients of all backups of [existing.offsite], without touching their data.
+    """Add or remove recipients of all backups and WAL of [existing.offsite], without touching their data.
 
     A line for each backup. What a removed recipient has opened before, he can still read.
     """
@@ -94,7 +94,8 @@ def keys_rewrap(
     from harness.estate.existing import reader_secrets, repository_to_write, writers_in
     from harness.pem import fingerprint
     from harness.repository.format.recipients import read_public
-    from harness.repository.rewrap import Rewrap, recipients_after, recipients_of, rewrap
+    from harness.repository.rewrap import Rewrap, recipients_after, recipients_of, rewrap, rewrap_wal
+    from harness.repository.wal.catalogue import read_wal
     from harness.vault import read_secret
 
     def key_in(path: Path) -> bytes:
@@ -107,23 +108,32 @@ def keys_rewrap(
     declared = load_config(config)
     folder = folder_of("dr", declared, config)
     repository = repository_to_write(declared, writers_in(reader_secrets(declared, folder), folder))
-    entries, failed = repository.committed(), False
+    entries, opener = repository.committed(), key_in(private)
     known = frozenset[str]().union(*(recipients_of(repository, entry.backup_id) for entry in entries))
     if unknown := [name for name in removed if name not in known]:
         raise UsageError(f"--remove {unknown[0]}: no backup has this recipient; recipients: {', '.join(sorted(known))}")
     for entry in entries:  # a mistake is found before the first of them is changed
         if entry.commit is not None:
             recipients_after(repository, entry, change)
-    for entry in entries:
-        try:
-            left = rewrap(repository, entry, key_in(private), change)
-        except Unreadable as error:
-            failed = True
-            say(f"{entry.backup_id}  NOT CHANGED: {error}")
-        else:
-            say(f"{entry.backup_id}  {', '.join(sorted(left))}")
-    if failed:
+    calls = {entry.backup_id: partial(rewrap, repository, entry, opener, change) for entry in entries}
+    for run in read_wal(repository).lists:
+        calls[f"WAL {run.run}"] = partial(rewrap_wal, repository, run, opener, change)
+    done = [changed(name, call) for name, call in calls.items()]
+    if not all(done):
         raise typer.Exit(3)
+
+
+def changed(name: str, change: Callable[[], frozenset[str]]) -> bool:
+    """Change recipients, print a line with those there are then, or why not; return whether it was done."""
+    from harness.core.errors import Unreadable
+
+    try:
+        left = change()
+    except Unreadable as error:
+        say(f"{name}  NOT CHANGED: {error}")
+        return False
+    say(f"{name}  {', '.join(sorted(left))}")
+    return True
 
 
 def files_of(name: str, private: Path, public: Path, pinned: Path | None) -> "Files":

@@ -13,9 +13,7 @@ from harness.cli.backup import LIVE, NOT_UP
 if TYPE_CHECKING:
     from harness.physical.source import PhysicalSource
 
-wal_app = typer.Typer(
-    help="Ship WAL: writes since the last backup are in the repository in seconds.", rich_markup_mode=None
-)
+wal_app = typer.Typer(help="Ship WAL continuously: receive, push.", rich_markup_mode=None)
 wal_app.callback(invoke_without_command=True)(help_alone)
 app.add_typer(wal_app, name="wal")
 
@@ -73,7 +71,6 @@ def wal_push(
     Exit code 0 only when it is in the repository.
     """
     from harness.physical.push import push
-    from harness.physical.source import system_beside
 
     found = source(config, at)
-    say(push(file, found.repository, found.keys, system_beside(file)))
+    say(push(file, found.repository, found.keys))

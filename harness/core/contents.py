@@ -112,18 +112,44 @@ class SystemFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PhysicalFacts:
+    """A base backup. It is consistent once the WAL of `timeline` from `start` to `stop` was replayed.
+
+    `started_at`, `stopped_at`: by the server's clock, before its begin and after its end. `segment_size` in bytes.
+    `tablespaces`: OID and folder of each; `checksums`: whether the server verified pages; `superuser`: the role that
+    initdb made.
+    """
+
+    timeline: int
+    start: int
+    stop: int
+    segment_size: int
+    started_at: datetime
+    stopped_at: datetime
+    superuser: str
+    checksums: bool
+    tablespaces: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Contents:
-    """Contents of a backup by its manifest. `fingerprints`: secret name -> its SHA-256, hex."""
+    """Contents of a backup by its manifest. `fingerprints`: secret name -> its SHA-256, hex.
+
+    `physical`: of a base backup, which has no databases and no trees; None of a logical backup.
+    """
 
     system: SystemFacts
     databases: tuple[DatabaseFacts, ...]
     trees: tuple[TreeFacts, ...]
     fingerprints: tuple[tuple[str, str], ...]
     gaps: tuple[Gap, ...] = ()
+    physical: PhysicalFacts | None = None
 
     @property
     def snapshot_at(self) -> datetime:
         """Time of the oldest snapshot, from which the RPO counts."""
+        if self.physical is not None:
+            return self.physical.started_at
         return min(database.snapshot_at for database in self.databases)
 
     @property
@@ -135,7 +161,8 @@ class Contents:
     def covered(self) -> tuple[str, ...]:
         """One line for each database and each tree in the backup."""
         databases = [f"database {d.name}: {len(d.tables)} tables, {d.rows} rows" for d in self.databases]
-        return (*databases, *map(_tree_line, self.trees))
+        server = f"all databases of system {self.system.identifier}, timeline {self.system.timeline}"
+        return (*((server,) if self.physical is not None else databases), *map(_tree_line, self.trees))
 
     @property
     def uncovered(self) -> tuple[str, ...]:

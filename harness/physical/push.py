@@ -5,17 +5,18 @@ from pathlib import Path
 from harness.core.errors import BackupFailed, HarnessError, Unreadable, UsageError
 from harness.core.wal import HISTORY, SEGMENT, place_of_segment, read_header, read_history, show_lsn
 from harness.physical.receive import Keys
+from harness.physical.source import system_beside
 from harness.repository.catalogue import Repository
 from harness.repository.wal.catalogue import Shipped, WalCatalogue, read_wal, remember_wal
 from harness.repository.wal.reader import digest_of_plain
 from harness.repository.wal.writer import begin_wal
 
 
-def push(path: Path, repository: Repository, keys: Keys, system: str) -> str:
+def push(path: Path, repository: Repository, keys: Keys, system: str = "") -> str:
     """Ship one segment or timeline history; return what was done, as one line.
 
-    `system`: identifier of the database system, read from its control file or its server. Raises UsageError for a file
-    that is none of these, BackupFailed for one of another system or timeline, or with other contents than the one that
+    `system`: identifier of the database system, by default of the control file beside the file. Raises UsageError for
+    a file that is none of these, BackupFailed for one of another system or timeline, or with other contents than the one that
     is there; HarnessError of the store.
     """
     name = path.name
@@ -27,7 +28,7 @@ def push(path: Path, repository: Repository, keys: Keys, system: str) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    catalogue = read_wal(repository, system)
+    catalogue = read_wal(repository, system or system_beside(path))
     if HISTORY.fullmatch(name) is not None:
         return _push_history(name, data, repository, keys, catalogue)
     return _push_segment(path, data, repository, keys, catalogue)

@@ -14,7 +14,6 @@ from harness.estate.existing import (
     connect_offsite,
     declared_site,
     references,
-    require_files,
     sql_at,
     witness_of,
     witness_store,
@@ -24,6 +23,7 @@ from harness.estate.state_file import connect, read_state
 from harness.physical.receive import Keys
 from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.repository.catalogue import Repository
+from harness.repository.store.port import Lockable
 from harness.signing import read_signing_key
 from harness.vault import read_text_secret
 
@@ -33,7 +33,10 @@ IDENTIFIER = 8  # bytes
 
 @dataclass(frozen=True, slots=True)
 class PhysicalSource:
-    """A server, the repository as its writer reads it, and the keys. `lock`: how long backups cannot be deleted."""
+    """A server, the repository as its writer reads it, and the keys.
+
+    `lock`: for how long the store keeps backups from being deleted; None: not at all, or it has no object lock.
+    """
 
     estate: str
     sql: Sql
@@ -55,7 +58,6 @@ def source_of(config: Config, live: Path, not_up: str) -> PhysicalSource:
     if config.existing is not None and config.existing.primary is not None:
         table = declared_site(config, "primary")
         secrets = references(table.secrets, SUPERUSER_PASSWORD, SIGNING_KEY, *RECIPIENTS)
-        require_files("existing.primary", table.secrets)
         offsite, sql = connect_offsite(config), sql_at(table, secrets)
         recipients = tuple(secrets[name] for name in RECIPIENTS)
         return _source(config, sql, _connections(config, offsite, secrets), recipients, secrets[SIGNING_KEY])
@@ -79,7 +81,9 @@ def _source(
     keys = Keys(tuple(map(read_text_secret, recipients)), read_text_secret(signing_key))
     repository = connections.repository.trusting(read_signing_key(keys.signing_key).public_key())
     days = config.backup.lock_days
-    return PhysicalSource(config.estate.name, sql, repository, keys, timedelta(days=days) if days else None)
+    store = repository.store
+    can = bool(days) and isinstance(store, Lockable) and store.locks
+    return PhysicalSource(config.estate.name, sql, repository, keys, timedelta(days=days) if can else None)
 
 
 def system_beside(segment: Path) -> str:

@@ -51,7 +51,7 @@ def measure_exposure(repository: Repository, private_pem: str | bytes, until: da
     number and size. The repository's witness knows when.
     """
     taken, counted, unopened = [], [], []
-    for entry in repository.committed():
+    for entry in repository.logical():
         snapshot = entry.snapshot_at
         if snapshot is None:
             unopened.append(f"{entry.backup_id}: {entry.damaged}")

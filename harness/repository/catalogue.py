@@ -64,6 +64,11 @@ class CommittedBackup:
         return self._unsigned
 
     @property
+    def physical(self) -> bool:
+        """Whether it is a physical backup; False when it is damaged."""
+        return self._commit is not None and self._commit.base is not None
+
+    @property
     def recipients(self) -> tuple[str, ...]:
         """Fingerprints of the keys that it was sealed to when it was written."""
         if self._commit is not None:
@@ -149,6 +154,10 @@ class Repository:
         """Return every backup with a COMMIT, newest first, those that are not trusted with the reason."""
         return self.catalogue().entries
 
+    def logical(self) -> tuple[CommittedBackup, ...]:
+        """Return what `committed` does without physical backups, which no logical restore can use."""
+        return tuple(entry for entry in self.committed() if not entry.physical)
+
     def catalogue(self) -> Catalogue:
         """Return every backup with a COMMIT in the order of the chain. Raises HarnessError of store or witness."""
         ids = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))} - {""}
@@ -206,10 +215,15 @@ class Repository:
         return OpenBackup(backup.unsigned.manifest, self.store, self.layout, dek, Pipeline(self.store), UNSIGNED)
 
     def latest_valid(self, private_pem: str | bytes, progress: Progress | None = None) -> Selection:
-        """Return the newest backup that is authentic throughout. Raises NoValidBackup with reasons, HarnessError."""
+        """Return the newest logical backup that is authentic throughout.
+
+        Raises NoValidBackup with reasons, HarnessError.
+        """
         passed_over: list[tuple[str, str]] = []
         catalogue = self.catalogue()
         for entry in catalogue.entries:
+            if entry.physical:
+                continue
             try:
                 backup = self.verified(entry, private_pem, progress)
             except Unreadable as error:
@@ -223,6 +237,8 @@ class Repository:
                         findings.append(str(error))
                 return Selection(backup, tuple(passed_over), tuple(dict.fromkeys(findings)), catalogue.head)
         reasons = "; ".join([*(f"{backup_id}: {reason}" for backup_id, reason in passed_over), *catalogue.findings])
+        if not reasons and catalogue.entries:
+            reasons = f"{len(catalogue.entries)} physical ones are there; `blackstart restore` restores those"
         raise NoValidBackup(f"estate {self.estate}: no valid backup: {reasons or 'none is committed'}")
 
     def verified(

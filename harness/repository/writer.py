@@ -17,7 +17,7 @@ from harness.core.errors import BackupFailed, HarnessError
 from harness.patience import PATIENCE
 from harness.pem import fingerprint
 from harness.repository.chain import Head
-from harness.repository.format.commit import LARGEST_MANIFEST, Commit, Predecessor, digest_of, key_check
+from harness.repository.format.commit import LARGEST_MANIFEST, BaseRange, Commit, Predecessor, digest_of, key_check
 from harness.repository.format.frames import FRAME, compress, regroup
 from harness.repository.format.layout import (
     FORMAT,
@@ -216,6 +216,7 @@ class Writer:
             plain_size=manifest.plain_size,
             objects=len(manifest.objects),
             locked_until=until,
+            base=_range_of(manifest.contents),
         )
 
     def _require_stored(self, entries: Sequence[ObjectEntry]) -> None:
@@ -241,6 +242,11 @@ class Writer:
             if self._commit_tried:
                 self.store.delete(self.layout.commit(self.backup_id))
             remove(self.store, self.layout, self.backup_id)
+
+
+def _range_of(contents: Contents) -> BaseRange | None:
+    base = contents.physical
+    return None if base is None else BaseRange(timeline=base.timeline, start=base.start, stop=base.stop)
 
 
 def begin(

@@ -141,7 +141,7 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path, *, 
     repository = repository_to_read(config, trusted, allow_unsigned=unsigned)
     committed = repository.committed()
     require_recipient(given[PRIVATE_KEY], committed)
-    newest = newest_of(repository, committed, given[PRIVATE_KEY])
+    newest = newest_of(repository, repository.logical(), given[PRIVATE_KEY])
     fingerprints = newest.contents.fingerprints if newest else ()
     require_secrets(config, given, fingerprints)
     kind.require()

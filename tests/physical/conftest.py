@@ -12,6 +12,7 @@ import pytest
 
 from harness.core.journal import MemoryJournal
 from harness.physical.receive import Keys, Receiver
+from harness.physical.source import PhysicalSource
 from harness.repository.catalogue import Repository
 from harness.substrate.embedded.substrate import Embedded
 from tests.repository.memory_store import MemoryStore
@@ -32,6 +33,11 @@ class Archive:
     def receiver(self, slot: str = "blackstart", budget: float = 0.3, **more: object) -> Receiver:
         keys = Keys(self.keys.public, self.keys.writer[0].decode())
         return Receiver(self.db.sql, self.repository, keys, slot, MemoryJournal(), budget, **more)  # type: ignore[arg-type]
+
+    @property
+    def source(self) -> PhysicalSource:
+        keys = Keys(self.keys.public, self.keys.writer[0].decode())
+        return PhysicalSource("shop", self.db.sql, self.repository, keys, None)
 
     @contextmanager
     def receiving(self, receiver: Receiver | None = None) -> Iterator[Receiver]:

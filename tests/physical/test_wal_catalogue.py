@@ -105,6 +105,16 @@ def test_a_hole_that_nobody_deleted_is_found(repository: Repository, recipients:
     assert "3 segments, 000000010000000000000003 to 000000010000000000000005, are missing" in findings(repository)
 
 
+def test_what_only_a_backup_needed_after_the_archive_is_no_hole(repository: Repository, recipients: Recipients) -> None:
+    ship(writer(repository, recipients), [1, 2])
+    of_backup = writer(repository, recipients)
+    of_backup.purpose = "backup"
+    ship(of_backup, [5])
+    assert findings(repository) == ""
+    ship(writer(repository, recipients), [3, 6])
+    assert "segment 000000010000000000000004 is missing" in findings(repository)
+
+
 def test_the_same_segment_twice_is_good_with_equal_contents_only(
     repository: Repository, recipients: Recipients
 ) -> None:

@@ -41,12 +41,23 @@ class Predecessor(BaseModel):
     digest: Digest
 
 
+class BaseRange(BaseModel):
+    """The WAL that a base backup needs to be consistent: from `start` to `stop` of a timeline."""
+
+    model_config = STRICT
+
+    timeline: Annotated[int, Field(ge=1, lt=1 << 32)]
+    start: Annotated[int, Field(ge=0, lt=1 << 64)]
+    stop: Annotated[int, Field(ge=0, lt=1 << 64)]
+
+
 class Commit(BaseModel):
     """What is known of a backup without a key. Sizes in bytes, times in UTC, digests are SHA-256 in hex.
 
     `sequence`: its number, from 1. `follows`: the backups before it, none for the first.
     `manifest_sha256`, `manifest_stored`: of the sealed manifest; `manifest_plain`: its size before compression.
     `locked_until`: until when the store keeps the objects from being deleted; None: it does not.
+    `base`: of a physical backup; None of a logical one, where the field is left out.
     `key_check`: proves the data key. `recipients`: fingerprints of the keys it was sealed to when it was written.
     """
 
@@ -70,10 +81,12 @@ class Commit(BaseModel):
     plain_size: Size
     objects: Annotated[int, Field(ge=1, lt=1 << 31)]
     locked_until: AwareDatetime | None = None
+    base: BaseRange | None = None
 
     def signed(self, key: Ed25519PrivateKey) -> bytes:
         """Return the envelope with this COMMIT, signed."""
-        return sign(KIND, canonical(self.model_dump()), [key])
+        # Readers from before physical backups refuse the field: to them such a backup is none that they can restore.
+        return sign(KIND, canonical(self.model_dump(exclude={"base"} if self.base is None else None)), [key])
 
 
 def read_commit(text: bytes, writers: Sequence[Ed25519PublicKey]) -> Commit:

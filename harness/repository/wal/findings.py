@@ -78,7 +78,7 @@ def holes(catalogue: WalCatalogue, timeline: int) -> Iterator[str]:
     first = min(start for start in there if _archived(catalogue, timeline, start))
     last = max(start for start in there if _archived(catalogue, timeline, start))
     expected = first
-    for start in [one for one in whole if one >= first] + ([last] if last not in whole else []):
+    for start in [one for one in whole if first <= one <= last] + ([last] if last not in whole else []):
         if start > expected:
             yield (
                 f"timeline {timeline}: {_between(timeline, expected, start, size)} missing; no point in time after "

@@ -1,0 +1,161 @@
+"""Physical backup: a base backup streamed into the repository, committed once the WAL that it needs is there."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+
+import psycopg
+
+from harness.core.clock import NotYet, wait_until
+from harness.core.contents import Contents, PhysicalFacts, SystemFacts
+from harness.core.errors import BackupFailed, HarnessError, TookTooLong
+from harness.core.journal import Journal
+from harness.core.service import Sql
+from harness.core.wal import segment_end, segment_start, show_lsn
+from harness.patience import PATIENCE
+from harness.physical.receive import Receiver
+from harness.physical.source import PhysicalSource
+from harness.postgres.identity import system_facts
+from harness.postgres.replication.base import BaseBackup, begin_base
+from harness.postgres.replication.connection import Identity, Replication
+from harness.postgres.replication.stream import make_slot
+from harness.postgres.server import connect, one_line
+from harness.repository.catalogue import Receipt, Writer
+from harness.repository.chain import Head
+from harness.repository.wal.catalogue import read_wal
+
+APPLICATION = "blackstart physical backup"
+FOLDER = "base"  # of the objects: base/base.tar, base/<OID>.tar of a tablespace, base/backup_manifest
+MANIFEST = f"{FOLDER}/backup_manifest"
+STATE = """
+SELECT pg_catalog.clock_timestamp(), pg_catalog.pg_is_in_recovery(), current_setting('data_checksums') = 'on',
+       (SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10),
+       EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND active)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What the server says. `now`: its clock; `archiving`: whether the continuous archive receives its WAL."""
+
+    now: datetime
+    standby: bool
+    checksums: bool
+    superuser: str
+    archiving: bool
+
+
+def take_physical(source: PhysicalSource, journal: Journal) -> Receipt:
+    """Take a physical backup and return its receipt. Nothing is written to this machine's disk.
+
+    Raises BackupFailed when the server reports a damaged page, WAL is not there in time, or the store refuses;
+    HarnessError when the server cannot be asked.
+    """
+    before = _ask(source.sql, source.slot)
+    if before.standby:
+        raise BackupFailed(f"PostgreSQL at {source.sql}: is a standby; name the primary")
+    system = system_facts(source.sql)
+    with Replication(source.sql, APPLICATION) as connection:
+        identity = connection.identify()
+        if identity.system != system.identifier:
+            raise BackupFailed(f"PostgreSQL at {source.sql}: another server answered; name one host")
+        # Keeps the WAL of this backup on the server until it is shipped; ends with the connection.
+        make_slot(connection, slot := f"blackstart_base_{secrets.token_hex(6)}", temporary=True)
+        writer = source.repository.begin(system.identifier, source.keys.recipients, source.keys.signing_key)
+        try:
+            base = _stream(connection, writer, journal)
+            after = _ask(source.sql, source.slot)
+            facts = PhysicalFacts(
+                timeline=base.timeline,
+                start=base.start,
+                stop=base.stop,
+                segment_size=identity.segment_size,
+                started_at=before.now,
+                stopped_at=after.now,
+                superuser=before.superuser,
+                checksums=before.checksums,
+                tablespaces=base.tablespaces,
+            )
+            _ship(source, connection, identity, facts, (slot, after.archiving), journal)
+            receipt = writer.commit(_contents(system, facts), source.lock)
+        except BaseException:
+            writer.abort()
+            raise
+    _told(source, receipt, journal)
+    return receipt
+
+
+def _told(source: PhysicalSource, receipt: Receipt, journal: Journal) -> None:
+    try:
+        source.repository.remember(Head(receipt.sequence, receipt.backup_id, receipt.digest))
+    except HarnessError as error:  # the backup is committed
+        journal.mark("log", "backup is not witnessed", error=str(error))
+    journal.mark(
+        "log", "backup succeeded", backup=receipt.backup_id, path=receipt.path, size=receipt.size,
+        plain=receipt.plain_size, number=receipt.sequence,
+    )  # fmt: skip
+
+
+def _ask(sql: Sql, slot: str) -> _State:
+    try:
+        with connect(sql) as connection:
+            row = connection.execute(STATE, (slot,)).fetchone()
+    except psycopg.Error as error:
+        raise HarnessError(f"PostgreSQL at {sql}: {one_line(error)}") from error
+    if row is None:
+        raise HarnessError(f"PostgreSQL at {sql}: did not say its state")
+    return _State(*row)
+
+
+def _stream(connection: Replication, writer: Writer, journal: Journal) -> BaseBackup:
+    base = begin_base(connection, "blackstart")
+    journal.mark("begin", "physical backup", start=show_lsn(base.start), timeline=base.timeline)
+    for archive in base.archives():
+        entry = writer.add(f"{FOLDER}/{archive.name}", archive.chunks)
+        journal.mark("stored", archive.name, plain=entry.plain_size, stored=entry.stored_size)
+    writer.add(MANIFEST, (base.manifest,))
+    journal.mark("end", "physical backup", stop=show_lsn(base.stop))
+    return base
+
+
+def _ship(
+    source: PhysicalSource,
+    connection: Replication,
+    identity: Identity,
+    facts: PhysicalFacts,
+    slot: tuple[str, bool],
+    journal: Journal,
+) -> None:
+    """Make sure that the WAL of the backup is in the repository: by the continuous archive, else by this connection.
+
+    `slot`: name of the slot of this backup, and whether the continuous archive runs. Raises BackupFailed otherwise.
+    """
+    needed = facts.timeline, facts.start, segment_end(facts.stop, facts.segment_size)
+
+    def lacking() -> str:
+        return read_wal(source.repository, identity.system).lacking(*needed)
+
+    def shipped() -> None:
+        if missing := lacking():
+            raise NotYet(missing)
+
+    if slot[1]:
+        try:
+            wait_until(shipped, patience=PATIENCE.wal_shipped, every=0.5)
+        except TookTooLong as error:
+            journal.mark("log", "the continuous archive is late", error=str(error))
+    if lacking():
+        receiver = Receiver(
+            source.sql, source.repository, source.keys, slot[0], journal, lock=source.lock, purpose="backup",
+            until=needed[2],
+        )  # fmt: skip
+        receiver.receive(
+            connection, identity, (facts.timeline, segment_start(facts.start, facts.segment_size)), Event()
+        )
+    if missing := lacking():
+        raise BackupFailed(f"the WAL that this backup needs is not in the repository: {missing}")
+
+
+def _contents(system: SystemFacts, facts: PhysicalFacts) -> Contents:
+    return Contents(system, (), (), (), (), facts)

@@ -1,0 +1,116 @@
+"""The commands of physical backups, against a real server and a real object store."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import SYSTEM
+from harness.postgres.server import connect
+from harness.repository.format.recipients import new_pair
+from tests.cases.production import ROOT, Production, blackstart, last, production
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    with production(tmp_path_factory.mktemp("production")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def operator(there: Production, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = there.folder(tmp_path_factory.mktemp("operator"))
+    done = blackstart(folder, "keys", "new")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+def write(there: Production, *statements: str) -> None:
+    with connect(there.sql, "guestbook") as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+@contextmanager
+def receiving(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run `wal receive` until the block ends, and end it as Ctrl-C does."""
+    command = [sys.executable, "-c", "from harness.cli import main; main()", "wal", "receive"]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(folder / "runs")}
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            if json.loads(line)["kind"] == "receiving":
+                break
+        try:
+            yield running
+        finally:
+            running.send_signal(signal.SIGINT)
+            rest = running.stdout.read()
+    assert running.returncode == 0, rest
+
+
+def test_a_physical_backup_and_continuous_wal_by_the_commands(there: Production, operator: Path) -> None:
+    done = blackstart(operator, "backup", "--mode", "physical")
+    assert done.returncode == 0, done.stderr + done.stdout
+    receipt = last(done)
+    assert str(receipt["covered"]).startswith("['all databases of system")
+    with receiving(operator):
+        write(there, "INSERT INTO entry SELECT n, 'more' FROM generate_series(1001, 1100) n", "SELECT pg_switch_wal()")
+        write(there, "INSERT INTO entry VALUES (2000, 'last')")
+        SYSTEM.sleep(2)
+        done = blackstart(operator, "backup", "--mode", "physical")
+        assert done.returncode == 0, done.stderr + done.stdout
+    found = blackstart(operator, "verify", "--all")
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert "files are there and were opened" in found.stdout
+    listed = blackstart(operator, "backups")
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.count(" physical ") == 2
+    secrets = (operator / "secrets/primary/writer.pem").read_text().splitlines()[1]
+    assert secrets not in done.stdout + done.stderr
+
+
+def test_what_was_shipped_is_opened_by_a_recipient_that_was_added(there: Production, operator: Path) -> None:
+    done = blackstart(operator, "backup", "--mode", "physical")
+    assert done.returncode == 0, done.stderr + done.stdout
+    new = new_pair()
+    (operator / "added.pub").write_bytes(new[1])
+    words = ("keys", "rewrap", "--private", "secrets/dr/recipient.pem", "--add", "added.pub")
+    done = blackstart(operator, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.count(",") for line in lines] == [2] * len(lines)
+    assert any(line.startswith("WAL ") for line in lines)
+    (operator / "secrets/dr/recipient.pem").write_bytes(new[0])
+    found = blackstart(operator, "verify", "--all")
+    assert found.returncode == 0, found.stdout + found.stderr
+
+
+def test_archive_command_ships_what_the_server_finishes(there: Production, operator: Path) -> None:
+    command = f"{sys.executable} -c 'from harness.cli import main; main()' wal push"
+    script = operator / "push.sh"
+    script.write_text(f'#!/bin/sh\ncd {operator} && PYTHONPATH={ROOT} exec {command} "$1"\n')
+    script.chmod(0o755)
+    with connect(there.sql, "guestbook") as connection:
+        row = connection.execute("SHOW data_directory").fetchone()
+        connection.execute("INSERT INTO entry VALUES (3000, 'pushed')")
+        name = connection.execute("SELECT pg_walfile_name(pg_current_wal_lsn())").fetchone()
+        connection.execute("SELECT pg_switch_wal()")
+    assert row is not None
+    assert name is not None
+    segment = f"{row[0]}/pg_wal/{name[0]}"
+    done = subprocess.run([str(script), segment], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"{name[0]}: " in done.stdout
+    refused = subprocess.run([str(script), f"{row[0]}/PG_VERSION"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "neither a WAL segment nor a timeline history" in refused.stderr
+    assert "Traceback" not in refused.stderr
