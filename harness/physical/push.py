@@ -16,8 +16,8 @@ def push(path: Path, repository: Repository, keys: Keys, system: str = "") -> st
     """Ship one segment or timeline history; return what was done, as one line.
 
     `system`: identifier of the database system, by default of the control file beside the file. Raises UsageError for
-    a file that is none of these, BackupFailed for one of another system or timeline, or with other contents than the one that
-    is there; HarnessError of the store.
+    a file that is none of these, BackupFailed for one of another system or timeline, or with other contents than the
+    one that is there; HarnessError of the store.
     """
     name = path.name
     if SEGMENT.fullmatch(name) is None and HISTORY.fullmatch(name) is None:

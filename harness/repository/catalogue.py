@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import HarnessError, NoValidBackup, Unreadable
 from harness.repository.chain import Chain, Head, Link, follow, newest
+from harness.repository.committed import CommittedBackup
 from harness.repository.format.commit import Commit, digest_of, read_commit
 from harness.repository.format.layout import UNSIGNED, Layout
 from harness.repository.format.manifest import ObjectEntry
 from harness.repository.format.recipients import read_private
-from harness.repository.format.unsigned import UnsignedBackup, is_unsigned, read_unsigned
+from harness.repository.format.unsigned import is_unsigned, read_unsigned
 from harness.repository.pipeline import Pipeline
 from harness.repository.reader import OpenBackup, Progress, open_backup, small_object
 from harness.repository.store.port import ObjectStore
@@ -41,60 +42,6 @@ class Trust:
     writers: tuple[Ed25519PublicKey, ...] = ()
     allow_unsigned: bool = False
     systems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CommittedBackup:
-    """A committed backup. `damaged`: why it is not trusted, None if it is. `digest`: SHA-256 of its COMMIT, hex."""
-
-    backup_id: str
-    damaged: str | None
-    digest: str = ""
-    _commit: Commit | None = field(default=None, repr=False)
-    _unsigned: UnsignedBackup | None = field(default=None, repr=False)
-
-    @property
-    def commit(self) -> Commit | None:
-        """Its COMMIT; None when it is damaged or unsigned."""
-        return self._commit
-
-    @property
-    def unsigned(self) -> UnsignedBackup | None:
-        """What is known of a backup of the format before, None of any other."""
-        return self._unsigned
-
-    @property
-    def physical(self) -> bool:
-        """Whether it is a physical backup; False when it is damaged."""
-        return self._commit is not None and self._commit.base is not None
-
-    @property
-    def recipients(self) -> tuple[str, ...]:
-        """Fingerprints of the keys that it was sealed to when it was written."""
-        if self._commit is not None:
-            return self._commit.recipients
-        return tuple(name for name, _ in self._unsigned.recipients) if self._unsigned else ()
-
-    @property
-    def system(self) -> str:
-        """Identifier of the database system it is of, "" when it is damaged."""
-        if self._commit is not None:
-            return self._commit.cluster
-        return self._unsigned.manifest.cluster if self._unsigned else ""
-
-    @property
-    def size(self) -> int:
-        """The bytes of its objects, 0 when it is damaged."""
-        if self._commit is not None:
-            return self._commit.stored_size
-        return self._unsigned.manifest.size if self._unsigned else 0
-
-    @property
-    def snapshot_at(self) -> datetime | None:
-        """Time of its oldest snapshot in UTC, None when it is damaged."""
-        if self._commit is not None:
-            return self._commit.snapshot_at
-        return self._unsigned.manifest.contents.snapshot_at if self._unsigned else None
 
 
 @dataclass(frozen=True, slots=True)
