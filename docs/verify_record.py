@@ -1,16 +1,15 @@
 """Stand-alone verifier of a blackstart record: needs Python 3.11 and `cryptography`. docs/RECORD.md has the format.
 
 python3 verify_record.py FOLDER --key record.pub [--drill NAME] [--since 2026-05-01T00:00:00+00:00]
-
 The key is one that you have from elsewhere. Exit code 0: signature, hashes, journal, budgets and verdict are right.
 """
 
 import argparse
 import base64
-import hashlib
 import json
 import sys
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,16 @@ def require(truth: object, reason: str) -> None:
         raise Refused(reason)
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def said(value: Any) -> Any:
+    return "not measured" if value is None else round(value, 3) if isinstance(value, float) else value
 
 
 def signed_subjects(folder: Path, key: Any) -> dict[str, str]:
-    require((folder / "statement.dsse.json").is_file(), "signature: the record is unsigned")
-    envelope = json.loads((folder / "statement.dsse.json").read_bytes())
+    statement = folder / "statement.dsse.json"
+    require(statement.is_file(), "signature: the record is unsigned")
+    envelope = json.loads(statement.read_bytes())
     payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
-    mine = sha256(key.public_bytes_raw())[:32]
+    mine = sha256(key.public_bytes_raw()).hexdigest()[:32]
     found = [base64.b64decode(one["sig"]) for one in envelope["signatures"] if one["keyid"] == mine]
     require(found, f"signature: signed with another key than {mine}")
     try:
@@ -51,81 +51,84 @@ def signed_subjects(folder: Path, key: Any) -> dict[str, str]:
 
 def read_journal(path: Path) -> list[Any]:
     lines, last = path.read_bytes().removesuffix(b"\n").split(b"\n"), "0" * 64
-    events = [json.loads(line) for line in lines]
-    numbers = [event["n"] for event in events]
-    for at, number in enumerate(numbers, 1):
-        if number != at and sorted(numbers) == list(range(1, len(numbers) + 1)):
-            raise Refused(f"journal: events are swapped: line {at} has event {number}")
-        require(number == at, f"journal: event {at} is missing")
+    events: list[Any] = list(map(json.loads, lines))
+    whole = sorted(event["n"] for event in events) == list(range(1, len(events) + 1))
     for at, (event, line) in enumerate(zip(events, lines, strict=True), 1):
+        require(event["n"] == at or not whole, f"journal: events are swapped: line {at} has event {event['n']}")
+        require(event["n"] == at, f"journal: event {at} is missing")
         require(event["prev"] == last, f"journal: line {at - 1} was changed")
-        last = sha256(line)
+        last = sha256(line).hexdigest()
     return events
 
 
-# The rules of harness/core/judge.py: returns verdict, RTO, RPO and exposure in seconds, and the lost writes.
-def judge(events: list[Any], ledger: list[Any]) -> tuple[Any, ...]:
+def loss_of(ledger: Any, rows: list[Any], struck: float | None, budget: float) -> tuple[Any, dict[str, Any], bool]:
+    own = [row for row in rows if row.get("ledger", "clients") == ledger["name"]]
+    acked = sorted((row["acked"], row["number"]) for row in own if "acked" in row)
+    owed = [one for one in acked if struck is not None and one[0] <= struck]
+    last, count, found, lost, rpo, broken = owed[-1][0] if owed else None, len(acked), None, None, None, False
+    if owed and "survivors" in ledger:
+        runs = [(int(a), int(b or a)) for a, _, b in (run.partition("-") for run in ledger["survivors"].split())]
+        alive = {n for n in {row["number"] for row in own} if any(a <= n <= b for a, b in runs)}
+        lost = sorted(number for _, number in owed if number not in alive)
+        gap = next((i for i, (_, number) in enumerate(owed) if number not in alive), len(owed))
+        count, found, rpo = len(owed), len(owed) - len(lost), last - owed[max(0, gap - 1)][0]
+        broken = gap == 0 or rpo > budget or any(n in alive and n > lost[0] for _, n in owed if lost)
+        broken |= sum(b - a + 1 for a, b in runs) > len(alive)  # writes that were never sent
+    told = {"name": ledger["name"], "acknowledged": count, "found": found, "lost": lost, "rpo_seconds": rpo}
+    return last, {name: said(value) for name, value in told.items()}, broken
+
+
+def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
     budget = [event for event in events if event["kind"] == "promised"][-1]["facts"]
     last = max(i for i, e in enumerate(events) if (e["kind"], e["subject"]) == ("judged", "observed"))
     seen, judged = events[last]["facts"], [e for e in events[last:] if e["kind"] == "judged"]
     lines = {s: [e for e in judged if e["subject"] == s] for s in ("uncovered", "not done", "finding", "doubt")}
     drill, struck, witnessed = budget["mode"] == "drill", seen.get("struck"), seen.get("witnessed") is True
-    acked = sorted((row["acked"], row["number"]) for row in ledger if "acked" in row)
-    before = [at for at, _ in acked if struck is not None and at <= struck]
-    origin = (before[-1] if before else None) if drill else seen.get("activated")
+    broken, doubtful, origin = bool(lines["finding"]), bool(lines["doubt"]), seen.get("activated")
+    ledgers, rpo, lost = [], None, None
+    if drill:
+        stores = [event["facts"] for event in judged if event["subject"] == "ledger"]
+        found = [loss_of(one, rows, struck, budget["rpo_seconds"]) for one in [{**seen, "name": "clients"}, *stores]]
+        origin, ledgers = found[0][0], [one for _, one, _ in found]
+        lost, rpos = ledgers[0]["lost"], [one["rpo_seconds"] for one in ledgers]
+        rpo = max(rpos) if "not measured" not in rpos else None
+        broken |= any(bad for _, _, bad in found)
+        doubtful |= rpo is None or any(struck - at > (30.0 if n else 2.0) for n, (at, _, _) in enumerate(found))
     took = None if origin is None or "key" not in seen else seen["key"] - origin
-    lost = rpo = None
-    broken, doubtful = bool(lines["finding"]), bool(lines["doubt"])
-    if drill and origin is not None and "survivors" in seen:
-        runs = [run.partition("-") for run in seen["survivors"].split()]
-        runs = [(int(first), int(end or first)) for first, _, end in runs]
-        alive = {n for n in {row["number"] for row in ledger} if any(a <= n <= b for a, b in runs)}
-        owed = [(at, number) for at, number in acked if at <= origin]
-        lost = sorted(number for _, number in owed if number not in alive)
-        gap = next((i for i, (_, number) in enumerate(owed) if number not in alive), len(owed))
-        rpo = origin - owed[max(0, gap - 1)][0]
-        broken |= gap == 0 or rpo > budget["rpo_seconds"]
-        broken |= sum(b - a + 1 for a, b in runs) > len(alive)  # writes that were never sent
-        broken |= any(number in alive and number > lost[0] for _, number in owed) if lost else False
     phases, begun = [], {"detect": origin}
     for event in (e for e in events if origin is not None and e["at"] >= origin):
         if event["kind"] == "begin":
             begun[event["subject"]] = event["at"]
         elif event["kind"] in ("end", "failed") and event["subject"] in begun:
             phases.append(event["at"] - begun.pop(event["subject"]))
-    if drill:
-        doubtful |= origin is None or struck - origin > 2.0 or not witnessed or "survivors" not in seen
-        doubtful |= took is not None and took - sum(phases) > max(0.01 * took, 0.25)
+    doubtful |= drill and (not witnessed or (took is not None and took - sum(phases) > max(0.01 * took, 0.25)))
     if drill or not (lines["finding"] or lines["doubt"]):
         doubtful |= "exposure" not in seen or seen["checks"] == 0 or bool(lines["uncovered"] or lines["not done"])
     broken |= seen["missing_files"] > budget["missing_files"] or seen.get("exposure", 0) > budget["exposure_seconds"]
     broken |= drill and "key" not in seen and not lines["not done"] and bool(lines["finding"] or not lines["doubt"])
     broken |= took is not None and took > budget["rto_seconds"]
-    verdict = "UNKNOWN" if doubtful else "KEPT"
-    verdict = "BROKEN" if broken and (not drill or witnessed or lines["finding"]) else verdict
-    return verdict, took if drill else None, rpo, seen.get("exposure"), lost
+    verdict = "BROKEN" if broken and (not drill or witnessed or lines["finding"]) else "UNKNOWN" if doubtful else "KEPT"
+    figures = {"verdict": verdict, "rto_seconds": took if drill else None, "exposure_seconds": seen.get("exposure")}
+    figures |= {"rpo_seconds": rpo, "lost": lost, "ledgers": ledgers}
+    return {name: said(one) for name, one in figures.items()}
 
 
 def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
-    subjects = signed_subjects(folder, key)
-    events = read_journal(folder / "journal.jsonl")
+    subjects, events = signed_subjects(folder, key), read_journal(folder / "journal.jsonl")
     record = json.loads((folder / "record.json").read_bytes())
     for promised in (event["facts"] for event in events if event["kind"] == "promised"):
         require(record["promise"] == {name: promised[name] for name in BUDGETS}, "budget: record.json has others")
         for name in (fact.removeprefix("sha256 ") for fact in promised if fact.startswith("sha256 ")):
-            here = sha256((folder / "inputs" / name).read_bytes())
+            here = sha256((folder / "inputs" / name).read_bytes()).hexdigest()
             require(here == promised[f"sha256 {name}"], f"budget: {name} is not the file from before the drill")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     require({"record.json", "journal.jsonl"} <= set(subjects), "file: record.json or journal.jsonl is not signed")
     for name, digest in ((n, d) for n, d in subjects.items() if not n.startswith("backup:")):
-        require(name in files and sha256(files[name].read_bytes()) == digest, f"file: {name} was changed, or is gone")
-    extra = [name for name in files if name.startswith("inputs/") or name == "ledger.jsonl"]
-    require(set(extra) <= set(subjects), "file: there is one that is not signed")
+        require(name in files and sha256(files[name].read_bytes()).hexdigest() == digest, f"file: {name} was changed")
+    require({n for n in files if n.startswith(("inputs/", "ledger."))} <= set(subjects), "file: one is not signed")
     rows = files["ledger.jsonl"].read_bytes().splitlines() if "ledger.jsonl" in files else ()
-    found = judge(events, [json.loads(row) for row in rows])
-    for name, one in zip(("verdict", "rto_seconds", "rpo_seconds", "exposure_seconds", "lost"), found, strict=True):
-        value = "not measured" if one is None else round(one, 3) if isinstance(one, float) else one
-        require(record[name] == value, f"verdict: {name} is {record[name]}, journal and ledger give {value}")
+    for name, one in judge(events, [json.loads(row) for row in rows]).items():
+        require(record[name] == one, f"verdict: {name} is {record[name]}, journal and ledger give {one}")
     require(record["record"] == folder.resolve().name, f"replay: this is the record {record['record']}")
     require(drill in ("", record["drill"]), f"replay: this is the drill {record['drill']}")
     ended = datetime.fromisoformat(record["finished"])
@@ -142,7 +145,5 @@ if __name__ == "__main__":
     asked = parser.parse_args()
     try:
         print(verify(asked.folder, load_pem_public_key(asked.key.read_bytes()), asked.drill, asked.since))
-    except Refused as error:
-        sys.exit(f"REFUSED  {error}")
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        sys.exit(f"REFUSED  not readable: {error!r}")
+    except (Refused, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+        sys.exit(f"REFUSED  {error if isinstance(error, Refused) else f'not readable: {error!r}'}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
-from harness.core.service import Arrivals, PublicDoor, Route, Service, Sql
+from harness.core.service import Arrivals, Place, PublicDoor, Route, Service, Sql
 
 BOTH_SITES = ("primary", "dr")
 WITH_CLIENTS = ("clients", *BOTH_SITES)
@@ -74,6 +74,15 @@ class ClientLoad:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreClients:
+    """Clients that write to one store of a service during a drill. Each has a ledger of its own, `name`."""
+
+    name: str
+    sender: Callable[[PublicDoor, Mapping[str, str]], Callable[[int], bool]]  # writes N: was it acknowledged?
+    survivors: Callable[[PublicDoor, Mapping[str, str], Place], frozenset[int]]  # numbers that a site has
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceKind:
     """A kind of service."""
 
@@ -93,3 +102,4 @@ class ServiceKind:
     outside: Callable[[Any], tuple[str, ...]] = lambda _table: ()  # paths outside its volumes that it may write to
     target: Callable[[Any], str] = lambda _table: ""  # URL of that receiver in a real recovery
     load: ClientLoad | None = None
+    stores: Callable[[str, Any], tuple[StoreClients, ...]] = lambda _name, _table: ()  # whose loss is measured as well

@@ -108,6 +108,7 @@ class Patience:
     store_connect: float = 3.0  # the backup store takes a connection
     store_ready: float = 60.0  # an object store gets ready
     store_silence: float = 4.0  # the backup store sends the next byte
+    store_write: float = 10.0  # one write of a ledger of a store: an order, an execution, a file
     strike_effect: float = 15.0  # client requests fail after the strike
     task_kill: float = 10.0  # all processes of a task are killed
     task_output_end: float = 5.0  # standard error of a task ends after its output did

@@ -16,6 +16,7 @@ from harness.core.record import (
     FindingEntry,
     Judged,
     KeyResult,
+    LedgerResult,
     Promised,
     SeenMessage,
     Statements,
@@ -43,12 +44,16 @@ def a_record() -> DrillRecord:
         messages=(SeenMessage("1.1", "t", -3.0, "w"),), not_drilled=("1.1: by hand",), covered=(), uncovered=(),
         excluded=(), not_compared=(), assertions=(), findings=(FindingEntry("RTO missed", "ops", "2026-05-15"),),
         notes={}, estate="shop", expected="KEPT", controls=("NIST-CP-4",), scenario_sha256=HASH,
+        ledgers=(LedgerResult("clients", 50, 48, (7, 8), 3.0), LedgerResult("shop orders", 9, None, None, None)),
     )  # fmt: skip
 
 
 def kept() -> DrillRecord:
     """Return the record of a drill that kept its promise."""
-    return replace(a_record(), verdict="KEPT", reasons=(), rto_seconds=29.53, lost=(), findings=(), passed_over=())
+    return replace(
+        a_record(), verdict="KEPT", reasons=(), rto_seconds=29.53, lost=(), findings=(), passed_over=(),
+        ledgers=(LedgerResult("clients", 50, 50, (), 0.0),),
+    )  # fmt: skip
 
 
 def journal_rewritten(path: Path, change: Callable[[dict[str, object]], object]) -> None:

@@ -6,7 +6,7 @@ Signature, hashes of all files, chain of the journal, budgets, and the verdict, 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,14 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from harness.attestation.statement import BACKUP, PAYLOAD, SIGNED, UNSIGNED, read_statement, signed_files
 from harness.core.errors import Unreadable
 from harness.core.journal import Event
-from harness.core.judge import Judgement, judge
+from harness.core.judge import Evidence, judge
 from harness.core.judged import PROMISED, evidence_in, promise_in, since_promise
-from harness.core.ledger import Ledger
-from harness.core.record import DrillRecord, Promised
+from harness.core.record import DrillRecord, LedgerResult, Promised, ledger_results
 from harness.evidence.folder import INPUTS, JOURNAL, LEDGER, read_record
 from harness.evidence.format.record_file import DIGITS, RECORD, sha256_of
 from harness.evidence.journal import head_of, read_journal
-from harness.evidence.ledger import read_ledger
+from harness.evidence.ledger import read_ledgers
 from harness.signing import read_envelope
 
 
@@ -113,7 +112,7 @@ def contradictions(folder: Path, record: DrillRecord) -> Iterator[str]:
     if judged.ledger_sha256 != (sha256_of(ledger) if ledger.exists() else None):
         yield "ledger: not the one that was judged"
     try:
-        evidence = evidence_in(events, read_ledger(ledger) if ledger.exists() else Ledger(()))
+        evidence = evidence_in(events, read_ledgers(ledger))
     except Unreadable as error:
         yield f"verdict: cannot be judged again: {error}"
         return
@@ -124,7 +123,7 @@ def contradictions(folder: Path, record: DrillRecord) -> Iterator[str]:
         f"verdict: the journal notes what was not judged: {one}"
         for one in noted - {*evidence.findings, *evidence.doubts}
     )
-    yield from verdict_differs(record, judge(evidence))
+    yield from verdict_differs(record, evidence)
 
 
 def unseen(events: Sequence[Event], struck: float | None, key: float | None) -> Iterator[str]:
@@ -161,8 +160,9 @@ def _said(now: Promised, before: Promised) -> str:
     return ", ".join(f"{name} {getattr(now, name)}, the journal {getattr(before, name)}" for name in names)
 
 
-def verdict_differs(record: DrillRecord, judgement: Judgement) -> Iterator[str]:
+def verdict_differs(record: DrillRecord, evidence: Evidence) -> Iterator[str]:
     """Yield a line for each figure of the record that journal and ledger do not give."""
+    judgement = judge(evidence)
     loss = judgement.loss
     pairs = {
         "verdict": (record.verdict, str(judgement.verdict)),
@@ -171,6 +171,7 @@ def verdict_differs(record: DrillRecord, judgement: Judgement) -> Iterator[str]:
         "exposure_seconds": (record.exposure_seconds, judgement.exposure),
         "lost": (record.lost, loss.lost if loss else None),
         "phantom": (record.phantom, loss.phantom if loss else None),
+        "ledgers": (record.ledgers, _rounded(ledger_results(evidence.clients, judgement))),
     }
     for name, (said, found) in pairs.items():
         measured = round(found, DIGITS) if isinstance(found, float) else found
@@ -179,6 +180,12 @@ def verdict_differs(record: DrillRecord, judgement: Judgement) -> Iterator[str]:
             yield f"verdict: the record says {name} {_short(said)}, journal and ledger give {_short(measured)}{why}"
     if set(judgement.reasons) != set(record.reasons):
         yield f"verdict: the record gives other reasons than {'; '.join(judgement.reasons) or 'none'}"
+
+
+def _rounded(results: tuple[LedgerResult, ...]) -> tuple[LedgerResult, ...]:
+    return tuple(
+        one if one.rpo_seconds is None else replace(one, rpo_seconds=round(one.rpo_seconds, DIGITS)) for one in results
+    )
 
 
 def _short(value: object) -> str:

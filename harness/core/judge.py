@@ -1,8 +1,7 @@
-"""Verdict on drills and restore tests, by pure functions. RTO and RPO are defined only here.
+"""Verdict on drills and restore tests, by pure functions. RTO is defined only here, RPO in `loss`.
 
 `fault`: time of the last acknowledgement before the strike. `RTA = key - fault`; `key`: time at which every key
-function had passed in all rounds through the front door. `RPA = fault - t*`; `t*`: acknowledgement time of the newest
-write such that it and every earlier write survived.
+function had passed in all rounds through the front door.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,12 +11,14 @@ from enum import StrEnum
 from itertools import pairwise
 
 from harness.core.errors import REPORTED, Finding, MissingPart, Refused, UsageError
-from harness.core.ledger import Ledger, Write
+from harness.core.ledger import CLIENTS, Ledger
+from harness.core.loss import Loss, StoreWrites, fault_moment, measure_loss, store_losses, worst_rpo
 
 RECOVERY_PHASES = ("activate", "select", "fetch", "open", "restore", "db", "app", "switch", "key")
 SHOWN = 5  # lost writes listed in one reason
 
 SILENCE = 2.0  # seconds without an acknowledgement before the strike that make the result inconclusive
+STORE_SILENCE = 30.0  # the same for the ledger of a store: a write a second, each of which may take ten
 UNATTRIBUTED = 0.01  # share of the total time that may lie outside all phases
 UNATTRIBUTED_FLOOR = 0.25  # seconds: a smaller gap is within clock noise
 
@@ -61,18 +62,6 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
-    """Writes of the ledger that are missing in the recovered system, by number."""
-
-    rpa: float | None  # seconds; None without an acknowledged write
-    lost: tuple[int, ...]
-    phantom: tuple[int, ...]
-    out_of_order: tuple[int, ...]
-    acknowledged: int
-    everything: bool  # no write survived, so that `rpa` is only a lower bound
-
-
-@dataclass(frozen=True, slots=True)
 class Clients:
     """Observations of the client load. Times are monotonic seconds; None: not observed."""
 
@@ -80,6 +69,7 @@ class Clients:
     struck: float | None  # begin of the strike
     witnessed: bool  # whether requests failed after it
     survivors: frozenset[int] | None  # numbers of its writes in the recovered system
+    stores: tuple[StoreWrites, ...] = ()  # every other ledger of the drill
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +107,7 @@ class Judgement:
     rpo: float | None
     exposure: float | None
     loss: Loss | None
-
-
-def fault_moment(ledger: Ledger, struck: float) -> float | None:
-    """Return the time of the last acknowledged write before the strike, None without one."""
-    write = ledger.last_before(struck)
-    return write.acked if write else None
-
-
-def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Loss:
-    """Compare the writes acknowledged up to `fault` with the survivors; return the loss."""
-    owed = tuple(w for w in ledger.acknowledged() if w.acked is not None and w.acked <= fault)
-    lost = tuple(sorted(w.number for w in owed if w.number not in survivors))
-    newest: Write | None = None
-    for write in owed:
-        if write.number not in survivors:
-            break
-        newest = write
-    later = tuple(sorted(w.number for w in owed if lost and w.number in survivors and w.number > lost[0]))
-    phantom = tuple(sorted(survivors - {w.number for w in ledger.writes}))
-    if not owed:
-        return Loss(None, lost, phantom, later, 0, everything=False)
-    start = newest if newest else owed[0]
-    rpa = fault - (start.acked if start.acked is not None else fault)
-    return Loss(rpa, lost, phantom, later, len(owed), everything=newest is None)
+    stores: tuple[tuple[str, Loss | None], ...] = ()  # of every other ledger by name; None: not measured
 
 
 def exposure(snapshots: Iterable[datetime], until: datetime, window: timedelta) -> float | None:
@@ -186,6 +153,7 @@ def doubts(evidence: Evidence, origin: float | None) -> tuple[str, ...]:
             reasons.append("the strike had no effect on client requests")
         if clients.survivors is None:
             reasons.append("the surviving writes were not read")
+        reasons += _unmeasured(clients)
     elif evidence.findings or evidence.doubts:
         return tuple(reasons)  # a recovery that stopped skips the later steps
     if evidence.exposure is None:
@@ -196,8 +164,20 @@ def doubts(evidence: Evidence, origin: float | None) -> tuple[str, ...]:
     return (*reasons, *(f"not done: {step}" for step in evidence.missing))
 
 
-def breaches(evidence: Evidence, took: float | None, loss: Loss | None) -> tuple[str, ...]:
-    """Return one line for each broken promise. `took`: seconds from the origin to the passed key functions."""
+def _unmeasured(clients: Clients) -> Iterator[str]:
+    for store in clients.stores:
+        fault = None if clients.struck is None else fault_moment(store.ledger, clients.struck)
+        if clients.struck is not None and (fault is None or clients.struck - fault > STORE_SILENCE):
+            yield f"ledger {store.name}: no acknowledged write in the {STORE_SILENCE:g} s before the strike"
+        if store.survivors is None:
+            yield f"ledger {store.name}: its surviving writes were not read"
+
+
+def breaches(evidence: Evidence, took: float | None, losses: tuple[tuple[str, Loss | None], ...]) -> tuple[str, ...]:
+    """Return one line for each broken promise. `took`: seconds from the origin to the passed key functions.
+
+    `losses`: of each ledger, by name.
+    """
     promise, found = evidence.promise, list(evidence.findings)
     if evidence.missing_files > promise.missing_files:
         found.append(
@@ -210,26 +190,27 @@ def breaches(evidence: Evidence, took: float | None, loss: Loss | None) -> tuple
     if took is not None and took > promise.rto.total_seconds():
         what = "RTO missed" if evidence.clients is not None else "RTO missed by the restore alone"
         found.append(f"{what}: {took:.1f} s of {promise.rto.total_seconds():g} s")
-    if loss is not None and loss.rpa is not None:
-        found += _losses(promise, loss, loss.rpa)
+    for name, loss in losses:
+        if loss is not None and loss.rpa is not None:
+            found += _losses(promise, "" if name == CLIENTS else f"ledger {name}: ", loss, loss.rpa)
     if evidence.exposure is not None and evidence.exposure > promise.exposure.total_seconds():
         found.append(f"exposure too large: {evidence.exposure:.0f} s of {promise.exposure.total_seconds():g} s")
     return tuple(found)
 
 
-def _losses(promise: Promise, loss: Loss, rpa: float) -> Iterator[str]:
+def _losses(promise: Promise, ledger: str, loss: Loss, rpa: float) -> Iterator[str]:
     names = ", ".join(str(n) for n in loss.lost[:SHOWN]) + (" ..." if len(loss.lost) > SHOWN else "")
     if loss.everything:
-        yield f"RPO missed: none of {loss.acknowledged} acknowledged writes survived"
+        yield f"{ledger}RPO missed: none of {loss.acknowledged} acknowledged writes survived"
     elif rpa > promise.rpo.total_seconds():
         yield (
-            f"RPO missed: {rpa:.1f} s of {promise.rpo.total_seconds():g} s, "
+            f"{ledger}RPO missed: {rpa:.1f} s of {promise.rpo.total_seconds():g} s, "
             f"{len(loss.lost)} acknowledged writes lost ({names})"
         )
     if loss.phantom:
-        yield f"the recovered system contains writes that were never sent: {loss.phantom[:SHOWN]}"
+        yield f"{ledger}the recovered system contains writes that were never sent: {loss.phantom[:SHOWN]}"
     if loss.out_of_order:
-        yield f"writes are missing although later ones survived: first {loss.lost[0]}"
+        yield f"{ledger}writes are missing although later ones survived: first {loss.lost[0]}"
 
 
 def judge(evidence: Evidence) -> Judgement:
@@ -244,9 +225,11 @@ def judge(evidence: Evidence) -> Judgement:
         gap = unattributed(evidence.phases, took)
         if gap > max(UNATTRIBUTED * took, UNATTRIBUTED_FLOOR):
             reasons.append(f"{gap:.2f} s of the recovery are outside all phases")
-    broken = breaches(evidence, took, loss)
+    stores = store_losses(clients.stores, clients.struck) if clients is not None else ()
+    broken = breaches(evidence, took, ((CLIENTS, loss), *stores))
     verdict = Verdict.UNKNOWN if reasons else Verdict.KEPT
     if broken and (clients is None or clients.witnessed or evidence.findings):
         verdict = Verdict.BROKEN
     rto = took if clients is not None else None
-    return Judgement(verdict, (*broken, *reasons), rto, loss.rpa if loss else None, evidence.exposure, loss)
+    rpo = worst_rpo((loss, *(one for _, one in stores)))
+    return Judgement(verdict, (*broken, *reasons), rto, rpo, evidence.exposure, loss, stores)

@@ -9,12 +9,14 @@ from itertools import groupby
 from harness.core.errors import Unreadable
 from harness.core.journal import END, Event, Fact
 from harness.core.judge import Clients, Evidence, Phase, Promise
-from harness.core.ledger import Ledger
+from harness.core.ledger import CLIENTS, NO_WRITES, Ledgers
+from harness.core.loss import StoreWrites
 from harness.core.record import Promised
 
 PROMISED = "promised"  # the kind of the event that opens a record: mode and budgets
 JUDGED = "judged"  # the kind of the events that its verdict is made of
 OBSERVED = "observed"  # the subject of the one with all single values; the others have one line of a list each
+LEDGER = "ledger"  # the subject of one event for each ledger besides that of the client load
 FINDING, DOUBT = "finding", "doubt"
 LISTS = {"uncovered": "uncovered", "not done": "missing", FINDING: "findings", DOUBT: "doubts"}
 DRILL = "drill"  # the mode in which clients write
@@ -44,13 +46,19 @@ def inputs_of(evidence: Evidence) -> Iterator[tuple[str, Mapping[str, Fact]]]:
         "checks": evidence.checks,
     }
     yield OBSERVED, {name: value for name, value in found.items() if value is not None}
+    for store in clients.stores if clients else ():
+        alive = {} if store.survivors is None else {"survivors": ranges(store.survivors)}
+        yield LEDGER, {"name": store.name, **alive}
     for subject, name in LISTS.items():
         for line in getattr(evidence, name):
             yield subject, {"line": line}
 
 
-def evidence_in(events: tuple[Event, ...], ledger: Ledger) -> Evidence:
-    """Return the evidence that the newest record of a journal was judged by. Raises Unreadable where there is none."""
+def evidence_in(events: tuple[Event, ...], ledgers: Ledgers) -> Evidence:
+    """Return the evidence that the newest record of a journal was judged by. Raises Unreadable where there is none.
+
+    A ledger that was written and not judged is Unreadable too.
+    """
     events = since_promise(events)
     last = max((i for i, event in enumerate(events) if (event.kind, event.subject) == (JUDGED, OBSERVED)), default=None)
     if last is None:
@@ -59,12 +67,12 @@ def evidence_in(events: tuple[Event, ...], ledger: Ledger) -> Evidence:
     facts, opened = events[last].facts, events[0].facts
     clients = None
     if opened.get("mode") == DRILL:
-        survivors = facts.get("survivors")
         clients = Clients(
-            ledger,
+            ledgers.get(CLIENTS, NO_WRITES),
             _seconds(facts, "struck"),
             facts.get("witnessed") is True,
-            None if survivors is None else numbers_in(str(survivors)),
+            _survivors(facts),
+            _stores(judged, ledgers),
         )
     evidence = Evidence(
         promise_in(opened),
@@ -80,6 +88,23 @@ def evidence_in(events: tuple[Event, ...], ledger: Ledger) -> Evidence:
         checks=_number(facts, "checks"),
     )
     return replace(evidence, phases=phases_of(events, evidence.origin))
+
+
+def _stores(judged: list[Event], ledgers: Ledgers) -> tuple[StoreWrites, ...]:
+    """Return the ledgers besides that of the client load."""
+    found = [event.facts for event in judged if event.subject == LEDGER]
+    names = [str(facts.get("name")) for facts in found]
+    if unjudged := sorted(ledgers.keys() - {CLIENTS, *names}):
+        raise Unreadable(f"ledger {unjudged[0]}: was written and not judged")
+    return tuple(
+        StoreWrites(name, ledgers.get(name, NO_WRITES), _survivors(facts))
+        for name, facts in zip(names, found, strict=True)
+    )
+
+
+def _survivors(facts: Mapping[str, Fact]) -> frozenset[int] | None:
+    survivors = facts.get("survivors")
+    return None if survivors is None else numbers_in(str(survivors))
 
 
 def since_promise(events: tuple[Event, ...]) -> tuple[Event, ...]:

@@ -1,8 +1,10 @@
 """Ledger of numbered writes and their acknowledgements."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeAlias
+
+CLIENTS = "clients"  # the name of the ledger of the client load
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +39,7 @@ class Ledger:
             key=lambda w: w.acked or 0.0,
             default=None,
         )
+
+
+NO_WRITES = Ledger(())
+Ledgers: TypeAlias = Mapping[str, Ledger]  # by name

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.core.judge import Phase, Promise
+from harness.core.judge import Clients, Judgement, Phase, Promise
+from harness.core.ledger import CLIENTS
 
 FORMAT = "blackstart-record/2"
 NOBODY = "nobody signed off"
@@ -130,6 +131,34 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerResult:
+    """One ledger: its writes that were acknowledged before the strike, and those that the recovered system has.
+
+    `name`: `clients`, or the service and what was written. None: not measured.
+    """
+
+    name: str
+    acknowledged: int
+    found: int | None
+    lost: tuple[int, ...] | None
+    rpo_seconds: float | None
+
+
+def ledger_results(clients: Clients | None, judgement: Judgement) -> tuple[LedgerResult, ...]:
+    """Return a result for each ledger of a drill, that of the client load first; none without clients."""
+    if clients is None:
+        return ()
+    losses = dict(judgement.stores)
+    stores = ((store.name, store.ledger, losses.get(store.name)) for store in clients.stores)
+    return tuple(
+        LedgerResult(name, len(ledger.acknowledged()), None, None, None)
+        if loss is None
+        else LedgerResult(name, loss.acknowledged, loss.acknowledged - len(loss.lost), loss.lost, loss.rpa)
+        for name, ledger, loss in ((CLIENTS, clients.ledger, judgement.loss), *stores)
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class DrillRecord:
     """Result and evidence, for auditors. Wall times in ISO 8601, UTC. None: not measured, or not stated."""
 
@@ -184,4 +213,5 @@ class DrillRecord:
     unmet: tuple[str, ...] = ()  # what the scenario asserted besides the verdict, and did not find
     controls: tuple[str, ...] = ()  # ids of the controls that the scenario is evidence for, of its @control: tags
     scenario_sha256: str = ""  # of what is asserted: sentences, key functions, assertions, exclusions
+    ledgers: tuple[LedgerResult, ...] = ()  # of every writer of the drill; their worst RPO is that of the record
     format: str = FORMAT

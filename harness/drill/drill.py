@@ -5,28 +5,29 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from harness.backup.schedule import fire_once
-from harness.core.clock import NotYet, wait_until
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
-from harness.core.judge import Clients, Evidence, fault_moment, measure_loss
+from harness.core.judge import Clients, Evidence
+from harness.core.loss import fault_moment, measure_loss
 from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
 from harness.declaration import ClientLoad
+from harness.drill.divergence import taken_alone
 from harness.drill.environment import DrillEnvironment
 from harness.drill.live_databases import live_databases, note_absent
 from harness.drill.scope import missing, not_drilled, with_digest
+from harness.drill.store_ledgers import StoreLedgers, await_writes
 from harness.drill.strike import Identity, Struck, strike
 from harness.drill.traces import Traces, leave_traces, try_traces
 from harness.estate.isolation import uncovered_on
-from harness.estate.registry import client_load
+from harness.estate.registry import client_load, store_clients
 from harness.estate.site import EstateSite
 from harness.evidence.failures import Failures
-from harness.evidence.folder import RecordFolder
+from harness.evidence.folder import LEDGER, RecordFolder
 from harness.evidence.ledger import LedgerFile
 from harness.evidence.record import Outcome, RecordHeader, conclude
 from harness.evidence.unmet import note_unmet
-from harness.patience import PATIENCE
 from harness.recovery.exposure import exposed_at
 from harness.recovery.key_functions import require_asserting, unread
 from harness.recovery.outcome import Results
@@ -36,8 +37,6 @@ from harness.recovery.sign_off import SignOff
 from harness.repository.catalogue import Receipt
 from harness.traffic.answering import Voices
 from harness.traffic.ledger_writer import LedgerWriter
-
-FIRST_WRITES = 10  # acknowledged writes after which the client load counts as running
 
 
 @dataclass(slots=True)
@@ -54,6 +53,7 @@ class Drill:
     )  # whether a node of the primary answers, asked from outside
     target: Identity = field(init=False)  # identity of the site that may be destroyed, by default this drill's primary
     ledger: LedgerFile = field(init=False)
+    stores: StoreLedgers = field(init=False)  # of every other client
     failures: Failures = field(init=False)
     writer: LedgerWriter | None = None
     struck: Struck | None = None
@@ -74,7 +74,8 @@ class Drill:
 
     def __post_init__(self) -> None:
         self.target = self.environment.template.identity
-        self.ledger = LedgerFile(self.folder.path / "ledger.jsonl")
+        self.ledger = LedgerFile(self.folder.path / LEDGER)
+        self.stores = StoreLedgers(self.environment, self.folder.path / LEDGER, self.journal)
         self.failures = Failures(self.header.drill, self.journal, self.folder.logs)
 
     @property
@@ -100,7 +101,9 @@ class Drill:
         self._open.enter_context(self.environment.receiver.away())  # so that DR alone can have delivered what is queued
         self.environment.start_data()
         self.environment.start_services()
+        self.stores.start(store_clients(self.environment.config))
         self.start_client_load()
+        self.stores.await_first()
 
     def start_client_load(self, rate: float = 10.0) -> None:
         """Start the writer and return once its first writes are acknowledged; raises HarnessError."""
@@ -111,12 +114,7 @@ class Drill:
         send = self.load.sender(self.environment.door, self.environment.secrets.of("clients"))
         writer = self.writer = LedgerWriter(send, self.ledger, rate)
         writer.start()
-
-        def running() -> None:
-            if (count := len(self.ledger.ledger.acknowledged())) < FIRST_WRITES:
-                raise NotYet(f"{count} writes acknowledged, {writer.consecutive_failures} failed in a row")
-
-        wait_until(running, patience=PATIENCE.first_writes, what="the first acknowledged writes")
+        await_writes(writer, self.ledger)
 
     def back_up(self) -> Receipt:
         """Take a backup and return its receipt; raises BackupFailed."""
@@ -204,11 +202,7 @@ class Drill:
         """Return the writes that the old primary took and DR has not, without those acknowledged before the fault."""
         if self.load is None or self.fault is None:
             raise HarnessError("no client load, or no strike: no site can have taken writes alone")
-        fault = self.fault
-        known = {w.number for w in self.ledger.ledger.acknowledged() if w.acked is not None and w.acked <= fault}
-        taken = self.load.restored(self.environment.primary.place.sql)
-        recovered = self.load.restored(self.environment.dr.place.sql)
-        self.diverged = tuple(sorted(taken - recovered - known))
+        self.diverged = taken_alone(self.load, self.ledger.ledger, self.fault, self.environment)
         self.journal.mark("diverged", "primary site", writes=len(self.diverged))
         return self.diverged
 
@@ -242,8 +236,10 @@ class Drill:
         if self.writer is None or self.load is None:
             return
         self.writer.stop()
+        self.stores.stop()
         if self.tested is not None:
             self.surviving = self.load.survivors(self.environment.door, self.environment.secrets.of("clients"))
+            self.stores.read_back()
 
     def _sign_off(self) -> None:
         """Compare what was restored with the backup once more. Raises Finding, HarnessError."""
@@ -257,11 +253,12 @@ class Drill:
             self.notes["isolation"] = try_traces(self.environment.dr.site, self.traces, self.journal)
 
     def _exposure(self) -> float | None:
-        for event in (event for event in self.journal.events if event.kind == "struck"):
-            exposed = exposed_at(self.environment.connections, event.wall)
-            self.notes.update(exposed.note)
-            return exposed.seconds
-        return None
+        at = next((event.wall for event in self.journal.events if event.kind == "struck"), None)
+        if at is None:
+            return None
+        exposed = exposed_at(self.environment.connections, at)
+        self.notes.update(exposed.note)
+        return exposed.seconds
 
     def _outcome(self, exposed: float | None) -> Outcome:
         config, services = self.environment.config, self.environment.services
@@ -272,6 +269,7 @@ class Drill:
             struck=self.struck.at if self.struck else None,
             witnessed=bool(self.struck and self.struck.witnessed),
             survivors=self.surviving,
+            stores=self.stores.observed,
         )
         seen = Evidence(
             promise=self.header.promise,
@@ -296,5 +294,6 @@ class Drill:
             self._open.close()
             if self.writer is not None:
                 self.writer.stop()
+            self.stores.stop()
         finally:
             self.environment.close()

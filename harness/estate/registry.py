@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.core.errors import UsageError
 from harness.core.service import Arrivals, Containable, Service
-from harness.declaration import ClientLoad, ServiceKind, Surroundings
+from harness.declaration import ClientLoad, ServiceKind, StoreClients, Surroundings
 from harness.estate.client_load import DeclaredLoad
 from harness.estate.config import Config
 from harness.estate.kinds import KINDS, route_of, routes
@@ -68,6 +68,11 @@ def load_service(config: Config) -> str | None:
         route = route_of(routes(config.services), config.clients.write.path)
         return route.service if route else None
     return next((name for name in config.services if kind_of(config, name).load), None)
+
+
+def store_clients(config: Config) -> tuple[StoreClients, ...]:
+    """Return the clients of all stores of this estate that have a ledger besides that of the client load."""
+    return tuple(one for name, table in config.services.items() for one in kind_of(config, name).stores(name, table))
 
 
 def parts_of(config: Config) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Ledger file `ledger.jsonl`: numbered writes and their acknowledgements, each acknowledgement fsynced."""
+"""Ledger file `ledger.jsonl`: numbered writes of several ledgers and their acknowledgements, each one fsynced."""
 
 import json
 import os
@@ -11,16 +11,20 @@ import pydantic.dataclasses
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from harness.core.errors import HarnessError, Unreadable
-from harness.core.ledger import Ledger, Write
+from harness.core.ledger import CLIENTS, Ledger, Ledgers, Write
 
-LONGEST = 200  # bytes of a line
+LONGEST = 400  # bytes of a line
 
 
 @dataclass(slots=True)
 class LedgerFile:
-    """The ledger of one writer, which sends the next write when the one before has ended. Monotonic seconds."""
+    """The ledger of one writer, which sends the next write when the one before has ended. Monotonic seconds.
+
+    Several may write to one file, each under a name of its own.
+    """
 
     path: Path
+    name: str = CLIENTS
     _sent: dict[int, float] = field(default_factory=dict)
     _acked: dict[int, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -51,8 +55,10 @@ class LedgerFile:
             return Ledger.of(Write(n, at, self._acked.get(n)) for n, at in self._sent.items())
 
     def _append(self, row: dict[str, float], *, sync: bool) -> None:
+        named = row if self.name == CLIENTS else {"ledger": self.name, **row}
+        # One write at the end of the file: lines of other writers are never in between.
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(named) + "\n")
             file.flush()
             if sync:
                 os.fsync(file.fileno())
@@ -62,28 +68,32 @@ class LedgerFile:
 class _Sent:
     number: Annotated[int, Field(ge=0)]
     sent: float
+    ledger: str = CLIENTS
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))
 class _Acked:
     number: Annotated[int, Field(ge=0)]
     acked: float
+    ledger: str = CLIENTS
 
 
 ROW: TypeAdapter[_Sent | _Acked] = TypeAdapter(_Sent | _Acked)
 
 
-def read_ledger(path: Path) -> Ledger:
-    """Return the ledger in a file. Raises Unreadable with the line that is wrong, and what is wrong.
+def read_ledgers(path: Path) -> Ledgers:
+    """Return the ledgers in a file by name, none without a file. Raises Unreadable with the line that is wrong.
 
     A write that is there twice is wrong too, and one that was acknowledged and not sent before.
     """
     try:
         text = path.read_bytes()
+    except FileNotFoundError:
+        return {}
     except OSError as error:
         raise Unreadable(f"{path.name}: {error.strerror}") from None
-    sent: dict[int, float] = {}
-    acked: dict[int, float] = {}
+    sent: dict[tuple[str, int], float] = {}
+    acked: dict[tuple[str, int], float] = {}
     if text and not text.endswith(b"\n"):
         raise Unreadable(f"{path.name}: its last line is not complete")
     for at, line in enumerate(text.split(b"\n")[:-1], 1):
@@ -92,9 +102,13 @@ def read_ledger(path: Path) -> Ledger:
         except ValidationError as error:
             raise Unreadable(f"{path.name}: line {at} is no line of a ledger ({error.errors()[0]['msg']})") from None
         known, value = (sent, row.sent) if isinstance(row, _Sent) else (acked, row.acked)
-        if row.number in known:
+        write = row.ledger, row.number
+        if write in known:
             raise Unreadable(f"{path.name}: line {at}: write {row.number} is there twice")
-        if isinstance(row, _Acked) and value < sent.get(row.number, float("inf")):
+        if isinstance(row, _Acked) and value < sent.get(write, float("inf")):
             raise Unreadable(f"{path.name}: line {at}: write {row.number} is acknowledged and was not sent before")
-        known[row.number] = value
-    return Ledger.of(Write(number, at, acked.get(number)) for number, at in sent.items())
+        known[write] = value
+    return {
+        name: Ledger.of(Write(n, when, acked.get((of, n))) for (of, n), when in sent.items() if of == name)
+        for name in dict.fromkeys(name for name, _ in sent)
+    }

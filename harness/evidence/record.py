@@ -10,7 +10,7 @@ from harness.core.contents import Contents
 from harness.core.journal import Event, Journal
 from harness.core.judge import Evidence, Judgement, Promise, Verdict, judge
 from harness.core.judged import DRILL, JUDGED, PROMISED, evidence_in, inputs_of, promise_facts
-from harness.core.ledger import Ledger
+from harness.core.ledger import CLIENTS
 from harness.core.record import (
     NOBODY,
     UNSIGNED,
@@ -22,6 +22,7 @@ from harness.core.record import (
     SeenMessage,
     Statements,
     TimeOrigin,
+    ledger_results,
 )
 from harness.core.sequence import MESSAGES
 from harness.evidence.failures import Failures
@@ -142,7 +143,8 @@ def conclude(header: RecordHeader, outcome: Outcome, folder: RecordFolder, journ
     for subject, facts in inputs_of(outcome.evidence):
         journal.mark(JUDGED, subject, message="", **facts)
     clients = outcome.evidence.clients
-    evidence = evidence_in(journal.events, clients.ledger if clients else Ledger(()))
+    stores = {store.name: store.ledger for store in clients.stores} if clients else {}
+    evidence = evidence_in(journal.events, {CLIENTS: clients.ledger, **stores} if clients else {})
     judgement = judge(evidence)
     writer = _Writer(header, replace(outcome, evidence=evidence), folder, journal.events)
     journal.mark("documented", header.drill, message="2.9", verdict=str(judgement.verdict))
@@ -246,6 +248,7 @@ class _Writer:
             unmet=outcome.unmet,
             controls=header.controls,
             scenario_sha256=header.scenario_sha256,
+            ledgers=ledger_results(evidence.clients, judgement),
         )
 
     def judged(self, begin: float) -> Judged:

@@ -34,8 +34,9 @@ def refine(record: DrillRecord) -> tuple[Proposal, ...]:
     if view.mode == "drill":  # what a restore test leaves out by its nature is no change to propose
         proposals += [Proposal("drill what was left out", what) for what in view.not_drilled]
     proposals += [Proposal(f"find out why backup {b} is damaged", reason) for b, reason in view.passed_over]
-    if view.lost:
-        gap = f"{len(view.lost)} acknowledged writes lost, first {view.lost[0]}"
+    lost = [f"{len(one.lost)} of {one.name}, first {one.lost[0]}" for one in view.ledgers if one.lost]
+    if lost:
+        gap = f"acknowledged writes lost: {'; '.join(lost)}"
         proposals.append(Proposal("shorten the time between backups, or archive WAL", gap))
     if view.diverged:
         named = ", ".join(map(str, view.diverged[:SHOWN])) + (" ..." if len(view.diverged) > SHOWN else "")

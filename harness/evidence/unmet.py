@@ -4,11 +4,10 @@ from dataclasses import replace
 
 from harness.core.judge import Verdict, is_finding, judge
 from harness.core.judged import DOUBT, FINDING, JUDGED, evidence_in
-from harness.core.ledger import Ledger
 from harness.core.record import DrillRecord
 from harness.evidence.failures import Failures
 from harness.evidence.folder import LEDGER, RecordFolder
-from harness.evidence.ledger import read_ledger
+from harness.evidence.ledger import read_ledgers
 
 
 def note_unmet(record: DrillRecord, error: BaseException, folder: RecordFolder, failures: Failures) -> DrillRecord:
@@ -25,7 +24,6 @@ def note_unmet(record: DrillRecord, error: BaseException, folder: RecordFolder, 
     found = is_finding(error, "")
     reason = failures.findings[-1] if found else failures.doubts[-1]
     failures.journal.mark(JUDGED, FINDING if found else DOUBT, line=reason)
-    ledger = folder.path / LEDGER
-    judgement = judge(evidence_in(failures.journal.events, read_ledger(ledger) if ledger.exists() else Ledger(())))
+    judgement = judge(evidence_in(failures.journal.events, read_ledgers(folder.path / LEDGER)))
     reasons, unmet = (*record.reasons, reason), (*record.unmet, reason)
     return folder.publish(replace(record, verdict=str(judgement.verdict), reasons=reasons, unmet=unmet))

@@ -35,6 +35,11 @@ class LedgerWriter:
         """Start the thread."""
         self._thread.start()
 
+    def end(self) -> None:
+        """Let the thread end after the current write; return at once."""
+        if not self._died:
+            self._stopping.set()
+
     def stop(self) -> None:
         """Stop after the current write; may be called again. Raises HarnessError, once, if the thread had died."""
         died = self._died

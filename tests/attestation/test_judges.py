@@ -16,7 +16,10 @@ from harness.core.clock import SYSTEM
 from harness.core.journal import END, MemoryJournal
 from harness.core.judge import Clients, Evidence, Promise, judge
 from harness.core.judged import JUDGED, PROMISED, evidence_in, inputs_of, promise_facts
-from harness.core.ledger import Ledger, Write
+from harness.core.ledger import CLIENTS, Ledger, Write
+from harness.core.loss import StoreWrites
+from harness.core.record import ledger_results
+from harness.evidence.format.record_file import as_data
 
 FILE = Path(__file__).resolve().parents[2] / "docs/verify_record.py"
 STRUCK = 110.0
@@ -42,13 +45,22 @@ LINES = st.sampled_from([(), (), (), ("one",), ("one", "two")])
 
 
 @st.composite
+def ledgers_read_back(draw: st.DrawFn) -> tuple[Ledger, frozenset[int] | None]:
+    acked = draw(st.frozensets(st.integers(0, 19)))
+    begin = draw(st.sampled_from([100.0, 100.0, 100.0, 85.0]))
+    times = {n: begin + draw(st.sampled_from([n, n, n, 0.5 * n])) for n in range(20)}
+    ledger = Ledger.of(Write(n, at - 0.1, at if n in acked else None) for n, at in times.items())
+    return ledger, draw(st.one_of(st.none(), st.just(acked), NUMBERS))
+
+
+@st.composite
 def observations(draw: st.DrawFn) -> Evidence:
     """Whatever a drill or a restore test may have seen, mostly good."""
-    acked = draw(st.frozensets(st.integers(0, 19)))
-    times = {n: 100.0 + draw(st.sampled_from([n, n, n, 0.5 * n])) for n in range(20)}
-    ledger = Ledger.of(Write(n, at - 0.1, at if n in acked else None) for n, at in times.items())
-    survivors = draw(st.one_of(st.none(), st.just(acked), NUMBERS))
-    clients = Clients(ledger, draw(st.sampled_from([None, STRUCK, STRUCK])), draw(st.booleans()), survivors)
+    ledger, survivors = draw(ledgers_read_back())
+    stores = tuple(
+        StoreWrites(name, *draw(ledgers_read_back())) for name in draw(st.sampled_from([(), (), ("a",), ("a", "b c")]))
+    )
+    clients = Clients(ledger, draw(st.sampled_from([None, STRUCK, STRUCK])), draw(st.booleans()), survivors, stores)
     return Evidence(
         draw(PROMISES),
         draw(st.sampled_from([clients, clients, None])),
@@ -76,11 +88,21 @@ def test_both_judges_agree(seen: Evidence, marks: list[tuple[str, str]]) -> None
         journal.mark(kind, name)
     for subject, facts in inputs_of(seen):
         journal.mark(JUDGED, subject, message="", **facts)
-    ledger = seen.clients.ledger if seen.clients else Ledger(())
-    ours = judge(evidence_in(journal.events, ledger))
-    rows: list[dict[str, Any]] = [{"number": write.number, "sent": write.sent} for write in ledger.writes]
-    rows += [{"number": write.number, "acked": write.acked} for write in ledger.acknowledged()]
-    verdict, rto, rpo, exposure, lost = ALONE.judge([asdict(event) for event in journal.events], rows)
-    assert (verdict, rto, exposure) == (ours.verdict, ours.rto, ours.exposure)
-    assert rpo == ours.rpo
-    assert lost == (list(ours.loss.lost) if ours.loss else None)
+    ledgers: dict[str, Ledger] = {}
+    if seen.clients:
+        ledgers = {CLIENTS: seen.clients.ledger, **{one.name: one.ledger for one in seen.clients.stores}}
+    evidence = evidence_in(journal.events, ledgers)
+    ours = judge(evidence)
+    rows: list[dict[str, Any]] = []
+    for name, one in ledgers.items():
+        of = {} if name == CLIENTS else {"ledger": name}
+        rows += [{**of, "number": write.number, "sent": write.sent} for write in one.writes]
+        rows += [{**of, "number": write.number, "acked": write.acked} for write in one.acknowledged()]
+    found = ALONE.judge([asdict(event) for event in journal.events], rows)
+    said = ALONE.said
+    assert (found["verdict"], found["rto_seconds"]) == (ours.verdict, said(ours.rto))
+    assert (found["rpo_seconds"], found["exposure_seconds"]) == (said(ours.rpo), said(ours.exposure))
+    assert found["lost"] == said(list(ours.loss.lost) if ours.loss else None)
+    assert found["ledgers"] == [
+        {**as_data(one), "rpo_seconds": said(one.rpo_seconds)} for one in ledger_results(evidence.clients, ours)
+    ]

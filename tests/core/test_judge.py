@@ -20,19 +20,9 @@ from harness.core.errors import (
     TookTooLong,
     UsageError,
 )
-from harness.core.judge import (
-    Clients,
-    Evidence,
-    Phase,
-    Promise,
-    Verdict,
-    fault_moment,
-    is_finding,
-    judge,
-    measure_loss,
-    unattributed,
-)
+from harness.core.judge import Clients, Evidence, Phase, Promise, Verdict, is_finding, judge, unattributed
 from harness.core.ledger import Ledger, Write
+from harness.core.loss import fault_moment, measure_loss
 
 PROMISE = Promise("p", timedelta(seconds=100), timedelta(seconds=10), timedelta(hours=24), "ops", "because")
 ALL = frozenset(range(10))

@@ -25,7 +25,7 @@ from harness.core.judged import (
     promise_in,
     ranges,
 )
-from harness.core.ledger import Ledger, Write
+from harness.core.ledger import CLIENTS, Ledger, Write
 
 S = timedelta(seconds=1)
 PROMISE = Promise("p", 60 * S, 5 * S, 3600 * S, "ops", "because", 2)
@@ -55,19 +55,19 @@ def journalled(evidence: Evidence, mode: str = "drill") -> MemoryJournal:
     ids=["all", "good", "no strike", "nothing survived"],
 )
 def test_the_evidence_of_a_drill_is_read_back(evidence: Evidence) -> None:
-    found = evidence_in(journalled(evidence).events, LEDGER)
+    found = evidence_in(journalled(evidence).events, {CLIENTS: LEDGER})
     assert found == evidence
     assert judge(found) == judge(evidence)
 
 
 def test_a_restore_test_is_read_back_without_clients() -> None:
     evidence = replace(OBSERVATIONS, clients=None, activated=100.0)
-    assert evidence_in(journalled(evidence, "restore test").events, Ledger(())) == evidence
+    assert evidence_in(journalled(evidence, "restore test").events, {}) == evidence
 
 
 def test_a_drill_without_clients_cannot_be_kept() -> None:
     good = replace(OBSERVATIONS, clients=None, activated=100.0, findings=(), doubts=(), missing=(), uncovered=())
-    found = judge(evidence_in(journalled(good).events, LEDGER))
+    found = judge(evidence_in(journalled(good).events, {CLIENTS: LEDGER}))
     assert found.verdict == "UNKNOWN"
     assert "no strike was carried out" in found.reasons
 
@@ -77,17 +77,17 @@ def test_the_newest_record_of_a_journal_is_read() -> None:
     journal.mark(PROMISED, "p", message="", **promise_facts(PROMISE, "drill", "KEPT"))
     for subject, facts in inputs_of(OBSERVATIONS):
         journal.mark(JUDGED, subject, message="", **facts)
-    assert evidence_in(journal.events, LEDGER) == OBSERVATIONS
+    assert evidence_in(journal.events, {CLIENTS: LEDGER}) == OBSERVATIONS
     assert journal.events[-1].facts == {"line": "e"}
 
 
 def test_a_journal_without_promise_or_verdict_is_unreadable() -> None:
     with pytest.raises(Unreadable, match="no event `promised`"):
-        evidence_in((), LEDGER)
+        evidence_in((), {CLIENTS: LEDGER})
     journal = MemoryJournal()
     journal.mark(PROMISED, "p", message="", **promise_facts(PROMISE, "drill", ""))
     with pytest.raises(Unreadable, match="no event `judged observed`: the drill was not concluded"):
-        evidence_in(journal.events, LEDGER)
+        evidence_in(journal.events, {CLIENTS: LEDGER})
 
 
 @pytest.mark.parametrize(

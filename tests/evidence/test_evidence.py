@@ -13,11 +13,12 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
 from harness.core.journal import phase
 from harness.core.judged import phases_of
-from harness.core.ledger import Ledger, Write
+from harness.core.ledger import CLIENTS, Ledger, Write
+from harness.core.parallel import in_parallel
 from harness.core.record import DrillRecord
 from harness.evidence.folder import RecordFolder, read_record, records
 from harness.evidence.journal import JournalFile, read_journal
-from harness.evidence.ledger import LedgerFile, read_ledger
+from harness.evidence.ledger import LedgerFile, read_ledgers
 from harness.evidence.refine import refine
 from tests.records import a_record
 
@@ -50,7 +51,21 @@ def test_every_write_of_a_ledger_is_on_disk(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in file.path.read_text().splitlines()]
     assert rows == [{"number": 1, "sent": 1.0}, {"number": 1, "acked": 1.5}, {"number": 2, "sent": 2.0}]
     assert file.ledger == Ledger((Write(1, 1.0, 1.5), Write(2, 2.0)))
-    assert read_ledger(file.path) == file.ledger
+    assert read_ledgers(file.path) == {CLIENTS: file.ledger}
+
+
+def test_several_writers_share_a_file_each_under_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    clients, orders = LedgerFile(path), LedgerFile(path, "shop orders")
+
+    def write(file: LedgerFile) -> None:
+        for number in range(1, 201):
+            file.sent(number, number - 0.5)
+            file.acked(number, float(number))
+
+    in_parallel({"clients": lambda: write(clients), "orders": lambda: write(orders)})
+    assert read_ledgers(path) == {CLIENTS: clients.ledger, "shop orders": orders.ledger}
+    assert json.loads(path.read_text().splitlines()[-1]).get("number") == 200
 
 
 @pytest.mark.parametrize(
@@ -70,9 +85,10 @@ def test_every_write_of_a_ledger_is_on_disk(tmp_path: Path) -> None:
 def test_a_ledger_of_another_form_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "ledger.jsonl").write_text(text)
     with pytest.raises(Unreadable, match=said):
-        read_ledger(tmp_path / "ledger.jsonl")
-    with pytest.raises(Unreadable, match="No such file"):
-        read_ledger(tmp_path / "none.jsonl")
+        read_ledgers(tmp_path / "ledger.jsonl")
+    with pytest.raises(Unreadable, match="Is a directory"):
+        read_ledgers(tmp_path)
+    assert read_ledgers(tmp_path / "none.jsonl") == {}
 
 
 def test_a_record_round_trips(tmp_path: Path) -> None:
@@ -118,7 +134,9 @@ def test_refine_proposes_with_evidence() -> None:
     assert "restore the promise of RTO" in proposals
     assert "drill what was left out" in proposals
     assert "find out why backup b2 is damaged" in proposals
-    assert proposals["shorten the time between backups, or archive WAL"] == "2 acknowledged writes lost, first 7"
+    assert proposals["shorten the time between backups, or archive WAL"] == (
+        "acknowledged writes lost: 2 of clients, first 7"
+    )
     quick = replace(a_record(), phases=(), rto_seconds=1.0, rpo_seconds=0.0)
-    kept = replace(quick, lost=(), passed_over=(), lost_objects=(), not_drilled=())
+    kept = replace(quick, lost=(), passed_over=(), lost_objects=(), not_drilled=(), ledgers=())
     assert refine(kept) == ()

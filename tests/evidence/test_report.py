@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from harness.core.judge import Phase
-from harness.core.record import DrillRecord
+from harness.core.record import DrillRecord, LedgerResult
 from harness.core.told import Told
 from harness.evidence.folder import RecordFolder
 from harness.evidence.report.build import without_record
@@ -246,3 +246,14 @@ def test_the_summary_has_verdict_figures_and_reasons() -> None:
     assert "writes lost: 2 of 50 acknowledged" in text
     assert "BROKEN as expected  RTO" in shown(REFUSAL)
     assert "KEPT  RTO 29.5 s of 3 min" in shown(kept())
+
+
+def test_every_ledger_is_shown_with_its_loss() -> None:
+    """Writes to a store may be lost when those of the client load are not."""
+    stores = (LedgerResult("clients", 50, 50, (), 0.0), LedgerResult("odoo orders", 9, 6, (7, 8, 9), 3.0))
+    record = replace(kept(), ledgers=(*stores, LedgerResult("n8n executions", 4, None, None, None)))
+    for text in (words(first_page(record)), words(certificate(Entry(view_of(record)), "d")), shown(record)):
+        assert "3 of 59 acknowledged" in text
+        assert "clients: 0 of 50 lost, RPO 0 s" in text
+        assert "odoo orders: 3 of 9 lost, RPO 3 s" in text
+        assert "n8n executions: not measured, 4 acknowledged" in text

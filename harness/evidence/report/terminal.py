@@ -90,6 +90,7 @@ def _coverage(view: RecordView) -> Iterator[str]:
         ("referenced, and not on the DR site", view.lost_objects),
         ("not compared", view.not_compared),
         ("assertions", view.assertions),
+        ("writes by ledger", view.by_ledger),
     ):
         if found:
             yield f"{heading}: {'; '.join(found[:FEW])}{f' and {len(found) - FEW} more' if len(found) > FEW else ''}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from harness.core.duration import figure, human
 from harness.core.judge import Phase, Verdict
-from harness.core.record import DrillRecord, FindingEntry, KeyResult, SeenMessage
+from harness.core.record import DrillRecord, FindingEntry, KeyResult, LedgerResult, SeenMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class RecordView:
     promise: str
     owner: str
     missing_files: int  # how many the promise allows
-    acknowledged: int
     lost: tuple[int, ...]
+    ledgers: tuple[LedgerResult, ...]  # that of the clients first
     diverged: tuple[int, ...]
     lost_objects: tuple[str, ...]
     backup: str
@@ -93,15 +93,28 @@ class RecordView:
 
     @property
     def losses(self) -> str:
-        """Lost writes in words, `not measured` where nothing was recovered to count them in."""
+        """Lost writes of all ledgers in words, `not measured` where nothing was recovered to count them in."""
         if self.rpo.measured is None:
-            return f"not measured, {self.acknowledged} acknowledged"
-        return f"{len(self.lost)} of {self.acknowledged} acknowledged"
+            return f"not measured, {sum(one.acknowledged for one in self.ledgers)} acknowledged"
+        measured = [(one.lost, one.acknowledged) for one in self.ledgers if one.lost is not None]
+        return f"{sum(len(lost) for lost, _ in measured)} of {sum(count for _, count in measured)} acknowledged"
+
+    @property
+    def by_ledger(self) -> tuple[str, ...]:
+        """What each ledger lost, in words; none when the clients have the only one."""
+        return tuple(map(loss_in_words, self.ledgers)) if len(self.ledgers) > 1 else ()
 
     @property
     def size(self) -> str:
         """Size of what was restored, in words."""
         return f"{self.data_bytes / 1e6:,.0f} MB, {self.data_rows:,} rows" if self.restored else "not measured"
+
+
+def loss_in_words(one: LedgerResult) -> str:
+    """Return what a ledger lost."""
+    if one.lost is None:
+        return f"{one.name}: not measured, {one.acknowledged} acknowledged"
+    return f"{one.name}: {len(one.lost)} of {one.acknowledged} lost, RPO {figure(one.rpo_seconds)}"
 
 
 def against(one: Figure) -> str:
@@ -128,8 +141,8 @@ def view_of(record: DrillRecord) -> RecordView:
         promise=promise.name,
         owner=promise.owner,
         missing_files=promise.missing_files,
-        acknowledged=record.acknowledged or 0,
         lost=record.lost or (),
+        ledgers=record.ledgers,
         diverged=record.diverged,
         lost_objects=record.lost_objects or (),
         backup=str(record.backup.get("id", "")),

@@ -18,7 +18,7 @@ from harness.recovery.key_functions import ROUNDS
 from harness.scenario.checks.verdict import require
 from harness.traffic.door import served_by
 
-KNOWN_SENDERS = ("example-", "ledger-", "key-")  # prefixes of seed, client load and key functions
+KNOWN_SENDERS = ("example-", "ledger-", "attached-", "key-")  # prefixes of seed, ledgers and key functions
 
 
 def require_stopped(drill: Drill, at: Sequence[str]) -> None:

@@ -21,11 +21,16 @@ WHY = {UNAUTHORIZED: "the gateway rejects the clients' key", FORBIDDEN: "the tok
 
 def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
     """Return n8n's key functions. Raises HarnessError when a client secret is missing."""
+    require_secrets(service, secrets)
+    check = partial(run_dummy, secrets=secrets)
+    return (KeyFunction("dummy workflow with its credential", service, "2.8.2", check),)
+
+
+def require_secrets(service: str, secrets: Mapping[str, str]) -> None:
+    """Raise HarnessError when the clients lack a secret that the workflow needs."""
     for name in (GATEWAY_KEY, SHOP_TOKEN):
         if name not in secrets:
             raise HarnessError(f"{service}: the clients have no secret {name!r}; its workflow cannot be tested")
-    check = partial(run_dummy, secrets=secrets)
-    return (KeyFunction("dummy workflow with its credential", service, "2.8.2", check),)
 
 
 def run_dummy(door: PublicDoor, secrets: Mapping[str, str]) -> str:

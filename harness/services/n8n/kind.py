@@ -6,6 +6,7 @@ from typing import Literal
 from harness.core.service import Route
 from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable
 from harness.services.n8n.app import IMAGE, KEY, N8n
+from harness.services.n8n.load import store_clients
 
 
 class N8nTable(ServiceTable):
@@ -27,6 +28,7 @@ KIND = ServiceKind(
         SecretSpec("n8n-owner", lambda _others: random.token_hex(12) + "Aa1!", needed=False),
         SecretSpec("shop-token", lambda _others: random.token_hex(16), WITH_CLIENTS),
     ),
+    stores=lambda name, _table: store_clients(name, name),
     messages=("2.6.2", "2.6.2.1", "2.8.2"),
     seeds=("example", "app"),
     example=True,

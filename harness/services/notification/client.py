@@ -1,5 +1,6 @@
 """Client of the notification API, through the public front door with the gateway's key."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,9 +45,13 @@ class Client:
         """Return a client that authenticates with the gateway's key. Raises UsageError when it cannot be read."""
         return cls(door, basic_auth(gateway_key_ref))
 
-    def post(self, reference: str, text: str, *, patience: float = 10.0) -> Answer:
-        """Send one message and return the answer: 202 accepted, 200 accepted before. Raises OSError."""
-        message = {"reference": reference, "to": "clients@shop.test", "subject": reference, "body": text}
+    def post(self, reference: str, text: str, *, attached: bytes = b"", patience: float = 10.0) -> Answer:
+        """Send one message, with a file if there is one; return the answer: 202 accepted, 200 again. Raises OSError."""
+        message: dict[str, object] = {
+            "reference": reference, "to": "clients@shop.test", "subject": reference, "body": text,
+        }  # fmt: skip
+        if attached:
+            message["attachment"] = {"name": "file.bin", "content_base64": base64.b64encode(attached).decode()}
         return self.door.request("POST", f"{PREFIX}/messages", json=message, headers=self.headers, patience=patience)
 
     def outbox(self, prefix: str) -> Outbox:

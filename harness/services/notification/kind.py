@@ -6,7 +6,7 @@ from harness.core.service import Route
 from harness.declaration import Reference, SecretSpec, ServiceKind, ServiceTable
 from harness.services.notification.app import IMAGE, SINK, Notification
 from harness.services.notification.client import PREFIX
-from harness.services.notification.load import LOAD
+from harness.services.notification.load import LOAD, store_clients
 from harness.vault import read_text_secret
 
 NOWHERE = "json://127.0.0.1:9/"  # the discard port: messages without a target are kept, and tried again
@@ -32,4 +32,5 @@ KIND = ServiceKind(
     sink=SINK,
     target=lambda table: read_text_secret(table.target) if table.target else NOWHERE,
     load=LOAD,
+    stores=lambda name, _table: store_clients(name),
 )

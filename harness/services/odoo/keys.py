@@ -36,6 +36,7 @@ class Clerk:
     password_ref: str
     door: PublicDoor
     several: bool = False
+    patience: float = PATIENCE.odoo_request  # of one request
 
     def log_in(self) -> int:
         """Log in and return the id of the user. Raises Finding, OSError."""
@@ -67,7 +68,7 @@ class Clerk:
 
     def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         body = {"jsonrpc": "2.0", "method": "call", "params": params}
-        answer = self.door.request("POST", path, json=body, session=self.session, patience=PATIENCE.odoo_request)
+        answer = self.door.request("POST", path, json=body, session=self.session, patience=self.patience)
         if answer.status != OK:
             raise Finding(f"{path} answered {answer.status} instead of {OK}")
         try:
@@ -111,7 +112,7 @@ def logs_in(clerk: Clerk) -> str:
 
 def reads_order(clerk: Clerk, known: Known) -> str:
     """Read the known order and compare amount and lines; return a line for the record. Raises Finding, OSError."""
-    order = _find_order(clerk, known.order)
+    order = find_order(clerk, known.order)
     if abs(order["amount_total"] - known.amount) > CENT:
         raise Finding(f"order {known.order}: amount {order['amount_total']} instead of {known.amount}")
     found = _lines(clerk, order["order_line"])
@@ -122,7 +123,7 @@ def reads_order(clerk: Clerk, known: Known) -> str:
 
 def opens_attachment(clerk: Clerk, known: Known) -> str:
     """Compare the bytes of the known attachment; return a line for the record. Raises Finding, OSError."""
-    order = _find_order(clerk, known.order)
+    order = find_order(clerk, known.order)
     name = f'attachment "{known.attachment}" of order {known.order}'
     domain = [["res_model", "=", "sale.order"], ["res_id", "=", order["id"]], ["name", "=", known.attachment]]
     rows = clerk.call("ir.attachment", "search_read", domain, fields=["id"])
@@ -160,7 +161,7 @@ def shows_login_page(clerk: Clerk) -> str:
 
 def writes_order(clerk: Clerk, known: Known) -> str:
     """Create an order, read it back and delete it; return a line for the record. Raises Finding, OSError."""
-    customer = _find_order(clerk, known.order)["partner_id"][0]
+    customer = find_order(clerk, known.order)["partner_id"][0]
     code, quantity, price = known.lines[0]
     products = clerk.call("product.product", "search_read", [["default_code", "=", code]], fields=["id"])
     if not products:
@@ -169,7 +170,7 @@ def writes_order(clerk: Clerk, known: Known) -> str:
     drill = f"BLACKSTART-DRILL-{uuid.uuid4()}"
     row = {"partner_id": customer, "client_order_ref": drill, "order_line": [[0, 0, line]]}
     created = clerk.call("sale.order", "create", [row])
-    order = _find_order(clerk, drill)
+    order = find_order(clerk, drill)
     found = _lines(clerk, order["order_line"])
     if [order["id"]] != created or found != (known.lines[0],):
         raise Finding(f"order {drill}: written {known.lines[0]}, read back {found}")
@@ -178,7 +179,8 @@ def writes_order(clerk: Clerk, known: Known) -> str:
     return f"order {order['name']} created, read back, deleted"
 
 
-def _find_order(clerk: Clerk, wanted: str) -> dict[str, Any]:
+def find_order(clerk: Clerk, wanted: str) -> dict[str, Any]:
+    """Return the order with that reference of its customer. Raises Finding when there is not exactly one, OSError."""
     fields = ["name", "amount_total", "order_line", "partner_id"]
     found: list[dict[str, Any]] = clerk.call(
         "sale.order", "search_read", [["client_order_ref", "=", wanted]], fields=fields

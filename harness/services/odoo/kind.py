@@ -8,6 +8,7 @@ from pydantic import Field
 from harness.core.service import Route
 from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable
 from harness.services.odoo.app import Odoo
+from harness.services.odoo.load import store_clients
 from harness.services.odoo.program import ADMIN_SECRET, IMAGE, ROLE
 
 # Odoo takes a list of names that are separated by commas, and makes folders of them.
@@ -31,6 +32,7 @@ KIND = ServiceKind(
         SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=ROLE),
         SecretSpec(ADMIN_SECRET, lambda _others: random.token_hex(16), WITH_CLIENTS),
     ),
+    stores=lambda name, table: store_clients(name, table.databases),
     messages=("2.6.1", "2.6.1.1", "2.8.1"),
     seeds=("example", "shop", "program"),
     example=True,

@@ -1,0 +1,77 @@
+"""Loss of acknowledged writes, by ledger. RPO is defined only here.
+
+`RPA = fault - t*`; `fault`: time of the last acknowledgement before the strike; `t*`: acknowledgement time of the
+newest write such that it and every earlier write survived.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.core.ledger import Ledger, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Writes of the ledger that are missing in the recovered system, by number."""
+
+    rpa: float | None  # seconds; None without an acknowledged write
+    lost: tuple[int, ...]
+    phantom: tuple[int, ...]
+    out_of_order: tuple[int, ...]
+    acknowledged: int
+    everything: bool  # no write survived, so that `rpa` is only a lower bound
+
+
+@dataclass(frozen=True, slots=True)
+class StoreWrites:
+    """Observations of a further ledger: of clients that write to one store of one service."""
+
+    name: str
+    ledger: Ledger
+    survivors: frozenset[int] | None  # None: not read back
+
+
+def fault_moment(ledger: Ledger, struck: float) -> float | None:
+    """Return the time of the last acknowledged write before the strike, None without one."""
+    write = ledger.last_before(struck)
+    return write.acked if write else None
+
+
+def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Loss:
+    """Compare the writes acknowledged up to `fault` with the survivors; return the loss."""
+    owed = tuple(w for w in ledger.acknowledged() if w.acked is not None and w.acked <= fault)
+    lost = tuple(sorted(w.number for w in owed if w.number not in survivors))
+    newest: Write | None = None
+    for write in owed:
+        if write.number not in survivors:
+            break
+        newest = write
+    later = tuple(sorted(w.number for w in owed if lost and w.number in survivors and w.number > lost[0]))
+    phantom = tuple(sorted(survivors - {w.number for w in ledger.writes}))
+    if not owed:
+        return Loss(None, lost, phantom, later, 0, everything=False)
+    start = newest if newest else owed[0]
+    rpa = fault - (start.acked if start.acked is not None else fault)
+    return Loss(rpa, lost, phantom, later, len(owed), everything=newest is None)
+
+
+def store_losses(stores: tuple[StoreWrites, ...], struck: float | None) -> tuple[tuple[str, Loss | None], ...]:
+    """Return the loss of the ledger of each store; None where nothing was acknowledged or read back.
+
+    It counts from the last acknowledgement of that ledger before the strike: the pause of a slow client is no loss.
+    """
+    found: list[tuple[str, Loss | None]] = []
+    for store in stores:
+        fault = None if struck is None else fault_moment(store.ledger, struck)
+        measured = fault is not None and store.survivors is not None
+        found.append(
+            (store.name, measure_loss(store.ledger, store.survivors or frozenset(), fault or 0.0) if measured else None)
+        )
+    return tuple(found)
+
+
+def worst_rpo(losses: Iterable[Loss | None]) -> float | None:
+    """Return the largest RPO of all ledgers in seconds, None when one of them was not measured."""
+    found = [loss.rpa if loss else None for loss in losses]
+    measured = [rpa for rpa in found if rpa is not None]
+    return max(measured) if len(measured) == len(found) else None
