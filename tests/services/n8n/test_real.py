@@ -11,6 +11,7 @@ import pytest
 from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import Finding, HarnessError
 from harness.core.node import Stoppable
+from harness.services.n8n.load import store_clients
 from harness.vault import read_text_secret
 from tests.services.doors import DirectDoor
 from tests.services.n8n.n8n_server import Automation, require
@@ -64,6 +65,26 @@ def test_a_contained_copy_runs_no_schedule_until_its_release(automation: Automat
             on=NotYet,
             what="executions resume",
         )
+
+
+def test_executions_of_the_ledger_are_acknowledged_once_they_are_stored(automation: Automation) -> None:
+    n8n, place = automation.fresh(), automation.place
+    (clients,) = store_clients(n8n.name, n8n.database)
+    with automation.running() as node:
+        door = DirectDoor(node)
+        send = clients.sender(door, place.secrets)
+        wait_until(lambda: require(send(1)), patience=20, what="the webhook")
+        for number in range(2, 12):
+            assert send(number)
+            assert number in clients.survivors(door, place.secrets, place), "answered before it was stored"
+        found = clients.survivors(door, place.secrets, place)
+        assert found == set(range(1, 12))
+        node.kill()
+        assert clients.survivors(door, place.secrets, place) == found
+        with pytest.raises(OSError, match="refused"):
+            send(12)
+    with pytest.raises(HarnessError, match="the clients have no secret 'shop-token'"):
+        clients.sender(door, {"gateway-key": place.secrets["gateway-key"]})
 
 
 def test_a_release_names_missing_workflows(automation: Automation) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import HarnessError, UsageError
-from harness.core.service import Answer
-from harness.services.notification.load import sender, survivors
+from harness.core.service import Answer, Place
+from harness.s3.client import client
+from harness.services.notification.load import content, sender, store_clients, survivors
 from harness.substrate.embedded.node import ProcessNode
 from harness.traffic.ledger_writer import LedgerWriter
 from tests.services.doors import DirectDoor
@@ -100,6 +103,20 @@ def test_every_acknowledged_write_is_read_back_after_a_crash(
     assert failed, "no write failed while the service was dead"
     assert survivors(door, secrets) >= set(notes.acked_at)
     assert all(notes.sent_at[n] <= at for n, at in notes.acked_at.items())
+
+
+@pytest.mark.programs
+def test_a_file_is_found_again_only_if_it_is_whole(door: DirectDoor, secrets: Mapping[str, str], place: Place) -> None:
+    (clients,) = store_clients("notification")
+    assert clients.name == "notification attachments"
+    send = clients.sender(door, {"gateway-key": secrets["gateway-key"]})
+    assert [send(number) for number in (1, 2, 3, 4)] == [True] * 4
+    assert clients.survivors(door, secrets, place) >= {1, 2, 3, 4}
+    key = {n: f"attachments/{hashlib.sha256(content(n)).hexdigest()}/file.bin" for n in (2, 3)}
+    store = client(place.s3)
+    store.remove_object("notifications", key[2])
+    store.put_object("notifications", key[3], BytesIO(b"another"), len(b"another"))
+    assert clients.survivors(door, secrets, place) == {1, 4}
 
 
 def test_writes_are_sent_at_the_given_rate(key: str) -> None:

@@ -14,6 +14,7 @@ from harness.core.node import Node
 from harness.core.service import Place
 from harness.postgres.server import connect
 from harness.services.odoo.app import Odoo
+from harness.services.odoo.load import store_clients
 from harness.services.odoo.shop import CRON_NAME, MAIL_HOST
 from harness.vault import read_text_secret
 from tests.example_estates import seeded_primary
@@ -108,6 +109,23 @@ def test_key_functions_pass_on_a_seeded_shop(shop: Shop) -> None:
     }
     assert not missing
     assert not shop.rows(odoo, "select 1 from sale_order where client_order_ref like 'BLACKSTART-DRILL-%'")
+
+
+def test_orders_of_the_ledger_are_acknowledged_once_they_are_stored(shop: Shop) -> None:
+    odoo = shop.copy("ledger")
+    (clients,) = store_clients(odoo.name, odoo.databases)
+    assert clients.name == "ledger orders"
+    with shop.running(odoo) as door:
+        send = clients.sender(door, shop.place.secrets)
+        assert [send(number) for number in (1, 2, 3)] == [True] * 3
+        stored = shop.rows(odoo, "select client_order_ref from sale_order where client_order_ref like 'LEDGER-%'")
+        assert sorted(stored) == [("LEDGER-1",), ("LEDGER-2",), ("LEDGER-3",)]
+        shop.rows(odoo, "update sale_order set client_order_ref = 'x' where client_order_ref = 'LEDGER-2' returning id")
+        assert clients.survivors(door, shop.place.secrets, shop.place) == {1, 3}
+        stray = {**shop.place.secrets, "odoo-admin": shop.place.secrets["odoo-db"]}
+        assert not clients.sender(door, stray)(4), "acknowledged without a login"
+        with pytest.raises(Finding, match="Access Denied"):
+            clients.survivors(door, stray, shop.place)
 
 
 def test_a_missing_filestore_is_a_finding(shop: Shop) -> None:
