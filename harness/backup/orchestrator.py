@@ -18,8 +18,8 @@ from harness.estate.site import EstateSite
 from harness.postgres.identity import system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.repository.chain import Head
-from harness.repository.reaper import ABANDONED, reap
 from harness.repository.store.port import Lockable
+from harness.repository.upkeep.reaper import ABANDONED, reap
 from harness.vault import read_secret, read_text_secret
 
 SHOWN = 5  # missing files that an alert names

@@ -21,6 +21,7 @@ from harness.cli import (
     record,
     recovery,
     restore_test,
+    retention,
     targets,
 )
 from harness.cli.app import app, warn
@@ -39,6 +40,7 @@ __all__ = [
     "record",
     "recovery",
     "restore_test",
+    "retention",
     "targets",
 ]
 

@@ -94,7 +94,7 @@ def keys_rewrap(
     from harness.estate.existing import reader_secrets, repository_to_write, writers_in
     from harness.pem import fingerprint
     from harness.repository.format.recipients import read_public
-    from harness.repository.rewrap import Rewrap, recipients_after, recipients_of, rewrap, rewrap_wal
+    from harness.repository.upkeep.rewrap import Rewrap, recipients_after, recipients_of, rewrap, rewrap_wal
     from harness.repository.wal.catalogue import read_wal
     from harness.vault import read_secret
 

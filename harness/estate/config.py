@@ -70,6 +70,20 @@ def excluded(value: str) -> str:
     return value
 
 
+class RetentionTable(Table):
+    """Which backups are kept: the newest `last`, and that of each of so many days, weeks, months, years that have one.
+
+    `verified`: the fewest that were opened completely; below it nothing is removed.
+    """
+
+    last: Annotated[int, Field(ge=1, le=1000)] = 3
+    day: Annotated[int, Field(ge=0, le=1000)] = 7
+    week: Annotated[int, Field(ge=0, le=1000)] = 4
+    month: Annotated[int, Field(ge=0, le=1000)] = 12
+    year: Annotated[int, Field(ge=0, le=1000)] = 0
+    verified: Annotated[int, Field(ge=1, le=1000)] = 2
+
+
 class BackupTable(Table):
     """Schedule of the backups, and the addresses that get an alert when a backup fails.
 
@@ -77,6 +91,7 @@ class BackupTable(Table):
     `bucket NAME`, `volume NAME` or `path PATH` (that a service names, outside its volumes) -> why it is in no backup.
     `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all. `wal_seconds`: after which
     WAL is in the repository at the latest, where it is shipped continuously.
+    `retention`: which backups `blackstart retention` keeps; None: all.
     """
 
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
@@ -85,6 +100,7 @@ class BackupTable(Table):
     exclude: dict[Annotated[str, AfterValidator(excluded)], Reason] = Field(default_factory=dict)
     lock_days: Annotated[int, Field(ge=0, le=36500)] = 0
     wal_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    retention: RetentionTable | None = None
 
 
 def named(kinds: Collection[str]) -> Callable[[str], str]:

@@ -18,6 +18,8 @@ from harness.core.errors import HarnessError, NoValidBackup, Unreadable
 from harness.repository.chain import Chain, Head, Link, follow, newest
 from harness.repository.committed import CommittedBackup
 from harness.repository.format.commit import Commit, digest_of, read_commit
+from harness.repository.format.expiry import LARGEST as LARGEST_EXPIRY
+from harness.repository.format.expiry import read_expiry
 from harness.repository.format.layout import UNSIGNED, Layout
 from harness.repository.format.manifest import ObjectEntry
 from harness.repository.format.recipients import read_private
@@ -112,8 +114,22 @@ class Repository:
         links = [_link(entry.commit, entry.digest) for entry in found.values() if entry.commit is not None]
         damaged = {name for name, entry in found.items() if entry.damaged is not None}
         known, doubts = self._witnessed()
-        chain = follow(links, known, damaged, self.clock.wall())
-        return Catalogue(_ordered(found, chain), chain.head, (*chain.findings, *doubts), newest(links, known))
+        expired = self.expired()
+        chain = follow(links, known, damaged, self.clock.wall(), expired)
+        tips = newest(links, known, expired)
+        return Catalogue(_ordered(found, chain), chain.head, (*chain.findings, *doubts), tips)
+
+    def expired(self) -> tuple[Head, ...]:
+        """Return the backups that retention removed or was about to remove, as notes of trusted writers say.
+
+        What nobody trusted signed is passed over. Raises HarnessError of the store.
+        """
+        found: dict[Head, None] = {}
+        for entry in self.store.list(self.layout.of("expired")):
+            with suppress(Unreadable):
+                note = read_expiry(small_object(self.store, entry.key, LARGEST_EXPIRY), self.estate, self.trust.writers)
+                found |= dict.fromkeys(Head(one.sequence, one.backup_id, one.digest) for one in note.backups)
+        return tuple(found)
 
     def known(self) -> tuple[Head, ...]:
         """Return the newest backups that the witnesses know, without those that cannot be read."""
@@ -191,11 +207,11 @@ class Repository:
     def verified(
         self, entry: CommittedBackup, private_pem: str | bytes, progress: Progress | None = None
     ) -> OpenBackup:
-        """Open every object of a backup, note in the first witness that it was, and return it. Raises as `open`."""
+        """Open every object of a backup, note in the witnesses that it was, and return it. Raises as `open`."""
         backup = self.open(entry, private_pem)
         backup.verify(progress)
-        with suppress(HarnessError):  # the catalogue names a witness that does not work
-            for witness in self.witnesses[:1]:
+        for witness in self.witnesses:
+            with suppress(HarnessError):  # the catalogue names a witness that does not work
                 seen = witness.read(self.estate)
                 witness.write(self.estate, replace(seen, opened={**seen.opened, entry.digest: self.clock.wall()}))
         return backup
@@ -224,11 +240,16 @@ class Repository:
                 f"{commit.objects} of {commit.stored_size}"
             )
 
-    def opened(self) -> dict[str, datetime]:
-        """Return when each backup was last opened completely, by the digest of its COMMIT; nothing where unknown."""
-        with suppress(HarnessError):
-            return {name: at for witness in self.witnesses[:1] for name, at in witness.read(self.estate).opened.items()}
-        return {}
+    def opened(self, *, by_any: bool = False) -> dict[str, datetime]:
+        """Return when each backup was last opened completely, by the digest of its COMMIT; nothing where unknown.
+
+        As the first witness says, which nobody else writes to; `by_any`: as any of them says.
+        """
+        found: dict[str, datetime] = {}
+        for witness in self.witnesses if by_any else self.witnesses[:1]:
+            with suppress(HarnessError):
+                found |= witness.read(self.estate).opened
+        return found
 
     def remember(self, head: Head) -> None:
         """Tell every witness the newest backup, unless it knows a newer one. Raises HarnessError."""

@@ -50,33 +50,50 @@ class Chain:
     findings: tuple[str, ...] = ()
 
 
-def follow(links: Iterable[Link], known: Iterable[Head], damaged: Collection[str], now: datetime) -> Chain:
+def follow(
+    links: Iterable[Link],
+    known: Iterable[Head],
+    damaged: Collection[str],
+    now: datetime,
+    expired: Collection[Head] = (),
+) -> Chain:
     """Return the chain of the links, and what contradicts it. `known`: newest backups that witnesses have seen.
 
     `damaged`: names of backups that are there and cannot be trusted: they are reported as that, and not as missing.
-    Older backups may have been deleted when they expired, so the chain may begin with any number.
+    Older backups may have been deleted when they expired, so the chain may begin with any number. `expired`: those that
+    a writer's signed note says were removed.
     """
+    excused = {head.digest for head in expired}
     chain = sorted(links, key=lambda link: link.order, reverse=True)
-    seen = [head for head in dict.fromkeys(known) if head.backup_id not in damaged]
+    seen = [head for head in dict.fromkeys(known) if head.backup_id not in damaged and head.digest not in excused]
     findings = joined(
-        (line for head in seen if (line := _against(chain, head))), _missing(chain, damaged), _times(chain, now)
+        (line for head in seen if (line := _against(chain, head))),
+        _missing(chain, damaged, excused),
+        _times(chain, now),
     )
     order = tuple(link.head.backup_id for link in chain)
     return Chain(order, chain[0].head if chain else None, tuple(dict.fromkeys(findings)))
 
 
-def newest(links: Sequence[Link], known: Iterable[Head]) -> tuple[Head, ...]:
-    """Return what the next backup follows: all that none follows yet, and a known one even if it was deleted."""
+def newest(links: Sequence[Link], known: Iterable[Head], expired: Collection[Head] = ()) -> tuple[Head, ...]:
+    """Return what the next backup follows: all that none follows yet, and a known one even if it was deleted.
+
+    `expired`: as in `follow`. Every backup follows all that none followed: of two, the later expired one followed the
+    other.
+    """
+    later = max((head.sequence for head in expired), default=0)
     followed = {head.digest for link in links for head in link.follows}
     present = {link.head.digest for link in links}
     oldest = min((link.head.sequence for link in links), default=0)
-    tips = [link.head for link in links if link.head.digest not in followed]
-    tips += [head for head in dict.fromkeys(known) if head.digest not in present | followed and head.sequence >= oldest]
+    tips = [link.head for link in links if link.head.digest not in followed and link.head.sequence >= later]
+    gone = present | followed | {head.digest for head in expired}
+    tips += [head for head in dict.fromkeys(known) if head.digest not in gone and head.sequence >= oldest]
     return tuple(sorted(tips, key=lambda head: (head.sequence, head.backup_id), reverse=True)[:MOST])
 
 
-def _missing(chain: Sequence[Link], damaged: Collection[str]) -> Iterator[str]:
-    present, oldest = {link.head.digest for link in chain}, min((link.head.sequence for link in chain), default=0)
+def _missing(chain: Sequence[Link], damaged: Collection[str], expired: Collection[str]) -> Iterator[str]:
+    present = {link.head.digest for link in chain} | set(expired)
+    oldest = min((link.head.sequence for link in chain), default=0)
     for head in (head for link in chain for head in link.follows):
         if head.digest not in present and head.backup_id not in damaged and head.sequence > oldest:
             yield f"{head} is not in the repository, though older ones are: it was deleted"
@@ -111,7 +128,10 @@ def _against(chain: Sequence[Link], known: Head) -> str:
     if not chain or chain[0].head.sequence < known.sequence:
         return f"{known}, the newest known, is not in the repository: it was deleted, or an older state was put back"
     if same is not None:
-        return f"{known}, which was seen before, is not in the repository, and {same} is: its history was replaced"
+        return (
+            f"{known}, which was seen before, is not in the repository, and {same} is: its history was replaced; "
+            "or the witness is of another repository of the same name: declare one for each, existing.offsite.witness"
+        )
     if chain[-1].head.sequence < known.sequence:
         return f"{known}, which was seen before, is not in the repository: it was deleted"
     return ""

@@ -27,7 +27,7 @@ from harness.repository.format.frames import compress, decompress
 from harness.repository.format.layout import new_id
 from harness.repository.format.manifest import read_manifest
 from harness.repository.format.seal import open_sealed, reader_of, seal
-from harness.repository.reaper import reap
+from harness.repository.upkeep.reaper import reap
 from harness.signing import read_signing_key, sign
 from tests.fuzz.runs import fuzz, refusing
 from tests.repository.format.test_manifest import MANIFEST

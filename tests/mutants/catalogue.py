@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONDITIONS = (
     "harness/core/judge.py",
     "harness/repository/chain.py",
-    "harness/repository/reaper.py",
+    "harness/repository/upkeep/reaper.py",
     "harness/drill/traces.py",
 )
 # They compare or check: what they return are lines, and whatever they raise says that something is wrong.

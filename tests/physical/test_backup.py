@@ -25,8 +25,8 @@ from harness.recovery.exposure import measure_exposure
 from harness.repository.catalogue import OpenBackup, Receipt
 from harness.repository.format.commit import Commit
 from harness.repository.format.recipients import new_pair
-from harness.repository.reaper import reap
-from harness.repository.rewrap import Rewrap, rewrap, rewrap_wal
+from harness.repository.upkeep.reaper import reap
+from harness.repository.upkeep.rewrap import Rewrap, rewrap, rewrap_wal
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from tests.physical.conftest import Archive, folder_of

@@ -15,7 +15,7 @@ from harness.core.errors import NoValidBackup
 from harness.recovery.exposure import measure_exposure
 from harness.repository.catalogue import Repository
 from harness.repository.format.layout import new_id
-from harness.repository.reaper import Reaped, reap
+from harness.repository.upkeep.reaper import Reaped, reap
 from harness.repository.witness import FileWitness, StoreWitness
 from harness.repository.writer import remove
 from harness.scenario.faults.stored_backup import AHEAD, LITTER

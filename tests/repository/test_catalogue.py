@@ -14,8 +14,8 @@ from harness.pem import fingerprint
 from harness.repository.catalogue import Repository
 from harness.repository.format.layout import bind, object_binding
 from harness.repository.format.recipients import new_pair, read_private
-from harness.repository.reaper import Reaped, reap
 from harness.repository.store.port import ObjectStore
+from harness.repository.upkeep.reaper import Reaped, reap
 from tests.repository.store_servers import Recipients, back_up, contents, keys_of
 
 LARGE = secrets.token_bytes(9_000_000)

@@ -96,3 +96,14 @@ def test_two_backups_at_the_same_time_are_followed_by_one() -> None:
 def test_another_database_system_is_a_finding() -> None:
     (line,) = follow([FIRST, link(2, FIRST, cluster="8")], [], (), NOW).findings
     assert "is of database system 8, backup b1 (number 1) of 7" in line
+
+
+def test_what_expired_is_no_finding_and_makes_no_second_end() -> None:
+    """Of four backups the second expired: the first is not what the next one follows."""
+    left = [FIRST, THIRD, FOURTH]
+    assert follow(left, [SECOND.head], (), NOW, [SECOND.head]).findings == ()
+    assert follow(left, [SECOND.head], (), NOW).findings != ()
+    assert newest(left, [SECOND.head], [SECOND.head]) == (FOURTH.head,)
+    assert newest([FIRST, FOURTH], [], [SECOND.head, THIRD.head]) == (FOURTH.head,)
+    beside = link(4, THIRD, name="beside")
+    assert newest([FIRST, FOURTH, beside], [], [SECOND.head, THIRD.head]) == (beside.head, FOURTH.head)

@@ -6,7 +6,7 @@ import pytest
 
 from harness.core.errors import HarnessError, UsageError
 from harness.repository.catalogue import Repository
-from harness.repository.reaper import reap
+from harness.repository.upkeep.reaper import reap
 from harness.repository.writer import Writer
 from tests.repository.failing_store import FailingStore
 from tests.repository.store_servers import Recipients, contents, keys_of

@@ -8,8 +8,8 @@ from harness.core.errors import Unreadable, UsageError
 from harness.pem import fingerprint
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.recipients import new_pair, read_public
-from harness.repository.rewrap import Rewrap, recipients_of, rewrap
 from harness.repository.store.port import ObjectStore
+from harness.repository.upkeep.rewrap import Rewrap, recipients_of, rewrap
 from tests.repository.store_servers import Recipients, back_up
 
 NEW = new_pair()

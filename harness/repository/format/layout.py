@@ -63,6 +63,10 @@ class Layout:
         """Return the key of COMMIT, which marks a backup as complete."""
         return f"{self.of('commit')}{backup_id}.json"
 
+    def expiry(self, name: str) -> str:
+        """Return the key of a note of expired backups; its name is formed like a backup's."""
+        return f"{self.of('expired')}{name}.json"
+
     def data(self, backup_id: str, path: str = "") -> str:
         """Return the key of an object of a backup, or without `path` the prefix of all of them."""
         return f"{self.of('data')}{backup_id}/{path}"

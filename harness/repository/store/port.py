@@ -28,6 +28,14 @@ class Lockable(Protocol):
         """Keep the newest version of an object from being deleted by anyone until then, in UTC."""
 
 
+@runtime_checkable
+class Versioned(Protocol):
+    """What a store can do that keeps older versions of its objects."""
+
+    def expunge(self, key: str) -> None:
+        """Delete an object with all its versions. Raises HarnessError, also for one that is locked."""
+
+
 class ObjectStore(Protocol):
     """An object store for a repository. Each method raises HarnessError when the store fails, with its address."""
 

@@ -98,6 +98,25 @@ class S3Store:
         with self._explained(key, "cannot be deleted"):
             self._client.remove_object(self.bucket, self.prefix + key)
 
+    def expunge(self, key: str) -> None:
+        """Delete an object and, where the bucket keeps them, all its older versions; raises HarnessError."""
+        with self._explained(key, "cannot be deleted with its versions"):
+            if not self._keeps_versions():
+                self._client.remove_object(self.bucket, self.prefix + key)
+                return
+            found = self._client.list_objects(self.bucket, self.prefix + key, recursive=True, include_version=True)
+            for entry in list(found):
+                if entry.object_name == self.prefix + key:
+                    self._client.remove_object(self.bucket, self.prefix + key, version_id=entry.version_id)
+
+    def _keeps_versions(self) -> bool:
+        try:
+            return self._client.get_bucket_versioning(self.bucket).status is not None
+        except S3Error as error:
+            if error.response.status in NOT_SUPPORTED:
+                return False
+            raise
+
     @property
     def locks(self) -> bool:
         """Whether the bucket was made with object lock."""

@@ -52,7 +52,8 @@ def reap(repository: Repository, older_than: float = ABANDONED) -> Reaped:
     kept = {layout.id_in(entry.key) for entry in store.list(layout.of("commit"))}
     left = _old(newest, kept, repository.clock, older_than)
     known = {head.backup_id for head in repository.known()}
-    if lost := (having["manifest"] - having["intent"] | known & set(newest)) - kept:
+    expired = {head.backup_id for head in repository.expired()}
+    if lost := (having["manifest"] - having["intent"] | known & set(newest)) - kept - expired:
         return Reaped(lost=tuple(sorted(lost)))
     for backup_id in left:
         remove(store, layout, backup_id)

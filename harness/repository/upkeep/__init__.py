@@ -1,0 +1,1 @@
+"""Upkeep of a repository: removal of what was never committed and of what expired, and change of recipients."""
