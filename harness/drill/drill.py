@@ -52,6 +52,7 @@ class Drill:
         default_factory=Voices
     )  # whether a node of the primary answers, asked from outside
     target: Identity = field(init=False)  # identity of the site that may be destroyed, by default this drill's primary
+    load: ClientLoad | None = field(init=False)  # None when no service takes numbered writes
     ledger: LedgerFile = field(init=False)
     stores: StoreLedgers = field(init=False)  # of every other client
     failures: Failures = field(init=False)
@@ -74,14 +75,10 @@ class Drill:
 
     def __post_init__(self) -> None:
         self.target = self.environment.template.identity
+        self.load = client_load(self.environment.config)
         self.ledger = LedgerFile(self.folder.path / LEDGER)
         self.stores = StoreLedgers(self.environment, self.folder.path / LEDGER, self.journal)
         self.failures = Failures(self.header.drill, self.journal, self.folder.logs)
-
-    @property
-    def load(self) -> ClientLoad | None:
-        """Client load of this estate; None when no service takes numbered writes."""
-        return client_load(self.environment.config)
 
     @property
     def recovery(self) -> Recovery:

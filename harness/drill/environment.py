@@ -22,6 +22,7 @@ from harness.estate.registry import build_services, entry_of, sinks_at
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.estate.state_file import WITNESS
+from harness.postgres.identity import system_facts
 from harness.recovery.build import recovery_of
 from harness.recovery.recovery import Recovery
 from harness.recovery.start import start_all
@@ -51,6 +52,8 @@ class DrillEnvironment:
     offsite_site: Site = field(init=False)
     receiver: Receiver = field(init=False)
     alert_sink: AlertSink = field(init=False)
+    recipients: tuple[str, ...] = field(init=False)  # references to the keys that the live site's backups are sealed to
+    systems: tuple[str, ...] = ()  # the database systems of both sites, once DR is the live one
     offsite: Node | None = None
     _offsite_with_room: Node | None = None  # set while a full store replaces it
     edge: Edge | None = None
@@ -69,6 +72,7 @@ class DrillEnvironment:
 
     def _lay_out(self) -> None:
         self.secrets = clone(self.template, self.run, self.substrate)
+        self.recipients = self.secrets.recipients_of("primary")
         self.receiver = Receiver(self.substrate.here).__enter__()
         self.alert_sink = AlertSink().__enter__()
         self.services = build_services(self.config, self.receiver)
@@ -136,9 +140,10 @@ class DrillEnvironment:
             Offsite(self.offsite_s3.outside, self.secrets.of("offsite")),
             primary=self.primary,
             dr=self.dr,
-            recipients=self.secrets.recipients,
+            recipients=self.recipients,
             client_secrets=self.secrets.of("clients"),
             witness=self.run / WITNESS,
+            systems=self.systems,
         )
 
     def start_services(self) -> None:
@@ -184,8 +189,9 @@ class DrillEnvironment:
     @property
     def backups(self) -> BackupOrchestrator:
         """The Backup Orchestrator of the primary, whose alerts go to the drill's own sink."""
-        self.secrets.put("primary", "alert-url", self.alert_sink.url.encode())
-        return orchestrator_of(self.connections, Alerts((self.secrets.of("primary")["alert-url"],)), self.journal)
+        live = self.primary.site.name
+        self.secrets.put(live, "alert-url", self.alert_sink.url.encode())
+        return orchestrator_of(self.connections, Alerts((self.secrets.of(live)["alert-url"],)), self.journal)
 
     def recovery(
         self, freshness: Callable[[Sql], bool | None], on_bytes: Callable[[int], None] = lambda _count: None
@@ -194,6 +200,18 @@ class DrillEnvironment:
         return recovery_of(
             self.connections, self.opened_edge, self.journal, "disposable", freshness=freshness, on_bytes=on_bytes
         )
+
+    def turn_round(self, journal: Journal) -> None:
+        """Make DR the live site, and a new, empty primary the one that is recovered to. Raises HarnessError.
+
+        Each gets the keys of its new part; the writer's key of DR is trusted, and so is its database system.
+        """
+        self.journal = journal
+        self.systems = (self.template.identity.system, system_facts(self.dr.place.sql).identifier)
+        self.secrets.turn_round()
+        self.dr.secrets = self.secrets.of("dr")
+        rebuilt = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), self.primary.sinks)
+        self.primary, self.dr, self.recipients = self.dr, rebuilt, self.secrets.recipients_of("dr")
 
     def stop_replication(self) -> None:
         """Stop the replication; afterwards the harness does not read the primary."""

@@ -46,7 +46,8 @@ class Connections:
 
     `trusted`: references to the public keys of writers whose backups are read, where no site has them among its
     secrets; `allow_unsigned`: whether unsigned backups are read too; `witness`: file that keeps what was seen;
-    `second`: a bucket of another store that keeps it too.
+    `second`: a bucket of another store that keeps it too; `systems`: the only database systems whose backups are read,
+    beside those of [existing.offsite]; empty for any.
     """
 
     config: Config
@@ -60,6 +61,7 @@ class Connections:
     allow_unsigned: bool = False
     witness: Path | None = None
     second: Offsite | None = None
+    systems: tuple[str, ...] = ()
 
     @property
     def trust(self) -> Trust:
@@ -67,7 +69,8 @@ class Connections:
         site = self.dr or self.primary
         references = self.trusted or (verify_keys(site.secrets) if site is not None else ())
         existing = self.config.existing
-        systems = existing.offsite.systems if existing is not None and existing.offsite is not None else ()
+        declared = existing.offsite.systems if existing is not None and existing.offsite is not None else ()
+        systems = (*self.systems, *declared)
         return Trust(tuple(read_verify_key(read_secret(one)) for one in references), self.allow_unsigned, systems)
 
     @property

@@ -58,7 +58,24 @@ class Secrets:
     @property
     def recipients(self) -> tuple[str, ...]:
         """References to the public keys that backups are sealed to: of the DR site and of the offline recipient."""
-        return tuple(f"file:{self.root / 'primary' / name}" for name in RECIPIENTS)
+        return self.recipients_of("primary")
+
+    def recipients_of(self, live: str) -> tuple[str, ...]:
+        """Return the references to the public keys that the backups of a live site are sealed to."""
+        other = "dr" if live == "primary" else "primary"
+        return tuple(f"file:{self.root / live / recipient_name(holder)}" for holder in (other, "escrow"))
+
+    def turn_round(self) -> None:
+        """Give DR what writes backups, and the primary what opens them: new keys, beside those of the offline one."""
+        private, public = new_pair()
+        self.put("primary", PRIVATE_KEY, private)
+        self.put("dr", recipient_name("primary"), public)
+        escrow = recipient_name("escrow")
+        self.put("dr", escrow, (self.root / "primary" / escrow).read_bytes())
+        private, public = new_signing_pair()
+        self.put("dr", SIGNING_KEY, private)
+        for site in ("primary", "dr"):
+            self.put(site, verify_key_name(public), public)
 
 
 def make_secrets(root: Path, specs: Iterable[SecretSpec]) -> Secrets:

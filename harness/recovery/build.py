@@ -24,6 +24,7 @@ def recovery_of(
 ) -> Recovery:
     """Return the recovery onto the DR site; raises UsageError when that site has no private key for backups."""
     dr, config = connections.recovered, connections.config
+    back = dr.site.name == "primary"  # a failback: the rebuilt primary is recovered
     if PRIVATE_KEY not in dr.secrets:
         raise UsageError(f"site {dr.site.name}: no secret {PRIVATE_KEY}; add it; it opens the backups")
     return Recovery(
@@ -32,7 +33,8 @@ def recovery_of(
         repository=connections.repository,
         private_key_ref=dr.secrets[PRIVATE_KEY],
         router=router,
-        dr_edge=config.sites.dr.edge,
+        dr_edge=(config.sites.primary if back else config.sites.dr).edge,
+        leads_to="primary" if back else "dr",
         entry=entry_of(config),
         client_secrets=connections.client_secrets,
         journal=journal,

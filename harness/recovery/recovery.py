@@ -141,6 +141,7 @@ class Recovery:
     client_secrets: Mapping[str, str]
     journal: Journal
     containment: Containment = "disposable"
+    leads_to: str = "dr"  # the name of the site for front door and gateways
     freshness: Callable[[Sql], bool | None] = lambda _sql: None  # is the promised RPO met? None without a ledger
     start_messages: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # numbers of start and connection
     fence: Callable[[], None] = lambda: None  # stops an old primary that may still take writes, before the switch
@@ -244,7 +245,7 @@ class Recovery:
         """2.7: fence the old primary, route front door and public name to DR, and prove it. Raises HarnessError."""
         with self._phase("switch", "2.7"):
             self.fence()
-            status = self.router.switch("dr", self.dr.address_of(self.entry), self.dr_edge)
+            status = self.router.switch(self.leads_to, self.dr.address_of(self.entry), self.dr_edge)
             self.journal.mark("status", "routing", front=status.front, address=status.address)
             for one in status.reached:
                 self.journal.mark("reached", one.address, site=one.site)

@@ -115,7 +115,7 @@ class Repository:
         damaged = {name for name, entry in found.items() if entry.damaged is not None}
         known, doubts = self._witnessed()
         expired = self.expired()
-        chain = follow(links, known, damaged, self.clock.wall(), expired)
+        chain = follow(links, known, damaged, self.clock.wall(), expired, self.trust.systems)
         tips = newest(links, known, expired)
         return Catalogue(_ordered(found, chain), chain.head, (*chain.findings, *doubts), tips)
 

@@ -56,12 +56,14 @@ def follow(
     damaged: Collection[str],
     now: datetime,
     expired: Collection[Head] = (),
+    systems: Collection[str] = (),
 ) -> Chain:
     """Return the chain of the links, and what contradicts it. `known`: newest backups that witnesses have seen.
 
     `damaged`: names of backups that are there and cannot be trusted: they are reported as that, and not as missing.
     Older backups may have been deleted when they expired, so the chain may begin with any number. `expired`: those that
-    a writer's signed note says were removed.
+    a writer's signed note says were removed. `systems`: database systems that are declared to write here: one may follow
+    another.
     """
     excused = {head.digest for head in expired}
     chain = sorted(links, key=lambda link: link.order, reverse=True)
@@ -69,7 +71,7 @@ def follow(
     findings = joined(
         (line for head in seen if (line := _against(chain, head))),
         _missing(chain, damaged, excused),
-        _times(chain, now),
+        _times(chain, now, systems),
     )
     order = tuple(link.head.backup_id for link in chain)
     return Chain(order, chain[0].head if chain else None, tuple(dict.fromkeys(findings)))
@@ -99,7 +101,7 @@ def _missing(chain: Sequence[Link], damaged: Collection[str], expired: Collectio
             yield f"{head} is not in the repository, though older ones are: it was deleted"
 
 
-def _times(chain: Sequence[Link], now: datetime) -> Iterator[str]:
+def _times(chain: Sequence[Link], now: datetime, systems: Collection[str]) -> Iterator[str]:
     by_digest = {link.head.digest: link for link in chain}
     for link in chain:
         if link.finished - now > CLOCK:
@@ -113,7 +115,7 @@ def _times(chain: Sequence[Link], now: datetime) -> Iterator[str]:
                     f"{link.head} was finished {_span(earlier.finished - link.finished)} before {earlier.head}, which "
                     "it follows: the writer's clock was wrong at one of them"
                 )
-            if link.cluster != earlier.cluster:
+            if link.cluster != earlier.cluster and not {link.cluster, earlier.cluster} <= {*systems}:
                 yield (
                     f"{link.head} is of database system {link.cluster}, {earlier.head} of {earlier.cluster}: unless "
                     "the server was made anew, another one writes backups under this name"
