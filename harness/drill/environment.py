@@ -204,7 +204,8 @@ class DrillEnvironment:
     def turn_round(self, journal: Journal) -> None:
         """Make DR the live site, and a new, empty primary the one that is recovered to. Raises HarnessError.
 
-        Each gets the keys of its new part; the writer's key of DR is trusted, and so is its database system.
+        Each gets the keys of its new part; the writer's key of DR is trusted, and so is its database system. Objects
+        are replicated back, unless DR is cold.
         """
         self.journal = journal
         self.systems = (self.template.identity.system, system_facts(self.dr.place.sql).identifier)
@@ -212,6 +213,7 @@ class DrillEnvironment:
         self.dr.secrets = self.secrets.of("dr")
         rebuilt = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), self.primary.sinks)
         self.primary, self.dr, self.recipients = self.dr, rebuilt, self.secrets.recipients_of("dr")
+        self._start_replica()
 
     def stop_replication(self) -> None:
         """Stop the replication; afterwards the harness does not read the primary."""

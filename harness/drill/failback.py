@@ -64,6 +64,7 @@ def close_dr(drill: Drill) -> Struck:
     writer, site, journal = drill.writer, drill.environment.primary, drill.journal
     if writer is None or writer.consecutive_failures:
         raise Refused("failback refused: DR does not serve clients; the result would be inconclusive")
+    drill.environment.stop_replication()
     drill.live = live_databases(site.place.sql, drill.failures)
     event = journal.mark("struck", f"{site.site.name} site", message="2.1", planned=True)
     for name in reversed([name for name in site.nodes if name not in INFRASTRUCTURE]):
@@ -82,7 +83,7 @@ def close_dr(drill: Drill) -> Struck:
 
 def lead_back(drill: Drill) -> None:
     """Take DR's last backup, and recover the rebuilt primary from it. Raises Finding, HarnessError."""
-    with phase(drill.journal, "backup"):
+    with phase(drill.journal, "last backup"):  # a backup journals its own begin
         drill.back_up()
     drill.recover()
 

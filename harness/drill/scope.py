@@ -6,7 +6,7 @@ from harness.core.sequence import Branch, expected
 from harness.core.service import Service
 from harness.estate.config import Config
 from harness.estate.isolation import outside_volumes
-from harness.estate.registry import absent_messages, not_contained
+from harness.estate.registry import absent_messages, not_contained, without_ledger
 from harness.repository.catalogue import Receipt
 
 TRIGGER = "1.1"
@@ -21,6 +21,7 @@ def not_drilled(
     lacking += [
         f"{path} is outside its volumes: what is written there is in no backup" for path in outside_volumes(config)
     ]
+    lacking += [f"data loss of {name}: no client of the drill writes to it" for name in without_ledger(config)]
     lacking += [f"{', '.join(numbers)}: no {kind} in this estate" for kind, numbers in absent_messages(config).items()]
     if not scheduled:
         lacking.append(f"{TRIGGER}: the backup was not taken by the schedule")

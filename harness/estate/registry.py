@@ -75,6 +75,16 @@ def store_clients(config: Config) -> tuple[StoreClients, ...]:
     return tuple(one for name, table in config.services.items() for one in kind_of(config, name).stores(name, table))
 
 
+def without_ledger(config: Config) -> tuple[str, ...]:
+    """Return the names of the services to which no client of a drill writes; gateways are left out."""
+    written = {load_service(config)}
+    return tuple(
+        name
+        for name, table in config.services.items()
+        if name not in written and not kind_of(config, name).passive and not kind_of(config, name).stores(name, table)
+    )
+
+
 def parts_of(config: Config) -> tuple[str, ...]:
     """Return the names of the parts that this estate needs: all, without those that only undeclared kinds run."""
     declared = {part for name in config.services for part in kind_of(config, name).parts}

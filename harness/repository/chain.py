@@ -62,8 +62,8 @@ def follow(
 
     `damaged`: names of backups that are there and cannot be trusted: they are reported as that, and not as missing.
     Older backups may have been deleted when they expired, so the chain may begin with any number. `expired`: those that
-    a writer's signed note says were removed. `systems`: database systems that are declared to write here: one may follow
-    another.
+    a writer's signed note says were removed. `systems`: database systems that are declared to write here: one may
+    follow another.
     """
     excused = {head.digest for head in expired}
     chain = sorted(links, key=lambda link: link.order, reverse=True)

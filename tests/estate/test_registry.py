@@ -9,7 +9,7 @@ import pytest
 from harness.core.errors import UsageError
 from harness.drill.scope import missing, not_drilled
 from harness.estate.config import Config
-from harness.estate.registry import absent_messages, build_services, client_load, entry_of, not_contained
+from harness.estate.registry import absent_messages, build_services, client_load, entry_of, not_contained, store_clients
 
 SITES = {"primary": {"edge": "127.0.0.2"}, "dr": {"edge": "127.0.0.3"}}
 OWN = {"kind": "http", "command": ["python3"], "prefix": "/own", "keys": [{"path": "/own", "contains": "x"}]}
@@ -54,3 +54,10 @@ def test_an_estate_without_an_entry_is_refused() -> None:
     with pytest.raises(UsageError, match="estate shop: no service takes client requests; declare one of kind gateway"):
         entry_of(declare(own=OWN))
     assert client_load(declare(own=OWN)) is None
+
+
+def test_a_service_to_which_no_client_writes_is_named() -> None:
+    line = "data loss of own: no client of the drill writes to it"
+    config = declare(own=OWN, gateway={"kind": "gateway"}, notification={"kind": "notification"}, shop={"kind": "odoo"})
+    assert [one for one in not_drilled(config, (), (), scheduled=True) if one.startswith("data loss")] == [line]
+    assert [one.name for one in store_clients(config)] == ["notification attachments", "shop orders"]

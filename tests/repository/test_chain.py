@@ -107,3 +107,9 @@ def test_what_expired_is_no_finding_and_makes_no_second_end() -> None:
     assert newest([FIRST, FOURTH], [], [SECOND.head, THIRD.head]) == (FOURTH.head,)
     beside = link(4, THIRD, name="beside")
     assert newest([FIRST, FOURTH, beside], [], [SECOND.head, THIRD.head]) == (beside.head, FOURTH.head)
+
+
+@pytest.mark.parametrize(("systems", "found"), [({"7", "8"}, False), ({"8"}, True), ({"7"}, True), ({"9"}, True)])
+def test_a_declared_database_system_may_follow_another(systems: set[str], found: bool) -> None:
+    """After a failover DR's server writes the backups."""
+    assert bool(follow([FIRST, link(2, FIRST, cluster="8")], [], (), NOW, systems=systems).findings) == found
