@@ -85,7 +85,7 @@ class Receiver:
             identity = connection.identify()
             restart = self._slot(connection, identity)
             archive = _end_of(read_wal(self.repository, identity.system), identity.timeline)
-            timeline, position = archive or (identity.timeline, restart)
+            timeline, position = _continued(connection, identity, archive, restart)
             try:
                 self.receive(connection, identity, (timeline, segment_start(position, identity.segment_size)), stop)
             except HarnessError as error:
@@ -195,6 +195,23 @@ class Receiver:
         while not shipper.offer(item):
             if at is not None:
                 at[0].confirm(at[1].received, shipper.shipped)
+
+
+def _continued(
+    connection: Replication, identity: Identity, archive: tuple[int, int] | None, restart: int
+) -> tuple[int, int]:
+    """Return where the archive is continued on this server, whose timeline may have left another one earlier."""
+    if archive is None:
+        return identity.timeline, restart
+    timeline, position = archive
+    if timeline == identity.timeline:
+        return archive
+    ends = read_history(timeline_history(connection, identity.timeline)[1])
+    later = (*(one.timeline for one in ends[1:]), identity.timeline)
+    for one, following in zip(ends, later, strict=True):
+        if one.timeline == timeline:
+            return (following, one.at) if position >= one.at else archive
+    return identity.timeline, restart
 
 
 def _end_of(catalogue: WalCatalogue, newest: int) -> tuple[int, int] | None:

@@ -78,6 +78,32 @@ def test_a_physical_backup_and_continuous_wal_by_the_commands(there: Production,
     assert secrets not in done.stdout + done.stderr
 
 
+def test_restore_to_a_point_in_time_by_the_command(there: Production, operator: Path) -> None:
+    with connect(there.sql, "guestbook") as connection, receiving(operator):
+        done = blackstart(operator, "backup", "--mode", "physical")
+        assert done.returncode == 0, done.stderr + done.stdout
+        connection.execute("SELECT pg_create_restore_point('before the mistake')")
+        connection.execute("DELETE FROM entry")
+    words = ("restore", "--to", "name=before the mistake", "--into", "restored")
+    done = blackstart(operator, *words)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stdout.startswith(f"RESTORED {last_id(operator)} to ")
+    assert (operator / "restored/PG_VERSION").read_text() == "18\n"
+    again = blackstart(operator, *words)
+    assert again.returncode == 2
+    assert "has a database server's data, and nothing is restored over it" in again.stderr
+    outside = blackstart(operator, "restore", "--to", "lsn=FF/0", "--into", "other")
+    assert outside.returncode == 3
+    assert "is outside of what can be reached" in outside.stderr
+    assert "Traceback" not in outside.stderr + again.stderr
+    assert not (operator / "other").exists()
+
+
+def last_id(folder: Path) -> str:
+    rows = json.loads(blackstart(folder, "backups", "--json").stdout)
+    return str(rows[0]["id"])
+
+
 def test_what_was_shipped_is_opened_by_a_recipient_that_was_added(there: Production, operator: Path) -> None:
     done = blackstart(operator, "backup", "--mode", "physical")
     assert done.returncode == 0, done.stderr + done.stdout

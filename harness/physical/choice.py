@@ -1,0 +1,143 @@
+"""Choice of the base backup and of the WAL for a target, from the catalogue: what cannot be reached is refused."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from harness.core.contents import PhysicalFacts
+from harness.core.errors import NoValidBackup, Refused, Unreadable
+from harness.core.wal import segment_start, show_lsn
+from harness.physical.target import LATEST, Target
+from harness.repository.catalogue import OpenBackup, Repository
+from harness.repository.wal.catalogue import Leg, Shipped, WalCatalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A base backup, and the WAL from it on. `end`: the position up to which there is no hole.
+
+    `timeline`: the one that it ends on; `covered_until`: every write acknowledged before that time is in it, None: not
+    known. `histories`: of every timeline, so that a new one gets another number. `passed_over`: why no newer timeline.
+    """
+
+    backup: OpenBackup
+    facts: PhysicalFacts
+    timeline: int
+    end: int
+    covered_until: datetime | None
+    files: tuple[Shipped, ...]
+    histories: tuple[Shipped, ...]
+    passed_over: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return the name of the backup."""
+        return self.backup.backup_id
+
+    @property
+    def range(self) -> str:
+        """Return which points in time it reaches."""
+        until = self.covered_until.isoformat(timespec="seconds") if self.covered_until else "a time that is not known"
+        return (
+            f"backup {self.name}: {show_lsn(self.facts.stop)} to {show_lsn(self.end)} on timeline {self.timeline}, "
+            f"{self.facts.stopped_at.isoformat(timespec='seconds')} to {until}"
+        )
+
+    def size(self) -> int:
+        """Return the bytes that its restore needs on the disk."""
+        return self.backup.manifest.plain_size + len(self.files) * self.facts.segment_size
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to restore. `backup_id`: a base backup, "": any; `timeline`: on which to end, 0: the newest."""
+
+    target: Target
+    backup_id: str = ""
+    timeline: int = 0
+
+
+def ways(repository: Repository, wal: WalCatalogue, private_pem: bytes, wanted: Wanted) -> Iterator[Way]:
+    """Yield the base backups that may reach the target, the best first. Raises HarnessError of the store.
+
+    Raises NoValidBackup when there is none at all, Refused with what can be reached when the target is outside.
+    """
+    found: list[Way] = []
+    reasons: list[str] = []
+    for entry in repository.committed():
+        if not entry.physical or (wanted.backup_id and entry.backup_id != wanted.backup_id):
+            continue
+        try:
+            backup = repository.open(entry, private_pem)
+            found.append(_way(backup, wal, wanted.timeline))
+        except Unreadable as error:
+            reasons.append(f"{entry.backup_id}: {error}")
+            continue
+        if (fits := _fits(found[-1], wanted.target)) is None or fits:
+            yield found[-1]
+            if fits:
+                return
+    if not found:
+        named = f"{wanted.backup_id} is no physical backup that can be restored" if wanted.backup_id else ""
+        raise NoValidBackup(
+            f"estate {repository.estate}: {named or 'no physical backup can be restored'}: "
+            f"{'; '.join(reasons) or 'none is committed; take one with `blackstart backup --mode physical`'}"
+        )
+    raise Refused(_outside(wanted.target, found, reasons))
+
+
+def _outside(target: Target, found: Sequence[Way], reasons: Sequence[str]) -> str:
+    lines = "; ".join((*(way.range for way in found), *reasons))
+    return f"{target} is outside of what can be reached, or not found there; there is: {lines}"
+
+
+def _way(backup: OpenBackup, wal: WalCatalogue, timeline: int) -> Way:
+    """Return the way from a base backup on. Raises Unreadable when its own WAL is not complete."""
+    facts = backup.manifest.contents.physical
+    if facts is None:
+        raise Unreadable("its manifest is of a logical backup")
+    if wal.cluster != backup.manifest.cluster:
+        raise Unreadable(f"the newest WAL is of database system {wal.cluster}, the backup of {backup.manifest.cluster}")
+    if (lacking := wal.lacking(facts.timeline, facts.start, facts.stop)) != "":
+        raise Unreadable(lacking)
+    reasons: list[str] = []
+    for target in (timeline,) if timeline else sorted({facts.timeline, *wal.timelines}, reverse=True):
+        try:
+            legs = wal.way_to(facts.timeline, facts.start, target)
+            end, files = _follow(wal, legs)
+        except Unreadable as error:
+            reasons.append(str(error))
+            continue
+        histories = tuple(wal.histories.values())
+        return Way(backup, facts, target, end, wal.covered_until(target, end), files, histories, tuple(reasons))
+    raise Unreadable("; ".join(reasons))
+
+
+def _follow(wal: WalCatalogue, legs: Sequence[Leg]) -> tuple[int, tuple[Shipped, ...]]:
+    """Return the end of the legs and all files. Raises Unreadable for a hole before the last one."""
+    files: list[Shipped] = []
+    for leg in legs[:-1]:
+        end, found = wal.reach(leg)
+        # The segment in which a timeline ends is on the next one as well.
+        if leg.end is not None and end < segment_start(leg.end, wal.segment_size):
+            raise Unreadable(
+                f"timeline {leg.timeline} is there up to {show_lsn(end)} only, and ends at {show_lsn(leg.end)}"
+            )
+        files += found
+    end, found = wal.reach(legs[-1])
+    if len(legs) > 1 and not found:
+        raise Unreadable(f"timeline {legs[-1].timeline}: its first segment is not in the repository")
+    return end, (*files, *found)
+
+
+def _fits(way: Way, target: Target) -> bool | None:
+    """Return whether a way reaches a target; None where only the replay can tell."""
+    if target.kind == LATEST:
+        return True
+    if target.position is not None:
+        return way.facts.stop <= target.position <= way.end
+    if target.time is not None:
+        if target.time < way.facts.stopped_at:
+            return False
+        return None if way.covered_until is None else target.time <= way.covered_until
+    return None

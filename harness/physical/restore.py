@@ -1,0 +1,147 @@
+"""Restore to a point in time: base backup and WAL into an empty data folder, replayed to the target and promoted."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from harness.core.errors import Refused, RestoreFailed, Unreadable
+from harness.core.journal import Journal
+from harness.core.wal import show_lsn
+from harness.physical.choice import Wanted, Way, ways
+from harness.physical.server import Programs, Replayed, Unreached, programs_of, replay
+from harness.physical.unpack import made, place_wal, require_empty, require_room, spaces_of, unpack
+from harness.repository.catalogue import Repository
+from harness.repository.wal.catalogue import read_wal
+from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.reader import WalReader
+
+AUTO = "postgresql.auto.conf"
+# Written last into the restored folder, where they override what the primary had there.
+QUIET = """
+# By `blackstart restore`: a copy must not archive into the primary's repository, follow it, or receive its
+# subscriptions. Remove these lines when this server takes its place.
+archive_mode = 'off'
+primary_conninfo = ''
+primary_slot_name = ''
+max_logical_replication_workers = '0'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PointInTime:
+    """What was restored. `position`, `last_commit`: the last WAL and the last transaction that were replayed.
+
+    `timeline`: the one that was followed; `warnings`: what to do before it is used.
+    """
+
+    backup_id: str
+    folder: Path
+    timeline: int
+    position: int
+    last_commit: datetime | None
+    warnings: tuple[str, ...]
+
+
+def restore(
+    repository: Repository,
+    private_pem: bytes,
+    wanted: Wanted,
+    folder: Path,
+    journal: Journal,
+    progress: Callable[[int], None] | None = None,
+) -> PointInTime:
+    """Restore into an empty folder; a server can be started on it afterwards. After an error it is as it was before.
+
+    Raises UsageError for a folder that is not empty, Refused with what can be reached for a target outside of it,
+    NoValidBackup, Unreadable for a backup or WAL that is not authentic, RestoreFailed.
+    """
+    require_empty(folder)
+    wal = read_wal(repository)
+    findings = wal_findings(repository, wal)
+    tried: list[str] = []
+    for way in ways(repository, wal, private_pem, wanted):
+        journal.mark("selected", way.name, range=way.range, target=str(wanted.target))
+        require_room(folder, way.size())
+        programs = programs_of(way.backup.manifest.contents.system.major)
+        try:
+            with made(folder):
+                _fill(way, WalReader(repository, private_pem), folder, programs, journal, progress)
+                done = _replay(way, wanted, folder, programs, journal)
+                _quieten(folder)
+                programs.run("initdb", "--sync-only", "-D", str(folder))
+        except Unreached as error:
+            journal.mark("passed over", way.name, reason=str(error))
+            tried.append(way.range)
+            continue
+        return PointInTime(
+            way.name, folder, way.timeline, done.position, done.last_commit, (*_warnings(way, folder, done), *findings)
+        )
+    raise Refused(f"{wanted.target} was not reached; there is: {'; '.join(tried)}")
+
+
+def _fill(
+    way: Way,
+    reader: WalReader,
+    folder: Path,
+    programs: Programs,
+    journal: Journal,
+    progress: Callable[[int], None] | None,
+) -> None:
+    unpack(way, folder, progress)
+    programs.run("pg_verifybackup", "--no-parse-wal", str(folder))
+    journal.mark("verified", "base backup", by="pg_verifybackup")
+    place_wal(way, reader, folder)
+    journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
+
+
+def _replay(way: Way, wanted: Wanted, folder: Path, programs: Programs, journal: Journal) -> Replayed:
+    """Replay to the target. Raises Unreached when it is not there, RestoreFailed when WAL was not replayed."""
+    target, superuser = wanted.target, way.facts.superuser
+    common = {"recovery_target_timeline": str(way.timeline)}
+    try:
+        done = replay(programs, folder, superuser, common, target.settings)
+        if target.position is not None and not target.before and done.position < target.position:
+            raise RestoreFailed(f"replayed up to {show_lsn(done.position)} only, {target} was asked for")
+        if not target.settings:
+            _require_end(way, done)
+    except Unreached:
+        covered = target.time is not None and way.covered_until is not None and target.time <= way.covered_until
+        if not covered:
+            raise
+        # Nothing was committed between the last transaction and the target: the end of the WAL is the state at it.
+        done = replay(programs, folder, superuser, common, {})
+        _require_end(way, done)
+    journal.mark("replayed", way.name, position=show_lsn(done.position))
+    return done
+
+
+def _require_end(way: Way, done: Replayed) -> None:
+    """Raise RestoreFailed unless all WAL was replayed: PostgreSQL ends quietly at a record that it cannot read."""
+    begin = way.files[-1].entry.start if way.files else way.facts.start
+    if done.position < min(begin, way.end):
+        raise RestoreFailed(
+            f"the replay ended at {show_lsn(done.position)}, the repository has WAL up to {show_lsn(way.end)}"
+        )
+
+
+def _quieten(folder: Path) -> None:
+    path = folder / AUTO
+    try:
+        text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
+        path.write_text(text + QUIET, encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be changed ({error.strerror})") from None
+
+
+def _warnings(way: Way, folder: Path, done: Replayed) -> tuple[str, ...]:
+    lines = [f"a newer timeline was not followed: {reason}" for reason in way.passed_over]
+    lines += [f"archiving, replication and subscriptions are off: see the end of {folder / AUTO}"]
+    lines.append("take a new physical backup of it once it is in use: this one is of the timeline before")
+    if way.facts.tablespaces:
+        lines.append(f"tablespaces are in {spaces_of(folder)}")
+    if done.collations:
+        lines.append(f"other version of the collation: REINDEX before use: {', '.join(done.collations)}")
+    if done.position < way.end:
+        lines.append(f"WAL from {show_lsn(done.position)} to {show_lsn(way.end)} was not replayed")
+    return tuple(lines)

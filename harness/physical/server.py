@@ -1,0 +1,253 @@
+"""PostgreSQL's own programs on a restored data folder: check of the files, replay of WAL to a target, promotion.
+
+The server of the replay listens on a socket in a private folder only, reads no configuration of the backup's, archives
+nothing, and connects to nobody.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from harness.core.clock import NotYet, wait_until
+from harness.core.errors import HarnessError, MissingPart, RestoreFailed
+from harness.core.wal import read_lsn, show_lsn
+from harness.parts.programs import client_programs
+from harness.patience import PATIENCE
+from harness.substrate.embedded.spawn import wrapper
+
+UNREACHED = "recovery ended before configured recovery target was reached"
+# What a replay must allow at least as much of as the server that wrote the WAL: line of pg_controldata -> setting.
+LIMITS = {
+    "max_connections": "max_connections",
+    "max_worker_processes": "max_worker_processes",
+    "max_wal_senders": "max_wal_senders",
+    "max_prepared_xacts": "max_prepared_transactions",
+    "max_locks_per_xact": "max_locks_per_transaction",
+}
+ALONE = {
+    "listen_addresses": "",
+    "ssl": "off",
+    "restore_command": "exit 1",  # all WAL is in pg_wal
+    "recovery_target_action": "pause",
+    "hot_standby": "on",
+    "archive_mode": "off",
+    "archive_library": "",
+    "primary_conninfo": "",
+    "primary_slot_name": "",
+    "shared_preload_libraries": "",
+    "session_preload_libraries": "",
+    "local_preload_libraries": "",
+    "max_logical_replication_workers": "0",
+    "autovacuum": "off",
+    "wal_keep_size": "1GB",  # the segment in which the new timeline begins stays until it is archived
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "dynamic_shared_memory_type": "mmap",
+    "shared_buffers": "128MB",
+    "lc_messages": "C",
+}
+STATE = """
+SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_last_wal_replay_lsn()::text,
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_get_wal_replay_pause_state() ELSE '' END,
+       pg_catalog.pg_last_xact_replay_timestamp()
+"""
+COLLATIONS = """
+SELECT datname FROM pg_catalog.pg_database
+WHERE datcollversion <> pg_catalog.pg_database_collation_actual_version(oid) ORDER BY datname
+"""
+
+
+class Unreached(RestoreFailed):
+    """The WAL ended before the target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """PostgreSQL's programs of one major version."""
+
+    folder: Path
+
+    def run(self, name: str, *arguments: str) -> str:
+        """Return the output of a program; raises RestoreFailed with its last line unless it exits with 0."""
+        done = subprocess.run(
+            [*wrapper(), str(self.folder / name), *arguments],
+            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise RestoreFailed(f"{name}: {said[-1] if said else f'exit code {done.returncode}'}")
+        return done.stdout
+
+
+def programs_of(major: int) -> Programs:
+    """Return the programs of exactly that major version. Raises MissingPart with the remedy."""
+    for found in client_programs():
+        if found.major == major and Path(found.folder, "postgres").is_file():
+            return Programs(Path(found.folder))
+    raise MissingPart(
+        f"postgres of PostgreSQL {major} is missing: a physical backup starts with the same major version only; "
+        "install it, or name its folder in BLACKSTART_PG_BIN"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replay came to. `position`: up to which WAL was replayed; `last_commit`: of the last transaction in it.
+
+    `collations`: databases whose indexes were made by another version of their collation.
+    """
+
+    position: int
+    last_commit: datetime | None
+    collations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    recovering: bool
+    position: int
+    paused: bool
+    last_commit: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Replay:
+    """A server under way. `place`: folder of its socket and its log."""
+
+    process: subprocess.Popen[bytes]
+    place: Path
+    superuser: str
+
+    def state(self) -> _State:
+        """Return its state. Raises NotYet while it does not answer, Unreached or RestoreFailed when it has ended."""
+        if self.process.poll() is not None:
+            raise _ended(self.place / "log")
+        try:
+            with _connect(self.place, self.superuser) as connection:
+                row = connection.execute(STATE).fetchone()
+        except psycopg.Error as error:
+            raise NotYet(" ".join(str(error).split())) from None
+        if row is None:
+            raise NotYet("no answer")
+        return _State(row[0], read_lsn(row[1]) if row[1] else 0, row[2] == "paused", row[3])
+
+    def reached(self) -> _State:
+        """Return its state once it is paused at the target, or promoted; raises as `state`."""
+        found = self.state()
+        if found.recovering and not found.paused:
+            raise NotYet(f"replayed up to {show_lsn(found.position)}")
+        return found
+
+    def promoted(self) -> None:
+        """Raise NotYet while it is in recovery; raises as `state`."""
+        if self.state().recovering:
+            raise NotYet("still in recovery")
+
+
+def replay(
+    programs: Programs, folder: Path, superuser: str, common: Mapping[str, str], target: Mapping[str, str]
+) -> Replayed:
+    """Replay WAL to a target, check that it was reached, promote, and stop the server.
+
+    `common`, `target`: settings; without a target the replay goes to the end of the WAL. Raises Unreached when the WAL
+    ends before the target, RestoreFailed when the server does not start or stop.
+    """
+    (folder / "recovery.signal").touch(mode=0o600)
+    with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
+        place = Path(name)
+        with _server(programs, folder, place, {**common, **target}) as process:
+            running = _Replay(process, place, superuser)
+            at = wait_until(running.reached, patience=PATIENCE.restore_database, every=0.1, what="replay of WAL")
+            if target and not at.recovering:
+                raise RestoreFailed("the server was promoted before the target was known to be reached")
+            with _connect(place, superuser) as connection:
+                if at.recovering:
+                    connection.execute("SELECT pg_catalog.pg_wal_replay_resume()")
+            wait_until(running.promoted, patience=PATIENCE.postgres_ready, every=0.1, what="promotion")
+            with _connect(place, superuser) as connection:
+                collations = tuple(str(name) for (name,) in connection.execute(COLLATIONS).fetchall())
+    return Replayed(at.position, at.last_commit, collations)
+
+
+def _connect(place: Path, superuser: str) -> psycopg.Connection:
+    return psycopg.connect(
+        host=str(place),
+        user=superuser,
+        dbname="template1",
+        autocommit=True,
+        connect_timeout=round(PATIENCE.sql_connect),
+    )
+
+
+@contextmanager
+def _server(
+    programs: Programs, folder: Path, place: Path, settings: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the server of the replay, and stop it at the end of the block."""
+    for name, text in (("hba", "local all all trust\n"), ("ident", ""), ("conf", "")):
+        (place / name).write_text(text)
+    own = {
+        "config_file": str(place / "conf"),
+        "hba_file": str(place / "hba"),
+        "ident_file": str(place / "ident"),
+        "unix_socket_directories": str(place),
+        "external_pid_file": "",
+    }
+    words = {**ALONE, **own, **_limits(programs, folder), **settings}
+    command = [*wrapper(), str(programs.folder / "postgres"), "-D", str(folder)]
+    command += [part for name, value in words.items() for part in ("-c", f"{name}={value}")]
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+        )  # fmt: skip
+    try:
+        yield process
+    except BaseException:
+        _stop(process, signal.SIGQUIT)
+        raise
+    if (code := _stop(process, signal.SIGINT)) != 0:
+        raise RestoreFailed(f"the server of the replay did not stop cleanly (code {code}): {_last(place / 'log')}")
+
+
+def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> int:
+    if process.poll() is None:
+        process.send_signal(how)
+    try:
+        return process.wait(PATIENCE.node_stop)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
+
+
+def _limits(programs: Programs, folder: Path) -> dict[str, str]:
+    found = {}
+    for line in programs.run("pg_controldata", str(folder)).splitlines():
+        name, _, value = line.partition(" setting:")
+        if name in LIMITS and value.strip().isdigit():
+            found[LIMITS[name]] = value.strip()
+    return found
+
+
+def _ended(log: Path) -> HarnessError | RestoreFailed:
+    said = _last(log)
+    if UNREACHED in said:
+        return Unreached("the WAL ends before the target")
+    return RestoreFailed(f"the server of the replay ended: {said}")
+
+
+def _last(log: Path) -> str:
+    """Return the first FATAL or PANIC of a log, else its last line."""
+    lines = log.read_text(errors="replace").splitlines()
+    fatal = [line for line in lines if re.search(r"\b(FATAL|PANIC):", line) and "starting up" not in line]
+    return " ".join((fatal or lines or ["no log"])[0 if fatal else -1].split())
