@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
@@ -66,11 +67,11 @@ def wal_receive(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
         with suppress(HarnessError):  # the journal has the failure
             alerts.send(f"WAL of {found.estate} is not shipped", reason)
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was received is shipped before it ends
+        signal.signal(number, lambda *_: stop.set())
     warn(f"wal: slot {found.slot}, shipped within {budget:g} s; Ctrl-C ends it")
-    try:
-        follow(receiver, stop, failed)
-    except KeyboardInterrupt:
-        warn("wal: ended; the server keeps WAL for the slot until it is received again, or the slot is dropped")
+    follow(receiver, stop, failed)
+    warn("wal: ended; the server keeps WAL for the slot until it is received again, or the slot is dropped")
 
 
 @wal_app.command("push")

@@ -78,6 +78,7 @@ class Receiver:
     until: int | None = None
     clock: Clock = SYSTEM
     _answered: float = 0.0
+    _stopped: float = 0.0
 
     def run(self, stop: Event) -> None:
         """Receive until `stop` is set or `until` is reached. Raises HarnessError, BackupFailed."""
@@ -150,13 +151,18 @@ class Receiver:
                 self._take(stream, shipper, size, now, piece)
             self._look(stream, shipper, now)
             reached = self.until is not None and now.received >= self.until
-            if stop.is_set() or reached:
+            if reached or (stop.is_set() and self._drained(piece)):
                 if now.data and not reached:
                     self._hand(shipper, (stream, now), self._part(now, whole=False))
                 return None
         if now.data:
             self._hand(shipper, None, self._part(now, whole=True))
         return stream.after
+
+    def _drained(self, piece: Piece | None) -> bool:
+        """Return whether a receiver that is stopped has what its server sent, or has tried for its budget."""
+        self._stopped = self._stopped or self.clock.monotonic()
+        return piece is None or not piece.data or self.clock.monotonic() - self._stopped > self.budget
 
     def _take(self, stream: WalStream, shipper: Shipper, size: int, now: _Open, piece: Piece) -> None:
         """Add a piece to the open segment, and hand over each segment that is full."""

@@ -56,6 +56,7 @@ def restore(
     Raises UsageError for a folder that is not empty, Refused with what can be reached for a target outside of it,
     NoValidBackup, Unreadable for a backup or WAL that is not authentic, RestoreFailed.
     """
+    folder = folder.absolute()
     require_empty(folder)
     wal = read_wal(repository)
     findings = wal_findings(repository, wal)

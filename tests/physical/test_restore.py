@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -279,33 +279,3 @@ def copy_of(repository: Repository) -> Repository:
     for one in repository.store.list(""):
         store.put(one.key, (b"".join(repository.store.get(one.key)),))
     return replace(repository, store=store)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ("yesterday", "none of latest, time="),
-        ("time=yesterday", "no time; one is like"),
-        ("time=2026-03-01 12:00:00", "without a time zone"),
-        ("lsn=3000028", "no position in the WAL"),
-        ("xid=-1", "no transaction ID"),
-        ("xid=2", "no transaction ID"),
-        ("before=name:noon", "a restore point is not a change"),
-        ("before=latest", "none of latest"),
-        ("name=", "none of latest"),
-        (f"name={'n' * 64}", "longer than the 63 bytes"),
-    ],
-)
-def test_a_target_that_is_none_is_refused(text: str, reason: str) -> None:
-    with pytest.raises(UsageError, match=reason):
-        read_target(text)
-
-
-def test_a_time_is_read_in_any_zone() -> None:
-    target = read_target("before=time:2026-03-01T13:00:00+01:00")
-    assert target.settings == {
-        "recovery_target_time": "2026-03-01T12:00:00+00:00",
-        "recovery_target_inclusive": "off",
-    }
-    assert target.time is not None
-    assert target.time.utcoffset() == timedelta(0)
