@@ -26,6 +26,7 @@ from harness.cli.app import (
 from harness.cli.backup import LIVE, NOT_UP
 
 if TYPE_CHECKING:
+    from harness.backup.status import ServerState
     from harness.physical.source import PhysicalSource
 
 wal_app = typer.Typer(help="Ship WAL continuously: receive, push.", rich_markup_mode=None)
@@ -129,3 +130,45 @@ def restore(
     say(f"RESTORED {done.backup_id} to {show_lsn(done.position)} on timeline {done.timeline}{last}: {done.folder}")
     for line in done.warnings:
         say(f"NOTE: {line}")
+
+
+@app.command()
+def status(
+    config: ConfigFile = ESTATE,
+    at: LiveFile = LIVE,
+    textfile: Annotated[
+        Path | None, typer.Option(help="Write gauges there, for the node exporter of Prometheus.")
+    ] = None,
+    alert: Annotated[bool, typer.Option("--alert", help="Send each alarm to the declared alerts.")] = False,
+) -> None:
+    """What would be lost if the site were gone now, and what endangers the backups. Exit code 1 with an alarm."""
+    from harness.alerts.alerts import Alerts
+    from harness.backup.status import server_state, status_of, write_gauges
+    from harness.core.errors import HarnessError
+    from harness.estate.config import load_config
+
+    loaded, found = load_config(config), source(config, at)
+    server: ServerState | str
+    try:
+        server = server_state(found.sql, found.slot)
+    except HarnessError as error:
+        server = str(error)
+    now = status_of(found.repository, server, loaded.backup.schedule, loaded.backup.wal_seconds)
+    seconds, lost = shown(now.rpo_seconds, "s"), shown(now.lost_bytes, "bytes")
+    say(f"lost if the site were gone now: {seconds} of writes, {lost} of WAL")
+    say(f"newest backup: {shown(now.backup_age_seconds, 's')} old; one is due every {now.interval_seconds:.0f} s")
+    kept, most = shown(now.retained_bytes, "bytes"), shown(now.retained_limit_bytes, "bytes")
+    say(f"replication slot: keeps {kept}, at most {most}")
+    for line in now.alarms:
+        say(f"ALARM: {line}")
+        if alert:
+            Alerts(loaded.backup.alerts).send(f"Backups of {found.estate}", line)
+    if textfile is not None:
+        write_gauges(textfile, found.estate, now)
+    if now.alarms:
+        raise typer.Exit(1)
+
+
+def shown(value: float | None, unit: str) -> str:
+    """Return a measured value with its unit, as a person reads it."""
+    return "unknown" if value is None else f"{value:.0f} {unit}"

@@ -1,0 +1,195 @@
+"""Status of the backups now: what would be lost if the site were gone this second, and what endangers it."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import psycopg
+from apscheduler.triggers.cron import CronTrigger
+
+from harness.core.errors import HarnessError
+from harness.core.service import Sql
+from harness.estate.config import CRON_FIELDS
+from harness.physical.receive import ALIVE
+from harness.postgres.server import connect, one_line
+from harness.repository.catalogue import Repository
+from harness.repository.committed import CommittedBackup
+from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
+from harness.repository.wal.findings import wal_findings
+
+LATE = 1.5  # intervals after which a backup is overdue
+FULL = 0.8  # share of max_slot_wal_keep_size from which on the slot is in danger
+READABLE = 0o644  # the node exporter runs as another user
+ASKED = """
+SELECT pg_catalog.clock_timestamp(), (pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint,
+       (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), current_setting('archive_mode') <> 'off',
+       a.last_archived_time, a.last_failed_time, a.last_failed_wal,
+       s.slot_name IS NOT NULL, coalesce(s.active, false), coalesce(s.wal_status, ''),
+       (pg_catalog.pg_current_wal_flush_lsn() - s.restart_lsn)::bigint,
+       (SELECT setting::bigint FROM pg_catalog.pg_settings WHERE name = 'max_slot_wal_keep_size')
+FROM pg_catalog.pg_stat_archiver a LEFT JOIN pg_catalog.pg_replication_slots s ON s.slot_name = %s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What the primary says. `flushed`: up to where its WAL is on its disk; `slot`: whether the archive's slot exists.
+
+    `retained`: bytes of WAL that it keeps for the slot; `limit`: at most that many, None: without limit.
+    """
+
+    now: datetime
+    flushed: int
+    timeline: int
+    archives: bool
+    archived_at: datetime | None
+    failed_at: datetime | None
+    failed: str | None
+    slot: bool
+    active: bool
+    kept: str
+    retained: int | None
+    limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The status. `rpo_seconds`, `lost_bytes`: of writes that would be lost now, None: not known.
+
+    `backup_age_seconds`: of the newest trusted backup's snapshot, None without one; `alarms`: one line for each danger.
+    """
+
+    rpo_seconds: float | None
+    lost_bytes: int | None
+    backup_age_seconds: float | None
+    interval_seconds: float
+    retained_bytes: int | None
+    retained_limit_bytes: int | None
+    alarms: tuple[str, ...]
+
+
+def server_state(sql: Sql, slot: str) -> ServerState:
+    """Return what the primary says of its WAL. Raises HarnessError when it does not answer."""
+    try:
+        with connect(sql) as connection:
+            row = connection.execute(ASKED, (slot,)).fetchone()
+    except psycopg.Error as error:
+        raise HarnessError(f"PostgreSQL at {sql}: {one_line(error)}") from error
+    if row is None:
+        raise HarnessError(f"PostgreSQL at {sql}: did not say its state")
+    limit = row[-1]
+    names = (field.name for field in fields(ServerState))
+    return ServerState(**dict(zip(names, (*row[:-1], None if limit < 0 else limit << 20), strict=True)))
+
+
+def interval_of(expression: str, now: datetime) -> timedelta:
+    """Return the time between the next two runs of a six-field cron."""
+    trigger = CronTrigger(**dict(zip(CRON_FIELDS, expression.split(), strict=True)), timezone="UTC")
+    first = trigger.get_next_fire_time(None, now)
+    second = trigger.get_next_fire_time(first, first + timedelta(microseconds=1)) if first else None
+    return second - first if first and second else timedelta(days=1)
+
+
+def status_of(repository: Repository, server: ServerState | str, schedule: str, budget: float) -> Status:
+    """Return the status. `server`: what the primary says, or why it says nothing; `budget`: `backup.wal_seconds`.
+
+    Raises HarnessError of the store.
+    """
+    catalogue, wal = repository.catalogue(), read_wal(repository)
+    trusted = [entry for entry in catalogue.entries if entry.damaged is None]
+    now = server.now if isinstance(server, ServerState) else repository.clock.wall()
+    snapshots = [entry.snapshot_at for entry in trusted if entry.snapshot_at is not None]
+    age = (now - max(snapshots)).total_seconds() if snapshots else None
+    interval = interval_of(schedule, now).total_seconds()
+    alarms = [*catalogue.findings, *wal_findings(repository, wal)]
+    if age is None:
+        alarms.append("no trusted backup is in the repository; take one with `blackstart backup`")
+    elif age > LATE * interval:
+        alarms.append(f"the newest backup is {age:.0f} s old, one is due every {interval:.0f} s; look at its schedule")
+    rpo, lost = age, None
+    archived = any(one.purpose == "archive" for one in wal.lists)
+    if isinstance(server, str):
+        alarms.append(f"the primary does not say its state: {server}")
+    else:
+        rpo, lost = _loss(server, trusted, wal, age)
+        alarms += [*_archive_alarms(server, rpo, budget, archived=archived), *_slot_alarms(server, archived=archived)]
+    return Status(
+        rpo,
+        lost,
+        age,
+        interval,
+        server.retained if isinstance(server, ServerState) else None,
+        server.limit if isinstance(server, ServerState) else None,
+        tuple(dict.fromkeys(alarms)),
+    )
+
+
+def _loss(
+    server: ServerState, trusted: Sequence[CommittedBackup], wal: WalCatalogue, age: float | None
+) -> tuple[float | None, int | None]:
+    """Return seconds and bytes of what would be lost now: by WAL from a base backup on, else from the newest backup."""
+    ends = [
+        wal.reach(Leg(base.timeline, base.start, None))[0]
+        for entry in trusted
+        if entry.commit is not None and (base := entry.commit.base) is not None
+        if base.timeline == server.timeline and wal.lacking(base.timeline, base.start, base.stop) == ""
+    ]
+    if not ends:
+        return age, None
+    end = max(ends)
+    lost = max(0, server.flushed - end)
+    until = wal.covered_until(server.timeline, end)
+    if not lost:
+        return 0.0, 0
+    seconds = (server.now - until).total_seconds() if until is not None else age
+    return (min(seconds, age) if seconds is not None and age is not None else seconds), lost
+
+
+def _archive_alarms(server: ServerState, rpo: float | None, budget: float, *, archived: bool) -> Iterator[str]:
+    if server.archives and server.failed_at and (server.archived_at is None or server.failed_at > server.archived_at):
+        at = f"{server.failed_at:%Y-%m-%d %H:%M:%S}"
+        yield f"archive_command failed last at {at} UTC, for {server.failed}; see the server's log"
+    if archived and rpo is not None and rpo > 2 * budget + ALIVE:
+        yield f"WAL is {rpo:.0f} s behind, {budget:g} s are declared; is `blackstart wal receive` running?"
+
+
+def _slot_alarms(server: ServerState, *, archived: bool) -> Iterator[str]:
+    if not server.slot:
+        if archived and not server.archives:
+            yield "the replication slot of the archive is gone; `blackstart wal receive` makes it anew"
+        return
+    if not server.active:
+        yield "nobody receives from the replication slot, and the server keeps its WAL; start `blackstart wal receive`"
+    if server.kept in ("unreserved", "lost"):
+        yield f"the replication slot is {server.kept}: WAL is discarded before it is shipped; take a new backup"
+    if server.limit is None:
+        yield "max_slot_wal_keep_size is not set: a slot that nobody reads fills the server's disk; set it"
+    elif server.retained is not None and server.retained > FULL * server.limit:
+        yield (
+            f"the slot keeps {server.retained >> 20} MiB of at most {server.limit >> 20} MiB "
+            "(max_slot_wal_keep_size); beyond it WAL is discarded before it is shipped"
+        )
+
+
+def write_gauges(path: Path, estate: str, status: Status) -> None:
+    """Write the status as a textfile of Prometheus' node exporter, whole or not at all. Raises OSError."""
+    values = {
+        "blackstart_rpo_now_seconds": ("Age of the oldest write that would be lost now.", status.rpo_seconds),
+        "blackstart_wal_lost_bytes": ("WAL that is not in the repository.", status.lost_bytes),
+        "blackstart_newest_backup_age_seconds": ("Age of the newest backup's snapshot.", status.backup_age_seconds),
+        "blackstart_backup_interval_seconds": ("Time between scheduled backups.", status.interval_seconds),
+        "blackstart_slot_retained_bytes": ("WAL kept for the replication slot.", status.retained_bytes),
+        "blackstart_slot_limit_bytes": ("max_slot_wal_keep_size; absent when not set.", status.retained_limit_bytes),
+        "blackstart_backup_alarms": ("Dangers that `blackstart status` lists.", len(status.alarms)),
+    }
+    lines = []
+    for name, (text, value) in values.items():
+        if value is not None:
+            lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f'{name}{{estate="{estate}"}} {value}']
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write("\n".join((*lines, "")))
+    made = Path(file.name)
+    made.chmod(READABLE)
+    made.replace(path)

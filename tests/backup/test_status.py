@@ -1,0 +1,111 @@
+"""Status of the backups: what would be lost now, by a real server and its WAL; each danger is an alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from harness.backup.status import ServerState, interval_of, server_state, status_of, write_gauges
+from harness.core.clock import NotYet, wait_until
+from harness.core.journal import MemoryJournal
+from harness.core.wal import read_lsn
+from harness.physical.backup import take_physical
+from tests.physical.conftest import Archive, archive, lsn, recipients, server
+
+__all__ = ["archive", "recipients", "server"]
+DAILY = "0 15 2 * * *"
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SOUND = ServerState(NOW, 0, 1, False, None, None, None, True, True, "reserved", 1 << 20, 64 << 20)
+
+
+@pytest.fixture
+def limited(archive: Archive) -> Iterator[Archive]:
+    archive.db.execute("postgres", "ALTER SYSTEM SET max_slot_wal_keep_size = '1GB'", "SELECT pg_reload_conf()")
+    yield archive
+    archive.db.execute("postgres", "ALTER SYSTEM RESET max_slot_wal_keep_size", "SELECT pg_reload_conf()")
+
+
+def alarms(archive: Archive, state: ServerState | str) -> str:
+    return "\n".join(status_of(archive.repository, state, DAILY, 1.0).alarms)
+
+
+def test_nothing_is_lost_while_the_archive_follows_and_it_says_so_when_it_does_not(limited: Archive) -> None:
+    source = limited.source
+    with limited.receiving(limited.receiver(slot=source.slot)):
+        take_physical(source, MemoryJournal())
+        limited.db.execute("postgres", "CREATE TABLE watched (i int)")
+
+        def followed() -> None:
+            now = status_of(limited.repository, server_state(source.sql, source.slot), DAILY, 1.0)
+            if (now.rpo_seconds, now.lost_bytes, now.alarms) != (0.0, 0, ()):
+                raise NotYet(str(now))
+
+        wait_until(followed, patience=30)
+    limited.db.execute("postgres", "INSERT INTO watched SELECT generate_series(1, 10000)")
+    now = status_of(limited.repository, server_state(source.sql, source.slot), DAILY, 1.0)
+    assert now.rpo_seconds is not None
+    assert now.rpo_seconds > 0
+    assert now.lost_bytes is not None
+    assert now.lost_bytes > 500_000
+    assert now.alarms == (
+        "nobody receives from the replication slot, and the server keeps its WAL; start `blackstart wal receive`",
+    )
+    assert now.retained_limit_bytes == 1 << 30
+    limited.db.execute("postgres", "DROP TABLE watched")
+
+
+def test_without_a_backup_there_is_an_alarm_and_no_number(archive: Archive) -> None:
+    now = status_of(archive.repository, server_state(archive.db.sql, "none"), DAILY, 1.0)
+    assert (now.rpo_seconds, now.lost_bytes, now.backup_age_seconds) == (None, None, None)
+    assert now.alarms == ("no trusted backup is in the repository; take one with `blackstart backup`",)
+
+
+def test_each_danger_is_an_alarm(archive: Archive) -> None:
+    take_physical(archive.source, MemoryJournal())
+    state = server_state(archive.db.sql, "none")
+    sound = replace(SOUND, now=state.now, flushed=lsn(archive.db), timeline=1)
+    assert alarms(archive, sound) == ""
+    late = replace(sound, now=state.now + timedelta(hours=37))
+    assert "one is due every 86400 s" in alarms(archive, late)
+    assert alarms(archive, replace(sound, now=state.now + timedelta(hours=35))) == ""
+    failing = replace(sound, archives=True, failed_at=NOW, failed="000000010000000000000003")
+    assert "archive_command failed last at 2026-03-01 12:00:00 UTC" in alarms(archive, failing)
+    assert alarms(archive, replace(failing, archived_at=NOW + timedelta(seconds=1))) == ""
+    assert "nobody receives" in alarms(archive, replace(sound, active=False))
+    assert "the replication slot is lost" in alarms(archive, replace(sound, kept="lost"))
+    assert "max_slot_wal_keep_size is not set" in alarms(archive, replace(sound, limit=None))
+    assert "keeps 60 MiB of at most 64 MiB" in alarms(archive, replace(sound, retained=60 << 20))
+    assert "does not say its state: refused" in alarms(archive, "refused")
+
+
+def test_a_stopped_archive_is_late_and_a_lost_slot_is_named(archive: Archive) -> None:
+    with archive.receiving(archive.receiver(slot=archive.source.slot)):
+        take_physical(archive.source, MemoryJournal())
+    state = replace(
+        SOUND, now=server_state(archive.db.sql, "none").now + timedelta(seconds=90), flushed=read_lsn("F/0")
+    )
+    assert "s behind, 1 s are declared" in alarms(archive, state)
+    assert "slot of the archive is gone" in alarms(archive, replace(state, slot=False))
+
+
+def test_the_interval_is_that_of_the_schedule() -> None:
+    assert interval_of(DAILY, NOW) == timedelta(days=1)
+    assert interval_of("0 */10 * * * *", NOW) == timedelta(minutes=10)
+
+
+def test_gauges_are_written_whole(archive: Archive, tmp_path: Path) -> None:
+    take_physical(archive.source, MemoryJournal())
+    now = status_of(archive.repository, replace(SOUND, flushed=lsn(archive.db)), DAILY, 1.0)
+    path = tmp_path / "blackstart.prom"
+    write_gauges(path, "shop", now)
+    text = path.read_text()
+    assert 'blackstart_rpo_now_seconds{estate="shop"} ' in text
+    assert 'blackstart_slot_limit_bytes{estate="shop"} 67108864' in text
+    assert text.endswith("\n")
+    write_gauges(path, "shop", replace(now, rpo_seconds=None))
+    assert "rpo_now" not in path.read_text()
+    assert [one.name for one in tmp_path.iterdir()] == ["blackstart.prom"]
