@@ -241,7 +241,7 @@ def _limits(programs: Programs, folder: Path) -> dict[str, str]:
 
 def _ended(log: Path) -> HarnessError | RestoreFailed:
     said = _last(log)
-    if UNREACHED in said:
+    if UNREACHED in log.read_text(errors="replace"):
         return Unreached("the WAL ends before the target")
     return RestoreFailed(f"the server of the replay ended: {said}")
 
@@ -249,5 +249,6 @@ def _ended(log: Path) -> HarnessError | RestoreFailed:
 def _last(log: Path) -> str:
     """Return the first FATAL or PANIC of a log, else its last line."""
     lines = log.read_text(errors="replace").splitlines()
-    fatal = [line for line in lines if re.search(r"\b(FATAL|PANIC):", line) and "starting up" not in line]
+    # A connection that came too early is refused with FATAL as well: "the database system is starting up".
+    fatal = [line for line in lines if re.search(r"\b(FATAL|PANIC): (?!\s*the database system is )", line)]
     return " ".join((fatal or lines or ["no log"])[0 if fatal else -1].split())
