@@ -103,9 +103,9 @@ def restore(
     at: LiveFile = LIVE,
     reports: Reports = REPORTS,
 ) -> None:
-    """Restore physical backup and WAL to a point in time, into an empty folder, for one's own use.
+    """Restore to a point in time, into an empty folder.
 
-    The base backup is verified, and the target is known to be reached before the server is promoted. The server is
+    From a physical backup and the WAL after it. The base backup is verified, and the target is known to be reached before the server is promoted. The server is
     stopped afterwards; start it with your own configuration.
     """
     from harness.backup.verify import Where, reader_of
@@ -141,7 +141,10 @@ def status(
     ] = None,
     alert: Annotated[bool, typer.Option("--alert", help="Send each alarm to the declared alerts.")] = False,
 ) -> None:
-    """What would be lost if the site were gone now, and what endangers the backups. Exit code 1 with an alarm."""
+    """What would be lost now, and what endangers backups.
+
+    Lost: if the site were gone this second. Exit code 1 with an alarm.
+    """
     from harness.alerts.alerts import Alerts
     from harness.backup.status import server_state, status_of, write_gauges
     from harness.core.errors import HarnessError

@@ -74,6 +74,15 @@ def test_a_physical_backup_and_continuous_wal_by_the_commands(there: Production,
     listed = blackstart(operator, "backups")
     assert listed.returncode == 0, listed.stderr
     assert listed.stdout.count(" physical ") == 2
+    now = blackstart(operator, "status", "--textfile", "blackstart.prom")
+    assert now.returncode == 1, now.stderr
+    assert now.stdout.startswith("lost if the site were gone now: ")
+    alarms = [line for line in now.stdout.splitlines() if line.startswith("ALARM: ")]
+    assert [line.split(",")[0].split(":")[1].strip() for line in alarms] == [
+        "nobody receives from the replication slot",
+        "max_slot_wal_keep_size is not set",
+    ]
+    assert 'blackstart_rpo_now_seconds{estate="guests"} ' in (operator / "blackstart.prom").read_text()
     secrets = (operator / "secrets/primary/writer.pem").read_text().splitlines()[1]
     assert secrets not in done.stdout + done.stderr
 
