@@ -105,8 +105,8 @@ def restore(
 ) -> None:
     """Restore to a point in time, into an empty folder.
 
-    From a physical backup and the WAL after it. The base backup is verified, and the target is known to be reached before the server is promoted. The server is
-    stopped afterwards; start it with your own configuration.
+    From a physical backup and the WAL after it. The base backup is verified, and the target is known to be reached
+    before the server is promoted. It is stopped afterwards; start it with your own configuration.
     """
     from harness.backup.verify import Where, reader_of
     from harness.cli.keys import folder_of
