@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Their conditions collect lines: a rule of the verdict, or a finding about the chain, is one condition.
 CONDITIONS = (
     "harness/core/judge.py",
+    "harness/core/loss.py",
     "harness/repository/chain.py",
     "harness/repository/upkeep/reaper.py",
     "harness/drill/traces.py",

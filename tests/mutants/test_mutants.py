@@ -96,11 +96,11 @@ def test_a_mutant_that_does_not_exist_is_no_run() -> None:
 
 
 def test_a_child_process_has_the_mutant_as_well() -> None:
-    code = "from harness.core.ledger import Ledger; from harness.core.judge import measure_loss\n"
+    code = "from harness.core.ledger import Ledger; from harness.core.loss import measure_loss\n"
     code += "print(measure_loss(Ledger(()), frozenset(), 0.0).everything)"
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join((str(Path(sitecustomize.__file__).parent), str(ROOT))),
-        "BLACKSTART_MUTANT": "harness/core/judge.py measure_loss: not owed",
+        "BLACKSTART_MUTANT": "harness/core/loss.py measure_loss: not owed",
     }
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
