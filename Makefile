@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit cases mutants fuzz drills drill test images engine-tests drill-docker drill-kind report bench lock clean
+.PHONY: help setup check unit cases mutants kill-matrix fuzz drills drill test images engine-tests drill-docker drill-kind report bench lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ fuzz: setup  ## random damage of repositories and of all that is read from them:
 
 mutants: setup  ## take away one guard, oracle or fault at a time: a test must notice each (SAMPLE=10: ten of them)
 	$(BIN)/python -m tests.mutants.run $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
+
+kill-matrix: setup  ## kill a drill and restore tests before and after every change, sweep, look for what is left (SAMPLE=3: three of each)
+	$(BIN)/python -m tests.kills.run $(if $(SAMPLE),--sample $(SAMPLE))
 
 drills: setup  ## every drill of the embedded substrate
 	$(BIN)/pytest features/

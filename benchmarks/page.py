@@ -157,6 +157,35 @@ def mutants(rows: Rows) -> list[str]:
     return lines + (["", "Survivors:", "", *survivors] if survivors else []) if body else []
 
 
+def kill_matrix(rows: Rows) -> list[str]:
+    """Return the section of the runs that were killed before and after each change."""
+    body = []
+    for work in dict.fromkeys(row["work"] for row in rows):
+        of = [row for row in rows if row["work"] == work]
+        changes = len({row["mutation"].split()[0] for row in of})
+        moments = Counter(row["moment"] for row in of)
+        verdicts = Counter(row["verdict"] or "no record yet" for row in of)
+        body.append(
+            [
+                work,
+                str(changes),
+                f"{moments['before']} before, {moments['after']} after",
+                f"{sum(row['found'] for row in of)}",
+                f"{sum(row['residue'] for row in of)}",
+                ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()),
+            ]
+        )
+    head = [
+        "killed",
+        "changes",
+        "kills",
+        "there after the kills",
+        "left after the sweeps",
+        "verdict of the record",
+    ]
+    return ["", "## Killed before and after every change, then swept", "", *table(head, body)] if body else []
+
+
 def tenants(rows: Rows) -> list[str]:
     """Return the section of a server with many databases: every run."""
     body = [
@@ -175,7 +204,12 @@ def write() -> None:
     lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
     lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
     lines += logical(rows_of("logical")) + tenants(rows_of("tenants"))
-    lines += mutants(rows_of("mutants")) + ci(rows_of("ci")) + versions(rows_of("versions"))
+    lines += (
+        mutants(rows_of("mutants"))
+        + kill_matrix(rows_of("kill_matrix"))
+        + ci(rows_of("ci"))
+        + versions(rows_of("versions"))
+    )
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -64,7 +64,7 @@ def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -
     """Back up the primary declared under [existing]; return the receipt. Raises UsageError, BackupFailed."""
     logs = runs.parent / "logs" / f"backup-{random.token_hex(4)}"
     alerts, journal = Alerts(config.backup.alerts), journal_in(logs, listener)
-    with existing.workspace(runs, "backup", logs) as local:
+    with existing.workspace(existing.new_run(runs, "backup"), logs) as local:
         with reported(config.estate.name, alerts, journal):
             require_backup(config)
             orchestrator = orchestrator_of(existing.connect_primary(config, local), alerts, journal)

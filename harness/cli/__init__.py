@@ -21,6 +21,7 @@ from harness.cli import (
     record,
     recovery,
     restore_test,
+    resume,
     retention,
     targets,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "record",
     "recovery",
     "restore_test",
+    "resume",
     "retention",
     "targets",
 ]

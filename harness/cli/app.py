@@ -14,6 +14,7 @@ from harness import __version__
 
 if TYPE_CHECKING:
     from harness.core.journal import Event
+    from harness.core.judge import Promise
     from harness.evidence.report.terminal import Progress
 
 app = typer.Typer(
@@ -36,6 +37,10 @@ LiveFile = Annotated[Path, typer.Option("--live", help="File with the addresses 
 AllowUnsigned = Annotated[
     bool, typer.Option("--allow-unsigned", help="Also read backups that nobody signed: anyone may have written them.")
 ]
+Budgets = Annotated[
+    Path | None, typer.Option(help="The file of promises [default: features/budgets.toml, else the example's].")
+]
+PromiseName = Annotated[str, typer.Option(help="The promise that is judged.")]
 Reports = Annotated[Path, typer.Option("--reports", help="Where records are kept.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -115,6 +120,15 @@ def runs() -> Path:
     from harness.parts.places import runs_folder
 
     return runs_folder(Path.cwd())
+
+
+def promised(budgets: Path | None, promise: str, substrate: str) -> tuple[Path, Promise]:
+    """Return the file of promises and the one with a name, as it is on a substrate. Raises UsageError."""
+    from harness.estate.promises import BUDGETS, load_promises, promise_named
+    from harness.parts.places import FILES
+
+    file = budgets or (Path(BUDGETS) if Path(BUDGETS).is_file() else FILES / BUDGETS)
+    return file, promise_named(load_promises(file, substrate), promise)
 
 
 def estate_or_example(config: Path | None) -> Path:

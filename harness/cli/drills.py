@@ -140,10 +140,10 @@ def report(reports: Reports = REPORTS) -> None:
 def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of them when left out.")] = None) -> None:
     """Remove what an interrupted drill or a recovery left. Processes, files, and what is on a container engine."""
     from harness.core.errors import UsageError
-    from harness.substrate.common.error_collector import mark
-    from harness.substrate.embedded.start_journal import harness_of
-    from harness.substrate.embedded.start_journal import runs as runs_left
-    from harness.substrate.sweep import require_run, sweep_run
+    from harness.substrate.common.error_collector import ErrorCollector, mark
+    from harness.substrate.embedded.undo_journal import harness_of
+    from harness.substrate.embedded.undo_journal import runs as runs_left
+    from harness.substrate.sweep import require_run
 
     if run is not None and not run.is_dir():
         if run.resolve() not in runs_on_engine():
@@ -151,13 +151,28 @@ def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of 
         mark(run)  # the folder was removed, and not what the engine has of the run
     if run is not None:
         require_run(run, runs())
+    cleanup = ErrorCollector()  # a run that cannot be swept keeps none of the others
     for folder in [run] if run else runs_left(runs()):
         if run is None and (pid := harness_of(folder)) is not None:
             say(f"{folder}: skipped: in use by process {pid}; pass the folder to sweep it anyway")
             continue
-        say(f"{folder}: {sweep_run(folder)}")
+        with cleanup.step():
+            sweep_all_of(folder)
+    cleanup.raise_errors()
     for folder in () if run else runs_on_engine():
         say(f"{folder}: is not here, and has things on the container engine; pass the folder to sweep them")
+
+
+def sweep_all_of(run: Path) -> None:
+    """Sweep a run, and clear the existing site on which its restore test was killed. Raises HarnessError."""
+    from harness.restore_test.undo import clear_interrupted
+    from harness.substrate.sweep import sweep_run
+
+    done = sweep_run(run)
+    cleared = clear_interrupted(run)
+    if cleared:
+        sweep_run(run)  # its journal was kept until then
+    say("; ".join((f"{run}: {done}", *cleared)))
 
 
 def runs_on_engine() -> tuple[Path, ...]:

@@ -5,7 +5,8 @@ Events and verdict are lines of JSON.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,21 +17,26 @@ from harness.cli.app import (
     ESTATE,
     REPORTS,
     AllowUnsigned,
+    Budgets,
     ConfigFile,
+    PromiseName,
     Reports,
     app,
+    promised,
     runs,
     say_event,
     say_json,
 )
 
 if TYPE_CHECKING:
+    from harness.core.journal import Journal
     from harness.core.judge import Promise
     from harness.core.record import DrillRecord
     from harness.core.told import Told
     from harness.estate.config import Config
     from harness.evidence.folder import RecordFolder
     from harness.evidence.record import RecordHeader
+    from harness.recovery.recover import Recorded
 
 CODES = {"KEPT": 0, "BROKEN": 1}
 UNKNOWN = 3
@@ -43,10 +49,8 @@ CONTROLS = ("DORA-12", "ISO27001-A.8.13", "NIST-CP-9", "SOC2-A1.2")
 def restore_test(
     config: ConfigFile = ESTATE,
     reports: Reports = REPORTS,
-    budgets: Annotated[
-        Path | None, typer.Option(help="The file of promises [default: features/budgets.toml, else the example's].")
-    ] = None,
-    promise: Annotated[str, typer.Option(help="The promise that is judged.")] = "site loss",
+    budgets: Budgets = None,
+    promise: PromiseName = "site loss",
     substrate: Annotated[
         str, typer.Option(help="Make the DR site and remove it: on embedded, docker or kind [default: [existing.dr]].")
     ] = EXISTING,
@@ -63,32 +67,76 @@ def restore_test(
     it is a new one: only the declaration, read access to [existing.offsite] and DR's key are needed.
     """
     from harness.attestation.keys import key_name, signing_key
-    from harness.attestation.statement import seal
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
     from harness.estate.drill_file import load_drill_file
-    from harness.estate.promises import BUDGETS, load_promises, promise_named
+    from harness.estate.existing import new_run
     from harness.estate.substrates import SUBSTRATES
-    from harness.evidence.format.chain import head_of_chain
-    from harness.parts.places import FILES
 
     loaded = load_config(config)
-    key = signing_key(load_drill_file(config).table.key)
+    stated = load_drill_file(config)
     if substrate != EXISTING and substrate not in SUBSTRATES:
         raise UsageError(f"--substrate {substrate}: write {', '.join((*SUBSTRATES, EXISTING))}")
     label = SUBSTRATES[substrate].label(loaded) if substrate in SUBSTRATES else "embedded"
-    file = budgets or (Path(BUDGETS) if Path(BUDGETS).is_file() else FILES / BUDGETS)
-    budget = promise_named(load_promises(file, label), promise)
+    file, budget = promised(budgets, promise, label)
     header = header_of(loaded, config, file, budget, substrate)
-    header = replace(header, approver=approver, signing_key=key_name(key))
+    stated.require_approval(header.initiator, approver)
+    header = replace(header, approver=approver, signing_key=key_name(signing_key(stated.table.key)))
     if substrate == EXISTING and (loaded.existing is None or loaded.existing.dr is None):
         raise UsageError(
             f"{config}: declares no DR site under [existing.dr]; declare it (deploy/README.md), or have one made with "
             "--substrate embedded"
         )
-    given = (secrets or secrets_of(loaded, config)) if substrate != EXISTING else None
-    record, folder = run_and_tell(loaded, header, reports, substrate, given, unsigned=allow_unsigned)
-    seal(folder.path, key)  # last: what is in the folder cannot be changed afterwards
+    folder = (secrets or secrets_of(loaded, config)).resolve() if substrate != EXISTING else None
+    given = Given(config.resolve(), file.resolve(), promise, substrate, approver, folder, allow_unsigned)
+    carry_out(given, header, new_run(runs(), "restore-test"), reports, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Options of a restore test, paths absolute: with them it can be resumed."""
+
+    config: Path
+    budgets: Path
+    promise: str
+    substrate: str
+    approver: str
+    secrets: Path | None
+    unsigned: bool
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The options as text; "" is false, or None."""
+        return {name: str(value or "") for name, value in asdict(self).items()}
+
+    @classmethod
+    def of(cls, words: Mapping[str, str]) -> Given:
+        """Return the options in what `words` returned."""
+        secrets = Path(words["secrets"]) if words["secrets"] else None
+        return cls(
+            config=Path(words["config"]),
+            budgets=Path(words["budgets"]),
+            promise=words["promise"],
+            substrate=words["substrate"],
+            approver=words["approver"],
+            secrets=secrets,
+            unsigned=bool(words["unsigned"]),
+        )
+
+
+def carry_out(given: Given, header: RecordHeader, run: Path, reports: Path, resumed: Recorded | None) -> None:
+    """Run the test in a run folder, send and print its outcome and sign its record. Raises HarnessError, typer.Exit.
+
+    `resumed`: the record that is continued.
+    """
+    from harness.attestation.keys import signing_key
+    from harness.attestation.statement import seal
+    from harness.estate.config import load_config
+    from harness.estate.drill_file import load_drill_file
+    from harness.evidence.format.chain import head_of_chain
+
+    record, folder = run_and_tell(load_config(given.config), header, run, reports, given, resumed)
+    seal(folder.path, signing_key(load_drill_file(given.config).table.key))  # last: it is not changed afterwards
     verdict = {"kind": "verdict", "verdict": record.verdict, "reasons": list(record.reasons)}
     say_json({**verdict, "record": str(folder.path), "head": head_of_chain(folder.path.parent)})
     raise typer.Exit(CODES.get(record.verdict, UNKNOWN))
@@ -123,14 +171,14 @@ def header_of(loaded: Config, config: Path, budgets: Path, budget: Promise, subs
 
 
 def run_and_tell(
-    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None, *, unsigned: bool
+    config: Config, header: RecordHeader, run: Path, reports: Path, given: Given, resumed: Recorded | None
 ) -> tuple[DrillRecord, RecordFolder]:
     """Run the test and send its outcome, also when it could not be started. Raises HarnessError."""
     from harness.core.errors import REPORTED, reason_of
     from harness.notify.tell import tell, tell_not_started
 
     try:
-        record, folder = run(config, header, reports, substrate, given, unsigned=unsigned)
+        record, folder = run_test(config, header, run, reports, given, resumed)
     except REPORTED as error:
         say_told(tell_not_started(header.drill, config.estate.name, reason_of(error), config.notify))
         raise
@@ -159,30 +207,33 @@ def secrets_of(config: Config, file: Path) -> Path:
     return folder_of("dr", config, file)
 
 
-def run(
-    config: Config, header: RecordHeader, reports: Path, substrate: str, given: Path | None, *, unsigned: bool
+def run_test(
+    config: Config, header: RecordHeader, run: Path, reports: Path, given: Given, resumed: Recorded | None
 ) -> tuple[DrillRecord, RecordFolder]:
-    """Run the test on the declared site or, with the folder of secrets `given`, on a new one. Raises HarnessError."""
+    """Run the test on the declared site or, with a folder of secrets, on a new one. Raises HarnessError."""
     from harness.estate.substrates import SUBSTRATES
     from harness.evidence.folder import RecordFolder
     from harness.evidence.journal import JournalFile
     from harness.restore_test.build import run_restore_test
     from harness.restore_test.check import require_restore_test
 
-    def opened() -> tuple[RecordFolder, JournalFile]:
+    def opened() -> tuple[RecordFolder, Journal]:
+        if resumed is not None:
+            return resumed.folder, resumed.journal
         folder = RecordFolder.make(reports.resolve(), f"restore test {config.estate.name}")
         return folder, JournalFile(folder.path / "journal.jsonl", listener=say_event)
 
-    if given is None:
+    words = given.words
+    if given.secrets is None:
         require_restore_test(config)
         folder, journal = opened()
-        return run_restore_test(config, header, folder, journal, runs(), unsigned=unsigned), folder
+        return run_restore_test(config, header, folder, journal, run, words, unsigned=given.unsigned), folder
     from harness.restore_test.own_site import own_site, run_on_own_site
 
-    site = own_site(config, SUBSTRATES[substrate], given, runs(), unsigned=unsigned)
-    header = replace(header, versions=versions_of(substrate))
+    site = own_site(config, SUBSTRATES[given.substrate], given.secrets, run, unsigned=given.unsigned)
+    header = replace(header, versions=versions_of(given.substrate))
     folder, journal = opened()
-    return run_on_own_site(site, header, folder, journal), folder
+    return run_on_own_site(site, header, folder, journal, words), folder
 
 
 @app.command("rehearse", hidden=True, add_help_option=False, context_settings=ANY_WORDS)

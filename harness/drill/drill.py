@@ -133,7 +133,7 @@ class Drill:
         writer = self.writer
         if writer is None:
             raise HarnessError("no client load is running; start it before the primary is destroyed")
-        self.environment.stop_replication()
+        self.environment.expect_strike()
         self._open.close()
         self.traces = leave_traces(self.environment.primary.site, self.journal)
         self.live = live_databases(self.environment.primary.place.sql, self.failures)

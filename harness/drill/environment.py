@@ -32,6 +32,7 @@ from harness.s3 import server as objects
 from harness.s3.client import ensure_bucket
 from harness.s3.replication import Replicator
 from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 
 
 @dataclass(slots=True)
@@ -214,6 +215,11 @@ class DrillEnvironment:
         rebuilt = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), self.primary.sinks)
         self.primary, self.dr, self.recipients = self.dr, rebuilt, self.secrets.recipients_of("dr")
         self._start_replica()
+
+    def expect_strike(self) -> None:
+        """Stop the replication, and write down how the strike is undone. Raises HarnessError."""
+        self.stop_replication()
+        UndoJournal(self.run).note(Undo.RUN, what="strike: the primary site of this run is destroyed")
 
     def stop_replication(self) -> None:
         """Stop the replication; afterwards the harness does not read the primary."""

@@ -22,8 +22,8 @@ from harness.estate.secrets import Secrets
 from harness.parts.cache import alone, cache_home
 from harness.parts.places import CODE
 from harness.s3.client import asked, client, ensure_bucket, tag
-from harness.substrate.embedded.start_journal import sweep
 from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.sweep import sweep
 
 STORE = "objects"  # the volume of the object store
 # Files that determine the content of a prepared estate: a change in one of them rebuilds it.

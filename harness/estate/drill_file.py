@@ -112,9 +112,9 @@ class DrillFile:
         if self.table.approval != "required":
             return
         if not approver.strip():
-            raise UsageError(f'this drill needs an approval ({FILE}: approval = "required"); add --approver NAME')
+            raise UsageError(f'{FILE}: approval = "required", and nobody approved this run; add --approver NAME')
         if approver.strip().casefold() == initiator.strip().casefold():
-            raise UsageError(f"{approver} cannot approve a drill that they initiate; add --approver with another name")
+            raise UsageError(f"{approver} cannot approve what they initiate; add --approver with another name")
 
 
 def load_drill_file(estate: Path) -> DrillFile:

@@ -110,7 +110,8 @@ def connect_site(config: Config, name: str, local: Embedded, *needed: str) -> Ex
     }
     services = {**table.services, **({entry_of(config): table.gateway} if table.gateway is not None else {})}
     addresses |= {service: {"http": (address,)} for service, address in services.items()}
-    site = ExistingSite(name, local.desk(name), addresses, table.volumes, workloads_of(table.cluster))
+    desk = local.desk(name)
+    site = ExistingSite(name, desk, addresses, table.volumes, workloads_of(table.cluster), undo=desk.journal)
     made = ExistingEstateSite(site, secrets, {})
     made.sql, made.s3 = sql_at(table, secrets), s3_at(table, secrets)
     return made
@@ -281,10 +282,15 @@ def connect_dr(config: Config, local: Embedded, witness: Path, *, allow_unsigned
     )
 
 
+def new_run(runs: Path, what: str) -> Path:
+    """Return the path of a new run folder."""
+    return (runs / f"{what}-{random.token_hex(4)}").resolve()
+
+
 @contextmanager
-def workspace(runs: Path, what: str, logs: Path) -> Iterator[Embedded]:
+def workspace(run: Path, logs: Path) -> Iterator[Embedded]:
     """Yield a local substrate for one-shot tasks on existing sites. Everything but its logs is removed afterwards."""
-    local = Embedded(runs / f"{what}-{random.token_hex(4)}", logs)
+    local = Embedded(run, logs)
     try:
         yield local
     finally:

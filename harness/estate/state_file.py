@@ -13,6 +13,7 @@ from harness.estate.registry import build_services
 from harness.estate.secrets import Secrets, verify_keys
 from harness.estate.site import EstateSite
 from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 
 WITNESS = "witness.json"  # in a run folder: what was seen of the repository
 RECOVERED = Path(".blackstart/recovered.json")
@@ -35,7 +36,8 @@ class StateFile:
     contained: tuple[Contained, ...] = ()
 
     def write(self, path: Path) -> None:
-        """Write the file, 0600."""
+        """Write the file, 0600, which a sweep of its run removes. Raises HarnessError when the run was swept."""
+        UndoJournal(Path(self.run)).note(Undo.STATE, state=str(path.resolve()))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from harness.core.clock import SYSTEM
-from harness.core.errors import UsageError
+from harness.core.errors import Unreadable, UsageError
 from harness.core.record import DrillRecord
 from harness.evidence.format.chain import WITHDRAWN, add
 from harness.evidence.format.record_file import RECORD, read_record, written
@@ -86,6 +86,14 @@ class RecordFolder:
 def records(root: Path) -> tuple[Path, ...]:
     """Return the record folders under `root`, oldest first."""
     return tuple(sorted(p.parent for p in (root / "drills").glob(f"*/{RECORD}")))
+
+
+def is_concluded(folder: Path) -> bool:
+    """Return whether a record folder has a record with a verdict that was judged, not that of an interrupted run."""
+    try:
+        return read_record(folder).finished is not None
+    except Unreadable:
+        return False
 
 
 def commit_of(folder: Path) -> str:

@@ -52,6 +52,17 @@ class JournalFile:
         self.listener(event)
         return event
 
+    def resume(self) -> None:
+        """Go on with a journal that was interrupted: a last line that is not complete is cut off. Raises Unreadable."""
+        text = self.path.read_bytes()
+        whole = text[: text.rfind(b"\n") + 1]
+        if whole != text:
+            with self.path.open("r+b") as file:
+                file.truncate(len(whole))
+                os.fsync(file.fileno())
+        self._events[:] = read_journal(self.path)
+        self._last = hashlib.sha256(whole[:-1].rpartition(b"\n")[2]).hexdigest()
+
     @property
     def events(self) -> tuple[Event, ...]:
         """Return all events so far."""

@@ -1,27 +1,49 @@
 """`blackstart recover`: recovery from a real disaster, from the offsite store, DR's secrets and estate.toml."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import requests
 
-from harness.core.errors import Finding, Refused, UsageError
-from harness.core.journal import Journal
+from harness.core.errors import REPORTED, Refused, UsageError
+from harness.core.journal import Event, Journal
+from harness.core.judge import Evidence
+from harness.core.judged import PROMISED
 from harness.core.node import Address
-from harness.core.record import KeyResult
+from harness.core.record import DrillRecord
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing import witness_of, witness_store, writers_in
+from harness.estate.isolation import uncovered_on
 from harness.estate.registry import build_services, sinks_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.estate.state_file import StateFile, connect
+from harness.evidence.failures import Failures
+from harness.evidence.folder import RecordFolder
+from harness.evidence.record import RecordHeader, conclude, open_record
+from harness.recovery.begun import DECLARED, note_begun, resumed_events
 from harness.recovery.build import recovery_of
 from harness.recovery.containment import release_all
+from harness.recovery.exposure import Exposed, exposed_at
+from harness.recovery.key_functions import unread
+from harness.recovery.outcome import Results
+from harness.recovery.recovery import Recovery
 from harness.recovery.traffic_switch import open_edge
+from harness.substrate.common.error_collector import ErrorCollector
 from harness.substrate.embedded.substrate import Embedded
 
 DISCARD = Address("127.0.0.1", 9)  # discard port: target of the front door before the switch
+NAME = "recovery"
+OBJECTIVE = "After a real disaster the estate works on the DR site, with the data of the newest backup."
+TOOK = "from the command to key functions passed"
+NEVER_KNOWN = (
+    "1.1 to 1.6: a recovery takes no backup",
+    "2.1: the disaster was real",
+    "RTO: nobody saw when clients were served last; the notes contain the time from the command",
+    "RPO of clients: no ledger tells what they had written; the age of the data is judged as exposure",
+)
 FAILED_REQUESTS = 3  # failed requests in a row after which the primary counts as down
 
 
@@ -33,11 +55,8 @@ class Recovered:
     backup_id: str
     snapshot_at: str
     seconds: float
-    rows: int
-    results: tuple[KeyResult, ...]
-    passed_over: tuple[tuple[str, str], ...]
-    findings: tuple[str, ...]  # what is not as it was, though the services work
     uncovered: tuple[str, ...]  # what is in no backup
+    findings: tuple[str, ...] = ()  # what is not as it was, though the services work
 
 
 def require_down(witness: str, fenced: str) -> str:
@@ -62,6 +81,15 @@ def require_name(config: Config, name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where the evidence of a recovery goes. The journal of resumed work has its events so far."""
+
+    header: RecordHeader
+    folder: RecordFolder
+    journal: Journal
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where the backups are. `witness`: file that keeps what was seen of them; `unsigned`: whether those are read."""
 
@@ -70,13 +98,20 @@ class Source:
     unsigned: bool = False
 
 
-def recover(config: Config, source: Source, secrets: Secrets, run: Path, logs: Path, journal: Journal) -> Recovered:
-    """Recover the estate on a DR site that stays up, contained. Raises UsageError, and as `Recovery` after a sweep."""
+def recover(
+    config: Config, source: Source, secrets: Secrets, run: Path, record: Recorded, at: Path, given: Mapping[str, str]
+) -> tuple[Recovered, DrillRecord]:
+    """Recover the estate on a DR site that stays up, contained; return what was recovered, and its record.
+
+    `at`: the state file; `given`: the options with which it can be resumed. Raises UsageError, and as `Recovery` once
+    the record is written and the site is swept.
+    """
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
             raise UsageError(f"{secrets.root}/{holder}: no secrets in this folder; copy those of the DR site there")
     writers_in(secrets.of("dr"), secrets.root / "dr", allow_unsigned=source.unsigned)
-    substrate = Embedded(run, logs)
+    note_begun(run, NAME, record.folder.path, given)
+    substrate = Embedded(run, record.folder.logs)
     dr = EstateSite(substrate.site("dr"), secrets.of("dr"), sinks_of(config))
     connections = Connections(
         config,
@@ -88,50 +123,104 @@ def recover(config: Config, source: Source, secrets: Secrets, run: Path, logs: P
         witness=witness_of(config, source.witness),
         second=witness_store(config),
     )
+    work = _Disaster(connections, secrets, substrate, record)
     try:
-        return _recover(connections, secrets, substrate, journal)
-    except BaseException:
-        substrate.sweep()
+        recovered = work.carry_out()
+    except BaseException as error:
+        work.failures.note(error, work.stopped)
+        with ErrorCollector().step():  # the error of the recovery is raised
+            substrate.sweep()
+        work.conclude()
         raise
+    recovered.state.write(at)
+    concluded = work.conclude()
+    return replace(recovered, findings=tuple(work.failures.findings)), concluded
 
 
-def _recover(connections: Connections, secrets: Secrets, substrate: Embedded, journal: Journal) -> Recovered:
-    config, dr = connections.config, connections.recovered
-    began = journal.mark("declared", "disaster", estate=config.estate.name)
-    edge = open_edge(substrate.site("edge"), config, secrets.of("names"), DISCARD, "dr")
-    work = recovery_of(connections, edge, journal, "reversible")
-    selected = work.select(work.activate())
-    started = work.start(work.restore(selected))
-    tested = work.test(work.switch(started))
-    findings = [*selected.findings, *started.restored.findings, *started.restored.lost_objects]
-    try:
-        work.sign_off(tested)
-    except Finding as error:  # the site stays: its services work, and clients use it
-        findings.append(str(error))
-    state = StateFile(
-        estate=config.estate.name,
-        site="dr",
-        run=str(substrate.run),
-        logs=str(substrate.logs),
-        secrets=str(secrets.root),
-        sql=str(dr.place.sql.outside),
-        s3=str(dr.place.s3.outside),
-        offsite=str(connections.offsite.address),
-        public=f"{config.sites.dr.edge}:{edge.front.node.endpoint('http').outside.port}",
-        names=str(edge.names.address),
-        contained=started.contained,
-    )
-    return Recovered(
-        state,
-        selected.backup.manifest.backup_id,
-        selected.contents.snapshot_at.isoformat(timespec="seconds"),
-        tested.passed_at - began.at,
-        started.restored.rows,
-        tested.results,
-        selected.passed_over,
-        tuple(findings),
-        selected.uncovered,
-    )
+@dataclass(slots=True)
+class _Disaster:
+    """One recovery from a real disaster, and what is seen of it."""
+
+    connections: Connections
+    secrets: Secrets
+    substrate: Embedded
+    record: Recorded
+    failures: Failures = field(init=False)
+    began: Event = field(init=False)
+    results: Results = field(default_factory=Results)
+    exposed: Exposed = field(default_factory=Exposed)
+    _work: Recovery | None = None
+
+    def __post_init__(self) -> None:
+        header, folder, journal = self.record.header, self.record.folder, self.record.journal
+        self.failures = Failures(header.drill, journal, folder.logs)
+        events = resumed_events(journal.events)
+        begun = next((event for event in events if event.kind == DECLARED), None)
+        self.began = begun or journal.mark(DECLARED, "disaster", estate=self.connections.config.estate.name)
+        if not any(event.kind == PROMISED for event in events):
+            open_record(header, folder, journal)
+
+    @property
+    def stopped(self) -> str:
+        """The phase that failed, "" before a failure."""
+        return self._work.stopped if self._work is not None else ""
+
+    def carry_out(self) -> Recovered:
+        """Run every phase, and return what was recovered. Raises as `Recovery`."""
+        config, dr, substrate = self.connections.config, self.connections.recovered, self.substrate
+        edge = open_edge(substrate.site("edge"), config, self.secrets.of("names"), DISCARD, "dr")
+        work = self._work = recovery_of(self.connections, edge, self.record.journal, "reversible")
+        selected = work.select(work.activate())
+        self.results = replace(self.results, selected=selected)
+        restored = work.restore(selected)
+        self.results = replace(self.results, restored=restored)
+        started = work.start(restored)
+        tested = work.test(work.switch(started))
+        self.results = replace(self.results, tested=tested)
+        try:
+            self.results = replace(self.results, signed_off=work.sign_off(tested))
+            self.exposed = exposed_at(self.connections, self.began.wall)
+        except REPORTED as error:  # the site stays: its services work, and clients use it
+            self.failures.note(error, "")
+        state = StateFile(
+            estate=config.estate.name,
+            site="dr",
+            run=str(substrate.run),
+            logs=str(substrate.logs),
+            secrets=str(self.secrets.root),
+            sql=str(dr.place.sql.outside),
+            s3=str(dr.place.s3.outside),
+            offsite=str(self.connections.offsite.address),
+            public=f"{config.sites.dr.edge}:{edge.front.node.endpoint('http').outside.port}",
+            names=str(edge.names.address),
+            contained=started.contained,
+        )
+        return Recovered(
+            state,
+            selected.backup.manifest.backup_id,
+            selected.contents.snapshot_at.isoformat(timespec="seconds"),
+            tested.passed_at - self.began.at,
+            selected.uncovered,
+        )
+
+    def conclude(self) -> DrillRecord:
+        """Judge what was seen, write the record and return it."""
+        config, services, results = self.connections.config, self.connections.services, self.results
+        header, folder, journal = self.record.header, self.record.folder, self.record.journal
+        seen = Evidence(
+            promise=header.promise,
+            activated=self.began.at,
+            exposure=self.exposed.seconds,
+            findings=tuple(self.failures.findings),
+            doubts=tuple(self.failures.doubts),
+            checks=len(results.tested.results) if results.tested else 0,
+        )
+        lacking = (*NEVER_KNOWN, *(unread(services, results.selected.contents) if results.selected else ()))
+        observed = results.observed(seen, uncovered_on(self.substrate.site("dr"), config))
+        notes = dict(self.exposed.note)
+        if results.tested is not None:
+            notes[TOOK] = f"{results.tested.passed_at - self.began.at:.1f} s"
+        return conclude(header, results.outcome(observed, lacking, notes), folder, journal)
 
 
 def release(config: Config, state: StateFile, journal: Journal) -> StateFile:

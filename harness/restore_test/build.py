@@ -1,5 +1,6 @@
 """Builds and runs the restore test on the DR site that is declared under [existing]."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness.core.journal import Journal
@@ -13,8 +14,10 @@ from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader
 from harness.postgres.identity import system_facts
 from harness.postgres.server import SUPERUSER_PASSWORD
+from harness.recovery.begun import note_begun
 from harness.restore_test.interlock import Interlock, Production
 from harness.restore_test.restore_test import RestoreTest
+from harness.restore_test.undo import SiteUndo
 from harness.s3.client import read_tag
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
@@ -25,19 +28,27 @@ NAME, OBJECTIVE = "restore test", "The newest backup is restored and works, and 
 
 
 def run_restore_test(
-    config: Config, header: RecordHeader, folder: RecordFolder, journal: Journal, runs: Path, *, unsigned: bool = False
+    config: Config,
+    header: RecordHeader,
+    folder: RecordFolder,
+    journal: Journal,
+    run: Path,
+    given: Mapping[str, str],
+    *,
+    unsigned: bool = False,
 ) -> DrillRecord:
     """Run one restore test on the declared DR site and return its record.
 
-    `unsigned`: whether backups that nobody signed are read. Raises UsageError before it begins, Refused while another
-    one is at the same site.
+    `run`: its run folder; `given`: the options with which it can be resumed; `unsigned`: whether backups that nobody
+    signed are read. Raises UsageError before it begins, Refused while another one is at the same site.
     """
     site = declared(config).dr
     where = ", ".join(map(str, site.sql.addresses)) if site else "no database"
     with (
         alone_at(f"the DR site with {where}", f"{header.drill} {folder.path.name}"),
-        workspace(runs, "restore-test", folder.logs) as local,
+        workspace(run, folder.logs) as local,
     ):
+        note_begun(local.run, NAME, folder.path, given)
         return restore_test_of(config, local, header, folder, journal, unsigned=unsigned).run()
 
 
@@ -60,6 +71,7 @@ def restore_test_of(
         folder=folder,
         journal=journal,
         interlock=interlock_of(connections),
+        undo=SiteUndo.begin(local.run, config, local.logs),
     )
 
 

@@ -10,7 +10,6 @@ from harness.core.contents import Contents
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.service import Objects, Place, Service, Tree
 from harness.recovery.restore_files import sources_of
-from harness.repository.format.manifest import Manifest
 from harness.restore_test.server_cleanup import ServerSnapshot, clear_server, take
 from harness.s3.client import asked, client
 from harness.s3.objects import RESTORED, Bucket
@@ -45,10 +44,11 @@ def _keys(place: Place, bucket: str) -> frozenset[str] | None:
         return frozenset(str(entry.object_name) for entry in store.list_objects(bucket, recursive=True))
 
 
-def clear(place: Place, services: Sequence[Service], manifest: Manifest, before: Snapshot) -> tuple[str, ...]:
-    """Remove what the restore added since `before`, services stopped; return a line a kind.
+def clear(place: Place, backup_id: str, databases: Sequence[str], before: Snapshot) -> tuple[str, ...]:
+    """Remove what the restore of a backup added since `before`, services stopped; return a line a kind.
 
-    Goes on after a failure, and raises HarnessError at the end that names all that is left and how to remove it.
+    `databases`: names of those that the backup contains. Goes on after a failure, and raises HarnessError at the end
+    that names all that is left and how to remove it.
     """
     removed: list[str] = []
     left: list[str] = []
@@ -60,13 +60,13 @@ def clear(place: Place, services: Sequence[Service], manifest: Manifest, before:
             left.append(f"{what}: {reason_of(error)}; remove what the test restored there")
 
     def server() -> str:
-        gone, stays = clear_server(place.sql, before.server, [d.name for d in manifest.contents.databases])
+        gone, stays = clear_server(place.sql, before.server, databases)
         left.extend(stays)
         return "; ".join(gone)
 
     attempt(f"PostgreSQL at {place.sql}", server)
     for bucket, keys in before.objects.items():
-        attempt(f"bucket {bucket}", partial(_clear_bucket, place, bucket, keys, manifest.backup_id))
+        attempt(f"bucket {bucket}", partial(_clear_bucket, place, bucket, keys, backup_id))
     for name, files in before.files.items():
         attempt(f"volume {name}", partial(_clear_volume, place, name, files))
     if left:

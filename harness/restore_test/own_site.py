@@ -1,6 +1,5 @@
 """Restore test on a DR site that blackstart makes and removes: a production's backup is tested on any machine."""
 
-import secrets as random
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -33,6 +32,7 @@ from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader, conclude_unstarted
 from harness.parts.install import ensure
 from harness.postgres.passwords import set_password
+from harness.recovery.begun import note_begun
 from harness.recovery.start import fingerprint_of
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.manifest import Manifest
@@ -127,7 +127,7 @@ def newest_of(repository: Repository, committed: Sequence[CommittedBackup], priv
     return None
 
 
-def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path, *, unsigned: bool = False) -> OwnSite:
+def own_site(config: Config, kind: SubstrateKind, secrets: Path, run: Path, *, unsigned: bool = False) -> OwnSite:
     """Return a DR site that can be made for a test of the repository's newest backup; nothing is made yet.
 
     `secrets`: the folder with the DR key, the writers' keys and the secrets of production that cannot be made anew.
@@ -148,19 +148,22 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, runs: Path, *, 
     if kind.runs_here:
         require_separate(config)
     room = SITE + (3 * newest.plain_size // MB if newest else 0)  # spool, data and WAL
-    require_space({runs: room}, "make room, or name another disk with BLACKSTART_RUNS")
-    return OwnSite(
-        config, kind, offsite, given, fingerprints, unsigned, (runs / f"restore-test-{random.token_hex(4)}").resolve()
-    )
+    require_space({run.parent: room}, "make room, or name another disk with BLACKSTART_RUNS")
+    return OwnSite(config, kind, offsite, given, fingerprints, unsigned, run)
 
 
-def run_on_own_site(site: OwnSite, header: RecordHeader, folder: RecordFolder, journal: Journal) -> DrillRecord:
+def run_on_own_site(
+    site: OwnSite, header: RecordHeader, folder: RecordFolder, journal: Journal, given: Mapping[str, str]
+) -> DrillRecord:
     """Make the site, restore and test the newest backup there, and remove it; return the record.
 
+    `given`: the options with which it can be resumed.
     What fails before the test begins is in the record too.
     """
     with ExitStack() as ending:
         try:
+            ending.callback(rmtree, site.run, ignore_errors=True)
+            note_begun(site.run, header.drill, folder.path, given)
             work = _begin(site, header, folder, journal, ending)
         except REPORTED as error:
             return conclude_unstarted(header, folder, journal, error)
@@ -171,8 +174,6 @@ def _begin(
     site: OwnSite, header: RecordHeader, folder: RecordFolder, journal: Journal, ending: ExitStack
 ) -> RestoreTest:
     config, run = site.config, site.run
-    run.mkdir(mode=0o700, parents=True)
-    ending.callback(rmtree, run, ignore_errors=True)
     secrets = secrets_for(config, site.given, Secrets(run / "secrets"))
     if site.kind.runs_here:
         for part in dict.fromkeys((*PARTS, *(p for name in config.services for p in kind_of(config, name).parts))):

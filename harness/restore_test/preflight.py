@@ -45,7 +45,7 @@ def require_empty(place: Place) -> None:
     if present := occupied(place.sql):
         raise Refused(
             f"site {place.site.name} is in use: it has the database {', '.join(present)}; nothing was written to it. "
-            f"If a killed restore test left it: {'; '.join(map(_remedy, present))}"
+            f"If a killed restore test left it: `blackstart sweep`, or {'; '.join(map(_remedy, present))}"
         )
 
 

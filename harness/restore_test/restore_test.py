@@ -7,6 +7,7 @@ from datetime import datetime
 from harness.core.errors import REPORTED, Refused
 from harness.core.journal import Journal
 from harness.core.judge import Evidence
+from harness.core.judged import PROMISED
 from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.core.service import Containment, Place, PublicDoor
@@ -17,6 +18,7 @@ from harness.estate.site import INFRASTRUCTURE
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import Outcome, RecordHeader, conclude, open_record
+from harness.recovery.begun import DECLARED, resumed_events
 from harness.recovery.build import recovery_of
 from harness.recovery.exposure import Exposed, exposed_at
 from harness.recovery.key_functions import require_asserting, unread
@@ -28,6 +30,7 @@ from harness.recovery.traffic_switch import RoutingStatus
 from harness.restore_test.cleanup import Snapshot, clear, take_snapshot
 from harness.restore_test.interlock import Interlock
 from harness.restore_test.preflight import require_empty, require_no_service_running, require_own_gateway
+from harness.restore_test.undo import SiteUndo
 from harness.substrate.existing.site import NOT_DRILLED, ExistingSite
 from harness.traffic.door import Door
 
@@ -38,6 +41,8 @@ NEVER_TESTED = (
     "RTO: without a strike there is no fault; the notes contain the time from activation",
     "RPO of clients: without a strike no write is lost; the age of the data is judged as exposure",
 )
+
+ACTIVATION = "activation"  # the kind of the event from which its time counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,8 @@ class RestoreTest:
     signed_off: SignOff | None = None
     activated_at: float | None = None
     before: Snapshot | None = None  # inventory of the site before the restore
+    undo: SiteUndo | None = None  # of an existing site; a site that was made for the test goes with its run
+    noted: str = ""  # id of the restore in the undo journal
     failures: Failures = field(init=False)
     _recovery: Recovery | None = None
 
@@ -87,8 +94,12 @@ class RestoreTest:
 
     def run(self) -> DrillRecord:
         """Run the test, clean up, write the record and return it; failures are in the record."""
-        began = self.journal.mark("declared", "restore test", estate=self.connections.config.estate.name)
-        open_record(self.header, self.folder, self.journal)
+        events = resumed_events(self.journal.events)
+        begun = next((event for event in events if event.kind == DECLARED), None)
+        began = begun or self.journal.mark(DECLARED, "restore test", estate=self.connections.config.estate.name)
+        if not any(event.kind == PROMISED for event in events):
+            open_record(self.header, self.folder, self.journal)
+        self.activated_at = next((event.at for event in events if event.kind == ACTIVATION), None)
         self._attempt(self._carry_out)
         self._attempt(self._clear, phase="")
         exposed = self._measure_exposure(began.wall)
@@ -114,7 +125,8 @@ class RestoreTest:
         recovery = self._recovery = recovery_of(
             self.connections, router, self.journal, self.containment, on_bytes=self.on_bytes
         )
-        self.activated_at = self.journal.mark("activation", dr.site.name).at
+        activation = self.journal.mark(ACTIVATION, dr.site.name)
+        self.activated_at = self.activated_at or activation.at
         activated = recovery.activate()
         if self.interlock is not None:
             target = self.interlock.after()
@@ -122,6 +134,8 @@ class RestoreTest:
             require_empty(dr.place)
         self.selected = recovery.select(activated)
         self.before = take_snapshot(dr.place, services, self.selected.contents)
+        if self.undo is not None:
+            self.noted = self.undo.before_restore(dr.place, self.before, self.selected.backup.manifest)
         self.restored = recovery.restore(self.selected)
         self.before_start(dr.place)
         started = recovery.start(self.restored)
@@ -139,7 +153,11 @@ class RestoreTest:
         try:
             self._end_services()
             if self.selected is not None and self.before is not None:
-                removed = clear(dr.place, self.connections.services, self.selected.backup.manifest, self.before)
+                manifest = self.selected.backup.manifest
+                names = [database.name for database in manifest.contents.databases]
+                removed = clear(dr.place, manifest.backup_id, names, self.before)
+                if self.undo is not None:
+                    self.undo.journal.undone(self.noted)
                 self.journal.mark("cleared", dr.site.name, removed="; ".join(removed))
         finally:
             if isinstance(dr.site, ExistingSite):

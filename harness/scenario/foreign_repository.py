@@ -18,7 +18,7 @@ from harness.drill.drill import Drill
 from harness.drill.environment import DrillEnvironment
 from harness.estate.config import Config
 from harness.estate.connections import Connections, Offsite
-from harness.estate.existing import workspace
+from harness.estate.existing import new_run, workspace
 from harness.estate.existing_config import ExistingOffsiteTable, ExistingSiteTable, ExistingTable
 from harness.estate.registry import entry_of
 from harness.estate.server_tables import RepositoryTable, S3Table, SqlTable
@@ -192,7 +192,7 @@ class ForeignRepository:
         drill, site = self.drill, self.drill.environment.dr
         self._before = take_snapshot(site.place, drill.environment.services)
         self._contents = facts_of(site.place), objects_of(site.place.s3, self.bucket)
-        with workspace(drill.environment.run, "restore-test", drill.folder.logs) as local:
+        with workspace(new_run(drill.environment.run, "restore-test"), drill.folder.logs) as local:
             work = restore_test_of(self._declared(), local, self._header, drill.folder, drill.journal)
             dr, services = work.connections.recovered, work.connections.services
             if isinstance(dr.site, ExistingSite):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.substrate.common.error_collector import MARK, ErrorCollector
-from harness.substrate.embedded.start_journal import JOURNAL
-from harness.substrate.embedded.start_journal import Swept as SweptMachine
-from harness.substrate.embedded.start_journal import sweep as sweep_machine
+from harness.substrate.embedded.sweep import Swept as SweptMachine
+from harness.substrate.embedded.sweep import sweep as sweep_machine
+from harness.substrate.embedded.undo_journal import JOURNAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,16 @@ def require_run(folder: Path, home: Path) -> None:
         raise UsageError(f"{folder}: no folder of a run: it has no {JOURNAL}; nothing was removed")
 
 
-def sweep_run(run: Path) -> SweptRun:
+def sweep_run(run: Path, *, resumed: bool = False) -> SweptRun:
     """Remove everything of a run, found from its folder alone, in any process; return how much that was.
 
+    Its journal stays where it is to be `resumed`.
     Raises HarnessError for what cannot be ended or removed, once all the rest is cleared; what is on an engine goes
     first, so that the folder that knows of it is the last to go.
     """
     run = run.resolve()
     if not (run / MARK).exists():
-        done = sweep_machine(run)
+        done = sweep_machine(run, resumed=resumed)
         return SweptRun(done.processes, done.files)
     # The clients of engine and clusters take a second to import, and most runs have nothing there.
     from harness.substrate.docker.ownership import Swept, sweep_engine  # noqa: PLC0415
@@ -73,6 +74,6 @@ def sweep_run(run: Path) -> SweptRun:
     with cleanup.step():
         engine = sweep_engine(run)
     with cleanup.step():
-        done = sweep_machine(run)
+        done = sweep_machine(run, resumed=resumed)
     cleanup.raise_errors(run)
     return SweptRun(done.processes, done.files, clusters, engine.containers, engine.volumes, engine.networks)

@@ -43,6 +43,12 @@ FEED = (
 )
 
 
+def restored(estate: CaseEstate) -> tuple[str, list[str]]:
+    """Return the id of the newest backup and the names of its databases."""
+    manifest = estate.newest.manifest
+    return manifest.backup_id, [database.name for database in manifest.contents.databases]
+
+
 def made(estate: CaseEstate) -> Snapshot:
     """Back up a production that has all that was ever left behind, and restore it; return what DR was before."""
     estate.run("postgres", *PRODUCTION)
@@ -63,7 +69,7 @@ def test_case_23_24_a_site_is_as_it_was_after_a_restore_test(estate: CaseEstate)
     before = made(estate)
     with pytest.raises(Refused, match='ALTER DATABASE "golden" IS_TEMPLATE false; DROP DATABASE "golden" WITH'):
         require_empty(estate.dr.place)
-    removed = clear(estate.dr.place, (estate.service,), estate.newest.manifest, before)
+    removed = clear(estate.dr.place, *restored(estate), before)
     assert removed == ("databases: golden, shop; roles: app, owner",)
     assert take_snapshot(estate.dr.place, (estate.service,), estate.contents) == before
     require_empty_of_objects(estate)
@@ -81,7 +87,7 @@ def test_case_23_what_is_left_is_named_and_all_else_is_removed(estate: CaseEstat
     estate.run("postgres", "CREATE DATABASE of_another OWNER owner", site="dr")
     estate.run("golden", "BEGIN; CREATE TABLE late (n int); ROLLBACK", site="dr")
     with pytest.raises(HarnessError) as failed:
-        clear(estate.dr.place, (estate.service,), estate.newest.manifest, before)
+        clear(estate.dr.place, *restored(estate), before)
     said = str(failed.value)
     assert "site dr is not as it was before the test: " in said
     assert 'database of_another: remove it by DROP DATABASE "of_another" WITH (FORCE)' in said

@@ -178,3 +178,18 @@ def test_the_primary_that_still_answers_is_not_recovered_over(tmp_path: Path) ->
         primary.kill()
     assert done.returncode == 3
     assert f"the primary still answers at {url} (200); fence it" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("approver", "said"), [("", "nobody approved this run"), ("Schedule", "cannot approve what they")]
+)
+def test_a_restore_test_that_needs_an_approval_is_refused_without_another_person(
+    tmp_path: Path, approver: str, said: str
+) -> None:
+    (tmp_path / "drill.toml").write_text('approval = "required"\n')
+    words = ("restore-test", "--budgets", str(ROOT / "features/budgets.toml"), "--approver")
+    done = blackstart(tmp_path, *words, approver)
+    assert (done.returncode, said in done.stderr, done.stderr.count("\n")) == (2, True, 1), done.stderr
+    done = blackstart(tmp_path, *words, "The Owner")
+    assert "declares no DR site under [existing.dr]" in done.stderr
+    assert not (tmp_path / "reports").exists()

@@ -9,7 +9,7 @@ import pytest
 
 from harness.core.errors import UsageError
 from harness.substrate.common.error_collector import MARK
-from harness.substrate.embedded.start_journal import JOURNAL, StartJournal
+from harness.substrate.embedded.undo_journal import JOURNAL, Undo, UndoJournal
 from harness.substrate.sweep import require_run
 from tests.cli.test_mistakes import blackstart
 
@@ -41,7 +41,7 @@ def a_journal_that_is_a_folder(folder: Path) -> Path:
 def a_run(folder: Path) -> Path:
     run = folder / "elsewhere/run"
     run.mkdir(parents=True)
-    StartJournal(run).note_file(run / "dump")
+    UndoJournal(run).note_file(run / "dump")
     return run
 
 
@@ -78,3 +78,15 @@ def test_a_run_without_a_journal_yet_is_known_by_its_place(tmp_path: Path) -> No
         require_run(run, tmp_path)
     (run / MARK).touch()
     require_run(run, tmp_path)
+
+
+def test_a_run_that_cannot_be_swept_does_not_keep_the_others(tmp_path: Path) -> None:
+    runs = tmp_path / ".blackstart/runs"
+    for name in ("one", "two"):
+        (runs / name).mkdir(parents=True)
+        UndoJournal(runs / name).note_file(runs / name / "dump")
+    UndoJournal(runs / "one").note(Undo.CLEAR, site="dr")  # and nothing says how that site is reached
+    done = blackstart(tmp_path, "sweep")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
+    assert "undo/estate.json: No such file or directory" in done.stderr.replace("[Errno 2] ", "")
+    assert sorted(path.name for path in runs.iterdir()) == ["one"]

@@ -12,8 +12,6 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from threading import Timer
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
@@ -26,7 +24,6 @@ from harness.estate.existing import connect_offsite, references
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
 from harness.recovery.restore_files import into_bucket
-from harness.repository.format.manifest import Manifest
 from harness.repository.store.read_only import ReadOnly
 from harness.restore_test.cleanup import clear, take_snapshot
 from harness.s3.client import client, ensure_bucket
@@ -151,7 +148,7 @@ def test_cleanup_removes_only_restored_data(seeded: ExistingServers, existing: E
     secrets = {**existing.site.secrets, "mine-db": existing.site.secrets["notification-db"]}
     services[0].seed(type(place)(place.site, place.sql, place.s3, secrets))
     assert take_snapshot(place, services) != before
-    removed = clear(declared.place, services, _manifest("mine"), before)
+    removed = clear(declared.place, BACKUP, ["mine"], before)
     assert "databases: mine; roles: mine" in removed
     assert take_snapshot(place, services) == before
     assert take_snapshot(place, (Notification(),)) == other
@@ -164,7 +161,7 @@ def test_cleanup_keeps_an_object_that_replication_added(seeded: ExistingServers)
     client(place.s3).put_object(objects.bucket, "replicated", BytesIO(b"r"), 1)
     for key, backup_id in (("of another", "another backup"), ("restored", BACKUP)):
         into_bucket(place, objects, backup_id, lambda *_words: None)(Member(key, 1, object=True), BytesIO(b"o"))
-    assert f"bucket {objects.bucket}: 1 objects" in clear(place, services, _manifest(), before)
+    assert f"bucket {objects.bucket}: 1 objects" in clear(place, BACKUP, [], before)
     left = take_snapshot(place, services).objects[objects.bucket] or frozenset()
     assert left - (before.objects[objects.bucket] or frozenset()) == {"replicated", "of another"}
     for key in ("replicated", "of another"):
@@ -177,19 +174,13 @@ def test_cleanup_puts_back_a_replica_over_which_the_restore_wrote(seeded: Existi
     client(place.s3).put_object(objects.bucket, "newer", BytesIO(b"newer"), 5)
     before = take_snapshot(place, services)
     into_bucket(place, objects, BACKUP, lambda *_words: None)(Member("newer", 1, object=True), BytesIO(b"o"))
-    assert f"bucket {objects.bucket}: 0 objects, 1 replicas put back" in clear(place, services, _manifest(), before)
+    assert f"bucket {objects.bucket}: 0 objects, 1 replicas put back" in clear(place, BACKUP, [], before)
     with client(place.s3).get_object(objects.bucket, "newer") as answer:
         assert answer.read() == b"newer"
     client(place.s3).remove_object(objects.bucket, "newer")
 
 
 BACKUP = "20260101T000000.000000Z-0000000000"
-
-
-def _manifest(*names: str) -> Manifest:
-    """The used part of a manifest: id of the backup and names of its databases."""
-    databases = [SimpleNamespace(name=name) for name in names]
-    return cast("Manifest", SimpleNamespace(backup_id=BACKUP, contents=SimpleNamespace(databases=databases)))
 
 
 def test_an_existing_site_is_never_destroyed(existing: ExistingServers) -> None:

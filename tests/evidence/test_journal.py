@@ -87,6 +87,24 @@ def test_a_journal_that_ends_in_half_a_line_is_refused(journal: JournalFile) -> 
         read_journal(journal.path.with_name("none"))
 
 
+def test_an_interrupted_journal_is_continued(journal: JournalFile) -> None:
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + b'{"n": 6, "at"')
+    again = JournalFile(journal.path)
+    again.resume()
+    again.mark("resumed", "recovery")
+    events = read_journal(journal.path)
+    assert [event.kind for event in events] == ["begin"] * 5 + ["resumed"]
+    assert [event.at for event in events] == [event.at for event in again.events]
+    assert journal.path.read_bytes().startswith(whole)
+
+
+def test_a_journal_that_was_changed_is_not_continued(journal: JournalFile) -> None:
+    journal.path.write_bytes(journal.path.read_bytes().replace(b"phase 3", b"phase 9"))
+    with pytest.raises(Unreadable, match="line 3 was changed"):
+        JournalFile(journal.path).resume()
+
+
 @given(st.binary(max_size=200))
 def test_whatever_the_bytes_a_journal_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.jsonl"

@@ -5,12 +5,11 @@ of its own, which nothing else knows, restores each database; afterwards all tha
 the backup names, and the role is dropped. The same holds for what is asked of restored tables later.
 """
 
+import os
 import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 from psycopg import sql as compose
@@ -78,13 +77,12 @@ def clerk(sql: Sql) -> Iterator[Sql]:
 def _role(sql: Sql, attributes: str) -> Iterator[Sql]:
     """Yield the connection of a new role; after an error in the block it cannot log in any longer."""
     role = PREFIX + secrets.token_hex(6)
-    with tempfile.TemporaryDirectory(prefix="blackstart-") as folder:
-        password = Path(folder, "password")
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(24), encoding="ascii")
-        _make(sql, role, password.read_bytes(), attributes)
+    # A file in memory: none is left behind when this process is killed.
+    with os.fdopen(os.memfd_create(role), "wb", buffering=0) as file:
+        file.write((password := secrets.token_urlsafe(24)).encode())
+        _make(sql, role, password.encode(), attributes)
         try:
-            yield replace(sql, user=role, password_ref=f"file:{password}", superuser=False)
+            yield replace(sql, user=role, password_ref=f"file:/proc/self/fd/{file.fileno()}", superuser=False)
         except BaseException:
             with suppress(HarnessError, psycopg.Error, RestoreFailed), changing(sql, f"role {role}") as connection:
                 connection.execute(_of("ALTER ROLE {} NOLOGIN PASSWORD NULL", role))

@@ -13,6 +13,7 @@ from harness.core.errors import HarnessError
 from harness.core.journal import phase
 from harness.estate.substrates import serving
 from harness.patience import PATIENCE
+from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 
 if TYPE_CHECKING:
     from harness.drill.drill import Drill
@@ -102,8 +103,10 @@ def inject(fault: Fault, scene: Scene, during: Callable[[], None] = lambda: None
     before = fault.witness(scene)
     with _named(scene.drill):
         scene.drill.journal.mark("fault", fault.phrase, when=str(fault.when))
+        # Whatever it does is done to this run's own estate.
+        noted = UndoJournal(scene.environment.run).note(Undo.RUN, what=f"fault: {fault.phrase}")
         if fault.undo is not None:
-            scene.later(lambda: _undo_fault(fault, scene, before))
+            scene.later(lambda: _undo_fault(fault, scene, before, noted))
         fault.inject(scene)
     during()
     with _named(scene.drill):
@@ -122,7 +125,7 @@ def _require_seen(fault: Fault, scene: Scene, before: object) -> None:
     wait_until(seen, patience=PATIENCE.fault_seen, every=0.1, what=f"fault {fault.phrase!r}: seen by its witness")
 
 
-def _undo_fault(fault: Fault, scene: Scene, before: object) -> None:
+def _undo_fault(fault: Fault, scene: Scene, before: object, noted: str) -> None:
     if fault.undo is None:
         return
     fault.undo(scene)
@@ -133,3 +136,4 @@ def _undo_fault(fault: Fault, scene: Scene, before: object) -> None:
 
     scene.drill.journal.mark("fault undone", fault.phrase)
     wait_until(gone, patience=PATIENCE.fault_gone, every=0.1, what=f"fault {fault.phrase!r}: gone after its undo")
+    UndoJournal(scene.environment.run).undone(noted)

@@ -30,7 +30,7 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class FolderVolume:
-    """A volume below one folder. `note` is called with the path of a file before it is written.
+    """A volume below one folder. `note` is called with a file's path before it is written, `gone` once it is removed.
 
     Every part of a path is opened relative to the one before and never through a symbolic link: no link that a program
     put into the volume leads out of it.
@@ -38,6 +38,7 @@ class FolderVolume:
 
     root: Path
     note: Callable[[Path], None] = lambda _path: None
+    gone: Callable[[Path], None] = lambda _path: None
 
     def open(self, path: str, mode: str) -> IO[bytes]:
         """Open for `rb`, `wb` or `ab`; parents are made with mode 0700, files with 0600. Raises OSError, UsageError."""
@@ -133,6 +134,7 @@ class FolderVolume:
                 os.unlink(name, dir_fd=folder)
             except IsADirectoryError:
                 shutil.rmtree(name, dir_fd=folder)
+        self.gone(self.root.joinpath(*above, name))
 
     @property
     def size(self) -> int:

@@ -19,6 +19,7 @@ from harness.core.errors import HarnessError, PortInUse, TookTooLong
 from harness.images.engine import engine, explained, reason
 from harness.patience import PATIENCE
 from harness.substrate.common.error_collector import MARK, ErrorCollector, mark
+from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 
 RUN, SITE = "blackstart.run", "blackstart.site"
 # Driver options. `inhibit_ipv4`: this machine has no address on the network; `enable_icc`: containers reach each other.
@@ -48,6 +49,7 @@ class Owned:
     def labels(self, site: str) -> dict[str, str]:
         """Return the labels of an object of a site; notes in the run folder, before it is made, that there is one."""
         mark(self.run)
+        UndoJournal(self.run).note(Undo.LABEL, site=site)
         return {RUN: str(self.run), SITE: site}
 
     def name(self, site: str, thing: str) -> str:

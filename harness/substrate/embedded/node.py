@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,12 +38,13 @@ class Gate:
 
 @dataclass(slots=True)
 class ProcessNode(BaseNode):
-    """A node that is a process. `leaves`: files outside its volumes that remain when it is killed."""
+    """A node that is a process. `leaves`: files outside its volumes that remain when it is killed; `gone` is told."""
 
     ports: Mapping[str, Port] = field(repr=False)
     running: Child | None = None
     leaves: tuple[Path, ...] = ()
     gates: tuple[Gate, ...] = ()
+    gone: Callable[[Path], None] = lambda _path: None
 
     @property
     def child(self) -> subprocess.Popen[bytes] | None:
@@ -86,6 +87,7 @@ class ProcessNode(BaseNode):
     def _remove_leaves(self) -> None:
         for path in self.leaves:
             path.unlink(missing_ok=True)
+            self.gone(path)
 
     def stop(self, patience: float) -> None:
         """Send its stop signal; SIGKILL it when it has not ended after `patience` seconds."""

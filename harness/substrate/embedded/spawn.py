@@ -14,7 +14,7 @@ from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.common.logs import open_log
 from harness.substrate.embedded.process_tree import Owner, ProcessId, end_all, family, send, stop_all
 from harness.substrate.embedded.shared_memory import Segment, SharedFile, remove, unlink
-from harness.substrate.embedded.start_journal import StartJournal
+from harness.substrate.embedded.undo_journal import UndoJournal
 
 
 @cache
@@ -40,14 +40,16 @@ def wrapper() -> tuple[str, ...]:
 class Child:
     """A process that was started here, and whatever it starts. `owner`: how its processes are found.
 
-    `segments`, `shared`: its shared memory, as far as it is known.
+    `segments`, `shared`: its shared memory, as far as it is known. `rows`: ids of the undo journal for all of it.
     """
 
     process: subprocess.Popen[bytes] = field(repr=False)
     id: ProcessId
     owner: Owner
+    journal: UndoJournal = field(repr=False)
     segments: set[Segment] = field(default_factory=set, repr=False)
     shared: set[SharedFile] = field(default_factory=set, repr=False)
+    rows: list[str] = field(default_factory=list, repr=False)
 
     @property
     def alive(self) -> bool:
@@ -64,6 +66,13 @@ class Child:
         self.process.wait()
         remove(self.segments)
         unlink(self.shared)
+        rows, self.rows = self.rows, []
+        self.journal.undone(*rows)
+
+    def note_memory(self, segments: set[Segment], shared: set[SharedFile]) -> None:
+        """Keep and journal its shared memory."""
+        self.segments, self.shared = segments, shared
+        self.rows += self.journal.note_memory(segments, shared)
 
     def end_with(self, home: Path) -> None:
         """End it, and remove the folder of its files, which may hold secrets. Raises HarnessError."""
@@ -85,7 +94,7 @@ def spawn(
     argv: Sequence[str],
     env: dict[str, str],
     cwd: Path,
-    journal: StartJournal,
+    journal: UndoJournal,
     owner: Owner,
     log: Path | None,
     prefix: Sequence[str] | None = None,
@@ -97,7 +106,7 @@ def spawn(
     site, _, name = owner.name.partition("/")
     if shutil.which(argv[0], path=env["PATH"]) is None:
         raise HarnessError(f"{name} on {site}: {argv[0]} is not a program here; run `blackstart doctor`")
-    journal.intend(site, name, argv[0])
+    row = journal.intend(site, name, argv[0])
     command, env = [*(wrapper() if prefix is None else prefix), *argv], env | owner.tags
     try:
         if log is None:
@@ -114,7 +123,7 @@ def spawn(
     except OSError as error:
         raise HarnessError(f"{name} on {site}: {argv[0]} cannot be started ({error.strerror})") from None
     try:
-        return Child(process, journal.began(process.pid), owner)
+        return Child(process, journal.began(process.pid, row), owner, journal, rows=[row])
     except HarnessError:
         process.kill()
         process.wait()

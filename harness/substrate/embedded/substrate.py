@@ -24,8 +24,9 @@ from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.relay import Relay
 from harness.substrate.embedded.shared_memory import attached, mapped
 from harness.substrate.embedded.spawn import Child, spawn, wrapper
-from harness.substrate.embedded.start_journal import StartJournal, sweep
+from harness.substrate.embedded.sweep import sweep
 from harness.substrate.embedded.task import ProcessTask
+from harness.substrate.embedded.undo_journal import UndoJournal
 from harness.substrate.embedded.workspace import volume_folder, workspace_of
 
 SPOOL = "spool"  # the volume whose files are plaintext of a backup: each is journalled
@@ -41,7 +42,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
 
     run_folder: Path
     logs: Path
-    journal: StartJournal
+    journal: UndoJournal
     namespaced: bool = False
     _namespaces: Namespaces | None = None
     _tasks: list[Child] = field(default_factory=list)
@@ -70,7 +71,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         addresses = {name: Address(LOOPBACK, port.number) for name, port in ports.items()}
         endpoints = {name: Endpoint(address, address) for name, address in addresses.items()}
         where, log = f"{spec.name} on {self.name}", log_file(self.logs, spec.name)
-        return ProcessNode(spec, where, ports, endpoints, log, self._begin)
+        return ProcessNode(spec, where, ports, endpoints, log, self._begin, gone=self.journal.file_gone)
 
     def _start(self, node: ProcessNode) -> None:
         spec = node.spec
@@ -102,8 +103,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
 
         node.await_ready(answers, UNANSWERED)
         running = node.running
-        running.segments, running.shared = attached((running.id.pid,)), mapped((running.id.pid,))
-        self.journal.note_memory(running.segments, running.shared)
+        running.note_memory(attached((running.id.pid,)), mapped((running.id.pid,)))
 
     def _first_run(self, node: ProcessNode, workspace: Workspace, env: dict[str, str], volume: Path) -> None:
         log, home, owner = node.log, Path(workspace.home), self._owner(node.spec.name)
@@ -153,7 +153,9 @@ class EmbeddedSite(BaseSite[ProcessNode]):
     def volume(self, name: str) -> Volume:
         """Return the volume of that name, created when it does not exist."""
         folder = volume_folder(self.folder, name)
-        return FolderVolume(folder, self.journal.note_file) if name == SPOOL else FolderVolume(folder)
+        if name != SPOOL:
+            return FolderVolume(folder)
+        return FolderVolume(folder, self.journal.note_file, self.journal.file_gone)
 
     def destroy(self) -> None:
         """Kill every node and task with SIGKILL and remove every volume. Logs are kept. Raises HarnessError."""
@@ -250,8 +252,8 @@ class Embedded:
                 self._make()
                 logs = self.logs / plain("site", name)
                 site_type = GatedSite if name in self.gated else EmbeddedSite
-                namespaced = self.namespaced and not obstacle()
-                self._sites[name] = site_type(name, self.run, logs, StartJournal(self.run), namespaced)
+                namespaced = self.namespaced and not obstacle(self.run)
+                self._sites[name] = site_type(name, self.run, logs, UndoJournal(self.run), namespaced)
             return self._sites[name]
 
     def desk(self, name: str) -> EmbeddedSite:

@@ -14,6 +14,7 @@ from harness.core.node import Address, Endpoint, Node, NodeSpec, Running, Site, 
 from harness.patience import PATIENCE
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.probe import UNANSWERED, probe
+from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 from harness.substrate.existing.workloads import NoWorkloads, Workloads
 
 # Faults that drills inject on other substrates, and that are never injected on an existing site: named in every record.
@@ -30,7 +31,8 @@ class ExistingSite:
     """An existing site.
 
     `desk`: the site on which its tasks run. `addresses`: node -> port -> addresses, one of which has to answer.
-    `folders`: volume -> its mount point on this machine. `scaled_up`: the nodes that were scaled up, in that order.
+    `folders`: volume -> its mount point on this machine. `scaled_up`: the nodes that were scaled up, in that order,
+    and the id of each in the journal `undo`.
     """
 
     name: str
@@ -38,7 +40,8 @@ class ExistingSite:
     addresses: Mapping[str, Mapping[str, tuple[Address, ...]]]
     folders: Mapping[str, Path] = field(default_factory=dict)
     workloads: Workloads = field(default_factory=NoWorkloads)
-    scaled_up: list[str] = field(default_factory=list)
+    scaled_up: dict[str, str] = field(default_factory=dict)
+    undo: UndoJournal | None = None
 
     def serves(self, node: str) -> bool:
         """Return whether a node is up: its workload has replicas, or it accepts connections where it has no workload.
@@ -82,13 +85,20 @@ class ExistingSite:
             raise UsageError(f"volume {name} of {self.name}: {folder} is no folder here; mount it there")
         return FolderVolume(folder.resolve())
 
+    def note_scaled_up(self, node: str) -> None:
+        """Note that a node is going to be scaled up from 0; on disk when this returns. Raises HarnessError."""
+        undo = self.undo
+        self.scaled_up[node] = "" if undo is None else undo.note(Undo.SCALE, site=self.name, node=node)
+
     def scale_down(self, but: Collection[str] = ()) -> None:
         """Scale the nodes that were scaled up to 0, last first, `but` some. Raises HarnessError for those that stay."""
         failed = []
         for node in [name for name in reversed(self.scaled_up) if name not in but]:
-            self.scaled_up.remove(node)
+            noted = self.scaled_up.pop(node)
             try:
                 self.workloads.scale(node, 0, PATIENCE.workload_ready)
+                if self.undo is not None:
+                    self.undo.undone(noted)
             except HarnessError as error:
                 failed.append(str(error))
         if failed:
@@ -119,7 +129,7 @@ class ExistingNode:
             self.site.declared(name)
         else:
             if not replicas:
-                self.site.scaled_up.append(name)
+                self.site.note_scaled_up(name)
             workloads.scale(name, max(replicas, 1), PATIENCE.workload_ready)
         try:
             patience = self.spec.ready.patience if replicas is None else PATIENCE.existing_answers

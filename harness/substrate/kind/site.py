@@ -27,7 +27,7 @@ from harness.substrate.containers.volume_client import AgentVolume
 from harness.substrate.containers.workspace import workspace_of, write_first_files
 from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.spawn import Child, spawn
-from harness.substrate.embedded.start_journal import StartJournal
+from harness.substrate.embedded.undo_journal import UndoJournal
 from harness.substrate.kind.manifests import filled
 from harness.substrate.kind.namespace import ClusterNamespace
 from harness.substrate.kind.node import WorkloadNode
@@ -45,7 +45,7 @@ class KindSite(BaseSite[WorkloadNode]):
 
     run_folder: Path
     logs: Path
-    journal: StartJournal
+    journal: UndoJournal
     make: Callable[[], ClusterNamespace] = field(repr=False)
     token: str = field(repr=False)
     allowed: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from harness.substrate.common.ports import take_port
 from harness.substrate.docker.ownership import Owned
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.embedded.process_tree import Owner, end_all
-from harness.substrate.embedded.start_journal import StartJournal
+from harness.substrate.embedded.undo_journal import UndoJournal
 from harness.substrate.kind.namespace import ClusterNamespace, folder_of
 from harness.substrate.kind.site import KindSite
 
@@ -99,7 +99,7 @@ class Kind:
                     name,
                     self.run,
                     self.logs / name,
-                    StartJournal(self.run),
+                    UndoJournal(self.run),
                     lambda: self._cluster_of(name),
                     self.token,
                     (self.here,) if name in FILTERED else (),
@@ -143,7 +143,7 @@ class Kind:
             archives={image: archive(image) for image in self.images if image not in stocked},
             old_cgroups=information().get("CgroupVersion") == "1",
         )
-        StartJournal(self.run).intend(site, f"cluster {plan.name}", "kind")
+        UndoJournal(self.run).intend(site, f"cluster {plan.name}", "kind")
         for port in ports.values():
             port.hand_over(f"cluster {plan.name}")
         cluster = clusters.create(plan)

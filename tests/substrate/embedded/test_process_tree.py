@@ -11,7 +11,7 @@ import pytest
 
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.node import NodeSpec, Ready, Task
-from harness.substrate.embedded.start_journal import sweep
+from harness.substrate.embedded.sweep import sweep
 from tests.substrate.substrates_under_test import EmbeddedUnderTest, python, started
 
 pytestmark = pytest.mark.programs

@@ -20,14 +20,13 @@ from harness.substrate.embedded.isolation.namespaces import obstacle
 from harness.substrate.embedded.node import ProcessNode
 from harness.substrate.embedded.process_tree import Owner, family, send
 from harness.substrate.embedded.shared_memory import IPC_RMID, Segment, SharedFile, listed, remove, unlink
-from harness.substrate.embedded.start_journal import StartJournal, sweep
+from harness.substrate.embedded.sweep import sweep
+from harness.substrate.embedded.undo_journal import UndoJournal
 from tests.substrate.substrates_under_test import EmbeddedUnderTest, python, started
 
 pytestmark = [pytest.mark.programs, pytest.mark.attacks]  # M1
 
-SWEEP = (
-    "import pathlib, sys; from harness.substrate.embedded.start_journal import sweep; sweep(pathlib.Path(sys.argv[1]))"
-)
+SWEEP = "import pathlib, sys; from harness.substrate.embedded.sweep import sweep; sweep(pathlib.Path(sys.argv[1]))"
 HARNESS = """
 import pathlib, sys
 from harness.postgres.server import SUPERUSER_PASSWORD, server_spec
@@ -209,7 +208,7 @@ def test_a_segment_to_which_another_process_is_attached_is_kept(embedded: Embedd
 
 def test_a_segment_that_is_not_the_journalled_one_is_kept(tmp_path: Path, foreign: Segment) -> None:
     other = replace(foreign, created=foreign.created - 1)
-    StartJournal(tmp_path).note_memory([other, replace(foreign, key=foreign.key + 1)])
+    UndoJournal(tmp_path).note_memory([other, replace(foreign, key=foreign.key + 1)])
     sweep(tmp_path)
     assert foreign in listed()
     assert remove([other]) == 0

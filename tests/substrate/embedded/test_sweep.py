@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.node import NodeSpec
 from harness.substrate.embedded.process_tree import RUN_TAG, Owner, boot, family, look
-from harness.substrate.embedded.start_journal import JOURNAL, StartJournal, harness_of, journalled, runs, sweep
+from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.sweep import UNDO, sweep
+from harness.substrate.embedded.undo_journal import JOURNAL, Undo, UndoJournal, harness_of, journalled, not_undone, runs
 
 pytestmark = pytest.mark.programs
 
@@ -77,7 +80,7 @@ def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(run: Path) -
     assert (run / "sites/primary/volumes/spool/shop.dump") in {row.file for row in journalled(run)}
 
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, pathlib; from harness.substrate.embedded.start_journal import sweep; "
+        [sys.executable, "-c", "import sys, pathlib; from harness.substrate.embedded.sweep import sweep; "
          "s = sweep(pathlib.Path(sys.argv[1])); print(s.processes, s.files)", str(run)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
@@ -93,7 +96,7 @@ def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(run: Path) -
 
 def test_a_process_that_was_not_journalled_yet_is_found_by_its_tag(run: Path) -> None:
     run.mkdir(parents=True)
-    started = StartJournal(run)
+    started = UndoJournal(run)
     started.intend("primary", "postgres", "sleep")
     process = subprocess.Popen(SLEEP, env={RUN_TAG: str(run)}, start_new_session=True)
     assert sweep(run).processes == 1
@@ -128,10 +131,7 @@ def test_processes_of_another_run_are_left_alone(run: Path, bystander: subproces
 
 def test_a_sweep_from_inside_a_run_spares_itself(run: Path) -> None:
     run.mkdir(parents=True)
-    code = (
-        "import sys, pathlib; from harness.substrate.embedded.start_journal import sweep; "
-        "sweep(pathlib.Path(sys.argv[1]))"
-    )
+    code = "import sys, pathlib; from harness.substrate.embedded.sweep import sweep; sweep(pathlib.Path(sys.argv[1]))"
     done = subprocess.run([sys.executable, "-c", code, str(run)], env={RUN_TAG: str(run)}, check=False)
     assert done.returncode == 0
     assert not run.exists()
@@ -140,7 +140,7 @@ def test_a_sweep_from_inside_a_run_spares_itself(run: Path) -> None:
 def test_plaintext_outside_the_run_folder_is_removed(run: Path, tmp_path: Path) -> None:
     run.mkdir(parents=True)
     dump = tmp_path / "elsewhere.dump"
-    StartJournal(run).note_file(dump)
+    UndoJournal(run).note_file(dump)
     dump.write_text("plaintext")
     assert sweep(run).files == 2  # the dump and the journal
     assert not dump.exists()
@@ -149,7 +149,7 @@ def test_plaintext_outside_the_run_folder_is_removed(run: Path, tmp_path: Path) 
 def test_a_truncated_line_of_the_journal_is_skipped(run: Path) -> None:
     run.mkdir(parents=True)
     process = subprocess.Popen(SLEEP, start_new_session=True)
-    StartJournal(run).began(process.pid)
+    UndoJournal(run).began(process.pid)
     with (run / JOURNAL).open("a") as journal:
         journal.write('{"pid": 1\n7\n{"pid": [], "ticks": 1, "boot": "' + boot() + '"}\n{"inte')
     assert sweep(run).processes == 1
@@ -160,14 +160,60 @@ def test_the_intent_is_on_disk_before_the_process_is(run: Path) -> None:
     with start_harness(run) as harness:
         rows = [json.loads(line) for line in (run / JOURNAL).read_text().splitlines()]
         harness.kill()
-    kinds = [next(iter(row)) for row in rows]
-    assert kinds == ["intent", "pid", "intent", "pid", "file", "intent", "pid"]
+    kinds = [row["undo"].split()[0] if "undo" in row else "begun" for row in rows]
+    assert kinds == ["end", "begun", "end", "begun", "remove", "end", "begun"]
+    assert [row["of"] for row in rows if "pid" in row] == [row["id"] for row in rows if "intent" in row]
     assert [(row["site"], row["intent"], row["program"]) for row in rows if "intent" in row] == [
         ("primary", "one", "sh"),
         ("primary", "two", "sh"),
         ("primary", "task-1", "sh"),
     ]
     sweep(run)
+
+
+def test_a_change_that_was_undone_is_marked(run: Path) -> None:
+    site = Embedded(run, run.parent / "logs").site("primary")
+    node = site.launch(NodeSpec("one", ("sh", "-c", "sleep 300")))
+    with site.volume("spool").open("shop.dump", "wb") as spool:
+        spool.write(b"plaintext")
+    assert [row.undo for row in not_undone(run, *Undo)] == [Undo.REMOVE, Undo.END]
+    site.volume("spool").remove("shop.dump")
+    node.kill()
+    assert not not_undone(run, *Undo)
+    assert len([row for row in journalled(run) if row.undo]) == 2
+    sweep(run)
+
+
+def test_a_journal_is_continued_after_a_line_that_was_cut_off(run: Path) -> None:
+    run.mkdir(parents=True)
+    UndoJournal(run).note_file(run / "first")
+    with (run / JOURNAL).open("a") as journal:
+        journal.write('{"id": "1", "undo": "remo')
+    UndoJournal(run).note_file(run / "second")
+    assert [row.file for row in journalled(run)] == [run / "first", run / "second"]
+
+
+def test_the_journal_stays_while_an_existing_site_is_to_be_cleared(run: Path) -> None:
+    run.mkdir(parents=True)
+    (run / UNDO).mkdir()
+    (run / "secret").touch()
+    row = UndoJournal(run).note(Undo.CLEAR, site="dr")
+    for _ in range(2):
+        sweep(run)
+        assert sorted(path.name for path in run.iterdir()) == [UNDO, JOURNAL]
+    UndoJournal(run).undone(row)
+    sweep(run)
+    assert not run.exists()
+
+
+@pytest.mark.parametrize("owner", ["this", "another"])
+def test_the_state_file_of_a_run_is_removed_and_that_of_another_is_left(run: Path, tmp_path: Path, owner: str) -> None:
+    run.mkdir(parents=True)
+    state = tmp_path / "live.json"
+    UndoJournal(run).note(Undo.STATE, state=str(state))
+    state.write_text(json.dumps({"run": str(run if owner == "this" else tmp_path / "runs/two")}))
+    sweep(run)
+    assert state.exists() == (owner == "another")
 
 
 def test_a_sweep_of_a_missing_run_does_nothing(tmp_path: Path) -> None:

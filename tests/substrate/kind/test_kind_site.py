@@ -21,7 +21,7 @@ from harness.kubernetes.machine import Machine as Node
 from harness.kubernetes.objects import NAME, Manifest, Pod, pod_of
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.containers.workspace import workspace_of
-from harness.substrate.embedded.start_journal import StartJournal
+from harness.substrate.embedded.undo_journal import UndoJournal
 from harness.substrate.kind import task as kind_task
 from harness.substrate.kind import volume as kind_agent
 from harness.substrate.kind.manifests import filled
@@ -102,7 +102,7 @@ class Made(ClusterNamespace):
 
 def site(made: list[Made], tmp_path: Path) -> KindSite:
     return KindSite(
-        "primary", tmp_path, tmp_path, StartJournal(tmp_path), lambda: made.pop(0), SECRET, allowed=("192.0.2.1",)
+        "primary", tmp_path, tmp_path, UndoJournal(tmp_path), lambda: made.pop(0), SECRET, allowed=("192.0.2.1",)
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness.core.errors import TookTooLong
 from harness.substrate.embedded.process_tree import Owner
 from harness.substrate.embedded.spawn import spawn
-from harness.substrate.embedded.start_journal import StartJournal
+from harness.substrate.embedded.undo_journal import UndoJournal
 from harness.substrate.kind.task import BROKEN_OFF, HOLD, PodTask, framed, parted
 
 MUCH = "head -c 3000000 /dev/zero"
@@ -23,7 +23,7 @@ def running(folder: Path, script: str, *, whole: bool = True, stdin: bytes = b""
     home.mkdir()
     env = {"PATH": os.environ["PATH"], "HOME": str(home)}
     argv = work if whole else ("sh", "-c", script)
-    child = spawn(argv, env, home, StartJournal(folder), Owner(folder, "dr/work-1"), None)
+    child = spawn(argv, env, home, UndoJournal(folder), Owner(folder, "dr/work-1"), None)
     made = PodTask("work", folder / "work.log", child.end, child, mark)
     made.follow(stdin)
     return made

@@ -11,13 +11,12 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from harness.core.errors import HarnessError
 from harness.parts.cache import cache_home
 from harness.substrate.embedded.process_tree import Owner, family
-from harness.substrate.embedded.start_journal import others_wrote
+from harness.substrate.embedded.undo_journal import others_wrote
 
 PROGRAM = Path(__file__).with_name("mount_namespace.py")
 PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - where programs may write on every machine
@@ -26,6 +25,9 @@ OUTSIDE = "outside"  # in the run folder as a site sees it: what its programs wr
 ESTATES = "estates"  # in the cache: prepared estates, which hold the primary's volumes
 # The working folder is changed inside: one that was opened outside would lead out by `..`.
 ENTER = 'cd "$0" && unset PWD OLDPWD && exec "$@"'
+
+
+_found: list[str] = []  # what `obstacle` found in this process
 
 
 @dataclass(slots=True)
@@ -94,20 +96,27 @@ def joined(run: Path, site: str) -> Namespaces | None:
     return None
 
 
-@cache
-def obstacle() -> str:
-    """Return why sites have no namespaces of their own here, "" where they have: tried once, with an empty site."""
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder).resolve()
-        (run / "sites").mkdir()
-        try:
-            made = make_namespaces(run, run, run / "sites")
-        except (HarnessError, OSError) as error:
-            return str(error).rpartition("its own: ")[2]
-        try:
-            return _refused((*made.prefix(run / "sites"), "true"))
-        finally:
-            made.close()
+def obstacle(run: Path | None = None) -> str:
+    """Return why sites have no namespaces of their own here, "" where they have: tried once, with an empty site.
+
+    `run`: the run folder in which it is tried, so that a sweep finds what a killed trial left.
+    """
+    if not _found:
+        with tempfile.TemporaryDirectory(dir=run) as folder:
+            _found.append(_try(Path(folder).resolve()))
+    return _found[0]
+
+
+def _try(run: Path) -> str:
+    (run / "sites").mkdir()
+    try:
+        made = make_namespaces(run, run, run / "sites")
+    except (HarnessError, OSError) as error:
+        return str(error).rpartition("its own: ")[2]
+    try:
+        return _refused((*made.prefix(run / "sites"), "true"))
+    finally:
+        made.close()
 
 
 def _refused(command: Sequence[str]) -> str:

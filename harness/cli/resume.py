@@ -1,0 +1,66 @@
+"""The command that finishes interrupted work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import recovery, restore_test
+from harness.cli.app import app, progress, promised, say_event
+
+if TYPE_CHECKING:
+    from harness.recovery.begun import Begun
+
+
+@app.command()
+def resume(run: Annotated[Path, typer.Argument(help="The run folder of the interrupted work.")]) -> None:
+    """Finish a recovery or a restore test that was interrupted. Its time counts from its begin.
+
+    What it had made is removed first, and its phases are run again, into the same record.
+    """
+    from harness.recovery.recover import NAME
+    from harness.recovery.resume import require_resumable
+
+    begun = require_resumable(run.resolve())
+    if begun.work == NAME:
+        resume_recovery(run.resolve(), begun)
+    else:
+        resume_restore_test(run.resolve(), begun)
+
+
+def resume_recovery(run: Path, begun: Begun) -> None:
+    """Finish a recovery. Raises HarnessError, as the recovery itself."""
+    from harness.estate.config import load_config
+    from harness.recovery.recover import require_down
+    from harness.recovery.resume import continued, require_unchanged
+
+    given = recovery.Given.of(begun.given)
+    require_unchanged(begun, given.config)
+    require_down(given.witness, given.fenced)
+    file, budget = promised(given.budgets, given.promise, "embedded")
+    header = recovery.header_of(load_config(given.config), given.config, file, budget)
+    recovery.carry_out(given, run, continued(run, begun, header, progress().event))
+
+
+def resume_restore_test(run: Path, begun: Begun) -> None:
+    """Finish a restore test. Raises HarnessError, typer.Exit with the exit code of its verdict."""
+    from harness.attestation.keys import key_name, signing_key
+    from harness.estate.config import load_config
+    from harness.estate.drill_file import load_drill_file
+    from harness.estate.substrates import SUBSTRATES
+    from harness.recovery.resume import continued, require_unchanged
+    from harness.restore_test.undo import clear_interrupted
+
+    given = restore_test.Given.of(begun.given)
+    require_unchanged(begun, given.config)
+    loaded, key = load_config(given.config), signing_key(load_drill_file(given.config).table.key)
+    label = SUBSTRATES[given.substrate].label(loaded) if given.substrate in SUBSTRATES else "embedded"
+    file, budget = promised(given.budgets, given.promise, label)
+    header = restore_test.header_of(loaded, given.config, file, budget, given.substrate)
+    header = replace(header, approver=given.approver, signing_key=key_name(key))
+    record = continued(run, begun, header, say_event)
+    clear_interrupted(run)
+    restore_test.carry_out(given, record.header, run, begun.record.parents[1], record)

@@ -1,0 +1,105 @@
+"""When work that can be resumed began, by which clock, and with which options: a line of the undo journal of its run.
+
+The RTO of resumed work counts from its begin. In the same boot the time since then is that of CLOCK_BOOTTIME: nobody
+sets it, unlike the wall clock, and unlike the monotonic clock it goes on while the machine sleeps. After a reboot it
+began anew, so that wall time is used, corrected by the offsets that the time server showed then and now.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.journal import Event
+from harness.substrate.common.filesystem import make_folder
+from harness.substrate.embedded.process_tree import boot
+from harness.substrate.embedded.undo_journal import Undo, UndoJournal, journalled
+
+RESUMED, DECLARED = "resumed", "declared"  # kinds of events: it goes on, and it began
+BOOT_CLOCK, WALL = "the clock since boot", "wall time"
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Work that began. `record`: the folder of its record; `monotonic`, `since_boot`: seconds, `wall`: UTC, then."""
+
+    work: str
+    record: Path
+    given: Mapping[str, str]
+    wall: datetime
+    monotonic: float
+    since_boot: float
+    of_boot: str
+
+
+def resumed_events(events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Return the events of work that is resumed; () where it begins now, in a journal that others may have begun."""
+    return events if any(event.kind == RESUMED for event in events) else ()
+
+
+def since_boot() -> float:
+    """Return the seconds since the machine was started, those in which it slept included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def note_begun(run: Path, work: str, record: Path, given: Mapping[str, str]) -> None:
+    """Write down that work begins in a run folder, which is made; nothing in that of resumed work.
+
+    Raises HarnessError, OSError.
+    """
+    if begun_in(run) is not None:
+        return
+    UndoJournal(make_folder(run)).note(
+        Undo.RUN,
+        work=work,
+        record=str(record),
+        given=dict(given),
+        monotonic=SYSTEM.monotonic(),
+        since_boot=since_boot(),
+        of_boot=boot(),
+    )
+
+
+def begun_in(run: Path) -> Begun | None:
+    """Return the work that began in a run folder, None where it cannot be resumed."""
+    for row in journalled(run):
+        facts = row.facts
+        if row.undo == Undo.RUN and "work" in facts:
+            return Begun(
+                str(facts["work"]),
+                Path(str(facts["record"])),
+                {str(key): str(value) for key, value in facts["given"].items()},
+                datetime.fromisoformat(str(facts["at"])),
+                float(facts["monotonic"]),
+                float(facts["since_boot"]),
+                str(facts["of_boot"]),
+            )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """The time since work began. `by`: the clock that measured it; `clock`: goes on from the record's own times."""
+
+    seconds: float
+    by: str
+    clock: Clock
+
+
+def elapsed(begun: Begun, events: tuple[Event, ...], offset: float | None) -> Elapsed:
+    """Return the time since work began, and the clock of its record. `offset`: of the wall clock now, in seconds.
+
+    It is never less than the journal of its record says already, however the wall clock was set.
+    """
+    if boot() == begun.of_boot:
+        by, seconds = BOOT_CLOCK, since_boot() - begun.since_boot
+    else:
+        by, seconds = WALL, (SYSTEM.wall() - begun.wall).total_seconds()
+        then = next((event.facts.get("offset_seconds") for event in events if event.kind == "clock"), None)
+        if offset is not None and isinstance(then, float):
+            by, seconds = f"{WALL}, corrected by the time server", seconds + offset - then
+    seconds = max(seconds, *(event.at - begun.monotonic for event in events[-1:]), 0.0)
+    shift = begun.monotonic + seconds - SYSTEM.monotonic()
+    return Elapsed(seconds, by, replace(SYSTEM, monotonic=lambda: SYSTEM.monotonic() + shift))

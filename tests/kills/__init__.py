@@ -1,0 +1,1 @@
+"""Kill matrix: a drill and restore tests are killed before and after every change that they make, and swept."""

@@ -1,0 +1,189 @@
+"""Resume: the clock goes on from the begin, whatever happened to the clocks, and what cannot be resumed is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import SYSTEM
+from harness.core.errors import Refused, UsageError
+from harness.core.journal import Event
+from harness.evidence.folder import INPUTS, JOURNAL, RecordFolder
+from harness.evidence.journal import JournalFile
+from harness.evidence.record import conclude_unstarted, open_record
+from harness.recovery import begun as clocks
+from harness.recovery.begun import BOOT_CLOCK, RESUMED, WALL, Begun, begun_in, elapsed, note_begun, since_boot
+from harness.recovery.resume import continued, require_resumable, require_unchanged
+from harness.restore_test.restore_test import RestoreTest
+from harness.substrate.embedded.process_tree import boot, look
+from harness.substrate.embedded.undo_journal import JOURNAL as UNDO_JOURNAL
+from harness.substrate.embedded.undo_journal import Undo, UndoJournal
+from tests.memory_drill import PROMISE, header
+from tests.memory_estate import MemoryEstate
+from tests.restore_test.in_memory import gateway, made, require_cleared
+from tests.traffic.backend import Backend
+
+__all__ = ["gateway"]
+WORDS = {"config": "estate.toml", "unsigned": ""}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return tmp_path / "runs/one"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RecordFolder:
+    """The record folder of a restore test that was killed before its verdict."""
+    folder = RecordFolder.make(tmp_path / "reports", "killed")
+    journal = JournalFile(folder.path / JOURNAL)
+    journal.mark("declared", "restore test")
+    open_record(header("restore test"), folder, journal)
+    return folder
+
+
+def killed(run: Path, folder: RecordFolder) -> None:
+    note_begun(run, "restore test", folder.path, WORDS)
+    (run / "sites").mkdir()
+
+
+def then(ago: float, **changed: object) -> Begun:
+    found = Begun(
+        "recovery", Path("record"), {}, SYSTEM.wall() - timedelta(seconds=ago), SYSTEM.monotonic() - ago,
+        since_boot() - ago, boot(),
+    )  # fmt: skip
+    return replace(found, **changed)  # type: ignore[arg-type]
+
+
+def test_in_one_boot_the_time_is_that_of_the_clock_since_boot() -> None:
+    gone = elapsed(then(100.0, wall=datetime(2000, 1, 1, tzinfo=UTC)), (), offset=5.0)
+    assert (round(gone.seconds), gone.by) == (100, BOOT_CLOCK)
+    assert gone.clock.monotonic() == pytest.approx(SYSTEM.monotonic(), abs=0.5)
+
+
+def test_the_time_that_a_machine_slept_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = then(100.0)
+    monkeypatch.setattr(clocks, "since_boot", lambda: since_boot() + 3600)
+    gone = elapsed(begun, (), None)
+    assert round(gone.seconds) == 3700
+    assert gone.clock.monotonic() == pytest.approx(SYSTEM.monotonic() + 3600, abs=0.5)
+
+
+def test_after_a_reboot_wall_time_counts_corrected_by_the_time_server() -> None:
+    begun = then(100.0, of_boot="another", since_boot=5e6, monotonic=5e6)
+    gone = elapsed(begun, (), None)
+    assert (round(gone.seconds), gone.by) == (100, WALL)
+    assert gone.clock.monotonic() == pytest.approx(5e6 + 100, abs=0.5)
+    clock = Event(5e6, SYSTEM.wall(), "clock", "ntp", "", {"offset_seconds": 2.0})
+    gone = elapsed(begun, (clock,), 10.0)
+    assert (round(gone.seconds), gone.by) == (108, f"{WALL}, corrected by the time server")
+
+
+def test_a_wall_clock_that_was_set_back_never_shortens_what_the_journal_says() -> None:
+    begun = then(-7200.0, of_boot="another", monotonic=1000.0)
+    last = Event(1060.0, SYSTEM.wall(), "begin", "app", "", {})
+    assert elapsed(begun, (last,), None).seconds == 60.0
+
+
+def test_work_is_found_with_its_options_and_its_first_begin(run: Path, tmp_path: Path) -> None:
+    note_begun(run, "recovery", tmp_path / "record", {"a": "b"})
+    first = begun_in(run)
+    note_begun(run, "recovery", tmp_path / "another", {})
+    assert first is not None
+    assert begun_in(run) == first
+    assert (first.work, first.record, first.given, first.of_boot) == (
+        "recovery",
+        tmp_path / "record",
+        {"a": "b"},
+        boot(),
+    )
+
+
+def test_the_record_of_killed_work_is_continued_with_its_promise(run: Path, folder: RecordFolder) -> None:
+    killed(run, folder)
+    with (folder.path / JOURNAL).open("ab") as file:
+        file.write(b'{"n": 3')
+    begun = require_resumable(run)
+    other = replace(PROMISE, rto=timedelta(seconds=1))
+    record = continued(run, begun, replace(header("restore test"), promise=other), lambda _event: None)
+    assert record.header.promise == PROMISE
+    assert [event.kind for event in record.journal.events] == ["declared", "promised", "resumed"]
+    assert sorted(path.name for path in run.iterdir()) == [UNDO_JOURNAL]
+    assert begun_in(run) == begun  # it may be killed and resumed again
+
+
+def test_what_cannot_be_resumed_is_refused_with_the_remedy(run: Path, folder: RecordFolder) -> None:
+    with pytest.raises(UsageError, match="no such run; a run that was swept cannot be resumed"):
+        require_resumable(run)
+    run.mkdir(parents=True)
+    UndoJournal(run).note(Undo.RUN, what="strike")
+    with pytest.raises(UsageError, match=r"a drill cannot be resumed, because its clients .* run it again"):
+        require_resumable(run)
+    killed(run, folder)
+    (folder.path / JOURNAL).rename(folder.path / "gone")
+    with pytest.raises(UsageError, match="its journal is gone"):
+        require_resumable(run)
+    (folder.path / "gone").rename(folder.path / JOURNAL)
+    parent = look(os.getppid())
+    assert parent is not None
+    row = {"id": "1", "undo": Undo.END, "by": parent.id.pid, "ticks": parent.id.ticks, "boot": boot()}
+    with (run / UNDO_JOURNAL).open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    with pytest.raises(Refused, match=f"in use by process {os.getppid()}"):
+        require_resumable(run)
+    journal = JournalFile(folder.path / JOURNAL)
+    journal.resume()
+    conclude_unstarted(header("restore test"), folder, journal, UsageError("x"))
+    with pytest.raises(UsageError, match=r"its restore test has ended, .* nothing to resume"):
+        require_resumable(run)
+
+
+def test_a_declaration_that_was_changed_is_refused(run: Path, folder: RecordFolder, tmp_path: Path) -> None:
+    killed(run, folder)
+    begun = require_resumable(run)
+    declared = tmp_path / "estate.toml"
+    declared.write_text("one")
+    require_unchanged(begun, declared)  # no copy was kept: nothing to compare it with
+    (folder.path / INPUTS).mkdir(exist_ok=True)
+    (folder.path / INPUTS / "estate.toml").write_text("one")
+    require_unchanged(begun, declared)
+    declared.write_text("two")
+    with pytest.raises(
+        UsageError, match=r"estate.toml: was changed since the restore test began; put it back \(it is "
+    ):
+        require_unchanged(begun, declared)
+
+
+def test_a_resumed_restore_test_counts_from_its_first_activation(
+    memory_estate: MemoryEstate, gateway: Backend, tmp_path: Path
+) -> None:
+    memory_estate.backed_up()
+    first = made(memory_estate, gateway, tmp_path)
+    journal = first.journal = JournalFile(first.folder.path / JOURNAL)
+    first.failures.journal = journal
+    memory_estate.shop.fails["contain"] = SystemExit()  # it is gone before it concludes
+    with pytest.raises(SystemExit):
+        first.run()
+    memory_estate.fake.site("dr").destroy()
+    memory_estate.servers.postgres["dr"].databases.clear()
+    memory_estate.servers.postgres["dr"].roles -= {"shop_role"}
+    memory_estate.servers.objects["dr"].buckets.clear()
+    memory_estate.sites.pop("dr")
+    del memory_estate.shop.fails["contain"]
+    again = JournalFile(first.folder.path / JOURNAL)
+    again.resume()
+    again.mark(RESUMED, "restore test")
+    memory_estate.journal = again
+    work = RestoreTest(first.header, memory_estate.connections, lambda: gateway.address, first.folder, again)
+    record = work.run()
+    assert (record.verdict, record.reasons) == ("KEPT", ())
+    activations = [event.at for event in again.events if event.kind == "activation"]
+    assert len(activations) == 2
+    assert record.origin.monotonic_seconds == pytest.approx(activations[0], abs=0.001)
+    assert [event.kind for event in again.events].count("promised") == 1
+    require_cleared(memory_estate)
