@@ -23,6 +23,7 @@ from harness.postgres.replication.stream import make_slot
 from harness.postgres.server import connect, one_line
 from harness.repository.catalogue import Receipt, Writer
 from harness.repository.chain import Head
+from harness.repository.upkeep.wal import reap_wal
 from harness.repository.wal.catalogue import read_wal
 
 APPLICATION = "blackstart physical backup"
@@ -56,6 +57,8 @@ def take_physical(source: PhysicalSource, journal: Journal) -> Receipt:
     if before.standby:
         raise BackupFailed(f"PostgreSQL at {source.sql}: is a standby; name the primary")
     system = system_facts(source.sql)
+    for key in reap_wal(source.repository):
+        journal.mark("removed", key, why="left by a shipper of WAL that was killed")
     with Replication(source.sql, APPLICATION) as connection:
         identity = connection.identify()
         if identity.system != system.identifier:

@@ -1,0 +1,53 @@
+"""Removal of what WAL shippers left: files that no list names, and tails of runs that have ended."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from harness.repository.catalogue import Repository
+from harness.repository.format.wal import WalList
+from harness.repository.upkeep.reaper import ABANDONED
+from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_wal
+
+
+def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str, ...]:
+    """Delete leftovers older than `older_than` seconds; return their keys.
+
+    A list that cannot be trusted, or one that a witness knows and that is not there, may name them: then nothing is
+    deleted. Raises HarnessError of the store.
+    """
+    wal = read_wal(repository)
+    heads, doubts = known_heads(repository)
+    if wal.damaged or doubts or any(head.digest not in wal.digests for head in heads):
+        return ()
+    # The newest object counts as now at most: a clock that jumps ahead makes nothing old.
+    newest = max((one.modified for one in repository.store.list(repository.layout.of("wal"))), default=None)
+    if newest is None:
+        return ()
+    limit = min(repository.clock.wall(), newest) - timedelta(seconds=older_than)
+    removed = [*_removed_tails(repository, wal, limit)]
+    left = read_wal(repository) if removed else wal
+    layout = repository.layout
+    named = {layout.wal(one.run, entry.path) for one in left.lists for entry in one.entries}
+    keys = {layout.wal_keys(one.run) for one in left.lists}
+    for entry in list(repository.store.list(layout.of("wal"))):
+        kept = entry.key in named or any(entry.key.startswith(prefix) for prefix in keys)
+        if not kept and entry.modified <= limit:
+            repository.store.delete(entry.key)
+            removed.append(entry.key)
+    return tuple(removed)
+
+
+def _removed_tails(repository: Repository, wal: WalCatalogue, limit: datetime) -> Iterator[str]:
+    """Delete each old tail whose WAL is in another list as well; yield its key."""
+    for tail in wal.lists:
+        if tail.tail and tail.shipped_at <= limit and _elsewhere(wal, tail):
+            key = repository.layout.wal_list(tail.sequence, tail.run, tail.tail)
+            repository.store.delete(key)
+            yield key
+
+
+def _elsewhere(wal: WalCatalogue, tail: WalList) -> bool:
+    return all(
+        any(one.listed is not tail and one.entry.end >= entry.end for one in wal.segments[entry.timeline, entry.start])
+        for entry in tail.entries
+    )

@@ -1,0 +1,124 @@
+"""What WAL shippers leave when they are killed is removed; what a list names, or may name, never is."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import HarnessError
+from harness.repository.catalogue import Repository
+from harness.repository.upkeep.wal import reap_wal
+from harness.repository.wal.catalogue import read_wal, remember_wal
+from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.reader import WalReader
+from harness.repository.wal.writer import WalWriter, begin_wal
+from tests.repository.failing_store import FailingStore
+from tests.repository.memory_store import MemoryStore
+from tests.repository.store_servers import Recipients
+
+SIZE = 1 << 20
+SEEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def repository(recipients: Recipients) -> Repository:
+    return recipients.repository(MemoryStore())
+
+
+def writer(repository: Repository, keys: Recipients) -> WalWriter:
+    return begin_wal(repository, "7391", SIZE, keys.public, keys.writer[0], read_wal(repository).head)
+
+
+def everything(repository: Repository) -> set[str]:
+    return {one.key for one in repository.store.list("")}
+
+
+def test_files_of_a_killed_shipper_are_removed_with_their_keys(repository: Repository, recipients: Recipients) -> None:
+    made = writer(repository, recipients)
+    made.commit([made.put(1, 0, bytes(SIZE))], SEEN)
+    before = everything(repository)
+    killed = writer(repository, recipients)
+    killed.put(1, SIZE, bytes(SIZE))
+    left = everything(repository) - before
+    assert len(left) == 3
+    assert reap_wal(repository) == ()  # not older than a day
+    assert set(reap_wal(repository, 0.0)) == left
+    assert everything(repository) == before
+
+
+def test_a_tail_is_removed_once_its_wal_is_elsewhere(repository: Repository, recipients: Recipients) -> None:
+    killed = writer(repository, recipients)
+    killed.show([killed.put(1, 0, b"begun")], SEEN)
+    assert reap_wal(repository, 0.0) == ()
+    assert read_wal(repository).lacking(1, 0, 5) == ""
+    after = writer(repository, recipients)
+    after.commit([after.put(1, 0, b"begun".ljust(SIZE, b"w"))], SEEN)
+    removed = reap_wal(repository, 0.0)
+    assert {key.split("/")[1] for key in removed} == {"wal", "wal-tail"}
+    assert len(removed) == 4  # the list, its object, its two keys
+    assert read_wal(repository).lacking(1, 0, SIZE) == ""
+
+
+def test_nothing_is_removed_while_a_list_is_missing_or_not_trusted(
+    repository: Repository, recipients: Recipients
+) -> None:
+    made = writer(repository, recipients)
+    for number in range(2):
+        made.commit([made.put(1, number * SIZE, bytes(SIZE))], SEEN)
+    remember_wal(repository, read_wal(repository))
+    newest = [one.key for one in repository.store.list(repository.layout.of("wal-batch"))][-1]
+    text = b"".join(repository.store.get(newest))
+    for change in (lambda: repository.store.delete(newest), lambda: repository.store.put(newest, (b"nonsense",))):
+        change()
+        assert reap_wal(repository, 0.0) == ()
+        repository.store.put(newest, (text,))
+    assert wal_findings(repository, read_wal(repository)) == ()
+    assert reap_wal(repository, 0.0) == ()
+
+
+def test_a_clock_that_jumped_ahead_removes_nothing(recipients: Recipients) -> None:
+    store = MemoryStore()
+    killed = writer(recipients.repository(store), recipients)
+    killed.put(1, 0, bytes(SIZE))
+    ahead = Clock(SYSTEM.monotonic, lambda: SYSTEM.wall() + timedelta(days=365), SYSTEM.sleep)
+    assert reap_wal(recipients.repository(store, clock=ahead)) == ()
+    assert len(everything(recipients.repository(store))) == 3
+
+
+def ship(repository: Repository, keys: Recipients) -> None:
+    """Ship a segment, a tail, another tail, and the segment that replaces them."""
+    made = writer(repository, keys)
+    made.commit([made.put(1, 0, bytes(SIZE))], SEEN)
+    for size in (10, 20):
+        made.show([made.put(1, SIZE, b"w" * size)], SEEN)
+    made.commit([made.put(1, SIZE, b"w" * SIZE)], SEEN)
+
+
+def test_a_shipper_killed_at_any_call_leaves_what_opens_or_is_removed(recipients: Recipients) -> None:
+    whole = FailingStore(at=-1)
+    ship(recipients.repository(whole), recipients)
+    assert len([call for call in whole.calls if call.startswith(("put", "delete"))]) == 14
+    for at in range(len(whole.calls)):
+        for after in (False, True):
+            store = FailingStore(at, after, dead=True)
+            with suppress(HarnessError):  # a failed deletion of a tail raises nothing
+                ship(recipients.repository(store), recipients)
+            repository = recipients.repository(store.inner)
+            listed = read_wal(repository)
+            reader = WalReader(repository, recipients.dr[0])
+            for found in listed.segments.values():
+                reader.read(found[0])
+            assert wal_findings(repository, listed) == ()
+            ship(repository, recipients)
+            reap_wal(repository, 0.0)
+            now = read_wal(repository)
+            assert wal_findings(repository, now) == ()
+            assert now.lacking(1, 0, 2 * SIZE) == ""
+            runs = {one.run for one in now.lists}
+            named = {repository.layout.wal(one.run, entry.path) for one in now.lists for entry in one.entries}
+            objects = {key for key in everything(repository) if "/wal/" in key.removeprefix("shop/wal/")}
+            assert objects == named
+            assert {key.split("/")[2] for key in everything(repository) if key.startswith("shop/wal/")} == runs
