@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.core.egress import Refused
 from harness.core.judge import Clients, Judgement, Phase, Promise
 from harness.core.ledger import CLIENTS
 
@@ -214,4 +215,8 @@ class DrillRecord:
     controls: tuple[str, ...] = ()  # ids of the controls that the scenario is evidence for, of its @control: tags
     scenario_sha256: str = ""  # of what is asserted: sentences, key functions, assertions, exclusions
     ledgers: tuple[LedgerResult, ...] = ()  # of every writer of the drill; their worst RPO is that of the record
+    egress: str | None = field(
+        default=None, metadata={ABSENT: "no wall"}
+    )  # what kept DR's programs from other addresses
+    refused: tuple[Refused, ...] = ()  # what it refused
     format: str = FORMAT

@@ -225,3 +225,14 @@ class Seedable(Protocol):
 
     def seed(self, place: Place) -> None:
         """Create its databases, roles, files and example data on an empty site; raises HarnessError."""
+
+
+REACHED = "reached"
+
+
+@runtime_checkable
+class CallsOutside(Protocol):
+    """A service that can be told to call an address: a drill shows with it that a restored copy reaches nothing."""
+
+    def call_outside(self, door: PublicDoor, secrets: Mapping[str, str], at: Address, to: Address) -> str:
+        """Have the service at `at` call an address; return REACHED, or what it says. Raises HarnessError, Finding."""

@@ -281,7 +281,7 @@ class Drill:
             *not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
             *(unread(services, self.selected.contents) if self.selected else ()),
         )
-        outcome = results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self.notes)
+        outcome = results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self.notes, dr)
         backup, repeats = with_digest(outcome.backup, self.receipts), self.environment.receiver.repeats()
         return replace(outcome, backup=backup, repeated=repeats, diverged=self.diverged)
 

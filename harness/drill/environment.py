@@ -17,7 +17,7 @@ from harness.core.service import S3, PublicDoor, Service, Sql
 from harness.drill.template import Template, clone, load_objects
 from harness.estate.config import Config
 from harness.estate.connections import BUCKET, Connections, Offsite
-from harness.estate.isolation import require_separate
+from harness.estate.isolation import admit, require_separate
 from harness.estate.registry import build_services, entry_of, sinks_at
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
@@ -80,6 +80,7 @@ class DrillEnvironment:
         sinks = sinks_at(self.config, self.receiver.url)
         self.primary = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), sinks)
         self.dr = EstateSite(self.substrate.site("dr"), self.secrets.of("dr"), sinks)
+        admit(self.dr.site, sinks)
         self.offsite_site = self.substrate.site("offsite")
 
     def start_data(self) -> None:

@@ -1,15 +1,19 @@
 """Isolation of the sites of one machine: by namespaces, or else by a preflight of what is declared."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from harness.core.errors import UsageError
-from harness.core.node import Site
+from harness.core.node import Address, Site
 from harness.estate.config import Config
 from harness.estate.registry import kind_of
 from harness.substrate.embedded.isolation.namespaces import obstacle
 from harness.substrate.embedded.substrate import EmbeddedSite
 
 BY_PREFLIGHT = "isolation: by preflight alone; a path that a program makes up itself may be shared by both sites"
+
+UNWALLED = "egress: no network filter around the DR site; outbound actions are contained within each service"
 
 
 def outside_volumes(config: Config) -> tuple[str, ...]:
@@ -43,9 +47,19 @@ def _has_data(path: Path) -> bool:
         return True
 
 
+def admit(site: Site, sinks: Mapping[str, str]) -> None:
+    """Let programs of a site with a wall reach the receivers of a drill, by their URLs. Raises HarnessError."""
+    if isinstance(site, EmbeddedSite) and site.wall:
+        for url in map(urlsplit, sinks.values()):
+            if url.hostname and url.port:
+                site.wall.admit(Address(url.hostname, url.port))
+
+
 def limits() -> tuple[str, ...]:
     """Return what no drill on this machine shows because its sites cannot have namespaces of their own."""
-    return (f"{BY_PREFLIGHT} (no namespaces: {why})",) if (why := obstacle()) else ()
+    if why := obstacle():
+        return (f"{BY_PREFLIGHT} (no namespaces: {why})", f"{UNWALLED} (no namespaces: {why})")
+    return (f"{UNWALLED} (no network of its own: {why})",) if (why := obstacle(walled=True)) else ()
 
 
 def require_separate(config: Config) -> None:

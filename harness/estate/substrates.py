@@ -17,7 +17,6 @@ Make = Callable[[Path, Path], Substrate]  # from a run folder and a folder for l
 
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
 NODE_IMAGE = "kind-node"
-CONTAINED_WITHIN = "egress: no network filter around the DR site; outbound actions are contained within each service"
 LEAST, FACTOR = 1024, 4  # the offsite store's limit: MiB at least, and how many times the size of the data more
 
 
@@ -28,7 +27,7 @@ class SubstrateKind:
     name: str
     make: Callable[[Config, bool], Make]  # from a declaration and whether the primary must be isolatable
     serves: frozenset[str]  # tags of features that only some substrates can drill, which it can
-    unshown: tuple[str, ...]  # what no drill on it shows
+    unshown: tuple[str, ...] = ()  # what no drill on it shows
     packages: tuple[str, ...] = ()  # Python packages of its extra, which has its name
     images: Callable[[], tuple[str, ...]] = tuple  # those it is made of
     programs: Callable[[], object] = tuple  # what finds its programs, or raises MissingPart
@@ -80,7 +79,7 @@ def _limit(config: Config) -> dict[str, int]:
 
 
 def _embedded(_config: Config, isolatable: bool) -> Make:
-    return partial(Embedded, gated=("primary",) if isolatable else ())
+    return partial(Embedded, gated=("primary",) if isolatable else (), walled=("dr",))
 
 
 def _docker(config: Config, _isolatable: bool) -> Make:
@@ -117,14 +116,12 @@ SUBSTRATES = {
             name="embedded",
             make=_embedded,
             serves=frozenset({"needs_room"}),
-            unshown=(CONTAINED_WITHIN,),
             unshown_here=isolation.limits,
         ),
         SubstrateKind(
             name="docker",
             make=_docker,
             serves=frozenset({"needs_room"}),
-            unshown=(CONTAINED_WITHIN,),
             packages=("docker", "testcontainers"),
             images=partial(_images, NODE_IMAGE),
         ),

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from harness.core.clock import SYSTEM
 from harness.core.contents import Contents
+from harness.core.egress import Egress
 from harness.core.journal import Event, Journal
 from harness.core.judge import Evidence, Judgement, Promise, Verdict, judge
 from harness.core.judged import DRILL, JUDGED, PROMISED, evidence_in, inputs_of, promise_facts
@@ -89,6 +90,7 @@ class Outcome:
     contents: Contents | None = None  # of the selected backup
     assertions: tuple[str, ...] = ()
     unmet: tuple[str, ...] = ()
+    egress: Egress | None = None
 
 
 def seen_messages(events: tuple[Event, ...], origin: float | None = None) -> tuple[SeenMessage, ...]:
@@ -159,6 +161,8 @@ def conclude(header: RecordHeader, outcome: Outcome, folder: RecordFolder, journ
         findings=tuple(FindingEntry(reason, header.promise.owner, due) for reason in judgement.reasons),
         notes={**outcome.notes, **{f"proposal {n}": f"{p.change} ({p.evidence})" for n, p in enumerate(proposals, 1)}},
         finished=SYSTEM.wall().isoformat(timespec="seconds"),
+        egress=outcome.egress.wall if outcome.egress else None,
+        refused=outcome.egress.refused if outcome.egress else (),
     )
     return folder.publish(record)
 

@@ -32,6 +32,8 @@ iptables -w -A {chain} -j REJECT --reject-with icmp-admin-prohibited
 iptables -w -D FORWARD -s {pods} -j {chain} 2>/dev/null || true
 iptables -w -I FORWARD 1 -s {pods} -j {chain}
 """
+WALL = "an egress filter on the cluster's node: pods reach their cluster and this machine"
+REFUSALS = f"iptables -w -nvxL {CHAIN}"
 REACH = "timeout {tried} bash -c 'exec 3<>/dev/tcp/{host}/{port}' && echo reached || echo denied"
 
 
@@ -39,6 +41,15 @@ def build(machine: Machine, allowed: tuple[str, ...]) -> None:
     """Install the filter, or replace it; `allowed`: outside addresses that pods may reach. Raises HarnessError."""
     hosts = " ".join(map(shlex.quote, allowed))
     machine.execute(BUILD.format(chain=CHAIN, pods=PODS, services=SERVICES, names=NAMES, allowed=hosts))
+
+
+def refused(machine: Machine) -> int | None:
+    """Return how many packets of all pods it refused since it was installed, None when the node does not say."""
+    try:
+        lines = [line.split() for line in machine.execute(REFUSALS).splitlines()]
+        return sum(int(words[0]) for words in lines if "REJECT" in words)
+    except (HarnessError, ValueError):
+        return None
 
 
 def reached(machine: Machine, host: str, port: int, *, pid: str = "") -> bool:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.core.egress import egress_of
 from harness.core.judge import Evidence
+from harness.core.node import Site
 from harness.evidence.record import Outcome
 from harness.recovery.recovery import Selected, Tested
 from harness.recovery.restore import Restored
@@ -34,8 +36,10 @@ class Results:
             ),
         )
 
-    def outcome(self, evidence: Evidence, not_drilled: tuple[str, ...], notes: Mapping[str, str]) -> Outcome:
-        """Return the outcome for the record."""
+    def outcome(
+        self, evidence: Evidence, not_drilled: tuple[str, ...], notes: Mapping[str, str], site: Site
+    ) -> Outcome:
+        """Return the outcome for the record. `site`: the recovered one, while it stands."""
         selected, restored, tested = self.selected, self.restored, self.tested
         return Outcome(
             evidence,
@@ -49,6 +53,7 @@ class Results:
             not_drilled=not_drilled,
             assertions=restored.assertions if restored else (),
             notes={**notes, **self._notes()},
+            egress=egress_of(site),
         )
 
     def _notes(self) -> Mapping[str, str]:

@@ -216,11 +216,12 @@ class _Disaster:
             checks=len(results.tested.results) if results.tested else 0,
         )
         lacking = (*NEVER_KNOWN, *(unread(services, results.selected.contents) if results.selected else ()))
-        observed = results.observed(seen, uncovered_on(self.substrate.site("dr"), config))
+        dr = self.substrate.site("dr")
+        observed = results.observed(seen, uncovered_on(dr, config))
         notes = dict(self.exposed.note)
         if results.tested is not None:
             notes[TOOK] = f"{results.tested.passed_at - self.began.at:.1f} s"
-        return conclude(header, results.outcome(observed, lacking, notes), folder, journal)
+        return conclude(header, results.outcome(observed, lacking, notes, dr), folder, journal)
 
 
 def release(config: Config, state: StateFile, journal: Journal) -> StateFile:

@@ -22,7 +22,7 @@ from harness.estate.existing import (
     witness_store,
     writers_in,
 )
-from harness.estate.isolation import require_separate
+from harness.estate.isolation import admit, require_separate
 from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
 from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
 from harness.estate.site import EstateSite
@@ -181,7 +181,9 @@ def _begin(
     substrate = site.kind.make(config, False)(run, folder.logs)
     ending.callback(substrate.sweep)  # whatever happens
     receiver = ending.enter_context(Receiver(substrate.here))
-    dr = EstateSite(substrate.site(DR), secrets.references, sinks_at(config, receiver.url))
+    sinks = sinks_at(config, receiver.url)
+    dr = EstateSite(substrate.site(DR), secrets.references, sinks)
+    admit(dr.site, sinks)
     services = build_services(config, receiver)
     entry = entry_of(config)
     return RestoreTest(

@@ -198,9 +198,8 @@ class RestoreTest:
             *not_contained(config, services),
             *(unread(services, self.selected.contents) if self.selected else ()),
         )
-        return results.outcome(
-            results.observed(seen, uncovered_on(dr, config)), lacking, {**self._notes(began), **exposed.note}
-        )
+        observed, notes = results.observed(seen, uncovered_on(dr, config)), {**self._notes(began), **exposed.note}
+        return results.outcome(observed, lacking, notes, dr)
 
     def _notes(self, began: datetime) -> Mapping[str, str]:
         notes = {}

@@ -21,10 +21,11 @@ from harness.kubernetes.api import Api
 from harness.kubernetes.cluster import Plan
 from harness.kubernetes.objects import OWNER
 from harness.kubernetes.waiting import await_ready
+from harness.substrate.docker.egress import gateway_of
 from harness.substrate.kind.manifests import filled
 from harness.substrate.kind.node import WorkloadNode
 from harness.substrate.kind.site import KindSite
-from harness.substrate.kind.substrate import NETWORK, gateway_of
+from harness.substrate.kind.substrate import NETWORK
 from tests.kubernetes.clusters_under_test import ClustersUnderTest
 from tests.substrate.substrates_under_test import server
 
@@ -184,6 +185,9 @@ def test_the_egress_filter_of_dr_allows_this_machine_and_nothing_else(
         name = "import socket\ntry: print(socket.getaddrinfo('example.com', 80))\nexcept OSError: print('no name')"
         with site.run(Task("ask", ("python3", "-c", name))) as running:
             assert running.stdout.read() == b"no name\n"
+    egress = site.egress()
+    assert egress is not None
+    assert (egress.refused[0].packets or 0) >= 2  # the proof's connection, and the name
 
 
 CALL = "import socket; socket.create_connection(('{host}', {port}), timeout=5); print('reached')"

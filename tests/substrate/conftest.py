@@ -26,6 +26,7 @@ TOKEN = "canary-5f1e0c"  # the value of a secret: it must be found nowhere
         "fake",
         pytest.param("embedded", marks=pytest.mark.programs),
         pytest.param("gated", marks=pytest.mark.programs),
+        pytest.param("walled", marks=pytest.mark.programs),
         pytest.param("docker", marks=pytest.mark.engine),
     ]
 )
@@ -38,7 +39,8 @@ def tested(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Substrate
         yield DockerUnderTest(docker)
         docker.sweep()
         return
-    substrate = Embedded(tmp_path / "run", tmp_path / "logs", gated=("primary",) if request.param == "gated" else ())
+    sites = {"gated": (), "walled": (), request.param: ("primary", "dr")}
+    substrate = Embedded(tmp_path / "run", tmp_path / "logs", gated=sites["gated"], walled=sites["walled"])
     yield EmbeddedUnderTest(substrate)
     substrate.sweep()
 

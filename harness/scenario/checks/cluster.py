@@ -28,7 +28,8 @@ def require_served_again(drill: Drill) -> None:
 
 def require_egress_filtered(drill: Drill) -> None:
     """Check that a pod of DR cannot reach an address that its node reaches. Raises Finding, HarnessError."""
-    from harness.substrate.kind.substrate import Kind, gateway_of  # noqa: PLC0415 - the Kubernetes client is slow to import
+    from harness.substrate.docker.egress import gateway_of  # noqa: PLC0415 - clients of engines and clusters are slow to import
+    from harness.substrate.kind.substrate import Kind  # noqa: PLC0415
 
     substrate = drill.environment.substrate
     if not isinstance(substrate, Kind):

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import HarnessError
-from harness.core.node import NodeSpec, Ready, runs_images
-from harness.core.service import Contained, Containment, KeyFunction, Place, Sources, Tree
+from harness.core.node import Address, NodeSpec, Ready, runs_images
+from harness.core.service import Contained, Containment, KeyFunction, Place, PublicDoor, Sources, Tree
 from harness.parts.programs import program
 from harness.patience import PATIENCE
-from harness.services.n8n import contain, example, keys
+from harness.services.n8n import contain, example, keys, outward
+from harness.vault import read_text_secret
 
 IMAGE = "n8n"
 KEY = "n8n-key"
@@ -127,6 +128,11 @@ class N8n:
     def release(self, place: Place, contained: Contained) -> None:
         """Publish them again; n8n notices by itself. Raises HarnessError with what is missing."""
         contain.release(self.database, place, contained)
+
+    def call_outside(self, _door: PublicDoor, secrets: Mapping[str, str], at: Address, to: Address) -> str:
+        """Activate a schedule that sends requests to an address. Raises HarnessError."""
+        password = read_text_secret(secrets[example.OWNER_PASSWORD])
+        return outward.call_on_schedule(f"http://{at}", password, f"http://{to}/")
 
     def seed(self, place: Place) -> None:
         """Create role, database and example workflows. Leaves nothing running. Raises HarnessError."""

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.core.node import NodeSpec, Ready, runs_images
-from harness.core.service import Contained, Containment, KeyFunction, Place, Sources, Tree
+from harness.core.node import Address, NodeSpec, Ready, runs_images
+from harness.core.service import Contained, Containment, KeyFunction, Place, PublicDoor, Sources, Tree
 from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
-from harness.services.odoo.program import DATABASE_SECRET, IMAGE, Program, reference
+from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, IMAGE, Program, reference
 
 OK, FOUND = 200, 302
 
@@ -108,6 +108,11 @@ class Odoo:
             start = self._start(database)
             actions = tuple(a.removeprefix(start) for a in contained.actions if a.startswith(start))
             contain.release(database, place, Contained(self.name, actions))
+
+    def call_outside(self, door: PublicDoor, secrets: Mapping[str, str], _at: Address, to: Address) -> str:
+        """Give it a live mail server at an address, and have it connect. Raises Finding, OSError, UsageError."""
+        password = reference(secrets, ADMIN_SECRET)
+        return keys.mail_server(keys.Clerk("outside", self.databases[0], password, door, self.several), to)
 
     def _start(self, database: str) -> str:
         """Return what the actions of one database start with."""

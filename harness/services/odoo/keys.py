@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import Finding
-from harness.core.service import Answer, KeyFunction, PublicDoor
+from harness.core.node import Address
+from harness.core.service import REACHED, Answer, KeyFunction, PublicDoor
 from harness.patience import PATIENCE
 from harness.services.odoo.example import Known
 from harness.services.odoo.program import ADMIN_SECRET, reference
@@ -203,3 +204,15 @@ def _reason(reply: Mapping[str, Any]) -> str:
     error = reply["error"]
     detail = error.get("data", {}).get("message") or error.get("message") or "no reason given"
     return " ".join(str(detail).split())[:200]
+
+
+def mail_server(clerk: Clerk, to: Address) -> str:
+    """Create a mail server at an address and have it tried; return REACHED or the error. Raises Finding, OSError."""
+    clerk.log_in()
+    server = {"name": "outside", "smtp_host": to.host, "smtp_port": to.port, "smtp_encryption": "none"}
+    made = clerk.call("ir.mail_server", "create", [server])
+    try:
+        clerk.call("ir.mail_server", "test_smtp_connection", made)
+    except Finding as error:
+        return str(error)
+    return REACHED

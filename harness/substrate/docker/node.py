@@ -8,11 +8,14 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
 
+from harness.core.errors import HarnessError
+from harness.images import inside
 from harness.images.engine import explained
 from harness.patience import PATIENCE
 from harness.substrate.common.logs import open_log
 from harness.substrate.common.ports import Port
 from harness.substrate.common.site import BaseNode
+from harness.substrate.docker.egress import COUNTS, refused
 from harness.substrate.docker.ownership import remove
 
 LIVING = ("running", "paused", "restarting")
@@ -91,6 +94,17 @@ class ContainerNode(BaseNode):
         if self.container is not None and self.status == "paused":
             with explained(self.where):
                 self.container.unpause()
+
+    def refused(self) -> int | None:
+        """Return how many of its packets found no gateway since its start, None when that cannot be found out."""
+        if self.container is None:
+            return None
+        try:
+            with explained(self.where):
+                code, text = inside.execute(self.container, ("cat", COUNTS))
+        except HarnessError:
+            return None
+        return refused(text.decode(errors="replace")) if code == 0 else None
 
     def isolate(self, but: str = "") -> None:
         """Disconnect it from every network `but` one: from other sites and from clients. Raises HarnessError."""

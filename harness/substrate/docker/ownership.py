@@ -13,12 +13,14 @@ from docker.errors import APIError, DockerException, NotFound
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.models.volumes import Volume
+from docker.types import IPAMConfig
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, PortInUse, TookTooLong
 from harness.images.engine import engine, explained, reason
 from harness.patience import PATIENCE
 from harness.substrate.common.error_collector import MARK, ErrorCollector, mark
+from harness.substrate.docker.egress import Make, closed
 from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 
 RUN, SITE = "blackstart.run", "blackstart.site"
@@ -62,21 +64,25 @@ class Owned:
 
     @property
     def outside(self) -> Network:
-        """The network that publishes ports on this machine; no container reaches another on it. Raises HarnessError."""
-        return self._network(OUTSIDE, options=NO_PEERS)
+        """The network by which containers and this machine reach each other, and nothing else. Raises HarnessError."""
+        return self._network(OUTSIDE, closed, options=NO_PEERS)
 
     def shared_network(self, name: str) -> Network:
         """Return a network, created at first, of containers that reach each other and us. Raises HarnessError."""
         return self._network(name)
 
-    def _network(self, site: str, **more: Any) -> Network:
+    def _network(self, site: str, made: Callable[[Make], Network] | None = None, **more: Any) -> Network:
         name = self.name(site, "net")
         with _making, explained(f"network {name}"):
             for found in engine().networks.list(names=[name]):
                 if found.name == name:
                     return found
-            labels = self.labels(site)
-            return engine().networks.create(name, driver="bridge", labels=labels, check_duplicate=True, **more)
+            more |= {"driver": "bridge", "labels": self.labels(site), "check_duplicate": True, "enable_ipv6": False}
+
+            def create(ipam: IPAMConfig | None) -> Network:
+                return engine().networks.create(name, ipam=ipam, **more)
+
+            return made(create) if made else create(None)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from docker.models.networks import Network
 from testcontainers.core.docker_client import DockerClient
 
 from harness.core.clock import SYSTEM, NotYet
+from harness.core.egress import Egress, Refused
 from harness.core.errors import HarnessError
 from harness.core.node import Address, Endpoint, NodeSpec, Running, Task
 from harness.images import inside
@@ -31,6 +32,7 @@ from harness.substrate.common.site import BaseSite
 from harness.substrate.common.workspace import Workspace
 from harness.substrate.containers.volume_client import AgentVolume
 from harness.substrate.containers.workspace import FILES, TMP, VOLUMES, working_folder, workspace_of, write_first_files
+from harness.substrate.docker.egress import WALL, nobody_of
 from harness.substrate.docker.node import ContainerNode
 from harness.substrate.docker.ownership import OUTSIDE, Owned, discarding, naming, remove, sweep_engine
 from harness.substrate.docker.task import WORK, ContainerTask, Within, code_of, limited
@@ -135,7 +137,7 @@ class DockerSite(BaseSite[ContainerNode]):
         container = DockerClient(timeout=PATIENCE.engine_answer).create(
             reference(spec.image), environment=workspace.environment(), volumes=mounts, user=self.user,
             tmpfs=dict.fromkeys((TMP, *scratch_of(spec.image)), "mode=1777"), labels=self.owned.labels(self.name),
-            working_dir=working_folder(spec), network=own.name,
+            working_dir=working_folder(spec), network=own.name, dns=[nobody_of(self.owned.outside)],
             networking_config={own.name: engine().api.create_endpoint_config(aliases=[alias] if alias else None)},
             **LIMITS, **more,
         )  # fmt: skip
@@ -204,6 +206,10 @@ class DockerSite(BaseSite[ContainerNode]):
                     lambda: open_volume(self.owned, self.name, name, self.user, self.token, limit)
                 )
             return self._volumes[name]
+
+    def egress(self) -> Egress:
+        """Return what keeps its containers from other addresses, and what each node was refused since its start."""
+        return Egress(WALL, tuple(Refused(name, node.refused()) for name, node in sorted(self._nodes.items())))
 
     def isolate(self) -> None:
         """Disconnect its nodes, and those that start later, from all networks but its own. Raises HarnessError."""

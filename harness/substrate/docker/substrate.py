@@ -3,16 +3,14 @@
 import os
 import secrets as random
 from dataclasses import dataclass, field
-from functools import cached_property
-from ipaddress import ip_network
 from pathlib import Path
 from threading import Lock
 
-from harness.core.errors import HarnessError
 from harness.core.node import Site
 from harness.images.engine import engine, require_room
 from harness.substrate.common.error_collector import ErrorCollector
 from harness.substrate.common.filesystem import plain
+from harness.substrate.docker.egress import gateway_of
 from harness.substrate.docker.ownership import Owned, sweep_engine
 from harness.substrate.docker.site import DockerSite
 from harness.substrate.embedded.substrate import Embedded
@@ -47,16 +45,13 @@ class Docker:
         self.run, self.logs = self.beside.run, self.beside.logs
         self.owned = Owned(self.run)
 
-    @cached_property
+    @property
     def here(self) -> str:
-        """The address of this machine on the engine's default bridge, which every container reaches.
+        """The address of this machine on the network of the containers, which every one of them reaches.
 
-        Raises HarnessError where the engine runs on another machine.
+        It is not cached: after a sweep the network is another one, and has another address. Raises HarnessError.
         """
-        for config in engine().networks.get("bridge").attrs["IPAM"]["Config"] or ():
-            # Older engines list the gateway only after the network was used; it is the first address.
-            return str(config.get("Gateway") or next(ip_network(config["Subnet"]).hosts()))
-        raise HarnessError("the engine's default bridge has no address of this machine; use an engine that runs here")
+        return gateway_of(self.owned.outside)
 
     @property
     def user(self) -> str:

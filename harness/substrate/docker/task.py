@@ -106,11 +106,11 @@ class ContainerTask(StreamedTask):
         """Feed standard input, and take both outputs, each in a thread."""
         reading, writing = os.pipe()
         self._stdout = os.fdopen(reading, "rb")
-        self._in_threads(lambda: self._drain(writing), lambda: self._feed(stdin))
+        raw = inside.input_of(self.stream)  # before a short task ends: a closed stream has no socket
+        self._in_threads(lambda: self._drain(writing), lambda: self._feed(raw, stdin))
 
-    def _feed(self, stdin: bytes) -> None:
+    def _feed(self, raw: socket.socket, stdin: bytes) -> None:
         with contextlib.suppress(OSError):  # why it stopped reading is told by its exit code
-            raw = inside.input_of(self.stream)
             raw.sendall(stdin)
             raw.shutdown(socket.SHUT_WR)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.core.errors import PortInUse
 from harness.substrate.common.ports import Port
 from harness.substrate.common.site import BaseNode
 from harness.substrate.embedded.relay import Relay
@@ -70,6 +71,15 @@ class ProcessNode(BaseNode):
                 port.hold()
             for gate in self.gates:
                 gate.close()
+
+    def open_gates(self) -> None:
+        """Let clients connect; it is killed when another program has a port. Raises PortInUse, HarnessError."""
+        try:
+            for gate in self.gates:
+                gate.open(f"{self.where}: port for clients")
+        except PortInUse:
+            self.kill()
+            raise
 
     def discard(self) -> None:
         """Kill it and free its ports: it is not started again. Raises TookTooLong."""

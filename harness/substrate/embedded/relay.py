@@ -6,21 +6,40 @@ import contextlib
 import socket
 from dataclasses import dataclass, field
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from harness.core.errors import HarnessError
 from harness.core.node import Address
 from harness.patience import PATIENCE
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CHUNK = 1 << 16
+
+
+def dial(target: Address, patience: float) -> socket.socket:
+    """Return a connection to an address. Raises OSError."""
+    return socket.create_connection((target.host, target.port), timeout=patience)
+
+
+def listen(address: Address) -> socket.socket:
+    """Return a socket that listens on an address of this machine. Raises OSError."""
+    return socket.create_server((address.host, address.port))
 
 
 @dataclass(slots=True)
 class Relay:
-    """A relay to `target`. `port`: where it listens on `host`, 0 for any free port. A context manager."""
+    """A relay to `target`. `port`: where it listens on `host`, 0 for any free port. A context manager.
+
+    `dial`, `listen`: how it connects and listens; each may be in another network than this process.
+    """
 
     host: str
     target: Address
     port: int = 0
+    dial: Callable[[Address, float], socket.socket] = field(default=dial, repr=False)
+    listen: Callable[[Address], socket.socket] = field(default=listen, repr=False)
     _server: socket.socket | None = field(default=None, repr=False)
     _connections: set[socket.socket] = field(default_factory=set, repr=False)
 
@@ -35,7 +54,7 @@ class Relay:
         """Listen; an open relay is left alone. Raises HarnessError."""
         if self._server is None:
             try:
-                self._server = socket.create_server((self.host, self.port))
+                self._server = self.listen(Address(self.host, self.port))
             except OSError as error:
                 raise HarnessError(f"{self.host}: cannot listen there ({error.strerror})") from None
             Thread(target=self._serve, args=(self._server,), daemon=True).start()
@@ -69,7 +88,7 @@ class Relay:
 
     def _join(self, client: socket.socket) -> None:
         with client, contextlib.suppress(OSError):
-            node = socket.create_connection((self.target.host, self.target.port), timeout=PATIENCE.relay_connect)
+            node = self.dial(self.target, PATIENCE.relay_connect)
             node.settimeout(None)
             with node:
                 back = Thread(target=_pump, args=(node, client), daemon=True)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from harness.core.errors import HarnessError, PortInUse, TookTooLong, UsageError
+from harness.core.egress import Egress, Refused
+from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import Address, Endpoint, NodeSpec, Running, Task, Volume
 from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import make_folder, plain, remove_tree, write_files
@@ -19,6 +20,7 @@ from harness.substrate.common.probe import UNANSWERED, ask, probe
 from harness.substrate.common.site import BaseSite
 from harness.substrate.common.workspace import Workspace
 from harness.substrate.embedded.isolation.namespaces import Namespaces, joined, make_namespaces, obstacle
+from harness.substrate.embedded.isolation.wall import WALL, Wall
 from harness.substrate.embedded.node import Gate, ProcessNode
 from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.relay import Relay
@@ -36,14 +38,15 @@ SPOOL = "spool"  # the volume whose files are plaintext of a backup: each is jou
 class EmbeddedSite(BaseSite[ProcessNode]):
     """A site: a folder with volumes and files, and the processes that use them.
 
-    It cannot be isolated: clients and peers reach a node at the same address of loopback. `namespaced`:
-    whether its processes are in namespaces of their own, made before the first one and lost with the site.
+    It cannot be isolated: clients and peers reach a node at the same address of loopback. `namespaced`: whether its
+    processes are in namespaces of their own, lost with the site; `wall`: None where they use the machine's network.
     """
 
     run_folder: Path
     logs: Path
     journal: UndoJournal
     namespaced: bool = False
+    wall: Wall | None = None
     _namespaces: Namespaces | None = None
     _tasks: list[Child] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
@@ -62,9 +65,19 @@ class EmbeddedSite(BaseSite[ProcessNode]):
             return wrapper()
         with self._lock:
             if self._namespaces is None:
-                made = joined(self.run_folder, self.name)
-                self._namespaces = made or make_namespaces(self.run_folder, self.logs.parent, make_folder(self.folder))
+                self._namespaces = self._enter()
             return self._namespaces.prefix(folder)
+
+    def egress(self) -> Egress | None:
+        """Return what keeps its programs from other addresses, and what it refused so far; None without a wall."""
+        return Egress(WALL, (Refused(self.name, self.wall.refused()),)) if self.wall else None
+
+    def _enter(self) -> Namespaces:
+        home, made = make_folder(self.folder), joined(self.run_folder, self.name)
+        made = made or make_namespaces(self.run_folder, self.logs.parent, home, walled=bool(self.wall))
+        if self.wall:
+            self.wall.build(made, home)
+        return made
 
     def _make(self, spec: NodeSpec) -> ProcessNode:
         ports = {name: take_port() for name in spec.ports}
@@ -81,6 +94,9 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         argv, env = workspace.arguments(spec.argv), workspace.environment()
         write_files(Path(workspace.home), workspace.contents())
         volumes = [volume_folder(self.folder, name) for name in spec.volumes]
+        prefix = self.prefix(Path(workspace.home))
+        if self.wall and not node.gates:
+            self.wall.guard(node)
         for name, port in node.ports.items():
             port.hand_over(f"{node.where}: port {name}")
         if (spec.first_run or spec.first_files) and not any(volumes[0].iterdir()):
@@ -91,15 +107,16 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         node.leaves = () if self.namespaced else tuple(map(Path, workspace.arguments(spec.leaves)))
         for path in node.leaves:
             self.journal.note_file(path)
-        prefix = self.prefix(Path(workspace.home))
         node.running = spawn(argv, env, Path(workspace.home), self.journal, self._owner(spec.name), node.log, prefix)
+        if self.wall:
+            node.open_gates()
         command = (*prefix, *workspace.arguments(spec.ready.argv)) if spec.ready.argv else ()
 
         def answers() -> None:
             if command:
                 ask(command, env | self._owner(spec.name).tags, Path(workspace.home))
             elif port := spec.ready.port:
-                probe(node.endpoint(port).inside, spec.ready.path, spec.ready.status)
+                probe(node.endpoint(port).inside, spec.ready.path, spec.ready.status, proxied=bool(self.wall))
 
         node.await_ready(answers, UNANSWERED)
         running = node.running
@@ -169,6 +186,8 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         for node in nodes:
             node.release()
         with self._lock:
+            if self.wall:
+                self.wall.close()
             if self._namespaces is not None:
                 self._namespaces.close()
                 self._namespaces = None
@@ -192,15 +211,7 @@ class GatedSite(EmbeddedSite):
     def _start(self, node: ProcessNode) -> None:
         super()._start(node)
         if not self._isolated:
-            try:
-                self._open(node)
-            except PortInUse:
-                node.kill()
-                raise
-
-    def _open(self, node: ProcessNode) -> None:
-        for gate in node.gates:
-            gate.open(f"{node.where}: port for clients")
+            node.open_gates()
 
     def isolate(self) -> None:
         """Close all connections of clients to its nodes, and refuse new ones; peers and tasks are not affected."""
@@ -215,7 +226,7 @@ class GatedSite(EmbeddedSite):
             self._isolated = False
             for node in tuple(self._nodes.values()):
                 if node.alive:
-                    self._open(node)
+                    node.open_gates()
 
 
 @dataclass(slots=True)
@@ -223,13 +234,15 @@ class Embedded:
     """The embedded substrate: this machine. `run`: folder of this run, `logs`: folder of its logs.
 
     `gated`: names of the sites that can be isolated; a relay on the way to them costs a client some 0.1 ms a request.
-    `namespaced`: whether the programs of a site run in namespaces of their own, where this machine allows them.
+    `namespaced`: whether the programs of a site run in namespaces of their own, where this machine allows them;
+    `walled`: names of the sites whose programs have a network of their own, likewise.
     """
 
     run: Path
     logs: Path
     gated: tuple[str, ...] = ()
     namespaced: bool = True
+    walled: tuple[str, ...] = ()
     name: str = "embedded"
     here: str = LOOPBACK
     _sites: dict[str, EmbeddedSite] = field(default_factory=dict)
@@ -253,13 +266,15 @@ class Embedded:
                 logs = self.logs / plain("site", name)
                 site_type = GatedSite if name in self.gated else EmbeddedSite
                 namespaced = self.namespaced and not obstacle(self.run)
-                self._sites[name] = site_type(name, self.run, logs, UndoJournal(self.run), namespaced)
+                made = self._sites[name] = site_type(name, self.run, logs, UndoJournal(self.run), namespaced)
+                walled = namespaced and name in self.walled and name not in self.gated
+                made.wall = Wall() if walled and not obstacle(self.run, walled=True) else None
             return self._sites[name]
 
     def desk(self, name: str) -> EmbeddedSite:
         """Return a site for the tasks of an existing site: in no namespaces, for they use its mounted volumes."""
         site = self.site(name)
-        site.namespaced = False
+        site.namespaced, site.wall = False, None
         return site
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from threading import RLock
 
 from harness.core.clock import SYSTEM, wait_until
+from harness.core.egress import Egress, Refused
 from harness.core.errors import HarnessError
 from harness.core.node import Address, Endpoint, NodeSpec, Running, Task
 from harness.images.find import reference
@@ -190,6 +191,12 @@ class KindSite(BaseSite[WorkloadNode]):
             users = [node.name for node in self._nodes.values() if name in node.spec.volumes]
             disruption.lose_claim(self.api, name_of(name), (*users, name_of(f"agent-{name}")), patience)
             self.namespace.forget_claims(name)
+
+    def egress(self) -> Egress | None:
+        """Return what keeps its pods from other addresses, and what all of them were refused; None without a filter."""
+        if not self.allowed or self._namespace is None:
+            return None
+        return Egress(egress_filter.WALL, (Refused(self.name, egress_filter.refused(self._namespace.machine)),))
 
     def prove_egress_filter(self, outside: str) -> str:
         """Return a line for the record: no node's pod could connect to `outside`. Raises HarnessError."""

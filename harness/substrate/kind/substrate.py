@@ -9,8 +9,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-from docker.models.networks import Network
-
 from harness.core.errors import HarnessError, MissingPart, PortInUse
 from harness.core.node import Site
 from harness.images.engine import information
@@ -22,6 +20,7 @@ from harness.kubernetes.deploy import FOLDER, Manifests, rendered
 from harness.substrate.common.error_collector import ErrorCollector
 from harness.substrate.common.filesystem import make_folder, plain
 from harness.substrate.common.ports import take_port
+from harness.substrate.docker.egress import gateway_of
 from harness.substrate.docker.ownership import Owned
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.embedded.process_tree import Owner, end_all
@@ -228,11 +227,3 @@ def sweep_clusters(run: Path) -> int:
 def end_creation(run: Path) -> int:
     """SIGKILL the processes that create clusters of a run; return their number. Raises TookTooLong."""
     return sum(end_all(set(), Owner(run, f"{site}/cluster")) for site in SITES)
-
-
-def gateway_of(network: Network) -> str:
-    """Return the address of this machine on a network of the engine. Raises HarnessError where it has none."""
-    for found in network.attrs["IPAM"]["Config"] or ():
-        if "Gateway" in found:
-            return str(found["Gateway"])
-    raise HarnessError(f"network {network.name}: this machine has no address on it; pods cannot reach the drill")

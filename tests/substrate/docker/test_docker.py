@@ -20,6 +20,7 @@ from harness.images.engine import engine
 from harness.substrate.common.ports import LOOPBACK, Port
 from harness.substrate.docker.ownership import RUN
 from harness.substrate.docker.substrate import Docker
+from harness.substrate.docker.task import ContainerTask
 from harness.substrate.sweep import lost_runs, sweep_run
 from tests.substrate.substrates_under_test import DockerUnderTest, launched
 
@@ -216,3 +217,16 @@ def test_a_run_without_its_folder_is_named_and_swept_by_its_label(tmp_path: Path
     assert "2 containers removed, 1 volumes removed, 2 networks removed" in " ".join(swept.stdout.split())
     assert docker.run not in lost_runs()
     assert not docker.run.exists()
+
+
+def test_a_task_that_ended_before_its_input_was_fed_is_no_error(tmp_path: Path) -> None:
+    ours, its = socket.socketpair()
+    its.close()
+    raw = ours.makefile("rb", buffering=0)
+    ended = ContainerTask("short", tmp_path / "log", lambda: None, raw, lambda _: 0)
+    ours.close()
+    with ended:
+        ended.follow(b"x" * MIB)
+        with ended.stdout as stdout:
+            assert stdout.read() == b""
+        assert ended.finish(10).code == 0

@@ -1,8 +1,9 @@
-"""Program that makes the user and mount namespaces of one site; `isolation` runs it, with the standard library alone.
+"""Program that makes the namespaces of one site; `isolation` runs it, with the standard library alone.
 
-Arguments: user id and group id of the site's programs, the site's folder, the folder at which what they write outside
-it is seen, a number N, N folders that are hidden, and folders that become private. It prints a line once the namespaces
-exist and waits for the end of its input: meanwhile the harness opens both, which keeps them.
+Arguments: user id and group id of the site's programs, `walled` where they get a network of their own and else `open`,
+the site's folder, the folder at which what they write outside it is seen, a number N, N folders that are hidden, and
+folders that become private. It prints a line once the namespaces exist and waits for the end of its input: meanwhile
+the harness opens them, which keeps them.
 
 mount(8) mounts nothing for a user that is not root, and each call of it is a process: the system calls are made here.
 Sources: user_namespaces(7), mount_namespaces(7), the kernel's Documentation/filesystems/overlayfs.rst.
@@ -10,14 +11,18 @@ Sources: user_namespaces(7), mount_namespaces(7), the kernel's Documentation/fil
 
 import contextlib
 import ctypes
+import fcntl
 import itertools
 import os
 import re
+import socket
 import stat
+import struct
 import sys
 from pathlib import Path
 
-NEWNS, NEWUSER = 0x00020000, 0x10000000  # unshare(2)
+NEWNS, NEWUSER, NEWNET = 0x00020000, 0x10000000, 0x40000000  # unshare(2)
+GET_FLAGS, SET_FLAGS, UP = 0x8913, 0x8914, 1  # netdevice(7)
 NOSUID, NODEV, REC, PRIVATE = 2, 4, 1 << 14, 1 << 18  # mount(2)
 DETACH = 2  # umount2(2)
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442  # the same on every architecture that has Python
@@ -72,12 +77,21 @@ def attach(tree: int, path: str) -> None:
     attach_to(tree, path)
 
 
-def enter(user: int, group: int) -> None:
+def raise_loopback() -> None:
+    """Set the loopback interface up: a new network has no other, and it is down. Raises OSError."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        found = struct.unpack("16sh22x", fcntl.ioctl(asked, GET_FLAGS, struct.pack("16sh22x", b"lo", 0)))[1]
+        fcntl.ioctl(asked, SET_FLAGS, struct.pack("16sh22x", b"lo", found | UP))
+
+
+def enter(user: int, group: int, *, walled: bool) -> None:
     """Move this process into new namespaces, in which its own user and group are these. Raises OSError."""
     maps = {"setgroups": "deny", "uid_map": f"{user} {os.getuid()} 1", "gid_map": f"{group} {os.getgid()} 1"}
-    call("unshare", "unshare", NEWUSER | NEWNS)
+    call("unshare", "unshare", NEWUSER | NEWNS | (NEWNET if walled else 0))
     for name, text in maps.items():
         Path("/proc/self", name).write_text(text, encoding="ascii")
+    if walled:
+        raise_loopback()
     mount("none", "/", REC | PRIVATE)
 
 
@@ -162,9 +176,9 @@ def enclose(site: str, outside: str, hidden: list[str], private: list[str]) -> N
 
 
 if __name__ == "__main__":
-    user, group, site, outside, number, *folders = sys.argv[1:]
+    user, group, network, site, outside, number, *folders = sys.argv[1:]
     try:
-        enter(int(user), int(group))
+        enter(int(user), int(group), walled=network == "walled")
         enclose(site, outside, folders[: int(number)], folders[int(number) :])
     except OSError as error:
         sys.exit(error.strerror)

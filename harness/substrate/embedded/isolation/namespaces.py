@@ -1,8 +1,9 @@
-"""Mount namespaces of embedded sites: what programs of one site write outside its volumes is seen on no other.
+"""Namespaces of embedded sites: what programs of one site write outside its volumes is seen on no other.
 
 A site's programs see its own folder, at the same path and writable. `/tmp`, `/var/tmp` and `/dev/shm` are its own: what
 is written there is lost with the site. The folders of other sites, the logs and the prepared estates are hidden, and
-all else is read-only. Network, processes and System V shared memory are not separated.
+all else is read-only. A site with a wall has a network of its own as well. Processes and System V shared memory are not
+separated.
 """
 
 import os
@@ -27,26 +28,31 @@ ESTATES = "estates"  # in the cache: prepared estates, which hold the primary's 
 ENTER = 'cd "$0" && unset PWD OLDPWD && exec "$@"'
 
 
-_found: list[str] = []  # what `obstacle` found in this process
+_found: dict[bool, str] = {}  # what `obstacle` found in this process, without and with a network
 
 
 @dataclass(slots=True)
 class Namespaces:
-    """Namespaces of one site, which exist while this or a process of the site does. `user`, `mount`: descriptors."""
+    """Namespaces of one site, which exist while this or a process of the site does: descriptors.
+
+    `network`: None where the site uses the machine's.
+    """
 
     user: int
     mount: int
+    network: int | None = None
 
     def prefix(self, folder: Path) -> tuple[str, ...]:
         """Return what goes before a command that is to run in the site's namespaces, in this folder of the site."""
         mine = f"/proc/{os.getpid()}/fd"
         namespaces = (f"--user={mine}/{self.user}", f"--mount={mine}/{self.mount}", "--preserve-credentials")
-        return ("nsenter", *namespaces, "--", "/bin/sh", "-c", ENTER, str(folder))
+        network = () if self.network is None else (f"--net={mine}/{self.network}",)
+        return ("nsenter", *namespaces, *network, "--", "/bin/sh", "-c", ENTER, str(folder))
 
     def close(self) -> None:
-        """Close both: what was written to private folders is lost with the last process in them."""
-        os.close(self.user)
-        os.close(self.mount)
+        """Close them: what was written to private folders is lost with the last process in them."""
+        for one in (self.user, self.mount, *(() if self.network is None else (self.network,))):
+            os.close(one)
 
 
 def identity() -> tuple[int, int]:
@@ -54,11 +60,15 @@ def identity() -> tuple[int, int]:
     return (NOBODY, NOBODY) if os.getuid() == 0 else (os.getuid(), os.getgid())
 
 
-def make_namespaces(run: Path, logs: Path, site: Path) -> Namespaces:
-    """Return new namespaces for the site with folder `site`. Raises HarnessError that says what the kernel refused."""
+def make_namespaces(run: Path, logs: Path, site: Path, *, walled: bool = False) -> Namespaces:
+    """Return new namespaces for the site with folder `site`, with `walled` a network among them.
+
+    Raises HarnessError that says what the kernel refused.
+    """
     hidden = sorted(map(str, {run, logs, cache_home().resolve() / ESTATES}))
     private = sorted({str(Path(folder).resolve()) for folder in PRIVATE if Path(folder).is_dir()})
-    words = (*map(str, identity()), str(site), str(run / OUTSIDE), str(len(hidden)), *hidden, *private)
+    network = "walled" if walled else "open"
+    words = (*map(str, identity()), network, str(site), str(run / OUTSIDE), str(len(hidden)), *hidden, *private)
     with subprocess.Popen(
         (sys.executable, "-I", "-S", str(PROGRAM), *words),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -71,15 +81,17 @@ def make_namespaces(run: Path, logs: Path, site: Path) -> Namespaces:
 
 def of_process(pid: int) -> Namespaces:
     """Return the namespaces of a living process. Raises HarnessError when they cannot be opened."""
+    own = Path("/proc/self/ns/net").readlink()
+    opened: list[int] = []
     try:
-        user = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY)
-        try:
-            return Namespaces(user, os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY))
-        except OSError:
-            os.close(user)
-            raise
+        kinds = ("user", "mnt", "net") if Path(f"/proc/{pid}/ns/net").readlink() != own else ("user", "mnt")
+        for kind in kinds:
+            opened.append(os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY))
     except OSError as error:
+        for one in opened:
+            os.close(one)
         raise HarnessError(f"process {pid}: its namespaces cannot be opened ({error.strerror})") from None
+    return Namespaces(*opened)
 
 
 def joined(run: Path, site: str) -> Namespaces | None:
@@ -96,21 +108,22 @@ def joined(run: Path, site: str) -> Namespaces | None:
     return None
 
 
-def obstacle(run: Path | None = None) -> str:
+def obstacle(run: Path | None = None, *, walled: bool = False) -> str:
     """Return why sites have no namespaces of their own here, "" where they have: tried once, with an empty site.
 
-    `run`: the run folder in which it is tried, so that a sweep finds what a killed trial left.
+    `run`: the run folder in which it is tried, so that a sweep finds what a killed trial left; `walled`: the same for a
+    network among them.
     """
-    if not _found:
+    if walled not in _found:
         with tempfile.TemporaryDirectory(dir=run) as folder:
-            _found.append(_try(Path(folder).resolve()))
-    return _found[0]
+            _found[walled] = _try(Path(folder).resolve(), walled=walled)
+    return _found[walled]
 
 
-def _try(run: Path) -> str:
+def _try(run: Path, *, walled: bool) -> str:
     (run / "sites").mkdir()
     try:
-        made = make_namespaces(run, run, run / "sites")
+        made = make_namespaces(run, run, run / "sites", walled=walled)
     except (HarnessError, OSError) as error:
         return str(error).rpartition("its own: ")[2]
     try:
