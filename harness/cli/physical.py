@@ -107,6 +107,7 @@ def restore(
 
     From a physical backup and the WAL after it. The base backup is verified, and the target is known to be reached
     before the server is promoted. It is stopped afterwards; start it with your own configuration.
+    Exit code 1 when the archive is contradicted: behind a hole there may be later writes.
     """
     from harness.backup.verify import Where, reader_of
     from harness.cli.keys import folder_of
@@ -130,6 +131,10 @@ def restore(
     say(f"RESTORED {done.backup_id} to {show_lsn(done.position)} on timeline {done.timeline}{last}: {done.folder}")
     for line in done.warnings:
         say(f"NOTE: {line}")
+    for line in done.findings:
+        say(f"FINDING: {line}")
+    if done.findings:
+        raise typer.Exit(1)
 
 
 @app.command()

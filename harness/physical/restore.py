@@ -32,7 +32,8 @@ max_logical_replication_workers = '0'
 class PointInTime:
     """What was restored. `position`, `last_commit`: the last WAL and the last transaction that were replayed.
 
-    `timeline`: the one that was followed; `warnings`: what to do before it is used.
+    `timeline`: the one that was followed; `warnings`: what to do before it is used; `findings`: what contradicts the
+    archive, such as a hole, behind which there may be later writes.
     """
 
     backup_id: str
@@ -41,6 +42,7 @@ class PointInTime:
     position: int
     last_commit: datetime | None
     warnings: tuple[str, ...]
+    findings: tuple[str, ...] = ()
 
 
 def restore(
@@ -75,9 +77,8 @@ def restore(
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)
             continue
-        return PointInTime(
-            way.name, folder, way.timeline, done.position, done.last_commit, (*_warnings(way, folder, done), *findings)
-        )
+        warnings = _warnings(way, folder, done)
+        return PointInTime(way.name, folder, way.timeline, done.position, done.last_commit, warnings, findings)
     raise Refused(f"{wanted.target} was not reached; there is: {'; '.join(tried)}")
 
 

@@ -225,6 +225,9 @@ def test_a_hole_in_the_wal_ends_what_can_be_reached(written: Written, tmp_path: 
     wanted = Wanted(read_target(f"lsn={show_lsn(written.positions[2])}"), written.first)
     with pytest.raises((Refused, NoValidBackup), match=r"can be reached|can be restored"):
         restore(repository, key, wanted, tmp_path / "data", MemoryJournal())
+    latest = restore(repository, key, Wanted(read_target("latest"), written.first), tmp_path / "data", MemoryJournal())
+    assert latest.position < written.positions[2]
+    assert any("is missing; no point in time after" in line for line in latest.findings)
 
 
 def test_a_timeline_that_a_restored_server_began_is_followed_and_the_old_one_stays(
