@@ -35,10 +35,11 @@ def said(value: Any) -> Any:
 def signed_subjects(folder: Path, key: Any) -> dict[str, str]:
     statement = folder / "statement.dsse.json"
     require(statement.is_file(), "signature: the record is unsigned")
-    envelope = json.loads(statement.read_bytes())
+    envelope = json.loads(text := statement.read_bytes())
     payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
     mine = sha256(key.public_bytes_raw()).hexdigest()[:32]
     found = [base64.b64decode(one["sig"]) for one in envelope["signatures"] if one["keyid"] == mine]
+    require(all(base64.b64encode(one) in text for one in (payload, *found)), "signature: its base64 was changed")
     require(found, f"signature: signed with another key than {mine}")
     try:
         key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))

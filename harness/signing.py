@@ -81,10 +81,8 @@ def read_envelope(text: bytes, kind: str) -> Envelope:
     """Return the envelope in `text`; raises Unreadable for anything else, and for another type of payload."""
     try:
         data = json.loads(text)
-        found, payload = data["payloadType"], base64.b64decode(data["payload"], validate=True)
-        signatures = tuple(
-            (_key_id(one["keyid"]), base64.b64decode(one["sig"], validate=True)) for one in data["signatures"]
-        )
+        found, payload = data["payloadType"], _decoded(data["payload"])
+        signatures = tuple((_key_id(one["keyid"]), _decoded(one["sig"])) for one in data["signatures"])
     except MALFORMED as error:
         raise Unreadable(f"not a signed envelope ({type(error).__name__})") from None
     if found != kind:
@@ -92,6 +90,14 @@ def read_envelope(text: bytes, kind: str) -> Envelope:
     if len(signatures) > MOST_SIGNATURES:
         raise Unreadable(f"{len(signatures)} signatures, at most {MOST_SIGNATURES} are read")
     return Envelope(kind, payload, signatures)
+
+
+def _decoded(text: str) -> bytes:
+    """Return the bytes of a text in base64. The last character has bits to spare: one text alone is accepted."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("base64")
+    return data
 
 
 def _key_id(found: object) -> str:
