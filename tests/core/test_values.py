@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from harness.core.contents import Contents, DatabaseFacts, Gap, Missing, SystemFacts, TableFacts, TreeFacts
+from harness.core.contents import (
+    Contents,
+    DatabaseFacts,
+    Gap,
+    Missing,
+    PhysicalFacts,
+    SystemFacts,
+    TableFacts,
+    TreeFacts,
+)
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal, messages_seen, phase
 from harness.core.judge import Promise
@@ -86,6 +96,9 @@ def test_contents_count_from_the_oldest_snapshot() -> None:
     assert contents.snapshot_at.hour == 1
     assert contents.rows == 10
     assert contents.system.major == 18
+    begun = datetime(2026, 1, 2, tzinfo=UTC)
+    base = PhysicalFacts(1, 0, 1, 16 << 20, begun, begun, "postgres", checksums=True)
+    assert replace(contents, databases=(), physical=base).snapshot_at == begun
 
 
 def test_contents_say_what_is_covered_and_what_is_not() -> None:
