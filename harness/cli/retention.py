@@ -32,6 +32,8 @@ def retention(
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
     from harness.repository.upkeep.retention import Policy, decide, remove_expired
+    from harness.repository.upkeep.wal import expired_wal, remove_wal
+    from harness.repository.wal.catalogue import read_wal
     from harness.signing import read_signing_key
     from harness.vault import read_secret
 
@@ -41,16 +43,21 @@ def retention(
     repository, signing_key = writer_side(loaded, at)
     decisions = decide(repository, Policy(**loaded.backup.retention.model_dump()))
     say_decisions(decisions, as_json=as_json)
+    wal = expired_wal(read_wal(repository), [decision.entry for decision in decisions if not decision.expires])
+    if wal:
+        warn(f"{len(wal)} batches of WAL expire: they end before every physical backup that is kept begins")
     if not apply:
-        if any(decision.expires for decision in decisions):
+        if wal or any(decision.expires for decision in decisions):
             warn("nothing was removed; --apply removes what expires")
         return
     failed = False
     for name, error in remove_expired(repository, decisions, read_signing_key(read_secret(signing_key))):
         failed = failed or bool(error)
         warn(f"{name}  {f'NOT REMOVED: {error}' if error else 'removed'}")
-    if failed:
+    if failed:  # a backup that is still there may need its WAL
         raise typer.Exit(1)
+    for removed in remove_wal(repository, wal):
+        warn(f"{removed}  removed")
 
 
 def writer_side(config: Config, at: Path) -> tuple[Repository, str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import HarnessError
-from harness.repository.catalogue import Repository
-from harness.repository.upkeep.wal import reap_wal
-from harness.repository.wal.catalogue import read_wal, remember_wal
+from harness.core.wal import Switch
+from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.upkeep.wal import expired_wal, reap_wal, remove_wal
+from harness.repository.wal.catalogue import missing_objects, read_wal, remember_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
 from harness.repository.wal.writer import WalWriter, begin_wal
@@ -122,3 +126,66 @@ def test_a_shipper_killed_at_any_call_leaves_what_opens_or_is_removed(recipients
             objects = {key for key in everything(repository) if "/wal/" in key.removeprefix("shop/wal/")}
             assert objects == named
             assert {key.split("/")[2] for key in everything(repository) if key.startswith("shop/wal/")} == runs
+
+
+def based(start: int) -> CommittedBackup:
+    """Return the entry of a physical backup that begins at a position."""
+    base = SimpleNamespace(timeline=1, start=start, stop=start + 1)
+    return cast("CommittedBackup", SimpleNamespace(commit=SimpleNamespace(base=base)))
+
+
+def shipped(repository: Repository, recipients: Recipients, count: int) -> WalWriter:
+    made = writer(repository, recipients)
+    for number in range(count):
+        made.commit([made.put(1, number * SIZE, bytes([number]) * SIZE)], SEEN)
+    remember_wal(repository, read_wal(repository))
+    return made
+
+
+def test_wal_before_every_kept_base_backup_expires(repository: Repository, recipients: Recipients) -> None:
+    shipped(repository, recipients, 5)
+    wal = read_wal(repository)
+    logical = cast("CommittedBackup", SimpleNamespace(commit=SimpleNamespace(base=None)))
+    assert expired_wal(wal, [logical]) == ()
+    assert expired_wal(wal, [based(0), based(3 * SIZE)]) == ()
+    expired = expired_wal(wal, [based(3 * SIZE + 7), based(4 * SIZE), logical])
+    assert [one.entries[0].start for one in expired] == [0, SIZE, 2 * SIZE]
+    assert len(list(remove_wal(repository, expired))) == 3
+    left = read_wal(repository)
+    assert wal_findings(repository, left) == ()
+    assert left.lacking(1, 3 * SIZE, 5 * SIZE) == ""
+    assert not missing_objects(repository, left)
+    assert len([key for key in everything(repository) if "/wal/" in key and "/keys/" not in key]) == 2
+    after = writer(repository, recipients)
+    after.commit([after.put(1, 5 * SIZE, bytes(SIZE))], SEEN)
+    assert wal_findings(repository, read_wal(repository)) == ()
+
+
+def test_wal_of_a_timeline_switch_and_what_cannot_be_trusted_is_kept(
+    repository: Repository, recipients: Recipients
+) -> None:
+    made = shipped(repository, recipients, 2)
+    made.commit(
+        [made.put_history("00000002.history", 2, b"1\t0/200000\tno recovery target\n", [Switch(1, 2 * SIZE)])], SEEN
+    )
+    made.commit([made.put(2, 2 * SIZE, bytes(SIZE))], SEEN)
+    wal = read_wal(repository)
+    assert [one.sequence for one in expired_wal(wal, [based(9 * SIZE)])] == [1, 2]
+    repository.store.put(repository.layout.wal_list(9, "20260101T000000.000000Z-0123456789"), (b"nonsense",))
+    assert expired_wal(read_wal(repository), [based(9 * SIZE)]) == ()
+
+
+@pytest.mark.parametrize("changes", range(7))
+def test_removal_may_be_cut_at_every_change(recipients: Recipients, changes: int) -> None:
+    store = MemoryStore()
+    repository = recipients.repository(store)
+    shipped(repository, recipients, 4)
+    cut = replace(repository, store=FailingStore(changes, dead=True, inner=store))
+    with suppress(HarnessError):
+        list(remove_wal(cut, expired_wal(read_wal(repository), [based(3 * SIZE)])))
+    left = read_wal(repository)
+    assert wal_findings(repository, left) == ()
+    assert left.lacking(1, 3 * SIZE, 4 * SIZE) == ""
+    list(remove_wal(repository, expired_wal(left, [based(3 * SIZE)])))
+    reap_wal(repository, 0.0)
+    assert len([key for key in everything(repository) if "/wal/" in key and "/keys/" not in key]) == 1

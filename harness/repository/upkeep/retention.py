@@ -16,7 +16,8 @@ from harness.repository.chain import Head
 from harness.repository.format.commit import Predecessor
 from harness.repository.format.expiry import MOST, Expiry
 from harness.repository.format.layout import Layout, new_id
-from harness.repository.store.port import ObjectStore, Versioned
+from harness.repository.store.port import ObjectStore
+from harness.repository.upkeep.expunge import expunge
 
 PERIODS: Mapping[str, Callable[[datetime], tuple[int, ...]]] = {
     "day": lambda at: (at.year, at.month, at.day),
@@ -141,7 +142,7 @@ def remove_expired(
             yield name, ""
     if whole:
         for key in before:
-            _expunge(store, key)
+            expunge(store, key)
 
 
 def _left_over(
@@ -169,15 +170,8 @@ def _note(repository: Repository, noted: Sequence[Head], decisions: Sequence[Dec
 
 
 def _erase(store: ObjectStore, layout: Layout, backup_id: str) -> None:
-    _expunge(store, layout.commit(backup_id))
+    expunge(store, layout.commit(backup_id))
     for prefix in (layout.manifest(backup_id), layout.keys(backup_id), layout.data(backup_id)):
         for entry in list(store.list(prefix)):
-            _expunge(store, entry.key)
-    _expunge(store, layout.intent(backup_id))  # deleted after COMMIT, but a version of it is left
-
-
-def _expunge(store: ObjectStore, key: str) -> None:
-    if isinstance(store, Versioned):
-        store.expunge(key)
-    else:
-        store.delete(key)
+            expunge(store, entry.key)
+    expunge(store, layout.intent(backup_id))  # deleted after COMMIT, but a version of it is left

@@ -1,10 +1,11 @@
-"""Removal of what WAL shippers left: files that no list names, and tails of runs that have ended."""
+"""Removal of WAL: what shippers left (files that no list names, tails of runs that have ended), and what expired."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from harness.repository.catalogue import Repository
+from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.wal import WalList
+from harness.repository.upkeep.expunge import expunge
 from harness.repository.upkeep.reaper import ABANDONED
 from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_wal
 
@@ -51,3 +52,34 @@ def _elsewhere(wal: WalCatalogue, tail: WalList) -> bool:
         any(one.listed is not tail and one.entry.end >= entry.end for one in wal.segments[entry.timeline, entry.start])
         for entry in tail.entries
     )
+
+
+def expired_wal(wal: WalCatalogue, kept: Iterable[CommittedBackup]) -> tuple[WalList, ...]:
+    """Return the batches that no kept physical backup needs, oldest first: those that end before all of them begin.
+
+    Only the oldest in an unbroken row, as a missing one between others is a finding. Nothing without a physical
+    backup, nor while a list cannot be trusted. A batch with a timeline history ends the row: later WAL needs it.
+    """
+    starts = [entry.commit.base.start for entry in kept if entry.commit and entry.commit.base]
+    if not starts or wal.damaged:
+        return ()
+    found: list[WalList] = []
+    for batch in (one for one in wal.lists if not one.tail):
+        if any(entry.is_history or entry.end > min(starts) for entry in batch.entries):
+            break
+        found.append(batch)
+    return tuple(found)
+
+
+def remove_wal(repository: Repository, expired: Sequence[WalList]) -> Iterator[str]:
+    """Remove batches, oldest first: each list, then its files, with all versions; yield what each contained.
+
+    The keys of a run, and what an interruption leaves, are removed by `reap_wal`. Raises HarnessError of the store.
+    """
+    layout = repository.layout
+    for batch in expired:
+        expunge(repository.store, layout.wal_list(batch.sequence, batch.run))
+        for entry in batch.entries:
+            expunge(repository.store, layout.wal(batch.run, entry.path))
+        names = [entry.name for entry in batch.entries] or ["nothing"]
+        yield f"batch {batch.sequence} of WAL: {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else "")
