@@ -220,37 +220,3 @@ def test_verify_opens_each_backup_once_and_names_one_that_lost_an_object(there: 
     finally:
         there.put(lost, body)
     assert f"{backup}  valid: " in blackstart(operator, "verify", "--all").stdout
-
-
-def test_retention_removes_what_its_table_does_not_keep_and_says_so_before(
-    there: Production, operator: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "rétention"
-    shutil.copytree(operator, folder)
-    plain = (folder / "estate.toml").read_text()
-    refusals = {"no [backup.retention]: every backup is kept": plain}
-    table = "\n[backup.retention]\nlast = 1\nday = 0\nweek = 0\nmonth = 0\nverified = 1\n"
-    refusals["no witness is declared"] = plain + table
-    declared = plain.replace("[existing.offsite]\n", '[existing.offsite]\nwitness = "witness.json"\n') + table
-    refusals["0 backups were ever opened completely"] = declared
-    assert blackstart(folder, "backup").returncode == 0
-    before = there.stored()
-    for said, text in refusals.items():
-        (folder / "estate.toml").write_text(text)
-        done = blackstart(folder, "retention", "--apply")
-        assert done.returncode in {2, 3}
-        assert said in done.stderr
-        assert len(done.stderr.splitlines()) == 1
-        assert there.stored() == before
-    assert blackstart(folder, "verify", "--all").returncode == 0
-    rows = json.loads(blackstart(folder, "retention", "--json").stdout)
-    assert [row["fate"] for row in rows] == ["kept", *["expires"] * (len(rows) - 1)]
-    assert len(rows) > 1
-    assert there.stored() == before
-    done = blackstart(folder, "retention", "--apply")
-    assert done.returncode == 0, done.stderr
-    assert [f"{row['id']}  removed" in done.stderr for row in rows] == [False, *[True] * (len(rows) - 1)]
-    left = blackstart(folder, "backups")
-    assert (left.returncode, left.stderr) == (0, "")
-    assert [key for key in there.stored() if "/commit/" in key] == [f"guests/commit/{rows[0]['id']}.json"]
-    assert not [key for key in there.stored() if rows[1]["id"] in key]
