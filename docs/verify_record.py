@@ -91,6 +91,7 @@ def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
         stores = [event["facts"] for event in judged if event["subject"] == "ledger"]
         found = [loss_of(one, rows, struck, budget["rpo_seconds"]) for one in [{**seen, "name": "clients"}, *stores]]
         origin, ledgers = found[0][0], [one for _, one, _ in found]
+        require({r.get("ledger", "clients") for r in rows} <= {one["name"] for one in ledgers}, "ledger: not judged")
         lost, rpos = ledgers[0]["lost"], [one["rpo_seconds"] for one in ledgers]
         rpo = max(rpos) if "not measured" not in rpos else None
         broken |= any(bad for _, _, bad in found)
@@ -138,8 +139,7 @@ def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
+    (parser := argparse.ArgumentParser()).add_argument("folder", type=Path)
     parser.add_argument("--key", type=Path, required=True, help="public key in PEM, not from the folder")
     parser.add_argument("--drill", default="", help="the drill that it must be")
     parser.add_argument("--since", type=datetime.fromisoformat, help="when it must have ended at the earliest")

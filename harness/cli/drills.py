@@ -141,6 +141,7 @@ def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of 
     """Remove what an interrupted drill or a recovery left. Processes, files, and what is on a container engine."""
     from harness.core.errors import UsageError
     from harness.substrate.common.error_collector import ErrorCollector, mark
+    from harness.substrate.embedded.sweep import state_files
     from harness.substrate.embedded.undo_journal import harness_of
     from harness.substrate.embedded.undo_journal import runs as runs_left
     from harness.substrate.sweep import require_run
@@ -155,6 +156,11 @@ def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of 
     for folder in [run] if run else runs_left(runs()):
         if run is None and (pid := harness_of(folder)) is not None:
             say(f"{folder}: skipped: in use by process {pid}; pass the folder to sweep it anyway")
+            continue
+        if run is None and (state := next(state_files(folder, "dr"), None)) is not None:
+            say(
+                f"{folder}: skipped: a recovered DR site ({state}), which clients may use; pass the folder to remove it"
+            )
             continue
         with cleanup.step():
             sweep_all_of(folder)

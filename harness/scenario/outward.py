@@ -43,7 +43,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What came of calls. `told`: service -> what it says; `refused`: how many packets the wall refused meanwhile."""
+    """What came of calls. `told`: service -> what it says; `refused`: service -> packets refused during its call."""
 
     told: Mapping[str, str]
     arrived: int
@@ -95,17 +95,18 @@ def _require_arrived(listener: Listener) -> None:
 
 def call_outside(drill: Drill) -> Calls:
     """Have every restored program that can be told to call an address outside. Raises HarnessError when none can."""
-    dr, told = drill.environment.dr.site, {}
-    before = counted(egress_of(dr))
+    dr, told, refused = drill.environment.dr.site, {}, {}
     with listening(outside_of(drill.environment.substrate)) as outside:
         for name, call in callers(drill).items():
+            before = counted(egress_of(dr))
             told[name] = call(outside.address)
-            drill.journal.mark("called outside", name, said=told[name])
+            more = {where: packets - before.get(where, 0) for where, packets in counted(egress_of(dr)).items()}
+            refused[name] = more[name] if name in more else sum(more.values())
+            drill.journal.mark("called outside", name, said=told[name], refused=refused[name])
         arrived = outside.arrived
     if not told:
         raise HarnessError("no service of this estate can be told to call an address; drill one that can")
-    after = counted(egress_of(dr))
-    return Calls(told, arrived, {where: packets - before.get(where, 0) for where, packets in after.items()})
+    return Calls(told, arrived, refused)
 
 
 def counted(egress: Egress | None) -> Mapping[str, int]:
@@ -146,6 +147,7 @@ def require_refused(calls: Calls) -> None:
     through = sorted(name for name, said in calls.told.items() if said == REACHED)
     if through or calls.arrived:
         raise Finding(f"{calls.arrived} calls outside arrived; through the wall: {', '.join(through) or 'unknown'}")
-    lacking = [name for name in calls.told if calls.refused.get(name, 1) < 1]
-    if lacking or sum(calls.refused.values()) < len(calls.told):
-        raise Finding(f"the wall counted {dict(calls.refused)}, and not a call each of {', '.join(calls.told)}")
+    if uncounted := sorted(name for name in calls.told if calls.refused.get(name, 0) < 1):
+        raise Finding(
+            f"the wall counted no packet of {', '.join(uncounted)} while it called; counted: {dict(calls.refused)}"
+        )

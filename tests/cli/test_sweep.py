@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,3 +91,20 @@ def test_a_run_that_cannot_be_swept_does_not_keep_the_others(tmp_path: Path) -> 
     assert (done.returncode, done.stderr.count("\n")) == (3, 1), done.stderr
     assert "undo/estate.json: No such file or directory" in done.stderr.replace("[Errno 2] ", "")
     assert sorted(path.name for path in runs.iterdir()) == ["one"]
+
+
+def test_a_recovered_site_is_swept_only_by_its_name(tmp_path: Path) -> None:
+    """`recover` has ended, and the site that it made serves clients."""
+    run, state = tmp_path / "runs/live", tmp_path / "live.json"
+    run.mkdir(parents=True)
+    (run / "volume").write_text("rows of clients")
+    state.write_text(json.dumps({"run": str(run), "site": "dr"}))
+    UndoJournal(run).note(Undo.STATE, state=str(state))
+    done = blackstart(tmp_path, "sweep", BLACKSTART_RUNS=str(run.parent))
+    assert done.returncode == 0, done.stderr
+    assert f"{run}: skipped: a recovered DR site ({state}), which clients may use" in done.stdout
+    assert (run / "volume").read_text() == "rows of clients"
+    done = blackstart(tmp_path, "sweep", str(run), BLACKSTART_RUNS=str(run.parent))
+    assert done.returncode == 0, done.stderr
+    assert not run.exists()
+    assert not state.exists()

@@ -33,7 +33,7 @@ def sweep(run: Path, *, resumed: bool = False) -> Swept:
     killed = end_all({row.process for row in rows if row.process}, Owner(run))
     remove(row.segment for row in rows if row.segment)  # of processes that had ended before
     unlink(row.shared for row in rows if row.shared)
-    noted = {row.file for row in rows if row.file and os.path.lexists(row.file)} | set(_states(run))
+    noted = {row.file for row in rows if row.file and os.path.lexists(row.file)} | set(state_files(run))
     for file in noted:
         file.unlink(missing_ok=True)
     kept = (JOURNAL, UNDO) if resumed or not_undone(run, *ELSEWHERE) else ()
@@ -56,13 +56,16 @@ def _remove(entry: Path) -> int:
     return count
 
 
-def _states(run: Path) -> Iterator[Path]:
-    """Yield the state files of a run; one that another run wrote over meanwhile is left."""
+def state_files(run: Path, site: str = "") -> Iterator[Path]:
+    """Yield the state files of a run, by which commands find its estate; one that another run wrote over is left out.
+
+    `site`: only those that say that this site serves.
+    """
     for row in not_undone(run, Undo.STATE):
         path = Path(str(row.facts.get("state", "")))
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
-        if isinstance(found, dict) and found.get("run") == str(run):
+        if isinstance(found, dict) and found.get("run") == str(run) and site in ("", found.get("site")):
             yield path

@@ -1,4 +1,4 @@
-"""A signature has one text in base64."""
+"""What whoever holds the key, or the file, may try: another text of the signature, a ledger that is not judged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import json
 import string
 
-from harness.attestation.statement import SIGNED
+from harness.attestation.statement import SIGNED, seal
 from harness.attestation.verify import verify
 from tests.attestation.conftest import Sealed
 from tests.attestation.test_verify import alone
@@ -26,3 +26,15 @@ def test_the_spare_bits_of_a_signature_are_part_of_it(sealed: Sealed) -> None:
         assert alone(sealed).returncode == 1
     finally:
         statement.write_bytes(before)
+
+
+def test_a_ledger_that_was_written_is_judged(sealed: Sealed) -> None:
+    """Without its line in the judgement the writes of a store would be left out, and the verdict be KEPT."""
+    ledger = sealed.folder / "ledger.jsonl"
+    rows = [{"ledger": "orders", "number": 1, "sent": 1.0}, {"ledger": "orders", "number": 1, "acked": 1.1}]
+    ledger.write_bytes(ledger.read_bytes() + b"".join(json.dumps(row).encode() + b"\n" for row in rows))
+    seal(sealed.folder, sealed.private)
+    assert verify(sealed.folder, [sealed.public]).refusals
+    done = alone(sealed)
+    assert done.returncode == 1
+    assert "ledger: not judged" in done.stderr
