@@ -115,6 +115,7 @@ class Patience:
     time_server: float = 2.0  # a time server answers
     traffic_switch: float = 15.0  # new connections reach the other site
     wal_shipped: float = 120.0  # the continuous archive ships the WAL that a base backup needs
+    wal_silence: float = 30.0  # a server that was asked for a sign of life sends one to a receiver of WAL
     volume_agent_silence: float = 60.0  # a volume's agent sends the next byte
     volume_agent_start: float = 20.0  # a volume's agent starts
     workload_ready: float = 600.0  # a workload of an existing site gets ready, image pull included

@@ -13,6 +13,7 @@ from harness.core.errors import BackupFailed, HarnessError, reason_of
 from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import read_history, read_lsn, segment_start, show_lsn
+from harness.patience import PATIENCE
 from harness.physical.shipper import History, Part, Shipper
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import (
@@ -45,13 +46,21 @@ class Keys:
 
 @dataclass(slots=True)
 class _Open:
-    """The segment that is being received, and what is known of time. `received`: up to where there is WAL."""
+    """The segment that is being received, and what is known of time. `received`: up to where there is WAL.
+
+    `written`: up to where the server is known to have WAL; `asked_at`: when it was asked for the sign of life that has
+    not come yet; `heard_at`: when it sent something.
+    """
 
     timeline: int
     start: int
+    written: int
     data: bytearray = field(default_factory=bytearray)
     covered_until: datetime | None = None
     sent_at: datetime | None = None
+    alive: bool = False
+    asked_at: float | None = None
+    heard_at: float = 0.0
     shown: int = -1
     shown_at: float = 0.0
 
@@ -115,7 +124,8 @@ class Receiver:
             while timeline:
                 self._history(connection, shipper, catalogue, timeline)
                 self.journal.mark("receiving", self.slot, timeline=timeline, position=show_lsn(position))
-                after = self._timeline(connection, shipper, identity.segment_size, timeline, position, stop)
+                now = _Open(timeline, position, read_lsn(identity.position), shown_at=self.clock.monotonic())
+                after = self._timeline(connection, shipper, identity.segment_size, now, stop)
                 timeline, position = after or (0, 0)
                 position = segment_start(position, identity.segment_size)
         remember_wal(self.repository, read_wal(self.repository, identity.system))
@@ -139,12 +149,11 @@ class Receiver:
         self._hand(shipper, None, History(name, timeline, text, read_history(text)))
 
     def _timeline(
-        self, connection: Replication, shipper: Shipper, size: int, timeline: int, position: int, stop: Event
+        self, connection: Replication, shipper: Shipper, size: int, now: _Open, stop: Event
     ) -> tuple[int, int] | None:
         """Receive one timeline; return the next one and where it begins, None when the receiver was stopped."""
-        stream = WalStream(connection, timeline)
-        stream.begin(self.slot, position)
-        now = _Open(timeline, position, shown_at=self.clock.monotonic())
+        stream = WalStream(connection, now.timeline)
+        stream.begin(self.slot, now.start)
         for piece in stream.pieces(LOOKED):
             shipper.require_working()
             if piece is not None:
@@ -178,23 +187,40 @@ class Receiver:
             if len(now.data) == size:
                 self._hand(shipper, (stream, now), self._part(now, whole=True))
                 now.start, now.data = now.start + size, bytearray()
-        # What was acknowledged before the message before this one was sent is in what this one says was written.
-        if now.received >= piece.end and now.sent_at is not None:
+        self._learn(now, piece)
+
+    def _learn(self, now: _Open, piece: Piece) -> None:
+        """Note up to when the WAL is complete, by a piece that was added.
+
+        The server reads how far its WAL is after it sent the message before: with WAL for this message, with a sign of
+        life after the sign of life before, for it was asked for this one when that one had arrived.
+        """
+        if piece.data:
+            now.written = max(now.written, piece.end)
+        if now.received >= now.written and now.sent_at is not None and (piece.data or now.alive):
             now.covered_until = now.sent_at
-        now.sent_at = piece.sent_at
+        now.sent_at, now.alive, now.heard_at = piece.sent_at, not piece.data, self.clock.monotonic()
+        if now.alive:
+            now.asked_at = None
 
     def _part(self, now: _Open, *, whole: bool) -> Part:
         return Part(now.timeline, now.start, bytes(now.data), whole, now.covered_until)
 
     def _look(self, stream: WalStream, shipper: Shipper, now: _Open) -> None:
-        """Do what is due: show the open segment, tell the server the position."""
+        """Do what is due: show the open segment, tell the server the position. Raises HarnessError for a silent one."""
         at = self.clock.monotonic()
+        if now.asked_at is not None and at - max(now.asked_at, now.heard_at) > PATIENCE.wal_silence:
+            raise HarnessError(
+                f"{stream.connection.where}: sent nothing for {PATIENCE.wal_silence:g} s on the WAL connection, "
+                "though it was asked for a sign of life; is it, or the network to it, stuck?"
+            )
         due = self.budget if now.received != now.shown else max(self.budget, ALIVE)
         if at - now.shown_at >= due and shipper.idle and shipper.offer(self._part(now, whole=False)):
             now.shown, now.shown_at = now.received, at
         if at - self._answered >= min(ANSWER, self.budget):
             self._answered = at
-            stream.confirm(now.received, shipper.shipped, answer=True)
+            stream.confirm(now.received, shipper.shipped, answer=now.asked_at is None)
+            now.asked_at = at if now.asked_at is None else now.asked_at
 
     def _hand(self, shipper: Shipper, at: tuple[WalStream, _Open] | None, item: Part | History) -> None:
         """Hand something over, and answer the server while the shipper is busy."""

@@ -50,6 +50,7 @@ class Replication:
                 f"{self.where}: no replication connection ({reason}); it needs a role with REPLICATION, and a line for "
                 "`replication` in pg_hba.conf"
             )
+        self._pg.nonblocking = 1  # otherwise sending waits inside of the client library, without end
         if self.major < OLDEST:
             self._pg.finish()
             raise HarnessError(f"{self.where}: version {self.major}; physical backups need {OLDEST} or newer")
@@ -84,6 +85,7 @@ class Replication:
         """Send a command; its results are read by `result`. Raises HarnessError."""
         with _explained(self.where):
             self._pg.send_query(command.encode())
+            self._flush()
 
     def result(self) -> pq.abc.PGresult | None:
         """Return the next result, None after the last. Raises HarnessError for an error of the server."""
@@ -122,15 +124,20 @@ class Replication:
         """Send a message of a copy. Raises HarnessError."""
         with _explained(self.where):
             self._pg.put_copy_data(message)
-            while self._pg.flush():
-                select.select([], [self._pg.socket], [], PATIENCE.replication_silence)
+            self._flush()
 
     def end_copy(self) -> None:
         """Say that nothing more is sent. Raises HarnessError."""
         with _explained(self.where):
             self._pg.put_copy_end()
-            while self._pg.flush():
-                select.select([], [self._pg.socket], [], PATIENCE.replication_silence)
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send what the client library keeps. Raises HarnessError when the server takes nothing for too long."""
+        while self._pg.flush():
+            _, ready, _ = select.select([], [self._pg.socket], [], PATIENCE.replication_silence)
+            if not ready:
+                raise HarnessError(f"{self.where}: took nothing for {PATIENCE.replication_silence:g} s")
 
 
 class _explained:  # noqa: N801 - used as a function

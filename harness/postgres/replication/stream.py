@@ -31,7 +31,11 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """WAL from `start` on, empty for a sign of life. `end`: how far the server's WAL was written at `sent_at`."""
+    """WAL from `start` on, empty for a sign of life.
+
+    `end`: with WAL, how far the server's WAL was on its disk shortly before `sent_at`; of a sign of life only how far
+    it was sent, which is behind the server where the receiver is slow.
+    """
 
     start: int
     data: bytes
