@@ -10,6 +10,7 @@ import pytest
 from harness.core.errors import Unreadable
 from harness.core.wal import Switch, segment_name
 from harness.repository.catalogue import Repository
+from harness.repository.store.port import StoredObject
 from harness.repository.wal.catalogue import Leg, missing_objects, read_wal, remember_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
@@ -77,6 +78,32 @@ def test_a_tail_is_replaced_by_the_next_list(repository: Repository, recipients:
     assert list(keys_below(repository, "wal-tail")) == []
     assert not [key for key in keys_below(repository, "wal") if "partial" in key]
     assert read_wal(repository).lacking(1, 0, SIZE) == ""
+
+
+class Replacing(MemoryStore):
+    """A store in which a receiver replaces its tail after every listing of tails, `times` times."""
+
+    made: WalWriter
+    times: int = 0
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        yield from super().list(prefix)
+        if prefix.endswith("wal-tail/") and self.times:
+            self.times -= 1
+            self.made.show([self.made.put(1, 0, bytes(20 + self.times))], SEEN)
+
+
+def test_a_tail_that_is_replaced_while_it_is_read_is_no_damage(recipients: Recipients) -> None:
+    store = Replacing()
+    repository = recipients.repository(store)
+    store.made = writer(repository, recipients)
+    store.made.show([store.made.put(1, 0, bytes(10))], SEEN)
+    store.times = 1
+    catalogue = read_wal(repository)
+    assert catalogue.damaged == ()
+    assert catalogue.lacking(1, 0, 20) == ""
+    store.times = 99  # a list that is never there: it is named, and the reading ends
+    assert "does not exist" in "".join(read_wal(repository).damaged)
 
 
 def test_each_missing_batch_is_found(repository: Repository, recipients: Recipients) -> None:

@@ -15,6 +15,7 @@ from harness.repository.reader import small_object
 
 LARGEST_LIST = 128 << 10  # bytes
 FETCHED = 16  # lists at a time
+REPEATED = 3  # further readings, while a list that was named is replaced before it is fetched
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +127,8 @@ def read_wal(repository: Repository, cluster: str = "") -> WalCatalogue:
 
     What no trusted writer signed is named in `damaged`. Raises HarnessError of the store.
     """
-    lists: list[tuple[WalList, str]] = []
-    damaged: list[str] = []
-    for key, found in in_order(lambda key: _read(repository, key), list(_keys(repository)), FETCHED):
-        if isinstance(found, str):
-            damaged.append(f"{key}: {found}")
-        else:
-            lists.append(found)
+    lists, failed = _lists(repository)
+    damaged = [f"{key}: {why}" for key, why in failed.items()]
     lists.sort(key=lambda one: (one[0].sequence, one[0].tail, one[0].shipped_at, one[0].run))
     system = cluster or next((one.cluster for one, _ in reversed(lists)), "")
     damaged += sorted({_foreign(one, system) for one, _ in lists if one.cluster != system})
@@ -156,6 +152,31 @@ def read_wal(repository: Repository, cluster: str = "") -> WalCatalogue:
         frozenset(digest for _, digest in batches),
         tuple(damaged),
     )
+
+
+def _lists(repository: Repository) -> tuple[list[tuple[WalList, str]], dict[str, str]]:
+    """Return the trusted lists with their digests, and why each of the others is not trusted.
+
+    A running receiver replaces its tail every few seconds. A tail that is gone before it is fetched is no damage: what
+    replaced it is read, for it has all that was in it.
+    """
+    lists, failed = _fetched(repository)
+    for _ in range(REPEATED):
+        if not failed or failed.keys() <= set(_keys(repository)):
+            break
+        lists, failed = _fetched(repository)
+    return lists, failed
+
+
+def _fetched(repository: Repository) -> tuple[list[tuple[WalList, str]], dict[str, str]]:
+    lists: list[tuple[WalList, str]] = []
+    failed: dict[str, str] = {}
+    for key, found in in_order(lambda key: _read(repository, key), list(_keys(repository)), FETCHED):
+        if isinstance(found, str):
+            failed[key] = found
+        else:
+            lists.append(found)
+    return lists, failed
 
 
 def _keys(repository: Repository) -> Iterator[str]:
