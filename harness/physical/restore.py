@@ -5,27 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from harness.core.errors import Refused, RestoreFailed, Unreadable
+from harness.core.errors import Refused, RestoreFailed
 from harness.core.journal import Journal
 from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
 from harness.physical.server import Programs, Replayed, Unreached, programs_of, replay
-from harness.physical.unpack import made, place_wal, require_empty, require_room, spaces_of, unpack
+from harness.physical.unpack import (
+    AUTO,
+    made,
+    place_wal,
+    put_back,
+    require_empty,
+    require_room,
+    set_aside,
+    spaces_of,
+    unpack,
+)
 from harness.repository.catalogue import Repository
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
-
-AUTO = "postgresql.auto.conf"
-# Written last into the restored folder, where they override what the primary had there.
-QUIET = """
-# By `blackstart restore`: a copy must not archive into the primary's repository, follow it, or receive its
-# subscriptions. Remove these lines when this server takes its place.
-archive_mode = 'off'
-primary_conninfo = ''
-primary_slot_name = ''
-max_logical_replication_workers = '0'
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +69,9 @@ def restore(
         try:
             with made(folder):
                 _fill(way, WalReader(repository, private_pem), folder, programs, journal, progress)
+                kept = set_aside(folder)
                 done = _replay(way, wanted, folder, programs, journal)
-                _quieten(folder)
+                put_back(folder, kept)
                 programs.run("initdb", "--sync-only", "-D", str(folder))
         except Unreached as error:
             journal.mark("passed over", way.name, reason=str(error))
@@ -125,15 +125,6 @@ def _require_end(way: Way, done: Replayed) -> None:
         raise RestoreFailed(
             f"the replay ended at {show_lsn(done.position)}, the repository has WAL up to {show_lsn(way.end)}"
         )
-
-
-def _quieten(folder: Path) -> None:
-    path = folder / AUTO
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
-        path.write_text(text + QUIET, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise Unreadable(f"{path}: cannot be changed ({error.strerror})") from None
 
 
 def _warnings(way: Way, folder: Path, done: Replayed) -> tuple[str, ...]:
