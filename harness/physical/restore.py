@@ -22,6 +22,7 @@ from harness.physical.unpack import (
     unpack,
 )
 from harness.repository.catalogue import Repository
+from harness.repository.committed import newest_system
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
@@ -32,7 +33,7 @@ class PointInTime:
     """What was restored. `position`, `last_commit`: the last WAL and the last transaction that were replayed.
 
     `timeline`: the one that was followed; `warnings`: what to do before it is used; `findings`: what contradicts the
-    archive, such as a hole, behind which there may be later writes.
+    archive, such as a hole or a damaged newer backup, behind which there may be later writes.
     """
 
     backup_id: str
@@ -59,10 +60,12 @@ def restore(
     """
     folder = folder.absolute()
     require_empty(folder)
-    wal = read_wal(repository)
-    findings = wal_findings(repository, wal)
+    catalogue = repository.catalogue()
+    named = [one for one in catalogue.entries if wanted.backup_id in ("", one.backup_id)]
+    wal = read_wal(repository, newest_system(named))
+    findings = (*catalogue.findings, *wal_findings(repository, wal))
     tried: list[str] = []
-    for way in ways(repository, wal, private_pem, wanted):
+    for way in ways(repository, named, wal, private_pem, wanted):
         journal.mark("selected", way.name, range=way.range, target=str(wanted.target))
         require_room(folder, way.size())
         programs = programs_of(way.backup.manifest.contents.system.major)
@@ -77,8 +80,9 @@ def restore(
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)
             continue
-        warnings = _warnings(way, folder, done)
-        return PointInTime(way.name, folder, way.timeline, done.position, done.last_commit, warnings, findings)
+        damaged = (f"a newer backup was passed over: {reason}" for reason in way.damaged)
+        found, warnings = (*damaged, *findings), _warnings(way, folder, done)
+        return PointInTime(way.name, folder, way.timeline, done.position, done.last_commit, warnings, found)
     raise Refused(f"{wanted.target} was not reached; there is: {'; '.join(tried)}")
 
 
