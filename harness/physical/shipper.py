@@ -1,6 +1,7 @@
 """Shipper: stores what a receiver hands over, in a thread of its own, so that the receiver can answer its server."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, Full, Queue
@@ -8,11 +9,14 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
+from harness.core.errors import HarnessError
 from harness.core.wal import Switch
-from harness.repository.format.wal import WalEntry
+from harness.repository.format.wal import WalEntry, WalLink
+from harness.repository.wal.catalogue import remember_batch
 from harness.repository.wal.writer import WalWriter
 
 WAITING = 3  # segments between receiver and shipper; the server keeps the rest
+TOLD = 60.0  # seconds between two batches that the witness is told
 ASKED = 0.5  # seconds after which a waiting thread looks whether the other one has failed
 
 
@@ -55,6 +59,8 @@ class Shipper:
     _thread: Thread = field(init=False)
     _failure: BaseException | None = None
     _last: WalEntry | None = None
+    _told: WalLink | None = None
+    _told_at: float | None = None
 
     def __enter__(self) -> Self:
         self._thread = Thread(target=self._run, daemon=True, name="WAL shipper")
@@ -134,6 +140,17 @@ class Shipper:
             self.shipped = max([self.shipped, *(entry.end for entry in entries)])
         if tail is not None:
             self._show(tail)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Tell the witness the newest batch now and then, so that its deletion is noticed while this runs."""
+        head, now = self.writer.head, self.writer.repository.clock.monotonic()
+        if head is None or head == self._told or (self._told_at is not None and now - self._told_at < TOLD):
+            return
+        self._told_at = now
+        with suppress(HarnessError):  # shipping goes on; verify and status name a witness that cannot be read
+            remember_batch(self.writer.repository, head)
+            self._told = head
 
     def _show(self, part: Part) -> None:
         """List the open segment; one that has nothing new is not stored again."""

@@ -3,10 +3,12 @@
 It holds the newest backup that was seen of each estate, and when each backup was last opened completely.
 """
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -69,14 +71,15 @@ class FileWitness:
     def write(self, estate: str, seen: Seen) -> None:
         """Keep what was seen; raises HarnessError."""
         newest = sorted(seen.opened.items(), key=lambda one: one[1])[-MOST_OPENED:]
-        text = canonical(_plain({**self._all(), estate: replace(seen, opened=dict(newest))}))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(file.name).replace(self.path)
+            with _alone(self.path.parent):
+                text = canonical(_plain({**self._all(), estate: replace(seen, opened=dict(newest))}))
+                with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
+                    file.write(text)
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(file.name).replace(self.path)
         except OSError as error:
             raise HarnessError(
                 f"witness {self.path}: cannot be written ({error.strerror}); a rollback of the repository would not be "
@@ -98,6 +101,18 @@ class FileWitness:
                 f"witness {self.path}: not readable ({explained(error)}); restore the file from a copy; if it is "
                 "deleted, a rollback of the repository until now goes unnoticed"
             ) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing a witness there: a receiver of WAL and a backup share one file."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 @dataclass(frozen=True, slots=True)

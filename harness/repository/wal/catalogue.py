@@ -223,16 +223,25 @@ def _foreign(listed: WalList, system: str) -> str:
 
 def head_of(catalogue: WalCatalogue) -> Head | None:
     """Return the newest batch as a witness keeps it."""
-    head = catalogue.head
-    return None if head is None else Head(head.sequence, head.run, head.digest)
+    return None if catalogue.head is None else _as_head(catalogue.head)
+
+
+def _as_head(link: WalLink) -> Head:
+    return Head(link.sequence, link.run, link.digest)
 
 
 def remember_wal(repository: Repository, catalogue: WalCatalogue) -> None:
     """Tell every witness the newest batch, unless it knows a newer one. Raises HarnessError."""
-    head = head_of(catalogue)
-    for witness in repository.witnesses if head is not None else ():
+    if catalogue.head is not None:
+        remember_batch(repository, catalogue.head)
+
+
+def remember_batch(repository: Repository, link: WalLink) -> None:
+    """Tell every witness a batch, unless it knows a newer one. Raises HarnessError."""
+    head = _as_head(link)
+    for witness in repository.witnesses:
         seen = witness.read(witnessed_as(repository))
-        if head is not None and (seen.head is None or head.sequence > seen.head.sequence):
+        if seen.head is None or head.sequence > seen.head.sequence:
             witness.write(witnessed_as(repository), replace(seen, head=head))
 
 
