@@ -160,7 +160,9 @@ def _archive_alarms(server: ServerState, rpo: float | None, budget: float, *, ar
         at = f"{server.failed_at:%Y-%m-%d %H:%M:%S}"
         yield f"archive_command failed last at {at} UTC, for {server.failed}; see the server's log"
     if archived and rpo is not None and rpo > 2 * budget + ALIVE:
-        yield f"WAL is {rpo:.0f} s behind, {budget:g} s are declared; is `blackstart wal receive` running?"
+        pushed = server.archives and not server.slot
+        do = f"set archive_timeout to {budget:g} s, or run" if pushed else "is it running:"
+        yield f"WAL is {rpo:.0f} s behind, {budget:g} s are declared; {do} `blackstart wal receive`"
 
 
 def _slot_alarms(server: ServerState, *, archived: bool) -> Iterator[str]:

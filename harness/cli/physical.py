@@ -88,7 +88,7 @@ def wal_push(
     from harness.physical.push import push
 
     found = source(config, at)
-    say(push(file, found.repository, found.keys))
+    say(push(file, found.repository, found.keys, lock=found.lock))
 
 
 @app.command()

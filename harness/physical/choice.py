@@ -152,5 +152,5 @@ def _fits(way: Way, target: Target) -> bool | None:
     if target.time is not None:
         if target.time < way.facts.stopped_at:
             return False
-        return None if way.covered_until is None else target.time <= way.covered_until
+        return True if way.covered_until is not None and target.time <= way.covered_until else None
     return None

@@ -1,40 +1,51 @@
 """Push of one WAL file, for PostgreSQL's `archive_command`: it returns only when the file is in the repository."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from harness.core.errors import BackupFailed, HarnessError, Unreadable, UsageError
 from harness.core.wal import HISTORY, SEGMENT, place_of_segment, read_header, read_history, show_lsn
 from harness.physical.receive import Keys
-from harness.physical.source import system_beside
+from harness.physical.source import served_since, system_beside
 from harness.repository.catalogue import Repository
 from harness.repository.wal.catalogue import Shipped, WalCatalogue, read_wal, remember_wal
 from harness.repository.wal.reader import digest_of_plain
 from harness.repository.wal.writer import begin_wal
 
 
-def push(path: Path, repository: Repository, keys: Keys, system: str = "") -> str:
+def push(path: Path, repository: Repository, keys: Keys, system: str = "", lock: timedelta | None = None) -> str:
     """Ship one segment or timeline history; return what was done, as one line.
 
-    `system`: identifier of the database system, by default of the control file beside the file. Raises UsageError for
-    a file that is none of these, BackupFailed for one of another system or timeline, or with other contents than the
-    one that is there; HarnessError of the store.
+    `system`: identifier of the database system, by default of the control file beside the file; `lock`: for how long
+    the store keeps what is shipped, None: it is not locked. Raises UsageError for a file that is none of these,
+    BackupFailed for one of another system or timeline, or with other contents than the one that is there; HarnessError
+    of the store.
     """
     name = path.name
     if SEGMENT.fullmatch(name) is None and HISTORY.fullmatch(name) is None:
         if name.endswith((".backup", ".partial")):
             return f"{name}: not needed for a restore; nothing was stored"
         raise UsageError(f"{name}: neither a WAL segment nor a timeline history; write archive_command with %p")
+    covered = covered_until(path) if SEGMENT.fullmatch(name) else None  # before it is read, for it may still be written
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
     catalogue = read_wal(repository, system or system_beside(path))
     if HISTORY.fullmatch(name) is not None:
-        return _push_history(name, data, repository, keys, catalogue)
-    return _push_segment(path, data, repository, keys, catalogue)
+        return _push_history(name, data, repository, keys, catalogue, lock)
+    return _push_segment(path, data, covered, repository, keys, catalogue, lock)
 
 
-def _push_segment(path: Path, data: bytes, repository: Repository, keys: Keys, catalogue: WalCatalogue) -> str:
+def _push_segment(
+    path: Path,
+    data: bytes,
+    covered: datetime | None,
+    repository: Repository,
+    keys: Keys,
+    catalogue: WalCatalogue,
+    lock: timedelta | None,
+) -> str:
     name = path.name
     try:
         header = read_header(data)
@@ -49,8 +60,10 @@ def _push_segment(path: Path, data: bytes, repository: Repository, keys: Keys, c
         raise BackupFailed(f"{name}: contains WAL of timeline {header.timeline}")
     if _there(catalogue.segments.get((timeline, start), ()), data, name):
         return f"{name}: is in the repository"
-    writer = begin_wal(repository, catalogue.cluster, header.size, keys.recipients, keys.signing_key, catalogue.head)
-    writer.commit([writer.put(timeline, start, data)], None)
+    writer = begin_wal(
+        repository, catalogue.cluster, header.size, keys.recipients, keys.signing_key, catalogue.head, lock
+    )
+    writer.commit([writer.put(timeline, start, data)], covered)
     remember_wal(repository, read_wal(repository, catalogue.cluster))
     return f"{name}: stored"
 
@@ -64,7 +77,25 @@ def _forked_within(path: Path, older: int, start: int, size: int) -> bool:
     return any(one.timeline >= older and start <= one.at < start + size for one in switches)
 
 
-def _push_history(name: str, text: bytes, repository: Repository, keys: Keys, catalogue: WalCatalogue) -> str:
+def covered_until(path: Path) -> datetime | None:
+    """Return before when every acknowledged write is in the WAL up to the end of a file of `pg_wal`, None: not known.
+
+    A primary writes its WAL in order: what was acknowledged before the last write into a segment is in it or before it.
+    Of a file that a standby received, that was copied, or that is of an earlier timeline, the time of its last write
+    says nothing.
+    """
+    try:
+        written = path.stat().st_mtime
+        later = any(one.stem > path.name[:8] for one in path.parent.glob("*.history") if HISTORY.fullmatch(one.name))
+    except OSError:
+        return None
+    since = served_since(path)
+    return None if later or since is None or written < since else datetime.fromtimestamp(written, UTC)
+
+
+def _push_history(
+    name: str, text: bytes, repository: Repository, keys: Keys, catalogue: WalCatalogue, lock: timedelta | None
+) -> str:
     timeline = int(name[:8], 16)
     try:
         switches = read_history(text)
@@ -76,7 +107,7 @@ def _push_history(name: str, text: bytes, repository: Repository, keys: Keys, ca
     size = catalogue.segment_size
     if not size:
         raise HarnessError(f"{name}: no segment is in the repository yet; the first one is stored before it")
-    writer = begin_wal(repository, catalogue.cluster, size, keys.recipients, keys.signing_key, catalogue.head)
+    writer = begin_wal(repository, catalogue.cluster, size, keys.recipients, keys.signing_key, catalogue.head, lock)
     writer.commit([writer.put_history(name, timeline, text, switches)], None)
     return f"{name}: stored"
 

@@ -27,8 +27,11 @@ from harness.repository.store.port import Lockable
 from harness.signing import read_signing_key
 from harness.vault import read_text_secret
 
-CONTROL = "global/pg_control"  # begins with the identifier of the database system
+CONTROL = "global/pg_control"  # begins with the identifier of the database system, then two version numbers, the state
 IDENTIFIER = 8  # bytes
+STATE = slice(16, 20)
+IN_PRODUCTION = 6  # DB_IN_PRODUCTION in src/include/catalog/pg_control.h
+STARTED = 2  # line of postmaster.pid: seconds since 1970
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,27 @@ def system_beside(segment: Path) -> str:
     PostgreSQL runs `archive_command` in its data directory, also while nobody can connect. Raises HarnessError.
     """
     for folder in (segment.absolute().parent.parent, Path.cwd()):
-        try:
-            with (folder / CONTROL).open("rb") as file:
-                found = file.read(IDENTIFIER)
-        except OSError:
-            continue
+        found = _control(folder)[:IDENTIFIER]
         if len(found) == IDENTIFIER:
             return str(int.from_bytes(found, "little"))
     raise HarnessError(f"{segment}: no {CONTROL} beside its folder; give %p, a path in pg_wal")
+
+
+def served_since(segment: Path) -> float | None:
+    """Return since when the primary runs whose WAL file this is, in seconds since 1970; None: it is none."""
+    folder = segment.absolute().parent.parent
+    if int.from_bytes(_control(folder)[STATE], "little") != IN_PRODUCTION:
+        return None
+    try:
+        return float((folder / "postmaster.pid").read_text().splitlines()[STARTED])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _control(folder: Path) -> bytes:
+    """Return the beginning of a data directory's control file, b"" if it is none."""
+    try:
+        with (folder / CONTROL).open("rb") as file:
+            return file.read(STATE.stop)
+    except OSError:
+        return b""

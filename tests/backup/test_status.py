@@ -89,6 +89,7 @@ def test_a_stopped_archive_is_late_and_a_lost_slot_is_named(archive: Archive) ->
     state = replace(SOUND, system=state.system, now=state.now + timedelta(seconds=90), flushed=read_lsn("F/0"))
     assert "s behind, 1 s are declared" in alarms(archive, state)
     assert "slot of the archive is gone" in alarms(archive, replace(state, slot=False))
+    assert "set archive_timeout to 1 s" in alarms(archive, replace(state, slot=False, archives=True))
 
 
 def test_backups_of_the_server_before_do_not_count_for_one_that_was_made_anew(archive: Archive) -> None:

@@ -6,11 +6,15 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
 from harness.core.journal import MemoryJournal
 from harness.core.node import Address
 from harness.core.service import Sql
+from harness.physical.choice import Way, _fits
 from harness.physical.receive import Keys, Receiver, _Open
 from harness.physical.shipper import Shipper
+from harness.physical.target import read_target
 from harness.postgres.replication.stream import Piece, WalStream
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients
@@ -62,3 +66,12 @@ def test_an_idle_server_is_complete_up_to_the_sign_of_life_before(recipients: Re
     assert taken(recipients, *caught_up) == at(1)
     assert taken(recipients, *caught_up, alive(2000, 3)) == at(1)
     assert taken(recipients, *caught_up, alive(2000, 3), alive(2000, 4)) == at(3)
+
+
+@pytest.mark.parametrize(("second", "fits"), [(1, False), (10, True), (11, None)])
+def test_only_the_replay_tells_what_is_after_the_time_up_to_which_the_wal_is_complete(
+    second: int, fits: bool | None
+) -> None:
+    """A push covers what was written before its segment's end; transactions after that time may be in a later one."""
+    way = cast("Way", SimpleNamespace(facts=SimpleNamespace(stopped_at=at(5)), covered_until=at(10)))
+    assert _fits(way, read_target(f"time={at(second).isoformat()}")) is fits

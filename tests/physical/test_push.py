@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import BackupFailed, HarnessError, UsageError
 from harness.core.wal import SEGMENT, place_of_segment
-from harness.physical.push import push
+from harness.physical.push import covered_until, push
 from harness.physical.receive import Keys
 from harness.physical.source import system_beside
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
 from tests.physical.conftest import Archive, folder_of
+from tests.repository.memory_store import MemoryStore
 
 SIZE = 16 << 20
 
@@ -45,6 +50,58 @@ def test_a_segment_is_stored_once(archive: Archive, finished: Path) -> None:
     (shipped,) = catalogue.segments[place_of_segment(finished.name, SIZE)]
     assert WalReader(archive.repository, archive.keys.dr[0]).read(shipped) == finished.read_bytes()
     assert wal_findings(archive.repository, catalogue) == ()
+
+
+def test_a_pushed_segment_says_up_to_when_the_wal_is_complete(
+    archive: Archive, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = SYSTEM.wall() - timedelta(minutes=10)
+    push(finished, archive.repository, keys_of(archive), system_beside(finished))
+    _, start = place_of_segment(finished.name, SIZE)
+    covered = read_wal(archive.repository).covered_until(1, start + SIZE)
+    assert covered == datetime.fromtimestamp(finished.stat().st_mtime, UTC)
+    assert before < covered <= SYSTEM.wall()
+    assert covered_until(finished) == covered
+    with monkeypatch.context() as changed:
+        changed.setattr("harness.physical.source.IN_PRODUCTION", 5)  # as a standby's control file
+        assert covered_until(finished) is None
+    history = finished.with_name("00000002.history")  # the segment is of an earlier timeline
+    history.write_bytes(b"1\t0/9000000\tpromoted\n")
+    try:
+        assert covered_until(finished) is None
+    finally:
+        history.unlink()
+    os.utime(finished, (0, 0))  # written before the server began to run: by a copy, or by another server
+    assert covered_until(finished) is None
+
+
+def test_a_pushed_copy_of_a_segment_says_nothing_of_time(archive: Archive, finished: Path, tmp_path: Path) -> None:
+    copy = tmp_path / finished.name
+    copy.write_bytes(finished.read_bytes())
+    push(copy, archive.repository, keys_of(archive), system_beside(finished))
+    assert [one.covered_until for one in read_wal(archive.repository).lists] == [None]
+
+
+@dataclass(slots=True)
+class LockingStore(MemoryStore):
+    """A store that notes which objects are locked."""
+
+    locks: bool = True
+    locked: dict[str, datetime] = field(default_factory=dict)
+
+    def lock(self, key: str, until: datetime) -> None:
+        self.locked[key] = until
+
+
+def test_what_is_pushed_is_locked(archive: Archive, finished: Path, tmp_path: Path) -> None:
+    store = LockingStore()
+    repository, keys, system = archive.keys.repository(store), keys_of(archive), system_beside(finished)
+    push(finished, repository, keys, system, timedelta(days=3))
+    history = tmp_path / "00000002.history"
+    history.write_bytes(b"1\t0/9000000\tno recovery target specified\n")
+    push(history, repository, keys, system, timedelta(days=3))
+    assert set(store.locked) == {one.key for one in store.list("")}
+    assert all(until > SYSTEM.wall() + timedelta(days=2) for until in store.locked.values())
 
 
 def test_what_is_no_segment_of_this_server_is_refused(archive: Archive, finished: Path, tmp_path: Path) -> None:
