@@ -77,13 +77,18 @@ def back_up_physical(config: Config, at: Path) -> None:
 
     from harness.alerts.alerts import Alerts
     from harness.backup.build import journal_in
-    from harness.backup.orchestrator import reported
+    from harness.backup.orchestrator import alert, reported
     from harness.physical.backup import take_physical
     from harness.physical.source import source_of
 
     journal = journal_in(runs().parent / "logs" / f"backup-{token_hex(4)}", say_event)
-    with reported(config.estate.name, Alerts(config.backup.alerts), journal):
-        say_json(told(take_physical(source_of(config, at, NOT_UP), journal)))
+    alerts = Alerts(config.backup.alerts)
+
+    def lost(alarm: str) -> None:
+        alert(alerts, journal, f"Backups of {config.estate.name} were lost", alarm)
+
+    with reported(config.estate.name, alerts, journal):
+        say_json(told(take_physical(source_of(config, at, NOT_UP), journal, lost)))
 
 
 def has_primary(config: Config) -> bool:

@@ -1,6 +1,7 @@
 """Physical backup: a base backup streamed into the repository, committed once the WAL that it needs is there."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
@@ -21,8 +22,9 @@ from harness.postgres.replication.base import BaseBackup, begin_base
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import make_slot
 from harness.postgres.server import connect, one_line
-from harness.repository.catalogue import Receipt, Writer
+from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.repository.chain import Head
+from harness.repository.upkeep.reaper import reap
 from harness.repository.upkeep.wal import reap_wal
 from harness.repository.wal.catalogue import read_wal
 
@@ -47,9 +49,10 @@ class _State:
     archiving: bool
 
 
-def take_physical(source: PhysicalSource, journal: Journal) -> Receipt:
+def take_physical(source: PhysicalSource, journal: Journal, lost: Callable[[str], None] | None = None) -> Receipt:
     """Take a physical backup and return its receipt. Nothing is written to this machine's disk.
 
+    What earlier runs left is removed first. `lost`: is told of complete backups that lack their COMMIT by now.
     Raises BackupFailed when the server reports a damaged page, WAL is not there in time, or the store refuses;
     HarnessError when the server cannot be asked.
     """
@@ -57,8 +60,7 @@ def take_physical(source: PhysicalSource, journal: Journal) -> Receipt:
     if before.standby:
         raise BackupFailed(f"PostgreSQL at {source.sql}: is a standby; name the primary")
     system = system_facts(source.sql)
-    for key in reap_wal(source.repository):
-        journal.mark("removed", key, why="left by a shipper of WAL that was killed")
+    _reap(source.repository, journal, lost)
     with Replication(source.sql, APPLICATION) as connection:
         identity = connection.identify()
         if identity.system != system.identifier:
@@ -87,6 +89,19 @@ def take_physical(source: PhysicalSource, journal: Journal) -> Receipt:
             raise
     _told(source, receipt, journal)
     return receipt
+
+
+def _reap(repository: Repository, journal: Journal, lost: Callable[[str], None] | None) -> None:
+    """Remove what backups and shippers of WAL left that were killed, and tell what seems to have been deleted."""
+    found = reap(repository)
+    for name in found.removed:
+        journal.mark("removed", name, why="left by a backup that was never committed")
+    if found.alarm:
+        journal.mark("log", "backups were lost", error=found.alarm)
+        if lost is not None:
+            lost(found.alarm)
+    for key in reap_wal(repository):
+        journal.mark("removed", key, why="left by a shipper of WAL that was killed")
 
 
 def _told(source: PhysicalSource, receipt: Receipt, journal: Journal) -> None:

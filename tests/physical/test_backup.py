@@ -8,6 +8,7 @@ import json
 import subprocess
 import tarfile
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pydantic import ValidationError
 import harness.physical.backup as module
 from harness.backup.build import described_backups
 from harness.backup.verify import verify_all
-from harness.core.clock import SYSTEM
+from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import BackupFailed, NoValidBackup
 from harness.core.journal import MemoryJournal
 from harness.parts.programs import client_program
@@ -30,6 +31,7 @@ from harness.repository.upkeep.rewrap import Rewrap, rewrap, rewrap_wal
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from tests.physical.conftest import Archive, folder_of
+from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import back_up
 
 
@@ -117,6 +119,28 @@ def test_without_its_wal_nothing_is_committed(archive: Archive, monkeypatch: pyt
     with pytest.raises(BackupFailed, match="is not in the repository: no WAL is in the repository"):
         take_physical(archive.source, MemoryJournal())
     assert list(archive.repository.store.list("")) == []
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next_physical_one(archive: Archive) -> None:
+    store = archive.repository.store
+    assert isinstance(store, MemoryStore)
+    store.clock = Clock(SYSTEM.monotonic, lambda: SYSTEM.wall() - timedelta(days=2), SYSTEM.sleep)
+    killed = archive.keys.begin(replace(archive.repository, clock=store.clock))
+    killed.add("base/base.tar", (b"begun",))
+    store.clock = SYSTEM
+    journal = MemoryJournal()
+    take_physical(archive.source, journal)
+    assert not [one.key for one in store.list("") if killed.backup_id in one.key]
+    assert [event.subject for event in journal.events if event.kind == "removed"] == [killed.backup_id]
+
+
+def test_backups_that_lost_their_commit_are_told(archive: Archive) -> None:
+    gone = take_physical(archive.source, MemoryJournal()).backup_id
+    archive.repository.store.delete(archive.repository.layout.commit(gone))
+    told: list[str] = []
+    take_physical(archive.source, MemoryJournal(), told.append)
+    (alarm,) = told
+    assert f"1 complete backups have no COMMIT any more ({gone})" in alarm
 
 
 def test_a_logical_restore_never_chooses_it(archive: Archive) -> None:

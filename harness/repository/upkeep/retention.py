@@ -16,8 +16,8 @@ from harness.repository.chain import Head
 from harness.repository.format.commit import Predecessor
 from harness.repository.format.expiry import MOST, Expiry
 from harness.repository.format.layout import Layout, new_id
+from harness.repository.store.expunge import expunge
 from harness.repository.store.port import ObjectStore
-from harness.repository.upkeep.expunge import expunge
 
 PERIODS: Mapping[str, Callable[[datetime], tuple[int, ...]]] = {
     "day": lambda at: (at.year, at.month, at.day),

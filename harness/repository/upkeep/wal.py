@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.wal import WalList
-from harness.repository.upkeep.expunge import expunge
+from harness.repository.store.expunge import expunge
 from harness.repository.upkeep.reaper import ABANDONED
 from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_systems
 

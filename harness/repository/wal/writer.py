@@ -20,6 +20,7 @@ from harness.repository.format.seal import KEY
 from harness.repository.format.wal import MOST_ENTRIES, TimelineEnd, WalEntry, WalLink, WalList
 from harness.repository.pipeline import Pipeline
 from harness.repository.read_back import read_back, write_small
+from harness.repository.store.expunge import discard
 from harness.repository.store.port import Lockable
 from harness.signing import read_signing_key
 
@@ -153,7 +154,7 @@ class WalWriter:
         with suppress(HarnessError):
             for key in old:
                 if key not in new:
-                    self.repository.store.delete(key)
+                    discard(self.repository.store, key)
 
     def _keep(self, key: str, entries: Sequence[WalEntry]) -> None:
         """Lock a batch and what it lists."""
