@@ -17,9 +17,22 @@ from harness.substrate.embedded.process_tree import RUN_TAG, look
 SHARED, SEGMENTS, SOCKETS, MOUNTS = map(Path, ("/dev/shm", "/proc/sysvipc/shm", "/proc/net/unix", "/proc/self/mounts"))  # noqa: S108
 
 
-def residue(folder: Path) -> tuple[str, ...]:
-    """Return a line for each thing that is left of the runs that were started in `folder`, sorted."""
-    return tuple(sorted({*_processes(folder), *_files(folder), *_memory(folder), *_names(folder), *_locks(folder)}))
+def shared_memory() -> frozenset[str]:
+    """Return the segments and objects of shared memory that this machine has, of whomever."""
+    files = set()
+    for file in SHARED.iterdir():
+        with contextlib.suppress(OSError):
+            files.add(f"{file.name} {file.stat().st_ino}")
+    return frozenset({*(_segment(words) for words in _segments()), *files})
+
+
+def residue(folder: Path, earlier: frozenset[str]) -> tuple[str, ...]:
+    """Return a line for each thing that is left of the runs that were started in `folder`, sorted.
+
+    `earlier`: the shared memory before the first of them.
+    """
+    left = {*_processes(folder), *_files(folder), *_memory(earlier), *_names(folder), *_locks(folder)}
+    return tuple(sorted(left))
 
 
 def _processes(folder: Path) -> Iterator[str]:
@@ -40,23 +53,40 @@ def _files(folder: Path) -> Iterator[str]:
         yield f"state file {state.name}"
 
 
-def _memory(folder: Path) -> Iterator[str]:
-    """Yield shared memory that nobody has attached and whose creator is gone, and what is named after the runs."""
-    for line in SEGMENTS.read_text(encoding="ascii").splitlines()[1:]:
-        words = line.split()
-        if words[6] == "0" and look(int(words[4])) is None and int(words[13]) >= folder.stat().st_ctime:
-            yield f"segment {words[1]} of process {words[4]}"
+def _segments() -> Iterator[list[str]]:
+    yield from (line.split() for line in SEGMENTS.read_text(encoding="ascii").splitlines()[1:])
+
+
+def _segment(words: list[str]) -> str:
+    return f"segment {words[1]} of process {words[4]} made at {words[13]}"
+
+
+def _memory(earlier: frozenset[str]) -> Iterator[str]:
+    """Yield shared memory that is not of `earlier`, and that no living process uses: those have others on this machine.
+
+    Living processes of the runs are found by their own marks.
+    """
+    for words in _segments():
+        if words[6] == "0" and look(int(words[4])) is None and _segment(words) not in earlier:
+            yield _segment(words)
     for file in SHARED.iterdir():
         with contextlib.suppress(OSError):
-            if file.stat().st_ctime >= folder.stat().st_ctime and not _mapped(file):
+            if f"{file.name} {file.stat().st_ino}" not in earlier and not _used(file):
                 yield f"shared memory {file.name}"
 
 
-def _mapped(file: Path) -> bool:
+def _used(file: Path) -> bool:
+    """Return whether a living process has a file mapped or open."""
     for process in psutil.process_iter():
+        home = Path("/proc") / str(process.pid)
         with contextlib.suppress(OSError):
-            if str(file) in (Path("/proc") / str(process.pid) / "maps").read_text(encoding="utf-8", errors="replace"):
+            if str(file) in (home / "maps").read_text(encoding="utf-8", errors="replace"):
                 return True
+        with contextlib.suppress(OSError):
+            for one in (home / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    if one.readlink() == file:
+                        return True
     return False
 
 

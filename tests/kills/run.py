@@ -19,7 +19,6 @@ from pathlib import Path
 
 from harness.core.clock import SYSTEM
 from harness.evidence.record import NOT_CONCLUDED
-from tests.kills.residue import residue
 from tests.kills.works import ROOT, WORKS, Work
 
 RESULTS = ROOT / "benchmarks/results/kill_matrix.jsonl"
@@ -52,7 +51,7 @@ def left_by(work: Work, before: dict[str, object]) -> tuple[str, ...]:
     changed = tuple(
         f"{kind} of the site: {describe(before[kind], after[kind])}" for kind in before if before[kind] != after[kind]
     )
-    return (*residue(work.folder), *changed)
+    return (*work.residue, *changed)
 
 
 def describe(before: object, after: object) -> str:

@@ -19,6 +19,7 @@ from harness.s3.client import client, ensure_bucket, tag
 from harness.substrate.embedded.substrate import Embedded
 from tests.attacks.running_drill import own_folder
 from tests.cases.production import Production, blackstart, production
+from tests.kills.residue import residue, shared_memory
 from tests.restore_test.signed import signed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,13 +39,22 @@ services = {{ guestbook = "127.0.0.1:9" }}
 
 @dataclass
 class Work:
-    """One kind of work in a folder of its own. `site`: the existing DR site, which is not of the work."""
+    """One kind of work in a folder of its own. `site`: the existing DR site, which is not of the work.
+
+    `earlier`: the shared memory of this machine before it.
+    """
 
     name: str
     folder: Path
     words: Sequence[str]
     site: Place | None = None
     env: dict[str, str] = field(default_factory=dict)
+    earlier: frozenset[str] = field(default_factory=shared_memory)
+
+    @property
+    def residue(self) -> tuple[str, ...]:
+        """What is left of its runs on this machine, a line each."""
+        return residue(self.folder, self.earlier)
 
     def start(self, at: str) -> tuple[int, list[list[str]]]:
         """Carry it out, killed at a change; return the exit code and its changes: number, kind, what."""
