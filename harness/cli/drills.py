@@ -170,12 +170,16 @@ def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of 
 
 
 def sweep_all_of(run: Path) -> None:
-    """Sweep a run, and clear the existing site on which its restore test was killed. Raises HarnessError."""
-    from harness.restore_test.undo import clear_interrupted
+    """Sweep a run, and clear the existing site on which its restore test was killed.
+
+    Raises Refused, changing nothing, while a restore test is at that site; HarnessError for what is left.
+    """
+    from harness.restore_test.undo import alone_on_site, clear_interrupted
     from harness.substrate.sweep import sweep_run
 
-    done = sweep_run(run)
-    cleared = clear_interrupted(run)
+    with alone_on_site(run):
+        done = sweep_run(run)
+        cleared = clear_interrupted(run)
     if cleared:
         sweep_run(run)  # its journal was kept until then
     say("; ".join((f"{run}: {done}", *cleared)))

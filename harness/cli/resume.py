@@ -51,8 +51,10 @@ def resume_restore_test(run: Path, begun: Begun) -> None:
     from harness.estate.config import load_config
     from harness.estate.drill_file import load_drill_file
     from harness.estate.substrates import SUBSTRATES
-    from harness.recovery.resume import continued, require_unchanged
+    from harness.estate.target_lock import alone_at, dr_target
+    from harness.recovery.resume import continued, require_resumable, require_unchanged
     from harness.restore_test.undo import clear_interrupted
+    from harness.substrate.embedded.undo_journal import UndoJournal
 
     given = restore_test.Given.of(begun.given)
     require_unchanged(begun, given.config)
@@ -61,6 +63,10 @@ def resume_restore_test(run: Path, begun: Begun) -> None:
     file, budget = promised(given.budgets, given.promise, label)
     header = restore_test.header_of(loaded, given.config, file, budget, given.substrate)
     header = replace(header, approver=given.approver, signing_key=key_name(key))
-    record = continued(run, begun, header, say_event)
-    clear_interrupted(run)
+    target = f"run {run.name}" if given.secrets is not None else dr_target(loaded)
+    with alone_at(target, f"the resume of {run.name}"):
+        require_resumable(run)  # another one may have resumed it meanwhile
+        UndoJournal(run).note_harness()
+        record = continued(run, begun, header, say_event)
+        clear_interrupted(run)
     restore_test.carry_out(given, record.header, run, begun.record.parents[1], record)

@@ -10,9 +10,16 @@ from typing import IO
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Refused
+from harness.estate.config import Config
 from harness.parts.cache import cache_home
 
 DIGITS = 16
+
+
+def dr_target(config: Config) -> str:
+    """Return the name by which restore tests, and what clears after them, hold the declared DR site."""
+    site = config.existing.dr if config.existing is not None else None
+    return f"the DR site with {', '.join(map(str, site.sql.addresses)) if site else 'no database'}"
 
 
 @contextmanager

@@ -45,13 +45,15 @@ def since_boot() -> float:
 
 
 def note_begun(run: Path, work: str, record: Path, given: Mapping[str, str]) -> None:
-    """Write down that work begins in a run folder, which is made; nothing in that of resumed work.
+    """Write down that this process works in a run folder, which is made, and that the work begins: that only once.
 
     Raises HarnessError, OSError.
     """
+    journal = UndoJournal(make_folder(run))
+    journal.note_harness()  # before it starts any process: nobody sweeps the run of a living harness
     if begun_in(run) is not None:
         return
-    UndoJournal(make_folder(run)).note(
+    journal.note(
         Undo.RUN,
         work=work,
         record=str(record),

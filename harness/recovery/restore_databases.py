@@ -45,6 +45,16 @@ def require_version(target: SystemFacts, source: SystemFacts) -> tuple[str, ...]
     return (f"restored onto PostgreSQL {target.version}, a newer major version than the source's {source.version}",)
 
 
+def server_data(backup: OpenBackup) -> data.ServerData:
+    """Return the server-wide data of a backup. Raises Unreadable."""
+    text = bytearray()
+    for chunk in backup.read(data.PATH):
+        text += chunk
+        if len(text) > data.MOST:
+            break  # refused by the parser
+    return data.parse(bytes(text))
+
+
 @dataclass(slots=True)
 class DatabaseRestore:
     """The databases of one backup. `parallel`: databases at a time; `notes`: lines for the record.
@@ -76,12 +86,7 @@ class DatabaseRestore:
 
     def fetch(self) -> None:
         """Read the server-wide data of the backup. Raises Unreadable."""
-        text = bytearray()
-        for chunk in self.backup.read(data.PATH):
-            text += chunk
-            if len(text) > data.MOST:
-                break  # refused by the parser
-        self._server = data.parse(bytes(text))
+        self._server = server_data(self.backup)
         for facts in self.contents.databases:
             if not PLAIN.fullmatch(facts.path):
                 raise Unreadable(f"database {facts.name}: {facts.path!r} is no path of a dump")

@@ -9,7 +9,7 @@ from harness.estate.config import Config
 from harness.estate.connections import Connections
 from harness.estate.existing import cluster_api, connect_dr, declared, references, s3_at, sql_at, workspace
 from harness.estate.registry import entry_of
-from harness.estate.target_lock import alone_at
+from harness.estate.target_lock import alone_at, dr_target
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader
 from harness.postgres.identity import system_facts
@@ -17,7 +17,7 @@ from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.recovery.begun import note_begun
 from harness.restore_test.interlock import Interlock, Production
 from harness.restore_test.restore_test import RestoreTest
-from harness.restore_test.undo import SiteUndo
+from harness.restore_test.undo import SiteUndo, alive
 from harness.s3.client import read_tag
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
@@ -42,14 +42,15 @@ def run_restore_test(
     `run`: its run folder; `given`: the options with which it can be resumed; `unsigned`: whether backups that nobody
     signed are read. Raises UsageError before it begins, Refused while another one is at the same site.
     """
-    site = declared(config).dr
-    where = ", ".join(map(str, site.sql.addresses)) if site else "no database"
+    declared(config)
     with (
-        alone_at(f"the DR site with {where}", f"{header.drill} {folder.path.name}"),
+        alone_at(dr_target(config), f"{header.drill} {folder.path.name}"),
         workspace(run, folder.logs) as local,
     ):
         note_begun(local.run, NAME, folder.path, given)
-        return restore_test_of(config, local, header, folder, journal, unsigned=unsigned).run()
+        test = restore_test_of(config, local, header, folder, journal, unsigned=unsigned)
+        with alive(local.run):
+            return test.run()
 
 
 def restore_test_of(

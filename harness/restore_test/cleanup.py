@@ -1,6 +1,6 @@
 """Cleanup after a restore test: removes the restored data from a DR site, and nothing else."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -44,11 +44,17 @@ def _keys(place: Place, bucket: str) -> frozenset[str] | None:
         return frozenset(str(entry.object_name) for entry in store.list_objects(bucket, recursive=True))
 
 
-def clear(place: Place, backup_id: str, databases: Sequence[str], before: Snapshot) -> tuple[str, ...]:
+def clear(
+    place: Place,
+    backup_id: str,
+    databases: Sequence[str],
+    before: Snapshot,
+    roles: Collection[str] | None = None,
+) -> tuple[str, ...]:
     """Remove what the restore of a backup added since `before`, services stopped; return a line a kind.
 
-    `databases`: names of those that the backup contains. Goes on after a failure, and raises HarnessError at the end
-    that names all that is left and how to remove it.
+    `databases`: names of those that the backup contains; `roles`: likewise, None where nobody else can have made one
+    since. Goes on after a failure, and raises HarnessError at the end that names all that is left and how to remove it.
     """
     removed: list[str] = []
     left: list[str] = []
@@ -60,7 +66,7 @@ def clear(place: Place, backup_id: str, databases: Sequence[str], before: Snapsh
             left.append(f"{what}: {reason_of(error)}; remove what the test restored there")
 
     def server() -> str:
-        gone, stays = clear_server(place.sql, before.server, databases)
+        gone, stays = clear_server(place.sql, before.server, databases, roles)
         left.extend(stays)
         return "; ".join(gone)
 
@@ -95,7 +101,7 @@ def _empty(place: Place, bucket: str, keys: frozenset[str], backup_id: str, *, w
     """Remove all versions of restored objects, and a bucket that the restore created; return the number of objects."""
     store = client(place.s3)
     with asked(place.s3, bucket, "cleanup failed"):
-        restored = [key for key in sorted(keys) if whole or _origin(store, bucket, key) == backup_id]
+        restored = [key for key in sorted(keys) if whole or origin(store, bucket, key) == backup_id]
         for key in restored:
             for entry in store.list_objects(bucket, prefix=key, include_version=True):
                 if entry.object_name == key:
@@ -105,6 +111,6 @@ def _empty(place: Place, bucket: str, keys: frozenset[str], backup_id: str, *, w
     return len(restored)
 
 
-def _origin(store: Minio, bucket: str, key: str) -> str:
+def origin(store: Minio, bucket: str, key: str) -> str:
     """Return the id of the backup that an object was restored from, "" for other objects."""
     return str((store.stat_object(bucket, key).metadata or {}).get(f"x-amz-meta-{RESTORED}", ""))

@@ -135,7 +135,7 @@ class RestoreTest:
         self.selected = recovery.select(activated)
         self.before = take_snapshot(dr.place, services, self.selected.contents)
         if self.undo is not None:
-            self.noted = self.undo.before_restore(dr.place, self.before, self.selected.backup.manifest)
+            self.noted = self.undo.before_restore(dr.place, self.before, self.selected.backup)
         self.restored = recovery.restore(self.selected)
         self.before_start(dr.place)
         started = recovery.start(self.restored)

@@ -9,6 +9,7 @@ from psycopg import sql as compose
 from harness.core.errors import REPORTED, reason_of
 from harness.core.service import Sql
 from harness.postgres.identity import MAINTENANCE, TEMPLATE, ask
+from harness.postgres.restoring.restorer import is_temporary
 from harness.postgres.roles import restore
 from harness.postgres.roles.check import differences
 from harness.postgres.roles.data import Grant, ServerData, inspect
@@ -109,15 +110,20 @@ def _contained(sql: Sql, name: str) -> Contained:
     )
 
 
-def clear_server(sql: Sql, before: ServerSnapshot, restored: Collection[str]) -> tuple[list[str], list[str]]:
+def clear_server(
+    sql: Sql, before: ServerSnapshot, restored: Collection[str], of_backup: Collection[str] | None = None
+) -> tuple[list[str], list[str]]:
     """Make a server what it was: drop the `restored` databases and what is new, put back what was changed.
 
+    `of_backup`: the only roles that may be dropped, beside those that a restore makes for itself; None: all new ones.
     Goes on after a failure. Returns what was removed, and what is left with its reason and its remedy, a line each.
     Raises HarnessError when the server does not answer.
     """
     now = take(sql)
     names = sorted((now.names - before.names) & set(restored))
-    roles = sorted(now.roles - before.roles)
+    new = now.roles - before.roles
+    kept = frozenset(r for r in new if of_backup is not None and r not in of_backup and not is_temporary(r))
+    roles = sorted(new - kept)
     failures: dict[str, str] = {}
 
     def attempt(what: str, step: Callable[[], object]) -> None:
@@ -134,8 +140,9 @@ def clear_server(sql: Sql, before: ServerSnapshot, restored: Collection[str]) ->
         _put_back(sql, name, before.data, earlier, attempt)
     attempt("roles", lambda: restore.restore(sql, before.data, inspect(sql)))
     _drop_roles(sql, roles, attempt)
-    left = list(_left(sql, before, failures))
-    return [f"databases: {', '.join(names) or 'none'}", f"roles: {', '.join(roles) or 'none'}"], left
+    left = list(_left(sql, before, kept, failures))
+    stays = f"; kept, because the backup has no such role: {', '.join(sorted(kept))}" if kept else ""
+    return [f"databases: {', '.join(names) or 'none'}", f"roles: {', '.join(roles) or 'none'}{stays}"], left
 
 
 def _drop_database(sql: Sql, name: str, attempt: Callable[[str, Callable[[], object]], None]) -> None:
@@ -222,8 +229,8 @@ def _drop_roles(sql: Sql, roles: list[str], attempt: Callable[[str, Callable[[],
         attempt(f"role {role}", lambda drop=drop: _run(sql, "", lambda connection: connection.execute(drop)))  # type: ignore[misc]
 
 
-def _left(sql: Sql, before: ServerSnapshot, failures: Mapping[str, str]) -> Iterator[str]:
-    """Yield what differs from `before`: what it is, why it is left, and how to remove it."""
+def _left(sql: Sql, before: ServerSnapshot, kept: frozenset[str], failures: Mapping[str, str]) -> Iterator[str]:
+    """Yield what differs from `before`: what it is, why it is left, and how to remove it. `kept`: roles of others."""
     now = take(sql)
 
     def line(what: str, remedy: str) -> str:
@@ -232,7 +239,7 @@ def _left(sql: Sql, before: ServerSnapshot, failures: Mapping[str, str]) -> Iter
 
     for name in sorted(now.names - before.names):
         yield line(f"database {name}", _text("DROP DATABASE {} WITH (FORCE)", name))
-    for name in sorted(now.roles - before.roles):
+    for name in sorted(now.roles - before.roles - kept):
         yield line(f"role {name}", _text("DROP OWNED BY {0} CASCADE in each database, then DROP ROLE {0}", name))
     for name, earlier in before.kept.items():
         later = now.kept.get(name)

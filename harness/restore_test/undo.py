@@ -1,41 +1,39 @@
 """What a restore test changes on an existing DR site, in the undo journal, and its undo after the test was killed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
+from threading import Event, Thread
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.core.clock import SYSTEM
-from harness.core.errors import HarnessError, Refused, Unreadable, reason_of
+from harness.core.errors import REPORTED, HarnessError, Unreadable, reason_of
 from harness.core.service import Place
 from harness.estate.config import Config
 from harness.estate.existing import connect_site, declared_site, workloads_of
 from harness.estate.saved_config import read_saved, saved
-from harness.estate.site import DATABASE, INFRASTRUCTURE
+from harness.estate.site import DATABASE, INFRASTRUCTURE, STORE
+from harness.estate.target_lock import alone_at, dr_target
 from harness.patience import PATIENCE
-from harness.postgres.identity import ask, system_facts
-from harness.repository.format.manifest import Manifest
+from harness.postgres.identity import system_facts
+from harness.recovery.restore_databases import server_data
+from harness.repository.catalogue import OpenBackup
 from harness.restore_test.cleanup import Snapshot, clear
 from harness.restore_test.preflight import require_empty
+from harness.restore_test.unused import SLACK, Traces, require_unused
+from harness.substrate.common.error_collector import ErrorCollector
 from harness.substrate.common.filesystem import make_folder
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.embedded.sweep import UNDO
-from harness.substrate.embedded.undo_journal import ELSEWHERE, Row, Undo, UndoJournal, journalled, not_undone
+from harness.substrate.embedded.undo_journal import ELSEWHERE, Row, Undo, UndoJournal, last_change, not_undone
 from harness.substrate.existing.site import ExistingSite
 
 DECLARATION, BEFORE = "estate.json", "before.json"
 SNAPSHOT = TypeAdapter(Snapshot)
-# Seconds since each database was made: its folder gets this file then, and keeps it. Those of other tablespaces are
-# not found there, and are not dropped without their age.
-AGES = """
-SELECT d.datname, extract(epoch FROM now() - f.modification)
-FROM pg_catalog.pg_database d, pg_catalog.pg_stat_file('base/' || d.oid || '/PG_VERSION', true) f
-WHERE d.datname <> 'template0'
-"""
-SLACK = timedelta(minutes=1)  # between the last line of the journal and a database that was made after it
+EVERY = SLACK.total_seconds() / 3  # seconds between two lines that say that a test goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +49,9 @@ class SiteUndo:
         _write(make_folder(run / UNDO) / DECLARATION, saved(config))
         return cls(UndoJournal(run), logs)
 
-    def before_restore(self, place: Place, before: Snapshot, manifest: Manifest) -> str:
+    def before_restore(self, place: Place, before: Snapshot, backup: OpenBackup) -> str:
         """Write down what the site was before the restore, and return the id. Raises HarnessError, OSError."""
+        manifest = backup.manifest
         _write(self.journal.run / UNDO / BEFORE, SNAPSHOT.dump_json(before))
         return self.journal.note(
             Undo.CLEAR,
@@ -60,6 +59,7 @@ class SiteUndo:
             system=system_facts(place.sql).identifier,
             backup=manifest.backup_id,
             databases=[database.name for database in manifest.contents.databases],
+            roles=[role.name for role in server_data(backup).roles],
             logs=str(self.logs),
         )
 
@@ -69,6 +69,39 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def alive(run: Path) -> Iterator[None]:
+    """Have the undo journal say every 20 seconds that the test goes on: what is made until then may be its own."""
+    journal, ended = UndoJournal(run), Event()
+
+    def note() -> None:
+        with suppress(HarnessError):  # the next change fails for the same reason, and says so
+            while not ended.wait(EVERY):
+                journal.note_alive()
+
+    thread = Thread(target=note, name="undo journal", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+@contextmanager
+def alone_on_site(run: Path) -> Iterator[None]:
+    """Hold the existing site that is to be cleared of a run inside the block; nothing where none is.
+
+    Raises Refused while a restore test is there.
+    """
+    hold: AbstractContextManager[None] = nullcontext()
+    if not_undone(run.resolve(), *ELSEWHERE):
+        with suppress(HarnessError):  # `clear_interrupted` raises it, once this machine is swept
+            hold = alone_at(dr_target(_declaration(run.resolve())), f"the undo of {run}")
+    with hold:
+        yield
 
 
 def clear_interrupted(run: Path) -> tuple[str, ...]:
@@ -81,20 +114,24 @@ def clear_interrupted(run: Path) -> tuple[str, ...]:
     rows = not_undone(run, *ELSEWHERE)
     if not rows:
         return ()
-    config, last = _declaration(run), max(_times(run))
+    config = _declaration(run)
     restores = [row for row in rows if row.undo == Undo.CLEAR]
     logs = Path(str(restores[0].facts["logs"])) if restores else run / "logs"
     dr = connect_site(config, str(rows[0].facts["site"]), Embedded(run, logs))
+    if not isinstance(dr.site, ExistingSite):
+        raise HarnessError(f"{run}: site {dr.site.name} is no existing site")
+    dr.site.undo = UndoJournal(run, of_undo=True)
     done: list[str] = []
-    if isinstance(dr.site, ExistingSite) and dr.site.serves(DATABASE):
-        _require_unused(run, dr.place, restores, last)
+    if dr.site.serves(DATABASE):
+        _require_unused(run, dr.place, restores, store=dr.site.serves(STORE))
     scaled = [row for row in rows if row.undo == Undo.SCALE]
     _scale_down(run, config, [row for row in scaled if row.facts["node"] not in INFRASTRUCTURE], done)
     for row in restores:
-        dr.activate()  # a server that was scaled down since is needed to remove what it holds
-        _require_unused(run, dr.place, [row], last)
-        names = tuple(map(str, row.facts["databases"]))
-        done += clear(dr.place, str(row.facts["backup"]), names, _before(run))
+        with _scaled_down_after_failure(dr.site):
+            dr.activate()  # a server that was scaled down since is needed to remove what it holds
+            _require_unused(run, dr.place, [row], store=True)
+        names, roles = tuple(map(str, row.facts["databases"])), tuple(map(str, row.facts.get("roles", ())))
+        done += clear(dr.place, str(row.facts["backup"]), names, _before(run), roles)
         UndoJournal(run).undone(row.id)
     _scale_down(run, config, not_undone(run, Undo.SCALE), done)
     return tuple(done)
@@ -125,31 +162,29 @@ def _scale_down(run: Path, config: Config, rows: Sequence[Row], done: list[str])
         done.append(f"{node}: scaled to 0")
 
 
-def _times(run: Path) -> list[datetime]:
-    return [datetime.fromisoformat(str(row.facts["at"])) for row in journalled(run) if "at" in row.facts]
+@contextmanager
+def _scaled_down_after_failure(site: ExistingSite) -> Iterator[None]:
+    """Scale down again what was scaled up in the block, when that fails: it was down, and stays as it was found."""
+    try:
+        yield
+    except REPORTED:
+        with ErrorCollector().step():  # the first failure is raised; what stays up is in the undo journal
+            site.scale_down()
+        raise
 
 
-def _require_unused(run: Path, place: Place, restores: Sequence[Row], last: datetime) -> None:
-    """Raise Refused unless the site is as the test left it: a recovery may have been made there since.
-
-    `last`: when the test made its last change. A test that had restored nothing left an empty server.
-    """
+def _require_unused(run: Path, place: Place, restores: Sequence[Row], *, store: bool) -> None:
+    """Raise Refused unless the site is as the test left it. A test that had restored nothing left an empty server."""
     if not restores:
         require_empty(place)
     for row in restores:
-        if (found := system_facts(place.sql).identifier) != row.facts["system"]:
-            raise Refused(
-                f"site {place.site.name}: is system {found} by now, the interrupted test was on {row.facts['system']}; "
-                f"nothing was removed there. If that site is gone, remove {run}"
-            )
-        earlier, restored = _before(run).server.names, frozenset(map(str, row.facts["databases"]))
-        for name, age in ask(place.sql, AGES):
-            made = None if age is None else SYSTEM.wall() - timedelta(seconds=float(str(age)))
-            if name in earlier or (name in restored and made is not None and made < last + SLACK):
-                continue
-            when = "at an unknown time" if made is None else f"at {made.isoformat(timespec='seconds')}"
-            raise Refused(
-                f"database {name} at {place.sql.outside}: is not the interrupted test's, whose last change was at "
-                f"{last.isoformat(timespec='seconds')}: it was made {when}; nothing was removed. Drop it by hand if "
-                "nobody needs it"
-            )
+        begin = datetime.fromisoformat(str(row.facts["at"]))
+        traces = Traces(
+            system=str(row.facts["system"]),
+            backup=str(row.facts["backup"]),
+            databases=frozenset(map(str, row.facts["databases"])),
+            before=_before(run),
+            begin=begin,
+            end=last_change(run) or begin,
+        )
+        require_unused(place, traces, store=store)

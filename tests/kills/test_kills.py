@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import pytest
 
-from tests.kills.residue import residue
+from harness.estate.config import load_config
+from harness.estate.target_lock import alone_at, dr_target
+from tests.kills.residue import residue, shared_memory
 from tests.kills.run import kill
 from tests.kills.works import Work, on_existing, restore_test
 
@@ -18,7 +21,7 @@ def require_swept(work: Work, *kills: tuple[str, str, str]) -> None:
     """Assert that a run that is killed at each of these changes leaves nothing; `kills`: moment, kind, what."""
     before = work.of_site()
     _, changes = work.start("")
-    assert not residue(work.folder)
+    assert not work.residue
     for moment, kind, what in kills:
         number = next(int(change[0]) for change in changes if change[1] == kind and what in change[2])
         row = kill(work, moment, number, before)
@@ -40,6 +43,12 @@ def test_a_restore_test_that_was_killed_on_an_existing_site_is_cleared_or_resume
         work.start(f"after {number}")
         assert work.of_site() != before
         (run,) = (work.folder / "runs").iterdir()
+        held = dr_target(load_config(work.folder / "estate.toml"))
+        with alone_at(held, "another restore test"):
+            for command in ("resume", "sweep"):
+                refused = work.command(command, str(run))
+                assert "is in use by another restore test" in refused.stderr
+        assert any(run.glob("sites/*")), "it was swept while another test was there"
         done = work.command("resume", str(run))
         record = work.newest()
         assert (record["verdict"], "an answer: not within" in str(record["reasons"])) == ("BROKEN", True), done.stderr
@@ -47,4 +56,20 @@ def test_a_restore_test_that_was_killed_on_an_existing_site_is_cleared_or_resume
         assert kinds.count("activation") == 1
         assert "resumed" in kinds
         assert work.of_site() == before
-        assert not residue(work.folder)
+        assert not work.residue
+
+
+def test_shared_memory_of_others_is_no_residue(tmp_path: Path) -> None:
+    old, new = (SharedMemory(create=True, size=64) for _ in range(2))
+    try:
+        ours = tmp_path / "runs"
+        old.close()
+        earlier = shared_memory() - {name for name in shared_memory() if name.startswith(f"{new.name} ")}
+        assert not [line for line in residue(ours, earlier) if new.name in line], "this process uses it"
+        new.close()
+        found = residue(ours, earlier)
+        assert f"shared memory {new.name}" in found
+        assert f"shared memory {old.name}" not in found
+    finally:
+        old.unlink()
+        new.unlink()

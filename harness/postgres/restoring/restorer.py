@@ -6,6 +6,7 @@ the backup names, and the role is dropped. The same holds for what is asked of r
 """
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from harness.postgres.server import connect, one_line
 from harness.postgres.session import for_superusers
 
 PREFIX = "blackstart_restore_"  # of its name: pg_hba.conf has to let it in
+RANDOM = 6  # bytes in its name
 OWNER = "SELECT pg_catalog.pg_get_userbyid(datdba) FROM pg_catalog.pg_database WHERE datname = %s"
 
 
@@ -73,10 +75,15 @@ def clerk(sql: Sql) -> Iterator[Sql]:
             _drop(sql, "", own.user)
 
 
+def is_temporary(role: str) -> bool:
+    """Return whether a role has the name of one that a restore made for itself, and that a killed one left."""
+    return re.fullmatch(f"{PREFIX}[0-9a-f]{{{2 * RANDOM}}}", role) is not None
+
+
 @contextmanager
 def _role(sql: Sql, attributes: str) -> Iterator[Sql]:
     """Yield the connection of a new role; after an error in the block it cannot log in any longer."""
-    role = PREFIX + secrets.token_hex(6)
+    role = PREFIX + secrets.token_hex(RANDOM)
     # A file in memory: none is left behind when this process is killed.
     with os.fdopen(os.memfd_create(role), "wb", buffering=0) as file:
         file.write((password := secrets.token_urlsafe(24)).encode())

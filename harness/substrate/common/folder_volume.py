@@ -100,6 +100,15 @@ class FolderVolume:
         with self._refusing_links(path), self._folder(above, make=False) as folder:
             return _entry(path, os.stat(name, dir_fd=folder, follow_symlinks=False))
 
+    def changed_at(self, path: str) -> float:
+        """Return when a file was written here or last changed, mode and name included: its ctime, which nobody sets.
+
+        In seconds since 1970. Raises OSError, UsageError.
+        """
+        *above, name = parts_of(self.root.name, path)
+        with self._refusing_links(path), self._folder(above, make=False) as folder:
+            return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ctime
+
     def adjust(self, entry: Entry) -> None:
         """Give a file the mode and mtime of `entry`; create an empty folder with its mode. Raises OSError."""
         *above, name = parts_of(self.root.name, entry.path)

@@ -3,15 +3,18 @@
 `undo.jsonl` in the run folder holds one JSON object a line. A line with `undo` is on disk before the change is made:
 its `id`, how it is undone, when it was written, and what that needs. `{"of": ID, "pid": ...}` follows once a process is
 started, `{"undone": ID}` once a change is undone. Undoing twice does no harm, so that a lost mark costs nothing. The
-start of a process is in clock ticks since boot, because the wall clock may be set.
+start of a process is in clock ticks since boot, because the wall clock may be set. `{"by": PID, ...}` names a harness
+from its begin on, `{"at": TIME}` says that it still works.
 """
 
+import errno
 import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
@@ -61,9 +64,13 @@ class Row:
 
 @dataclass(slots=True)
 class UndoJournal:
-    """The undo journal of one run folder. Several harnesses may write to it at once."""
+    """The undo journal of one run folder. Several harnesses may write to it at once.
+
+    `of_undo`: its changes are made to undo others, so that they are none of the work that is undone.
+    """
 
     run: Path
+    of_undo: bool = False
     _boot: str = field(default_factory=boot)
     _lock: Lock = field(default_factory=Lock)
     _files: dict[Path, str] = field(default_factory=dict)
@@ -72,25 +79,33 @@ class UndoJournal:
     def note(self, undo: Undo, **facts: object) -> str:
         """Write down a change before it is made, and return its id; on disk when this returns. Raises HarnessError."""
         name = secrets.token_hex(6)
-        self._append({"id": name, "undo": undo, "at": SYSTEM.wall().isoformat(timespec="milliseconds"), **facts})
+        row = {"id": name, "undo": undo, "at": _now(), **facts}
+        self._append({**row, "of_undo": True} if self.of_undo else row)
         return name
+
+    def note_harness(self) -> None:
+        """Note this process as one that works in the run; on disk when this returns. Raises HarnessError."""
+        self._append(self._me())
+
+    def note_alive(self) -> None:
+        """Note that the work goes on, and may have made something until now. Raises HarnessError."""
+        self._append({"at": _now()})
+
+    def _me(self) -> dict[str, object]:
+        by = look(os.getpid())
+        return {"by": os.getpid(), "ticks": by.id.ticks if by else 0, "boot": self._boot}
 
     def undone(self, *names: str) -> None:
         """Mark changes as undone; nothing where the run was swept meanwhile."""
         if not any(names):
             return
         with suppress(OSError), self._lock, (self.run / JOURNAL).open("a+b", buffering=0) as file:
-            self._end_line(file)
             for name in filter(None, names):
-                file.write(_line({"undone": name}))
+                self._write(file, {"undone": name})
 
     def intend(self, site: str, name: str, program: str) -> str:
         """Note a process before it is started, and return the id; on disk when this returns."""
-        by = look(os.getpid())
-        ticks = by.id.ticks if by else 0
-        return self.note(
-            Undo.END, intent=name, site=site, program=program, by=os.getpid(), ticks=ticks, boot=self._boot
-        )
+        return self.note(Undo.END, intent=name, site=site, program=program, **self._me())
 
     def began(self, pid: int, intent: str = "") -> ProcessId:
         """Note a process after it was started and return its identity. Raises HarnessError when it is gone already."""
@@ -121,24 +136,27 @@ class UndoJournal:
     def _append(self, row: dict[str, object]) -> None:
         try:
             with self._lock, (self.run / JOURNAL).open("a+b", buffering=0) as file:
-                self._end_line(file)
-                file.write(_line(row))
+                self._write(file, row)
                 os.fsync(file.fileno())
         except OSError as error:
             raise HarnessError(f"{self.run / JOURNAL}: cannot be written ({error.strerror}); was it swept?") from None
 
-    def _end_line(self, file: IO[bytes]) -> None:
-        """End the line of a harness that was killed while it wrote it."""
-        if not self._whole:
+    def _write(self, file: IO[bytes], row: dict[str, object]) -> None:
+        """Write a line, after the end of one that was cut off. Raises OSError, also for a part of the line."""
+        whole, self._whole = self._whole, False
+        if not whole:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(0, end - 1))
             if end and file.read(1) != b"\n":
                 file.write(b"\n")
-            self._whole = True
+        line = (json.dumps(row) + "\n").encode()
+        if file.write(line) != len(line):  # a disk that fills up takes a part of it, without an error
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._whole = True
 
 
-def _line(row: dict[str, object]) -> bytes:
-    return (json.dumps(row) + "\n").encode()
+def _now() -> str:
+    return SYSTEM.wall().isoformat(timespec="milliseconds")
 
 
 def journalled(run: Path) -> tuple[Row, ...]:
@@ -152,6 +170,19 @@ def not_undone(run: Path, *kinds: Undo) -> tuple[Row, ...]:
     """Return the changes of these kinds that are not marked as undone, the last one first."""
     done = {found["undone"] for found in _lines(run) if "undone" in found}
     return tuple(row for row in reversed(journalled(run)) if row.undo in kinds and row.id not in done)
+
+
+def last_change(run: Path) -> datetime | None:
+    """Return when the work of a run folder last wrote to its journal, in whatever boot; None where it never did.
+
+    What was written while it was undone does not count.
+    """
+    times = []
+    for found in _lines(run):
+        with suppress(KeyError, TypeError, ValueError):
+            if not found.get("of_undo"):
+                times.append(datetime.fromisoformat(found["at"]))
+    return max(times, default=None)
 
 
 def _lines(run: Path) -> Iterator[dict[str, Any]]:
@@ -196,7 +227,7 @@ def _thing(found: dict[str, Any]) -> Row:
 
 
 def others_wrote(run: Path) -> bool:
-    """Return whether another harness than this one, living or not, started a process in `run` since the last boot."""
+    """Return whether another harness than this one, living or not, worked in `run` since the last boot."""
     return any(row.by and row.by.pid != os.getpid() for row in journalled(run))
 
 
@@ -206,6 +237,6 @@ def runs(home: Path) -> tuple[Path, ...]:
 
 
 def harness_of(run: Path) -> int | None:
-    """Return the pid of a living harness, other than this one, that started a process in `run`; None without one."""
+    """Return the pid of a living harness, other than this one, that works in `run`; None without one."""
     others = {row.by for row in journalled(run.resolve()) if row.by and row.by.pid != os.getpid()}
     return next((by.pid for by in sorted(others, key=lambda k: k.pid) if alive(by)), None)
