@@ -15,7 +15,7 @@ from harness.estate.config import CRON_FIELDS
 from harness.physical.receive import ALIVE
 from harness.postgres.server import connect, one_line
 from harness.repository.catalogue import Repository
-from harness.repository.committed import CommittedBackup
+from harness.repository.committed import CommittedBackup, newest_system
 from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
 from harness.repository.wal.findings import wal_findings
 
@@ -23,7 +23,8 @@ LATE = 1.5  # intervals after which a backup is overdue
 FULL = 0.8  # share of max_slot_wal_keep_size from which on the slot is in danger
 READABLE = 0o644  # the node exporter runs as another user
 ASKED = """
-SELECT pg_catalog.clock_timestamp(), (pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint,
+SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()), pg_catalog.clock_timestamp(),
+       (pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint,
        (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), current_setting('archive_mode') <> 'off',
        a.last_archived_time, a.last_failed_time, a.last_failed_wal,
        s.slot_name IS NOT NULL, coalesce(s.active, false), coalesce(s.wal_status, ''),
@@ -35,11 +36,13 @@ FROM pg_catalog.pg_stat_archiver a LEFT JOIN pg_catalog.pg_replication_slots s O
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """What the primary says. `flushed`: up to where its WAL is on its disk; `slot`: whether the archive's slot exists.
+    """What the primary says. `system`: its identifier; `flushed`: up to where its WAL is on its disk.
 
+    `slot`: whether the archive's slot exists.
     `retained`: bytes of WAL that it keeps for the slot; `limit`: at most that many, None: without limit.
     """
 
+    system: str
     now: datetime
     flushed: int
     timeline: int
@@ -97,15 +100,20 @@ def status_of(repository: Repository, server: ServerState | str, schedule: str, 
 
     Raises HarnessError of the store.
     """
-    catalogue, wal = repository.catalogue(), read_wal(repository)
-    trusted = [entry for entry in catalogue.entries if entry.damaged is None]
+    catalogue = repository.catalogue()
+    every = [entry for entry in catalogue.entries if entry.damaged is None]
+    # A server that was made anew has nothing in the backups of the one before.
+    system = server.system if isinstance(server, ServerState) else newest_system(every)
+    wal = read_wal(repository, system)
+    trusted = [entry for entry in every if system in ("", entry.system)]
     now = server.now if isinstance(server, ServerState) else repository.clock.wall()
     snapshots = [entry.snapshot_at for entry in trusted if entry.snapshot_at is not None]
     age = (now - max(snapshots)).total_seconds() if snapshots else None
     interval = interval_of(schedule, now).total_seconds()
     alarms = [*catalogue.findings, *wal_findings(repository, wal)]
     if age is None:
-        alarms.append("no trusted backup is in the repository; take one with `blackstart backup`")
+        of = f" of database system {system}" if every else ""
+        alarms.append(f"no trusted backup{of} is in the repository; take one with `blackstart backup`")
     elif age > LATE * interval:
         alarms.append(f"the newest backup is {age:.0f} s old, one is due every {interval:.0f} s; look at its schedule")
     rpo, lost = age, None

@@ -10,6 +10,7 @@ from harness.estate.existing import reader_secrets, repository_to_read, writers_
 from harness.estate.secrets import PRIVATE_KEY, Secrets
 from harness.estate.state_file import connect, read_state
 from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.committed import newest_system
 from harness.repository.wal.catalogue import missing_objects, read_wal, remember_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
@@ -64,7 +65,7 @@ def _verify_wal(
     `every`: open all of it; otherwise the objects are compared with the signed lists by size.
     """
     bases = [entry for entry in entries if entry.physical]
-    catalogue = read_wal(repository, bases[0].system if bases else "")
+    catalogue = read_wal(repository, newest_system(bases))
     if not bases and not catalogue.lists and not catalogue.damaged:
         return
     found = [*wal_findings(repository, catalogue), *missing_objects(repository, catalogue)]

@@ -95,7 +95,7 @@ def keys_rewrap(
     from harness.pem import fingerprint
     from harness.repository.format.recipients import read_public
     from harness.repository.upkeep.rewrap import Rewrap, recipients_after, recipients_of, rewrap, rewrap_wal
-    from harness.repository.wal.catalogue import read_wal
+    from harness.repository.wal.catalogue import read_systems
     from harness.vault import read_secret
 
     def key_in(path: Path) -> bytes:
@@ -116,7 +116,7 @@ def keys_rewrap(
         if entry.commit is not None:
             recipients_after(repository, entry, change)
     calls = {entry.backup_id: partial(rewrap, repository, entry, opener, change) for entry in entries}
-    for run in read_wal(repository).lists:
+    for run in (one for wal in read_systems(repository) for one in wal.lists):
         calls[f"WAL {run.run}"] = partial(rewrap_wal, repository, run, opener, change)
     done = [changed(name, call) for name, call in calls.items()]
     if not all(done):

@@ -33,7 +33,7 @@ def retention(
     from harness.estate.config import load_config
     from harness.repository.upkeep.retention import Policy, decide, remove_expired
     from harness.repository.upkeep.wal import expired_wal, remove_wal
-    from harness.repository.wal.catalogue import read_wal
+    from harness.repository.wal.catalogue import read_systems
     from harness.signing import read_signing_key
     from harness.vault import read_secret
 
@@ -43,7 +43,8 @@ def retention(
     repository, signing_key = writer_side(loaded, at)
     decisions = decide(repository, Policy(**loaded.backup.retention.model_dump()))
     say_decisions(decisions, as_json=as_json)
-    wal = expired_wal(read_wal(repository), [decision.entry for decision in decisions if not decision.expires])
+    kept = [decision.entry for decision in decisions if not decision.expires]
+    wal = [batch for system in read_systems(repository) for batch in expired_wal(system, kept)]
     if wal:
         warn(f"{len(wal)} batches of WAL expire: they end before every physical backup that is kept begins")
     if not apply:

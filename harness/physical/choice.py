@@ -1,14 +1,14 @@
 """Choice of the base backup and of the WAL for a target, from the catalogue: what cannot be reached is refused."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from harness.core.contents import PhysicalFacts
 from harness.core.errors import NoValidBackup, Refused, Unreadable
 from harness.core.wal import segment_start, show_lsn
 from harness.physical.target import LATEST, Target
-from harness.repository.catalogue import OpenBackup, Repository
+from harness.repository.catalogue import CommittedBackup, OpenBackup, Repository
 from harness.repository.wal.catalogue import Leg, Shipped, WalCatalogue
 
 
@@ -18,6 +18,7 @@ class Way:
 
     `timeline`: the one that it ends on; `covered_until`: every write acknowledged before that time is in it, None: not
     known. `histories`: of every timeline, so that a new one gets another number. `passed_over`: why no newer timeline.
+    `damaged`: newer backups that cannot be restored, each with the reason.
     """
 
     backup: OpenBackup
@@ -28,6 +29,7 @@ class Way:
     files: tuple[Shipped, ...]
     histories: tuple[Shipped, ...]
     passed_over: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,15 +59,24 @@ class Wanted:
     timeline: int = 0
 
 
-def ways(repository: Repository, wal: WalCatalogue, private_pem: bytes, wanted: Wanted) -> Iterator[Way]:
+def ways(
+    repository: Repository,
+    entries: Sequence[CommittedBackup],
+    wal: WalCatalogue,
+    private_pem: bytes,
+    wanted: Wanted,
+) -> Iterator[Way]:
     """Yield the base backups that may reach the target, the best first. Raises HarnessError of the store.
 
+    `entries`: the committed backups that may be used, newest first.
     Raises NoValidBackup when there is none at all, Refused with what can be reached when the target is outside.
     """
     found: list[Way] = []
     reasons: list[str] = []
-    for entry in repository.committed():
-        if not entry.physical or (wanted.backup_id and entry.backup_id != wanted.backup_id):
+    for entry in entries:
+        if entry.damaged is not None:  # it does not say whether it is a physical one
+            reasons.append(f"{entry.backup_id}: {entry.damaged}")
+        if not entry.physical:
             continue
         try:
             backup = repository.open(entry, private_pem)
@@ -74,7 +85,7 @@ def ways(repository: Repository, wal: WalCatalogue, private_pem: bytes, wanted: 
             reasons.append(f"{entry.backup_id}: {error}")
             continue
         if (fits := _fits(found[-1], wanted.target)) is None or fits:
-            yield found[-1]
+            yield replace(found[-1], damaged=tuple(reasons))
             if fits:
                 return
     if not found:
@@ -97,7 +108,9 @@ def _way(backup: OpenBackup, wal: WalCatalogue, timeline: int) -> Way:
     if facts is None:
         raise Unreadable("its manifest is of a logical backup")
     if wal.cluster != backup.manifest.cluster:
-        raise Unreadable(f"the newest WAL is of database system {wal.cluster}, the backup of {backup.manifest.cluster}")
+        raise Unreadable(
+            f"the newest backup is of database system {wal.cluster}, this one of {backup.manifest.cluster}"
+        )
     if (lacking := wal.lacking(facts.timeline, facts.start, facts.stop)) != "":
         raise Unreadable(lacking)
     reasons: list[str] = []

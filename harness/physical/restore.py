@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from harness.core.errors import Refused, RestoreFailed, Unreadable
+from harness.core.errors import Refused, RestoreFailed
 from harness.core.journal import Journal
 from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
 from harness.physical.server import Programs, Replayed, Unreached, programs_of, replay
-from harness.physical.unpack import made, place_wal, require_empty, require_room, spaces_of, unpack
+from harness.physical.unpack import (
+    AUTO,
+    made,
+    place_wal,
+    put_back,
+    require_empty,
+    require_room,
+    set_aside,
+    spaces_of,
+    unpack,
+)
 from harness.repository.catalogue import Repository
+from harness.repository.committed import newest_system
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
-
-AUTO = "postgresql.auto.conf"
-# Written last into the restored folder, where they override what the primary had there.
-QUIET = """
-# By `blackstart restore`: a copy must not archive into the primary's repository, follow it, or receive its
-# subscriptions. Remove these lines when this server takes its place.
-archive_mode = 'off'
-primary_conninfo = ''
-primary_slot_name = ''
-max_logical_replication_workers = '0'
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class PointInTime:
     """What was restored. `position`, `last_commit`: the last WAL and the last transaction that were replayed.
 
     `timeline`: the one that was followed; `warnings`: what to do before it is used; `findings`: what contradicts the
-    archive, such as a hole, behind which there may be later writes.
+    archive, such as a hole or a damaged newer backup, behind which there may be later writes.
     """
 
     backup_id: str
@@ -60,25 +60,29 @@ def restore(
     """
     folder = folder.absolute()
     require_empty(folder)
-    wal = read_wal(repository)
-    findings = wal_findings(repository, wal)
+    catalogue = repository.catalogue()
+    named = [one for one in catalogue.entries if wanted.backup_id in ("", one.backup_id)]
+    wal = read_wal(repository, newest_system(named))
+    findings = (*catalogue.findings, *wal_findings(repository, wal))
     tried: list[str] = []
-    for way in ways(repository, wal, private_pem, wanted):
+    for way in ways(repository, named, wal, private_pem, wanted):
         journal.mark("selected", way.name, range=way.range, target=str(wanted.target))
         require_room(folder, way.size())
         programs = programs_of(way.backup.manifest.contents.system.major)
         try:
             with made(folder):
                 _fill(way, WalReader(repository, private_pem), folder, programs, journal, progress)
+                kept = set_aside(folder)
                 done = _replay(way, wanted, folder, programs, journal)
-                _quieten(folder)
+                put_back(folder, kept)
                 programs.run("initdb", "--sync-only", "-D", str(folder))
         except Unreached as error:
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)
             continue
-        warnings = _warnings(way, folder, done)
-        return PointInTime(way.name, folder, way.timeline, done.position, done.last_commit, warnings, findings)
+        damaged = (f"a newer backup was passed over: {reason}" for reason in way.damaged)
+        found, warnings = (*damaged, *findings), _warnings(way, folder, done)
+        return PointInTime(way.name, folder, way.timeline, done.position, done.last_commit, warnings, found)
     raise Refused(f"{wanted.target} was not reached; there is: {'; '.join(tried)}")
 
 
@@ -125,15 +129,6 @@ def _require_end(way: Way, done: Replayed) -> None:
         raise RestoreFailed(
             f"the replay ended at {show_lsn(done.position)}, the repository has WAL up to {show_lsn(way.end)}"
         )
-
-
-def _quieten(folder: Path) -> None:
-    path = folder / AUTO
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
-        path.write_text(text + QUIET, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise Unreadable(f"{path}: cannot be changed ({error.strerror})") from None
 
 
 def _warnings(way: Way, folder: Path, done: Replayed) -> tuple[str, ...]:

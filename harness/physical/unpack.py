@@ -1,13 +1,14 @@
-"""Unpacking of a base backup and its WAL into an empty data folder."""
+"""Unpacking of a base backup and its WAL into an empty data folder, and the settings in it."""
 
 import os
+import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-from harness.core.errors import RestoreFailed, UsageError
+from harness.core.errors import RestoreFailed, Unreadable, UsageError
 from harness.core.parallel import in_order
 from harness.physical.backup import FOLDER, MANIFEST
 from harness.physical.choice import Way
@@ -19,6 +20,18 @@ VERSION = "PG_VERSION"
 SPACES = "pg_tblspc"
 FETCHED = 3  # segments at a time
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+AUTO = "postgresql.auto.conf"  # of ALTER SYSTEM; PostgreSQL reads it in the data folder, whatever config_file says
+# Written last, where they override what the primary had.
+QUIET = b"""
+# By `blackstart restore`: a copy must not archive into the primary's repository, follow it, or receive its
+# subscriptions. Remove these lines when this server takes its place.
+archive_mode = 'off'
+primary_conninfo = ''
+primary_slot_name = ''
+max_logical_replication_workers = '0'
+"""
+# A leftover of an earlier recovery: two targets refuse every start, and a command is run by the next recovery.
+LEFT_OVER = re.compile(rb"[ \t\r]*(recovery_\w+|archive_cleanup_command|restore_command|primary_conninfo)\b", re.I)
 
 
 def require_empty(folder: Path) -> None:
@@ -88,6 +101,27 @@ def place_wal(way: Way, reader: WalReader, folder: Path) -> None:
         path = folder / "pg_wal" / shipped.entry.name
         if not path.exists():
             _write(path, (data, bytes(lacking)))
+
+
+def set_aside(folder: Path) -> bytes:
+    """Take the primary's settings out of a data folder, and return them. Raises Unreadable."""
+    path = folder / AUTO
+    try:
+        kept = path.read_bytes() if path.exists() else b""
+        path.write_bytes(QUIET)
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be changed ({error.strerror})") from None
+    return kept
+
+
+def put_back(folder: Path, kept: bytes) -> None:
+    """Write the primary's settings, those that must not apply to a copy removed or overridden. Raises Unreadable."""
+    path = folder / AUTO
+    lines = [line for line in kept.split(b"\n") if LEFT_OVER.match(line) is None]
+    try:
+        path.write_bytes(b"\n".join(lines) + QUIET)
+    except OSError as error:
+        raise Unreadable(f"{path}: cannot be changed ({error.strerror})") from None
 
 
 class _Stream:

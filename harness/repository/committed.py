@@ -1,5 +1,6 @@
 """A committed backup as the catalogue lists it, trusted or not."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -59,3 +60,8 @@ class CommittedBackup:
         if self._commit is not None:
             return self._commit.snapshot_at
         return self._unsigned.manifest.contents.snapshot_at if self._unsigned else None
+
+
+def newest_system(entries: Iterable[CommittedBackup]) -> str:
+    """Return the database system of the first physical backup, "" when there is none: of the newest, as listed."""
+    return next((entry.system for entry in entries if entry.physical), "")

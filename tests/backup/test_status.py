@@ -19,7 +19,7 @@ from tests.physical.conftest import Archive, archive, lsn, recipients, server
 __all__ = ["archive", "recipients", "server"]
 DAILY = "0 15 2 * * *"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-SOUND = ServerState(NOW, 0, 1, False, None, None, None, True, True, "reserved", 1 << 20, 64 << 20)
+SOUND = ServerState("7391", NOW, 0, 1, False, None, None, None, True, True, "reserved", 1 << 20, 64 << 20)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_without_a_backup_there_is_an_alarm_and_no_number(archive: Archive) -> N
 def test_each_danger_is_an_alarm(archive: Archive) -> None:
     take_physical(archive.source, MemoryJournal())
     state = server_state(archive.db.sql, "none")
-    sound = replace(SOUND, now=state.now, flushed=lsn(archive.db), timeline=1)
+    sound = replace(SOUND, system=state.system, now=state.now, flushed=lsn(archive.db), timeline=1)
     assert alarms(archive, sound) == ""
     late = replace(sound, now=state.now + timedelta(hours=37))
     assert "one is due every 86400 s" in alarms(archive, late)
@@ -85,12 +85,19 @@ def test_each_danger_is_an_alarm(archive: Archive) -> None:
 def test_a_stopped_archive_is_late_and_a_lost_slot_is_named(archive: Archive) -> None:
     with archive.receiving(archive.receiver(slot=archive.source.slot)):
         take_physical(archive.source, MemoryJournal())
-    state = replace(
-        SOUND, now=server_state(archive.db.sql, "none").now + timedelta(seconds=90), flushed=read_lsn("F/0")
-    )
+    state = server_state(archive.db.sql, "none")
+    state = replace(SOUND, system=state.system, now=state.now + timedelta(seconds=90), flushed=read_lsn("F/0"))
     assert "s behind, 1 s are declared" in alarms(archive, state)
     assert "slot of the archive is gone" in alarms(archive, replace(state, slot=False))
     assert "set archive_timeout to 1 s" in alarms(archive, replace(state, slot=False, archives=True))
+
+
+def test_backups_of_the_server_before_do_not_count_for_one_that_was_made_anew(archive: Archive) -> None:
+    take_physical(archive.source, MemoryJournal())
+    anew = replace(SOUND, now=server_state(archive.db.sql, "none").now, flushed=0)
+    now = status_of(archive.repository, anew, DAILY, 1.0)
+    assert (now.rpo_seconds, now.lost_bytes, now.backup_age_seconds) == (None, None, None)
+    assert any("no trusted backup of database system 7391 is in the repository" in line for line in now.alarms)
 
 
 def test_the_interval_is_that_of_the_schedule() -> None:
@@ -100,7 +107,8 @@ def test_the_interval_is_that_of_the_schedule() -> None:
 
 def test_gauges_are_written_whole(archive: Archive, tmp_path: Path) -> None:
     take_physical(archive.source, MemoryJournal())
-    now = status_of(archive.repository, replace(SOUND, flushed=lsn(archive.db)), DAILY, 1.0)
+    system = server_state(archive.db.sql, "none").system
+    now = status_of(archive.repository, replace(SOUND, system=system, flushed=lsn(archive.db)), DAILY, 1.0)
     path = tmp_path / "blackstart.prom"
     write_gauges(path, "shop", now)
     text = path.read_text()

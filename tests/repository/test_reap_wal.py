@@ -15,7 +15,7 @@ from harness.core.errors import HarnessError
 from harness.core.wal import Switch
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.upkeep.wal import expired_wal, reap_wal, remove_wal
-from harness.repository.wal.catalogue import missing_objects, read_wal, remember_wal
+from harness.repository.wal.catalogue import missing_objects, read_systems, read_wal, remember_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
 from harness.repository.wal.writer import WalWriter, begin_wal
@@ -32,8 +32,8 @@ def repository(recipients: Recipients) -> Repository:
     return recipients.repository(MemoryStore())
 
 
-def writer(repository: Repository, keys: Recipients) -> WalWriter:
-    return begin_wal(repository, "7391", SIZE, keys.public, keys.writer[0], read_wal(repository).head)
+def writer(repository: Repository, keys: Recipients, system: str = "7391") -> WalWriter:
+    return begin_wal(repository, system, SIZE, keys.public, keys.writer[0], read_wal(repository, system).head)
 
 
 def everything(repository: Repository) -> set[str]:
@@ -64,6 +64,53 @@ def test_a_tail_is_removed_once_its_wal_is_elsewhere(repository: Repository, rec
     assert {key.split("/")[1] for key in removed} == {"wal", "wal-tail"}
     assert len(removed) == 4  # the list, its object, its two keys
     assert read_wal(repository).lacking(1, 0, SIZE) == ""
+
+
+def test_of_two_equal_tails_one_stays(repository: Repository, recipients: Recipients) -> None:
+    killed = [writer(repository, recipients), writer(repository, recipients)]
+    for one in killed:
+        one.show([one.put(1, 0, b"begun")], SEEN)
+    assert len(reap_wal(repository, 0.0)) == 4  # the list, its object, its two keys
+    assert read_wal(repository).lacking(1, 0, 5) == ""
+    assert reap_wal(repository, 0.0) == ()
+
+
+def test_a_tail_that_lists_a_history_is_removed_once_that_is_elsewhere(
+    repository: Repository, recipients: Recipients
+) -> None:
+    made = writer(repository, recipients)
+    history = made.put_history("00000002.history", 2, b"1\t0/200000\tpromoted\n", [Switch(1, 2 * SIZE)])
+
+    def removed_tails() -> int:
+        made.show([history], SEEN)
+        made.put(1, 9 * SIZE, bytes(SIZE))  # the newest object, from which age counts
+        return len([key for key in reap_wal(repository, 0.0) if "/wal-tail/" in key])
+
+    assert removed_tails() == 0
+    made.commit([made.put(1, SIZE, bytes(SIZE))], SEEN)
+    assert removed_tails() == 0
+    made.commit([history], SEEN)
+    assert removed_tails() == 1
+    assert 2 in read_wal(repository).histories
+
+
+def test_wal_of_a_server_that_was_made_anew_neither_hides_nor_removes_that_of_the_one_before(
+    repository: Repository, recipients: Recipients
+) -> None:
+    shipped(repository, recipients, 3)
+    before = everything(repository)
+    anew = writer(repository, recipients, "42")
+    anew.commit([anew.put(1, 0, bytes(SIZE))], SEEN)
+    writer(repository, recipients, "42").put(1, SIZE, bytes(SIZE))
+    assert len(reap_wal(repository, 0.0)) == 3  # of the writer that was killed, with its keys
+    assert before < everything(repository)
+    found = {wal.cluster: wal for wal in read_systems(repository)}
+    assert found["7391"].lacking(1, 0, 3 * SIZE) == found["42"].lacking(1, 0, SIZE) == ""
+    kept = [based(2 * SIZE), based(0, "42")]
+    assert [one.sequence for one in expired_wal(found["7391"], kept)] == [1, 2]
+    assert expired_wal(found["42"], kept) == ()
+    lines = wal_findings(repository, found["42"])
+    assert lines == ("WAL of database system 7391 is in the repository of 42: another server ships there",)
 
 
 def test_nothing_is_removed_while_a_list_is_missing_or_not_trusted(
@@ -128,10 +175,10 @@ def test_a_shipper_killed_at_any_call_leaves_what_opens_or_is_removed(recipients
             assert {key.split("/")[2] for key in everything(repository) if key.startswith("shop/wal/")} == runs
 
 
-def based(start: int) -> CommittedBackup:
+def based(start: int, system: str = "7391") -> CommittedBackup:
     """Return the entry of a physical backup that begins at a position."""
     base = SimpleNamespace(timeline=1, start=start, stop=start + 1)
-    return cast("CommittedBackup", SimpleNamespace(commit=SimpleNamespace(base=base)))
+    return cast("CommittedBackup", SimpleNamespace(system=system, commit=SimpleNamespace(base=base)))
 
 
 def shipped(repository: Repository, recipients: Recipients, count: int) -> WalWriter:
@@ -145,7 +192,7 @@ def shipped(repository: Repository, recipients: Recipients, count: int) -> WalWr
 def test_wal_before_every_kept_base_backup_expires(repository: Repository, recipients: Recipients) -> None:
     shipped(repository, recipients, 5)
     wal = read_wal(repository)
-    logical = cast("CommittedBackup", SimpleNamespace(commit=SimpleNamespace(base=None)))
+    logical = cast("CommittedBackup", SimpleNamespace(system="7391", commit=SimpleNamespace(base=None)))
     assert expired_wal(wal, [logical]) == ()
     assert expired_wal(wal, [based(0), based(3 * SIZE)]) == ()
     expired = expired_wal(wal, [based(3 * SIZE + 7), based(4 * SIZE), logical])

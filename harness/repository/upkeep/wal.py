@@ -7,7 +7,7 @@ from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.wal import WalList
 from harness.repository.store.expunge import expunge
 from harness.repository.upkeep.reaper import ABANDONED
-from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_wal
+from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_systems
 
 
 def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str, ...]:
@@ -16,20 +16,20 @@ def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str
     A list that cannot be trusted, or one that a witness knows and that is not there, may name them: then nothing is
     deleted. Raises HarnessError of the store.
     """
-    wal = read_wal(repository)
+    systems = read_systems(repository)
     heads, doubts = known_heads(repository)
-    if wal.damaged or doubts or any(head.digest not in wal.digests for head in heads):
+    if systems[0].damaged or doubts or any(head.digest not in systems[0].digests for head in heads):
         return ()
     # The newest object counts as now at most: a clock that jumps ahead makes nothing old.
     newest = max((one.modified for one in repository.store.list(repository.layout.of("wal"))), default=None)
     if newest is None:
         return ()
     limit = min(repository.clock.wall(), newest) - timedelta(seconds=older_than)
-    removed = [*_removed_tails(repository, wal, limit)]
-    left = read_wal(repository) if removed else wal
-    layout = repository.layout
-    named = {layout.wal(one.run, entry.path) for one in left.lists for entry in one.entries}
-    keys = {layout.wal_keys(one.run) for one in left.lists}
+    removed = [key for wal in systems for key in _removed_tails(repository, wal, limit)]
+    left = read_systems(repository) if removed else systems
+    layout, lists = repository.layout, [one for wal in left for one in wal.lists]
+    named = {layout.wal(one.run, entry.path) for one in lists for entry in one.entries}
+    keys = {layout.wal_keys(one.run) for one in lists}
     for entry in list(repository.store.list(layout.of("wal"))):
         kept = entry.key in named or any(entry.key.startswith(prefix) for prefix in keys)
         if not kept and entry.modified <= limit:
@@ -40,18 +40,21 @@ def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str
 
 def _removed_tails(repository: Repository, wal: WalCatalogue, limit: datetime) -> Iterator[str]:
     """Delete each old tail whose WAL is in another list as well; yield its key."""
+    left = list(wal.lists)
     for tail in wal.lists:
-        if tail.tail and tail.shipped_at <= limit and _elsewhere(wal, tail):
+        if tail.tail and tail.shipped_at <= limit and _elsewhere(left, tail):
             key = repository.layout.wal_list(tail.sequence, tail.run, tail.tail)
             repository.store.delete(key)
+            left = [one for one in left if one is not tail]  # of two equal tails one stays
             yield key
 
 
-def _elsewhere(wal: WalCatalogue, tail: WalList) -> bool:
-    return all(
-        any(one.listed is not tail and one.entry.end >= entry.end for one in wal.segments[entry.timeline, entry.start])
-        for entry in tail.entries
-    )
+def _elsewhere(lists: Sequence[WalList], tail: WalList) -> bool:
+    """Return whether each file of a tail is in another list, at least as long."""
+    there: dict[str, int] = {}
+    for one in (entry for listed in lists if listed is not tail for entry in listed.entries):
+        there[one.name] = max(one.end, there.get(one.name, 0))
+    return all(there.get(entry.name, -1) >= entry.end for entry in tail.entries)
 
 
 def expired_wal(wal: WalCatalogue, kept: Iterable[CommittedBackup]) -> tuple[WalList, ...]:
@@ -60,7 +63,8 @@ def expired_wal(wal: WalCatalogue, kept: Iterable[CommittedBackup]) -> tuple[Wal
     Only the oldest in an unbroken row, as a missing one between others is a finding. Nothing without a physical
     backup, nor while a list cannot be trusted. A batch with a timeline history ends the row: later WAL needs it.
     """
-    starts = [entry.commit.base.start for entry in kept if entry.commit and entry.commit.base]
+    own = (entry.commit for entry in kept if entry.system == wal.cluster)
+    starts = [commit.base.start for commit in own if commit and commit.base]
     if not starts or wal.damaged:
         return ()
     found: list[WalList] = []

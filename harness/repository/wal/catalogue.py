@@ -40,7 +40,8 @@ class WalCatalogue:
     """The shipped WAL of one database system.
 
     `segments`: timeline and start -> what is listed of that segment, the longest first; `histories`: timeline -> its
-    history; `lists`: all trusted lists, the oldest first; `head`: the newest batch. `damaged`: what cannot be trusted.
+    history; `lists`: all trusted lists, the oldest first; `head`: the newest batch. `digests`: of the batches of every
+    system; `damaged`: what cannot be trusted; `foreign`: a line for each other system that shipped here.
     """
 
     cluster: str
@@ -50,6 +51,7 @@ class WalCatalogue:
     head: WalLink | None
     digests: frozenset[str] = frozenset()
     damaged: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
     @property
     def segment_size(self) -> int:
@@ -127,11 +129,25 @@ def read_wal(repository: Repository, cluster: str = "") -> WalCatalogue:
 
     What no trusted writer signed is named in `damaged`. Raises HarnessError of the store.
     """
+    lists, damaged = _all_lists(repository)
+    return _of(cluster or next((one.cluster for one, _ in reversed(lists)), ""), lists, damaged)
+
+
+def read_systems(repository: Repository) -> tuple[WalCatalogue, ...]:
+    """Return the catalogue of each database system that shipped WAL, at least one. Raises HarnessError of the store."""
+    lists, damaged = _all_lists(repository)
+    systems = dict.fromkeys(one.cluster for one, _ in lists) or ("",)
+    return tuple(_of(system, lists, damaged) for system in systems)
+
+
+def _all_lists(repository: Repository) -> tuple[list[tuple[WalList, str]], list[str]]:
+    """Return the trusted lists in order, each with its digest, and what cannot be trusted."""
     lists, failed = _lists(repository)
-    damaged = [f"{key}: {why}" for key, why in failed.items()]
     lists.sort(key=lambda one: (one[0].sequence, one[0].tail, one[0].shipped_at, one[0].run))
-    system = cluster or next((one.cluster for one, _ in reversed(lists)), "")
-    damaged += sorted({_foreign(one, system) for one, _ in lists if one.cluster != system})
+    return lists, [f"{key}: {why}" for key, why in failed.items()]
+
+
+def _of(system: str, lists: Sequence[tuple[WalList, str]], damaged: Sequence[str]) -> WalCatalogue:
     own = [(one, digest) for one, digest in lists if one.cluster == system]
     batches = [(one, digest) for one, digest in own if not one.tail]
     head = batches[-1] if batches else None
@@ -149,8 +165,9 @@ def read_wal(repository: Repository, cluster: str = "") -> WalCatalogue:
         histories,
         tuple(one for one, _ in own),
         None if head is None else WalLink(sequence=head[0].sequence, run=head[0].run, digest=head[1]),
-        frozenset(digest for _, digest in batches),
+        frozenset(digest for one, digest in lists if not one.tail),
         tuple(damaged),
+        tuple(sorted({_foreign(one, system) for one, _ in lists if one.cluster != system})),
     )
 
 

@@ -11,7 +11,13 @@ from harness.repository.wal.catalogue import Shipped, WalCatalogue, head_of, kno
 def wal_findings(repository: Repository, catalogue: WalCatalogue) -> tuple[str, ...]:
     """Return a line for each hole, contradicting duplicate, foreign or wrong timeline, and deleted list."""
     heads, doubts = known_heads(repository)
-    lines = [*catalogue.damaged, *_deleted(catalogue), *_duplicates(catalogue), *_timelines(catalogue)]
+    lines = [
+        *catalogue.damaged,
+        *catalogue.foreign,
+        *_deleted(catalogue),
+        *_duplicates(catalogue),
+        *_timelines(catalogue),
+    ]
     lines += [line for timeline in catalogue.timelines for line in holes(catalogue, timeline)]
     lines += [line for head in dict.fromkeys(heads) if (line := _rolled_back(catalogue, head))]
     return (*dict.fromkeys(lines), *doubts)

@@ -1,0 +1,66 @@
+"""Which physical backup is restored: the newest of the newest server, and what was passed over is a finding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import NoValidBackup
+from harness.core.journal import MemoryJournal
+from harness.physical.backup import take_physical
+from harness.physical.choice import Wanted
+from harness.physical.restore import PointInTime, restore
+from harness.physical.target import read_target
+from harness.repository.catalogue import Repository
+from harness.substrate.embedded.substrate import Embedded
+from tests.physical.conftest import Archive
+from tests.repository.memory_store import MemoryStore
+from tests.repository.store_servers import Recipients
+from tests.servers import start_database
+
+
+def latest(archive: Archive, folder: Path, backup_id: str = "") -> PointInTime:
+    wanted = Wanted(read_target("latest"), backup_id)
+    return restore(archive.repository, archive.keys.dr[0], wanted, folder, MemoryJournal())
+
+
+def test_a_newer_backup_that_is_damaged_or_deleted_is_a_finding(archive: Archive, tmp_path: Path) -> None:
+    older, newer = (take_physical(archive.source, MemoryJournal()) for _ in range(2))
+    store = archive.repository.store
+    store.put(newer.path, (b"nonsense",))
+    done = latest(archive, tmp_path / "damaged")
+    assert done.backup_id == older.backup_id
+    assert any(line.startswith(f"a newer backup was passed over: {newer.backup_id}: ") for line in done.findings)
+    done = latest(archive, tmp_path / "named", older.backup_id)
+    assert not any("passed over" in line for line in done.findings)
+    with pytest.raises(NoValidBackup, match=f"{newer.backup_id} is no physical backup"):
+        latest(archive, tmp_path / "none", newer.backup_id)
+    store.delete(newer.path)
+    done = latest(archive, tmp_path / "deleted")
+    assert any(f"backup {newer.backup_id} (number 2), the newest known, is not in" in one for one in done.findings)
+
+
+def test_a_newer_backup_that_cannot_be_opened_is_a_finding(archive: Archive, tmp_path: Path) -> None:
+    older, newer = (take_physical(archive.source, MemoryJournal()) for _ in range(2))
+    layout, store = archive.repository.layout, archive.repository.store
+    store.put(layout.manifest(newer.backup_id), (b"nonsense",))
+    done = latest(archive, tmp_path / "data")
+    assert done.backup_id == older.backup_id
+    assert [line for line in done.findings if newer.backup_id in line]
+
+
+def test_the_backup_of_a_server_that_was_made_anew_is_restored(
+    archive: Archive, substrate: Embedded, tmp_path: Path, recipients: Recipients
+) -> None:
+    repository: Repository = recipients.repository(MemoryStore())
+    old = replace(archive, repository=repository)
+    take_physical(old.source, MemoryJournal())
+    before = take_physical(old.source, MemoryJournal())  # its lists have higher numbers
+    new = Archive(start_database(substrate.site("anew"), tmp_path), repository, recipients)
+    after = take_physical(new.source, MemoryJournal())
+    done = latest(new, tmp_path / "data")
+    assert done.backup_id == after.backup_id
+    assert any("another server ships there" in line for line in done.findings)
+    assert latest(new, tmp_path / "old", before.backup_id).backup_id == before.backup_id

@@ -1,0 +1,52 @@
+"""What ALTER SYSTEM left on the primary does nothing during a replay, and a restored copy does not keep it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import Unreadable
+from harness.core.journal import MemoryJournal
+from harness.physical.backup import take_physical
+from harness.physical.choice import Wanted
+from harness.physical.restore import restore
+from harness.physical.target import read_target
+from harness.physical.unpack import AUTO, QUIET, put_back, set_aside
+from tests.physical.conftest import Archive
+
+
+def test_a_command_and_targets_in_the_backup_are_not_used_by_the_replay(archive: Archive, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    names = ("work_mem", "recovery_end_command", "recovery_target_name", "recovery_target_inclusive")
+    for name, value in zip(names, ("7MB", f"touch {ran}", "never", "off"), strict=True):
+        archive.db.execute("postgres", f"ALTER SYSTEM SET {name} = '{value}'")
+    try:
+        take_physical(archive.source, MemoryJournal())
+    finally:
+        archive.db.execute("postgres", *(f"ALTER SYSTEM RESET {name}" for name in names))
+    wanted, key = Wanted(read_target("latest")), archive.keys.dr[0]
+    done = restore(archive.repository, key, wanted, tmp_path / "data", MemoryJournal())
+    assert not ran.exists()
+    text = (done.folder / AUTO).read_text()
+    assert "work_mem = '7MB'" in text
+    assert "recovery_" not in text
+    assert "archive_mode = 'off'" in text
+
+
+def test_settings_are_kept_byte_by_byte_but_for_those_of_a_recovery(tmp_path: Path) -> None:
+    own = b"work_mem = '1MB'\napplication_name = 'a\rb\xff'\narchive_command = 'cp'"
+    other = b"\n Restore_Command='sh x'\nPRIMARY_CONNINFO = 'host=a'\n\trecovery_target 'immediate'"
+    (tmp_path / AUTO).write_bytes(own + other + b"\narchive_cleanup_command='x'")
+    kept = set_aside(tmp_path)
+    assert (tmp_path / AUTO).read_bytes() == QUIET
+    put_back(tmp_path, kept)
+    assert (tmp_path / AUTO).read_bytes() == own + QUIET
+
+
+def test_a_file_that_cannot_be_changed_is_named(tmp_path: Path) -> None:
+    (tmp_path / AUTO).mkdir()
+    with pytest.raises(Unreadable, match=r"postgresql\.auto\.conf: cannot be changed"):
+        set_aside(tmp_path)
+    with pytest.raises(Unreadable, match=r"postgresql\.auto\.conf: cannot be changed"):
+        put_back(tmp_path, b"")
