@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from harness.estate.config import Config
     from harness.repository.catalogue import Repository
     from harness.repository.upkeep.retention import Decision
+
+SHIPPING = timedelta(hours=1)  # a batch is locked after its files were stored, later than its list says
 
 
 @app.command()
@@ -44,9 +47,11 @@ def retention(
     decisions = decide(repository, Policy(**loaded.backup.retention.model_dump()))
     say_decisions(decisions, as_json=as_json)
     kept = [decision.entry for decision in decisions if not decision.expires]
-    wal = [batch for system in read_systems(repository) for batch in expired_wal(system, kept)]
+    locked = timedelta(days=loaded.backup.lock_days)
+    unlocked = repository.clock.wall() - locked - SHIPPING if locked else None
+    wal = [one for system in read_systems(repository) for one in expired_wal(system, kept, unlocked)]
     if wal:
-        warn(f"{len(wal)} batches of WAL expire: they end before every physical backup that is kept begins")
+        warn(f"{len(wal)} lists of WAL expire: they end before every physical backup that is kept begins")
     if not apply:
         if wal or any(decision.expires for decision in decisions):
             warn("nothing was removed; --apply removes what expires")
@@ -57,8 +62,11 @@ def retention(
         warn(f"{name}  {f'NOT REMOVED: {error}' if error else 'removed'}")
     if failed:  # a backup that is still there may need its WAL
         raise typer.Exit(1)
-    for removed in remove_wal(repository, wal):
-        warn(f"{removed}  removed")
+    for name, error in remove_wal(repository, wal):
+        failed = failed or bool(error)
+        warn(f"{name}  {f'NOT REMOVED: {error}' if error else 'removed'}")
+    if failed:
+        raise typer.Exit(1)
 
 
 def writer_side(config: Config, at: Path) -> tuple[Repository, str]:

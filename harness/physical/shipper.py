@@ -121,26 +121,34 @@ class Shipper:
         return items
 
     def _ship(self, items: Sequence[Part | History]) -> None:
-        """Store the files, list those that are final in one batch, and then what there is of the open segment."""
+        """Store the files, list those that are final in batches, and then what there is of the open segment.
+
+        A history is in a batch of its own, which never expires: the WAL around it does.
+        """
         entries: list[WalEntry] = []
         covered: datetime | None = None
         tail: Part | None = None
         for item in items:
+            tail = None
             if isinstance(item, History):
-                entries.append(self.writer.put_history(item.name, item.timeline, item.text, item.switches))
-                tail = None
-                continue
-            tail = None if item.whole else item
-            if item.whole:
+                self._commit(entries, covered)
+                entries, covered = [], None
+                self._commit([self.writer.put_history(item.name, item.timeline, item.text, item.switches)], None)
+            elif item.whole:
                 entries.append(self.writer.put(item.timeline, item.start, item.data, last=True))
                 covered = item.covered_until
+            else:
+                tail = item
+        self._commit(entries, covered)
+        if tail is not None:
+            self._show(tail)
+        self._tell()
+
+    def _commit(self, entries: Sequence[WalEntry], covered: datetime | None) -> None:
         if entries:
             self.writer.commit(entries, covered)
             self._last = entries[-1]
             self.shipped = max([self.shipped, *(entry.end for entry in entries)])
-        if tail is not None:
-            self._show(tail)
-        self._tell()
 
     def _tell(self) -> None:
         """Tell the witness the newest batch now and then, so that its deletion is noticed while this runs."""

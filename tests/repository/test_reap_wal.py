@@ -215,9 +215,14 @@ def test_wal_of_a_timeline_switch_and_what_cannot_be_trusted_is_kept(
     made.commit(
         [made.put_history("00000002.history", 2, b"1\t0/200000\tno recovery target\n", [Switch(1, 2 * SIZE)])], SEEN
     )
-    made.commit([made.put(2, 2 * SIZE, bytes(SIZE))], SEEN)
-    wal = read_wal(repository)
-    assert [one.sequence for one in expired_wal(wal, [based(9 * SIZE)])] == [1, 2]
+    for number in (2, 3):
+        made.commit([made.put(2, number * SIZE, bytes(SIZE))], SEEN)
+    expired = expired_wal(read_wal(repository), [based(3 * SIZE)])
+    assert [one.sequence for one in expired] == [1, 2, 4]
+    list(remove_wal(repository, expired))
+    left = read_wal(repository)
+    assert wal_findings(repository, left) == ()
+    assert [one.sequence for one in left.lists] == [3, 5]
     repository.store.put(repository.layout.wal_list(9, "20260101T000000.000000Z-0123456789"), (b"nonsense",))
     assert expired_wal(read_wal(repository), [based(9 * SIZE)]) == ()
 
@@ -228,11 +233,47 @@ def test_removal_may_be_cut_at_every_change(recipients: Recipients, changes: int
     repository = recipients.repository(store)
     shipped(repository, recipients, 4)
     cut = replace(repository, store=FailingStore(changes, dead=True, inner=store))
-    with suppress(HarnessError):
-        list(remove_wal(cut, expired_wal(read_wal(repository), [based(3 * SIZE)])))
+    list(remove_wal(cut, expired_wal(read_wal(repository), [based(3 * SIZE)])))
     left = read_wal(repository)
     assert wal_findings(repository, left) == ()
     assert left.lacking(1, 3 * SIZE, 4 * SIZE) == ""
     list(remove_wal(repository, expired_wal(left, [based(3 * SIZE)])))
     reap_wal(repository, 0.0)
     assert len([key for key in everything(repository) if "/wal/" in key and "/keys/" not in key]) == 1
+
+
+def test_a_tail_of_wal_that_expires_goes_first(repository: Repository, recipients: Recipients) -> None:
+    killed = writer(repository, recipients)
+    killed.show([killed.put(1, 0, b"begun")], SEEN)
+    shipped(repository, recipients, 3)
+    expired = expired_wal(read_wal(repository), [based(2 * SIZE)])
+    assert [(one.sequence, one.tail) for one in expired] == [(1, 1), (1, 0), (2, 0)]
+    assert all(error == "" for _, error in remove_wal(repository, expired))
+    assert wal_findings(repository, read_wal(repository)) == ()
+    assert not [key for key in everything(repository) if "partial" in key]
+
+
+def test_a_tail_is_removed_without_the_file_of_a_batch_that_is_still_locked(
+    repository: Repository, recipients: Recipients
+) -> None:
+    made = shipped(repository, recipients, 1)
+    made.show([made.put(1, 0, bytes(SIZE))], SEEN)
+    now = repository.clock.wall()
+    expired = expired_wal(read_wal(repository), [based(SIZE)], now - timedelta(days=1))
+    assert [one.tail for one in expired] == [1]
+    list(remove_wal(repository, expired))
+    left = read_wal(repository)
+    assert [one.tail for one in left.lists] == [0]
+    assert missing_objects(repository, left) == []
+    assert [one.tail for one in expired_wal(left, [based(SIZE)], now + timedelta(days=1))] == [0]
+
+
+def test_a_list_that_the_store_keeps_ends_the_removal_and_is_named(recipients: Recipients) -> None:
+    store = MemoryStore()
+    repository = recipients.repository(store)
+    shipped(repository, recipients, 4)
+    refusing = replace(repository, store=FailingStore(2, inner=store))
+    done = list(remove_wal(refusing, expired_wal(read_wal(repository), [based(3 * SIZE)])))
+    assert [what.split(":")[0] for what, _ in done] == ["batch 1 of WAL", "batch 2 of WAL"]
+    assert [bool(error) for _, error in done] == [False, True]
+    assert [one.sequence for one in read_wal(repository).lists] == [2, 3, 4]

@@ -3,11 +3,13 @@
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from harness.core.errors import HarnessError
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.wal import WalList
 from harness.repository.store.expunge import expunge
 from harness.repository.upkeep.reaper import ABANDONED
 from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_systems
+from harness.repository.wal.writer import PARTIAL
 
 
 def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str, ...]:
@@ -57,33 +59,52 @@ def _elsewhere(lists: Sequence[WalList], tail: WalList) -> bool:
     return all(there.get(entry.name, -1) >= entry.end for entry in tail.entries)
 
 
-def expired_wal(wal: WalCatalogue, kept: Iterable[CommittedBackup]) -> tuple[WalList, ...]:
-    """Return the batches that no kept physical backup needs, oldest first: those that end before all of them begin.
+def expired_wal(
+    wal: WalCatalogue, kept: Iterable[CommittedBackup], unlocked: datetime | None = None
+) -> tuple[WalList, ...]:
+    """Return the lists that no kept physical backup needs: those that end before all of them begin. Tails come first.
 
-    Only the oldest in an unbroken row, as a missing one between others is a finding. Nothing without a physical
-    backup, nor while a list cannot be trusted. A batch with a timeline history ends the row: later WAL needs it.
+    Of the batches only the oldest in an unbroken row, as a missing one between others is a finding: a batch that was
+    shipped after `unlocked`, which the store still keeps, ends it. Timeline histories stay, as later WAL needs them.
+    Nothing without a physical backup, nor while a list cannot be trusted.
     """
     own = (entry.commit for entry in kept if entry.system == wal.cluster)
     starts = [commit.base.start for commit in own if commit and commit.base]
     if not starts or wal.damaged:
         return ()
-    found: list[WalList] = []
+    found = [one for one in wal.lists if one.tail and _before(one, min(starts))]
     for batch in (one for one in wal.lists if not one.tail):
-        if any(entry.is_history or entry.end > min(starts) for entry in batch.entries):
+        if batch.entries and all(entry.is_history for entry in batch.entries):
+            continue
+        if not _before(batch, min(starts)) or (unlocked is not None and batch.shipped_at > unlocked):
             break
         found.append(batch)
     return tuple(found)
 
 
-def remove_wal(repository: Repository, expired: Sequence[WalList]) -> Iterator[str]:
-    """Remove batches, oldest first: each list, then its files, with all versions; yield what each contained.
+def _before(listed: WalList, position: int) -> bool:
+    """Return whether all that a list names ends before a position; a timeline history never does."""
+    return all(not entry.is_history and entry.end <= position for entry in listed.entries)
 
-    The keys of a run, and what an interruption leaves, are removed by `reap_wal`. Raises HarnessError of the store.
+
+def remove_wal(repository: Repository, expired: Sequence[WalList]) -> Iterator[tuple[str, str]]:
+    """Remove lists, in order: each list, then its files, with all versions.
+
+    Yield what each contained, and why it was not removed ("" when it was): the first of these is the last one, as what
+    follows would be a hole. The keys of a run, and what an interruption leaves, are removed by `reap_wal`.
     """
     layout = repository.layout
-    for batch in expired:
-        expunge(repository.store, layout.wal_list(batch.sequence, batch.run))
-        for entry in batch.entries:
-            expunge(repository.store, layout.wal(batch.run, entry.path))
-        names = [entry.name for entry in batch.entries] or ["nothing"]
-        yield f"batch {batch.sequence} of WAL: {names[0]}" + (f" to {names[-1]}" if len(names) > 1 else "")
+    for one in expired:
+        names = [entry.name for entry in one.entries] or ["nothing"]
+        what = f"{'tail of ' if one.tail else ''}batch {one.sequence} of WAL: {names[0]}"
+        what += f" to {names[-1]}" if len(names) > 1 else ""
+        # A tail may name a file of a batch as well.
+        paths = [entry.path for entry in one.entries if not one.tail or entry.path.endswith(PARTIAL)]
+        try:
+            expunge(repository.store, layout.wal_list(one.sequence, one.run, one.tail))
+            for path in paths:
+                expunge(repository.store, layout.wal(one.run, path))
+        except HarnessError as error:
+            yield what, str(error)
+            return
+        yield what, ""

@@ -24,7 +24,9 @@ def wal_findings(repository: Repository, catalogue: WalCatalogue) -> tuple[str, 
 
 
 def _deleted(catalogue: WalCatalogue) -> Iterator[str]:
-    oldest = min((one.sequence for one in catalogue.lists if not one.tail), default=0)
+    # A batch with a timeline history stays when those around it expire.
+    expiring = (one for one in catalogue.lists if not one.tail and not any(entry.is_history for entry in one.entries))
+    oldest = min((one.sequence for one in expiring), default=0)
     for one in catalogue.lists:
         before = one.follows
         if before is not None and before.digest not in catalogue.digests and before.sequence >= oldest:
