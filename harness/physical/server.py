@@ -18,13 +18,18 @@ from pathlib import Path
 import psycopg
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.errors import HarnessError, MissingPart, RestoreFailed
+from harness.core.errors import MissingPart, RestoreFailed
 from harness.core.wal import read_lsn, show_lsn
 from harness.parts.programs import client_programs
 from harness.patience import PATIENCE
 from harness.substrate.embedded.spawn import wrapper
 
 UNREACHED = "recovery ended before configured recovery target was reached"
+# The server pauses with the first of them, or ends with the second.
+INSUFFICIENT = (
+    "hot standby is not possible because of insufficient parameter settings",
+    "recovery aborted because of insufficient parameter settings",
+)
 # What a replay must allow at least as much of as the server that wrote the WAL: line of pg_controldata -> setting.
 LIMITS = {
     "max_connections": "max_connections",
@@ -68,6 +73,10 @@ WHERE datcollversion <> pg_catalog.pg_database_collation_actual_version(oid) ORD
 
 class Unreached(RestoreFailed):
     """The WAL ended before the target."""
+
+
+class Insufficient(RestoreFailed):
+    """The primary raised a limit, such as max_connections, above that of the server of the replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +151,13 @@ class _Replay:
         return _State(row[0], read_lsn(row[1]) if row[1] else 0, row[2] == "paused", row[3])
 
     def reached(self) -> _State:
-        """Return its state once it is paused at the target, or promoted; raises as `state`."""
+        """Return its state once it is paused at the target, or promoted; raises as `state`.
+
+        A pause because of a limit is not the target: raises Insufficient.
+        """
         found = self.state()
+        if found.paused and any(one in (self.place / "log").read_text(errors="replace") for one in INSUFFICIENT):
+            raise _ended(self.place / "log")
         if found.recovering and not found.paused:
             raise NotYet(f"replayed up to {show_lsn(found.position)}")
         return found
@@ -159,10 +173,26 @@ def replay(
 ) -> Replayed:
     """Replay WAL to a target, check that it was reached, promote, and stop the server.
 
-    `common`, `target`: settings; without a target the replay goes to the end of the WAL. Raises Unreached when the WAL
+    `common`, `target`: settings; without a target the replay goes to the end of the WAL. Limits that the primary raised
+    meanwhile, such as max_connections, are raised for it. Raises Unreached when the WAL
     ends before the target, RestoreFailed when the server does not start or stop.
     """
     (folder / "recovery.signal").touch(mode=0o600)
+    limits = _limits(programs, folder)
+    while True:
+        try:
+            return _replay(programs, folder, superuser, {**limits, **common}, target)
+        except Insufficient:
+            # The control file has them by now. The replay begins anew, so it needs the largest of each.
+            raised = {k: v for k, v in _limits(programs, folder).items() if int(v) > int(limits.get(k, "0"))}
+            if not raised:
+                raise
+            limits |= raised
+
+
+def _replay(
+    programs: Programs, folder: Path, superuser: str, common: Mapping[str, str], target: Mapping[str, str]
+) -> Replayed:
     with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
         place = Path(name)
         with _server(programs, folder, place, {**common, **target}) as process:
@@ -186,6 +216,7 @@ def _connect(place: Path, superuser: str) -> psycopg.Connection:
         dbname="template1",
         autocommit=True,
         connect_timeout=round(PATIENCE.sql_connect),
+        client_encoding="UTF8",  # text of a database in SQL_ASCII comes as bytes otherwise
     )
 
 
@@ -239,10 +270,12 @@ def _limits(programs: Programs, folder: Path) -> dict[str, str]:
     return found
 
 
-def _ended(log: Path) -> HarnessError | RestoreFailed:
-    said = _last(log)
-    if UNREACHED in log.read_text(errors="replace"):
+def _ended(log: Path) -> RestoreFailed:
+    said, text = _last(log), log.read_text(errors="replace")
+    if UNREACHED in text:
         return Unreached("the WAL ends before the target")
+    if any(one in text for one in INSUFFICIENT):
+        return Insufficient(f"the server of the replay ended: {said}")
     return RestoreFailed(f"the server of the replay ended: {said}")
 
 
