@@ -33,8 +33,7 @@ def said(value: Any) -> Any:
 
 
 def signed_subjects(folder: Path, key: Any) -> dict[str, str]:
-    statement = folder / "statement.dsse.json"
-    require(statement.is_file(), "signature: the record is unsigned")
+    require((statement := folder / "statement.dsse.json").is_file(), "signature: the record is unsigned")
     envelope = json.loads(text := statement.read_bytes())
     payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
     mine = sha256(key.public_bytes_raw()).hexdigest()[:32]
@@ -45,9 +44,8 @@ def signed_subjects(folder: Path, key: Any) -> dict[str, str]:
         key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
     except InvalidSignature:
         raise Refused("signature: the statement was changed after it was signed") from None
-    data = json.loads(payload)
-    require(kind.decode() == PAYLOAD and data["_type"] == STATEMENT, "signature: no in-toto statement")
-    return {one["name"]: one["digest"]["sha256"] for one in data["subject"]}
+    require(kind.decode() == PAYLOAD and json.loads(payload)["_type"] == STATEMENT, "signature: no in-toto statement")
+    return {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
 
 
 def read_journal(path: Path) -> list[Any]:
@@ -80,10 +78,13 @@ def loss_of(ledger: Any, rows: list[Any], struck: float | None, budget: float) -
 
 
 def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
-    budget = [event for event in events if event["kind"] == "promised"][-1]["facts"]
+    budget = events[begin := max(i for i, event in enumerate(events) if event["kind"] == "promised")]["facts"]
     last = max(i for i, e in enumerate(events) if (e["kind"], e["subject"]) == ("judged", "observed"))
     seen, judged = events[last]["facts"], [e for e in events[last:] if e["kind"] == "judged"]
     lines = {s: [e for e in judged if e["subject"] == s] for s in ("uncovered", "not done", "finding", "doubt")}
+    noted = {event["facts"].get("error") for event in events[begin:] if event["kind"] in ("finding", "doubt")} - {None}
+    noted -= {event["facts"]["line"] for event in lines["finding"] + lines["doubt"]}
+    require(not noted, f"verdict: the journal notes what was not judged: {noted}")
     drill, struck, witnessed = budget["mode"] == "drill", seen.get("struck"), seen.get("witnessed") is True
     broken, doubtful, origin = bool(lines["finding"]), bool(lines["doubt"]), seen.get("activated")
     ledgers, rpo, lost = [], None, None
@@ -111,8 +112,7 @@ def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
     broken |= took is not None and took > budget["rto_seconds"]
     verdict = "BROKEN" if broken and (not drill or witnessed or lines["finding"]) else "UNKNOWN" if doubtful else "KEPT"
     figures = {"verdict": verdict, "rto_seconds": took if drill else None, "exposure_seconds": seen.get("exposure")}
-    figures |= {"rpo_seconds": rpo, "lost": lost, "ledgers": ledgers}
-    return {name: said(one) for name, one in figures.items()}
+    return {name: said(one) for name, one in {**figures, "rpo_seconds": rpo, "lost": lost, "ledgers": ledgers}.items()}
 
 
 def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:

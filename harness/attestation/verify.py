@@ -16,7 +16,7 @@ from harness.attestation.statement import BACKUP, PAYLOAD, SIGNED, UNSIGNED, rea
 from harness.core.errors import Unreadable
 from harness.core.journal import Event
 from harness.core.judge import Evidence, judge
-from harness.core.judged import PROMISED, evidence_in, promise_in, since_promise
+from harness.core.judged import DOUBT, FINDING, PROMISED, evidence_in, noted_in, promise_in, since_promise
 from harness.core.record import DrillRecord, LedgerResult, Promised, ledger_results
 from harness.evidence.folder import INPUTS, JOURNAL, LEDGER, read_record
 from harness.evidence.format.record_file import DIGITS, RECORD, sha256_of
@@ -118,7 +118,7 @@ def contradictions(folder: Path, record: DrillRecord) -> Iterator[str]:
         return
     yield from unseen(events, evidence.clients.struck if evidence.clients else None, evidence.key)
     newest = since_promise(events)  # a drill may hold several restore tests: the record is of the last
-    noted = {event.facts.get("error") for event in newest if event.kind in ("finding", "doubt")} - {None}
+    noted = {*noted_in(newest, FINDING), *noted_in(newest, DOUBT)}
     yield from (
         f"verdict: the journal notes what was not judged: {one}"
         for one in noted - {*evidence.findings, *evidence.doubts}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from harness.core.judge import Promise
     from harness.estate.config import Config
     from harness.evidence.record import RecordHeader
-    from harness.recovery.recover import Recorded
+    from harness.recovery.recover import Recorded, Recovered
 
 RECOVERED = Path(".blackstart/recovered.json")
 
@@ -163,19 +163,29 @@ def carry_out(given: Given, run: Path, record: Recorded) -> None:
     with alone_at(f"the DR site of {given.estate} on this machine", folder.path.name):
         try:
             secrets = Secrets(given.secrets)
-            done, concluded = disaster.recover(loaded, source, secrets, run, record, given.at, given.words)
+            done, concluded = disaster.recover(
+                loaded, source, secrets, run, record, given.at, given.words, say_recovered
+            )
         finally:
             if is_concluded(folder.path):
                 seal(folder.path, key)
-    held = "; ".join(action for entry in done.state.contained for action in entry.actions)
-    say(f"RECOVERED {given.estate} from {done.backup_id} (data up to {done.snapshot_at}) in {done.seconds:.1f} s")
     say(f"promise {concluded.promise.name!r}: {concluded.verdict}")
     for line in done.findings:
         say(f"FINDING: {line}")
+    for line in done.doubts:
+        say(f"DOUBT: {line}")
+    say(f"record: {folder.path}; enable outward actions with `blackstart release`; end it with `blackstart sweep`")
+
+
+def say_recovered(done: Recovered) -> None:
+    """Print what was recovered and where it is; the content of a state file that could not be written too."""
+    held = "; ".join(action for entry in done.state.contained for action in entry.actions)
+    say(f"RECOVERED {done.state.estate} from {done.backup_id} (data up to {done.snapshot_at}) in {done.seconds:.1f} s")
     for line in done.uncovered:
         say(f"NOT IN THE BACKUP: {line}")
     say(f"front door: {done.state.public}; outward actions disabled: {held or 'none'}")
-    say(f"record: {folder.path}; enable outward actions with `blackstart release`; end it with `blackstart sweep`")
+    if not done.kept:
+        say(f"the state file was not written; save this line as a file, and name it with --live: {done.state.text}")
 
 
 @app.command()

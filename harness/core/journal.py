@@ -9,7 +9,8 @@ from typing import Protocol
 from harness.core.clock import SYSTEM, Clock
 
 Fact = str | int | float | bool
-END = "end"  # the kind of the event that ends a phase
+END, FAILED = "end", "failed"  # kinds of the event that ends a phase
+RESUMED = "resumed"  # the kind of the event from which interrupted work goes on
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,14 @@ def phase(journal: Journal, name: str, *, message: str = "") -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        journal.mark("failed", name, error=str(error) or type(error).__name__)
+        journal.mark(FAILED, name, error=str(error) or type(error).__name__)
         raise
     journal.mark(END, name)
+
+
+def resumed_events(events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Return the events of work that is resumed; () where it begins now, in a journal that others may have begun."""
+    return events if any(event.kind == RESUMED for event in events) else ()
 
 
 def messages_seen(events: tuple[Event, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import groupby
 
 from harness.core.errors import Unreadable
-from harness.core.journal import END, Event, Fact
+from harness.core.journal import END, FAILED, Event, Fact
 from harness.core.judge import Clients, Evidence, Phase, Promise
 from harness.core.ledger import CLIENTS, NO_WRITES, Ledgers
 from harness.core.loss import StoreWrites
@@ -107,6 +107,12 @@ def _survivors(facts: Mapping[str, Fact]) -> frozenset[int] | None:
     return None if survivors is None else numbers_in(str(survivors))
 
 
+def noted_in(events: Iterable[Event], kind: str) -> tuple[str, ...]:
+    """Return the errors that were noted as a FINDING, or as a DOUBT, each once."""
+    noted = (event.facts.get("error") for event in events if event.kind == kind)
+    return tuple(dict.fromkeys(str(error) for error in noted if error is not None))
+
+
 def since_promise(events: tuple[Event, ...]) -> tuple[Event, ...]:
     """Return the events of the newest record, from its promise on. Raises Unreadable when nothing was promised."""
     begins = [index for index, event in enumerate(events) if event.kind == PROMISED]
@@ -136,7 +142,7 @@ def phases_of(events: tuple[Event, ...], origin: float | None) -> tuple[Phase, .
             continue
         if event.kind == "begin":
             begun[event.subject] = event.at
-        elif event.kind in (END, "failed") and event.subject in begun:
+        elif event.kind in (END, FAILED) and event.subject in begun:
             phases.append(Phase(event.subject, begun.pop(event.subject) - origin, event.at - origin))
     return tuple(phases)
 

@@ -1,10 +1,13 @@
 """State file of an estate that runs on this machine: its addresses, for other commands."""
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from errno import EISDIR
 from pathlib import Path
 
-from harness.core.errors import UsageError
+from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Address
 from harness.core.service import Contained
 from harness.estate.config import Config
@@ -12,6 +15,7 @@ from harness.estate.connections import Connections, Offsite
 from harness.estate.registry import build_services
 from harness.estate.secrets import Secrets, verify_keys
 from harness.estate.site import EstateSite
+from harness.substrate.common.filesystem import make_folder, write_files
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 
@@ -35,12 +39,49 @@ class StateFile:
     names: str
     contained: tuple[Contained, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """The file's content, one line of JSON."""
+        return json.dumps(asdict(self))
+
     def write(self, path: Path) -> None:
-        """Write the file, 0600, which a sweep of its run removes. Raises HarnessError when the run was swept."""
-        UndoJournal(Path(self.run)).note(Undo.STATE, state=str(path.resolve()))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write the file, 0600, which a sweep of its run removes; whoever reads it never has half of it.
+
+        Raises HarnessError when it cannot be written, or the run was swept.
+        """
+        journal, path = UndoJournal(Path(self.run)), path.resolve()
+        half = _half_of(path)
+        journal.note(Undo.STATE, state=str(path))
+        journal.note_file(half)
+        try:
+            write_files(path.parent, {half.name: self.text + "\n"})
+            half.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                half.unlink()
+            raise HarnessError(f"{path}: the state file cannot be written ({error.strerror})") from None
+        finally:
+            journal.file_gone(half)
+
+
+def require_writable(path: Path) -> None:
+    """Raise UsageError unless a state file can be written at `path`, whose folder is made."""
+    path = path.resolve()
+    half = _half_of(path)
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        make_folder(path.parent)
+        half.touch(mode=0o600)
+        half.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: the state file cannot be written there ({error.strerror}); name another one with --live"
+        ) from None
+
+
+def _half_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}")
 
 
 def read_state(path: Path, remedy: str) -> StateFile:

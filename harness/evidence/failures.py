@@ -5,15 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.core.errors import REPORTED, reason_of
-from harness.core.journal import Journal
+from harness.core.journal import Journal, resumed_events
 from harness.core.judge import is_finding
+from harness.core.judged import DOUBT, FINDING, noted_in
 
 TRACEBACK = "traceback.log"
 
 
 @dataclass(slots=True)
 class Failures:
-    """The errors of one drill. `logs`: where tracebacks are written."""
+    """The errors of one drill. `logs`: where tracebacks are written.
+
+    Those of resumed work begin with what its journal notes from before: a failure stays one when the next try works.
+    """
 
     subject: str
     journal: Journal
@@ -22,6 +26,11 @@ class Failures:
     doubts: list[str] = field(default_factory=list)
     _noted: list[BaseException] = field(default_factory=list, repr=False)
 
+    def __post_init__(self) -> None:
+        events = resumed_events(self.journal.events)
+        self.findings.extend(noted_in(events, FINDING))
+        self.doubts.extend(noted_in(events, DOUBT))
+
     def note(self, error: BaseException, phase: str) -> None:
         """Add an error that ended `phase`, or something outside of the recovery (""); an error counts once."""
         if any(error is noted for noted in self._noted):
@@ -29,7 +38,7 @@ class Failures:
         self._noted.append(error)
         found = is_finding(error, phase)
         reason = self._reason(error)
-        self.journal.mark("finding" if found else "doubt", self.subject, error=reason)
+        self.journal.mark(FINDING if found else DOUBT, self.subject, error=reason)
         (self.findings if found else self.doubts).append(reason)
         with (self.logs / TRACEBACK).open("a", encoding="utf-8") as file:
             file.writelines(traceback.format_exception(error))

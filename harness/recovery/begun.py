@@ -2,7 +2,8 @@
 
 The RTO of resumed work counts from its begin. In the same boot the time since then is that of CLOCK_BOOTTIME: nobody
 sets it, unlike the wall clock, and unlike the monotonic clock it goes on while the machine sleeps. After a reboot it
-began anew, so that wall time is used, corrected by the offsets that the time server showed then and now.
+began anew, so that wall time is used, corrected by the offsets that the time server showed then and now: without those
+it is no measurement.
 """
 
 import time
@@ -17,7 +18,7 @@ from harness.substrate.common.filesystem import make_folder
 from harness.substrate.embedded.process_tree import boot
 from harness.substrate.embedded.undo_journal import Undo, UndoJournal, journalled
 
-RESUMED, DECLARED = "resumed", "declared"  # kinds of events: it goes on, and it began
+DECLARED = "declared"  # the kind of the event with which it begins
 BOOT_CLOCK, WALL = "the clock since boot", "wall time"
 
 
@@ -32,11 +33,6 @@ class Begun:
     monotonic: float
     since_boot: float
     of_boot: str
-
-
-def resumed_events(events: tuple[Event, ...]) -> tuple[Event, ...]:
-    """Return the events of work that is resumed; () where it begins now, in a journal that others may have begun."""
-    return events if any(event.kind == RESUMED for event in events) else ()
 
 
 def since_boot() -> float:

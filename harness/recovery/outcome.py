@@ -29,10 +29,14 @@ class Results:
             key=tested.passed_at if tested else None,
             missing_files=len(restored.lost_objects) if restored else 0,
             uncovered=(*(selected.uncovered if selected else ()), *uncovered),
-            findings=(
-                *evidence.findings,
-                *(selected.findings if selected else ()),
-                *(restored.findings if restored else ()),
+            findings=tuple(
+                dict.fromkeys(
+                    (  # resumed work may have noted the same before
+                        *evidence.findings,
+                        *(selected.findings if selected else ()),
+                        *(restored.findings if restored else ()),
+                    )
+                )
             ),
         )
 

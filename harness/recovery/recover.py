@@ -1,13 +1,13 @@
 """`blackstart recover`: recovery from a real disaster, from the offsite store, DR's secrets and estate.toml."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import requests
 
 from harness.core.errors import REPORTED, Refused, UsageError
-from harness.core.journal import Event, Journal
+from harness.core.journal import Event, Journal, resumed_events
 from harness.core.judge import Evidence
 from harness.core.judged import PROMISED
 from harness.core.node import Address
@@ -19,18 +19,18 @@ from harness.estate.isolation import uncovered_on
 from harness.estate.registry import build_services, sinks_of
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
-from harness.estate.state_file import StateFile, connect
+from harness.estate.state_file import StateFile, connect, require_writable
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader, conclude, open_record
-from harness.recovery.begun import DECLARED, note_begun, resumed_events
+from harness.recovery.begun import DECLARED, note_begun
 from harness.recovery.build import recovery_of
 from harness.recovery.containment import release_all
 from harness.recovery.exposure import Exposed, exposed_at
 from harness.recovery.key_functions import unread
 from harness.recovery.outcome import Results
-from harness.recovery.recovery import Recovery
-from harness.recovery.traffic_switch import open_edge
+from harness.recovery.recovery import Recovery, Started
+from harness.recovery.traffic_switch import Edge, open_edge
 from harness.substrate.common.error_collector import ErrorCollector
 from harness.substrate.embedded.substrate import Embedded
 
@@ -49,14 +49,19 @@ FAILED_REQUESTS = 3  # failed requests in a row after which the primary counts a
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Result of the recovery. `seconds`: from the command to the last passed key function."""
+    """Result of the recovery. `seconds`: from the command to the last passed key function.
+
+    `kept`: whether its state file was written.
+    """
 
     state: StateFile
     backup_id: str
     snapshot_at: str
     seconds: float
     uncovered: tuple[str, ...]  # what is in no backup
+    kept: bool
     findings: tuple[str, ...] = ()  # what is not as it was, though the services work
+    doubts: tuple[str, ...] = ()  # what could not be carried out
 
 
 def require_down(witness: str, fenced: str) -> str:
@@ -99,17 +104,25 @@ class Source:
 
 
 def recover(
-    config: Config, source: Source, secrets: Secrets, run: Path, record: Recorded, at: Path, given: Mapping[str, str]
+    config: Config,
+    source: Source,
+    secrets: Secrets,
+    run: Path,
+    record: Recorded,
+    at: Path,
+    given: Mapping[str, str],
+    on_recovered: Callable[[Recovered], None],
 ) -> tuple[Recovered, DrillRecord]:
     """Recover the estate on a DR site that stays up, contained; return what was recovered, and its record.
 
-    `at`: the state file; `given`: the options with which it can be resumed. Raises UsageError, and as `Recovery` once
-    the record is written and the site is swept.
+    `at`: the state file; `given`: the options with which it can be resumed; `on_recovered`: called before the record is
+    written, which may fail. Raises UsageError, and as `Recovery` once the record is written and the site is swept.
     """
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
             raise UsageError(f"{secrets.root}/{holder}: no secrets in this folder; copy those of the DR site there")
     writers_in(secrets.of("dr"), secrets.root / "dr", allow_unsigned=source.unsigned)
+    require_writable(at)
     note_begun(run, NAME, record.folder.path, given)
     substrate = Embedded(run, record.folder.logs)
     dr = EstateSite(substrate.site("dr"), secrets.of("dr"), sinks_of(config))
@@ -123,7 +136,7 @@ def recover(
         witness=witness_of(config, source.witness),
         second=witness_store(config),
     )
-    work = _Disaster(connections, secrets, substrate, record)
+    work = _Disaster(connections, secrets, substrate, record, at)
     try:
         recovered = work.carry_out()
     except BaseException as error:
@@ -132,9 +145,9 @@ def recover(
             substrate.sweep()
         work.conclude()
         raise
-    recovered.state.write(at)
-    concluded = work.conclude()
-    return replace(recovered, findings=tuple(work.failures.findings)), concluded
+    on_recovered(recovered)
+    concluded, failures = work.conclude(), work.failures
+    return replace(recovered, findings=tuple(failures.findings), doubts=tuple(failures.doubts)), concluded
 
 
 @dataclass(slots=True)
@@ -145,6 +158,7 @@ class _Disaster:
     secrets: Secrets
     substrate: Embedded
     record: Recorded
+    at: Path  # the state file
     failures: Failures = field(init=False)
     began: Event = field(init=False)
     results: Results = field(default_factory=Results)
@@ -167,14 +181,16 @@ class _Disaster:
 
     def carry_out(self) -> Recovered:
         """Run every phase, and return what was recovered. Raises as `Recovery`."""
-        config, dr, substrate = self.connections.config, self.connections.recovered, self.substrate
-        edge = open_edge(substrate.site("edge"), config, self.secrets.of("names"), DISCARD, "dr")
+        config = self.connections.config
+        edge = open_edge(self.substrate.site("edge"), config, self.secrets.of("names"), DISCARD, "dr")
         work = self._work = recovery_of(self.connections, edge, self.record.journal, "reversible")
         selected = work.select(work.activate())
         self.results = replace(self.results, selected=selected)
         restored = work.restore(selected)
         self.results = replace(self.results, restored=restored)
         started = work.start(restored)
+        state = self._state(edge, started)
+        kept = self._keep(state)  # before clients write there: whoever kills this process still finds the site
         tested = work.test(work.switch(started))
         self.results = replace(self.results, tested=tested)
         try:
@@ -182,26 +198,39 @@ class _Disaster:
             self.exposed = exposed_at(self.connections, self.began.wall)
         except REPORTED as error:  # the site stays: its services work, and clients use it
             self.failures.note(error, "")
-        state = StateFile(
-            estate=config.estate.name,
-            site="dr",
-            run=str(substrate.run),
-            logs=str(substrate.logs),
-            secrets=str(self.secrets.root),
-            sql=str(dr.place.sql.outside),
-            s3=str(dr.place.s3.outside),
-            offsite=str(self.connections.offsite.address),
-            public=f"{config.sites.dr.edge}:{edge.front.node.endpoint('http').outside.port}",
-            names=str(edge.names.address),
-            contained=started.contained,
-        )
         return Recovered(
             state,
             selected.backup.manifest.backup_id,
             selected.contents.snapshot_at.isoformat(timespec="seconds"),
             tested.passed_at - self.began.at,
             selected.uncovered,
+            kept,
         )
+
+    def _state(self, edge: Edge, started: Started) -> StateFile:
+        config, place = self.connections.config, self.connections.recovered.place
+        return StateFile(
+            estate=config.estate.name,
+            site="dr",
+            run=str(self.substrate.run),
+            logs=str(self.substrate.logs),
+            secrets=str(self.secrets.root),
+            sql=str(place.sql.outside),
+            s3=str(place.s3.outside),
+            offsite=str(self.connections.offsite.address),
+            public=f"{config.sites.dr.edge}:{edge.front.node.endpoint('http').outside.port}",
+            names=str(edge.names.address),
+            contained=started.contained,
+        )
+
+    def _keep(self, state: StateFile) -> bool:
+        """Write the state file; return whether it is written: an estate without it serves its clients as well."""
+        try:
+            state.write(self.at)
+        except REPORTED as error:
+            self.failures.note(error, "")
+            return False
+        return True
 
     def conclude(self) -> DrillRecord:
         """Judge what was seen, write the record and return it."""

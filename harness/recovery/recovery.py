@@ -18,6 +18,7 @@ from harness.core.errors import (
     reason_of,
 )
 from harness.core.journal import Journal, phase
+from harness.core.judged import FINDING
 from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
@@ -33,6 +34,8 @@ from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
 from harness.repository.chain import Head
 from harness.vault import read_text_secret
+
+SWITCH = "switch"  # the phase from whose begin on clients may write to the DR site
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ class Recovery:
             for line in (*manifest.contents.uncovered, *lacking):
                 self.journal.mark("not covered", manifest.backup_id, what=line)
             for line in selection.findings:
-                self.journal.mark("finding", "repository", reason=line)
+                self.journal.mark(FINDING, "repository", reason=line)
         return Selected(selection.backup, selection.passed_over, lacking, selection.findings, selection.head)
 
     def restore(self, selected: Selected) -> Restored:
@@ -228,6 +231,8 @@ class Recovery:
         for one in results:
             self.journal.mark("assertion", one.name, database=one.database, passed=one.passed, detail=one.detail)
         failed = tuple(f"assertion failed: {one.line}" for one in results if not one.passed)
+        for line in failed:
+            self.journal.mark(FINDING, "assertion", reason=line)
         return replace(restored, assertions=tuple(one.line for one in results), findings=restored.findings + failed)
 
     def start(self, restored: Restored) -> Started:
@@ -243,7 +248,7 @@ class Recovery:
 
     def switch(self, started: Started) -> Switched:
         """2.7: fence the old primary, route front door and public name to DR, and prove it. Raises HarnessError."""
-        with self._phase("switch", "2.7"):
+        with self._phase(SWITCH, "2.7"):
             self.fence()
             status = self.router.switch(self.leads_to, self.dr.address_of(self.entry), self.dr_edge)
             self.journal.mark("status", "routing", front=status.front, address=status.address)

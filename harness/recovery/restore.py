@@ -8,6 +8,7 @@ from harness.backup.unpack import Inventory
 from harness.core.contents import Contents
 from harness.core.errors import HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
+from harness.core.judged import FINDING
 from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place, Service, Sql
 from harness.postgres.allowed import NOTHING, Allowed
@@ -113,7 +114,7 @@ class Restore:
         stale, held = self.databases.settle()
         findings = (*self.databases.refused, *stale)
         for line in findings:
-            self.journal.mark("finding", "restore", reason=line)
+            self.journal.mark(FINDING, "restore", reason=line)
         with clerk(self.place.sql) as sql:
             rpo_met = freshness(sql)
             lost = not_restored(replace(self.place, sql=sql), self.services, self.contents, self.files.inventories)

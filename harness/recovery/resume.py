@@ -5,16 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.core.errors import HarnessError, Refused, UsageError
-from harness.core.journal import Event
-from harness.core.judged import PROMISED, promise_in, since_promise
+from harness.core.journal import FAILED, RESUMED, Event, Journal
+from harness.core.judged import DOUBT, FINDING, PROMISED, noted_in, promise_in, since_promise
 from harness.evidence.folder import INPUTS, JOURNAL, RecordFolder, is_concluded
 from harness.evidence.journal import JournalFile
 from harness.evidence.record import RecordHeader
 from harness.evidence.time_server import measured_offset
-from harness.recovery.begun import RESUMED, Begun, begun_in, elapsed
-from harness.recovery.recover import Recorded
+from harness.recovery.begun import WALL, Begun, begun_in, elapsed
+from harness.recovery.recover import NAME, Recorded
+from harness.recovery.recovery import SWITCH
 from harness.substrate.embedded.undo_journal import harness_of
 from harness.substrate.sweep import sweep_run
+
+NOT_MEASURED = "time since the begin: by this machine's wall clock alone, after a reboot"
 
 
 def require_resumable(run: Path) -> Begun:
@@ -49,12 +52,14 @@ def require_unchanged(begun: Begun, declaration: Path) -> None:
 def continued(run: Path, begun: Begun, header: RecordHeader, listener: Callable[[Event], None]) -> Recorded:
     """Clear what the interrupted work made on this machine, and return its record, which is continued.
 
-    The budgets are those that were promised at the begin. Raises HarnessError, Unreadable for a journal that was
-    changed.
+    The budgets are those that were promised at the begin. What was noted before is judged with what comes. Raises
+    HarnessError, Unreadable for a journal that was changed, Refused for a recovery whose site clients may use.
     """
     folder = RecordFolder(begun.record)
     journal = JournalFile(folder.path / JOURNAL, listener=listener)
     journal.resume()
+    if begun.work == NAME:
+        _require_unswitched(run, begun, journal.events)
     gone = elapsed(begun, journal.events, _offset(header.time_server))
     journal.clock = gone.clock
     sweep_run(run, resumed=True)
@@ -67,11 +72,41 @@ def continued(run: Path, begun: Begun, header: RecordHeader, listener: Callable[
         }
         header = replace(header, promise=promised, inputs=kept)
     journal.mark(RESUMED, begun.work, since_begin=round(gone.seconds, 3), by=gone.by)
+    _note_unjudged(begun.work, journal)
+    if gone.by == WALL:
+        _note(DOUBT, begun.work, NOT_MEASURED, journal)
     return Recorded(header, folder, journal)
+
+
+def _require_unswitched(run: Path, begun: Begun, events: tuple[Event, ...]) -> None:
+    if any((event.kind, event.subject) == ("begin", SWITCH) for event in events):
+        raise Refused(
+            f"{run}: traffic was being switched to this DR site, and clients may have written to it since; use the "
+            f"site as it is (state file: {begun.given.get('at')}). If nobody needs those writes, `blackstart sweep "
+            f"{run}` and recover anew"
+        )
+
+
+def _note_unjudged(work: str, journal: Journal) -> None:
+    """Note what was seen before the interruption and was to be judged at the end."""
+    events = journal.events
+    for event in events:
+        if event.kind == FINDING and "reason" in event.facts:
+            _note(FINDING, work, str(event.facts["reason"]), journal)
+    for number, event in enumerate(events):
+        later = events[number:]
+        if event.kind == FAILED and not (noted_in(later, FINDING) or noted_in(later, DOUBT)):
+            said = f"phase {event.subject} had failed before the interruption: {event.facts.get('error')}"
+            _note(DOUBT, work, said, journal)
+
+
+def _note(kind: str, work: str, line: str, journal: Journal) -> None:
+    if line not in noted_in(journal.events, kind):  # a run may be killed and resumed again
+        journal.mark(kind, work, error=line)
 
 
 def _offset(server: str) -> float | None:
     try:
         return measured_offset(server) if server else None
     except HarnessError:
-        return None  # wall time is used as it is, and the event says so
+        return None  # wall time is used as it is: the event says so, and a doubt after a reboot

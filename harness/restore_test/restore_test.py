@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from harness.core.errors import REPORTED, Refused
-from harness.core.journal import Journal
+from harness.core.journal import Journal, resumed_events
 from harness.core.judge import Evidence
 from harness.core.judged import PROMISED
 from harness.core.node import Address
@@ -18,7 +18,7 @@ from harness.estate.site import INFRASTRUCTURE
 from harness.evidence.failures import Failures
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import Outcome, RecordHeader, conclude, open_record
-from harness.recovery.begun import DECLARED, resumed_events
+from harness.recovery.begun import DECLARED
 from harness.recovery.build import recovery_of
 from harness.recovery.exposure import Exposed, exposed_at
 from harness.recovery.key_functions import require_asserting, unread

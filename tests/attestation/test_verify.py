@@ -124,7 +124,9 @@ def shorter_rto(sealed: Sealed) -> None:
 
 
 CHANGES: dict[str, tuple[Change, str, str]] = {
-    "flipped byte of the record": (flip("record.json", 700), "file: record.json was changed", "file: record.json"),
+    "flipped byte of the record": (
+        flip("record.json", 700), "file: record.json was changed", "file: record.json|not readable",
+    ),
     "flipped byte of the ledger": (flip("ledger.jsonl", 12), "file: ledger.jsonl was changed", "file: ledger.jsonl"),
     "flipped byte of the journal": (
         edit("journal.jsonl", b'"struck"', b'"strucj"'), "journal: .* was changed", "was changed",

@@ -158,3 +158,5 @@ def test_assertions_are_asked_of_the_restored_database(estate: CaseEstate) -> No
     failed = "database app: SELECT max(id) FROM orders: FAILED: returned 2, expected 3"
     assert restored.assertions == ("database app: SELECT count(*) FROM orders: returned 2", failed)
     assert restored.findings == (f"assertion failed: {failed}",)
+    noted = [event.facts["reason"] for event in estate.journal.events if event.kind == "finding"]
+    assert noted == list(restored.findings)  # a resumed test that restores a newer backup judges it too

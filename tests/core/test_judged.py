@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import Unreadable
-from harness.core.journal import MemoryJournal
+from harness.core.journal import RESUMED, MemoryJournal, resumed_events
 from harness.core.judge import Clients, Evidence, Phase, Promise, judge
 from harness.core.judged import (
+    DOUBT,
+    FINDING,
     JUDGED,
     MOST,
     PROMISED,
     evidence_in,
     inputs_of,
+    noted_in,
     numbers_in,
     phases_of,
     promise_facts,
@@ -139,3 +142,16 @@ def test_phases_begin_and_end_after_the_time_origin() -> None:
         now[0] = at
         journal.mark(kind, name)
     assert phases_of(journal.events, 100.0) == (Phase("detect", 0.0, 3.0), Phase("restore", 3.0, 7.5))
+
+
+def test_what_was_noted_is_found_once_and_only_in_resumed_work() -> None:
+    journal = MemoryJournal()
+    for error in ("no order", "no image", "no order"):
+        journal.mark(FINDING, "a drill", error=error)
+    journal.mark(FINDING, "repository", reason="judged at the end")
+    journal.mark(DOUBT, "a drill", error="interrupted")
+    assert noted_in(journal.events, FINDING) == ("no order", "no image")
+    assert noted_in(journal.events, DOUBT) == ("interrupted",)
+    assert resumed_events(journal.events) == ()
+    journal.mark(RESUMED, "recovery")
+    assert resumed_events(journal.events) == journal.events

@@ -17,18 +17,13 @@ from harness.evidence.folder import INPUTS, JOURNAL, RecordFolder
 from harness.evidence.journal import JournalFile
 from harness.evidence.record import conclude_unstarted, open_record
 from harness.recovery import begun as clocks
-from harness.recovery.begun import BOOT_CLOCK, RESUMED, WALL, Begun, begun_in, elapsed, note_begun, since_boot
+from harness.recovery.begun import BOOT_CLOCK, WALL, Begun, begun_in, elapsed, note_begun
 from harness.recovery.resume import continued, require_resumable, require_unchanged
-from harness.restore_test.restore_test import RestoreTest
 from harness.substrate.embedded.process_tree import boot, look
 from harness.substrate.embedded.undo_journal import JOURNAL as UNDO_JOURNAL
 from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 from tests.memory_drill import PROMISE, header
-from tests.memory_estate import MemoryEstate
-from tests.restore_test.in_memory import gateway, made, require_cleared
-from tests.traffic.backend import Backend
 
-__all__ = ["gateway"]
 WORDS = {"config": "estate.toml", "unsigned": ""}
 
 
@@ -52,41 +47,50 @@ def killed(run: Path, folder: RecordFolder) -> None:
     (run / "sites").mkdir()
 
 
+NOW, MONOTONIC, BOOTED = datetime(2026, 5, 1, 2, tzinfo=UTC), 5000.0, 9000.0  # the clocks of this machine
+
+
+@pytest.fixture
+def clocks_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop the clocks: a busy machine measures no other time."""
+    monkeypatch.setattr(clocks, "SYSTEM", replace(SYSTEM, monotonic=lambda: MONOTONIC, wall=lambda: NOW))
+    monkeypatch.setattr(clocks, "since_boot", lambda: BOOTED)
+
+
 def then(ago: float, **changed: object) -> Begun:
-    found = Begun(
-        "recovery", Path("record"), {}, SYSTEM.wall() - timedelta(seconds=ago), SYSTEM.monotonic() - ago,
-        since_boot() - ago, boot(),
-    )  # fmt: skip
+    found = Begun("recovery", Path("record"), {}, NOW - timedelta(seconds=ago), MONOTONIC - ago, BOOTED - ago, boot())
     return replace(found, **changed)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("clocks_stand")
 def test_in_one_boot_the_time_is_that_of_the_clock_since_boot() -> None:
     gone = elapsed(then(100.0, wall=datetime(2000, 1, 1, tzinfo=UTC)), (), offset=5.0)
-    assert (round(gone.seconds), gone.by) == (100, BOOT_CLOCK)
-    assert gone.clock.monotonic() == pytest.approx(SYSTEM.monotonic(), abs=0.5)
+    assert (gone.seconds, gone.by) == (100.0, BOOT_CLOCK)
+    assert gone.clock.monotonic() == MONOTONIC
 
 
-def test_the_time_that_a_machine_slept_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun = then(100.0)
-    monkeypatch.setattr(clocks, "since_boot", lambda: since_boot() + 3600)
-    gone = elapsed(begun, (), None)
-    assert round(gone.seconds) == 3700
-    assert gone.clock.monotonic() == pytest.approx(SYSTEM.monotonic() + 3600, abs=0.5)
+@pytest.mark.usefixtures("clocks_stand")
+def test_the_time_that_a_machine_slept_counts() -> None:
+    gone = elapsed(then(100.0, since_boot=BOOTED - 3700), (), None)
+    assert (gone.seconds, gone.by) == (3700.0, BOOT_CLOCK)
+    assert gone.clock.monotonic() == MONOTONIC + 3600
 
 
+@pytest.mark.usefixtures("clocks_stand")
 def test_after_a_reboot_wall_time_counts_corrected_by_the_time_server() -> None:
     begun = then(100.0, of_boot="another", since_boot=5e6, monotonic=5e6)
     gone = elapsed(begun, (), None)
-    assert (round(gone.seconds), gone.by) == (100, WALL)
-    assert gone.clock.monotonic() == pytest.approx(5e6 + 100, abs=0.5)
-    clock = Event(5e6, SYSTEM.wall(), "clock", "ntp", "", {"offset_seconds": 2.0})
+    assert (gone.seconds, gone.by) == (100.0, WALL)
+    assert gone.clock.monotonic() == 5e6 + 100
+    clock = Event(5e6, NOW, "clock", "ntp", "", {"offset_seconds": 2.0})
     gone = elapsed(begun, (clock,), 10.0)
-    assert (round(gone.seconds), gone.by) == (108, f"{WALL}, corrected by the time server")
+    assert (gone.seconds, gone.by) == (108.0, f"{WALL}, corrected by the time server")
 
 
+@pytest.mark.usefixtures("clocks_stand")
 def test_a_wall_clock_that_was_set_back_never_shortens_what_the_journal_says() -> None:
     begun = then(-7200.0, of_boot="another", monotonic=1000.0)
-    last = Event(1060.0, SYSTEM.wall(), "begin", "app", "", {})
+    last = Event(1060.0, NOW, "begin", "app", "", {})
     assert elapsed(begun, (last,), None).seconds == 60.0
 
 
@@ -157,33 +161,3 @@ def test_a_declaration_that_was_changed_is_refused(run: Path, folder: RecordFold
         UsageError, match=r"estate.toml: was changed since the restore test began; put it back \(it is "
     ):
         require_unchanged(begun, declared)
-
-
-def test_a_resumed_restore_test_counts_from_its_first_activation(
-    memory_estate: MemoryEstate, gateway: Backend, tmp_path: Path
-) -> None:
-    memory_estate.backed_up()
-    first = made(memory_estate, gateway, tmp_path)
-    journal = first.journal = JournalFile(first.folder.path / JOURNAL)
-    first.failures.journal = journal
-    memory_estate.shop.fails["contain"] = SystemExit()  # it is gone before it concludes
-    with pytest.raises(SystemExit):
-        first.run()
-    memory_estate.fake.site("dr").destroy()
-    memory_estate.servers.postgres["dr"].databases.clear()
-    memory_estate.servers.postgres["dr"].roles -= {"shop_role"}
-    memory_estate.servers.objects["dr"].buckets.clear()
-    memory_estate.sites.pop("dr")
-    del memory_estate.shop.fails["contain"]
-    again = JournalFile(first.folder.path / JOURNAL)
-    again.resume()
-    again.mark(RESUMED, "restore test")
-    memory_estate.journal = again
-    work = RestoreTest(first.header, memory_estate.connections, lambda: gateway.address, first.folder, again)
-    record = work.run()
-    assert (record.verdict, record.reasons) == ("KEPT", ())
-    activations = [event.at for event in again.events if event.kind == "activation"]
-    assert len(activations) == 2
-    assert record.origin.monotonic_seconds == pytest.approx(activations[0], abs=0.001)
-    assert [event.kind for event in again.events].count("promised") == 1
-    require_cleared(memory_estate)
