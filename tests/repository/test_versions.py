@@ -9,6 +9,7 @@ import pytest
 from harness.core.errors import HarnessError
 from harness.repository.store.expunge import discard
 from harness.repository.store.s3 import S3Store
+from harness.repository.upkeep.wal import reap_wal
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.writer import begin_wal
 from harness.s3.client import ensure_bucket
@@ -35,6 +36,22 @@ def test_a_replaced_tail_leaves_no_version(launch: Launch, recipients: Recipient
     there = [entry.key for entry in store.list("shop/")]
     assert sorted(str(entry.object_name) for entry in versions) == there
     assert not [key for key in there if "wal-tail" in key or "partial" in key]
+
+
+@pytest.mark.programs
+def test_what_is_reaped_leaves_no_version(launch: Launch, recipients: Recipients) -> None:
+    server = launch("reaped")
+    ensure_bucket(server.s3, "reaped")
+    store = connect(server, "reaped")
+    assert isinstance(store, S3Store)
+    repository = recipients.repository(store)
+    killed = begin_wal(repository, "7391", SIZE, recipients.public, recipients.writer[0], None)
+    killed.show([killed.put(1, 0, b"begun")], SEEN)
+    after = begin_wal(repository, "7391", SIZE, recipients.public, recipients.writer[0], None)
+    after.commit([after.put(1, 0, b"begun".ljust(SIZE, b"w"))], SEEN)
+    assert len(reap_wal(repository, -5.0)) == 4  # the store knows whole seconds only
+    versions = list(store._client.list_objects("reaped", "shop/", recursive=True, include_version=True))
+    assert not [entry.object_name for entry in versions if killed.run in str(entry.object_name)]
 
 
 class Refusing(MemoryStore):

@@ -6,21 +6,22 @@ from datetime import datetime, timedelta
 from harness.core.errors import HarnessError
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.wal import WalList
-from harness.repository.store.expunge import expunge
+from harness.repository.store.expunge import discard, expunge
 from harness.repository.upkeep.reaper import ABANDONED
 from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_systems
+from harness.repository.wal.findings import missing_lists
 from harness.repository.wal.writer import PARTIAL
 
 
 def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str, ...]:
     """Delete leftovers older than `older_than` seconds; return their keys.
 
-    A list that cannot be trusted, or one that a witness knows and that is not there, may name them: then nothing is
-    deleted. Raises HarnessError of the store.
+    A list that cannot be trusted, or one that was deleted before it expired, may name them: then nothing is deleted.
+    Raises HarnessError of the store.
     """
     systems = read_systems(repository)
     heads, doubts = known_heads(repository)
-    if systems[0].damaged or doubts or any(head.digest not in systems[0].digests for head in heads):
+    if systems[0].damaged or doubts or any(missing_lists(wal, heads) for wal in systems):
         return ()
     # The newest object counts as now at most: a clock that jumps ahead makes nothing old.
     newest = max((one.modified for one in repository.store.list(repository.layout.of("wal"))), default=None)
@@ -35,7 +36,7 @@ def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str
     for entry in list(repository.store.list(layout.of("wal"))):
         kept = entry.key in named or any(entry.key.startswith(prefix) for prefix in keys)
         if not kept and entry.modified <= limit:
-            repository.store.delete(entry.key)
+            discard(repository.store, entry.key)
             removed.append(entry.key)
     return tuple(removed)
 
@@ -46,7 +47,7 @@ def _removed_tails(repository: Repository, wal: WalCatalogue, limit: datetime) -
     for tail in wal.lists:
         if tail.tail and tail.shipped_at <= limit and _elsewhere(left, tail):
             key = repository.layout.wal_list(tail.sequence, tail.run, tail.tail)
-            repository.store.delete(key)
+            discard(repository.store, key)
             left = [one for one in left if one is not tail]  # of two equal tails one stays
             yield key
 

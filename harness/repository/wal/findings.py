@@ -1,6 +1,6 @@
 """What is wrong with the shipped WAL, found from its signed lists alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from harness.core.wal import segment_name, show_lsn
 from harness.repository.catalogue import Repository
@@ -14,13 +14,18 @@ def wal_findings(repository: Repository, catalogue: WalCatalogue) -> tuple[str, 
     lines = [
         *catalogue.damaged,
         *catalogue.foreign,
-        *_deleted(catalogue),
+        *missing_lists(catalogue, heads),
         *_duplicates(catalogue),
         *_timelines(catalogue),
     ]
     lines += [line for timeline in catalogue.timelines for line in holes(catalogue, timeline)]
-    lines += [line for head in dict.fromkeys(heads) if (line := _rolled_back(catalogue, head))]
     return (*dict.fromkeys(lines), *doubts)
+
+
+def missing_lists(catalogue: WalCatalogue, heads: Sequence[Head]) -> tuple[str, ...]:
+    """Return a line for each batch that was there and did not expire. `heads`: those that witnesses know."""
+    rolled_back = (_rolled_back(catalogue, head) for head in dict.fromkeys(heads))
+    return (*_deleted(catalogue), *filter(None, rolled_back))
 
 
 def _deleted(catalogue: WalCatalogue) -> Iterator[str]:
