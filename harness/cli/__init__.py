@@ -67,6 +67,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort, Mistyped, HarnessError, Finding, ModuleNotFoundError, OSError) as error:
         code, line = explain(error)
         warn(f"blackstart: {one_line(line)}")
+        for note in getattr(error, "__notes__", ()):
+            warn(f"blackstart: {one_line(note)}")
         sys.exit(code)
 
 
@@ -85,7 +87,7 @@ def explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, typer.Abort) and isinstance(error.__context__, EOFError):
         return 2, "standard input is at its end before a question was answered; give the answer as an option"
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return 130, "interrupted; nothing is left running"
+        return 130, "interrupted" if hasattr(error, "__notes__") else "interrupted; nothing is left running"
     if isinstance(error, Mistyped):
         return 2, f"{error}; see `blackstart --help`"
     if isinstance(error, OSError):

@@ -29,7 +29,7 @@ from harness.recovery.containment import release_all
 from harness.recovery.exposure import Exposed, exposed_at
 from harness.recovery.key_functions import unread
 from harness.recovery.outcome import Results
-from harness.recovery.recovery import Recovery, Started
+from harness.recovery.recovery import Recovery, Started, may_serve
 from harness.recovery.traffic_switch import Edge, open_edge
 from harness.substrate.common.error_collector import ErrorCollector
 from harness.substrate.embedded.substrate import Embedded
@@ -116,7 +116,8 @@ def recover(
     """Recover the estate on a DR site that stays up, contained; return what was recovered, and its record.
 
     `at`: the state file; `given`: the options with which it can be resumed; `on_recovered`: called before the record is
-    written, which may fail. Raises UsageError, and as `Recovery` once the record is written and the site is swept.
+    written, which may fail. Raises UsageError, and as `Recovery` once the record is written: the site is swept then,
+    unless clients may use it.
     """
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
@@ -141,8 +142,14 @@ def recover(
         recovered = work.carry_out()
     except BaseException as error:
         work.failures.note(error, work.stopped)
-        with ErrorCollector().step():  # the error of the recovery is raised
-            substrate.sweep()
+        if may_serve(record.journal.events):
+            error.add_note(
+                f"the DR site stays, as clients may have written to it since its switch; its addresses are in {at}, "
+                f"`blackstart sweep {run}` removes it with its data"
+            )
+        else:
+            with ErrorCollector().step():  # the error of the recovery is raised
+                substrate.sweep()
         work.conclude()
         raise
     on_recovered(recovered)

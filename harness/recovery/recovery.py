@@ -1,6 +1,6 @@
 """Recovery, messages 2.2 to 2.8, one method a phase, on the result of the last. It never imports `harness.drill`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -17,7 +17,7 @@ from harness.core.errors import (
     described,
     reason_of,
 )
-from harness.core.journal import Journal, phase
+from harness.core.journal import Event, Journal, phase
 from harness.core.judged import FINDING
 from harness.core.node import Address
 from harness.core.record import KeyResult
@@ -272,3 +272,8 @@ class Recovery:
         if self._backup is None:
             raise HarnessError("nothing was restored: there is nothing to compare")
         return check_again(self.dr.place, self.services, restored, self._backup, self.journal, self.parallel)
+
+
+def may_serve(events: Iterable[Event]) -> bool:
+    """Return whether clients may use the DR site of a recovery with these events: its switch has begun."""
+    return any((event.kind, event.subject) == ("begin", SWITCH) for event in events)

@@ -13,7 +13,7 @@ from harness.evidence.record import RecordHeader
 from harness.evidence.time_server import measured_offset
 from harness.recovery.begun import WALL, Begun, begun_in, elapsed
 from harness.recovery.recover import NAME, Recorded
-from harness.recovery.recovery import SWITCH
+from harness.recovery.recovery import may_serve
 from harness.substrate.embedded.undo_journal import harness_of
 from harness.substrate.sweep import sweep_run
 
@@ -79,7 +79,7 @@ def continued(run: Path, begun: Begun, header: RecordHeader, listener: Callable[
 
 
 def _require_unswitched(run: Path, begun: Begun, events: tuple[Event, ...]) -> None:
-    if any((event.kind, event.subject) == ("begin", SWITCH) for event in events):
+    if may_serve(events):
         raise Refused(
             f"{run}: traffic was being switched to this DR site, and clients may have written to it since; use the "
             f"site as it is (state file: {begun.given.get('at')}). If nobody needs those writes, `blackstart sweep "

@@ -143,3 +143,20 @@ def test_a_state_file_that_cannot_be_written_is_refused_before_or_told(disaster:
     (disaster.folder / "saved.json").write_text(line.partition("--live: ")[2])
     assert "hello from a guest" in disaster.guests(json.loads((disaster.folder / "saved.json").read_text())["public"])
     assert blackstart(disaster.folder, "release", "--live", "saved.json").returncode == 0
+
+
+def test_a_recovery_whose_key_function_fails_after_the_switch_stays(disaster: Disaster) -> None:
+    """Clients may have written there meanwhile: what they wrote is nowhere else."""
+    declared = disaster.folder / "estate.toml"
+    declared.write_text(declared.read_text().replace('contains = "hello"', 'contains = "nobody said this"'))
+    done = blackstart(disaster.folder, *disaster.words)
+    assert done.returncode == 1, done.stderr
+    first, second = done.stderr.splitlines()[-2:]
+    assert "nobody said this" in first
+    assert "the DR site stays, as clients may have written to it since its switch" in second
+    state = json.loads((disaster.folder / "recovered.json").read_text())
+    assert "hello from a guest" in disaster.guests(state["public"])
+    (record,) = (json.loads(one.read_text()) for one in disaster.folder.glob("reports/drills/*/record.json"))
+    assert record["verdict"] == "BROKEN"
+    assert "skipped: a recovered DR site" in blackstart(disaster.folder, "sweep").stdout
+    assert "hello from a guest" in disaster.guests(state["public"])
