@@ -6,14 +6,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import psycopg
 from apscheduler.triggers.cron import CronTrigger
 
-from harness.core.errors import HarnessError
 from harness.core.service import Sql
 from harness.estate.config import CRON_FIELDS
 from harness.physical.receive import ALIVE
-from harness.postgres.server import connect, one_line
+from harness.postgres.server import ask_row
 from harness.repository.catalogue import Repository
 from harness.repository.committed import CommittedBackup, newest_system
 from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
@@ -75,13 +73,7 @@ class Status:
 
 def server_state(sql: Sql, slot: str) -> ServerState:
     """Return what the primary says of its WAL. Raises HarnessError when it does not answer."""
-    try:
-        with connect(sql) as connection:
-            row = connection.execute(ASKED, (slot,)).fetchone()
-    except psycopg.Error as error:
-        raise HarnessError(f"PostgreSQL at {sql}: {one_line(error)}") from error
-    if row is None:
-        raise HarnessError(f"PostgreSQL at {sql}: did not say its state")
+    row = ask_row(sql, ASKED, slot)
     limit = row[-1]
     names = (field.name for field in fields(ServerState))
     return ServerState(**dict(zip(names, (*row[:-1], None if limit < 0 else limit << 20), strict=True)))

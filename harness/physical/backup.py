@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
 
-import psycopg
-
 from harness.core.clock import NotYet, wait_until
 from harness.core.contents import Contents, PhysicalFacts, SystemFacts
 from harness.core.errors import BackupFailed, HarnessError, TookTooLong
@@ -21,7 +19,7 @@ from harness.postgres.identity import system_facts
 from harness.postgres.replication.base import BaseBackup, begin_base
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import make_slot
-from harness.postgres.server import connect, one_line
+from harness.postgres.server import ask_row
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.repository.chain import Head
 from harness.repository.upkeep.reaper import reap
@@ -116,14 +114,7 @@ def _told(source: PhysicalSource, receipt: Receipt, journal: Journal) -> None:
 
 
 def _ask(sql: Sql, slot: str) -> _State:
-    try:
-        with connect(sql) as connection:
-            row = connection.execute(STATE, (slot,)).fetchone()
-    except psycopg.Error as error:
-        raise HarnessError(f"PostgreSQL at {sql}: {one_line(error)}") from error
-    if row is None:
-        raise HarnessError(f"PostgreSQL at {sql}: did not say its state")
-    return _State(*row)
+    return _State(*ask_row(sql, STATE, slot))
 
 
 def _stream(connection: Replication, writer: Writer, journal: Journal) -> BaseBackup:

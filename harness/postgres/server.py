@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql as compose
@@ -260,3 +261,15 @@ def one_line(error: psycopg.Error) -> str:
 def said(error: psycopg.Error | HarnessError) -> str:
     """Return the message of an error of the server or of ours as one line."""
     return one_line(error) if isinstance(error, psycopg.Error) else str(error)
+
+
+def ask_row(sql: Sql, query: LiteralString, *values: object) -> tuple[Any, ...]:
+    """Return the one row that a server answers about itself. Raises HarnessError when it does not answer."""
+    try:
+        with connect(sql) as connection:
+            row = connection.execute(query, values).fetchone()
+    except psycopg.Error as error:
+        raise HarnessError(f"PostgreSQL at {sql}: {one_line(error)}") from error
+    if row is None:
+        raise HarnessError(f"PostgreSQL at {sql}: did not say its state")
+    return row
