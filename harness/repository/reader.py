@@ -6,6 +6,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from harness.core.errors import Unreadable
 from harness.pem import fingerprint
 from harness.repository.format.commit import Commit, digest_of, key_check
@@ -100,9 +102,19 @@ def data_key(store: ObjectStore, layout: Layout, commit: Commit, private_pem: st
         raise Unreadable(
             f"backup {commit.backup_id}: key {tried} does not open it; it is sealed to {', '.join(commit.recipients)}"
         ) from None
-    dek = unwrap(wrapped, private, key_binding(commit.cluster, commit.backup_id))
-    if key_check(dek, commit.cluster, commit.backup_id) != commit.key_check:
-        raise Unreadable(f"backup {commit.backup_id}: the wrapped key of {tried} is of other data: replaced")
+    place = (commit.cluster, commit.backup_id)
+    return checked_key(wrapped, private, place, commit.key_check, f"backup {commit.backup_id}")
+
+
+def checked_key(wrapped: bytes, private: X25519PrivateKey, place: tuple[str, str], check: str, what: str) -> bytes:
+    """Return the data key in `wrapped`, which `check` proves. `place`: database system and name of backup or run.
+
+    Raises Unreadable, naming `what` it belongs to, for a key of other data.
+    """
+    dek = unwrap(wrapped, private, key_binding(*place))
+    if key_check(dek, *place) != check:
+        tried = fingerprint(private.public_key())
+        raise Unreadable(f"{what}: the wrapped key of {tried} is of other data: replaced")
     return dek
 
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from harness.core.errors import Unreadable
 from harness.pem import fingerprint
 from harness.repository.catalogue import Repository
-from harness.repository.format.commit import key_check
-from harness.repository.format.layout import key_binding, object_binding
-from harness.repository.format.recipients import WRAPPED, read_private, unwrap
+from harness.repository.format.layout import object_binding
+from harness.repository.format.recipients import WRAPPED, read_private
 from harness.repository.format.wal import WalList
 from harness.repository.pipeline import Pipeline
-from harness.repository.reader import small_object
+from harness.repository.reader import checked_key, small_object
 from harness.repository.wal.catalogue import Shipped
 
 
@@ -25,10 +24,8 @@ def wal_key(repository: Repository, listed: WalList, private_pem: str | bytes) -
         raise Unreadable(
             f"WAL of run {listed.run}: key {tried} does not open it; it was sealed to {', '.join(listed.recipients)}"
         ) from None
-    dek = unwrap(wrapped, private, key_binding(listed.cluster, listed.run))
-    if key_check(dek, listed.cluster, listed.run) != listed.key_check:
-        raise Unreadable(f"WAL of run {listed.run}: the wrapped key of {tried} is of other data: replaced")
-    return dek
+    place = (listed.cluster, listed.run)
+    return checked_key(wrapped, private, place, listed.key_check, f"WAL of run {listed.run}")
 
 
 @dataclass(slots=True)
