@@ -80,7 +80,9 @@ class Patience:
     pipeline_end: float = 5.0  # a stage of an aborted pipeline ends
     pod_evicted: float = 60.0  # a killed or evicted pod is gone
     pod_start: float = 60.0  # a pod for a task or a volume starts
-    pod_termination: float = 15.0  # a controller removes a pod
+    # A controller removes a pod. After an outage of the API server it may retry a watch only after 60 s: client-go
+    # doubles its pauses up to 30 s and adds up to as much again.
+    pod_termination: float = 75.0
     port_closed: float = 10.0  # a cluster closes the port of a node that ended
     port_hand_over: float = 1.0  # a reserved port is free for its node
     postgres_ready: float = 60.0  # PostgreSQL gets ready; after a kill it replays its WAL first

@@ -166,6 +166,8 @@ def test_a_stopped_api_server_is_waited_for(tested: ClustersUnderTest, site: Kin
     finally:
         disruption.start_api_server(machine)
     assert api.identity()
+    # For the tests that follow: those that watch the API server would ask it again only after up to a minute.
+    machine.execute("pkill -KILL -x 'kube-controller|kube-scheduler|kube-proxy'")
 
 
 def test_the_egress_filter_of_dr_allows_this_machine_and_nothing_else(

@@ -25,7 +25,8 @@ SESSION = {"synchronous_commit": "off", "maintenance_work_mem": "256MB", "client
 STATISTICS = 18  # the first server that takes planner statistics
 TIMEOUT = 17  # the first server that knows transaction_timeout, which pg_restore sets since that version
 UNKNOWN = 'unrecognized configuration parameter "transaction_timeout"'
-PROGRESS = re.compile("(?:pg_restore: )*(?:connecting|creating|executing|finished|launching|processing|skipping) ")
+PROGRESS = re.compile("(?:connecting|creating|entering|executing|finished|launching|processing|skipping) ")
+PIECES = re.compile("^(?:pg_restore:| |error: )+")  # of lines of other processes, written before a message
 HIDES = "a worker process died unexpectedly"  # follows the reason
 # Constraints that are not valid come after the data. Of a domain's, pg_restore does not know which tables use it, and
 # several connections would make it while the data are loaded.
@@ -192,24 +193,24 @@ def _run(site: Site, task: Task) -> tuple[bytes, Completed]:
 def errors_in(text: str) -> tuple[str, ...]:
     """Return the errors in what pg_restore said, each with the entry of the dump that it is about, oldest first.
 
-    Its processes write at the same time, a line in several pieces: another one's line may stand within it or before it,
-    also without its end: what follows an entry and has "error: " anywhere is its error.
+    Its processes write at the same time, and each writes a line in pieces: the program's name with a colon, a space,
+    the level, the message with the end of the line. Pieces of other processes stand anywhere between them.
     """
-    found, entry = [], ""
-    lines = iter(text.splitlines())
-    for line in lines:
+    found, entry, failed = [], "", False
+    for line in text.splitlines():
         _, known, rest = line.partition("from TOC entry ")
         if known:
             entry = rest.partition("; ")[2].partition(" ")[2].partition(" ")[2]
             continue
-        _, failed, said = line.partition("pg_restore: error: ")
-        if not failed and (entry or line.startswith("error: ")):
-            _, failed, said = line.partition("error: ")
-        if failed and PROGRESS.match(said):
-            said = next(lines, said)
-        if failed and UNKNOWN not in said:
-            found.append(f"{entry}: {said}" if entry else said)
-        if failed or "warning: " in line:
+        before, level, said = line.partition("error: ")
+        if level and (entry or not PIECES.sub("", before)):
+            failed = True
+        said = PIECES.sub("", said if failed and level else line)
+        if failed and said and not PROGRESS.match(said):
+            if UNKNOWN not in said:
+                found.append(f"{entry}: {said}" if entry else said)
+            entry, failed = "", False
+        elif "warning: " in line:
             entry = ""
     return tuple(found)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from threading import Event
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, TookTooLong
 from harness.core.node import Address
 from harness.kubernetes.api import Api
 from harness.kubernetes.objects import Pod, name_of, pod_of
@@ -124,10 +124,11 @@ class WorkloadNode(BaseNode):
                 log.write(piece)
 
     def _await_terminating(self, api: Api) -> None:
-        """Wait until the controller has deleted every pod: one that is deleted before is replaced."""
+        """Wait until the controller has deleted every pod: one deleted before is replaced. Raises TookTooLong."""
         for found in api.follow("Pod", selector_of(self.name), PATIENCE.pod_termination):
             if all(pod.going for pod in map(pod_of, found)):
                 return
+        raise TookTooLong(f"{self.where}: its pods deleted: not within {PATIENCE.pod_termination:g} s")
 
     def _await_closed(self) -> None:
         for endpoint in self.endpoints.values():
