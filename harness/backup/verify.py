@@ -98,6 +98,8 @@ def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> It
         opened = f"opened {last:%Y-%m-%d %H:%M} UTC; its objects are there" if last else ""
         yield Verified(entry.backup_id, opened or f"valid: {entry.size} bytes were opened")
     yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
+    if catalogue.unseen:
+        yield Verified("chain", f"NOTE: {catalogue.unseen}")
     yield from _verify_wal(repository, catalogue.entries, private_pem, every=every)
     if catalogue.head is not None:
         repository.remember(catalogue.head)

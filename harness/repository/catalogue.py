@@ -17,13 +17,14 @@ from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import HarnessError, NoValidBackup, Unreadable
 from harness.repository.chain import Chain, Head, Link, follow, newest
 from harness.repository.committed import CommittedBackup
-from harness.repository.format.commit import Commit, digest_of, read_commit
+from harness.repository.format.commit import LARGEST_COMMIT, Commit, digest_of, read_commit
 from harness.repository.format.expiry import LARGEST as LARGEST_EXPIRY
 from harness.repository.format.expiry import read_expiry
 from harness.repository.format.layout import UNSIGNED, Layout
 from harness.repository.format.manifest import ObjectEntry
 from harness.repository.format.recipients import read_private
 from harness.repository.format.unsigned import is_unsigned, read_unsigned
+from harness.repository.hidden import HiddenCommits, hidden_commits
 from harness.repository.pipeline import Pipeline
 from harness.repository.reader import OpenBackup, Progress, open_backup, small_object
 from harness.repository.store.port import ObjectStore
@@ -32,7 +33,6 @@ from harness.repository.writer import Receipt, Writer, begin
 
 __all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repository", "Selection", "Trust", "Writer"]
 
-LARGEST_COMMIT = 64 << 10  # bytes
 PERIOD = timedelta(days=7)  # after which a backup is to be opened again
 LARGEST_UNSIGNED = 64 << 20  # bytes of a manifest of the format before
 
@@ -50,13 +50,14 @@ class Trust:
 class Catalogue:
     """The committed backups, newest first by the chain; where it ends, and what contradicts it.
 
-    `tips`: the backups that the next one follows.
+    `tips`: the backups that the next one follows; `unseen`: why hidden backups cannot be looked for, "" when they can.
     """
 
     entries: tuple[CommittedBackup, ...]
     head: Head | None
     findings: tuple[str, ...]
     tips: tuple[Head, ...] = ()
+    unseen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +113,19 @@ class Repository:
         ids = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))} - {""}
         found = {backup_id: self._entry(backup_id) for backup_id in ids}
         links = [_link(entry.commit, entry.digest) for entry in found.values() if entry.commit is not None]
-        damaged = {name for name, entry in found.items() if entry.damaged is not None}
         known, doubts = self._witnessed()
         expired = self.expired()
+        hidden = self.hidden().without([head.digest for head in (*(link.head for link in links), *expired)])
+        # Both are reported as what they are, and not as missing.
+        damaged = {name for name, entry in found.items() if entry.damaged is not None} | hidden.names
         chain = follow(links, known, damaged, self.clock.wall(), expired, self.trust.systems)
-        tips = newest(links, known, expired)
-        return Catalogue(_ordered(found, chain), chain.head, (*chain.findings, *doubts), tips)
+        tips = newest(links, (*known, *(head for head, _ in hidden.versions)), expired)
+        findings = (*hidden.findings(min((link.head.sequence for link in links), default=0)), *chain.findings, *doubts)
+        return Catalogue(_ordered(found, chain), chain.head, findings, tips, hidden.unseen)
+
+    def hidden(self) -> HiddenCommits:
+        """Return the backups whose COMMIT lies under a delete marker or another version, as far as that is seen."""
+        return hidden_commits(self.store, self.layout, self.trust.writers)
 
     def expired(self) -> tuple[Head, ...]:
         """Return the backups that retention removed or was about to remove, as notes of trusted writers say.

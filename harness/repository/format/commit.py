@@ -20,6 +20,7 @@ from harness.repository.format.recipients import FEWEST
 from harness.signing import read_envelope, sign
 
 KIND = "application/vnd.blackstart.commit+json"
+LARGEST_COMMIT = 64 << 10  # bytes
 LARGEST_MANIFEST = 256 << 20  # bytes before compression; a larger one is refused before it is decompressed
 MOST_RECIPIENTS = 32
 

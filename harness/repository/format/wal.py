@@ -19,6 +19,7 @@ from harness.signing import read_envelope, sign
 
 WAL_FORMAT = "blackstart-wal/1"
 KIND = "application/vnd.blackstart.wal+json"
+LARGEST_LIST = 128 << 10  # bytes
 MOST_ENTRIES = 64  # of one list
 MOST_SWITCHES = 1024
 Position = Annotated[int, Field(ge=0, lt=1 << 64)]

@@ -16,6 +16,18 @@ class StoredObject:
     etag: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """A version of an object. `marker`: a delete marker; `newest`: whether reads of the key find it."""
+
+    key: str
+    version: str
+    etag: str
+    size: int
+    marker: bool
+    newest: bool
+
+
 @runtime_checkable
 class Lockable(Protocol):
     """What a store can do that keeps objects from being deleted. Each raises HarnessError when the store fails."""
@@ -34,6 +46,17 @@ class Versioned(Protocol):
 
     def expunge(self, key: str) -> None:
         """Delete an object with all its versions. Raises HarnessError, also for one that is locked."""
+
+
+@runtime_checkable
+class Historical(Protocol):
+    """What a store can do that shows older versions of its objects. Each raises HarnessError when the store fails."""
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """Yield every version below `prefix`, of deleted objects too; nothing where the store knows no versions."""
+
+    def get_version(self, key: str, version: str, length: int) -> bytes:
+        """Return at most `length` bytes of a version. Raises Unreadable when there is none."""
 
 
 class ObjectStore(Protocol):

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from harness.core.errors import Refused
-from harness.repository.store.port import ObjectStore, StoredObject
+from harness.core.errors import Refused, Unreadable
+from harness.repository.store.port import Historical, ObjectStore, StoredObject, StoredVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,16 @@ class ReadOnly:
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects below `prefix`. Raises HarnessError."""
         return self.store.list(prefix)
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """Yield the versions below `prefix`, nothing where the store shows none. Raises HarnessError."""
+        return self.store.versions(prefix) if isinstance(self.store, Historical) else iter(())
+
+    def get_version(self, key: str, version: str, length: int) -> bytes:
+        """Return the first bytes of a version. Raises Unreadable, HarnessError."""
+        if not isinstance(self.store, Historical):
+            raise Unreadable(f"{self.what}, {key}: this store shows no versions")
+        return self.store.get_version(key, version, length)
 
     def delete(self, key: str) -> None:
         """Raise Refused."""

@@ -18,7 +18,7 @@ from harness.core.errors import HarnessError, Unreadable
 from harness.core.node import Address
 from harness.core.service import REGION
 from harness.patience import PATIENCE
-from harness.repository.store.port import StoredObject
+from harness.repository.store.port import StoredObject, StoredVersion
 from harness.repository.store.s3_client import Client, connections
 
 CHUNK = 1 << 20
@@ -108,6 +108,33 @@ class S3Store:
             for entry in list(found):
                 if entry.object_name == self.prefix + key:
                     self._client.remove_object(self.bucket, self.prefix + key, version_id=entry.version_id)
+
+    def versions(self, prefix: str) -> Iterator[StoredVersion]:
+        """Yield every version below `prefix`; nothing of a store without versions."""
+        with self._explained(prefix, "its versions cannot be listed"):
+            found = self._client.list_objects(self.bucket, self.prefix + prefix, recursive=True, include_version=True)
+            try:
+                for entry in found:
+                    yield StoredVersion(
+                        str(entry.object_name).removeprefix(self.prefix),
+                        entry.version_id or "null",
+                        entry.etag or "",
+                        entry.size or 0,
+                        entry.is_delete_marker,
+                        entry.is_latest == "true",
+                    )
+            except S3Error as error:
+                if error.response.status not in NOT_SUPPORTED:
+                    raise
+
+    def get_version(self, key: str, version: str, length: int) -> bytes:
+        """Return at most `length` bytes of a version; raises Unreadable when it does not exist."""
+        with self._explained(key, f"its version {version} cannot be read"):
+            answer = self._client.get_object(self.bucket, self.prefix + key, 0, length, version_id=version)
+            try:
+                return b"".join(answer.stream(CHUNK))
+            finally:
+                answer.close()
 
     def _keeps_versions(self) -> bool:
         try:

@@ -1,6 +1,7 @@
 """Removal of backups that were never committed. It stops where COMMITs seem to have been lost."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -50,7 +51,8 @@ def reap(repository: Repository, older_than: float = ABANDONED) -> Reaped:
                 names.add(backup_id)
     # Listed last, so that a backup committed during the listings above is included.
     kept = {layout.id_in(entry.key) for entry in store.list(layout.of("commit"))}
-    left = _old(newest, kept, repository.clock, older_than)
+    # What a delete marker hides is no leftover: it is whole again once the marker is removed.
+    left = _old(newest, kept | repository.hidden().names, repository.clock, older_than)
     known = {head.backup_id for head in repository.known()}
     expired = {head.backup_id for head in repository.expired()}
     if lost := (having["manifest"] - having["intent"] | known & set(newest)) - kept - expired:
@@ -62,6 +64,6 @@ def reap(repository: Repository, older_than: float = ABANDONED) -> Reaped:
     return Reaped(removed=left)
 
 
-def _old(newest: Mapping[str, datetime], kept: set[str], clock: Clock, older_than: float) -> tuple[str, ...]:
+def _old(newest: Mapping[str, datetime], kept: AbstractSet[str], clock: Clock, older_than: float) -> tuple[str, ...]:
     limit = clock.wall() - timedelta(seconds=older_than)
     return tuple(name for name, last in sorted(newest.items()) if name not in kept and last <= limit)

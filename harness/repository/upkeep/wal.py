@@ -10,18 +10,22 @@ from harness.repository.store.expunge import discard, expunge
 from harness.repository.upkeep.reaper import ABANDONED
 from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_systems
 from harness.repository.wal.findings import missing_lists
+from harness.repository.wal.hidden import hidden_lists, replaced
 from harness.repository.wal.writer import PARTIAL
 
 
 def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str, ...]:
     """Delete leftovers older than `older_than` seconds; return their keys.
 
-    A list that cannot be trusted, or one that was deleted before it expired, may name them: then nothing is deleted.
+    A list that cannot be trusted, and one that was deleted before it expired or is hidden by a delete marker, may name
+    them: then nothing is deleted.
     Raises HarnessError of the store.
     """
     systems = read_systems(repository)
     heads, doubts = known_heads(repository)
     if systems[0].damaged or doubts or any(missing_lists(wal, heads) for wal in systems):
+        return ()
+    if hidden_lists(repository, systems):
         return ()
     # The newest object counts as now at most: a clock that jumps ahead makes nothing old.
     newest = max((one.modified for one in repository.store.list(repository.layout.of("wal"))), default=None)
@@ -45,19 +49,11 @@ def _removed_tails(repository: Repository, wal: WalCatalogue, limit: datetime) -
     """Delete each old tail whose WAL is in another list as well; yield its key."""
     left = list(wal.lists)
     for tail in wal.lists:
-        if tail.tail and tail.shipped_at <= limit and _elsewhere(left, tail):
+        if tail.tail and tail.shipped_at <= limit and replaced(left, tail):
             key = repository.layout.wal_list(tail.sequence, tail.run, tail.tail)
             discard(repository.store, key)
             left = [one for one in left if one is not tail]  # of two equal tails one stays
             yield key
-
-
-def _elsewhere(lists: Sequence[WalList], tail: WalList) -> bool:
-    """Return whether each file of a tail is in another list, at least as long."""
-    there: dict[str, int] = {}
-    for one in (entry for listed in lists if listed is not tail for entry in listed.entries):
-        there[one.name] = max(one.end, there.get(one.name, 0))
-    return all(there.get(entry.name, -1) >= entry.end for entry in tail.entries)
 
 
 def expired_wal(

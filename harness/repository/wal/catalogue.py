@@ -10,10 +10,9 @@ from harness.core.wal import show_lsn
 from harness.repository.catalogue import Repository
 from harness.repository.chain import Head
 from harness.repository.format.commit import digest_of
-from harness.repository.format.wal import WalEntry, WalLink, WalList, read_wal_list
+from harness.repository.format.wal import LARGEST_LIST, WalEntry, WalLink, WalList, read_wal_list
 from harness.repository.reader import small_object
 
-LARGEST_LIST = 128 << 10  # bytes
 FETCHED = 16  # lists at a time
 REPEATED = 3  # further readings, while a list that was named is replaced before it is fetched
 

@@ -6,14 +6,16 @@ from harness.core.wal import segment_name, show_lsn
 from harness.repository.catalogue import Repository
 from harness.repository.chain import Head
 from harness.repository.wal.catalogue import Shipped, WalCatalogue, head_of, known_heads
+from harness.repository.wal.hidden import hidden_line, oldest_batch
 
 
 def wal_findings(repository: Repository, catalogue: WalCatalogue) -> tuple[str, ...]:
-    """Return a line for each hole, contradicting duplicate, foreign or wrong timeline, and deleted list."""
+    """Return a line for each hole, contradicting duplicate, foreign or wrong timeline, deleted and hidden list."""
     heads, doubts = known_heads(repository)
     lines = [
         *catalogue.damaged,
         *catalogue.foreign,
+        *hidden_line(repository, catalogue),
         *missing_lists(catalogue, heads),
         *_duplicates(catalogue),
         *_timelines(catalogue),
@@ -29,9 +31,7 @@ def missing_lists(catalogue: WalCatalogue, heads: Sequence[Head]) -> tuple[str, 
 
 
 def _deleted(catalogue: WalCatalogue) -> Iterator[str]:
-    # A batch with a timeline history stays when those around it expire.
-    expiring = (one for one in catalogue.lists if not one.tail and not any(entry.is_history for entry in one.entries))
-    oldest = min((one.sequence for one in expiring), default=0)
+    oldest = oldest_batch(catalogue)
     for one in catalogue.lists:
         before = one.follows
         if before is not None and before.digest not in catalogue.digests and before.sequence >= oldest:

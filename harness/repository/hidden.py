@@ -1,0 +1,115 @@
+"""Hidden notes: signed ones that lie under a delete marker or a later version, in a bucket that keeps versions.
+
+Who may delete and overwrite in such a bucket puts them out of sight without removing them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from harness.core.errors import HarnessError, Unreadable
+from harness.core.parallel import in_order
+from harness.repository.chain import Head
+from harness.repository.format.commit import LARGEST_COMMIT, digest_of, read_commit
+from harness.repository.format.layout import Layout
+from harness.repository.store.port import Historical, ObjectStore, StoredVersion
+
+FETCHED = 16  # versions at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An older version of a note. `deleted`: whether a delete marker is over it; otherwise other contents are."""
+
+    key: str
+    version: str
+    deleted: bool
+    text: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its bytes, hex."""
+        return digest_of(self.text)
+
+    @property
+    def place(self) -> str:
+        """What is over it, and how it comes back, for a finding about it."""
+        over = "a delete marker is" if self.deleted else "a later version with other contents is"
+        back = "remove the marker" if self.deleted else "copy this version over it"
+        return f"{over} over {self.key} in the bucket, whose version {self.version} is signed and complete; {back}"
+
+
+def hidden_versions(
+    store: ObjectStore, prefix: str, largest: int, wanted: Callable[[str], bool] = lambda key: True
+) -> tuple[tuple[Version, ...], str]:
+    """Return the older versions of notes below `prefix` whose contents are not those that reads find.
+
+    And why they cannot be looked for, "" when they can: a key may lack the right to list versions. Those above
+    `largest` bytes are no notes. Raises nothing of the store's: what can be read without versions is read all the same.
+    """
+    if not isinstance(store, Historical):
+        return (), ""
+    try:
+        every = list(store.versions(prefix))
+        older = [one for one in _older(every) if one.size <= largest and wanted(one.key)]
+        newest = {one.key: one for one in every if one.newest}
+        texts = in_order(lambda one: _text(store, one, largest), older, FETCHED)
+        return tuple(
+            Version(one.key, one.version, one.key not in newest or newest[one.key].marker, text)
+            for one, text in texts
+            if text is not None
+        ), ""
+    except HarnessError as error:
+        return (), f"{error}; a note that was hidden there by a delete marker would not be noticed"
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenCommits:
+    """The backups whose signed COMMIT is hidden, each with the version of it. `unseen`: why none can be looked for."""
+
+    versions: tuple[tuple[Head, Version], ...]
+    unseen: str = ""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the backups."""
+        return frozenset(head.backup_id for head, _ in self.versions)
+
+    def findings(self, oldest: int) -> tuple[str, ...]:
+        """Return a line for each that is newer than the backup with the number `oldest`: others may have expired."""
+        return tuple(f"{head} is hidden: {one.place}" for head, one in self.versions if head.sequence > oldest)
+
+    def without(self, digests: Sequence[str]) -> "HiddenCommits":
+        """Return those whose COMMIT has none of these digests."""
+        return HiddenCommits(tuple(one for one in self.versions if one[0].digest not in digests), self.unseen)
+
+
+def hidden_commits(store: ObjectStore, layout: Layout, writers: Sequence[Ed25519PublicKey]) -> HiddenCommits:
+    """Return the backups of an estate whose COMMIT is hidden; what no trusted writer signed is passed over."""
+    found: dict[str, tuple[Head, Version]] = {}
+    versions, unseen = hidden_versions(store, layout.of("commit"), LARGEST_COMMIT)
+    for one in versions:
+        try:
+            commit = read_commit(one.text, writers)
+        except Unreadable:
+            continue
+        if commit.estate == layout.estate and layout.commit(commit.backup_id) == one.key:
+            found[one.digest] = Head(commit.sequence, commit.backup_id, one.digest), one
+    return HiddenCommits(tuple(found.values()), unseen)
+
+
+def _older(every: list[StoredVersion]) -> Iterator[StoredVersion]:
+    """Yield each version that reads do not find, once for equal contents."""
+    found = {(one.key, one.etag) for one in every if one.newest and not one.marker}
+    for one in every:
+        if not one.newest and not one.marker and (one.key, one.etag) not in found:
+            found |= {(one.key, one.etag)} if one.etag else set()
+            yield one
+
+
+def _text(store: Historical, one: StoredVersion, largest: int) -> bytes | None:
+    try:
+        return store.get_version(one.key, one.version, largest)
+    except Unreadable:  # removed in the meantime
+        return None
