@@ -17,6 +17,7 @@ from harness.estate.secrets import SIGNING_KEY
 from harness.evidence.journal import JournalFile
 from harness.repository.catalogue import CommittedBackup, Receipt, Repository
 from harness.repository.format.manifest import Manifest
+from harness.repository.lineage import broken_chains
 
 Row = dict[str, object]
 
@@ -84,7 +85,8 @@ def describe(entry: CommittedBackup, now: datetime, inside: Manifest | None, ope
     row: dict[str, object] = {
         "id": entry.backup_id,
         "number": commit.sequence if commit else "unsigned",
-        "mode": "physical" if entry.physical else "logical",
+        "mode": entry.mode,
+        "parent": entry.parent.backup_id if entry.parent is not None else "",
         "snapshot": entry.snapshot_at.isoformat(timespec="seconds"),
         "age_s": round((now - entry.snapshot_at).total_seconds()),
         "stored_bytes": stored,
@@ -109,6 +111,7 @@ def described_backups(repository: Repository, private_pem: bytes | None) -> tupl
     `private_pem`: the key that opens them; None when it is not here.
     """
     catalogue, opened, now = repository.catalogue(), repository.opened(), repository.clock.wall()
+    broken = broken_chains(catalogue.entries)
     rows = []
     for entry in catalogue.entries:
         row = describe(entry, now, None, opened.get(entry.digest))
@@ -117,5 +120,8 @@ def described_backups(repository: Repository, private_pem: bytes | None) -> tupl
                 row = describe(entry, now, repository.open(entry, private_pem).manifest, opened.get(entry.digest))
             except Unreadable as error:
                 row["damaged"] = str(error)
+        if entry.backup_id in broken:
+            row.pop("inside", None)
+            row["damaged"] = broken[entry.backup_id]
         rows.append(row)
     return rows, catalogue.findings

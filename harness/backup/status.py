@@ -14,6 +14,7 @@ from harness.physical.receive import ALIVE
 from harness.postgres.server import ask_row
 from harness.repository.catalogue import Repository
 from harness.repository.committed import CommittedBackup, newest_system
+from harness.repository.lineage import broken_chains
 from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
 from harness.repository.wal.findings import wal_findings
 
@@ -93,7 +94,8 @@ def status_of(repository: Repository, server: ServerState | str, schedule: str, 
     Raises HarnessError of the store.
     """
     catalogue = repository.catalogue()
-    every = [entry for entry in catalogue.entries if entry.damaged is None]
+    broken = broken_chains(catalogue.entries)
+    every = [entry for entry in catalogue.entries if entry.damaged is None and entry.backup_id not in broken]
     # A server that was made anew has nothing in the backups of the one before.
     system = server.system if isinstance(server, ServerState) else newest_system(every)
     wal = read_wal(repository, system)
@@ -103,6 +105,7 @@ def status_of(repository: Repository, server: ServerState | str, schedule: str, 
     age = (now - max(snapshots)).total_seconds() if snapshots else None
     interval = interval_of(schedule, now).total_seconds()
     alarms = [*catalogue.findings, *wal_findings(repository, wal)]
+    alarms += [f"backup {name} cannot be restored: {reason}" for name, reason in broken.items()]
     if age is None:
         of = f" of database system {system}" if every else ""
         alarms.append(f"no trusted backup{of} is in the repository; take one with `blackstart backup`")

@@ -11,11 +11,13 @@ from harness.estate.secrets import PRIVATE_KEY, Secrets
 from harness.estate.state_file import connect, read_state
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.committed import newest_system
+from harness.repository.lineage import lineage
 from harness.repository.wal.catalogue import missing_objects, read_wal, remember_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
 from harness.vault import read_secret
 
+INVALID = "NOT VALID: "
 NOT_UP = "start an estate with `blackstart up`, or name its state file with --live"
 
 
@@ -86,17 +88,45 @@ def _verify_wal(
     remember_wal(repository, catalogue)
 
 
+def _verified(
+    repository: Repository,
+    entry: CommittedBackup,
+    entries: Sequence[CommittedBackup],
+    private_pem: bytes,
+    found: dict[str, Verified],
+    *,
+    every: bool,
+) -> Verified:
+    """Return what came of a backup, and add it to `found`. An incremental one is as valid as all that it builds on."""
+    if entry.backup_id in found:
+        return found[entry.backup_id]
+    try:
+        last = repository.shown(entry, private_pem, again=every)
+        parents = lineage(entry, entries)[:-1]
+    except Unreadable as error:
+        done = Verified(entry.backup_id, f"{INVALID}{error}", wrong=True)
+    else:
+        judged = [_verified(repository, one, entries, private_pem, found, every=every) for one in parents]
+        said = f"opened {last:%Y-%m-%d %H:%M} UTC; its objects are there" if last else ""
+        said = said or f"valid: {entry.size} bytes were opened"
+        if bad := [one for one in judged if one.wrong]:
+            reason = bad[0].said.removeprefix(INVALID)
+            done = Verified(entry.backup_id, f"{INVALID}builds on {bad[0].backup}: {reason}", wrong=True)
+        elif parents:
+            names = ", ".join(one.backup_id for one in reversed(parents))
+            done = Verified(entry.backup_id, f"{said}; incremental, builds on {names}")
+        else:
+            done = Verified(entry.backup_id, said)
+    found[entry.backup_id] = done
+    return done
+
+
 def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> Iterator[Verified]:
     """Open every backup that was not opened within the period, or all; yield a line for each. Raises HarnessError."""
     catalogue = repository.catalogue()
+    found: dict[str, Verified] = {}
     for entry in catalogue.entries:
-        try:
-            last = repository.shown(entry, private_pem, again=every)
-        except Unreadable as error:
-            yield Verified(entry.backup_id, f"NOT VALID: {error}", wrong=True)
-            continue
-        opened = f"opened {last:%Y-%m-%d %H:%M} UTC; its objects are there" if last else ""
-        yield Verified(entry.backup_id, opened or f"valid: {entry.size} bytes were opened")
+        yield _verified(repository, entry, catalogue.entries, private_pem, found, every=every)
     yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
     if catalogue.unseen:
         yield Verified("chain", f"NOTE: {catalogue.unseen}")

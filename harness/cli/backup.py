@@ -46,6 +46,7 @@ class Mode(StrEnum):
 
     LOGICAL = "logical"
     PHYSICAL = "physical"
+    INCREMENTAL = "incremental"
 
 
 @app.command()
@@ -53,15 +54,19 @@ def backup(
     config: ConfigFile = ESTATE,
     at: LiveFile = LIVE,
     mode: Annotated[
-        Mode, typer.Option(help="logical: dumps and files. physical: the database server's data directory alone.")
+        Mode,
+        typer.Option(
+            help="logical: dumps and files. physical: the database server's data directory alone. incremental: what "
+            "changed in it since the newest physical or incremental one (PostgreSQL 17 or newer, summarize_wal = on)."
+        ),
     ] = Mode.LOGICAL,
 ) -> None:
-    """Take one full backup now. Of the primary declared under [existing], else of the running estate."""
+    """Take one backup now. Of the primary declared under [existing], else of the running estate."""
     from harness.estate.config import load_config
 
     loaded = load_config(config)
-    if mode is Mode.PHYSICAL:
-        back_up_physical(loaded, at)
+    if mode is not Mode.LOGICAL:
+        back_up_physical(loaded, at, incremental=mode is Mode.INCREMENTAL)
         return
     if has_primary(loaded):
         back_up_existing(loaded)
@@ -71,8 +76,8 @@ def backup(
     say_coverage(coverage_of(receipt))
 
 
-def back_up_physical(config: Config, at: Path) -> None:
-    """Take a physical backup, and print events and receipt as lines of JSON. A failure is alerted."""
+def back_up_physical(config: Config, at: Path, *, incremental: bool) -> None:
+    """Take a physical or an incremental backup, and print events and receipt as lines of JSON. A failure is alerted."""
     from secrets import token_hex
 
     from harness.alerts.alerts import Alerts
@@ -88,7 +93,7 @@ def back_up_physical(config: Config, at: Path) -> None:
         alert(alerts, journal, f"Backups of {config.estate.name} were lost", alarm)
 
     with reported(config.estate.name, alerts, journal):
-        say_json(told(take_physical(source_of(config, at, NOT_UP), journal, lost)))
+        say_json(told(take_physical(source_of(config, at, NOT_UP), journal, lost, incremental=incremental)))
 
 
 def has_primary(config: Config) -> bool:
@@ -185,7 +190,7 @@ def backups(
     if as_json:
         say(json.dumps(rows, indent=2))
     else:
-        columns = ("id", "number", "mode", "snapshot", "age_s", "stored_bytes", "ratio", "opened")
+        columns = ("id", "number", "mode", "parent", "snapshot", "age_s", "stored_bytes", "ratio", "opened")
         head = (*columns, *COVERAGE.values(), "inside")
         say_table(head, [(*(str(row.get(name, "")) for name in columns), *counts(row), inside(row)) for row in rows])
         newest = next((row for row in rows if "damaged" not in row), None)

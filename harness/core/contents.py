@@ -112,12 +112,21 @@ class SystemFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The backup that an incremental one builds on: its number, its name, and the SHA-256 of its COMMIT in hex."""
+
+    sequence: int
+    backup_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class PhysicalFacts:
     """A base backup. It is consistent once the WAL of `timeline` from `start` to `stop` was replayed.
 
     `started_at`, `stopped_at`: by the server's clock, before its begin and after its end. `segment_size` in bytes.
     `tablespaces`: OID and folder of each; `checksums`: whether the server verified pages; `superuser`: the role that
-    initdb made.
+    initdb made. `parent`: of an incremental backup, which has only what changed since that one; None of a full one.
     """
 
     timeline: int
@@ -129,6 +138,7 @@ class PhysicalFacts:
     superuser: str
     checksums: bool
     tablespaces: tuple[tuple[str, str], ...] = ()
+    parent: Parent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +172,8 @@ class Contents:
         """One line for each database and each tree in the backup."""
         databases = [f"database {d.name}: {len(d.tables)} tables, {d.rows} rows" for d in self.databases]
         server = f"all databases of system {self.system.identifier}, timeline {self.system.timeline}"
+        if self.physical is not None and self.physical.parent is not None:
+            server += f", what changed since backup {self.physical.parent.backup_id}"
         return (*((server,) if self.physical is not None else databases), *map(_tree_line, self.trees))
 
     @property

@@ -8,15 +8,16 @@ from threading import Event
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.contents import Contents, PhysicalFacts, SystemFacts
-from harness.core.errors import BackupFailed, HarnessError, TookTooLong
+from harness.core.errors import BackupFailed, HarnessError, Refused, TookTooLong
 from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import segment_end, segment_start, show_lsn
 from harness.patience import PATIENCE
+from harness.physical.incremental.parent import Held, parent_of, require_parent
 from harness.physical.receive import Receiver
 from harness.physical.source import PhysicalSource
 from harness.postgres.identity import system_facts
-from harness.postgres.replication.base import BaseBackup, begin_base
+from harness.postgres.replication.base import INCREMENTAL, BaseBackup, begin_base
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import make_slot
 from harness.postgres.server import ask_row
@@ -32,42 +33,57 @@ MANIFEST = f"{FOLDER}/backup_manifest"
 STATE = """
 SELECT pg_catalog.clock_timestamp(), pg_catalog.pg_is_in_recovery(), current_setting('data_checksums') = 'on',
        (SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10),
-       EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND active)
+       EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND active),
+       current_setting('summarize_wal', true)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the server says. `now`: its clock; `archiving`: whether the continuous archive receives its WAL."""
+    """What the server says. `now`: its clock; `archiving`: whether the continuous archive receives its WAL.
+
+    `summarize_wal`: that setting; None before PostgreSQL 17.
+    """
 
     now: datetime
     standby: bool
     checksums: bool
     superuser: str
     archiving: bool
+    summarize_wal: str | None
 
 
-def take_physical(source: PhysicalSource, journal: Journal, lost: Callable[[str], None] | None = None) -> Receipt:
+def take_physical(
+    source: PhysicalSource,
+    journal: Journal,
+    lost: Callable[[str], None] | None = None,
+    *,
+    incremental: bool = False,
+) -> Receipt:
     """Take a physical backup and return its receipt. Nothing is written to this machine's disk.
 
     What earlier runs left is removed first. `lost`: is told of complete backups that lack their COMMIT by now.
+    `incremental`: only what changed since the newest one; raises Refused with the remedy where that cannot be.
     Raises BackupFailed when the server reports a damaged page, WAL is not there in time, or the store refuses;
     HarnessError when the server cannot be asked.
     """
     before = _ask(source.sql, source.slot)
     if before.standby:
         raise BackupFailed(f"PostgreSQL at {source.sql}: is a standby; name the primary")
+    if incremental and before.summarize_wal != "on":
+        raise Refused(f"PostgreSQL at {source.sql}: {_without_summaries(before)}")
     system = system_facts(source.sql)
     _reap(source.repository, journal, lost)
     with Replication(source.sql, APPLICATION) as connection:
         identity = connection.identify()
         if identity.system != system.identifier:
             raise BackupFailed(f"PostgreSQL at {source.sql}: another server answered; name one host")
+        parent = parent_of(source, identity) if incremental else None
         # Keeps the WAL of this backup on the server until it is shipped; ends with the connection.
         make_slot(connection, slot := f"blackstart_base_{secrets.token_hex(6)}", temporary=True)
         writer = source.repository.begin(system.identifier, source.keys.recipients, source.keys.signing_key)
         try:
-            base = _stream(connection, writer, journal)
+            base = _stream(connection, writer, journal, parent)
             after = _ask(source.sql, source.slot)
             facts = PhysicalFacts(
                 timeline=base.timeline,
@@ -79,8 +95,11 @@ def take_physical(source: PhysicalSource, journal: Journal, lost: Callable[[str]
                 superuser=before.superuser,
                 checksums=before.checksums,
                 tablespaces=base.tablespaces,
+                parent=None if parent is None else parent.named,
             )
             _ship(source, connection, identity, facts, (slot, after.archiving), journal)
+            if parent is not None:
+                require_parent(source.repository, parent.named)
             receipt = writer.commit(_contents(system, facts), source.lock)
         except BaseException:
             writer.abort()
@@ -117,13 +136,32 @@ def _ask(sql: Sql, slot: str) -> _State:
     return _State(*ask_row(sql, STATE, slot))
 
 
-def _stream(connection: Replication, writer: Writer, journal: Journal) -> BaseBackup:
-    base = begin_base(connection, "blackstart")
-    journal.mark("begin", "physical backup", start=show_lsn(base.start), timeline=base.timeline)
+def _without_summaries(state: _State) -> str:
+    """Return why it cannot say what changed, and what to do."""
+    do = "take a physical one: `blackstart backup --mode physical`"
+    if state.summarize_wal is None:
+        return f"incremental backups need version {INCREMENTAL} or newer; {do}"
+    return f"summarize_wal is off; ALTER SYSTEM SET summarize_wal = on, reload it, then {do}"
+
+
+def _stream(connection: Replication, writer: Writer, journal: Journal, parent: Held | None) -> BaseBackup:
+    try:
+        base = begin_base(connection, "blackstart", parent.manifest if parent is not None else b"")
+    except HarnessError as error:
+        if parent is None:
+            raise
+        raise Refused(
+            f"no incremental backup on {parent.named.backup_id}: {error}; take a physical one: `blackstart backup "
+            "--mode physical`"
+        ) from error
+    on = {} if parent is None else {"parent": parent.named.backup_id}
+    journal.mark("begin", "physical backup", start=show_lsn(base.start), timeline=base.timeline, **on)
     for archive in base.archives():
         entry = writer.add(f"{FOLDER}/{archive.name}", archive.chunks)
         journal.mark("stored", archive.name, plain=entry.plain_size, stored=entry.stored_size)
     writer.add(MANIFEST, (base.manifest,))
+    if connection.major >= INCREMENTAL:
+        writer.keep(base.manifest)  # the writer cannot open what is sealed to the recipients
     journal.mark("end", "physical backup", stop=show_lsn(base.stop))
     return base
 

@@ -9,6 +9,7 @@ from harness.core.errors import NoValidBackup, Refused, Unreadable
 from harness.core.wal import segment_start, show_lsn
 from harness.physical.target import LATEST, Target
 from harness.repository.catalogue import CommittedBackup, OpenBackup, Repository
+from harness.repository.lineage import lineage
 from harness.repository.wal.catalogue import Leg, Shipped, WalCatalogue
 
 
@@ -18,7 +19,8 @@ class Way:
 
     `timeline`: the one that it ends on; `covered_until`: every write acknowledged before that time is in it, None: not
     known. `histories`: of every timeline, so that a new one gets another number. `passed_over`: why no newer timeline.
-    `damaged`: newer backups that cannot be restored, each with the reason.
+    `damaged`: newer backups that cannot be restored, each with the reason. `parents`: what an incremental backup builds
+    on, the full one first.
     """
 
     backup: OpenBackup
@@ -30,6 +32,7 @@ class Way:
     histories: tuple[Shipped, ...]
     passed_over: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    parents: tuple[OpenBackup, ...] = ()
 
     @property
     def name(self) -> str:
@@ -47,7 +50,10 @@ class Way:
 
     def size(self) -> int:
         """Return the bytes that its restore needs on the disk."""
-        return self.backup.manifest.plain_size + len(self.files) * self.facts.segment_size
+        parts = sum(one.manifest.plain_size for one in (*self.parents, self.backup))
+        # The parts of a chain are there until they are combined; the result is about as large as the full one.
+        combined = max((one.manifest.plain_size for one in self.parents[:1]), default=0)
+        return parts + combined + len(self.files) * self.facts.segment_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +74,19 @@ def ways(
 ) -> Iterator[Way]:
     """Yield the base backups that may reach the target, the best first. Raises HarnessError of the store.
 
-    `entries`: the committed backups that may be used, newest first.
+    `entries`: the committed backups, newest first.
     Raises NoValidBackup when there is none at all, Refused with what can be reached when the target is outside.
     """
     found: list[Way] = []
     reasons: list[str] = []
-    for entry in entries:
+    for entry in (one for one in entries if wanted.backup_id in ("", one.backup_id)):
         if entry.damaged is not None:  # it does not say whether it is a physical one
             reasons.append(f"{entry.backup_id}: {entry.damaged}")
         if not entry.physical:
             continue
         try:
-            backup = repository.open(entry, private_pem)
-            found.append(_way(backup, wal, wanted.timeline))
+            chain = tuple(repository.open(one, private_pem) for one in lineage(entry, entries))
+            found.append(replace(_way(chain[-1], wal, wanted.timeline), parents=chain[:-1]))
         except Unreadable as error:
             reasons.append(f"{entry.backup_id}: {error}")
             continue

@@ -9,6 +9,7 @@ from harness.core.errors import Refused, RestoreFailed
 from harness.core.journal import Journal
 from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
+from harness.physical.incremental.combine import combine, fetch
 from harness.physical.server import Programs, Replayed, Unreached, programs_of, replay
 from harness.physical.unpack import (
     AUTO,
@@ -19,7 +20,6 @@ from harness.physical.unpack import (
     require_room,
     set_aside,
     spaces_of,
-    unpack,
 )
 from harness.repository.catalogue import Repository
 from harness.repository.committed import newest_system
@@ -65,7 +65,7 @@ def restore(
     wal = read_wal(repository, newest_system(named))
     findings = (*catalogue.findings, *wal_findings(repository, wal))
     tried: list[str] = []
-    for way in ways(repository, named, wal, private_pem, wanted):
+    for way in ways(repository, catalogue.entries, wal, private_pem, wanted):
         journal.mark("selected", way.name, range=way.range, target=str(wanted.target))
         require_room(folder, way.size())
         programs = programs_of(way.backup.manifest.contents.system.major)
@@ -94,9 +94,10 @@ def _fill(
     journal: Journal,
     progress: Callable[[int], None] | None,
 ) -> None:
-    unpack(way, folder, progress)
-    programs.run("pg_verifybackup", "--no-parse-wal", str(folder))
-    journal.mark("verified", "base backup", by="pg_verifybackup")
+    if way.parents:
+        combine((*way.parents, way.backup), folder, programs, journal, progress)
+    else:
+        fetch(way.backup, folder, programs, journal, progress)
     place_wal(way, reader, folder)
     journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
 

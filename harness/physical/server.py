@@ -84,6 +84,7 @@ class Programs:
     """PostgreSQL's programs of one major version."""
 
     folder: Path
+    major: int
 
     def run(self, name: str, *arguments: str) -> str:
         """Return the output of a program; raises RestoreFailed with its last line unless it exits with 0."""
@@ -102,7 +103,7 @@ def programs_of(major: int) -> Programs:
     """Return the programs of exactly that major version. Raises MissingPart with the remedy."""
     for found in client_programs():
         if found.major == major and Path(found.folder, "postgres").is_file():
-            return Programs(Path(found.folder))
+            return Programs(Path(found.folder), major)
     raise MissingPart(
         f"postgres of PostgreSQL {major} is missing: a physical backup starts with the same major version only; "
         "install it, or name its folder in BLACKSTART_PG_BIN"

@@ -12,6 +12,7 @@ from harness.core.errors import RestoreFailed, Unreadable, UsageError
 from harness.core.parallel import in_order
 from harness.physical.backup import FOLDER, MANIFEST
 from harness.physical.choice import Way
+from harness.repository.catalogue import OpenBackup
 from harness.repository.format.seal import reader_of
 from harness.repository.wal.reader import WalReader
 from harness.substrate.common.filesystem import remove_tree
@@ -80,15 +81,24 @@ def made(folder: Path) -> Iterator[None]:
         raise
 
 
-def unpack(way: Way, folder: Path, progress: Callable[[int], None] | None = None) -> None:
-    """Write the base backup into an empty folder. Raises Unreadable if it is not authentic, RestoreFailed, OSError."""
-    for oid, _ in way.facts.tablespaces:
+def unpack(backup: OpenBackup, folder: Path, progress: Callable[[int], None] | None = None) -> None:
+    """Write a base backup into an empty folder. Raises Unreadable if it is not authentic, RestoreFailed, OSError."""
+    spaces = tablespaces_of(backup)
+    for oid in spaces:
         space = spaces_of(folder) / oid
         space.mkdir(mode=0o700, parents=True)
-        _extract(way.backup.read(f"{FOLDER}/{oid}.tar", progress), space, {})
-    links = {f"{SPACES}/{oid}": spaces_of(folder).absolute() / oid for oid, _ in way.facts.tablespaces}
-    _extract(way.backup.read(f"{FOLDER}/base.tar", progress), folder, links)
-    _write(folder / "backup_manifest", way.backup.read(MANIFEST, progress))
+        _extract(backup.read(f"{FOLDER}/{oid}.tar", progress), space, {})
+    links = {f"{SPACES}/{oid}": spaces_of(folder).absolute() / oid for oid in spaces}
+    _extract(backup.read(f"{FOLDER}/base.tar", progress), folder, links)
+    _write(folder / "backup_manifest", backup.read(MANIFEST, progress))
+
+
+def tablespaces_of(backup: OpenBackup) -> tuple[str, ...]:
+    """Return the OIDs of a base backup's tablespaces. Raises Unreadable for a logical backup."""
+    facts = backup.manifest.contents.physical
+    if facts is None:
+        raise Unreadable(f"backup {backup.backup_id}: its manifest is of a logical backup")
+    return tuple(oid for oid, _ in facts.tablespaces)
 
 
 def place_wal(way: Way, reader: WalReader, folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from harness.repository.format.commit import Commit
+from harness.repository.format.commit import Commit, Predecessor
 from harness.repository.format.unsigned import UnsignedBackup
 
 
@@ -32,6 +32,17 @@ class CommittedBackup:
     def physical(self) -> bool:
         """Whether it is a physical backup; False when it is damaged."""
         return self._commit is not None and self._commit.base is not None
+
+    @property
+    def parent(self) -> Predecessor | None:
+        """The backup that it builds on; None unless it is an incremental one."""
+        base = self._commit.base if self._commit is not None else None
+        return base.parent if base is not None else None
+
+    @property
+    def mode(self) -> str:
+        """How it was taken: `logical`, `physical` or `incremental`."""
+        return "incremental" if self.parent is not None else "physical" if self.physical else "logical"
 
     @property
     def recipients(self) -> tuple[str, ...]:

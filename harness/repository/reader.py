@@ -6,14 +6,23 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from harness.core.errors import Unreadable
 from harness.pem import fingerprint
 from harness.repository.format.commit import Commit, digest_of, key_check
 from harness.repository.format.frames import decompress
-from harness.repository.format.layout import FORMAT, Layout, key_binding, manifest_binding, object_binding
+from harness.repository.format.layout import (
+    FORMAT,
+    Layout,
+    key_binding,
+    manifest_binding,
+    object_binding,
+    writer_binding,
+)
 from harness.repository.format.manifest import Manifest, read_manifest
+from harness.repository.format.own import own_key
 from harness.repository.format.recipients import WRAPPED, read_private, unwrap
 from harness.repository.format.seal import open_sealed, reader_of
 from harness.repository.pipeline import Pipeline
@@ -133,6 +142,13 @@ def open_backup(store: ObjectStore, layout: Layout, commit: Commit, private_pem:
     if (manifest.estate, manifest.cluster, manifest.backup_id) != (commit.estate, *place):
         raise Unreadable(f"{name}: belongs to backup {manifest.backup_id} of estate {manifest.estate}")
     return OpenBackup(manifest, store, layout, dek, Pipeline(store))
+
+
+def read_own(store: ObjectStore, layout: Layout, commit: Commit, signing_key: Ed25519PrivateKey) -> bytes:
+    """Return what a writer sealed to itself with a backup. Raises Unreadable (not there, altered, another writer's)."""
+    own = own_key(signing_key, commit.cluster, commit.backup_id)
+    bound = writer_binding(commit.cluster, commit.backup_id)
+    return b"".join(Pipeline(store).get(layout.writer(commit.backup_id), own, bound))
 
 
 def small_object(store: ObjectStore, key: str, limit: int) -> bytes:

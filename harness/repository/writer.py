@@ -27,8 +27,10 @@ from harness.repository.format.layout import (
     manifest_binding,
     new_id,
     object_binding,
+    writer_binding,
 )
 from harness.repository.format.manifest import Manifest, ObjectEntry, canonical
+from harness.repository.format.own import own_key
 from harness.repository.format.recipients import read_recipients, wrap
 from harness.repository.format.seal import KEY, seal
 from harness.repository.pipeline import Pipeline, end
@@ -36,6 +38,7 @@ from harness.repository.read_back import read_back, write_small
 from harness.repository.store.port import Lockable, ObjectStore
 from harness.signing import read_signing_key
 
+OWN = "writer"  # claimed while the writer's own copy is stored
 PROGRAMS = ("cryptography", "zstandard", "minio")
 
 
@@ -184,6 +187,16 @@ class Writer:
             until,
         )
 
+    def keep(self, text: bytes) -> None:
+        """Store what the next incremental backup begins with, sealed to the writer itself. Raises HarnessError."""
+        with self._claimed(OWN):
+            key, bound = self.layout.writer(self.backup_id), writer_binding(self.cluster, self.backup_id)
+            own = own_key(self._signing_key, self.cluster, self.backup_id)
+            stored = self._pipeline.put(key, (text,), own, bound)
+            read_back(self.store, key, stored.stored_size, own, bound)
+            with self._changed:
+                del self._entries[OWN]  # it is none of the backup's objects, which are sealed to its recipients
+
     def _lock(self, key: str, until: datetime) -> None:
         if not isinstance(self.store, Lockable):
             raise BackupFailed(f"{key}: this store has no object lock; set backup.lock_days to 0")
@@ -246,7 +259,10 @@ class Writer:
 
 def _range_of(contents: Contents) -> BaseRange | None:
     base = contents.physical
-    return None if base is None else BaseRange(timeline=base.timeline, start=base.start, stop=base.stop)
+    if base is None:
+        return None
+    parent = None if base.parent is None else Predecessor(**asdict(base.parent))
+    return BaseRange(timeline=base.timeline, start=base.start, stop=base.stop, parent=parent)
 
 
 def begin(
@@ -272,7 +288,7 @@ def begin(
 def remove(store: ObjectStore, layout: Layout, backup_id: str) -> None:
     """Delete everything of an uncommitted backup, the intent last, so that an interrupted deletion can be repeated."""
     store.abandon(layout.data(backup_id))
-    for prefix in (layout.data(backup_id), layout.keys(backup_id), layout.manifest(backup_id)):
+    for prefix in layout.whole(backup_id):
         for entry in list(store.list(prefix)):
             store.delete(entry.key)
     store.delete(layout.intent(backup_id))

@@ -14,8 +14,10 @@ from harness.postgres.replication.connection import Replication, rows_of
 
 COMMAND = (
     "BASE_BACKUP (LABEL '{label}', PROGRESS false, CHECKPOINT 'fast', WAIT false, MANIFEST 'yes', "
-    "MANIFEST_CHECKSUMS 'SHA256', VERIFY_CHECKSUMS true)"
+    "MANIFEST_CHECKSUMS 'SHA256', VERIFY_CHECKSUMS true{more})"
 )
+INCREMENTAL = 17  # first major that takes incremental backups
+PIECE = 1 << 20  # bytes of a manifest in one message
 MAIN = "base.tar"
 RESULTS = 2  # before the stream: the first position, the tablespaces
 
@@ -82,9 +84,14 @@ class BaseBackup:
         self.stop = read_lsn(position)
 
 
-def begin_base(connection: Replication, label: str) -> BaseBackup:
-    """Begin a base backup. `label`: letters, digits and `-`. Raises HarnessError when the server refuses."""
-    connection.send(COMMAND.format(label=label))
+def begin_base(connection: Replication, label: str, parent: bytes = b"") -> BaseBackup:
+    """Begin a base backup. `label`: letters, digits and `-`. Raises HarnessError when the server refuses.
+
+    `parent`: the backup_manifest of the backup that an incremental one builds on, b"" for a full one.
+    """
+    if parent:
+        _upload(connection, parent)
+    connection.send(COMMAND.format(label=label, more=", INCREMENTAL" if parent else ""))
     found: list[tuple[tuple[str, ...], ...]] = []
     while (result := connection.result()) is not None and result.status != pq.ExecStatus.COPY_OUT:
         found.append(rows_of(result))
@@ -93,3 +100,16 @@ def begin_base(connection: Replication, label: str) -> BaseBackup:
     position, timeline = found[0][0][:2]
     spaces = tuple((oid, location) for oid, location, *_ in found[1] if oid)
     return BaseBackup(connection, int(timeline), read_lsn(position), spaces)
+
+
+def _upload(connection: Replication, manifest: bytes) -> None:
+    """Send the manifest that the next base backup of this connection compares with. Raises HarnessError."""
+    connection.send("UPLOAD_MANIFEST")
+    result = connection.result()
+    if result is None or result.status != pq.ExecStatus.COPY_IN:
+        raise HarnessError(f"{connection.where}: the answer to UPLOAD_MANIFEST is none of PostgreSQL 17 or newer")
+    for at in range(0, len(manifest), PIECE):
+        connection.reply(manifest[at : at + PIECE])
+    connection.end_copy()
+    while connection.result() is not None:
+        pass

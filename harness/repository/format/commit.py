@@ -43,13 +43,17 @@ class Predecessor(BaseModel):
 
 
 class BaseRange(BaseModel):
-    """The WAL that a base backup needs to be consistent: from `start` to `stop` of a timeline."""
+    """The WAL that a base backup needs to be consistent: from `start` to `stop` of a timeline.
+
+    `parent`: the backup that an incremental one builds on; None of a full one, where the field is left out.
+    """
 
     model_config = STRICT
 
     timeline: Annotated[int, Field(ge=1, lt=1 << 32)]
     start: Annotated[int, Field(ge=0, lt=1 << 64)]
     stop: Annotated[int, Field(ge=0, lt=1 << 64)]
+    parent: Predecessor | None = None
 
 
 class Commit(BaseModel):
@@ -86,8 +90,13 @@ class Commit(BaseModel):
 
     def signed(self, key: Ed25519PrivateKey) -> bytes:
         """Return the envelope with this COMMIT, signed."""
-        # Readers from before physical backups refuse the field: to them such a backup is none that they can restore.
-        return sign(KIND, canonical(self.model_dump(exclude={"base"} if self.base is None else None)), [key])
+        # A reader from before physical or incremental backups refuses the field: it could not restore such a backup.
+        absent: dict[str, bool | dict[str, bool]] = {}
+        if self.base is None:
+            absent = {"base": True}
+        elif self.base.parent is None:
+            absent = {"base": {"parent": True}}
+        return sign(KIND, canonical(self.model_dump(exclude=absent)), [key])
 
 
 def read_commit(text: bytes, writers: Sequence[Ed25519PublicKey]) -> Commit:

@@ -67,9 +67,17 @@ class Layout:
         """Return the key of a note of expired backups; its name is formed like a backup's."""
         return f"{self.of('expired')}{name}.json"
 
+    def writer(self, backup_id: str) -> str:
+        """Return the key of what the writer reads back for the next incremental backup, sealed to itself."""
+        return f"{self.of('writer')}{backup_id}"
+
     def data(self, backup_id: str, path: str = "") -> str:
         """Return the key of an object of a backup, or without `path` the prefix of all of them."""
         return f"{self.of('data')}{backup_id}/{path}"
+
+    def whole(self, backup_id: str) -> tuple[str, ...]:
+        """Return the prefixes of all that a backup has but its intent and its COMMIT, in the order of writing."""
+        return self.data(backup_id), self.writer(backup_id), self.keys(backup_id), self.manifest(backup_id)
 
     def wal(self, run: str, path: str = "") -> str:
         """Return the key of an object of shipped WAL, or without `path` the prefix of a run's objects and keys."""
@@ -118,6 +126,11 @@ def manifest_binding(cluster: str, backup_id: str) -> bytes:
 def key_binding(cluster: str, backup_id: str, form: str = FORMAT) -> bytes:
     """Return the HPKE info of a wrapped data key."""
     return bind(form, "key", cluster, backup_id)
+
+
+def writer_binding(cluster: str, backup_id: str) -> bytes:
+    """Return the associated data of what a writer seals to itself; as HKDF info it makes the key of that."""
+    return bind(FORMAT, "writer", cluster, backup_id)
 
 
 def check_binding(cluster: str, backup_id: str) -> bytes:

@@ -41,7 +41,7 @@ def reap(repository: Repository, older_than: float = ABANDONED) -> Reaped:
     """
     store, layout = repository.store, repository.layout
     newest: dict[str, datetime] = {}
-    having: dict[str, set[str]] = {kind: set() for kind in ("intent", "data", "keys", "manifest")}
+    having: dict[str, set[str]] = {kind: set() for kind in ("intent", "data", "writer", "keys", "manifest")}
     for kind, names in having.items():
         for entry in store.list(layout.of(kind)):
             backup_id = layout.id_in(entry.key)

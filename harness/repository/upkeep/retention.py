@@ -4,18 +4,20 @@ Grandfather, father, son: the newest backup of each of the last days, weeks, mon
 Nothing is counted from today's date, so that a clock that is wrong expires nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from harness.core.errors import HarnessError, Refused
+from harness.core.errors import HarnessError, Refused, Unreadable
 from harness.repository.catalogue import Catalogue, CommittedBackup, Repository
 from harness.repository.chain import Head
 from harness.repository.format.commit import Predecessor
 from harness.repository.format.expiry import MOST, Expiry
 from harness.repository.format.layout import Layout, new_id
+from harness.repository.lineage import lineage
 from harness.repository.store.expunge import expunge
 from harness.repository.store.port import ObjectStore
 
@@ -68,7 +70,7 @@ def decide(repository: Repository, policy: Policy) -> tuple[Decision, ...]:
             f"retention: nothing is removed while the repository is in doubt: {'; '.join(catalogue.findings)}"
         )
     reasons = _reasons(catalogue, policy)
-    shown = [entry for entry in catalogue.entries if entry.damaged is None and entry.digest in opened]
+    shown = [entry for entry in catalogue.entries if _opened(entry, catalogue.entries, opened)]
     if len(shown) < policy.verified:
         raise Refused(
             f"retention: nothing is removed: {len(shown)} backups were ever opened completely, "
@@ -77,7 +79,31 @@ def decide(repository: Repository, policy: Policy) -> tuple[Decision, ...]:
     for entry in shown[: policy.verified]:
         reasons[entry.backup_id].append("verified")
     now = repository.clock.wall()
+    _keep_parents(catalogue, reasons, now)
     return tuple(Decision(e, tuple(reasons[e.backup_id]), _locked(e, now)) for e in catalogue.entries)
+
+
+def _opened(entry: CommittedBackup, entries: Sequence[CommittedBackup], opened: Collection[str]) -> bool:
+    """Return whether a backup and all that it builds on were opened completely."""
+    if entry.damaged is not None:
+        return False
+    with suppress(Unreadable):
+        return all(one.digest in opened for one in lineage(entry, entries))
+    return False
+
+
+def _keep_parents(catalogue: Catalogue, reasons: Mapping[str, list[str]], now: datetime) -> None:
+    """Add the reason to each backup that one which stays builds on, directly or not."""
+    there = {entry.backup_id: entry for entry in catalogue.entries}
+    for entry in catalogue.entries:  # also of one with a broken chain, whose lost parent may come back
+        if not reasons[entry.backup_id] and _locked(entry, now) is None:
+            continue
+        above: CommittedBackup | None = entry
+        while above is not None and above.parent is not None:
+            name = above.parent.backup_id
+            if name in reasons and (why := f"parent of {above.backup_id}") not in reasons[name]:
+                reasons[name].append(why)
+            above = there.get(name)
 
 
 def _reasons(catalogue: Catalogue, policy: Policy) -> dict[str, list[str]]:
@@ -126,7 +152,7 @@ def remove_expired(
     trust = replace(repository.trust, writers=(*repository.trust.writers, signing_key.public_key()))
     before = [entry.key for entry in store.list(layout.of("expired"))]
     noted = replace(repository, trust=trust).expired()
-    going = [decision.entry.backup_id for decision in reversed(decisions) if decision.expires][:MOST]
+    going = _going(decisions)[:MOST]
     names = [*_left_over(store, layout, noted, decisions), *going]
     if not names:
         return
@@ -145,12 +171,21 @@ def remove_expired(
             expunge(store, key)
 
 
+def _going(decisions: Sequence[Decision]) -> list[str]:
+    """Return the names of what expires, oldest first, but what builds on a backup before that one."""
+    names: list[str] = []
+    for entry in (decision.entry for decision in reversed(decisions) if decision.expires):
+        parent = entry.parent.backup_id if entry.parent is not None else ""
+        names.insert(names.index(parent) if parent in names else len(names), entry.backup_id)
+    return names
+
+
 def _left_over(
     store: ObjectStore, layout: Layout, noted: Sequence[Head], decisions: Sequence[Decision]
 ) -> tuple[str, ...]:
     """Return what an interrupted removal left: noted, without COMMIT, and still there."""
     gone = {head.backup_id for head in noted} - {decision.entry.backup_id for decision in decisions}
-    kinds = ("manifest", "keys", "data") if gone else ()
+    kinds = ("manifest", "keys", "writer", "data") if gone else ()
     there = {layout.id_in(entry.key) for kind in kinds for entry in store.list(layout.of(kind))}
     return tuple(sorted(gone & there))
 
@@ -171,7 +206,7 @@ def _note(repository: Repository, noted: Sequence[Head], decisions: Sequence[Dec
 
 def _erase(store: ObjectStore, layout: Layout, backup_id: str) -> None:
     expunge(store, layout.commit(backup_id))
-    for prefix in (layout.manifest(backup_id), layout.keys(backup_id), layout.data(backup_id)):
+    for prefix in reversed(layout.whole(backup_id)):
         for entry in list(store.list(prefix)):
             expunge(store, entry.key)
     expunge(store, layout.intent(backup_id))  # deleted after COMMIT, but a version of it is left
