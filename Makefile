@@ -12,10 +12,11 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit cases mutants kill-matrix fuzz drills drill test images engine-tests drill-docker drill-kind report bench lock clean
+.PHONY: help setup check unit cases mutants kill-matrix fuzz drills drill test images engine-tests drill-docker drill-kind report bench \
+	bench-repository lock clean
 
 help:  ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Parts and Python packages are installed at the same time: both need only uv, and the code of harness.parts.
 setup: $(BIN)/uv  ## make the virtual environment and install the parts into the shared cache
@@ -97,6 +98,9 @@ report: setup  ## build the report of the newest drills
 
 bench: setup  ## run every benchmark
 	@for one in memory logical tenants site_loss clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
+
+bench-repository: setup  ## physical backups, restores and WAL beside pgBackRest, Barman and a pipe (root; ROUNDS=5)
+	$(BIN)/python -m benchmarks.repository --record $(if $(ROUNDS),--rounds $(ROUNDS))
 
 lock: setup  ## rewrite all lock files, with hashes and without registry addresses
 	@$(BIN)/python -m harness.parts.lock

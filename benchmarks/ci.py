@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
+from benchmarks.rows import ROOT, add
 from harness.core.clock import SYSTEM
 from harness.evidence.folder import commit_of
 from harness.images.engine import REFUSALS, engine
@@ -68,7 +69,7 @@ def run(*, cold: bool) -> Row:
     """Clone the project, run its CI, show what it says, and return the row."""
     with tempfile.TemporaryDirectory() as home:
         clone = Path(home) / "clone"
-        subprocess.run([shutil.which("git") or "git", "clone", "--quiet", str(page.ROOT), str(clone)], check=True)
+        subprocess.run([shutil.which("git") or "git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         commit = commit_of(clone)[:7]
         env = {name: value for name, value in os.environ.items() if name != "BLACKSTART_CACHE" or not cold}
         env |= {"CI": "true"} | (emptied(Path(home)) if cold else {})
@@ -83,10 +84,10 @@ def run(*, cold: bool) -> Row:
                 if found := STEP.search(line):
                     steps[found[1]] = max(int(found[2]), steps.get(found[1], 0))
         seconds = round(SYSTEM.monotonic() - begun, 1)
-        records, kept = clone / "reports", page.ROOT / "reports" / f"ci-{commit}"
+        records, kept = clone / "reports", ROOT / "reports" / f"ci-{commit}"
         if running.returncode and records.is_dir():
             shutil.copytree(records, kept, dirs_exist_ok=True)
-            print(f"ci: the records of its drills are in {kept.relative_to(page.ROOT)}")
+            print(f"ci: the records of its drills are in {kept.relative_to(ROOT)}")
     at = SYSTEM.wall().isoformat(timespec="seconds")
     return Row(at, commit, os.cpu_count() or 0, cold, running.returncode, seconds, steps)
 
@@ -96,7 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cold", action="store_true")
     row = run(cold=parser.parse_args().cold)
-    page.add("ci", row)
+    add("ci", row)
     page.write()
     return row.code
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
+from benchmarks.rows import add
 from harness.core.clock import SYSTEM
 from harness.substrate.kind.substrate import SITES, Kind
 
@@ -61,7 +62,7 @@ def main() -> None:
     for _ in range(parser.parse_args().runs):
         row = pair()
         print(f"ready {row.ready} s, images {row.images} s, one lost {row.lost} s, swept {row.swept} s", flush=True)
-        page.add("clusters", row)
+        add("clusters", row)
     page.write()
 
 

@@ -25,6 +25,7 @@ import psutil
 import yaml
 
 from benchmarks import page
+from benchmarks.rows import ROOT, add
 from harness.core.clock import SYSTEM, wait_until
 from harness.core.errors import TookTooLong
 from harness.images.engine import engine
@@ -32,7 +33,6 @@ from harness.images.kind.stock import LABEL
 from harness.substrate.docker.ownership import SITE
 from harness.substrate.embedded.process_tree import RUN_TAG
 
-ROOT = page.ROOT
 IN_THE_MIDDLE = '"message": "2.4.2"'  # of the sequence: a backup is being restored
 PATIENCE = 600.0  # seconds until a drill comes there, and until it has ended
 COUNTER = re.compile(r"^\[\d+:\d+\] ")
@@ -147,7 +147,7 @@ def main() -> None:
     for substrate in asked.substrates:
         for ending, fault in ENDINGS.items():
             row = drill(substrate, ending, fault)
-            page.add("leftovers", row)
+            add("leftovers", row)
             left = {kind: names for kind, names in row.left.items() if names}
             amid = ", ".join(f"{number} {kind}" for kind, number in row.amid.items() if number)
             print(f"{substrate}, {ending}: exit code {row.code}; amid {amid}; left {left or 'nothing'}", flush=True)

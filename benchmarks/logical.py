@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
+from benchmarks.rows import add
 from harness.alerts.alerts import Alerts
 from harness.backup.orchestrator import BackupOrchestrator
 from harness.core.clock import SYSTEM
@@ -150,7 +151,7 @@ def main() -> None:
                     row = measured(what, run, number, asked.megabytes)
                     print(f"round {number}: {what}: {row.wall} s, {row.cpu} s of CPU, {row.stored} bytes", flush=True)
                     if number:
-                        page.add("logical", row)
+                        add("logical", row)
     page.write()
 
 

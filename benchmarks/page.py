@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
-from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from benchmarks.repository.table import repository
+from benchmarks.rows import ROOT, Rows, rows_of, spread, table
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks/results"
 PAGE = ROOT / "docs/BENCHMARKS.md"
 SUBSTRATES = ("embedded", "docker", "kind", "kind,cold")
 FIGURES = {"whole drill, s": "wall", "RTO, s": "rto", "RPO, s": "rpo", "peak memory, MiB": "memory"}
@@ -24,33 +16,6 @@ PAIR = {
     "one killed and its volumes removed, s": "lost",
     "the rest swept, s": "swept",
 }
-Rows = Sequence[dict[str, Any]]
-
-
-def rows_of(name: str) -> Rows:
-    """Return the rows of one benchmark, oldest first; none where it never ran."""
-    file = RESULTS / f"{name}.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
-
-
-def add(name: str, row: DataclassInstance) -> None:
-    """Add a row to those of a benchmark."""
-    with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(row)) + "\n")
-
-
-def spread(figures: Iterable[float | None], digits: int = 1) -> str:
-    """Return the median, with the least and the most where there are several."""
-    known = [figure for figure in figures if figure is not None]
-    if len(known) < 2:  # noqa: PLR2004
-        return f"{known[0]:.{digits}f}" if known else "-"
-    return f"{median(known):.{digits}f} ({min(known):.{digits}f} to {max(known):.{digits}f})"
-
-
-def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> list[str]:
-    """Return the lines of a table."""
-    first = list(head)
-    return [f"| {' | '.join(first)} |", "|---" * len(first) + "|", *(f"| {' | '.join(line)} |" for line in lines)]
 
 
 def site_loss(rows: Rows) -> list[str]:
@@ -203,7 +168,7 @@ def write() -> None:
     """Write the page."""
     lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
     lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
-    lines += logical(rows_of("logical")) + tenants(rows_of("tenants"))
+    lines += repository(rows_of("repository")) + logical(rows_of("logical")) + tenants(rows_of("tenants"))
     lines += (
         mutants(rows_of("mutants"))
         + kill_matrix(rows_of("kill_matrix"))

@@ -24,10 +24,10 @@ from threading import Event, Thread
 import psutil
 
 from benchmarks import page
+from benchmarks.rows import ROOT, add
 from harness.core.clock import SYSTEM
 from harness.evidence.folder import read_record, records
 
-ROOT = page.ROOT
 MIB = 1 << 20
 
 
@@ -101,7 +101,7 @@ def main() -> None:
         for substrate in asked.substrates:
             row = drill(substrate)
             print(f"{substrate}: {row.verdict}, {row.wall} s, RTO {row.rto}, {row.memory} MiB", flush=True)
-            page.add("site_loss", row)
+            add("site_loss", row)
     page.write()
 
 

@@ -21,6 +21,7 @@ from psycopg import sql as compose
 
 from benchmarks import page
 from benchmarks.logical import DATABASE, Bench, bench
+from benchmarks.rows import add
 from harness.core.clock import SYSTEM
 from harness.core.service import Sql
 from harness.estate.config import BackupTable
@@ -97,7 +98,7 @@ def main() -> int:
     figures = (asked.databases, asked.megabytes, round(wall, 1), max(seen), peak, stored)
     row = Row(at, os.cpu_count() or 0, round(load, 1), *figures)
     print(row)
-    page.add("tenants", row)
+    add("tenants", row)
     page.write()
     return int(row.connections > BackupTable().parallel + SPARE or row.peak_mib > LIMIT_MIB)
 

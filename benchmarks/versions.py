@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
+from benchmarks.rows import ROOT, add
 from harness.core.clock import SYSTEM
 
 MAKE = shutil.which("make") or "make"
@@ -54,14 +55,14 @@ def main() -> None:
     parser.add_argument("other", type=Path)
     parser.add_argument("--pairs", type=int, default=3)
     asked = parser.parse_args()
-    folders = [asked.other.resolve(), page.ROOT]
+    folders = [asked.other.resolve(), ROOT]
     for folder in folders:
         drill(folder, 0)
     for pair in range(1, asked.pairs + 1):
         for folder in folders if pair % 2 else reversed(folders):
             row = drill(folder, pair)
             print(f"pair {pair}: {row.version}: exit code {row.code}, {row.wall} s", flush=True)
-            page.add("versions", row)
+            add("versions", row)
     page.write()
 
 
