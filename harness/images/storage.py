@@ -3,11 +3,14 @@
 import os
 import tarfile
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
 from docker.errors import APIError, ImageNotFound
+from docker.models.images import Image
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.images.engine import REFUSALS, engine, explained, reason
 from harness.images.table import OURS
@@ -15,6 +18,7 @@ from harness.parts.cache import cache_home
 
 _saving = Lock()
 KEPT = 3  # versions of an image, because other checkouts may use earlier ones
+RECENT = timedelta(hours=6)  # and all that are younger: a run of another checkout may still need them
 
 
 def tag_of(name: str, key: str) -> str:
@@ -98,13 +102,16 @@ def save(reference: str, archive: Path) -> Path:
 
 
 def tidy(name: str) -> None:
-    """Remove all but the newest few images and archives of that name, except images that a container uses.
+    """Remove all but the newest few and the recent images and archives of that name, and what a container uses.
 
     Errors are suppressed; what could not be removed is removed next time.
     """
     with suppress(*REFUSALS):
+        oldest = SYSTEM.wall() - RECENT
         images = engine().images.list(name=f"{OURS}/{name}")
-        for image in sorted(images, key=lambda one: str(one.attrs["Created"]), reverse=True)[KEPT:]:
+        for image in sorted(images, key=_tagged, reverse=True)[KEPT:]:
+            if _tagged(image) > oldest:
+                continue
             for reference in image.tags:
                 with suppress(APIError):  # in use
                     engine().images.remove(reference, noprune=False)
@@ -112,4 +119,10 @@ def tidy(name: str) -> None:
         # Not those of an image with a longer name such as `odoo-wheels`.
         archives = [path for path in found if "-" not in path.stem.removeprefix(f"{name}-")]
         for archive in sorted(archives, key=lambda path: path.stat().st_mtime, reverse=True)[KEPT:]:
-            archive.unlink(missing_ok=True)
+            if archive.stat().st_mtime < oldest.timestamp():
+                archive.unlink(missing_ok=True)
+
+
+def _tagged(image: Image) -> datetime:
+    """Return when an image was baked or loaded here."""
+    return datetime.fromisoformat(image.attrs["Metadata"]["LastTagTime"])

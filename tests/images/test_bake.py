@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,13 +15,13 @@ from docker.errors import ImageNotFound
 
 from harness import __version__
 from harness.core.errors import MissingPart
-from harness.images import bake
+from harness.images import bake, storage
 from harness.images.bake import Provider
 from harness.images.build import recipes
 from harness.images.engine import engine
 from harness.images.find import BAKED, PUBLIC, baked, key, reference
 from harness.images.storage import archive_of, has, load, save
-from harness.images.table import Image
+from harness.images.table import OURS, Image
 
 pytestmark = pytest.mark.engine
 
@@ -112,3 +115,23 @@ def test_an_archive_restores_the_saved_image(tmp_path: Path) -> None:
         except ImageNotFound as error:
             raise AssertionError("the archive was not loaded") from error
     assert [path.name for path in tmp_path.iterdir()] == ["tried.tar"]
+
+
+def test_recent_images_are_kept_for_other_checkouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen: a run of one checkout lost its images to three others that baked theirs meanwhile."""
+    references = [f"{OURS}/tidied:{number}" for number in range(5)]
+    try:
+        for number in range(5):
+            packed = io.BytesIO()
+            with tarfile.open(fileobj=packed, mode="w") as archive:
+                archive.addfile(tarfile.TarInfo(f"file-{number}"))
+            engine().api.import_image_from_data(packed.getvalue(), repository=f"{OURS}/tidied", tag=str(number))
+        storage.tidy("tidied")
+        assert [has(one) for one in references] == [True] * 5
+        monkeypatch.setattr(storage, "RECENT", timedelta(0))
+        storage.tidy("tidied")
+        assert [has(one) for one in references] == [False, False, True, True, True]
+    finally:
+        for one in references:
+            if has(one):
+                engine().images.remove(one)

@@ -1,6 +1,8 @@
 """S3 client: `Minio` with streaming multipart uploads that are aborted cleanly, and timeouts for silence only."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, cast
 from xml.etree import ElementTree as ET
@@ -18,6 +20,7 @@ from harness.patience import PATIENCE
 from harness.repository.format.seal import Read, reader_of
 
 PART = 16 << 20
+IN_FLIGHT = 2  # parts of one object at a time: a store that answers late does not stop the stream
 MOST_PARTS = 10_000
 SEND = 1 << 18
 POOL = 16
@@ -94,26 +97,42 @@ class Client(Minio):
     """`Minio` with an upload that, unlike `put_object`, copies no parts and leaves none behind after a failure."""
 
     def upload(self, bucket: str, key: str, chunks: Iterable[bytes]) -> int:
-        """Store a stream as one object, one part in memory; return its size. A failed upload is aborted."""
+        """Store a stream as one object, two parts in memory; return its size. A failed upload is aborted."""
         read = reader_of(chunks)
         part = bytearray(PART)  # allocated once, to avoid fragmentation of the heap
-        size = ready = _fill(part, read)
+        ready = _fill(part, read)
         if ready < PART:
             self._put_object(bucket, key, bytes(part[:ready]), dict(TYPE))
             return ready
         upload = self._create_multipart_upload(bucket, key, dict(TYPE))
         try:
-            done: list[Part] = []
-            while ready:
-                done.append(self._part(bucket, key, upload, len(done) + 1, memoryview(part)[:ready]))
-                ready = _fill(part, read)
-                size += ready
+            done, size = self._parts(bucket, key, upload, part, read)
             self._complete_multipart_upload(bucket, key, upload, done)
         except BaseException:
             with suppress(MinioException, HTTPError):
                 self._abort_multipart_upload(bucket, key, upload)
             raise
         return size
+
+    def _parts(self, bucket: str, key: str, upload: str, first: bytearray, read: Read) -> tuple[list[Part], int]:
+        """Store all parts, the full `first` and the rest, `IN_FLIGHT` at a time; return them and their bytes."""
+        done: list[Part] = []
+        size, ready, part = 0, PART, first
+        under_way: deque[tuple[Future[Part], bytearray]] = deque()
+        with ThreadPoolExecutor(IN_FLIGHT) as pool:  # at the end, also after an error, no part is under way
+            while ready:
+                number = len(done) + len(under_way) + 1
+                block = memoryview(part)[:ready]
+                under_way.append((pool.submit(self._part, bucket, key, upload, number, block), part))
+                size += ready
+                if len(under_way) < IN_FLIGHT:
+                    part = bytearray(PART)
+                else:
+                    oldest, part = under_way.popleft()
+                    done.append(oldest.result())
+                ready = _fill(part, read)
+            done += [one.result() for one, _ in under_way]
+        return done, size
 
     def _part(self, bucket: str, key: str, upload: str, number: int, block: memoryview) -> Part:
         if number > MOST_PARTS:
