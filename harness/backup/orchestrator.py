@@ -100,8 +100,11 @@ class BackupOrchestrator:
         plan = plan_of(self.primary.place, self.services, self.limits.exclude)
         self.journal.mark("begin", "backup", message="1.2", databases=", ".join(plan.databases))
         fingerprints = self._fingerprints()
-        if alarm := reap(self.repository, ABANDONED).alarm:
-            alert(self.alerts, self.journal, f"Backups of {self.estate} were lost", alarm)
+        found = reap(self.repository, ABANDONED)
+        if found.note:
+            self.journal.mark("log", "older versions stay", note=found.note)
+        if found.alarm:
+            alert(self.alerts, self.journal, f"Backups of {self.estate} were lost", found.alarm)
         writer = self.repository.begin(system.identifier, recipients, read_text_secret(self.signing_key))
         work = Work(self.primary.place, writer, self.limits.parallel, fingerprints)
         try:

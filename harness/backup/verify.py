@@ -12,8 +12,9 @@ from harness.estate.state_file import connect, read_state
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.committed import newest_system
 from harness.repository.lineage import lineage
-from harness.repository.wal.catalogue import missing_objects, read_wal, remember_wal
+from harness.repository.wal.catalogue import WalCatalogue, missing_objects, read_systems, read_wal
 from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.heads import known_heads, remember_wal
 from harness.repository.wal.reader import WalReader
 from harness.vault import read_secret
 
@@ -62,20 +63,39 @@ def reader_of(config: Config, where: Where) -> tuple[Repository, bytes | None]:
 def _verify_wal(
     repository: Repository, entries: Sequence[CommittedBackup], private_pem: bytes, *, every: bool
 ) -> Iterator[Verified]:
-    """Yield a line for each contradiction in the shipped WAL, and for each backup that lacks some. Raises HarnessError.
+    """Yield what `_verify_system` does of each database system that is declared, or that the newest backup is of.
 
-    `every`: open all of it; otherwise the objects are compared with the signed lists by size.
+    A backup of another one, such as the server before it was made anew, is compared with the WAL of its own.
     """
     bases = [entry for entry in entries if entry.physical]
-    catalogue = read_wal(repository, newest_system(bases))
-    if not bases and not catalogue.lists and not catalogue.damaged:
-        return
-    found = [*wal_findings(repository, catalogue), *missing_objects(repository, catalogue)]
+    systems = read_systems(repository, (*(entry.system for entry in bases), *known_heads(repository).systems))
+    newest = newest_system(bases) or read_wal(repository).cluster
+    for wal in sorted(systems, key=lambda wal: wal.cluster != newest):
+        own = [entry for entry in bases if entry.system == wal.cluster]
+        if wal.cluster in (newest, *repository.trust.systems):
+            yield from _verify_system(repository, wal, own, private_pem, every=every)
+        else:
+            yield from (Verified("WAL", line, wrong=True) for line in _lacking(wal, own))
+
+
+def _lacking(wal: WalCatalogue, bases: Sequence[CommittedBackup]) -> Iterator[str]:
     for entry in bases:
         base = entry.commit.base if entry.commit is not None else None
-        if base is not None and (lacking := catalogue.lacking(base.timeline, base.start, base.stop)) != "":
-            found.append(f"backup {entry.backup_id} cannot be restored: {lacking}")
-    files = [*(one for place in catalogue.segments.values() for one in place[:1]), *catalogue.histories.values()]
+        if base is not None and (lacking := wal.lacking(base.timeline, base.start, base.stop)) != "":
+            yield f"backup {entry.backup_id} cannot be restored: {lacking}"
+
+
+def _verify_system(
+    repository: Repository, wal: WalCatalogue, bases: Sequence[CommittedBackup], private_pem: bytes, *, every: bool
+) -> Iterator[Verified]:
+    """Yield a line for each contradiction in the WAL of a system, and for each backup that lacks some.
+
+    `every`: open all of it; otherwise the objects are compared with the signed lists by size. Raises HarnessError.
+    """
+    found = [*wal_findings(repository, wal), *missing_objects(repository, wal), *_lacking(wal, bases)]
+    if not bases and not wal.lists and not found:
+        return
+    files = [*(one for place in wal.segments.values() for one in place[:1]), *wal.histories.values()]
     reader = WalReader(repository, private_pem)
     for one in files if every else ():
         try:
@@ -85,7 +105,7 @@ def _verify_wal(
     yield from (Verified("WAL", line, wrong=True) for line in found)
     if not found:
         yield Verified("WAL", f"{len(files)} files are there" + (" and were opened" if every else ""))
-    remember_wal(repository, catalogue)
+    remember_wal(repository, wal)
 
 
 def _verified(

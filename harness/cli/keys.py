@@ -11,6 +11,9 @@ from harness.cli.app import ESTATE, ConfigFile, app, help_alone, say, warn
 
 if TYPE_CHECKING:
     from harness.estate.config import Config
+    from harness.repository.catalogue import CommittedBackup
+    from harness.repository.format.wal import WalList
+    from harness.repository.upkeep.rewrap import Rewrapped
 
     Files = Mapping[Path, bytes]
 
@@ -87,14 +90,16 @@ def keys_rewrap(
 ) -> None:
     """Add or remove recipients of all backups and WAL of [existing.offsite], without touching their data.
 
-    A line for each backup. What a removed recipient has opened before, he can still read.
+    A line for each backup and each run of WAL, with what was changed or why it was not. Exit code 3 when one was not
+    changed, or when the bucket may keep older versions of what was removed. What a removed recipient has opened before,
+    he can still read.
     """
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
     from harness.estate.existing import reader_secrets, repository_to_write, writers_in
     from harness.pem import fingerprint
     from harness.repository.format.recipients import read_public
-    from harness.repository.upkeep.rewrap import Rewrap, recipients_after, recipients_of, rewrap, rewrap_wal
+    from harness.repository.upkeep.rewrap import Rewrap, recipients_of, require_recipients, rewrap, rewrap_wal
     from harness.repository.wal.catalogue import read_systems
     from harness.vault import read_secret
 
@@ -112,28 +117,35 @@ def keys_rewrap(
     known = frozenset[str]().union(*(recipients_of(repository, entry.backup_id) for entry in entries))
     if unknown := [name for name in removed if name not in known]:
         raise UsageError(f"--remove {unknown[0]}: no backup has this recipient; recipients: {', '.join(sorted(known))}")
-    for entry in entries:  # a mistake is found before the first of them is changed
-        if entry.commit is not None:
-            recipients_after(repository, entry, change)
+    runs = {one.run: one for wal in read_systems(repository) for one in wal.lists}
+    signed: list[CommittedBackup | WalList] = [entry for entry in entries if entry.commit is not None]
+    for one in (*signed, *runs.values()):
+        require_recipients(repository, one, change)  # a mistake is found before the first of them is changed
     calls = {entry.backup_id: partial(rewrap, repository, entry, opener, change) for entry in entries}
-    for run in (one for wal in read_systems(repository) for one in wal.lists):
-        calls[f"WAL {run.run}"] = partial(rewrap_wal, repository, run, opener, change)
-    done = [changed(name, call) for name, call in calls.items()]
-    if not all(done):
+    calls |= {f"WAL {name}": partial(rewrap_wal, repository, one, opener, change) for name, one in runs.items()}
+    failed = [name for name, call in calls.items() if not changed(name, call)]
+    if failed:
+        warn(f"blackstart: not done for: {', '.join(failed)}")
         raise typer.Exit(3)
 
 
-def changed(name: str, change: Callable[[], frozenset[str]]) -> bool:
-    """Change recipients, print a line with those there are then, or why not; return whether it was done."""
-    from harness.core.errors import Unreadable
+def changed(name: str, change: "Callable[[], Rewrapped]") -> bool:
+    """Change recipients, print what was changed and those there are then, or why not; return whether all was done."""
+    from harness.core.errors import HarnessError
 
     try:
-        left = change()
-    except Unreadable as error:
+        done = change()
+    except HarnessError as error:
         say(f"{name}  NOT CHANGED: {error}")
         return False
-    say(f"{name}  {', '.join(sorted(left))}")
-    return True
+    words = [*(f"added {one}" for one in done.added), *(f"removed {one}" for one in done.removed)] or ["as it was"]
+    say(f"{name}  {'; '.join(words)}; recipients: {', '.join(sorted(done.left))}")
+    for key in done.staying:
+        say(
+            f"{name}  STAYS: {key} was deleted, older versions of it stay where the bucket keeps them: these keys may "
+            "not list or delete versions, or the store has locked them; delete them with keys that may"
+        )
+    return not done.staying
 
 
 def files_of(name: str, private: Path, public: Path, pinned: Path | None) -> "Files":

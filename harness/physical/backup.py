@@ -113,6 +113,8 @@ def _reap(repository: Repository, journal: Journal, lost: Callable[[str], None] 
     found = reap(repository)
     for name in found.removed:
         journal.mark("removed", name, why="left by a backup that was never committed")
+    if found.note:
+        journal.mark("log", "older versions stay", note=found.note)
     if found.alarm:
         journal.mark("log", "backups were lost", error=found.alarm)
         if lost is not None:

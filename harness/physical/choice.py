@@ -79,6 +79,7 @@ def ways(
     """
     found: list[Way] = []
     reasons: list[str] = []
+    other: list[str] = []  # of a database system that is declared to write here as well: none of this one's
     for entry in (one for one in entries if wanted.backup_id in ("", one.backup_id)):
         if entry.damaged is not None:  # it does not say whether it is a physical one
             reasons.append(f"{entry.backup_id}: {entry.damaged}")
@@ -88,7 +89,8 @@ def ways(
             chain = tuple(repository.open(one, private_pem) for one in lineage(entry, entries))
             found.append(replace(_way(chain[-1], wal, wanted.timeline), parents=chain[:-1]))
         except Unreadable as error:
-            reasons.append(f"{entry.backup_id}: {error}")
+            both = entry.system != wal.cluster and {entry.system, wal.cluster} <= {*repository.trust.systems}
+            (other if both else reasons).append(f"{entry.backup_id}: {error}")
             continue
         if (fits := _fits(found[-1], wanted.target)) is None or fits:
             yield replace(found[-1], damaged=tuple(reasons))
@@ -98,9 +100,9 @@ def ways(
         named = f"{wanted.backup_id} is no physical backup that can be restored" if wanted.backup_id else ""
         raise NoValidBackup(
             f"estate {repository.estate}: {named or 'no physical backup can be restored'}: "
-            f"{'; '.join(reasons) or 'none is committed; take one with `blackstart backup --mode physical`'}"
+            f"{'; '.join((*reasons, *other)) or 'none is committed; take one with `blackstart backup --mode physical`'}"
         )
-    raise Refused(_outside(wanted.target, found, reasons))
+    raise Refused(_outside(wanted.target, found, (*reasons, *other)))
 
 
 def _outside(target: Target, found: Sequence[Way], reasons: Sequence[str]) -> str:

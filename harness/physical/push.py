@@ -8,7 +8,8 @@ from harness.core.wal import HISTORY, SEGMENT, place_of_segment, read_header, re
 from harness.physical.receive import Keys
 from harness.physical.source import served_since, system_beside
 from harness.repository.catalogue import Repository
-from harness.repository.wal.catalogue import Shipped, WalCatalogue, read_wal, remember_wal
+from harness.repository.wal.catalogue import Shipped, WalCatalogue, read_wal
+from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.reader import digest_of_plain
 from harness.repository.wal.writer import begin_wal
 

@@ -26,7 +26,8 @@ from harness.postgres.replication.stream import (
     timeline_history,
 )
 from harness.repository.catalogue import Repository
-from harness.repository.wal.catalogue import WalCatalogue, read_wal, remember_wal
+from harness.repository.wal.catalogue import WalCatalogue, read_wal
+from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.writer import Purpose, begin_wal
 
 APPLICATION = "blackstart wal"

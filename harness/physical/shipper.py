@@ -12,7 +12,7 @@ from typing import Self
 from harness.core.errors import HarnessError
 from harness.core.wal import Switch
 from harness.repository.format.wal import WalEntry, WalLink
-from harness.repository.wal.catalogue import remember_batch
+from harness.repository.wal.heads import remember_batch
 from harness.repository.wal.writer import WalWriter
 
 WAITING = 3  # segments between receiver and shipper; the server keeps the rest
@@ -157,7 +157,7 @@ class Shipper:
             return
         self._told_at = now
         with suppress(HarnessError):  # shipping goes on; verify and status name a witness that cannot be read
-            remember_batch(self.writer.repository, head)
+            remember_batch(self.writer.repository, self.writer.cluster, head)
             self._told = head
 
     def _show(self, part: Part) -> None:

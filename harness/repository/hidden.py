@@ -42,26 +42,32 @@ class Version:
 
 def hidden_versions(
     store: ObjectStore, prefix: str, largest: int, wanted: Callable[[str], bool] = lambda key: True
-) -> tuple[tuple[Version, ...], str]:
+) -> tuple[Version, ...]:
     """Return the older versions of notes below `prefix` whose contents are not those that reads find.
 
-    And why they cannot be looked for, "" when they can: a key may lack the right to list versions. Those above
-    `largest` bytes are no notes. Raises nothing of the store's: what can be read without versions is read all the same.
+    Those above `largest` bytes are no notes. Raises HarnessError, also where the key may not list or read versions.
     """
     if not isinstance(store, Historical):
-        return (), ""
-    try:
-        every = list(store.versions(prefix))
-        older = [one for one in _older(every) if one.size <= largest and wanted(one.key)]
-        newest = {one.key: one for one in every if one.newest}
-        texts = in_order(lambda one: _text(store, one, largest), older, FETCHED)
-        return tuple(
-            Version(one.key, one.version, one.key not in newest or newest[one.key].marker, text)
-            for one, text in texts
-            if text is not None
-        ), ""
-    except HarnessError as error:
-        return (), f"{error}; a note that was hidden there by a delete marker would not be noticed"
+        return ()
+    every = list(store.versions(prefix))
+    older = [one for one in _older(every) if one.size <= largest and wanted(one.key)]
+    newest = {one.key: one for one in every if one.newest}
+    texts = in_order(lambda one: _text(store, one, largest), older, FETCHED)
+    return tuple(
+        Version(one.key, one.version, one.key not in newest or newest[one.key].marker, text)
+        for one, text in texts
+        if text is not None
+    )
+
+
+def ever_committed(store: ObjectStore, layout: Layout) -> frozenset[str]:
+    """Return the names that a COMMIT was ever written for, signed or not, as far as versions are kept.
+
+    Raises HarnessError, also where the key may not list versions.
+    """
+    if not isinstance(store, Historical):
+        return frozenset()
+    return frozenset(layout.id_in(one.key) for one in store.versions(layout.of("commit")) if not one.marker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,10 @@ class HiddenCommits:
 def hidden_commits(store: ObjectStore, layout: Layout, writers: Sequence[Ed25519PublicKey]) -> HiddenCommits:
     """Return the backups of an estate whose COMMIT is hidden; what no trusted writer signed is passed over."""
     found: dict[str, tuple[Head, Version]] = {}
-    versions, unseen = hidden_versions(store, layout.of("commit"), LARGEST_COMMIT)
+    try:
+        versions = hidden_versions(store, layout.of("commit"), LARGEST_COMMIT)
+    except HarnessError as error:  # what can be read without versions is read all the same
+        return HiddenCommits((), f"{error}; a COMMIT that was hidden there by a delete marker would not be noticed")
     for one in versions:
         try:
             commit = read_commit(one.text, writers)
@@ -96,7 +105,7 @@ def hidden_commits(store: ObjectStore, layout: Layout, writers: Sequence[Ed25519
             continue
         if commit.estate == layout.estate and layout.commit(commit.backup_id) == one.key:
             found[one.digest] = Head(commit.sequence, commit.backup_id, one.digest), one
-    return HiddenCommits(tuple(found.values()), unseen)
+    return HiddenCommits(tuple(found.values()))
 
 
 def _older(every: list[StoredVersion]) -> Iterator[StoredVersion]:

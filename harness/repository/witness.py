@@ -1,6 +1,7 @@
 """Witness: what was seen of a repository, kept outside it, so that a rollback or a deletion is noticed.
 
-It holds the newest backup that was seen of each estate, and when each backup was last opened completely.
+It holds the newest backup that was seen of each estate, the newest batch of WAL of each of its database systems, and
+when each backup was last opened completely.
 """
 
 import fcntl
@@ -27,10 +28,14 @@ MOST_OPENED = 2000  # notes of opened backups; the oldest are dropped
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a witness knows of one estate. `opened`: digest of a COMMIT -> when the backup was opened completely."""
+    """What a witness knows of one estate. `opened`: digest of a COMMIT -> when the backup was opened completely.
+
+    `wal`: database system -> its newest batch of WAL.
+    """
 
     head: Head | None = None
     opened: Mapping[str, datetime] = field(default_factory=dict)
+    wal: Mapping[str, Head] = field(default_factory=dict)
 
 
 class Witness(Protocol):

@@ -35,6 +35,7 @@ from harness.repository.format.recipients import read_recipients, wrap
 from harness.repository.format.seal import KEY, seal
 from harness.repository.pipeline import Pipeline, end
 from harness.repository.read_back import read_back, write_small
+from harness.repository.store.expunge import discard, remove
 from harness.repository.store.port import Lockable, ObjectStore
 from harness.signing import read_signing_key
 
@@ -174,7 +175,7 @@ class Writer:
         if until is not None:
             self._lock(path, until)
         with suppress(HarnessError):  # the backup is committed; `reap` deletes the intent later
-            self.store.delete(self.layout.intent(self.backup_id))
+            discard(self.store, self.layout.intent(self.backup_id))
         return Receipt(
             self.backup_id,
             path,
@@ -253,7 +254,7 @@ class Writer:
         with suppress(HarnessError):
             # COMMIT first: if it cannot be deleted, the rest must be kept as well.
             if self._commit_tried:
-                self.store.delete(self.layout.commit(self.backup_id))
+                discard(self.store, self.layout.commit(self.backup_id))
             remove(self.store, self.layout, self.backup_id)
 
 
@@ -283,12 +284,3 @@ def begin(
     intent = {"format": FORMAT, "backup_id": backup_id, "cluster": cluster, "started": started, "frame": FRAME}
     store.put(layout.intent(backup_id), (canonical(intent),))
     return Writer(store, layout, cluster, backup_id, clock, started, wrapped, private, newest, dek)
-
-
-def remove(store: ObjectStore, layout: Layout, backup_id: str) -> None:
-    """Delete everything of an uncommitted backup, the intent last, so that an interrupted deletion can be repeated."""
-    store.abandon(layout.data(backup_id))
-    for prefix in layout.whole(backup_id):
-        for entry in list(store.list(prefix)):
-            store.delete(entry.key)
-    store.delete(layout.intent(backup_id))

@@ -175,9 +175,12 @@ def test_a_recipient_is_added_and_removed_again_by_the_command(there: Production
         assert done.returncode == 3, done.stderr
         lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
         assert lines[junk].startswith("NOT CHANGED: backup")
-        changed = [names.split(", ") for backup, names in lines.items() if not names.startswith("NOT CHANGED")]
+        changed = [said for said in lines.values() if not said.startswith("NOT CHANGED")]
         assert changed
-        assert {len(names) for names in changed} == {3 if "--add" in words else 2}
+        assert {said.split()[0] for said in changed} == {"added" if "--add" in words else "removed"}
+        names = [said.partition("recipients: ")[2].split(", ") for said in changed]
+        assert {len(one) for one in names} == {3 if "--add" in words else 2}
+        assert f"not done for: {junk}" in done.stderr
     assert {key for key in there.stored() if "/keys/" not in key} == before
     done = rewrapped(custodian, "--add", "new.pub", key="new.pem")  # it opens nothing any more
     assert done.returncode == 3

@@ -192,7 +192,7 @@ def test_it_is_verified_reaped_and_rewrapped_as_every_backup(archive: Archive) -
     change = Rewrap(add=(new[1],))
     rewrap(archive.repository, entry, key, change)
     for run in {one.run: one for one in read_wal(archive.repository).lists}.values():
-        assert len(rewrap_wal(archive.repository, run, key, change)) == 3
+        assert len(rewrap_wal(archive.repository, run, key, change).left) == 3
     assert not [line for line in verify_all(archive.repository, new[0], every=True) if line.wrong]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.backup.status import server_state, status_of
+from harness.backup.verify import verify_all
 from harness.core.errors import NoValidBackup
 from harness.core.journal import MemoryJournal
 from harness.physical.backup import take_physical
@@ -14,6 +16,8 @@ from harness.physical.choice import Wanted
 from harness.physical.restore import PointInTime, restore
 from harness.physical.target import read_target
 from harness.repository.catalogue import Repository
+from harness.repository.upkeep.wal import reap_wal
+from harness.repository.wal.catalogue import read_systems
 from harness.substrate.embedded.substrate import Embedded
 from tests.physical.conftest import Archive
 from tests.repository.memory_store import MemoryStore
@@ -64,3 +68,26 @@ def test_the_backup_of_a_server_that_was_made_anew_is_restored(
     assert done.backup_id == after.backup_id
     assert any("another server ships there" in line for line in done.findings)
     assert latest(new, tmp_path / "old", before.backup_id).backup_id == before.backup_id
+    # With both declared, as after a failback, neither WAL nor backups of one are a finding about the other.
+    systems = (before.contents.system.identifier, after.contents.system.identifier)
+    assert len({*systems}) == 2
+    declared = replace(repository, trust=replace(repository.trust, systems=systems))
+    done = latest(replace(new, repository=declared), tmp_path / "declared")
+    assert (done.backup_id, done.findings) == (after.backup_id, ())
+    lines = list(verify_all(declared, recipients.dr[0], every=True))
+    assert not [line for line in lines if line.wrong]
+    assert [line.backup for line in lines][-2:] == ["WAL", "WAL"]
+    state = server_state(new.source.sql, new.source.slot)
+    assert not [line for line in status_of(declared, state, "0 0 3 * * *", 30.0).alarms if "WAL of" in line]
+    # Both are followed by the witness from their first segment on: the list of either cannot be deleted unnoticed.
+    for wal in read_systems(declared):
+        assert wal.head is not None
+        key = declared.layout.wal_list(wal.head.sequence, wal.head.run)
+        text = b"".join(declared.store.get(key))
+        declared.store.delete(key)
+        said = [line.said for line in verify_all(declared, recipients.dr[0], every=False) if line.wrong]
+        assert any(
+            f"batch {wal.head.sequence} of WAL (run {wal.head.run}), which was seen before" in one for one in said
+        )
+        assert reap_wal(declared, 0.0) == ()
+        declared.store.put(key, (text,))

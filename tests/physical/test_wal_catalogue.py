@@ -11,8 +11,9 @@ from harness.core.errors import Unreadable
 from harness.core.wal import Switch, segment_name
 from harness.repository.catalogue import Repository
 from harness.repository.store.port import StoredObject
-from harness.repository.wal.catalogue import Leg, missing_objects, read_wal, remember_wal
+from harness.repository.wal.catalogue import Leg, missing_objects, read_wal
 from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.reader import WalReader
 from harness.repository.wal.writer import WalWriter, begin_wal
 from tests.repository.memory_store import MemoryStore

@@ -16,7 +16,8 @@ from harness.physical.shipper import TOLD, Part, Shipper
 from harness.repository.catalogue import Repository
 from harness.repository.chain import Head
 from harness.repository.wal.catalogue import read_wal
-from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.findings import missing_lists, wal_findings
+from harness.repository.wal.heads import head_of, known_heads
 from harness.repository.wal.writer import begin_wal
 from harness.repository.witness import FileWitness, MemoryWitness, Seen
 from tests.repository.memory_store import MemoryStore
@@ -36,7 +37,7 @@ class Counting(MemoryWitness):
     def write(self, estate: str, seen: Seen) -> None:
         if self.fails:
             raise HarnessError("witness: cannot be written")
-        self.told.append(seen.head.sequence if seen.head else 0)
+        self.told.append(seen.wal["7391"].sequence)
         self.known[estate] = seen
 
 
@@ -108,3 +109,19 @@ def test_writers_of_one_file_lose_nothing_of_each_other(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(tell, names))
     assert [witness.read(name).head for name in names] == [Head(29, name, "0" * 64) for name in names]
+
+
+def test_a_batch_that_an_earlier_version_noted_for_the_estate_is_still_missed(recipients: Recipients) -> None:
+    repository = recipients.repository(MemoryStore())
+    made = begin_wal(repository, "7391", SIZE, recipients.public, recipients.writer[0], None)
+    for number in range(2):
+        made.commit([made.put(1, number * SIZE, bytes(SIZE))], SEEN)
+    head = head_of(read_wal(repository))
+    repository.witnesses[0].write("shop/wal", Seen(head))
+    anew = begin_wal(repository, "42", SIZE, recipients.public, recipients.writer[0], None)
+    anew.commit([anew.put(1, 0, bytes(SIZE))], SEEN)
+    assert missing_lists(read_wal(repository, "42"), known_heads(repository)) == ()
+    assert head is not None
+    repository.store.delete(repository.layout.wal_list(head.sequence, head.backup_id))
+    (line,) = missing_lists(read_wal(repository, "7391"), known_heads(repository))
+    assert "batch 2 of WAL" in line

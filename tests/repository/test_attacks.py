@@ -15,9 +15,9 @@ from harness.core.errors import NoValidBackup
 from harness.recovery.exposure import measure_exposure
 from harness.repository.catalogue import Repository
 from harness.repository.format.layout import new_id
+from harness.repository.store.expunge import remove
 from harness.repository.upkeep.reaper import Reaped, reap
 from harness.repository.witness import FileWitness, StoreWitness
-from harness.repository.writer import remove
 from harness.scenario.faults.stored_backup import AHEAD, LITTER
 from harness.signing import new_signing_pair
 from tests.repository.memory_store import MemoryStore

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from harness.repository.upkeep.wal import reap_wal, remove_wal
-from harness.repository.wal.catalogue import read_wal, remember_wal
+from harness.repository.wal.catalogue import read_wal
+from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.writer import begin_wal
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients

@@ -15,8 +15,9 @@ from harness.core.errors import HarnessError
 from harness.core.wal import Switch
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.upkeep.wal import expired_wal, reap_wal, remove_wal
-from harness.repository.wal.catalogue import missing_objects, read_systems, read_wal, remember_wal
+from harness.repository.wal.catalogue import missing_objects, read_systems, read_wal
 from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.reader import WalReader
 from harness.repository.wal.writer import WalWriter, begin_wal
 from tests.repository.failing_store import FailingStore

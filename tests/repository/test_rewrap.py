@@ -45,8 +45,10 @@ def test_a_new_recipient_opens_and_a_removed_one_does_not(
 ) -> None:
     before = bodies(store, estate, *KEPT)
     change = Rewrap((NEW[1],), (name_of(recipients.escrow[1]),))
-    left = rewrap(repository, entry, recipients.dr[0], change)
-    assert left == recipients_of(repository, entry.backup_id) == {name_of(NEW[1]), name_of(recipients.dr[1])}
+    done = rewrap(repository, entry, recipients.dr[0], change)
+    assert (done.added, done.removed) == ((name_of(NEW[1]),), (name_of(recipients.escrow[1]),))
+    assert done.staying == ()
+    assert done.left == recipients_of(repository, entry.backup_id) == {name_of(NEW[1]), name_of(recipients.dr[1])}
     assert bodies(store, estate, *KEPT) == before
     for private in (NEW[0], recipients.dr[0]):
         assert opened(repository, private) == b"CREATE ROLE odoo;"
@@ -61,7 +63,7 @@ def test_the_new_recipient_can_remove_the_one_that_added_him(
     repository: Repository, recipients: Recipients, entry: CommittedBackup
 ) -> None:
     rewrap(repository, entry, recipients.dr[0], Rewrap((NEW[1],)))
-    left = rewrap(repository, entry, NEW[0], Rewrap(remove=(name_of(recipients.dr[1]),)))
+    left = rewrap(repository, entry, NEW[0], Rewrap(remove=(name_of(recipients.dr[1]),))).left
     assert left == {name_of(NEW[1]), name_of(recipients.escrow[1])}
     assert opened(repository, NEW[0]) == b"CREATE ROLE odoo;"
 
@@ -90,7 +92,7 @@ def test_a_recipient_that_is_added_and_removed_at_once_is_not_there(
     repository: Repository, store: ObjectStore, estate: str, recipients: Recipients, entry: CommittedBackup
 ) -> None:
     before = bodies(store, estate)
-    left = rewrap(repository, entry, recipients.dr[0], Rewrap((NEW[1],), (name_of(NEW[1]),)))
+    left = rewrap(repository, entry, recipients.dr[0], Rewrap((NEW[1],), (name_of(NEW[1]),))).left
     assert name_of(NEW[1]) not in left
     assert bodies(store, estate) == before
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from harness.core.clock import Clock
+from harness.core.errors import HarnessError
 from harness.repository.catalogue import Repository
 from harness.repository.format.layout import begun_at
-from harness.repository.writer import remove
+from harness.repository.hidden import ever_committed
+from harness.repository.store.expunge import discard, hide, remove
 
 ABANDONED = 24 * 3600.0  # seconds
 SHOWN = 3  # names in an alert
@@ -16,10 +18,24 @@ SHOWN = 3  # names in an alert
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """Names of removed backups, and of those that lack their COMMIT although they were complete: nothing is removed."""
+    """Names of removed backups, and of those that lack their COMMIT although they were complete: nothing is removed.
+
+    `left`: of the removed, those of which the store may keep older versions.
+    """
 
     removed: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """What is left of what was removed, as one line; "" when nothing is."""
+        if not self.left:
+            return ""
+        return (
+            f"{', '.join(self.left)}: deleted; older versions stay where the bucket keeps them, as these keys may not "
+            "list or delete versions; let a lifecycle rule of the bucket remove them"
+        )
 
     @property
     def alarm(self) -> str:
@@ -52,16 +68,19 @@ def reap(repository: Repository, older_than: float = ABANDONED) -> Reaped:
     # Listed last, so that a backup committed during the listings above is included.
     kept = {layout.id_in(entry.key) for entry in store.list(layout.of("commit"))}
     # What a delete marker hides is no leftover: it is whole again once the marker is removed.
-    left = _old(newest, kept | repository.hidden().names, repository.clock, older_than)
+    try:
+        hidden, erase = ever_committed(store, layout), discard
+    except HarnessError:
+        hidden, erase = frozenset[str](), hide
+    left = _old(newest, kept | hidden, repository.clock, older_than)
     known = {head.backup_id for head in repository.known()}
     expired = {head.backup_id for head in repository.expired()}
     if lost := (having["manifest"] - having["intent"] | known & set(newest)) - kept - expired:
         return Reaped(lost=tuple(sorted(lost)))
-    for backup_id in left:
-        remove(store, layout, backup_id)
+    staying = tuple(name for name in left if not remove(store, layout, name, erase))
     for backup_id in sorted(having["intent"] & kept):
-        store.delete(layout.intent(backup_id))
-    return Reaped(removed=left)
+        erase(store, layout.intent(backup_id))
+    return Reaped(removed=left, left=staying)
 
 
 def _old(newest: Mapping[str, datetime], kept: AbstractSet[str], clock: Clock, older_than: float) -> tuple[str, ...]:

@@ -209,4 +209,4 @@ def _erase(store: ObjectStore, layout: Layout, backup_id: str) -> None:
     for prefix in reversed(layout.whole(backup_id)):
         for entry in list(store.list(prefix)):
             expunge(store, entry.key)
-    expunge(store, layout.intent(backup_id))  # deleted after COMMIT, but a version of it is left
+    expunge(store, layout.intent(backup_id))  # deleted after COMMIT, but a version of it may be left

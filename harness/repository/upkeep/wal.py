@@ -1,15 +1,17 @@
 """Removal of WAL: what shippers left (files that no list names, tails of runs that have ended), and what expired."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from harness.core.errors import HarnessError
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.wal import WalList
-from harness.repository.store.expunge import discard, expunge
+from harness.repository.store.expunge import discard, expunge, hide
+from harness.repository.store.port import ObjectStore
 from harness.repository.upkeep.reaper import ABANDONED
-from harness.repository.wal.catalogue import WalCatalogue, known_heads, read_systems
+from harness.repository.wal.catalogue import WalCatalogue, read_systems
 from harness.repository.wal.findings import missing_lists
+from harness.repository.wal.heads import known_heads
 from harness.repository.wal.hidden import hidden_lists, replaced
 from harness.repository.wal.writer import PARTIAL
 
@@ -21,18 +23,24 @@ def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str
     them: then nothing is deleted.
     Raises HarnessError of the store.
     """
-    systems = read_systems(repository)
-    heads, doubts = known_heads(repository)
-    if systems[0].damaged or doubts or any(missing_lists(wal, heads) for wal in systems):
+    known = known_heads(repository)
+    systems = read_systems(repository, known.systems)
+    if systems[0].damaged or known.doubts or any(missing_lists(wal, known) for wal in systems):
         return ()
-    if hidden_lists(repository, systems):
-        return ()
+    try:
+        hidden = hidden_lists(repository, systems)
+    except HarnessError:  # what may be hidden keeps its versions
+        erase = hide
+    else:
+        erase = discard
+        if hidden:
+            return ()
     # The newest object counts as now at most: a clock that jumps ahead makes nothing old.
     newest = max((one.modified for one in repository.store.list(repository.layout.of("wal"))), default=None)
     if newest is None:
         return ()
     limit = min(repository.clock.wall(), newest) - timedelta(seconds=older_than)
-    removed = [key for wal in systems for key in _removed_tails(repository, wal, limit)]
+    removed = [key for wal in systems for key in _removed_tails(repository, wal, limit, erase)]
     left = read_systems(repository) if removed else systems
     layout, lists = repository.layout, [one for wal in left for one in wal.lists]
     named = {layout.wal(one.run, entry.path) for one in lists for entry in one.entries}
@@ -40,18 +48,20 @@ def reap_wal(repository: Repository, older_than: float = ABANDONED) -> tuple[str
     for entry in list(repository.store.list(layout.of("wal"))):
         kept = entry.key in named or any(entry.key.startswith(prefix) for prefix in keys)
         if not kept and entry.modified <= limit:
-            discard(repository.store, entry.key)
+            erase(repository.store, entry.key)
             removed.append(entry.key)
     return tuple(removed)
 
 
-def _removed_tails(repository: Repository, wal: WalCatalogue, limit: datetime) -> Iterator[str]:
+def _removed_tails(
+    repository: Repository, wal: WalCatalogue, limit: datetime, erase: Callable[[ObjectStore, str], object]
+) -> Iterator[str]:
     """Delete each old tail whose WAL is in another list as well; yield its key."""
     left = list(wal.lists)
     for tail in wal.lists:
         if tail.tail and tail.shipped_at <= limit and replaced(left, tail):
             key = repository.layout.wal_list(tail.sequence, tail.run, tail.tail)
-            discard(repository.store, key)
+            erase(repository.store, key)
             left = [one for one in left if one is not tail]  # of two equal tails one stays
             yield key
 

@@ -1,14 +1,13 @@
 """Catalogue of the shipped WAL: what is listed by trusted writers, and what is lacking, without opening a segment."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from harness.core.errors import HarnessError, Unreadable
+from harness.core.errors import Unreadable
 from harness.core.parallel import in_order
 from harness.core.wal import show_lsn
 from harness.repository.catalogue import Repository
-from harness.repository.chain import Head
 from harness.repository.format.commit import digest_of
 from harness.repository.format.wal import LARGEST_LIST, WalEntry, WalLink, WalList, read_wal_list
 from harness.repository.reader import small_object
@@ -40,7 +39,8 @@ class WalCatalogue:
 
     `segments`: timeline and start -> what is listed of that segment, the longest first; `histories`: timeline -> its
     history; `lists`: all trusted lists, the oldest first; `head`: the newest batch. `digests`: of the batches of every
-    system; `damaged`: what cannot be trusted; `foreign`: a line for each other system that shipped here.
+    system; `damaged`: what cannot be trusted; `foreign`: a line for each other system that shipped here,
+    unless both are declared to write to this repository.
     """
 
     cluster: str
@@ -129,14 +129,18 @@ def read_wal(repository: Repository, cluster: str = "") -> WalCatalogue:
     What no trusted writer signed is named in `damaged`. Raises HarnessError of the store.
     """
     lists, damaged = _all_lists(repository)
-    return _of(cluster or next((one.cluster for one, _ in reversed(lists)), ""), lists, damaged)
+    system = cluster or next((one.cluster for one, _ in reversed(lists)), "")
+    return _of(system, lists, damaged, repository.trust.systems)
 
 
-def read_systems(repository: Repository) -> tuple[WalCatalogue, ...]:
-    """Return the catalogue of each database system that shipped WAL, at least one. Raises HarnessError of the store."""
+def read_systems(repository: Repository, known: Iterable[str] = ()) -> tuple[WalCatalogue, ...]:
+    """Return the catalogue of each database system that shipped WAL, and of the `known` ones; at least one.
+
+    Raises HarnessError of the store.
+    """
     lists, damaged = _all_lists(repository)
-    systems = dict.fromkeys(one.cluster for one, _ in lists) or ("",)
-    return tuple(_of(system, lists, damaged) for system in systems)
+    systems = dict.fromkeys((*(one.cluster for one, _ in lists), *filter(None, known))) or ("",)
+    return tuple(_of(system, lists, damaged, repository.trust.systems) for system in systems)
 
 
 def _all_lists(repository: Repository) -> tuple[list[tuple[WalList, str]], list[str]]:
@@ -146,7 +150,9 @@ def _all_lists(repository: Repository) -> tuple[list[tuple[WalList, str]], list[
     return lists, [f"{key}: {why}" for key, why in failed.items()]
 
 
-def _of(system: str, lists: Sequence[tuple[WalList, str]], damaged: Sequence[str]) -> WalCatalogue:
+def _of(
+    system: str, lists: Sequence[tuple[WalList, str]], damaged: Sequence[str], declared: Collection[str]
+) -> WalCatalogue:
     own = [(one, digest) for one, digest in lists if one.cluster == system]
     batches = [(one, digest) for one, digest in own if not one.tail]
     head = batches[-1] if batches else None
@@ -166,7 +172,11 @@ def _of(system: str, lists: Sequence[tuple[WalList, str]], damaged: Sequence[str
         None if head is None else WalLink(sequence=head[0].sequence, run=head[0].run, digest=head[1]),
         frozenset(digest for one, digest in lists if not one.tail),
         tuple(damaged),
-        tuple(sorted({_foreign(one, system) for one, _ in lists if one.cluster != system})),
+        tuple(
+            f"WAL of database system {other} is in the repository of {system}: another server ships there"
+            for other in sorted({one.cluster for one, _ in lists} - {system})
+            if not {other, system} <= {*declared}
+        ),
     )
 
 
@@ -214,52 +224,6 @@ def _read(repository: Repository, key: str) -> tuple[WalList, str] | str:
     except Unreadable as error:
         return str(error)
     return listed, digest_of(text)
-
-
-def _foreign(listed: WalList, system: str) -> str:
-    return f"WAL of database system {listed.cluster} is in the repository of {system}: another server ships there"
-
-
-def head_of(catalogue: WalCatalogue) -> Head | None:
-    """Return the newest batch as a witness keeps it."""
-    return None if catalogue.head is None else _as_head(catalogue.head)
-
-
-def _as_head(link: WalLink) -> Head:
-    return Head(link.sequence, link.run, link.digest)
-
-
-def remember_wal(repository: Repository, catalogue: WalCatalogue) -> None:
-    """Tell every witness the newest batch, unless it knows a newer one. Raises HarnessError."""
-    if catalogue.head is not None:
-        remember_batch(repository, catalogue.head)
-
-
-def remember_batch(repository: Repository, link: WalLink) -> None:
-    """Tell every witness a batch, unless it knows a newer one. Raises HarnessError."""
-    head = _as_head(link)
-    for witness in repository.witnesses:
-        seen = witness.read(witnessed_as(repository))
-        if seen.head is None or head.sequence > seen.head.sequence:
-            witness.write(witnessed_as(repository), replace(seen, head=head))
-
-
-def witnessed_as(repository: Repository) -> str:
-    """Return the name under which witnesses keep the newest batch."""
-    return f"{repository.estate}/wal"
-
-
-def known_heads(repository: Repository) -> tuple[tuple[Head, ...], tuple[str, ...]]:
-    """Return the newest batches that witnesses know, and why one cannot be read."""
-    heads, doubts = [], []
-    for witness in repository.witnesses:
-        try:
-            head = witness.read(witnessed_as(repository)).head
-        except HarnessError as error:
-            doubts.append(str(error))
-        else:
-            heads += [head] if head is not None else []
-    return tuple(heads), tuple(doubts)
 
 
 def missing_objects(repository: Repository, catalogue: WalCatalogue) -> Sequence[str]:

@@ -1,32 +1,33 @@
 """What is wrong with the shipped WAL, found from its signed lists alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from harness.core.wal import segment_name, show_lsn
 from harness.repository.catalogue import Repository
 from harness.repository.chain import Head
-from harness.repository.wal.catalogue import Shipped, WalCatalogue, head_of, known_heads
+from harness.repository.wal.catalogue import Shipped, WalCatalogue
+from harness.repository.wal.heads import KnownHeads, head_of, known_heads
 from harness.repository.wal.hidden import hidden_line, oldest_batch
 
 
 def wal_findings(repository: Repository, catalogue: WalCatalogue) -> tuple[str, ...]:
     """Return a line for each hole, contradicting duplicate, foreign or wrong timeline, deleted and hidden list."""
-    heads, doubts = known_heads(repository)
+    known = known_heads(repository)
     lines = [
         *catalogue.damaged,
         *catalogue.foreign,
         *hidden_line(repository, catalogue),
-        *missing_lists(catalogue, heads),
+        *missing_lists(catalogue, known),
         *_duplicates(catalogue),
         *_timelines(catalogue),
     ]
     lines += [line for timeline in catalogue.timelines for line in holes(catalogue, timeline)]
-    return (*dict.fromkeys(lines), *doubts)
+    return (*dict.fromkeys(lines), *known.doubts)
 
 
-def missing_lists(catalogue: WalCatalogue, heads: Sequence[Head]) -> tuple[str, ...]:
-    """Return a line for each batch that was there and did not expire. `heads`: those that witnesses know."""
-    rolled_back = (_rolled_back(catalogue, head) for head in dict.fromkeys(heads))
+def missing_lists(catalogue: WalCatalogue, known: KnownHeads) -> tuple[str, ...]:
+    """Return a line for each batch that was there and did not expire. `known`: the newest that witnesses know."""
+    rolled_back = (_rolled_back(catalogue, head) for head in known.of(catalogue.cluster))
     return (*_deleted(catalogue), *filter(None, rolled_back))
 
 

@@ -17,14 +17,11 @@ def hidden_lists(repository: Repository, systems: Sequence[WalCatalogue]) -> tup
 
     `systems`: at least one catalogue; of a system without one nothing expired.
     A tail is deleted when another list takes its place: only one that none took the place of is hidden. What no trusted
-    writer signed is passed over.
+    writer signed is passed over. Raises HarnessError, also where the key may not list versions.
     """
     layout = repository.layout
-    try:
-        # Before the batches: a tail that a batch replaces meanwhile is then seen with that batch.
-        last = _last_tails(repository)
-    except HarnessError:  # the key may not list versions; the catalogue of backups says so
-        return ()
+    # Before the batches: a tail that a batch replaces meanwhile is then seen with that batch.
+    last = _last_tails(repository)
     digests = systems[0].digests  # of every system
     found = [one for one in _lists(repository, layout.of("wal-batch")) if one[1].digest not in digests]
     listed = [one for wal in systems for one in wal.lists]
@@ -37,7 +34,11 @@ def hidden_lists(repository: Repository, systems: Sequence[WalCatalogue]) -> tup
 
 def hidden_line(repository: Repository, catalogue: WalCatalogue) -> Iterator[str]:
     """Yield the finding about hidden lists of a database system, nothing where there are none."""
-    hidden = [one for one in hidden_lists(repository, [catalogue]) if catalogue.cluster in ("", one[0].cluster)]
+    try:
+        every = hidden_lists(repository, [catalogue])
+    except HarnessError:  # the catalogue of backups says so
+        return
+    hidden = [one for one in every if catalogue.cluster in ("", one[0].cluster)]
     if hidden:
         listed, version = hidden[-1]
         what = f"{'tail of ' if listed.tail else ''}batch {listed.sequence} of WAL (run {listed.run})"
@@ -79,7 +80,7 @@ def _last_tails(repository: Repository) -> frozenset[str]:
 def _lists(repository: Repository, prefix: str, only: frozenset[str] | None = None) -> Iterator[Hidden]:
     wanted = (lambda key: key in only) if only is not None else (lambda key: True)
     layout = repository.layout
-    for one in hidden_versions(repository.store, prefix, LARGEST_LIST, wanted)[0]:
+    for one in hidden_versions(repository.store, prefix, LARGEST_LIST, wanted):
         try:
             listed = read_wal_list(one.text, repository.trust.writers)
         except Unreadable:
