@@ -17,6 +17,7 @@ from harness.core.record import (
     Judged,
     KeyResult,
     LedgerResult,
+    Overhead,
     Promised,
     SeenMessage,
     Statements,
@@ -45,6 +46,7 @@ def a_record() -> DrillRecord:
         excluded=(), not_compared=(), assertions=(), findings=(FindingEntry("RTO missed", "ops", "2026-05-15"),),
         notes={}, estate="shop", expected="KEPT", controls=("NIST-CP-4",), scenario_sha256=HASH,
         ledgers=(LedgerResult("clients", 50, 48, (7, 8), 3.0), LedgerResult("shop orders", 9, None, None, None)),
+        overhead_seconds=3.0, overhead=(Overhead("the strike", 2.5), Overhead("writing the journal", 0.5)),
     )  # fmt: skip
 
 

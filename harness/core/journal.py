@@ -35,6 +35,10 @@ class Journal(Protocol):
     def events(self) -> tuple[Event, ...]:
         """All events so far, in order."""
 
+    @property
+    def writes(self) -> tuple[tuple[float, float], ...]:
+        """Begin and end of the writing of each event, in monotonic seconds; none where nothing is written."""
+
 
 @dataclass(slots=True)
 class MemoryJournal:
@@ -54,6 +58,11 @@ class MemoryJournal:
     def events(self) -> tuple[Event, ...]:
         """All events so far."""
         return tuple(self._events)
+
+    @property
+    def writes(self) -> tuple[tuple[float, float], ...]:
+        """None: nothing is written."""
+        return ()
 
 
 @contextmanager

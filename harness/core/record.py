@@ -132,6 +132,14 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Overhead:
+    """Work of the harness within the recovery time that a recovery alone would not do, and how long it took."""
+
+    what: str
+    took_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerResult:
     """One ledger: its writes that were acknowledged before the strike, and those that the recovered system has.
 
@@ -219,4 +227,6 @@ class DrillRecord:
         default=None, metadata={ABSENT: "no wall"}
     )  # what kept DR's programs from other addresses
     refused: tuple[Refused, ...] = ()  # what it refused
+    overhead_seconds: float | None = None  # of the time to recover: what the harness did besides recovering
+    overhead: tuple[Overhead, ...] = ()  # its parts; no verdict depends on them
     format: str = FORMAT

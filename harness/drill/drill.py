@@ -10,6 +10,7 @@ from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence
 from harness.core.loss import fault_moment, measure_loss
 from harness.core.node import Address
+from harness.core.overhead import overhead
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
 from harness.declaration import ClientLoad
@@ -154,7 +155,8 @@ class Drill:
         fault = self.fault
         if fault is None or self.load is None:
             return None
-        loss = measure_loss(self.ledger.ledger, self.load.restored(sql), fault)
+        with overhead(self.journal, "the comparison with the ledger"):
+            loss = measure_loss(self.ledger.ledger, self.load.restored(sql), fault)
         return loss.rpa is not None and not loss.everything and loss.rpa <= self.header.promise.rpo.total_seconds()
 
     @property

@@ -7,6 +7,7 @@ from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError, Refused, TookTooLong
 from harness.core.journal import Journal
 from harness.core.node import Address
+from harness.core.overhead import overhead
 from harness.estate.site import EstateSite
 from harness.patience import PATIENCE
 from harness.postgres.identity import system_facts
@@ -72,7 +73,8 @@ def strike(
     if failures():
         raise Refused("strike refused: client requests were already failing; the result would be inconclusive")
     event = journal.mark("struck", "primary site", message="2.1", system=expected.system)
-    destroy(site)
+    with overhead(journal, "the strike"):
+        destroy(site)
 
     def cut_off() -> None:
         if failures() < CUT_OFF:
@@ -91,8 +93,9 @@ def _living(
     name: str, asked: dict[str, tuple[Address, ...]], ask: Callable[[Address], bool], journal: Journal
 ) -> tuple[str, ...]:
     """Ask every node and journal each answer; return a line for each node that lives on."""
-    heard = still_answering(asked, ask)
-    for node, addresses in asked.items():
-        effect = f"still answers at {heard[node]}" if node in heard else "does not answer"
-        journal.mark("witness", node, effect=effect, site=name, asked=", ".join(map(str, addresses)))
+    with overhead(journal, "the witness of the strike"):
+        heard = still_answering(asked, ask)
+        for node, addresses in asked.items():
+            effect = f"still answers at {heard[node]}" if node in heard else "does not answer"
+            journal.mark("witness", node, effect=effect, site=name, asked=", ".join(map(str, addresses)))
     return tuple(f"site {name} is not lost: node {node} still answers at {address}" for node, address in heard.items())

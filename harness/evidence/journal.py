@@ -33,6 +33,7 @@ class JournalFile:
     _events: list[Event] = field(default_factory=list)
     _last: str = GENESIS
     _lock: Lock = field(default_factory=Lock)
+    _writes: list[tuple[float, float]] = field(default_factory=list)
 
     def mark(self, kind: str, subject: str, *, message: str = "", **facts: Fact) -> Event:
         """Write one event, fsync it unless it ends a phase, and return it."""
@@ -50,6 +51,7 @@ class JournalFile:
             self._last = hashlib.sha256(line).hexdigest()
             self._events.append(event)
         self.listener(event)
+        self._writes.append((event.at, self.clock.monotonic()))
         return event
 
     def resume(self) -> None:
@@ -67,6 +69,11 @@ class JournalFile:
     def events(self) -> tuple[Event, ...]:
         """Return all events so far."""
         return tuple(self._events)
+
+    @property
+    def writes(self) -> tuple[tuple[float, float], ...]:
+        """Return begin and end of the writing of each event since this process began, in monotonic seconds."""
+        return tuple(self._writes)
 
 
 def as_data(event: Event) -> dict[str, Any]:

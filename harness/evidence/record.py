@@ -10,8 +10,9 @@ from harness.core.contents import Contents
 from harness.core.egress import Egress
 from harness.core.journal import Event, Journal
 from harness.core.judge import Evidence, Judgement, Promise, Verdict, judge
-from harness.core.judged import DRILL, JUDGED, PROMISED, evidence_in, inputs_of, promise_facts
+from harness.core.judged import DRILL, JUDGED, PROMISED, evidence_in, inputs_of, promise_facts, since_promise
 from harness.core.ledger import CLIENTS
+from harness.core.overhead import overheads
 from harness.core.record import (
     NOBODY,
     UNSIGNED,
@@ -19,6 +20,7 @@ from harness.core.record import (
     FindingEntry,
     Judged,
     KeyResult,
+    Overhead,
     Promised,
     SeenMessage,
     Statements,
@@ -154,6 +156,7 @@ def conclude(header: RecordHeader, outcome: Outcome, folder: RecordFolder, journ
     proposals = refine(record)
     journal.mark("refined", header.drill, message="2.10", proposals=len(proposals))
     journal.mark("awaits sign-off", header.drill, verdict=str(judgement.verdict), signed_off_by=NOBODY)
+    spent = _spent(evidence, journal)
     due = (SYSTEM.wall() + DUE).date().isoformat()
     record = replace(
         record,
@@ -163,8 +166,17 @@ def conclude(header: RecordHeader, outcome: Outcome, folder: RecordFolder, journ
         finished=SYSTEM.wall().isoformat(timespec="seconds"),
         egress=outcome.egress.wall if outcome.egress else None,
         refused=outcome.egress.refused if outcome.egress else (),
+        overhead_seconds=None if spent is None else sum(one.took_seconds for one in spent),
+        overhead=spent or (),
     )
     return folder.publish(record)
+
+
+def _spent(evidence: Evidence, journal: Journal) -> tuple[Overhead, ...] | None:
+    """Return the work of the harness within the time to recover; None where the recovery did not end."""
+    if evidence.origin is None or evidence.key is None:
+        return None
+    return overheads(since_promise(journal.events), journal.writes, evidence.phases, evidence.origin, evidence.key)
 
 
 def _hashes(header: RecordHeader) -> Mapping[str, str]:

@@ -67,6 +67,10 @@ def test_a_drill_that_keeps_its_promise(running: Drill) -> None:
     assert [phase.name for phase in record.phases] == [
         "detect", "declare", "activate", "select", "fetch", "open", "restore", "db", "app", "switch", "key",
     ]  # fmt: skip
+    parts = {one.what: one.took_seconds for one in record.overhead}
+    assert {"the strike", "the witness of the strike"} <= set(parts)
+    assert record.overhead_seconds == pytest.approx(sum(parts.values()))
+    assert 0 < sum(parts.values()) < record.rto_seconds
     lacking = unseen(tuple(message.number for message in record.messages), Branch.MAIN)
     assert set(lacking) == {"1.1", "2.6.1", "2.6.1.1", "2.6.2", "2.6.2.1", "2.8.2"}  # by hand; no Odoo, no n8n
     assert "1.1: the backup was not taken by the schedule" in record.not_drilled

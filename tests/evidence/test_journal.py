@@ -115,3 +115,8 @@ def test_whatever_the_bytes_a_journal_is_read_or_refused(tmp_path_factory: pytes
 
 def test_the_first_line_has_no_line_before_it(journal: JournalFile) -> None:
     assert json.loads(journal.path.read_bytes().splitlines()[0])["prev"] == GENESIS
+
+
+def test_the_writing_of_each_event_has_its_begin_and_end(journal: JournalFile) -> None:
+    assert [begin for begin, _ in journal.writes] == [event.at for event in journal.events]
+    assert all(begin <= end < begin + 5 for begin, end in journal.writes)

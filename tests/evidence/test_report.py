@@ -50,6 +50,13 @@ class Balanced(HTMLParser):
             self.text.append(data)
 
 
+def test_work_of_the_harness_is_shown_with_its_share_of_the_rto() -> None:
+    for text in (first_page(a_record()), shown(a_record())):
+        assert "3 s, 1.5% of the RTO" in " ".join(text.split())
+    assert view_of(replace(a_record(), overhead_seconds=None)).harness_work == "not measured"
+    assert view_of(replace(a_record(), rto_seconds=None)).harness_work == "3 s"  # of a restore test
+
+
 def read(page: str) -> Balanced:
     parser = Balanced()
     parser.feed(page)

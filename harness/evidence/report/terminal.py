@@ -67,7 +67,8 @@ def summary(record: DrillRecord) -> RenderableType:
         f" · {len(view.diverged)} taken by the old primary alone" if view.diverged else "",
     )
     lines: list[RenderableType] = [Text(view.drill, style="bold"), *([_phases(view)] if view.phases else [])]
-    lines += [verdict, Text(f"backup {view.backup or 'none'}, measured at: {view.size}", style="dim")]
+    measured = f"backup {view.backup or 'none'}, measured at: {view.size}, work of the harness: {view.harness_work}"
+    lines += [verdict, Text(measured, style="dim")]
     lines += [Text(f"- {reason}", style="dim" if view.as_expected else "red") for reason in view.reasons]
     lines += [Text(line, style="dim") for line in _coverage(view)]
     return Group(*lines)

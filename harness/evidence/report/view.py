@@ -40,6 +40,7 @@ class RecordView:
     exposure: Figure
     promise: str
     owner: str
+    overhead: float | None  # seconds of the time to recover that the harness used for itself
     missing_files: int  # how many the promise allows
     lost: tuple[int, ...]
     ledgers: tuple[LedgerResult, ...]  # that of the clients first
@@ -105,6 +106,12 @@ class RecordView:
         return tuple(map(loss_in_words, self.ledgers)) if len(self.ledgers) > 1 else ()
 
     @property
+    def harness_work(self) -> str:
+        """Work of the harness within the time to recover, in words, with its share of the RTO where there is one."""
+        share = f", {self.overhead / self.rto.measured:.1%} of the RTO" if self.overhead and self.rto.measured else ""
+        return f"{figure(self.overhead)}{share}"
+
+    @property
     def size(self) -> str:
         """Size of what was restored, in words."""
         return f"{self.data_bytes / 1e6:,.0f} MB, {self.data_rows:,} rows" if self.restored else "not measured"
@@ -140,6 +147,7 @@ def view_of(record: DrillRecord) -> RecordView:
         exposure=Figure("exposure", record.exposure_seconds, promise.exposure_seconds),
         promise=promise.name,
         owner=promise.owner,
+        overhead=record.overhead_seconds,
         missing_files=promise.missing_files,
         lost=record.lost or (),
         ledgers=record.ledgers,
