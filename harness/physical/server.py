@@ -22,6 +22,7 @@ from harness.core.errors import MissingPart, RestoreFailed
 from harness.core.wal import read_lsn, show_lsn
 from harness.parts.programs import client_programs
 from harness.patience import PATIENCE
+from harness.postgres.session import open_session
 from harness.substrate.embedded.spawn import wrapper
 
 UNREACHED = "recovery ended before configured recovery target was reached"
@@ -211,13 +212,18 @@ def _replay(
 
 
 def _connect(place: Path, superuser: str) -> psycopg.Connection:
-    return psycopg.connect(
+    """Connect without what `ALTER ROLE` and `ALTER DATABASE ... SET`, or a login trigger, of the backup would do.
+
+    They override the command line of the server: a library would be loaded out of the data folder, an operator in
+    their search path would run as the superuser.
+    """
+    return open_session(
+        str(place),
+        more={"search_path": "pg_catalog"},
         host=str(place),
         user=superuser,
         dbname="template1",
-        autocommit=True,
         connect_timeout=round(PATIENCE.sql_connect),
-        client_encoding="UTF8",  # text of a database in SQL_ASCII comes as bytes otherwise
     )
 
 

@@ -34,6 +34,50 @@ def test_a_command_and_targets_in_the_backup_are_not_used_by_the_replay(archive:
     assert "archive_mode = 'off'" in text
 
 
+TRIGGERS = """
+CREATE SCHEMA theirs;
+CREATE FUNCTION theirs.differs(a text, b text) RETURNS boolean LANGUAGE plpgsql AS
+  $$BEGIN COPY (SELECT 1) TO PROGRAM 'touch {0}/operator'; RETURN a OPERATOR(pg_catalog.<>) b; END$$;
+CREATE OPERATOR theirs.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = theirs.differs);
+CREATE FUNCTION theirs.login() RETURNS event_trigger LANGUAGE plpgsql AS
+  $$BEGIN COPY (SELECT 1) TO PROGRAM 'touch {0}/login'; END$$;
+CREATE EVENT TRIGGER theirs ON login EXECUTE FUNCTION theirs.login();
+ALTER EVENT TRIGGER theirs ENABLE ALWAYS;
+ALTER DATABASE template1 SET event_triggers = on;
+ALTER DATABASE template1 SET search_path = theirs, pg_catalog;
+ALTER DATABASE template1 SET session_preload_libraries = './theirs';
+ALTER ROLE postgres SET local_preload_libraries = 'theirs';
+ALTER ROLE postgres IN DATABASE template1 SET statement_timeout = 1;
+"""
+RESET = """
+ALTER DATABASE template1 RESET ALL;
+ALTER ROLE postgres RESET ALL;
+ALTER ROLE postgres IN DATABASE template1 RESET ALL;
+DROP EVENT TRIGGER theirs;
+DROP SCHEMA theirs CASCADE;
+"""
+
+
+def test_settings_and_triggers_of_sessions_do_nothing_during_the_replay(archive: Archive, tmp_path: Path) -> None:
+    """Those of roles and databases override a server's own; each of them could run a program of the backup's."""
+    ran = tmp_path / "ran"
+    ran.mkdir(mode=0o777)
+    ran.chmod(0o777)
+    for name in (tmp_path, *tmp_path.parents[:2]):
+        name.chmod(0o755)
+    archive.db.execute("template1", TRIGGERS.format(ran))
+    try:
+        taken = take_physical(archive.source, MemoryJournal())
+    finally:
+        archive.db.execute("template1", RESET)
+    done = restore(
+        archive.repository, archive.keys.dr[0], Wanted(read_target("latest"), taken.backup_id), tmp_path / "data",
+        MemoryJournal(),
+    )  # fmt: skip
+    assert done.backup_id == taken.backup_id
+    assert list(ran.iterdir()) == []
+
+
 def test_settings_are_kept_byte_by_byte_but_for_those_of_a_recovery(tmp_path: Path) -> None:
     own = b"work_mem = '1MB'\napplication_name = 'a\rb\xff'\narchive_command = 'cp'"
     other = b"\n Restore_Command='sh x'\nPRIMARY_CONNINFO = 'host=a'\n\trecovery_target 'immediate'"
