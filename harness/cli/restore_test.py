@@ -192,12 +192,13 @@ def say_told(told: tuple[Told, ...]) -> None:
         say_json({"kind": "told", "target": one.target, "delivered": one.delivered, "reason": one.reason})
 
 
-def versions_of(substrate: str) -> dict[str, str]:
-    """Return the versions of the parts and images that a new DR site is made of."""
+def versions_of(substrate: str, config: Config) -> dict[str, str]:
+    """Return what a new DR site is made of: the versions of the parts of this machine, or the digests of images."""
     from harness.estate.substrates import SUBSTRATES
     from harness.parts.doctor import survey
 
-    return {part.name: part.version for part in survey()} | SUBSTRATES[substrate].image_versions()
+    made = SUBSTRATES[substrate]
+    return {part.name: part.version for part in survey()} if made.runs_here else made.image_versions(config)
 
 
 def secrets_of(config: Config, file: Path) -> Path:
@@ -231,7 +232,7 @@ def run_test(
     from harness.restore_test.own_site import own_site, run_on_own_site
 
     site = own_site(config, SUBSTRATES[given.substrate], given.secrets, run, unsigned=given.unsigned)
-    header = replace(header, versions=versions_of(given.substrate))
+    header = replace(header, versions=versions_of(given.substrate, config))
     folder, journal = opened()
     return run_on_own_site(site, header, folder, journal, words), folder
 

@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from harness.backup.schedule import fire_once
+from harness.core.egress import egress_of
 from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.journal import END, Journal, messages_seen
 from harness.core.judge import Clients, Evidence
@@ -283,7 +284,7 @@ class Drill:
             *not_drilled(config, services, self.header.limits, scheduled=self.scheduled),
             *(unread(services, self.selected.contents) if self.selected else ()),
         )
-        outcome = results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self.notes, dr)
+        outcome = results.outcome(results.observed(seen, uncovered_on(dr, config)), lacking, self.notes, egress_of(dr))
         backup, repeats = with_digest(outcome.backup, self.receipts), self.environment.receiver.repeats()
         return replace(outcome, backup=backup, repeated=repeats, diverged=self.diverged)
 

@@ -6,10 +6,12 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from harness.core.errors import UsageError
 from harness.core.node import Substrate
 from harness.estate import isolation
 from harness.estate.config import Config
 from harness.estate.registry import kind_of
+from harness.estate.space import MB, SITE, require_space
 from harness.parts.extras import lacking
 from harness.substrate.embedded.substrate import Embedded
 
@@ -17,7 +19,16 @@ Make = Callable[[Path, Path], Substrate]  # from a run folder and a folder for l
 
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
 NODE_IMAGE = "kind-node"
+PRIMARY, DR = "primary", "dr"
 LEAST, FACTOR = 1024, 4  # the offsite store's limit: MiB at least, and how many times the size of the data more
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a substrate is made for. `isolatable`: the primary can be cut off; `primary`: there is one, not DR alone."""
+
+    isolatable: bool = False
+    primary: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,7 @@ class SubstrateKind:
     """A substrate."""
 
     name: str
-    make: Callable[[Config, bool], Make]  # from a declaration and whether the primary must be isolatable
+    make: Callable[[Config, Purpose], Make]
     serves: frozenset[str]  # tags of features that only some substrates can drill, which it can
     unshown: tuple[str, ...] = ()  # what no drill on it shows
     packages: tuple[str, ...] = ()  # Python packages of its extra, which has its name
@@ -47,8 +58,11 @@ class SubstrateKind:
         """Return what records and budgets call it: with the strategy of the DR site, where it is not the usual one."""
         return cold(self.name) if config.sites.dr.strategy == "cold" else self.name
 
-    def require(self) -> None:
-        """Raise MissingPart, in one line with its remedy, when a package, image or program of it is missing."""
+    def require(self, config: Config | None = None) -> None:
+        """Raise MissingPart, in one line with its remedy, when a package, image or program of it is missing.
+
+        With a declaration only the images of its DR site count. Raises UsageError for a service that declares none.
+        """
         for package in self.packages:
             if find_spec(package) is None:
                 raise lacking(package, self.name)
@@ -57,16 +71,41 @@ class SubstrateKind:
         from harness.images.engine import engine  # noqa: PLC0415 - slow to import, as all clients of engines and clusters
 
         engine()
-        self.image_versions()
+        if config is not None:
+            self._require_declared(config)
+        self.image_versions(config)
         self.programs()
 
-    def image_versions(self) -> dict[str, str]:
-        """Return its images, `image NAME` -> reference and digest. Raises MissingPart when one is missing."""
+    def _require_declared(self, config: Config) -> None:
+        for name, table in config.services.items():
+            if not kind_of(config, name).image(table):
+                raise UsageError(
+                    f"services.{name}: declares no image, and a site on {self.name} is made of images; "
+                    "write `image`, one that can run the command"
+                )
+
+    def image_versions(self, config: Config | None = None) -> dict[str, str]:
+        """Return its images, `image NAME` -> reference and digest; with a declaration those of its DR site alone.
+
+        Raises MissingPart when one is missing.
+        """
         if self.runs_here:
             return {}
         from harness.images.find import digest, reference  # noqa: PLC0415
 
-        return {f"image {one}": f"{reference(one)} {digest(reference(one))}" for one in self.images()}
+        every = self.images()
+        wanted = every if config is None else (*images_of(config), *(one for one in every if one == NODE_IMAGE))
+        return {f"image {one}": f"{reference(one)} {digest(reference(one))}" for one in wanted}
+
+    def require_room(self, runs: Path, data_mb: int) -> None:
+        """Raise HarnessError where `runs` or the engine's disk has too little room for a site with so much data."""
+        room = SITE + 3 * data_mb  # spool, data and WAL
+        here = room if self.runs_here else SITE
+        require_space({runs: here}, "make room, or name another disk with BLACKSTART_RUNS")
+        if not self.runs_here:
+            from harness.images.engine import require_room  # noqa: PLC0415
+
+            require_room(room * MB)
 
 
 def cold(name: str) -> str:
@@ -78,22 +117,32 @@ def _limit(config: Config) -> dict[str, int]:
     return {"offsite/objects": LEAST + FACTOR * config.data.bulk_mb}
 
 
-def _embedded(_config: Config, isolatable: bool) -> Make:
-    return partial(Embedded, gated=("primary",) if isolatable else (), walled=("dr",))
+def images_of(config: Config) -> tuple[str, ...]:
+    """Return the names of the images of a site of this estate, the first that are needed first."""
+    wanted = (kind_of(config, name).image(table) for name, table in config.services.items())
+    return tuple(dict.fromkeys((*INFRASTRUCTURE, *filter(None, wanted))))
 
 
-def _docker(config: Config, _isolatable: bool) -> Make:
+def _embedded(_config: Config, purpose: Purpose) -> Make:
+    return partial(Embedded, gated=(PRIMARY,) if purpose.isolatable else (), walled=(DR,))
+
+
+def _docker(config: Config, _purpose: Purpose) -> Make:
     from harness.substrate.docker.substrate import Docker  # noqa: PLC0415
 
     return partial(Docker, bounded=_limit(config))
 
 
-def _kind(config: Config, _isolatable: bool) -> Make:
+def _kind(config: Config, purpose: Purpose) -> Make:
     from harness.substrate.kind.substrate import Kind  # noqa: PLC0415
 
-    wanted = [kind_of(config, name).image(table) for name, table in config.services.items()]
-    images = tuple(dict.fromkeys((*INFRASTRUCTURE, *filter(None, wanted))))  # the first that are needed first
-    return partial(Kind, strategy=config.sites.dr.strategy, images=images, bounded=_limit(config))
+    return partial(
+        Kind,
+        strategy=config.sites.dr.strategy,
+        images=images_of(config),
+        bounded=_limit(config),
+        clusters=(PRIMARY, DR) if purpose.primary else (DR,),
+    )
 
 
 def _images(but: str = "") -> tuple[str, ...]:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.core.egress import egress_of
+from harness.core.egress import Egress
 from harness.core.judge import Evidence
-from harness.core.node import Site
 from harness.evidence.record import Outcome
 from harness.recovery.recovery import Selected, Tested
 from harness.recovery.restore import Restored
@@ -41,9 +40,9 @@ class Results:
         )
 
     def outcome(
-        self, evidence: Evidence, not_drilled: tuple[str, ...], notes: Mapping[str, str], site: Site
+        self, evidence: Evidence, not_drilled: tuple[str, ...], notes: Mapping[str, str], egress: Egress | None
     ) -> Outcome:
-        """Return the outcome for the record. `site`: the recovered one, while it stands."""
+        """Return the outcome for the record. `egress`: of the recovered site, asked while it was there."""
         selected, restored, tested = self.selected, self.restored, self.tested
         return Outcome(
             evidence,
@@ -57,7 +56,7 @@ class Results:
             not_drilled=not_drilled,
             assertions=restored.assertions if restored else (),
             notes={**notes, **self._notes()},
-            egress=egress_of(site),
+            egress=egress,
         )
 
     def _notes(self) -> Mapping[str, str]:

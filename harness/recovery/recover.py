@@ -6,6 +6,7 @@ from pathlib import Path
 
 import requests
 
+from harness.core.egress import egress_of
 from harness.core.errors import REPORTED, Refused, UsageError
 from harness.core.journal import Event, Journal, resumed_events
 from harness.core.judge import Evidence
@@ -257,7 +258,7 @@ class _Disaster:
         notes = dict(self.exposed.note)
         if results.tested is not None:
             notes[TOOK] = f"{results.tested.passed_at - self.began.at:.1f} s"
-        return conclude(header, results.outcome(observed, lacking, notes, dr), folder, journal)
+        return conclude(header, results.outcome(observed, lacking, notes, egress_of(dr)), folder, journal)
 
 
 def release(config: Config, state: StateFile, journal: Journal) -> StateFile:

@@ -7,8 +7,9 @@ from pathlib import Path
 from shutil import rmtree
 
 from harness.alerts.receiver import Receiver
-from harness.core.errors import REPORTED, Unreadable, UsageError
+from harness.core.errors import REPORTED, HarnessError, Unreadable, UsageError
 from harness.core.journal import Journal
+from harness.core.node import Substrate
 from harness.core.record import DrillRecord
 from harness.core.service import Place
 from harness.declaration import SecretSpec
@@ -26,8 +27,8 @@ from harness.estate.isolation import admit, require_separate
 from harness.estate.registry import build_services, entry_of, kind_of, sinks_at
 from harness.estate.secrets import PRIVATE_KEY, Secrets, make_site_secrets
 from harness.estate.site import EstateSite
-from harness.estate.space import SITE, require_space
-from harness.estate.substrates import SubstrateKind
+from harness.estate.space import MB
+from harness.estate.substrates import DR, Purpose, SubstrateKind
 from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader, conclude_unstarted
 from harness.parts.install import ensure
@@ -40,8 +41,6 @@ from harness.restore_test.preflight import require_recipient
 from harness.restore_test.restore_test import RestoreTest
 from harness.vault import read_secret
 
-MB = 1_000_000  # bytes
-DR = "dr"
 SHOWN = 12  # hex digits of a fingerprint
 PARTS = ("postgres", "seaweedfs")  # of every site on this machine
 
@@ -135,6 +134,9 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, run: Path, *, u
     not answer, a part is missing or there is too little room.
     """
     entry_of(config)
+    kind.require(config)
+    if kind.runs_here:
+        require_separate(config)
     offsite = replace(connect_offsite(config), read_only=True)
     given = references(secrets, PRIVATE_KEY)
     trusted = writers_in(given, secrets, allow_unsigned=unsigned)
@@ -144,11 +146,7 @@ def own_site(config: Config, kind: SubstrateKind, secrets: Path, run: Path, *, u
     newest = newest_of(repository, repository.logical(), given[PRIVATE_KEY])
     fingerprints = newest.contents.fingerprints if newest else ()
     require_secrets(config, given, fingerprints)
-    kind.require()
-    if kind.runs_here:
-        require_separate(config)
-    room = SITE + (3 * newest.plain_size // MB if newest else 0)  # spool, data and WAL
-    require_space({run.parent: room}, "make room, or name another disk with BLACKSTART_RUNS")
+    kind.require_room(run.parent, newest.plain_size // MB if newest else 0)
     return OwnSite(config, kind, offsite, given, fingerprints, unsigned, run)
 
 
@@ -162,24 +160,43 @@ def run_on_own_site(
     """
     with ExitStack() as ending:
         try:
-            ending.callback(rmtree, site.run, ignore_errors=True)
-            note_begun(site.run, header.drill, folder.path, given)
-            work = _begin(site, header, folder, journal, ending)
+            substrate = _substrate(site, header, folder, given, ending)
+            work = _begin(site, substrate, header, folder, journal, ending)
         except REPORTED as error:
             return conclude_unstarted(header, folder, journal, error)
-        return work.run()
+        record = work.run()
+        with suppress(HarnessError):  # the record says what could not be removed, and a sweep tries it again
+            ending.close()
+        return record
+
+
+def _substrate(
+    site: OwnSite, header: RecordHeader, folder: RecordFolder, given: Mapping[str, str], ending: ExitStack
+) -> Substrate:
+    """Make the run folder and the substrate; `ending` sweeps both."""
+    with ExitStack() as failed:
+        failed.callback(rmtree, site.run, ignore_errors=True)
+        note_begun(site.run, header.drill, folder.path, given)
+        if site.kind.runs_here:
+            kinds = (kind_of(site.config, name) for name in site.config.services)
+            for part in dict.fromkeys((*PARTS, *(part for kind in kinds for part in kind.parts))):
+                ensure(part)
+        substrate = site.kind.make(site.config, Purpose(primary=False))(site.run, folder.logs)
+        ending.callback(substrate.sweep)  # whatever happens
+        failed.pop_all()  # the folder says what is on the engine: only a sweep that succeeds removes it
+    return substrate
 
 
 def _begin(
-    site: OwnSite, header: RecordHeader, folder: RecordFolder, journal: Journal, ending: ExitStack
+    site: OwnSite,
+    substrate: Substrate,
+    header: RecordHeader,
+    folder: RecordFolder,
+    journal: Journal,
+    ending: ExitStack,
 ) -> RestoreTest:
     config, run = site.config, site.run
     secrets = secrets_for(config, site.given, Secrets(run / "secrets"))
-    if site.kind.runs_here:
-        for part in dict.fromkeys((*PARTS, *(p for name in config.services for p in kind_of(config, name).parts))):
-            ensure(part)
-    substrate = site.kind.make(config, False)(run, folder.logs)
-    ending.callback(substrate.sweep)  # whatever happens
     receiver = ending.enter_context(Receiver(substrate.here))
     sinks = sinks_at(config, receiver.url)
     dr = EstateSite(substrate.site(DR), secrets.references, sinks)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from harness.core.egress import Egress, egress_of
 from harness.core.errors import REPORTED, Refused
 from harness.core.journal import Journal, resumed_events
 from harness.core.judge import Evidence
@@ -83,6 +84,7 @@ class RestoreTest:
     tested: Tested | None = None
     signed_off: SignOff | None = None
     activated_at: float | None = None
+    egress: Egress | None = None  # of the site, before it was cleared
     before: Snapshot | None = None  # inventory of the site before the restore
     undo: SiteUndo | None = None  # of an existing site; a site that was made for the test goes with its run
     noted: str = ""  # id of the restore in the undo journal
@@ -101,6 +103,7 @@ class RestoreTest:
             open_record(self.header, self.folder, self.journal)
         self.activated_at = next((event.at for event in events if event.kind == ACTIVATION), None)
         self._attempt(self._carry_out)
+        self._attempt(self._ask_egress, phase="")
         self._attempt(self._clear, phase="")
         exposed = self._measure_exposure(began.wall)
         return conclude(self.header, self._outcome(began.wall, exposed), self.folder, self.journal)
@@ -142,6 +145,9 @@ class RestoreTest:
         require_own_gateway(router.door, dr.site.name, self.gateway())
         self.tested = recovery.test(Switched(started, "not switched", str(self.gateway())))
         self.signed_off = recovery.sign_off(self.tested)
+
+    def _ask_egress(self) -> None:
+        self.egress = egress_of(self.connections.recovered.site)
 
     def _clear(self) -> None:
         """Stop the services, remove the restored data and restore the earlier scale of the infrastructure."""
@@ -199,7 +205,7 @@ class RestoreTest:
             *(unread(services, self.selected.contents) if self.selected else ()),
         )
         observed, notes = results.observed(seen, uncovered_on(dr, config)), {**self._notes(began), **exposed.note}
-        return results.outcome(observed, lacking, notes, dr)
+        return results.outcome(observed, lacking, notes, self.egress)
 
     def _notes(self, began: datetime) -> Mapping[str, str]:
         notes = {}

@@ -10,8 +10,9 @@ import pytest
 from tests.cases.estate import CaseEstate, CaseServers, case_estate, case_servers
 from tests.cases.majors import asked_major, serving
 from tests.cases.pair import pair
+from tests.cases.production import laptop, operator, there
 
-__all__ = ["case_home", "estate", "pair"]
+__all__ = ["case_home", "estate", "laptop", "operator", "pair", "there"]
 
 
 @pytest.fixture(scope="session")

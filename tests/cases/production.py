@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from harness.core.service import S3, Sql
 from harness.estate.connections import BUCKET
 from harness.estate.secrets import Secrets, make_site_secrets
@@ -24,11 +26,13 @@ from harness.substrate.embedded.substrate import Embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
-import json, os
+import contextlib, json, os, socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
 import psycopg
 
 HERE = {k: os.environ["DB_" + k.upper()] for k in ("host", "port", "user", "password")}
+with contextlib.suppress(OSError):  # an address that nobody has: TEST-NET-1
+    socket.create_connection(("192.0.2.7", 443), timeout=10).close()
 CONNECTION = psycopg.connect(dbname=os.environ["DB_NAME"], autocommit=True, **HERE)
 
 class Guestbook(BaseHTTPRequestHandler):
@@ -53,6 +57,7 @@ edge = "127.0.0.3"
 [services.guestbook]
 kind = "http"
 command = ["python3", "guestbook.py"]
+image = "notifier"
 ready = "/"
 databases = ["guestbook"]
 prefix = "/guestbook"
@@ -135,14 +140,46 @@ def production(home: Path) -> Iterator[Production]:
 
 def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, with its runs below it; return how it ended."""
+    with begun(folder, *words, **env) as running:
+        output, errors = running.communicate()
+    return subprocess.CompletedProcess(running.args, running.returncode, output, errors)
+
+
+def begun(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
+    """Start a command in a folder, with its runs below it; return its process."""
     command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
     env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(folder / "runs")} | env
-    return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=folder, env=env, text=True, stdin=nothing, stdout=pipe, stderr=pipe)
 
 
 def last(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     """Return the last line of a command's output, which is JSON."""
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    with production(tmp_path_factory.mktemp("production")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def operator(there: Production, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The operator's folder, after `keys new` and one `backup`: nothing was renamed."""
+    folder = there.folder(tmp_path_factory.mktemp("operator"))
+    for words in (("keys", "new"), ("backup",)):
+        done = blackstart(folder, *words)
+        assert done.returncode == 0, done.stderr + done.stdout
+    return folder
+
+
+@pytest.fixture
+def laptop(there: Production, operator: Path, tmp_path: Path) -> Path:
+    """A folder with the declaration, keys that read the repository, and the DR key: nothing of the primary."""
+    folder = there.folder(tmp_path / "my läptop", primary=False, read_only=True)
+    (folder / "secrets/dr").mkdir(parents=True)
+    for key in (operator / "secrets/dr").iterdir():  # recipient.pem, and the writer's public key
+        shutil.copy2(key, folder / "secrets/dr" / key.name)
+    return folder

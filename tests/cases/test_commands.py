@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,35 +14,9 @@ import pytest
 from harness.estate.connections import BUCKET
 from harness.repository.format.recipients import new_pair
 from harness.s3.client import client
-from tests.cases.production import ROOT, Production, blackstart, last, production
+from tests.cases.production import Production, begun, blackstart, last
 
 pytestmark = pytest.mark.cases
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    with production(tmp_path_factory.mktemp("production")) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def operator(there: Production, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The operator's folder, after `keys new` and one `backup`: nothing was renamed."""
-    folder = there.folder(tmp_path_factory.mktemp("operator"))
-    for words in (("keys", "new"), ("backup",)):
-        done = blackstart(folder, *words)
-        assert done.returncode == 0, done.stderr + done.stdout
-    return folder
-
-
-@pytest.fixture
-def laptop(there: Production, operator: Path, tmp_path: Path) -> Path:
-    """A folder with the declaration, keys that read the repository, and the DR key: nothing of the primary."""
-    folder = there.folder(tmp_path / "my läptop", primary=False, read_only=True)
-    (folder / "secrets/dr").mkdir(parents=True)
-    for key in (operator / "secrets/dr").iterdir():  # recipient.pem, and the writer's public key
-        shutil.copy2(key, folder / "secrets/dr" / key.name)
-    return folder
 
 
 def test_a_laptop_tests_the_newest_backup_of_production(there: Production, laptop: Path) -> None:
@@ -59,6 +31,7 @@ def test_a_laptop_tests_the_newest_backup_of_production(there: Production, lapto
     assert record["data_rows"] == 500
     assert [result["passed"] for result in record["key_results"]].count(True) >= 3
     assert "guestbook-db" in record["notes"]["secrets made for this site"]
+    assert record["refused"][0]["packets"] >= 1  # the program tried to reach the world
     assert list((laptop / "runs").iterdir()) == []
     assert there.stored() == before
 
@@ -91,9 +64,7 @@ def test_the_schedule_backs_up_the_declared_primary(there: Production, operator:
     shutil.copytree(operator, folder)
     with (folder / "estate.toml").open("a") as file:
         file.write('[backup]\nschedule = "* * * * * *"\n')
-    command = [sys.executable, "-c", "from harness.cli import main; main()", "schedule"]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(folder / "runs")}
-    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as running:
+    with begun(folder, "schedule") as running:
         assert running.stdout is not None
         kinds = (json.loads(line)["kind"] for line in running.stdout)
         assert "receipt" in kinds
@@ -121,6 +92,17 @@ WRONG_LAPTOPS: dict[str, tuple[Callable[[Path], object], tuple[str, ...], int, s
     "the repository's key": (
         lambda f: (f / "secrets/offsite/s3-secret").write_text("guessed"), (), 3, "(SignatureDoesNotMatch)"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("substrate", ["docker", "kind"])
+def test_a_restore_test_without_a_container_engine_is_one_line_and_nothing_is_begun(
+    laptop: Path, substrate: str
+) -> None:
+    done = blackstart(laptop, "restore-test", "--substrate", substrate, DOCKER_HOST="unix:///nowhere.sock")
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+    assert "no container engine answers at unix:///nowhere.sock" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (laptop / "reports").exists()
 
 
 def change(folder: Path, before: str, after: str) -> None:

@@ -8,9 +8,12 @@ import pytest
 from harness.core.node import NodeSpec
 from harness.substrate.kind.site import KindSite
 from harness.substrate.kind.substrate import Kind
+from tests.cases.production import laptop, operator, there
 from tests.kubernetes.clusters_under_test import ClustersUnderTest
 from tests.substrate.conftest import TOKEN
 from tests.substrate.substrates_under_test import server
+
+__all__ = ["laptop", "operator", "there"]
 
 
 @pytest.fixture(scope="package")

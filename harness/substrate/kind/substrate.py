@@ -38,9 +38,10 @@ TRIES = 3  # to create a cluster whose ports other programs took first
 class Kind:
     """The kind substrate: two clusters. `run`: folder of this run, `logs`: folder of its logs.
 
-    `strategy`: with `pilot-light` the cluster of dr is created from the beginning, scaled to 0; with `cold` when it is
-    first used. `images`: to be imported into each cluster, in that order, except for those that the stock has.
-    `bounded`: volume -> MiB, the volumes outside the clusters that have a limit and can be filled.
+    `clusters`: its sites that are clusters. `strategy`: with `pilot-light` the cluster of dr is created from the
+    beginning, scaled to 0; with `cold` when it is first used. `images`: to be imported into each cluster, in that
+    order, except for those that the stock has. `bounded`: volume -> MiB, the volumes outside the clusters that have
+    a limit and can be filled.
     """
 
     run: Path
@@ -48,6 +49,7 @@ class Kind:
     strategy: Literal["pilot-light", "cold"] = "pilot-light"
     images: tuple[str, ...] = IMAGES
     bounded: dict[str, int] = field(default_factory=dict)
+    clusters: tuple[str, ...] = SITES
     name: str = "kind"
     around: Docker = field(init=False, repr=False)
     token: str = field(default_factory=lambda: random.token_hex(16), repr=False)
@@ -84,7 +86,7 @@ class Kind:
 
     def site(self, name: str) -> Site:
         """Return the site of that name, created empty when it does not exist; a cluster is created at its first use."""
-        if name in SITES:
+        if name in self.clusters:
             return self.cluster_site(name)
         if plain("site", name) == "edge":
             self.around.owned.shared_network(NETWORK)  # by which the front door reaches the clusters
@@ -111,7 +113,7 @@ class Kind:
         with self._lock:
             held = stock_or_none()
             if self.strategy == "pilot-light" and not self._begun:
-                self._creating = {site: self._pool.submit(self._create, site, held) for site in SITES}
+                self._creating = {site: self._pool.submit(self._create, site, held) for site in self.clusters}
             self._begun = True
             creating = self._creating.pop(name, None) or self._pool.submit(self._create, name, held)
             self._waited.append(creating)
@@ -156,7 +158,7 @@ class Kind:
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
         """Copy a folder of prepared data into a volume of a site that is not running. Raises HarnessError."""
-        if site not in SITES:
+        if site not in self.clusters:
             self.around.import_volume(site, volume, source)
             return
         self.cluster_site(site).volume(volume).unpack(source)
