@@ -4,6 +4,7 @@ More than ten files because each group of commands has a file of its own.
 """
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -57,6 +58,8 @@ def main() -> None:
     # A shell starts what runs in its background with these ignored, and the programs of an estate would inherit that.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.default_int_handler)
+    # It warns on standard error of each query that an interruption broke off.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding lacks is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

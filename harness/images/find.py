@@ -1,6 +1,7 @@
 """Look-up of images: the reference that the engine has for an image of the table."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from docker.errors import ImageNotFound
@@ -9,7 +10,7 @@ from harness.core.errors import MissingPart, UsageError
 from harness.images.build import recipes
 from harness.images.engine import engine, explained
 from harness.images.kind import node
-from harness.images.storage import archive_of, has, save, tag_of
+from harness.images.storage import archive_of, has, save, tag_of, tidy_archives
 from harness.images.table import image, known
 
 CHOICE = "BLACKSTART_IMAGES"  # `baked` or `public`: use only these
@@ -72,7 +73,22 @@ def archive(name: str) -> Path:
     """
     found = reference(name)
     if known(name) and found == baked(name):
-        path = archive_of(name, key(name))
+        stem, version = name, key(name)
     else:
-        path = archive_of(name.replace("/", "_").replace(":", "_"), digest(found).rpartition(":")[2][:12])
-    return path if path.is_file() else save(found, path)
+        stem, tag = split(name)
+        version = "_".join(filter(None, (tag, digest(found).rpartition(":")[2][:12])))
+    path = archive_of(stem, version)
+    if path.is_file():
+        with suppress(OSError):  # of another user
+            path.touch()  # the newest are kept
+        return path
+    save(found, path)
+    tidy_archives(stem)  # an image of the user's own is another one with each of its versions
+    return path
+
+
+def split(name: str) -> tuple[str, str]:
+    """Return repository and tag of a reference as parts of the name of a file; the tag has no hyphen."""
+    folder, _, last = name.partition("@")[0].rpartition("/")
+    repository, _, tag = last.partition(":")
+    return "_".join((*folder.replace(":", "_").split("/"), repository)).lstrip("_"), tag.replace("-", "_")

@@ -115,6 +115,13 @@ def tidy(name: str) -> None:
             for reference in image.tags:
                 with suppress(APIError):  # in use
                     engine().images.remove(reference, noprune=False)
+        tidy_archives(name)
+
+
+def tidy_archives(name: str) -> None:
+    """Remove all but the newest few and the recent archives of that name. Errors of the disk are suppressed."""
+    oldest = SYSTEM.wall() - RECENT
+    with suppress(OSError):
         found = archive_of(name, "x").parent.glob(f"{name}-*.tar")
         # Not those of an image with a longer name such as `odoo-wheels`.
         archives = [path for path in found if "-" not in path.stem.removeprefix(f"{name}-")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import socket
@@ -132,3 +133,29 @@ def test_a_full_disk_is_reported_before_anything_is_started() -> None:
     require_room(1)
     with pytest.raises(HarnessError, match=r"^container engine: [\d.]+ GiB free in .*, [\d.]+ GiB needed; make room"):
         require_room(1 << 60)
+
+
+@pytest.mark.engine
+def test_only_the_newest_archives_of_an_image_of_the_user_s_own_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program is released every week: its archives for clusters must not fill the cache."""
+    monkeypatch.setenv("BLACKSTART_CACHE", str(tmp_path))
+    names = [f"shop.example:5000/a-b/c:v-{number}" for number in range(5)]
+    try:
+        for name in names:
+            engine().api.import_image_from_data(b"\0" * 1024, *name.rsplit(":", 1))  # an empty archive
+        made = []
+        for name in names:
+            made.append(archive(name))
+            os.utime(made[-1], (len(made), len(made)))  # long ago, one after the other
+        assert [path.is_file() for path in made] == [False, False, True, True, True]
+        with tarfile.open(made[-1]) as packed:
+            manifest = packed.extractfile("manifest.json")
+            assert manifest is not None
+            assert json.load(manifest)[0]["RepoTags"] == [names[-1]]
+        assert archive(names[-1]) == made[-1]
+        assert made[-1].stat().st_mtime > len(made)  # used now, so that it stays the newest
+    finally:
+        for name in names:
+            engine().images.remove(name)

@@ -33,7 +33,7 @@ def test_a_backup_is_tested_on_a_site_of_containers(there: Production, laptop: P
 
 
 def test_an_interrupted_test_removes_its_containers_and_leaves_a_record(laptop: Path) -> None:
-    code, made = run_until(laptop, WORDS, ("status", "guestbook"), signal.SIGINT)
+    code, made = run_until(laptop, WORDS, ("begin", "restore"), signal.SIGINT)
     assert (code, record_of(laptop)["verdict"]) == (3, "UNKNOWN")
     assert record_of(laptop)["reasons"] == ["interrupted before it was done"]
     assert record_of(laptop)["egress"] == WALL
