@@ -68,7 +68,7 @@ class BackupOrchestrator:
     def back_up(self) -> Receipt:
         """Take one full backup and return its receipt. Raises BackupFailed, after it was logged and alerted."""
         try:
-            with reported(self.estate, self.alerts, self.journal):
+            with reported(self.estate, self.alerts, self.journal), self.primary.explaining():
                 receipt = self._take()
         except BaseException as error:
             if isinstance(error, BackupFailed) or not isinstance(error, Exception):

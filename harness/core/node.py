@@ -258,6 +258,14 @@ class Freezable(Protocol):
 
 
 @runtime_checkable
+class Logged(Protocol):
+    """A node whose log is on this machine."""
+
+    def last_log(self) -> tuple[str, ...]:
+        """Return the last lines of its log, oldest first, without empty ones."""
+
+
+@runtime_checkable
 class Isolatable(Protocol):
     """A node, or a whole site with its inner connections and tasks intact, that can be partitioned from the network."""
 

@@ -1,10 +1,12 @@
 """A site of the estate: its database server, its object store and its services."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from harness.core.errors import HarnessError
-from harness.core.node import Address, Node, Site
+from harness.core.errors import Finding, HarnessError, reason_of
+from harness.core.node import Address, Logged, Node, Site
 from harness.core.parallel import in_parallel
 from harness.core.service import S3, Place, Service, Sql
 from harness.postgres import server as postgres
@@ -12,6 +14,10 @@ from harness.s3 import server as objects
 from harness.s3.client import await_store
 
 DATABASE, STORE = INFRASTRUCTURE = ("postgres", "objects")  # nodes that are not services
+LOST = re.compile(
+    "server closed the connection unexpectedly|terminating connection because of crash|the connection is (lost|closed)"
+)
+CRASH = re.compile(r"(PANIC: .*|process \(PID \d+\) was terminated by .*|client backend .* was terminated by .*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,25 @@ class EstateSite:
     def address_of(self, service: str) -> Address:
         """Return the address of that service for nodes of other sites."""
         return self.nodes[service].endpoint("http").from_afar
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Add to an error about a lost connection why the database server ended, as its log says."""
+        try:
+            yield
+        except (Finding, HarnessError) as error:
+            if LOST.search(str(error)) and (said := self._crash()):
+                kind = type(error) if isinstance(error, Finding) else HarnessError
+                raise kind(f"{reason_of(error)}; {said}") from error
+            raise
+
+    def _crash(self) -> str:
+        node = self.nodes.get(DATABASE)
+        if not isinstance(node, Logged):
+            return f"the log of the database server of {self.site.name} says why"
+        lines = [" ".join(found[1].split()) for line in node.last_log() if (found := CRASH.search(line))]
+        panics = [line for line in lines if line.startswith("PANIC")]
+        return f"{DATABASE} on {self.site.name}: {(panics or lines)[-1]}" if lines else ""
 
     def fence(self) -> None:
         """Kill all its nodes, those that take requests first: it takes no more writes. Volumes are kept."""

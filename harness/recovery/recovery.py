@@ -206,7 +206,7 @@ class Recovery:
     def restore(self, selected: Selected) -> Restored:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""
         self._backup = selected.backup
-        with self._or_stop(), _as_failed():
+        with self._or_stop(), _as_failed(), self.dr.explaining():
             backup, place = selected.backup, self.dr.place
             work = Restore(place, self.services, backup, self.journal, self.on_bytes, self.parallel, self.allowed)
             try:

@@ -1,6 +1,7 @@
 """Restore of a selected backup on the DR site, message 2.4."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -20,6 +21,7 @@ from harness.recovery.restore_files import FileRestore, not_restored
 from harness.repository.catalogue import OpenBackup
 
 SHOWN = 5  # differences that a message names
+MB = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Restore:
         spool = self.place.site.volume(SPOOL)
 
         def dump(path: str) -> None:
-            with spool.open(path, "wb") as target:
+            with self._in_spool(), spool.open(path, "wb") as target:
                 for chunk in self.backup.read(path):
                     target.write(chunk)
                     self.on_bytes(len(chunk))
@@ -93,6 +95,19 @@ class Restore:
     def execute(self) -> None:
         """2.4.2: restore roles, then every database; raises RestoreFailed."""
         self.databases.execute()
+
+    @contextmanager
+    def _in_spool(self) -> Iterator[None]:
+        """Raise what cannot be written to the spool as RestoreFailed that says how much the dumps need."""
+        try:
+            yield
+        except OSError as error:
+            dumps = {dump_path(database) for database in self.contents.databases}
+            need = sum(entry.plain_size for entry in self.backup.manifest.objects if entry.path in dumps)
+            raise RestoreFailed(
+                f"volume {SPOOL} of {self.place.site.name}: {error.strerror or reason_of(error)}; "
+                f"the dumps of this backup need {-(-need // MB)} MB there"
+            ) from error
 
     def wipe(self) -> None:
         """Remove every plaintext dump from the spool, after a failed restore too; raises RestoreFailed."""

@@ -19,6 +19,7 @@ from harness.backup.pack import (
     sha1_of,
     sha256_of,
 )
+from harness.backup.tar import shown
 from harness.backup.unpack import Inventory, Write, unpack
 from harness.core.contents import Contents, TreeFacts
 from harness.core.errors import HarnessError, RestoreFailed
@@ -88,16 +89,20 @@ def sources_of(services: Iterable[Service], contents: Contents | None = None) ->
 
 
 def into_volume(place: Place, tree: Tree) -> Write:
-    """Return a function that writes one member of a tree into its volume; it raises OSError, UsageError."""
+    """Return a function that writes one member of a tree into its volume; it raises RestoreFailed, UsageError."""
     volume = place.site.volume(tree.volume)
 
     def write(member: Member, source: Readable) -> None:
         path = f"{tree.folder}/{member.name}" if tree.folder else member.name
-        if not member.folder:
-            with volume.open(path, "wb") as target:
-                while data := source.read(CHUNK):
-                    target.write(data)
-        volume.adjust(Entry(path, FOLDER if member.folder else FILE, member.size, member.mode, member.mtime))
+        try:
+            if not member.folder:
+                with volume.open(path, "wb") as target:
+                    while data := source.read(CHUNK):
+                        target.write(data)
+            volume.adjust(Entry(path, FOLDER if member.folder else FILE, member.size, member.mode, member.mtime))
+        except OSError as error:
+            where = f"volume {tree.volume} of {place.site.name}"
+            raise RestoreFailed(f"{where}: {shown(member.name)} cannot be restored: {reason_of(error)}") from error
 
     return write
 

@@ -7,6 +7,7 @@ from typing import IO
 from harness.substrate.common.filesystem import make_folder
 
 SHOWN = 5  # lines of a log shown in an error
+END = 1 << 16  # bytes of a log that are read from its end
 
 
 def log_file(logs: Path, name: str) -> Path:
@@ -14,16 +15,21 @@ def log_file(logs: Path, name: str) -> Path:
     return make_folder(logs) / f"{name}.log"
 
 
-def last_lines(log: Path) -> str:
-    """Return the last lines of a log, joined into one line."""
+def tail(log: Path) -> tuple[str, ...]:
+    """Return the last lines of a log, without empty ones and spaces around them; none where it cannot be read."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 8192))
+            file.seek(max(0, log.stat().st_size - END))
             lines = file.read().decode(errors="replace").splitlines()
     except OSError:
-        return "no log"
+        return ()
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def last_lines(log: Path) -> str:
+    """Return the last lines of a log, joined into one line."""
     # The frames of a stack trace say less to an operator than the error above them.
-    said = [line.strip() for line in lines if line.strip() and not line.strip().startswith("at ")]
+    said = [line for line in tail(log) if not line.startswith("at ")]
     return " | ".join(said[-SHOWN:]) or "no log"
 
 

@@ -12,7 +12,7 @@ from harness.core.errors import HarnessError, NodeExited, TookTooLong
 from harness.core.node import Endpoint, NodeSpec
 from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import plain
-from harness.substrate.common.logs import last_lines
+from harness.substrate.common.logs import last_lines, tail
 from harness.substrate.common.ports import on_free_ports
 
 
@@ -75,6 +75,10 @@ class BaseNode(ABC):
         if self._follower is not None:
             self._follower.join(PATIENCE.log_flush)
             self._follower = None
+
+    def last_log(self) -> tuple[str, ...]:
+        """Return the last lines of its log, oldest first, without empty ones."""
+        return tail(self.log)
 
     def await_ready(self, ask: Callable[[], None], unanswered: tuple[type[Exception], ...]) -> None:
         """Return once `ask` succeeds; it raises one of `unanswered` until then.
