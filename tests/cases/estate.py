@@ -238,6 +238,21 @@ def case_estate(shared: CaseServers, home: Path) -> Iterator[CaseEstate]:
         substrate.sweep()
 
 
+@contextmanager
+def other_server(estate: CaseEstate, name: str, home: Path) -> Iterator[None]:
+    """Put a database server that is started now in the place of a site's; it is ended afterwards."""
+    substrate = Embedded(home / f"other-{name}", home / f"other-{name}-logs")
+    try:
+        site = EstateSite(substrate.site(name), estate.secrets.of(name), {})
+        site.start_database()
+        site.nodes[STORE] = estate.site(name).nodes[STORE]
+        site.start_store()
+        setattr(estate, name, site)
+        yield
+    finally:
+        substrate.sweep()
+
+
 def empty(site: EstateSite) -> None:
     """Remove every bucket of a store."""
     if site.s3 is None:

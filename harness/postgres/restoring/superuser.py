@@ -71,7 +71,13 @@ UNTRUSTED = """
 SELECT lanname FROM pg_catalog.pg_language WHERE NOT lanpltrusted AND lanname NOT IN ('internal', 'c')
 """
 INSTALLABLE = "SELECT DISTINCT name::text FROM pg_catalog.pg_available_extension_versions WHERE trusted"
+# An extension may have made a schema of its own for them.
 CONFIGURATION = """
+SELECT DISTINCT pg_catalog.convert_to(pg_catalog.format('GRANT USAGE ON SCHEMA %%I TO %%I', nspname, %s::text),
+                                      pg_catalog.getdatabaseencoding())
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_class c ON c.oid = ANY(e.extconfig)
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
 SELECT pg_catalog.convert_to(pg_catalog.format(
     'GRANT %%s %%I.%%I TO %%I', CASE WHEN relkind = 'S' THEN 'ALL ON SEQUENCE'
     WHEN pg_catalog.current_setting('server_version_num')::int >= 170000 THEN 'SELECT, INSERT, MAINTAIN ON TABLE'
@@ -144,7 +150,7 @@ class Superuser:
                 if _shown(entry) not in trusted:
                     self.made.append(str(entry).lower())
             if extensions:
-                for (statement,) in connection.execute(CONFIGURATION, (role,)).fetchall():
+                for (statement,) in connection.execute(CONFIGURATION, (role, role)).fetchall():
                     connection.execute(bytes(statement))
 
     def _extension(self, connection: Connection, entry: Entry) -> None:

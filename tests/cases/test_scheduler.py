@@ -1,0 +1,85 @@
+"""Jobs of pg_cron do nothing in a drill, and come back as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.core.clock import NotYet, wait_until
+from harness.core.node import Stoppable
+from harness.estate.site import DATABASE, EstateSite
+from harness.postgres import server
+from harness.recovery.containment import release_all
+from tests.cases.estate import CaseEstate, other_server
+from tests.cases.majors import OWN, asked_major, debian_programs, served_by
+
+pytestmark = [
+    pytest.mark.cases,
+    pytest.mark.skipif(asked_major() != OWN, reason="the server with pg_cron is of one major"),
+]
+JOBS = "SELECT jobname, schedule, command, database, username, active FROM cron.job ORDER BY jobid"
+NAME = "shop"
+
+
+@pytest.fixture
+def scheduled(estate: CaseEstate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CaseEstate]:
+    """The estate with servers that run the jobs of one database."""
+    own = ("shared_preload_libraries=pg_cron", f"cron.database_name={NAME}", "cron.use_background_workers=on")
+    monkeypatch.setattr(server, "SETTINGS", (*server.SETTINGS, *own))
+    with (
+        served_by(debian_programs(), 15),
+        other_server(estate, "primary", tmp_path),
+        other_server(estate, "dr", tmp_path),
+    ):
+        yield estate
+
+
+def restart(site: EstateSite) -> None:
+    """Restart the server: an active job of `@reboot` runs then."""
+    node = site.nodes[DATABASE]
+    assert isinstance(node, Stoppable)
+    node.stop(30.0)
+    node.start()
+
+
+def ran(estate: CaseEstate, site: str) -> None:
+    if not estate.value(NAME, "SELECT count(*) FROM ran", site):
+        raise NotYet("no job ran")
+
+
+def test_a_restored_job_runs_after_its_release_and_not_before(scheduled: CaseEstate) -> None:
+    estate = scheduled
+    estate.run("postgres", "CREATE ROLE app LOGIN PASSWORD 'app'")
+    estate.create(
+        NAME,
+        "CREATE EXTENSION pg_cron",
+        "CREATE TABLE ran (at timestamptz DEFAULT now(), by text)",
+        "GRANT INSERT ON ran TO app",
+        "GRANT USAGE ON SCHEMA cron TO app",
+        "SELECT cron.schedule('at start', '@reboot', 'INSERT INTO ran (by) VALUES (current_user)')",
+        "SELECT cron.schedule('each minute', '* * * * *', 'INSERT INTO ran (by) VALUES (current_user)')",
+        "SELECT cron.schedule('off', '@reboot', 'INSERT INTO ran (by) VALUES (''off'')')",
+        "UPDATE cron.job SET active = false WHERE jobname = 'off'",
+        "SET SESSION AUTHORIZATION app",
+        "SELECT cron.schedule('of app', '@reboot', 'INSERT INTO ran (by) VALUES (current_user)')",
+    )
+    restart(estate.primary)
+    wait_until(lambda: ran(estate, "primary"), patience=60.0)
+    estate.run(NAME, "DELETE FROM ran", site="primary")
+    jobs = estate.rows(NAME, JOBS, "primary")
+    estate.back_up()
+    estate.run(NAME, "DELETE FROM ran", site="primary")
+    restored = estate.restore()
+    assert restored.findings == ()
+    before = estate.value(NAME, "SELECT count(*) FROM ran")
+    assert [job[:-1] for job in estate.rows(NAME, JOBS)] == [job[:-1] for job in jobs]
+    assert estate.rows(NAME, "SELECT DISTINCT active FROM cron.job") == [(False,)]
+    restart(estate.dr)
+    seconds = "SELECT count(*) FROM pg_sleep(3), ran"
+    assert estate.value(NAME, seconds) == before
+    release_all((), estate.dr.place, restored.held, estate.journal)
+    assert estate.rows(NAME, JOBS) == jobs
+    restart(estate.dr)
+    wait_until(lambda: ran(estate, "dr"), patience=60.0)
