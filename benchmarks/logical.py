@@ -27,17 +27,18 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.core.service import S3
-from harness.estate.secrets import SIGNING_KEY, Secrets, make_secrets
+from harness.estate.secrets import SIGNING_KEY, Secrets, make_secrets, verify_keys
 from harness.estate.site import EstateSite
 from harness.parts.programs import program
 from harness.postgres.bulk import seed_bulk
-from harness.repository.catalogue import Repository
+from harness.repository.catalogue import Repository, Trust
 from harness.repository.store.s3 import S3Store
 from harness.s3 import server as objects
 from harness.s3.client import client, ensure_bucket
 from harness.s3.replication import remote
+from harness.signing import read_verify_key
 from harness.substrate.embedded.substrate import Embedded
-from harness.vault import read_text_secret
+from harness.vault import read_secret, read_text_secret
 
 BUCKET, DATABASE = "backups", "bulk"
 PIPES = {"pipe": "", "pipe, dump not compressed": "--compress=none"}
@@ -76,10 +77,17 @@ class Bench:
         """Take a backup; return its stored bytes."""
         return self._orchestrator().back_up().size
 
-    def _orchestrator(self) -> BackupOrchestrator:
+    @property
+    def repository(self) -> Repository:
+        """The repository, which trusts the primary's key."""
         address = self.offsite.outside
         keys = (read_text_secret(self.offsite.access_key_ref), read_text_secret(self.offsite.secret_key_ref))
-        repository = Repository(S3Store.connect(address.host, address.port, *keys, BUCKET), "benchmark")
+        trusted = [read_verify_key(read_secret(one)) for one in verify_keys(self.secrets.of("dr"))]
+        store = S3Store.connect(address.host, address.port, *keys, BUCKET)
+        return Repository(store, "benchmark", trust=Trust(tuple(trusted)))
+
+    def _orchestrator(self) -> BackupOrchestrator:
+        repository = self.repository
         recipients, key = self.secrets.recipients, self.secrets.of("primary")[SIGNING_KEY]
         return BackupOrchestrator(
             "benchmark", self.primary, (), repository, recipients, key, Alerts(()), MemoryJournal()

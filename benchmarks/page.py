@@ -152,16 +152,20 @@ def kill_matrix(rows: Rows) -> list[str]:
 
 
 def tenants(rows: Rows) -> list[str]:
-    """Return the section of a server with many databases: every run."""
+    """Return the section of a server with many databases or tables: every run."""
     body = [
         [
-            *(str(row[name]) for name in ("databases", "megabytes", "wall", "connections", "peak_mib")),
-            f"{row['stored'] / 1e6:.0f}",
+            *(str(row[name]) for name in ("databases", "megabytes")),
+            str(row.get("tables", 0) or ""),
+            *(str(row[name]) for name in ("wall", "connections")),
+            str(row.get("restore", 0) or ""),
+            *(str(row["peak_mib"]), f"{row['stored'] / 1e6:.0f}", str(row["load"])),
         ]
         for row in rows
     ]
-    head = ["databases", "MB each", "wall, s", "connections at most", "peak memory, MiB", "stored, MB"]
-    return ["", "## A backup of many databases", "", *table(head, body)] if body else []
+    head = ["databases", "MB each", "tables of one more", "backup, s", "connections at most", "restore and check, s"]
+    head += ["peak memory, MiB", "stored, MB", "load at its begin"]
+    return ["", "## A backup of many databases, and of many tables", "", *table(head, body)] if body else []
 
 
 def write() -> None:

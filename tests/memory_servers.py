@@ -40,6 +40,10 @@ OTHERS = (
     *(roles.SUBSCRIPTIONS, server_cleanup.PREPARED, server_cleanup.SUBSCRIPTIONS, server_cleanup.SLOTS),
     *(restorer.FOR_CLERK, admission.CONTEXTS),
 )
+OF_NOTHING = (
+    *(properties.COLLATIONS, properties.OF_DATABASE, properties.NOT_COMPARED, properties.OF_EXTENSIONS),
+    *(quiet.TRIGGERS, quiet.INSTALLED, owners.OF_SUPERUSERS, owners.STATEMENTS, locks.LOCKED, dump.END),
+)
 PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")
 IGNORED = (
     "\nUPDATE ",
@@ -95,6 +99,7 @@ class MemoryPostgres:
         connected = [(7, "service", datetime(2026, 3, 1, tzinfo=UTC))] if tuple(values) in tuple(self.sessions) else []
         of_server: dict[str, Rows] = {
             identity.SYSTEM: [(self.identifier, self.version, 1)],
+            locks.ROOM: [(7_680, 64)],
             identity.CATALOGUE: [
                 (name, True, False, -1, "postgres") for name in sorted({*self.databases, identity.MAINTENANCE})
             ],
@@ -132,19 +137,13 @@ class MemoryPostgres:
         of_database: dict[str, Rows] = {
             facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000, False, -1)],
             quiet.HELD_FUNCTIONS: [(0,)],
-            quiet.TRIGGERS: [],
-            quiet.INSTALLED: [],
             rows.TABLES: [(at, "public", name, "") for at, name in enumerate(sorted(found.tables))],
             rows.COLUMNS: [(at, "value", True, False) for at in range(len(found.tables))],
             rows.LARGE_OBJECTS: [(0, "0")],
             rows.OBJECTS: [(0,)],
-            locks.LOCKED: [],
-            dump.END: [],
-            **{query: [] for query in (owners.OF_SUPERUSERS, owners.STATEMENTS)},
+            **{query: [] for query in OF_NOTHING},
             properties.EXTENSIONS: [("plpgsql", "1.0")],
             properties.LARGE_OBJECTS: [("0", 0)],
-            properties.NOT_COMPARED: [],
-            properties.OF_EXTENSIONS: [],
             facts.SEQUENCES: [(*name.split("."), 1, False) for name in sorted(found.sequences)],
         }
         if query in of_database:

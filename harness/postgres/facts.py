@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql as compose
 
 from harness.core.contents import SequenceFacts
-from harness.postgres.contents.rows import qualified
+from harness.postgres.contents.rows import apart, qualified
 from harness.postgres.session import Connection, speak_bytes
 
 # Of an extension's sequences, pg_dump writes the values of those that it marked as configuration.
@@ -110,7 +110,7 @@ def read_sequences(connection: Connection) -> tuple[Sequence, ...]:
         one_query = compose.SQL(" UNION ALL ").join(
             VALUE.format(compose.Literal(at), compose.Identifier(schema, name)) for at, (schema, name, *_) in some
         )
-        values |= {at: (value, called) for at, value, called in connection.execute(one_query).fetchall()}
+        values |= {at: (value, called) for at, value, called in apart(connection, one_query)}
     return tuple(
         Sequence(qualified(schema, name), step, cycles, *values[at])
         for at, (schema, name, step, cycles) in enumerate(listed)

@@ -53,6 +53,7 @@ SETTINGS = (
     "full_page_writes=on",
     "synchronous_commit=on",
     "max_connections=120",
+    "max_locks_per_transaction=256",  # pg_dump locks every table: room for 30,000, in some 10 MB
     "logging_collector=off",
     "log_destination=stderr",
     "log_min_messages=warning",

@@ -15,8 +15,9 @@ from harness.core.service import Contained, Place, Service, Sql
 from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.identity import occupied, system_facts
 from harness.postgres.restoring.restorer import clerk
+from harness.postgres.restoring.toc import without_versions
 from harness.recovery.consistency import consistency
-from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_version
+from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_locks, require_version
 from harness.recovery.restore_files import FileRestore, not_restored
 from harness.repository.catalogue import OpenBackup
 
@@ -76,6 +77,7 @@ class Restore:
         notes = require_version(system, self.contents.system)
         if already := occupied(self.place.sql):
             raise RestoreFailed(f"the target already contains {', '.join(already)}; restore onto an empty server")
+        require_locks(self.place.sql, self.contents.databases, self.parallel)
         self.databases.fetch()
         self.databases.notes += notes
 
@@ -85,7 +87,7 @@ class Restore:
 
         def dump(path: str) -> None:
             with self._in_spool(), spool.open(path, "wb") as target:
-                for chunk in self.backup.read(path):
+                for chunk in without_versions(self.backup.read(path)):
                     target.write(chunk)
                     self.on_bytes(len(chunk))
 

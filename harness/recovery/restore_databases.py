@@ -1,7 +1,7 @@
 """Restore of a server's databases, part of message 2.4.2: roles and settings, then a few databases at a time."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -9,9 +9,10 @@ from harness.core.contents import Contents, DatabaseFacts, SystemFacts
 from harness.core.errors import RestoreFailed, Unreadable
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
-from harness.core.service import Contained, Place
+from harness.core.service import Contained, Place, Sql
 from harness.postgres import checks
 from harness.postgres.allowed import NOTHING, Allowed
+from harness.postgres.contents.locks import lacking_room
 from harness.postgres.restoring import quiet
 from harness.postgres.restoring.database import Loaded, Spooled, restore_database
 from harness.postgres.restoring.views import Stale, refresh_all
@@ -43,6 +44,13 @@ def require_version(target: SystemFacts, source: SystemFacts) -> tuple[str, ...]
     if target.major == source.major:
         return ()
     return (f"restored onto PostgreSQL {target.version}, a newer major version than the source's {source.version}",)
+
+
+def require_locks(sql: Sql, databases: Iterable[DatabaseFacts], at_once: int) -> None:
+    """Raise RestoreFailed when a server cannot lock the tables of the databases that are compared at the same time."""
+    counts = sorted((len(database.tables) for database in databases), reverse=True)
+    if lacking := lacking_room(sql, sum(counts[:at_once])):
+        raise RestoreFailed(f"PostgreSQL at {sql.outside}: {lacking}; nothing was changed")
 
 
 def server_data(backup: OpenBackup) -> data.ServerData:

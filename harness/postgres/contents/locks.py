@@ -39,6 +39,12 @@ WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND c.relkind I
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ORDER BY l.granted DESC, a.xact_start LIMIT 1
 """
+ROOM = """
+SELECT current_setting('max_locks_per_transaction')::int
+     * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int),
+       current_setting('max_locks_per_transaction')::int
+"""
+SPARE = 1.1  # the server makes its table of locks larger by a tenth
 EXPORT = "SELECT pg_catalog.pg_export_snapshot(), statement_timestamp()"
 TIMED_OUT = re.compile("due to lock timeout|due to statement timeout.*LOCK TABLE")  # pg_dump's is the second
 TRY = 1.0  # seconds of one try
@@ -77,6 +83,21 @@ def take_snapshot(
             ) from error
         return name, taken_at, before
     raise HarnessError("tables are dropped faster than they can be locked; take the backup at another time")
+
+
+def lacking_room(sql: Sql, tables: int) -> str:
+    """Return why a server has no room to lock that many tables at a time, as pg_dump does, "" if it has.
+
+    Raises HarnessError.
+    """
+    with connect(sql) as connection:
+        ((room, each),) = connection.execute(ROOM.encode()).fetchall()
+    if tables <= room * SPARE:
+        return ""
+    return (
+        f"it has room for locks on {room} tables, and the comparison locks {tables}; "
+        f"set its max_locks_per_transaction to {-(-tables * each // room)} or more and restart it"
+    )
 
 
 def _lock(

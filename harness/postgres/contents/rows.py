@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 from psycopg import sql as compose
@@ -125,7 +126,7 @@ class _Batch:
             _counted(at, table, columns if self.digests else None) for at, (table, columns) in enumerate(self.tables)
         )
         try:
-            found = {at: (rows, total) for at, rows, total in _apart(connection, query)}
+            found = {at: (rows, total) for at, rows, total in apart(connection, query)}
         except psycopg.DatabaseError as error:
             if connection.closed or isinstance(error, psycopg.errors.QueryCanceled):
                 raise
@@ -141,8 +142,8 @@ class _Batch:
             yield TableFacts(table.label, rows, digest)
 
 
-def _apart(connection: Connection, query: compose.Composed) -> list[tuple[int, int, str]]:
-    """Return the rows of a query in a subtransaction, whose end releases the locks on indexes that planning took."""
+def apart(connection: Connection, query: compose.Composed) -> list[tuple[Any, ...]]:
+    """Return the rows of a query in a subtransaction, whose end releases the locks that it took."""
     before, after = f"SAVEPOINT {SAVEPOINT};\n", f";\nROLLBACK TO SAVEPOINT {SAVEPOINT}; RELEASE SAVEPOINT {SAVEPOINT}"
     cursor = connection.execute(compose.SQL(before) + query + compose.SQL(after))
     cursor.nextset()

@@ -2,15 +2,17 @@
 
 The text consists of entries, each with a header (kind, schema, name, owner) and its statements. What pg_dump writes
 differently for the same schema is made equal: versions, the random key of restricted mode, the order of grants, the
-order of columns in a child of a table, and `(ARRAY['a'::varchar])::text[]`, which reads `ARRAY[('a'::varchar)::text]`
-once it was restored. The digest does not depend on the order of entries. Of what a drill switches off, only names
-and owners are compared. Roles, settings and grants of the database itself are compared with the server's.
+order of columns in a child of a table, the versions that the server gives columns, and
+`(ARRAY['a'::varchar])::text[]`, which reads `ARRAY[('a'::varchar)::text]` once it was restored. The digest does
+not depend on the order of entries. Of what a drill switches off, only names and owners are compared. Roles, settings
+and grants of the database itself are compared with the server's.
 """
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import AnyStr
 
 START = re.compile(r"-- Name: (.*); Type: ([^;]*); Schema: (.*?); Owner: (.*)")
 DUMPED = re.compile(r"-- Dumped (from database|by pg_dump) version (\d+)")
@@ -26,6 +28,11 @@ NO_SCHEMA = ("DATABASE", "DATABASE PROPERTIES", "STATISTICS DATA", "TABLE DATA",
 NAME_ONLY = ("SUBSCRIPTION", "SUBSCRIPTION TABLE")
 SWITCH = re.compile(r"ALTER EVENT TRIGGER .* (?:DISABLE|ENABLE(?: ALWAYS| REPLICA)?);")
 GRANTED_BY = re.compile(r"SET SESSION AUTHORIZATION .*;\n(?:GRANT|REVOKE) .*;\nRESET SESSION AUTHORIZATION;")
+# A statement with an option that PostgreSQL sets itself since November 2026; an older pg_dump takes it for the user's.
+COLUMN_VERSION = (
+    r"(?m)^(ALTER (?:FOREIGN )?TABLE ONLY .* SET \()((?:[^()\n]*, )?)pg_attver=\d+((?:, [^()\n]*)?)(\);\n?)"
+)
+VERSION = re.compile(COLUMN_VERSION)
 IDENTIFIER = r'(?:"(?:[^"]|"")+"|\w+)'
 CAST = re.compile(rf"\)::({IDENTIFIER}(?:[ .]{IDENTIFIER})*(?:\(\d+(?:,\s*\d+)?\))?)\[\]")
 OPEN, CLOSE, QUOTES = "([", ")]", "'\""
@@ -145,9 +152,19 @@ def normalised(entry: Entry) -> str:
         body = "\n".join(line for line in SWITCH.sub("", body).split("\n") if line)
     if kind == "TABLE" and "\nINHERITS (" in body:
         body = _columns_sorted(body)
+    if "pg_attver=" in body:
+        body = VERSION.sub(without_version, body)
     if "(ARRAY[" in body:
         body = _arrays(body)
     return body.strip("\n")
+
+
+def without_version(found: re.Match[AnyStr]) -> AnyStr:
+    """Return the statement of a match of COLUMN_VERSION without that option, empty where it has no other."""
+    head, before, after, end = found.groups()
+    if not (before or after):
+        return head[:0]
+    return head + (before[:-2] + after if before else after[2:]) + end
 
 
 def _columns_sorted(body: str) -> str:

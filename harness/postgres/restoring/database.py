@@ -15,7 +15,7 @@ from harness.postgres.client import client_task
 from harness.postgres.restoring import quiet
 from harness.postgres.restoring.owners import align_owners, grant_all, refused_grants
 from harness.postgres.restoring.restorer import PREFIX, restorer
-from harness.postgres.restoring.superuser import LAST, LENT, UNSAID, Superuser, refused
+from harness.postgres.restoring.superuser import FORMS, LAST, LENT, UNSAID, Superuser, refused
 from harness.postgres.restoring.toc import Entry, read_contents
 from harness.postgres.server import major
 
@@ -40,6 +40,7 @@ SCHEDULER = f"EXTENSION - {quiet.SCHEDULER}"
 OUTWARD = ("SERVER", "FOREIGN DATA WRAPPER", *(f"EXTENSION - {name}" for name in quiet.CALLERS))
 GRANTS = "ACL"
 COMPOSED = ("SCHEMA", "EXTENSION")  # made from their names alone
+TEXTS = frozenset((*FORMS, GRANTS, "EXTENSION", "BLOB METADATA"))  # kinds of entries whose texts are looked at
 SHOWN = 5  # entries that a refusal names
 
 
@@ -80,6 +81,7 @@ def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: All
     described = [entry for entry in entries if entry.kind in UNSAID and superuser.makes(entry)]
     with restorer(sql, facts.name) as own:
         _Load(own, facts, dump, superuser).load(entries)
+        held = quiet.hold_jobs(sql, facts.name) if any(entry.is_a(SCHEDULER) for entry in entries) else ()
         align_owners(sql, facts.name, [entry for entry in entries if entry.kind != LAST], allowed)
         grant_all(sql, facts.name, [entry for entry in entries if entry.kind == GRANTS])
         superuser.make([entry for entry in described if not entry.name.startswith(LAST.encode())])
@@ -87,7 +89,6 @@ def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: All
     superuser.make([entry for entry in described if entry.name.startswith(LAST.encode())])
     if last:
         align_owners(sql, facts.name, last, allowed)
-    held = quiet.hold_jobs(sql, facts.name) if any(entry.is_a(SCHEDULER) for entry in entries) else ()
     views = tuple(entry.line.removeprefix(f"{VIEW_DATA} ".encode()) for entry in entries if entry.kind == VIEW_DATA)
     return Loaded(views, held, tuple(superuser.made))
 
@@ -138,7 +139,7 @@ def contents(sql: Sql, facts: DatabaseFacts, dump: Spooled) -> tuple[Entry, ...]
     """Return the table of contents of a dump; raises RestoreFailed."""
     try:
         with dump.site.volume(dump.volume).open(dump.path, "rb") as source:
-            return read_contents(f"database {facts.name} at {sql.outside}", source)
+            return read_contents(f"database {facts.name} at {sql.outside}", source, TEXTS)
     except (HarnessError, OSError) as error:
         raise RestoreFailed(f"database {facts.name} at {sql.outside}: its dump cannot be read: {error}") from error
 

@@ -171,6 +171,8 @@ def _words(entries: Iterable[Entry]) -> tuple[list[str], list[bytes], list[bytes
     rows: list[tuple[str, bytes, bytes, bytes]] = []
     for entry in entries:
         kind = "BLOB" if entry.kind in BLOBS else "TYPE" if entry.kind == "SHELL TYPE" else entry.kind
+        if f"'{kind}'" not in KINDS:
+            continue  # it has no owner of its own: most entries are data, constraints and the like
         names = entry.text.split() if entry.kind == "BLOB METADATA" else [entry.name]
         rows += [(kind, entry.schema, name, entry.owner) for name in names]
     return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows]

@@ -4,10 +4,14 @@
 src/bin/pg_dump/pg_backup_archiver.c of PostgreSQL 14 to 18 (archive versions 1.14 to 1.16).
 """
 
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from sys import intern
 from typing import Protocol
 
 from harness.core.errors import RestoreFailed
+from harness.postgres.contents.schema import COLUMN_VERSION, without_version
 
 MAGIC = b"PGDMP"
 OLDEST, NEWEST = (1, 14), (1, 16)
@@ -17,6 +21,8 @@ MOST_ENTRIES = 10_000_000
 MOST_TEXT = 256 << 20  # bytes of one text; the longest are definitions of tables
 MOST = 2 << 30  # bytes of a whole table of contents
 CHUNK = 1 << 20
+OPTION = b"pg_attver="
+VERSION = re.compile(COLUMN_VERSION.encode())
 DATES = 7  # numbers: second, minute, hour, day, month, year, daylight saving
 NULL = -1
 LONGEST = 300  # characters of an entry in a message
@@ -28,7 +34,7 @@ SPECIAL = ("ENCODING", "STDSTRINGS", "SEARCHPATH")  # settings of the session, n
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry. `text`: its statements, in the encoding of the database, as the names are.
+    """An entry. `text`: its statements, in the encoding of the database, as the names are; "" where none was asked for.
 
     `name`: as pg_dump tags it: `f(integer)` of a function, `TABLE t` where it is about another object.
     """
@@ -65,12 +71,13 @@ class Source(Protocol):
         """Return at most `size` bytes, none at its end."""
 
 
-def read_contents(what: str, source: Source) -> tuple[Entry, ...]:
+def read_contents(what: str, source: Source, texts: Collection[str]) -> tuple[Entry, ...]:
     """Return the entries of a dump that a restore takes, in their order. `what`: the dump's name in messages.
 
-    Raises RestoreFailed for a dump that is damaged, or of another format.
+    `texts`: the kinds of entries whose texts are kept; a database with 20,000 tables has 200,000 entries. Raises
+    RestoreFailed for a dump that is damaged, or of another format.
     """
-    reader = _Reader(what, source)
+    reader = _Reader(what, source, texts)
     version = reader.head()
     count = reader.number()
     if not 0 <= count <= MOST_ENTRIES:
@@ -79,6 +86,40 @@ def read_contents(what: str, source: Source) -> tuple[Entry, ...]:
     if len({entry.number for entry in entries}) != len(entries):
         raise reader.damaged("two entries of one number")
     return tuple(entry for entry in entries if _taken(entry))
+
+
+def without_versions(dump: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a dump whose tables do not set `pg_attver`: blanks of the same length stand there, and no place changes.
+
+    PostgreSQL sets that option itself since November 2026 (15.20 and its like). A pg_dump from before takes it for the
+    user's, and a server from before refuses it. What is no dump in custom format is passed on as it is.
+    """
+    chunks = iter(dump)
+    reader = _Copying(_Chunks(chunks))
+    try:
+        version = reader.head()
+        for _ in range(reader.number()):
+            begin = len(reader.copied)
+            _entry(reader, version)
+            if OPTION in (entry := bytes(reader.copied[begin:])):
+                reader.copied[begin:] = VERSION.sub(lambda found: without_version(found).ljust(len(found[0])), entry)
+            if len(reader.copied) > CHUNK:
+                yield bytes(reader.copied)
+                reader.copied.clear()
+    except RestoreFailed:
+        pass  # the restore lists its entries again, and says what is wrong
+    yield bytes(reader.copied) + reader.rest
+    yield from chunks
+
+
+class _Chunks:
+    """An iterator of chunks as an open file, which returns one of them at a time."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def read(self, _size: int, /) -> bytes:
+        return next(filter(None, self._chunks), b"")
 
 
 def _entry(reader: "_Reader", version: tuple[int, int]) -> Entry:
@@ -99,7 +140,9 @@ def _entry(reader: "_Reader", version: tuple[int, int]) -> Entry:
     words = kind.decode("ascii", "backslashreplace")
     if not kind or number <= 0:
         raise reader.damaged("an entry without kind or number")
-    return Entry(number, words, schema, name, owner, text, section == 2)  # noqa: PLR2004 - SECTION_PRE_DATA
+    kept = text if words in reader.texts else b""
+    before = section == 2  # noqa: PLR2004 - SECTION_PRE_DATA
+    return Entry(number, intern(words), reader.once(schema), name, reader.once(owner), kept, before)
 
 
 def _taken(entry: Entry) -> bool:
@@ -109,8 +152,9 @@ def _taken(entry: Entry) -> bool:
 
 
 class _Reader:
-    def __init__(self, what: str, source: Source) -> None:
-        self._what, self._source = what, source
+    def __init__(self, what: str, source: Source, texts: Collection[str]) -> None:
+        self._what, self._source, self.texts = what, source, texts
+        self._known: dict[bytes, bytes] = {}
         self._held, self._at, self._left = b"", 0, MOST
         self._integer, self._offset = 4, 8
 
@@ -137,6 +181,10 @@ class _Reader:
             self.text()  # database, version of the server, version of pg_dump
         return major, minor
 
+    def once(self, text: bytes) -> bytes:
+        """Return a text as the same object whenever it occurs: thousands of entries have one schema and one owner."""
+        return self._known.setdefault(text, text)
+
     def take(self, count: int) -> bytes:
         """Return the next bytes; raises RestoreFailed when there are less."""
         if self._at + count > len(self._held):
@@ -148,12 +196,18 @@ class _Reader:
             while missing > 0:
                 piece = self._source.read(max(CHUNK, min(missing, 16 * CHUNK)))
                 if not piece:
+                    self._held, self._at = b"".join(parts), 0
                     raise self.damaged("it ends too early")
                 parts.append(piece)
                 missing -= len(piece)
             self._held, self._at = b"".join(parts), 0
         self._at += count
         return self._held[self._at - count : self._at]
+
+    @property
+    def rest(self) -> bytes:
+        """What was read and not taken."""
+        return self._held[self._at :]
 
     def number(self) -> int:
         """Return a number: a byte with its sign, and four of its value, the lowest first."""
@@ -180,3 +234,16 @@ class _Reader:
     def offset(self) -> None:
         """Pass over the place of the data."""
         self.take(1 + self._offset)
+
+
+class _Copying(_Reader):
+    """A reader that keeps what it has taken in `copied`."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__("", source, ())
+        self.copied = bytearray()
+
+    def take(self, count: int) -> bytes:
+        taken = super().take(count)
+        self.copied += taken
+        return taken
