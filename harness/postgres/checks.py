@@ -44,6 +44,14 @@ def differences(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored
     )
 
 
+def other_collations(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
+    """Return a line for each collation of a restored database whose version is another. Raises HarnessError."""
+    if not any(name.startswith(properties.COLLATION) for name, _ in facts.properties):
+        return ()
+    with _reading(sql, facts) as connection:
+        return tuple(properties.other_versions(properties.read_collations(connection), facts.properties))
+
+
 def losses(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored: Dump = tuple) -> tuple[str, ...]:
     """Return what a database lacks of `facts` once services write to it, one line each. Raises HarnessError.
 

@@ -128,6 +128,7 @@ class Restore:
         """Compare every table with the manifest; return the result. Raises RestoreFailed."""
         if wrong := list(self.databases.differences()):
             raise RestoreFailed(f"restored data differ from the backup: {'; '.join(wrong[:SHOWN])}")
+        self.databases.note_collations()
         stale, held = self.databases.settle()
         findings = (*self.databases.refused, *stale)
         for line in findings:

@@ -136,6 +136,13 @@ class DatabaseRestore:
         for name, lines in in_parallel(calls, limit=self.parallel).items():
             yield from (f"{name}: {line}" for line in lines)
 
+    def note_collations(self) -> None:
+        """Note which collations sort by another version than at the source. Raises HarnessError."""
+        calls = {d.name: partial(checks.other_collations, self.place.sql, d) for d in self.contents.databases}
+        for name, lines in in_parallel(calls, limit=self.parallel).items():
+            for line in lines:
+                self._note(f"database {name}: {line}")
+
     def settle(self) -> tuple[tuple[str, ...], tuple[Contained, ...]]:
         """Hold what acts on the outside, then fill the materialised views, once all is compared.
 

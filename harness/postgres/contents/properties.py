@@ -19,8 +19,24 @@ SELECT coalesce(sum(pg_catalog.hashtextextended(concat_ws(' ', m.oid, pg_catalog
 ), pg_catalog.obj_description(m.oid, 'pg_largeobject')) COLLATE "C", 0)), 0)::text, count(*)
 FROM pg_catalog.pg_largeobject_metadata m
 """
+# Those in use whose order depends on a library: of the database, and what a user made or used.
+COLLATIONS = """
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname),
+       pg_catalog.pg_collation_actual_version(c.oid)
+FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
+WHERE c.collprovider IN ('i', 'c') AND (c.oid >= 16384 OR EXISTS (
+    SELECT FROM pg_catalog.pg_depend d
+    WHERE d.refclassid = 'pg_catalog.pg_collation'::regclass AND d.refobjid = c.oid AND d.objid >= 16384))
+ORDER BY 1
+"""
+OF_DATABASE = """
+SELECT 'of the database', pg_catalog.pg_database_collation_actual_version(oid)
+FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+"""
+KNOWN_SINCE = 150000  # first version that knows the version of a database's collation
 OBJECTS = "large objects"  # the property with their owners, grants and comments
 EXTENSION = "extension "  # a property with the version of one begins with it
+COLLATION = "collation "  # likewise; it may differ after a restore, which builds indexes anew
 NOT_COMPARED = """
 SELECT CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'materialised view' END, n.nspname::text, c.relname::text,
        CASE relkind WHEN 'f' THEN 'its rows are on another server' ELSE 'its rows are computed by the restore' END
@@ -53,10 +69,32 @@ SHOWN = 20  # of a kind; the others are a number
 
 
 def read_properties(connection: Connection) -> tuple[tuple[str, str], ...]:
-    """Return versions of extensions, and owners, grants and comments of large objects. Raises psycopg.Error."""
+    """Return versions of extensions and of collations, and owners, grants and comments of large objects.
+
+    Raises psycopg.Error.
+    """
     found = [(f"{EXTENSION}{name}", version) for name, version in connection.execute(EXTENSIONS).fetchall()]
     ((digest, objects),) = connection.execute(LARGE_OBJECTS).fetchall()
-    return (*found, *([(OBJECTS, digest)] if objects else ()))
+    return (*found, *read_collations(connection), *([(OBJECTS, digest)] if objects else ()))
+
+
+def read_collations(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """Return the versions of the collations in use, each a property: those of the libraries. Raises psycopg.Error."""
+    of_database = OF_DATABASE if connection.info.server_version >= KNOWN_SINCE else ""
+    queries = (query for query in (of_database, COLLATIONS) if query)
+    rows = (row for query in queries for row in connection.execute(query.encode()).fetchall())
+    return tuple((f"{COLLATION}{name}", version) for name, version in rows if version is not None)
+
+
+def other_versions(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield a line for each collation that sorts by another version of its library than it did in the backup."""
+    there = dict(expected)
+    for name, version in found:
+        if name.startswith(COLLATION) and there.get(name, version) != version:
+            yield (
+                f"{name}: version {version} here, {there[name]} in the backup: text may be sorted differently; "
+                "indexes were built here"
+            )
 
 
 def read_not_compared(connection: Connection) -> tuple[str, ...]:
@@ -85,7 +123,7 @@ def _shortened(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def differences(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield how properties differ, one line each: a restore makes an extension's default version, maybe a newer one."""
-    here, there = dict(found), dict(expected)
+    here, there = ({name: v for name, v in of if not name.startswith(COLLATION)} for of in (found, expected))
     for name in here.keys() | there.keys():
         if name not in here:
             yield f"{name}: missing"
