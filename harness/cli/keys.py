@@ -99,7 +99,14 @@ def keys_rewrap(
     from harness.estate.existing import reader_secrets, repository_to_write, writers_in
     from harness.pem import fingerprint
     from harness.repository.format.recipients import read_public
-    from harness.repository.upkeep.rewrap import Rewrap, recipients_of, require_recipients, rewrap, rewrap_wal
+    from harness.repository.upkeep.rewrap import (
+        Rewrap,
+        out_of_reach,
+        recipients_of,
+        require_recipients,
+        rewrap,
+        rewrap_wal,
+    )
     from harness.repository.wal.catalogue import read_systems
     from harness.vault import read_secret
 
@@ -124,6 +131,9 @@ def keys_rewrap(
     calls = {entry.backup_id: partial(rewrap, repository, entry, opener, change) for entry in entries}
     calls |= {f"WAL {name}": partial(rewrap_wal, repository, one, opener, change) for name, one in runs.items()}
     failed = [name for name, call in calls.items() if not changed(name, call)]
+    for name, why in out_of_reach(repository, entries):
+        say(f"{name}  NOT CHANGED: {why}")
+        failed.append(name)
     if failed:
         warn(f"blackstart: not done for: {', '.join(failed)}")
         raise typer.Exit(3)

@@ -90,7 +90,7 @@ def _repeat(left: Callable[[], Collection[str]]) -> None:
             raise NotYet(", ".join(names))
 
     with suppress(TookTooLong):
-        wait_until(none_left, patience=PATIENCE.strike_effect, every=0.2, what="the nodes of the site")
+        wait_until(none_left, patience=PATIENCE.strike_effect, what="the nodes of the site")
 
 
 def still_silent(asked: Addresses, ask: Ask) -> tuple[str, ...]:

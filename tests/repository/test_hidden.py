@@ -18,6 +18,7 @@ from harness.repository.store.port import ObjectStore, StoredVersion
 from harness.repository.store.read_only import ReadOnly
 from harness.repository.store.s3 import S3Store
 from harness.repository.upkeep.reaper import reap
+from harness.repository.upkeep.rewrap import out_of_reach
 from harness.repository.upkeep.wal import reap_wal
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
@@ -95,6 +96,17 @@ def test_what_follows_a_hidden_backup_names_it_and_the_remedy_brings_it_back(
     found = reader(repository, recipients).catalogue()
     assert [entry.backup_id for entry in found.entries] == [third.backup_id, newer.backup_id, older.backup_id]
     assert found.findings == ()
+
+
+def test_a_hidden_backup_is_named_as_one_whose_recipients_are_as_they_were(
+    repository: Repository, recipients: Recipients
+) -> None:
+    older, newer = back_up(repository, recipients), back_up(repository, recipients)
+    assert out_of_reach(repository, repository.committed()) == ()
+    delete(repository, newer.backup_id, older.backup_id)
+    ((name, why),) = out_of_reach(repository, repository.committed())
+    assert name == newer.backup_id
+    assert "remove the marker, then repeat" in why
 
 
 def test_with_every_backup_hidden_none_is_said_to_be_committed(repository: Repository, recipients: Recipients) -> None:

@@ -1,5 +1,6 @@
 """Change of recipients: the data key of a backup is wrapped to another key, its data are not touched."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.core.errors import Unreadable, UsageError
@@ -76,6 +77,20 @@ def rewrap_wal(repository: Repository, listed: WalList, private_pem: bytes, chan
     dek, prefix = wal_key(repository, listed, private_pem), repository.layout.wal_keys(listed.run)
     left = require_recipients(repository, listed, change)
     return _change(repository, prefix, dek, key_binding(listed.cluster, listed.run), change, left)
+
+
+def out_of_reach(repository: Repository, entries: Sequence[CommittedBackup]) -> tuple[tuple[str, str], ...]:
+    """Return the hidden backups that are not among `entries`, by name, and why their recipients cannot be changed.
+
+    Raises HarnessError of the store.
+    """
+    listed = {entry.backup_id for entry in entries}
+    hidden = repository.hidden().without([one.digest for one in repository.expired()])
+    return tuple(
+        (head.backup_id, f"it is hidden: {version.place}, then repeat")
+        for head, version in hidden.versions
+        if head.backup_id not in listed
+    )
 
 
 def _change(
