@@ -12,7 +12,7 @@ from harness.estate.state_file import connect, read_state
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.committed import newest_system
 from harness.repository.lineage import lineage
-from harness.repository.wal.catalogue import WalCatalogue, missing_objects, read_systems, read_wal
+from harness.repository.wal.catalogue import Shipped, WalCatalogue, missing_objects, read_systems, read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.heads import known_heads, remember_wal
 from harness.repository.wal.reader import WalReader
@@ -60,8 +60,8 @@ def reader_of(config: Config, where: Where) -> tuple[Repository, bytes | None]:
     return repository, read_secret(secrets[PRIVATE_KEY]) if PRIVATE_KEY in secrets else None
 
 
-def _verify_wal(
-    repository: Repository, entries: Sequence[CommittedBackup], private_pem: bytes, *, every: bool
+def verify_wal(
+    repository: Repository, entries: Sequence[CommittedBackup], private_pem: bytes | None
 ) -> Iterator[Verified]:
     """Yield what `_verify_system` does of each database system that is declared, or that the newest backup is of.
 
@@ -73,7 +73,7 @@ def _verify_wal(
     for wal in sorted(systems, key=lambda wal: wal.cluster != newest):
         own = [entry for entry in bases if entry.system == wal.cluster]
         if wal.cluster in (newest, *repository.trust.systems):
-            yield from _verify_system(repository, wal, own, private_pem, every=every)
+            yield from _verify_system(repository, wal, own, private_pem)
         else:
             yield from (Verified("WAL", line, wrong=True) for line in _lacking(wal, own))
 
@@ -86,26 +86,31 @@ def _lacking(wal: WalCatalogue, bases: Sequence[CommittedBackup]) -> Iterator[st
 
 
 def _verify_system(
-    repository: Repository, wal: WalCatalogue, bases: Sequence[CommittedBackup], private_pem: bytes, *, every: bool
+    repository: Repository, wal: WalCatalogue, bases: Sequence[CommittedBackup], private_pem: bytes | None
 ) -> Iterator[Verified]:
     """Yield a line for each contradiction in the WAL of a system, and for each backup that lacks some.
 
-    `every`: open all of it; otherwise the objects are compared with the signed lists by size. Raises HarnessError.
+    `private_pem`: opens all of it; None: the objects are compared with the signed lists by size. Raises HarnessError.
     """
     found = [*wal_findings(repository, wal), *missing_objects(repository, wal), *_lacking(wal, bases)]
     if not bases and not wal.lists and not found:
         return
     files = [*(one for place in wal.segments.values() for one in place[:1]), *wal.histories.values()]
-    reader = WalReader(repository, private_pem)
-    for one in files if every else ():
+    if private_pem is not None:
+        found += _unopened(WalReader(repository, private_pem), files)
+    yield from (Verified("WAL", line, wrong=True) for line in found)
+    if not found:
+        yield Verified("WAL", f"{len(files)} files are there" + (" and were opened" if private_pem else ""))
+    remember_wal(repository, wal)
+
+
+def _unopened(reader: WalReader, files: Sequence[Shipped]) -> Iterator[str]:
+    """Open files of WAL, and yield why one does not open."""
+    for one in files:
         try:
             reader.read(one)
         except Unreadable as error:
-            found.append(str(error))
-    yield from (Verified("WAL", line, wrong=True) for line in found)
-    if not found:
-        yield Verified("WAL", f"{len(files)} files are there" + (" and were opened" if every else ""))
-    remember_wal(repository, wal)
+            yield str(error)
 
 
 def _verified(
@@ -150,6 +155,6 @@ def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> It
     yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
     if catalogue.unseen:
         yield Verified("chain", f"NOTE: {catalogue.unseen}")
-    yield from _verify_wal(repository, catalogue.entries, private_pem, every=every)
+    yield from verify_wal(repository, catalogue.entries, private_pem if every else None)
     if catalogue.head is not None:
         repository.remember(catalogue.head)

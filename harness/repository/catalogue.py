@@ -234,6 +234,8 @@ class Repository:
             self.require_stored(entry)
             return last
         self.verified(entry, private_pem)
+        if entry.commit is not None:
+            self.require_stored(entry)  # an object more, which no manifest names, cannot be opened
         return None
 
     def require_stored(self, entry: CommittedBackup) -> None:
