@@ -71,6 +71,9 @@ def test_a_physical_backup_and_continuous_wal_by_the_commands(there: Production,
     found = blackstart(operator, "verify", "--all")
     assert found.returncode == 0, found.stdout + found.stderr
     assert "files are there and were opened" in found.stdout
+    hurried = blackstart(operator, "verify", "--quick")
+    assert (hurried.returncode, hurried.stdout.count("not opened")) == (0, 2), hurried.stdout + hurried.stderr
+    assert blackstart(operator, "verify", "--quick", "--all").returncode == 2
     listed = blackstart(operator, "backups")
     assert listed.returncode == 0, listed.stderr
     assert listed.stdout.count(" physical ") == 2
