@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import HarnessError
+from harness.estate.substrates import SUBSTRATES
 from harness.images.engine import engine
 from harness.images.find import reference
 from harness.substrate.docker.egress import WALL
@@ -104,3 +106,11 @@ def test_a_service_without_an_image_is_one_line_and_nothing_is_begun(
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (laptop / "reports").exists()
+
+
+@pytest.mark.parametrize(("substrate", "said"), [("embedded", "MB are needed; make room"), ("docker", "GiB needed")])
+def test_a_backup_larger_than_the_disk_of_its_volumes_is_refused(tmp_path: Path, substrate: str, said: str) -> None:
+    """The volumes of containers are on the engine's disk, not in the run folder."""
+    SUBSTRATES[substrate].require_room(tmp_path, 1)
+    with pytest.raises(HarnessError, match=said):
+        SUBSTRATES[substrate].require_room(tmp_path, 1_000_000_000)
