@@ -2,7 +2,9 @@
 
 The changes are those of the undo journal of a clean run. After each kill: the record, `blackstart sweep` twice, what is
 left. The next run starts in the same folder, so that each shows that the one before left nothing in its way; the last
-one is not killed. A row each goes to `benchmarks/results/kill_matrix.jsonl`. Ends with 1 when anything is left.
+one is not killed. Runs share no preparation, as the sweep removes all that the one before had made. A row each goes to
+`benchmarks/results/kill_matrix.jsonl`; with `--rest` only kills without a row are made. Ends with 1 when anything is
+left.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import random
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -79,12 +81,24 @@ def kill(work: Work, moment: str, number: int, before: dict[str, object]) -> Row
     return Row(at, work.name, phase, mutation, moment, code, verdict, found, len(left), list(left), said[0])
 
 
-def matrix(work: Work, sample: int, start: int = 1) -> Iterator[Row]:
-    """Yield a row for each kill of a work, all or a sample. Raises SystemExit when a clean run leaves a thing."""
+def recorded(work: str, results: Path = RESULTS) -> frozenset[tuple[str, int]]:
+    """Return moment and number of each kill of a work that has a row."""
+    rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()] if results.exists() else []
+    return frozenset((row["moment"], int(row["mutation"].split()[0])) for row in rows if row["work"] == work)
+
+
+def matrix(
+    work: Work, sample: int, start: int = 1, without: Collection[tuple[str, int]] = frozenset()
+) -> Iterator[Row]:
+    """Yield a row for each kill of a work, all or a sample, but for those of `without`.
+
+    Raises SystemExit when a clean run leaves a thing.
+    """
     before = work.of_site()
     code, changes = work.start("")
     clean(work, before, code)
     points = [(moment, number) for number in range(start, len(changes) + 1) for moment in MOMENTS]
+    points = [point for point in points if point not in without]
     points.sort(key=lambda point: (point[1] % 2 == 0, point[0] == "before"))  # stopped early, it has seen every phase
     print(f"{work.name}: {len(changes)} changes, {len(points)} kills", flush=True)
     for moment, number in random.sample(points, min(sample, len(points))) if sample else points:
@@ -108,13 +122,14 @@ def main() -> None:
     parser.add_argument("works", nargs="*", default=[*WORKS], help=", ".join(WORKS))
     parser.add_argument("--sample", type=int, default=0, help="this many kills of each work, instead of all")
     parser.add_argument("--start", type=int, default=1, help="number of the first change")
+    parser.add_argument("--rest", action="store_true", help="only kills that have no row yet: in several sittings")
     asked = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     bad = 0
     for name in asked.works:
         with tempfile.TemporaryDirectory(prefix="kills-") as home, WORKS[name](Path(home)) as work:
-            for row in matrix(work, asked.sample, asked.start):
+            for row in matrix(work, asked.sample, asked.start, recorded(work.name) if asked.rest else ()):
                 if not asked.sample:
                     with RESULTS.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")

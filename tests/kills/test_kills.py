@@ -11,7 +11,7 @@ import pytest
 from harness.estate.config import load_config
 from harness.estate.target_lock import alone_at, dr_target
 from tests.kills.residue import residue, shared_memory
-from tests.kills.run import kill
+from tests.kills.run import kill, recorded
 from tests.kills.works import Work, on_existing, restore_test
 
 pytestmark = pytest.mark.programs
@@ -57,6 +57,18 @@ def test_a_restore_test_that_was_killed_on_an_existing_site_is_cleared_or_resume
         assert "resumed" in kinds
         assert work.of_site() == before
         assert not work.residue
+
+
+def test_kills_that_have_a_row_are_known_by_work_moment_and_number(tmp_path: Path) -> None:
+    rows = [
+        ("drill", "before", "3 end dr/postgres"),
+        ("drill", "after", "12 remove 0002.dump"),
+        ("x", "after", "4 run x"),
+    ]
+    text = [json.dumps({"work": work, "moment": moment, "mutation": mutation}) for work, moment, mutation in rows]
+    (tmp_path / "results.jsonl").write_text("\n".join(text))
+    assert recorded("drill", tmp_path / "results.jsonl") == {("before", 3), ("after", 12)}
+    assert recorded("drill", tmp_path / "none.jsonl") == frozenset()
 
 
 def test_shared_memory_of_others_is_no_residue(tmp_path: Path) -> None:
