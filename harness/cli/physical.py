@@ -11,13 +11,10 @@ import typer
 
 from harness.cli.app import (
     ESTATE,
-    REPORTS,
     ConfigFile,
     LiveFile,
-    Reports,
     app,
     help_alone,
-    progress,
     runs,
     say,
     say_event,
@@ -89,52 +86,6 @@ def wal_push(
 
     found = source(config, at)
     say(push(file, found.repository, found.keys, lock=found.lock))
-
-
-@app.command()
-def restore(
-    into: Annotated[Path, typer.Option(help="A new or empty folder for the data directory.")],
-    to: Annotated[
-        str, typer.Option(help="latest, time=..., lsn=..., xid=..., name=..., before=xid:... (or lsn:, time:).")
-    ] = "latest",
-    backup_id: Annotated[str, typer.Option("--backup", help="The base backup to begin with.")] = "",
-    timeline: Annotated[int, typer.Option(help="The timeline to end on, by default the newest.")] = 0,
-    config: ConfigFile = ESTATE,
-    at: LiveFile = LIVE,
-    reports: Reports = REPORTS,
-) -> None:
-    """Restore to a point in time, into an empty folder.
-
-    From a physical backup and the WAL after it. The base backup is verified, and the target is known to be reached
-    before the server is promoted. It is stopped afterwards; start it with your own configuration.
-    Exit code 1 when the archive is contradicted: behind a hole there may be later writes.
-    """
-    from harness.backup.verify import Where, reader_of
-    from harness.cli.keys import folder_of
-    from harness.core.errors import UsageError
-    from harness.core.wal import show_lsn
-    from harness.estate.config import load_config
-    from harness.evidence.journal import JournalFile
-    from harness.physical import restore as physical
-    from harness.physical.choice import Wanted
-    from harness.physical.target import read_target
-
-    loaded, wanted = load_config(config), Wanted(read_target(to), backup_id, timeline)
-    repository, key = reader_of(loaded, Where(at, folder_of("dr", loaded, config), reports))
-    if key is None:
-        raise UsageError("restore: DR's private key (recipient.pem) is not among the declared secrets; add it there")
-    logs = runs().parent / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    journal = JournalFile(logs / f"restore-{token_hex(4)}.jsonl", listener=progress().event)
-    done = physical.restore(repository, key, wanted, into, journal)
-    last = f", last transaction {done.last_commit.isoformat()}" if done.last_commit else ""
-    say(f"RESTORED {done.backup_id} to {show_lsn(done.position)} on timeline {done.timeline}{last}: {done.folder}")
-    for line in done.warnings:
-        say(f"NOTE: {line}")
-    for line in done.findings:
-        say(f"FINDING: {line}")
-    if done.findings:
-        raise typer.Exit(1)
 
 
 @app.command()

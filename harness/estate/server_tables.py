@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
+from harness.core.errors import UsageError
 from harness.core.node import Address
 from harness.core.service import REGION, S3, Sql, SqlTls
 from harness.declaration import Table
-from harness.postgres.identity import MAINTENANCE
+from harness.postgres.identity import MAINTENANCE, PRISTINE, TEMPLATE
 from harness.postgres.server import SUPERUSER
 
 LAST_PORT = 65535
@@ -130,6 +131,21 @@ def _of_url(url: str) -> dict[str, object]:
 
 def _joined(host: str, port: str) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{port or SQL_PORT}"
+
+
+def sql_of_url(option: str, url: str, password_ref: str) -> tuple[Sql, str]:
+    """Return the server of a URL and the database that it names. Raises UsageError that names the option."""
+    try:
+        named = _of_url(url)
+        name = str(named.pop("database", ""))
+        server = SqlTable.model_validate(named).connection(password_ref)
+    except ValidationError as error:
+        raise UsageError(f"{option}: {error.errors()[0]['msg']}") from None
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+    if not name or name in (MAINTENANCE, TEMPLATE, PRISTINE):
+        raise UsageError(f"{option}: names no database of a user; write postgresql://USER@HOST:PORT/DATABASE")
+    return server, name
 
 
 class S3Table(Table):

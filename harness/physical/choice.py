@@ -48,12 +48,16 @@ class Way:
             f"{self.facts.stopped_at.isoformat(timespec='seconds')} to {until}"
         )
 
+    @property
+    def to_fetch(self) -> int:
+        """Return the bytes of the backup and all that it builds on, before compression."""
+        return sum(one.manifest.plain_size for one in (*self.parents, self.backup))
+
     def size(self) -> int:
         """Return the bytes that its restore needs on the disk."""
-        parts = sum(one.manifest.plain_size for one in (*self.parents, self.backup))
         # The parts of a chain are there until they are combined; the result is about as large as the full one.
         combined = max((one.manifest.plain_size for one in self.parents[:1]), default=0)
-        return parts + combined + len(self.files) * self.facts.segment_size
+        return self.to_fetch + combined + len(self.files) * self.facts.segment_size
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from harness.core.errors import Refused, RestoreFailed
+from harness.core.errors import MissingPart, Refused, RestoreFailed, UsageError
 from harness.core.journal import Journal
 from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
-from harness.physical.incremental.combine import combine, fetch
+from harness.physical.incremental.combine import combine
+from harness.physical.incremental.parts import held, require_parts
 from harness.physical.server import Programs, Replayed, Unreached, programs_of, replay
 from harness.physical.unpack import (
     AUTO,
@@ -33,7 +34,8 @@ class PointInTime:
     """What was restored. `position`, `last_commit`: the last WAL and the last transaction that were replayed.
 
     `timeline`: the one that was followed; `warnings`: what to do before it is used; `findings`: what contradicts the
-    archive, such as a hole or a damaged newer backup, behind which there may be later writes.
+    archive, such as a hole or a damaged newer backup, behind which there may be later writes. `superuser`: the role
+    that initdb made; `major`: version of PostgreSQL.
     """
 
     backup_id: str
@@ -43,6 +45,8 @@ class PointInTime:
     last_commit: datetime | None
     warnings: tuple[str, ...]
     findings: tuple[str, ...] = ()
+    superuser: str = ""
+    major: int = 0
 
 
 def restore(
@@ -52,38 +56,71 @@ def restore(
     folder: Path,
     journal: Journal,
     progress: Callable[[int], None] | None = None,
+    aside: Callable[[Way], None] | None = None,
 ) -> PointInTime:
     """Restore into an empty folder; a server can be started on it afterwards. After an error it is as it was before.
+
+    `aside`: for one use here, so that the primary's settings stay out; it is called before anything is fetched, and
+    what it raises is raised.
 
     Raises UsageError for a folder that is not empty, Refused with what can be reached for a target outside of it,
     NoValidBackup, Unreadable for a backup or WAL that is not authentic, RestoreFailed.
     """
     folder = folder.absolute()
-    require_empty(folder)
     catalogue = repository.catalogue()
     named = [one for one in catalogue.entries if wanted.backup_id in ("", one.backup_id)]
     wal = read_wal(repository, newest_system(named))
     findings = (*catalogue.findings, *wal_findings(repository, wal))
     tried: list[str] = []
     for way in ways(repository, catalogue.entries, wal, private_pem, wanted):
-        journal.mark("selected", way.name, range=way.range, target=str(wanted.target))
-        require_room(folder, way.size())
-        programs = programs_of(way.backup.manifest.contents.system.major)
+        journal.mark(
+            "selected", way.name, range=way.range, target=str(wanted.target), needed=way.size(), bytes=way.to_fetch
+        )
+        programs = _preflight(way, folder, aside)
         try:
             with made(folder):
                 _fill(way, WalReader(repository, private_pem), folder, programs, journal, progress)
                 kept = set_aside(folder)
                 done = _replay(way, wanted, folder, programs, journal)
-                put_back(folder, kept)
-                programs.run("initdb", "--sync-only", "-D", str(folder))
+                if aside is None:
+                    put_back(folder, kept)
+                    programs.run("initdb", "--sync-only", "-D", str(folder))
         except Unreached as error:
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)
             continue
         damaged = (f"a newer backup was passed over: {reason}" for reason in way.damaged)
         found, warnings = (*damaged, *findings), _warnings(way, folder, done)
-        return PointInTime(way.name, folder, way.timeline, done.position, done.last_commit, warnings, found)
+        return PointInTime(
+            way.name, folder, way.timeline, done.position, done.last_commit, warnings, found, way.facts.superuser,
+            programs.major,
+        )  # fmt: skip
     raise Refused(f"{wanted.target} was not reached; there is: {'; '.join(tried)}")
+
+
+def _preflight(way: Way, folder: Path, aside: Callable[[Way], None] | None) -> Programs:
+    """Return the programs of the restore. Raises UsageError that names every obstacle, before anything is written."""
+    found: list[Programs] = []
+    checks: list[Callable[[], object]] = [
+        lambda: require_empty(folder),
+        lambda: require_empty(spaces_of(folder)),
+        lambda: require_parts(folder, (*way.parents, way.backup)),
+        lambda: require_room(folder, way.size() - held(folder)),
+        lambda: found.append(programs_of(way.backup.manifest.contents.system.major)),
+    ]
+    if aside is not None:
+        checks.insert(0, lambda: aside(way))
+    obstacles = []
+    for check in checks:
+        try:
+            check()
+        except (UsageError, MissingPart) as error:
+            obstacles.append(str(error))
+        except OSError as error:  # of a folder that cannot be looked into
+            obstacles.append(f"{error.filename}: {error.strerror}")
+    if obstacles:
+        raise UsageError("; ".join(dict.fromkeys(obstacles)))
+    return found[0]
 
 
 def _fill(
@@ -94,10 +131,7 @@ def _fill(
     journal: Journal,
     progress: Callable[[int], None] | None,
 ) -> None:
-    if way.parents:
-        combine((*way.parents, way.backup), folder, programs, journal, progress)
-    else:
-        fetch(way.backup, folder, programs, journal, progress)
+    combine((*way.parents, way.backup), folder, programs, journal, progress)
     place_wal(way, reader, folder)
     journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
 

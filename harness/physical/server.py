@@ -211,6 +211,16 @@ def _replay(
     return Replayed(at.position, at.last_commit, collations)
 
 
+@contextmanager
+def serving(programs: Programs, folder: Path, superuser: str) -> Iterator[Path]:
+    """Run a server on a restored folder as the replay does; yield the folder of its socket. Raises RestoreFailed."""
+    with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
+        place = Path(name)
+        with _server(programs, folder, place, {}) as process:
+            wait_until(_Replay(process, place, superuser).promoted, patience=PATIENCE.postgres_ready, every=0.1)
+            yield place
+
+
 def _connect(place: Path, superuser: str) -> psycopg.Connection:
     """Connect without what `ALTER ROLE` and `ALTER DATABASE ... SET`, or a login trigger, of the backup would do.
 
@@ -232,15 +242,10 @@ def _server(
     programs: Programs, folder: Path, place: Path, settings: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server of the replay, and stop it at the end of the block."""
-    for name, text in (("hba", "local all all trust\n"), ("ident", ""), ("conf", "")):
+    for name, text in (("hba", "local all all trust\n"), ("ident", ""), ("config", "")):
         (place / name).write_text(text)
-    own = {
-        "config_file": str(place / "conf"),
-        "hba_file": str(place / "hba"),
-        "ident_file": str(place / "ident"),
-        "unix_socket_directories": str(place),
-        "external_pid_file": "",
-    }
+    own = {f"{name}_file": str(place / name) for name in ("config", "hba", "ident")}
+    own |= {"unix_socket_directories": str(place), "external_pid_file": ""}
     words = {**ALONE, **own, **_limits(programs, folder), **settings}
     command = [*wrapper(), str(programs.folder / "postgres"), "-D", str(folder)]
     command += [part for name, value in words.items() for part in ("-c", f"{name}={value}")]

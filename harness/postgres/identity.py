@@ -73,7 +73,7 @@ INVALID = -2  # datconnlimit of a database that an interrupted DROP DATABASE lef
 PRISTINE = "template0"  # nobody can change it
 
 
-def _touched() -> str:
+def _created() -> str:
     schemas = [
         f"SELECT tableoid, oid FROM pg_catalog.pg_{name} WHERE {schema} NOT IN (SELECT oid FROM temporary)"  # noqa: S608
         for name, schema in OF_SCHEMA
@@ -81,12 +81,17 @@ def _touched() -> str:
     schemas.append("SELECT tableoid, oid FROM pg_catalog.pg_namespace WHERE oid NOT IN (SELECT oid FROM temporary)")
     schemas.append("SELECT tableoid, oid FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql'")
     others = [f"SELECT tableoid, oid FROM pg_catalog.pg_{name}" for name in OF_DATABASE]  # noqa: S608
-    created = CREATED.replace("{objects}", "\nUNION ALL ".join(schemas + others))
+    return CREATED.replace("{objects}", "\nUNION ALL ".join(schemas + others))
+
+
+def _touched() -> str:
+    created = _created()
     this = "SELECT * FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
     return f"WITH this AS ({this}) SELECT EXISTS (({created}) UNION ALL ({CHANGED}))"
 
 
 TOUCHED = _touched()
+FILLED = f"SELECT EXISTS (({_created()}) UNION ALL SELECT 1 FROM pg_catalog.pg_largeobject_metadata)"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,11 @@ def holds_user_data(sql: Sql, name: str) -> bool:
     extension other than plpgsql, setting, grant.
     """
     return name != PRISTINE and (name not in (MAINTENANCE, TEMPLATE) or ask(sql, TOUCHED, name) == [(True,)])
+
+
+def is_empty(sql: Sql, name: str) -> bool:
+    """Return whether nobody has created anything in a database. Raises HarnessError."""
+    return ask(sql, FILLED, name) == [(False,)]
 
 
 def databases(sql: Sql) -> tuple[str, ...]:

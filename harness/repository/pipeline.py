@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,8 +18,9 @@ from threading import BoundedSemaphore, Condition, Lock, Thread
 from harness.core.errors import HarnessError, Unreadable
 from harness.patience import PATIENCE
 from harness.repository.format.frames import FRAME, compress, decompress, regroup
-from harness.repository.format.seal import open_sealed, reader_of, seal
+from harness.repository.format.seal import HEADER, SEGMENT, open_sealed, reader_of, seal, segment_of
 from harness.repository.store.port import ObjectStore
+from harness.repository.store.ranges import RANGE, in_ranges
 
 BUDGET = 24 << 20  # bytes between stages, over all streams
 UPLOADS = 2  # streams at a time; each keeps parts and frames in addition to the budget
@@ -163,6 +164,18 @@ class Stored:
     plain_sha256: str
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A frame of an object, and how many bytes of compressed frames come before it."""
+
+    frame: int = 0
+    position: int = 0
+
+
+BEGIN = Start()
+Begun = Callable[[Start], None]
+
+
 @dataclass(slots=True)
 class Pipeline:
     """Writes streams to a store and reads them back. One pipeline for each backup; its streams share the budget."""
@@ -206,11 +219,22 @@ class Pipeline:
             stored = self.store.put(key, taken(stream.ahead(sealed)))
         return Stored(own.plain, stored, digest.hexdigest())
 
-    def get(self, key: str, dek: bytes, associated: bytes) -> Generator[bytes, None, None]:
-        """Yield an object's authenticated plaintext. Raises Unreadable when it is missing or altered, HarnessError."""
+    def get(
+        self, key: str, dek: bytes, associated: bytes, size: int = 0, start: Start = BEGIN, begun: Begun | None = None
+    ) -> Generator[bytes, None, None]:
+        """Yield an object's authenticated plaintext. Raises Unreadable when it is missing or altered, HarnessError.
+
+        `size`: of the stored object, which is then fetched by several connections; 0: not known. `start`: a frame from
+        which on it is read; `begun`: is told of each frame that begins.
+        """
+        index, skip = segment_of(start.position)
+        place = index * SEGMENT
         with Stream(self.budget) as stream:
-            fetched = reader_of(stream.ahead(self.store.get(key)))
-            yield from stream.ahead(decompress(open_sealed(fetched, dek, associated)))
+            header = b"".join(self.store.get(key, 0, HEADER)) if place else b""
+            source = in_ranges(self.store, key, size, place) if size > RANGE else self.store.get(key, place)
+            segments = open_sealed(reader_of(stream.ahead(source)), dek, associated, header, index)
+            told = None if begun is None else lambda number, at: begun(Start(number, at))
+            yield from stream.ahead(decompress(without(segments, skip), start.frame, told, start.position))
 
     def authenticate(self, key: str, dek: bytes, associated: bytes) -> Generator[int, None, None]:
         """Authenticate every segment, yielding the numbers of stored bytes that were fetched. Raises as `get` does."""
@@ -228,6 +252,13 @@ class Pipeline:
                 fetched = 0
             if fetched:
                 raise Unreadable("bytes after the last segment")
+
+
+def without(chunks: Iterable[bytes], skip: int) -> Iterator[bytes]:
+    """Yield `chunks` without the first `skip` bytes."""
+    for chunk in chunks:
+        yield chunk[skip:]
+        skip = max(0, skip - len(chunk))
 
 
 def end(chunks: object) -> None:

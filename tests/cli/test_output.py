@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,16 @@ def test_progress_is_cut_for_a_terminal_alone() -> None:
         assert ("d" * 200 in written.getvalue()) == whole
         assert ("…" in written.getvalue()) != whole
         assert written.getvalue().count("\n") == 1
+
+
+def test_how_much_is_left_is_told_where_it_is_known() -> None:
+    written = io.StringIO()
+    shown = Progress(Console(file=written, width=80, force_terminal=False))
+    shown.event(Event(0.0, SYSTEM.wall(), "selected", "a backup", "", {"bytes": 300 << 20}))
+    before = written.getvalue()
+    for _ in range(300):
+        shown.bytes(1 << 20)
+    lines = written.getvalue().removeprefix(before).splitlines()
+    assert len(lines) == 4
+    assert re.fullmatch(r" +a backup: 67 MB of 315 MB, about \d+ s left", lines[0])
+    assert lines[-1].strip().startswith("a backup: 268 MB of 315 MB")

@@ -7,6 +7,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from harness.core.clock import SYSTEM
 from harness.core.journal import Event
 from harness.core.record import DrillRecord
 from harness.evidence.report.view import RecordView, against, view_of
@@ -15,7 +16,8 @@ STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
 SHOWN = ("begin", "failed", "struck", "witness", "selected", "passed over", "status", "stored", "stop", "held", "fired")
 BAR = 30
 FEW = 5  # things that one line names
-STEP = 64 << 20  # bytes from one line of progress to the next
+STEP = 64 << 20  # bytes from one line of progress to the next, at least
+LINES = 20  # of progress, at most
 
 
 @dataclass(slots=True)
@@ -26,6 +28,8 @@ class Progress:
     _begun: float | None = None
     _bytes: int = 0
     _printed: int = 0
+    _total: int = 0
+    _since: float = 0.0
     _phase: str = ""
 
     def event(self, event: Event) -> None:
@@ -34,6 +38,9 @@ class Progress:
             self._begun = event.at
         if event.kind == "begin":
             self._phase, self._bytes, self._printed = event.subject, 0, 0
+        if "bytes" in event.facts:
+            self._phase, self._bytes, self._printed = event.subject, 0, 0
+            self._total, self._since = int(str(event.facts["bytes"])), SYSTEM.monotonic()
         if event.kind not in SHOWN:
             return
         facts = "  ".join(f"{k}={v}" for k, v in event.facts.items())
@@ -49,11 +56,18 @@ class Progress:
         self.console.print(line, overflow="ignore" if whole else "ellipsis", no_wrap=True, crop=not whole)
 
     def bytes(self, count: int) -> None:
-        """Count bytes of the current phase, and print a line for every 64 MiB."""
+        """Count bytes, and print a line for every 64 MiB, or every twentieth of more: how many, and the time left.
+
+        Of as many as the fact `bytes` of the last event that had it.
+        """
         self._bytes += count
-        if self._bytes - self._printed >= STEP:
+        if self._bytes - self._printed >= max(STEP, self._total // LINES):
             self._printed = self._bytes
-            self.console.print(Text(f"            {self._phase}: {self._bytes / 1e6:,.0f} MB", style="dim"))
+            left = ""
+            if self._total > self._bytes:
+                seconds = (SYSTEM.monotonic() - self._since) * (self._total - self._bytes) / self._bytes
+                left = f" of {self._total / 1e6:,.0f} MB, about {seconds:,.0f} s left"
+            self.console.print(Text(f"            {self._phase}: {self._bytes / 1e6:,.0f} MB{left}", style="dim"))
 
 
 def summary(record: DrillRecord) -> RenderableType:

@@ -1,31 +1,22 @@
-"""Combination of a chain of backups: each part fetched and verified, then one data folder made by pg_combinebackup.
+"""Base backup or chain of backups as one data folder: each part fetched and verified, several combined.
 
 pg_combinebackup does not verify what it reads (PostgreSQL documentation, "pg_combinebackup", Notes).
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.core.errors import RestoreFailed
 from harness.core.journal import Journal
+from harness.physical.incremental.checkpoints import Checkpoints
+from harness.physical.incremental.parts import kept_parts
 from harness.physical.server import Programs
-from harness.physical.unpack import require_empty, spaces_of, tablespaces_of, unpack
+from harness.physical.unpack import SPACES, spaces_of, tablespaces_of, unpack
 from harness.repository.catalogue import OpenBackup
-from harness.substrate.common.filesystem import remove_tree
 
 LINKS = 18  # first major whose pg_combinebackup can link files; the parts are removed anyway
 
 Progress = Callable[[int], None]
-
-
-def fetch(
-    backup: OpenBackup, folder: Path, programs: Programs, journal: Journal, progress: Progress | None = None
-) -> None:
-    """Write a base backup into an empty folder and verify it. Raises as `unpack`, RestoreFailed if it is not whole."""
-    unpack(backup, folder, progress)
-    _verify(backup.backup_id, folder, programs)
-    journal.mark("verified", backup.backup_id, by="pg_verifybackup")
 
 
 def combine(
@@ -35,15 +26,17 @@ def combine(
     journal: Journal,
     progress: Progress | None = None,
 ) -> None:
-    """Write a chain of backups, the full one first, into an empty folder, as one. Raises as `fetch`, naming the part.
+    """Write a chain of backups, the full one first, into an empty folder, as one.
 
-    The parts are in a folder beside it meanwhile, which is removed in any case.
+    Raises Unreadable for a part that is not authentic, RestoreFailed that names a part that is not whole, OSError.
     """
-    with _parts(folder) as place:
+    with kept_parts(folder, chain) as place:
         folders = [place / str(number) for number in range(len(chain))]
         for part, at in zip(chain, folders, strict=True):
-            at.mkdir(mode=0o700)
-            fetch(part, at, programs, journal, progress)
+            _fetch(part, at, programs, journal, progress)
+        if len(chain) == 1:
+            _move(folders[0], folder)
+            return
         words = ["--output", str(folder), "--manifest-checksums=SHA256", "--no-sync"]
         if programs.major >= LINKS:
             words.append("--link")
@@ -51,23 +44,34 @@ def combine(
             old, new = _quoted(spaces_of(folders[-1]) / oid), _quoted(spaces_of(folder) / oid)
             words += ["--tablespace-mapping", f"{old}={new}"]
         programs.run("pg_combinebackup", *words, *map(str, folders))
-    _verify(chain[-1].backup_id, folder, programs)
+        _verify(chain[-1].backup_id, folder, programs)
     journal.mark("combined", chain[-1].backup_id, parts=len(chain), by="pg_combinebackup")
 
 
-@contextmanager
-def _parts(folder: Path) -> Iterator[Path]:
-    """Make the folder of the parts, on the same disk, and remove it at the end of the block."""
-    place = folder.with_name(f"{folder.name}-parts")
-    require_empty(place)
-    there = place.is_dir()
-    place.mkdir(mode=0o700, exist_ok=True)
-    try:
-        yield place
-    finally:
-        remove_tree(place)
-        if there:
-            place.mkdir(mode=0o700)
+def _fetch(backup: OpenBackup, folder: Path, programs: Programs, journal: Journal, progress: Progress | None) -> None:
+    """Write a base backup into a folder and verify it, from where an earlier run ended."""
+    checkpoints = Checkpoints(folder.with_name(f"{folder.name}.jsonl"))
+    if checkpoints.verified:
+        journal.mark("kept", backup.backup_id, why="fetched and verified before an interruption")
+        if progress is not None:
+            progress(backup.manifest.plain_size)
+        return
+    folder.mkdir(mode=0o700, exist_ok=True)
+    unpack(backup, folder, checkpoints, progress)
+    _verify(backup.backup_id, folder, programs)
+    checkpoints.whole()
+    journal.mark("verified", backup.backup_id, by="pg_verifybackup")
+
+
+def _move(part: Path, folder: Path) -> None:
+    """Put the only part in the place of the empty folder, and its tablespaces in theirs."""
+    part.replace(folder)
+    if spaces_of(part).is_dir():
+        spaces_of(part).replace(spaces_of(folder))
+        for link in (folder / SPACES).iterdir():
+            if link.is_symlink():
+                link.unlink()
+                link.symlink_to(spaces_of(folder).absolute() / link.name)
 
 
 def _verify(name: str, folder: Path, programs: Programs) -> None:

@@ -68,7 +68,7 @@ def create_database(sql: Sql, data: ServerData, found: ServerData, name: str) ->
         with connect(sql) as connection:
             here = {d.name: d for d in found.databases}.get(name)
             if here is None:
-                connection.execute(_create(database, found.major))
+                connection.execute(creation_of(database, found.major))
             elif here.owner != database.owner:
                 connection.execute(
                     compose.SQL("ALTER DATABASE {} OWNER TO {}").format(
@@ -240,7 +240,8 @@ def _quoted(text: str, at: int) -> tuple[str, int]:
     return name, at
 
 
-def _create(database: Database, major: int) -> compose.Composed:
+def creation_of(database: Database, major: int) -> compose.Composed:
+    """Return the statement that creates a database with its owner, encoding and locale on a server of that major."""
     words = [
         ("OWNER", compose.Identifier(database.owner)),
         ("TEMPLATE", compose.Identifier("template0")),

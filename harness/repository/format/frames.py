@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import zstandard
@@ -66,36 +66,64 @@ def compress(blocks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> I
         pool.shutdown(cancel_futures=True)
 
 
-def decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def decompress(
+    chunks: Iterable[bytes], number: int = 0, begun: Callable[[int, int], None] | None = None, at: int = 0
+) -> Iterator[bytes]:
     """Yield the plaintext of zstd frames, 64 MiB at most at a time.
+
+    `number`, `at`: of the first frame, and how many bytes come before it, where `chunks` begins later; `begun`: is told
+    the same of each frame.
 
     Raises Unreadable for bad or truncated data, and before it is decompressed for a frame that does not say its size or
     is larger than 4 MiB: a few kilobytes could become gigabytes.
     """
     decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
-    number, rest, read = 0, b"", reader_of(chunks)
-    while rest := rest or read(PIECE):
-        while len(rest) < LONGEST_HEADER and (more := read(PIECE)):
+    first, rest, source = number, b"", _Counted(chunks, at)
+    while rest := rest or source.read(PIECE):
+        if begun is not None:
+            begun(number, source.at - len(rest))
+        while len(rest) < LONGEST_HEADER and (more := source.read(PIECE)):
             rest += more
-        expected, frame, size = _stated_size(rest, number), decompressor.decompressobj(), 0
-        while True:
-            try:
-                plain = frame.decompress(rest)
-            except zstandard.ZstdError as error:
-                raise Unreadable(f"zstd frame {number}: {error}") from None
-            size += len(plain)
-            if size > expected:
-                raise Unreadable(f"zstd frame {number}: is larger than the {expected} bytes that it states")
-            if plain:
-                yield plain
-            if frame.eof:
-                break
-            rest = read(PIECE)
-            if not rest:
-                raise Unreadable(f"zstd frame {number}: the data ends within it")
+        frame = decompressor.decompressobj()
+        yield from _plain(frame, rest, source.read, number)
         number, rest = number + 1, frame.unused_data
-    if not number:
-        raise Unreadable("zstd frame 0: the data ends within it")
+    if number == first:
+        raise Unreadable(f"zstd frame {number}: the data ends within it")
+
+
+class _Counted:
+    """A source of bytes. `at`: how many of the whole were read."""
+
+    def __init__(self, chunks: Iterable[bytes], at: int) -> None:
+        self._read, self.at = reader_of(chunks), at
+
+    def read(self, size: int) -> bytes:
+        """Return up to `size` bytes, none only at the end."""
+        piece = self._read(size)
+        self.at += len(piece)
+        return piece
+
+
+def _plain(
+    frame: "zstandard.ZstdDecompressionObj", rest: bytes, read: Callable[[int], bytes], number: int
+) -> Iterator[bytes]:
+    """Yield the plaintext of one frame, which begins with `rest`."""
+    expected, size = _stated_size(rest, number), 0
+    while True:
+        try:
+            plain = frame.decompress(rest)
+        except zstandard.ZstdError as error:
+            raise Unreadable(f"zstd frame {number}: {error}") from None
+        size += len(plain)
+        if size > expected:
+            raise Unreadable(f"zstd frame {number}: is larger than the {expected} bytes that it states")
+        if plain:
+            yield plain
+        if frame.eof:
+            return
+        rest = read(PIECE)
+        if not rest:
+            raise Unreadable(f"zstd frame {number}: the data ends within it")
 
 
 def _stated_size(head: bytes, number: int) -> int:

@@ -57,6 +57,15 @@ def place_of(index: int, stored_size: int) -> Place:
     return Place(start, min((index + 1) * SEGMENT, stored_size) - start)
 
 
+def segment_of(position: int) -> tuple[int, int]:
+    """Return the segment that has a byte of the plaintext of all, and how many bytes of that segment come before it."""
+    first = SEGMENT - HEADER - TAG
+    if position < first:
+        return 0, position
+    index, skip = divmod(position - first, SEGMENT - TAG)
+    return index + 1, skip
+
+
 def seal(chunks: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[bytes]:
     """Yield header and segments of `chunks`, freshly salted. Raises HarnessError for a wrong key or over 4 PiB."""
     salt, prefix = os.urandom(SALT), os.urandom(PREFIX)
@@ -75,11 +84,16 @@ def seal(chunks: Iterable[bytes], key: bytes, associated: bytes) -> Iterator[byt
     yield cipher.encrypt(_nonce(prefix, index, last=True), held, None)
 
 
-def open_sealed(source: Read | BinaryIO, key: bytes, associated: bytes) -> Iterator[bytes]:
-    """Yield the authentic plaintext of each segment. Raises Unreadable at the first that is not, or is truncated."""
+def open_sealed(
+    source: Read | BinaryIO, key: bytes, associated: bytes, header: bytes = b"", index: int = 0
+) -> Iterator[bytes]:
+    """Yield the authentic plaintext of each segment. Raises Unreadable at the first that is not, or is truncated.
+
+    `header`, `index`: of an object of which `source` has only the segments from that one on.
+    """
     read = source if callable(source) else source.read
-    header = _exactly(read, HEADER)
-    room, index = SEGMENT - HEADER, 0
+    header = header or _exactly(read, HEADER)
+    room = SEGMENT if index else SEGMENT - HEADER
     segment = _exactly(read, room)
     while True:
         following = _exactly(read, SEGMENT) if len(segment) == room else b""

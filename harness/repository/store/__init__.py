@@ -1,1 +1,1 @@
-"""Object stores that hold a repository: the port, S3, and a read-only view."""
+"""Object stores that hold a repository: the port, S3, a read-only view, and reads by several connections."""

@@ -1,0 +1,86 @@
+"""Where one database goes: an empty or a new database of a running server, never the one that was backed up."""
+
+from dataclasses import dataclass, replace
+
+import psycopg
+from psycopg import sql as compose
+
+from harness.core.errors import HarnessError, RestoreFailed
+from harness.core.service import Sql
+from harness.postgres.identity import ask, catalogue, is_empty, system_facts
+from harness.postgres.roles.data import Database
+from harness.postgres.roles.restore import creation_of
+from harness.postgres.server import connect, one_line
+
+SUPERUSER = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+ROLES = "SELECT rolname::text FROM pg_catalog.pg_roles"
+EXTENSIONS = "SELECT name::text FROM pg_catalog.pg_available_extensions"
+
+
+@dataclass(frozen=True, slots=True)
+class Into:
+    """A database of a server that is there. `new`: it does not exist yet; `system`: of the server; `major`: version."""
+
+    sql: Sql
+    name: str
+    new: bool
+    system: str
+    major: int
+
+    @property
+    def where(self) -> str:
+        """Return how a message names it."""
+        return f"--into-database: database {self.name} at {self.sql}"
+
+    def obstacles(self, database: str, system: str, major: int) -> tuple[str, ...]:
+        """Return a line for each reason why it cannot take a database of that name, system and major version."""
+        lines = []
+        if self.system == system and not (self.new and self.name != database):
+            lines.append(
+                "is on the server that was backed up; name a database that does not exist there, and not "
+                f"{database} itself"
+            )
+        elif not self.new and not is_empty(self.sql, self.name):
+            lines.append("is not empty, and nothing is restored over it; name a new one")
+        if self.major < major:
+            lines.append(f"is of PostgreSQL {self.major}, the backup of {major}; name a server that is not older")
+        return tuple(lines)
+
+    def lacking(self, roles: set[str], extensions: set[str]) -> tuple[str, ...]:
+        """Return a line for each kind of thing that the server lacks. Raises HarnessError."""
+        there = {str(name) for (name,) in ask(self.sql, ROLES)}
+        available = {str(name) for (name,) in ask(self.sql, EXTENSIONS)}
+        lines = []
+        if missing := sorted(roles - there):
+            lines.append(f"its server has no role {', '.join(missing)}; make them, or give --no-owner")
+        if missing := sorted(extensions - available):
+            lines.append(f"its server lacks the extension {', '.join(missing)}; install it there")
+        return tuple(lines)
+
+    def make(self, like: Database, *, owner: bool) -> None:
+        """Create it, with encoding and locale of another. Raises RestoreFailed. `owner`: and with its owner."""
+        wanted = replace(like, name=self.name, owner=like.owner if owner else self.sql.user)
+        try:
+            with connect(self.sql) as connection:
+                connection.execute(creation_of(wanted, self.major))
+        except psycopg.Error as error:
+            raise RestoreFailed(f"{self.where}: cannot be created: {one_line(error)}") from error
+
+    def drop(self) -> str:
+        """Remove it after a failure; return why it is still there, "" if it is not."""
+        query = compose.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(compose.Identifier(self.name))
+        try:
+            with connect(self.sql) as connection:
+                connection.execute(query)
+        except (psycopg.Error, HarnessError) as error:
+            return f"database {self.name} at {self.sql} is incomplete and could not be dropped ({error}); drop it"
+        return ""
+
+
+def look_into(sql: Sql, name: str) -> Into:
+    """Return a database of a server, which need not exist. Raises HarnessError when the server does not answer."""
+    ordinary = replace(sql, superuser=False)
+    ((superuser,),) = ask(ordinary, SUPERUSER)
+    found = replace(sql, superuser=bool(superuser))
+    facts = system_facts(found)
+    return Into(found, name, all(one.name != name for one in catalogue(found)), facts.identifier, facts.major)

@@ -1,0 +1,137 @@
+"""Restore of one database: the server aside in a scratch folder, then the database into its target."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import UsageError
+from harness.core.journal import Journal
+from harness.core.node import Address
+from harness.core.service import Sql
+from harness.physical.choice import Wanted, Way
+from harness.physical.restore import PointInTime, restore
+from harness.physical.server import programs_of, serving
+from harness.physical.single.into import Into
+from harness.physical.single.transfer import transfer
+from harness.postgres.identity import ask
+from harness.postgres.roles.data import Database, inspect
+from harness.repository.catalogue import Repository
+from harness.substrate.common.filesystem import remove_tree
+
+PORT = 5432  # in the name of the socket
+# Roles that owners, privileges (o, a) and policies (r) of the database name; initdb's superuser is in none of these.
+ROLES = """
+SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
+JOIN pg_catalog.pg_database d ON d.oid = s.dbid AND d.datname = pg_catalog.current_database()
+WHERE s.refclassid = 'pg_catalog.pg_authid'::regclass AND (s.deptype = 'r' OR %s) AND r.rolname !~ '^pg_'
+"""
+EXTENSIONS = "SELECT extname::text FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql'"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was loaded. `tables`, `rows`: their number, compared with the backup; `server`: what was restored aside."""
+
+    tables: int
+    rows: int
+    server: PointInTime
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """Which database, and where to. `scratch`: the server is in a new folder there meanwhile.
+
+    `owners`: with owners and privileges.
+    """
+
+    database: str
+    into: Into
+    scratch: Path
+    owners: bool = True
+
+
+def restore_one(
+    repository: Repository,
+    private_pem: bytes,
+    wanted: Wanted,
+    one: One,
+    journal: Journal,
+    progress: Callable[[int], None] | None = None,
+) -> Loaded:
+    """Load one database of the state at a target into another one. The scratch folder is removed in any case.
+
+    After an error the database that it was to go to is as it was before. Raises UsageError that names every obstacle,
+    otherwise as `harness.physical.restore.restore`.
+    """
+
+    def admit(way: Way) -> None:
+        system = way.backup.manifest.contents.system
+        _refuse(one.into.obstacles(one.database, system.identifier, system.major), one.into)
+
+    with _scratch(one.scratch) as folder:
+        done = restore(repository, private_pem, wanted, folder, journal, progress, admit)
+        programs = programs_of(done.major)
+        with serving(programs, folder, done.superuser) as place:
+            source = _source(place, done.superuser)
+            found = _database(source, one.database)
+            roles = {str(name) for (name,) in ask(source, ROLES, one.database, (one.owners,))}
+            if one.owners and one.into.new:
+                roles |= {found.owner}
+            extensions = {str(name) for (name,) in ask(source, EXTENSIONS, one.database)}
+            _refuse(one.into.lacking(roles, extensions), one.into)
+            with _made(one, found):
+                tables = transfer(programs, source, one.database, one.into, owners=one.owners)
+    rows = sum(table.rows for table in tables)
+    journal.mark("loaded", one.into.name, tables=len(tables), rows=rows)
+    return Loaded(len(tables), rows, done)
+
+
+def _refuse(lines: tuple[str, ...], into: Into) -> None:
+    if lines:
+        raise UsageError(f"{into.where}: {'; '.join(lines)}")
+
+
+@contextmanager
+def _scratch(home: Path) -> Iterator[Path]:
+    """Yield the name of a new data folder in `home`; all of it is removed at the end. Raises UsageError."""
+    if not home.is_dir():
+        raise UsageError(f"--scratch {home}: is no folder; name one on a disk with enough space")
+    made = Path(tempfile.mkdtemp(prefix="restore-", dir=home))
+    try:
+        yield made / "data"
+    finally:
+        remove_tree(made)
+
+
+def _source(place: Path, superuser: str) -> Sql:
+    """Return the connection to the server of a scratch folder. It asks for no password."""
+    password = place / "password"
+    password.touch(mode=0o600)
+    address = Address(str(place), PORT)
+    return Sql(address, address, superuser, f"file:{password}", "template1")
+
+
+def _database(source: Sql, name: str) -> Database:
+    databases = inspect(source).databases
+    for one in databases:
+        if one.name == name and one.connectable:
+            return one
+    there = ", ".join(one.name for one in databases if one.connectable)
+    raise UsageError(f"--database {name}: the server had no such database then; it had {there}")
+
+
+@contextmanager
+def _made(one: One, like: Database) -> Iterator[None]:
+    """Make the database where it is new, and drop it after an error in the block."""
+    if not one.into.new:
+        yield
+        return
+    one.into.make(like, owner=one.owners)
+    try:
+        yield
+    except BaseException as error:
+        if left := one.into.drop():
+            error.add_note(left)
+        raise
