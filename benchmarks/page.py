@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from benchmarks.repository.table import repository
+from benchmarks.repository.table import museum, repository
 from benchmarks.rows import ROOT, Rows, rows_of, spread, table
 
 PAGE = ROOT / "docs/BENCHMARKS.md"
@@ -172,7 +172,12 @@ def write() -> None:
     """Write the page."""
     lines = ["# Benchmarks", "", "Medians, with least and most of the runs, written by `python -m benchmarks.page`."]
     lines += site_loss(rows_of("site_loss")) + clusters(rows_of("clusters")) + leftovers(rows_of("leftovers"))
-    lines += repository(rows_of("repository")) + logical(rows_of("logical")) + tenants(rows_of("tenants"))
+    lines += (
+        repository(rows_of("repository"))
+        + museum(rows_of("museum"))
+        + logical(rows_of("logical"))
+        + tenants(rows_of("tenants"))
+    )
     lines += (
         mutants(rows_of("mutants"))
         + kill_matrix(rows_of("kill_matrix"))

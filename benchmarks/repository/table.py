@@ -98,3 +98,17 @@ def _draw(rows: Rows) -> None:
     ]
     template = Environment(autoescape=True).from_string(SVG)
     PICTURE.write_text(template.render(bars=bars, left=LEFT, height=16 + LINE * len(bars)), encoding="utf-8")
+
+
+def museum(rows: Rows) -> list[str]:
+    """Return the section of what other programs say of damaged backups."""
+    if not rows:
+        return []
+    good = sum(row["code"] == 0 for row in rows)
+    lines = ["", "## What other programs say of damaged backups", ""]
+    lines += [
+        f"{good} of {len(rows)} are accepted with exit code 0. `make unit` has what blackstart says (`tests/museum`).",
+        "",
+    ]
+    body = [[row["tool"], row["damage"], str(row["code"]), row["said"].replace("|", "/")] for row in rows]
+    return lines + table(["program", "damage", "exit code", "its last line"], body)
