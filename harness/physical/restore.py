@@ -79,7 +79,9 @@ def restore(
         programs = _preflight(way, folder, aside)
         try:
             with made(folder):
-                _fill(way, WalReader(repository, private_pem), folder, programs, journal, progress)
+                combine((*way.parents, way.backup), folder, programs, journal, progress, keep=aside is None)
+                place_wal(way, WalReader(repository, private_pem), folder)
+                journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
                 kept = set_aside(folder)
                 done = _replay(way, wanted, folder, programs, journal)
                 if aside is None:
@@ -121,19 +123,6 @@ def _preflight(way: Way, folder: Path, aside: Callable[[Way], None] | None) -> P
     if obstacles:
         raise UsageError("; ".join(dict.fromkeys(obstacles)))
     return found[0]
-
-
-def _fill(
-    way: Way,
-    reader: WalReader,
-    folder: Path,
-    programs: Programs,
-    journal: Journal,
-    progress: Callable[[int], None] | None,
-) -> None:
-    combine((*way.parents, way.backup), folder, programs, journal, progress)
-    place_wal(way, reader, folder)
-    journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
 
 
 def _replay(way: Way, wanted: Wanted, folder: Path, programs: Programs, journal: Journal) -> Replayed:

@@ -140,6 +140,20 @@ def test_after_a_failure_nothing_is_left(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupted_fetch_leaves_nothing_and_promises_nothing(clean: There, tmp_path: Path) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    one = One(NAME, look_into(clean.other.sql, "copy"), tmp_path)
+    archive = clean.archive
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        restore_one(
+            archive.repository, archive.keys.dr[0], Wanted(read_target("latest")), one, MemoryJournal(), interrupt
+        )
+    assert not hasattr(stopped.value, "__notes__")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_of_the_load_leaves_the_database_empty(clean: There, tmp_path: Path) -> None:
     clean.other.execute("postgres", "CREATE DATABASE waiting")
     into = look_into(clean.other.sql, "waiting")

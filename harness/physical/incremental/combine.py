@@ -25,12 +25,15 @@ def combine(
     programs: Programs,
     journal: Journal,
     progress: Progress | None = None,
+    *,
+    keep: bool = True,
 ) -> None:
     """Write a chain of backups, the full one first, into an empty folder, as one.
 
-    Raises Unreadable for a part that is not authentic, RestoreFailed that names a part that is not whole, OSError.
+    `keep`: what was fetched, after an interruption. Raises Unreadable for a part that is not authentic, RestoreFailed
+    that names a part that is not whole, OSError.
     """
-    with kept_parts(folder, chain) as place:
+    with kept_parts(folder, chain, keep=keep) as place:
         folders = [place / str(number) for number in range(len(chain))]
         for part, at in zip(chain, folders, strict=True):
             _fetch(part, at, programs, journal, progress)

@@ -35,10 +35,10 @@ def held(folder: Path) -> int:
 
 
 @contextmanager
-def kept_parts(folder: Path, chain: Sequence[OpenBackup]) -> Iterator[Path]:
+def kept_parts(folder: Path, chain: Sequence[OpenBackup], *, keep: bool) -> Iterator[Path]:
     """Yield the folder of the parts, which is removed at the end of the block.
 
-    After an interruption, or an error that need not come again, it stays, and a note of the error says so.
+    `keep`: after an interruption, or an error that need not come again, it stays, and a note of the error says so.
     """
     place = parts_of(folder)
     require_parts(folder, chain)
@@ -47,7 +47,7 @@ def kept_parts(folder: Path, chain: Sequence[OpenBackup]) -> Iterator[Path]:
     try:
         yield place
     except (KeyboardInterrupt, HarnessError, OSError) as error:
-        if isinstance(error, FINAL):
+        if not keep or isinstance(error, FINAL):
             remove_tree(place)
         else:
             error.add_note(f"what was fetched is in {place}: the same command goes on from there")
