@@ -116,6 +116,7 @@ class Patience:
     task_output_end: float = 5.0  # standard error of a task ends after its output did
     time_server: float = 2.0  # a time server answers
     traffic_switch: float = 15.0  # new connections reach the other site
+    wal_receiver: float = 60.0  # the receiver of WAL of a drill's primary has begun
     wal_shipped: float = 120.0  # the continuous archive ships the WAL that a base backup needs
     wal_silence: float = 30.0  # a server that was asked for a sign of life sends one to a receiver of WAL
     volume_agent_silence: float = 60.0  # a volume's agent sends the next byte

@@ -9,7 +9,7 @@ from harness.drill.drill import Drill
 from harness.scenario.checks import recovery
 from harness.scenario.checks import verdict as judged
 
-OpenDrill = Callable[[str, str], Drill]
+OpenDrill = Callable[..., Drill]
 
 
 @given(parsers.parse('the "{name}" promise'), target_fixture="promise_name")
@@ -25,6 +25,11 @@ def _(open_drill: OpenDrill, promise_name: str) -> Drill:
 @given(parsers.re(r"a healthy (?P<estate>\w+) estate under client load"), target_fixture="drill")
 def _(open_drill: OpenDrill, promise_name: str, estate: str) -> Drill:
     return started(open_drill(estate, promise_name))
+
+
+@given("a healthy estate with dumps alone under client load", target_fixture="drill")
+def _(open_drill: OpenDrill, promise_name: str) -> Drill:
+    return started(open_drill("example", promise_name, "logical"))
 
 
 @given("an estate with data to protect", target_fixture="drill")
@@ -79,6 +84,16 @@ def _(record: DrillRecord) -> None:
 @then("the lost writes are named by number")
 def _(record: DrillRecord) -> None:
     judged.require(record.lost, "writes were lost and none is named")
+
+
+@then("the databases were restored from the base backup and its WAL")
+def _(record: DrillRecord) -> None:
+    recovery.require_restored_from(record, "physical")
+
+
+@then("the databases were restored from the dumps")
+def _(record: DrillRecord) -> None:
+    recovery.require_restored_from(record, "logical")
 
 
 @then(parsers.parse('the key function of "{service}" passed'))

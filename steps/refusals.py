@@ -45,6 +45,11 @@ def _(record: DrillRecord, newer: Receipt) -> None:
     require(named, f"reasons: {record.reasons}")
 
 
+@then(parsers.parse('the record names "{text}"'))
+def _(record: DrillRecord, text: str) -> None:
+    require([reason for reason in record.reasons if text in reason], f"reasons: {record.reasons}")
+
+
 @then("the recovery stopped because no backup is valid")
 def _(drill: Drill) -> None:
     recovery.require_stopped(drill, ["select"])

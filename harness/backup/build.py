@@ -15,6 +15,7 @@ from harness.estate.config import Config
 from harness.estate.connections import Connections
 from harness.estate.secrets import SIGNING_KEY
 from harness.evidence.journal import JournalFile
+from harness.physical.source import source_at
 from harness.repository.catalogue import CommittedBackup, Receipt, Repository
 from harness.repository.format.manifest import Manifest
 from harness.repository.lineage import broken_chains
@@ -36,6 +37,7 @@ def orchestrator_of(connections: Connections, alerts: Alerts, journal: Journal) 
         alerts,
         journal,
         connections.config.backup,
+        source_at(connections) if connections.config.backup.mode == "physical" else None,
     )
 
 

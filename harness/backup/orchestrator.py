@@ -15,6 +15,8 @@ from harness.core.journal import Journal
 from harness.core.service import Service
 from harness.estate.config import BackupTable
 from harness.estate.site import EstateSite
+from harness.physical.backup import take_physical
+from harness.physical.source import PhysicalSource
 from harness.postgres.identity import system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
 from harness.repository.chain import Head
@@ -52,7 +54,8 @@ def alert(alerts: Alerts, journal: Journal, title: str, detail: str, *, message:
 class BackupOrchestrator:
     """Takes full backups of the live primary. `recipients`: references to the public keys that seal them.
 
-    `signing_key`: reference to the writer's private key, which signs them.
+    `signing_key`: reference to the writer's private key, which signs them; `server`: of which a base backup is taken as
+    well, None: dumps alone.
     """
 
     estate: str
@@ -64,12 +67,18 @@ class BackupOrchestrator:
     alerts: Alerts
     journal: Journal
     limits: BackupTable = field(default_factory=BackupTable)
+    server: PhysicalSource | None = None
 
     def back_up(self) -> Receipt:
-        """Take one full backup and return its receipt. Raises BackupFailed, after it was logged and alerted."""
+        """Take one full backup, and a base backup if declared; return the receipt of the first.
+
+        Raises BackupFailed, after it was logged and alerted, also when only the base backup failed.
+        """
         try:
             with reported(self.estate, self.alerts, self.journal), self.primary.explaining():
                 receipt = self._take()
+                if self.server is not None:
+                    take_physical(self.server, self.journal, self._lost)
         except BaseException as error:
             if isinstance(error, BackupFailed) or not isinstance(error, Exception):
                 raise
@@ -104,7 +113,7 @@ class BackupOrchestrator:
         if found.note:
             self.journal.mark("log", "older versions stay", note=found.note)
         if found.alarm:
-            alert(self.alerts, self.journal, f"Backups of {self.estate} were lost", found.alarm)
+            self._lost(found.alarm)
         writer = self.repository.begin(system.identifier, recipients, read_text_secret(self.signing_key))
         work = Work(self.primary.place, writer, self.limits.parallel, fingerprints)
         try:
@@ -124,6 +133,9 @@ class BackupOrchestrator:
             detail = f"{len(contents.missing)} files are not in it: {'; '.join(contents.missing[:SHOWN])}"
             alert(self.alerts, self.journal, f"Backup of {self.estate} is incomplete", detail)
         return receipt
+
+    def _lost(self, alarm: str) -> None:
+        alert(self.alerts, self.journal, f"Backups of {self.estate} were lost", alarm)
 
     def _lock(self) -> timedelta | None:
         """Return for how long the backup is locked, None if it is not; alert where the store cannot as declared."""

@@ -54,20 +54,26 @@ def backup(
     config: ConfigFile = ESTATE,
     at: LiveFile = LIVE,
     mode: Annotated[
-        Mode,
+        Mode | None,
         typer.Option(
             help="logical: dumps and files. physical: the database server's data directory alone. incremental: what "
             "changed in it since the newest physical or incremental one (PostgreSQL 17 or newer, summarize_wal = on)."
         ),
-    ] = Mode.LOGICAL,
+    ] = None,
 ) -> None:
-    """Take one backup now. Of the primary declared under [existing], else of the running estate."""
+    """Take one backup now. Of the primary declared under [existing], else of the running estate.
+
+    Without --mode as [backup] mode declares it: dumps and files, and with "physical" a base backup after them.
+    """
     from harness.estate.config import load_config
+    from harness.estate.variants import with_mode
 
     loaded = load_config(config)
-    if mode is not Mode.LOGICAL:
+    if mode not in (None, Mode.LOGICAL):
         back_up_physical(loaded, at, incremental=mode is Mode.INCREMENTAL)
         return
+    if mode is Mode.LOGICAL:
+        loaded = with_mode(loaded, "logical")
     if has_primary(loaded):
         back_up_existing(loaded)
         return

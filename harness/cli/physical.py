@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
@@ -45,30 +44,16 @@ def wal_receive(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
 
     The server keeps what is not shipped: set its max_slot_wal_keep_size, and watch `blackstart status`.
     """
-    from contextlib import suppress
-    from threading import Event
-
-    from harness.alerts.alerts import Alerts
-    from harness.core.errors import HarnessError
     from harness.estate.config import load_config
     from harness.evidence.journal import JournalFile
-    from harness.physical.receive import Receiver, follow
+    from harness.physical.continuous import archive
 
-    loaded, found, stop = load_config(config), source(config, at), Event()
+    loaded, found = load_config(config), source(config, at)
     logs = runs().parent / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     journal = JournalFile(logs / f"wal-{token_hex(4)}.jsonl", listener=say_event)
-    budget, alerts = loaded.backup.wal_seconds, Alerts(loaded.backup.alerts)
-    receiver = Receiver(found.sql, found.repository, found.keys, found.slot, journal, budget, found.lock)
-
-    def failed(reason: str) -> None:
-        with suppress(HarnessError):  # the journal has the failure
-            alerts.send(f"WAL of {found.estate} is not shipped", reason)
-
-    for number in (signal.SIGINT, signal.SIGTERM):  # what was received is shipped before it ends
-        signal.signal(number, lambda *_: stop.set())
-    warn(f"wal: slot {found.slot}, shipped within {budget:g} s; Ctrl-C ends it")
-    follow(receiver, stop, failed)
+    warn(f"wal: slot {found.slot}, shipped within {loaded.backup.wal_seconds:g} s; Ctrl-C ends it")
+    archive(loaded, found, journal)
     warn("wal: ended; the server keeps WAL for the slot until it is received again, or the slot is dropped")
 
 

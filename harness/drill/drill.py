@@ -141,7 +141,7 @@ class Drill:
         self.live = live_databases(self.environment.primary.place.sql, self.failures)
         self.struck = strike(
             self.environment.primary, self.target, failures=lambda: writer.consecutive_failures,
-            journal=self.journal, destroy=destroy, ask=self.ask,
+            journal=self.journal, destroy=self.environment.losing(destroy), ask=self.ask,
         )  # fmt: skip
         for line in self.struck.living:
             self.failures.note(HarnessError(line), "")
@@ -168,12 +168,12 @@ class Drill:
     def select(self) -> Selected:
         """2.2 and 2.3: activate the DR site and return the selected backup. Raises Finding, HarnessError."""
         self.selected = self.recovery.select(self.recovery.activate())
-        note_absent(self.live, self.selected.contents, self.failures)
         return self.selected
 
     def restore(self, selected: Selected) -> Restored:
         """2.4."""
         self.restored = self.recovery.restore(selected)
+        note_absent(self.live, self.restored.contents, self.failures)
         return self.restored
 
     def finish(self, restored: Restored) -> None:

@@ -14,6 +14,7 @@ from harness.core.journal import Journal
 from harness.core.node import Fillable, Node, Site, Substrate
 from harness.core.parallel import in_parallel
 from harness.core.service import S3, PublicDoor, Service, Sql
+from harness.drill.archiving import Archiving, start_archiving
 from harness.drill.template import Template, clone, load_objects
 from harness.estate.config import Config
 from harness.estate.connections import BUCKET, Connections, Offsite
@@ -21,7 +22,7 @@ from harness.estate.isolation import admit, require_separate
 from harness.estate.registry import build_services, entry_of, sinks_at
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
-from harness.estate.state_file import WITNESS
+from harness.estate.state_file import WITNESS, StateFile
 from harness.postgres.identity import system_facts
 from harness.recovery.build import recovery_of
 from harness.recovery.recovery import Recovery
@@ -59,6 +60,7 @@ class DrillEnvironment:
     _offsite_with_room: Node | None = None  # set while a full store replaces it
     edge: Edge | None = None
     replicator: Replicator | None = None
+    archiving: Archiving | None = None
 
     def __post_init__(self) -> None:
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -158,6 +160,27 @@ class DrillEnvironment:
             self.primary.address_of(entry_of(self.config)),
             "primary",
         )
+        if self.config.backup.mode == "physical":
+            sql = self.primary.place.sql
+            self.archiving = start_archiving(self.config, self.state, sql, self.logs / "primary", self.journal)
+
+    @property
+    def state(self) -> StateFile:
+        """The state file of this estate; raises HarnessError before the services are started."""
+        place, edge = self.primary.place, self.opened_edge
+        port = edge.front.node.endpoint("http").outside.port
+        return StateFile(
+            estate=self.config.estate.name,
+            site="primary",
+            run=str(self.run.resolve()),
+            logs=str(self.logs.resolve()),
+            secrets=str(self.secrets.root.resolve()),
+            sql=str(place.sql.outside),
+            s3=str(place.s3.outside),
+            offsite=str(self.offsite_s3.outside),
+            public=f"{self.config.sites.primary.edge}:{port}",
+            names=str(edge.names.address),
+        )
 
     def _start_primary(self) -> None:
         start_all(self.primary, self.services, self.journal, {})
@@ -200,8 +223,9 @@ class DrillEnvironment:
     ) -> Recovery:
         """Return the recovery on the DR site of this environment, with disposable containment. Raises HarnessError."""
         return recovery_of(
-            self.connections, self.opened_edge, self.journal, "disposable", freshness=freshness, on_bytes=on_bytes
-        )
+            self.connections, self.opened_edge, self.journal, "disposable",
+            freshness=freshness, on_bytes=on_bytes, run=self.run,
+        )  # fmt: skip
 
     def turn_round(self, journal: Journal) -> None:
         """Make DR the live site, and a new, empty primary the one that is recovered to. Raises HarnessError.
@@ -218,9 +242,24 @@ class DrillEnvironment:
         self._start_replica()
 
     def expect_strike(self) -> None:
-        """Stop the replication, and write down how the strike is undone. Raises HarnessError."""
-        self.stop_replication()
+        """Write down how the strike is undone. Raises HarnessError."""
         UndoJournal(self.run).note(Undo.RUN, what="strike: the primary site of this run is destroyed")
+
+    def losing(self, destroy: Callable[[EstateSite], None]) -> Callable[[EstateSite], None]:
+        """Return a strike that takes along what runs beside the primary: its receiver of WAL, and the replication."""
+
+        def lose(site: EstateSite) -> None:
+            self.stop_archiving()
+            self.stop_replication()
+            destroy(site)
+
+        return lose
+
+    def stop_archiving(self) -> None:
+        """Kill the receiver of WAL of the primary."""
+        if self.archiving is not None:
+            self.archiving.lose()
+            self.archiving = None
 
     def stop_replication(self) -> None:
         """Stop the replication; afterwards the harness does not read the primary."""
@@ -231,6 +270,7 @@ class DrillEnvironment:
     def close(self) -> None:
         """Stop and remove everything except the logs."""
         try:
+            self.stop_archiving()
             self.stop_replication()
         finally:
             self.receiver.__exit__(None, None, None)

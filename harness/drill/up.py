@@ -10,7 +10,6 @@ from harness.core.journal import MemoryJournal
 from harness.drill.environment import DrillEnvironment
 from harness.drill.template import prepare
 from harness.estate.config import Config
-from harness.estate.state_file import StateFile
 
 
 def run_until_stopped(config: Config, runs: Path, at: Path, say: Callable[[str], None]) -> None:
@@ -24,27 +23,9 @@ def run_until_stopped(config: Config, runs: Path, at: Path, say: Callable[[str],
     try:
         environment.start_data()
         environment.start_services()
-        state_of(environment).write(at)
+        environment.state.write(at)
         say(f"the estate {config.estate.name} is up; its state file is {at}; Ctrl-C ends it")
         Flag().wait()
     finally:
         at.unlink(missing_ok=True)
         environment.close()
-
-
-def state_of(environment: DrillEnvironment) -> StateFile:
-    """Return the state file of a running estate."""
-    place, edge = environment.primary.place, environment.opened_edge
-    port = edge.front.node.endpoint("http").outside.port
-    return StateFile(
-        estate=environment.config.estate.name,
-        site="primary",
-        run=str(environment.run),
-        logs=str(environment.logs),
-        secrets=str(environment.secrets.root),
-        sql=str(place.sql.outside),
-        s3=str(place.s3.outside),
-        offsite=str(environment.offsite_s3.outside),
-        public=f"{environment.config.sites.primary.edge}:{port}",
-        names=str(edge.names.address),
-    )

@@ -87,6 +87,8 @@ class RetentionTable(Table):
 class BackupTable(Table):
     """Schedule of the backups, and the addresses that get an alert when a backup fails.
 
+    `mode`: dumps alone, or "physical": a base backup as well, and WAL that is shipped continuously. A recovery then
+    restores the database server from those, and from the dumps where it cannot.
     `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
     `bucket NAME`, `volume NAME` or `path PATH` (that a service names, outside its volumes) -> why it is in no backup.
     `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all. `wal_seconds`: after which
@@ -94,6 +96,7 @@ class BackupTable(Table):
     `retention`: which backups `blackstart retention` keeps; None: all.
     """
 
+    mode: Literal["logical", "physical"] = "logical"
     schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
     alerts: tuple[Reference, ...] = ()
     parallel: Annotated[int, Field(ge=2, le=64)] = 4
@@ -284,11 +287,3 @@ def load_config(path: Path) -> Config:
         return Config.model_validate(data, context={"folder": path.parent})
     except ValidationError as error:
         raise explain(error, Config, path, data) from None
-
-
-def with_strategy(config: Config, strategy: str) -> Config:
-    """Return the estate with another DR strategy, `pilot-light` or `cold`; "" keeps the declared one."""
-    if not strategy:
-        return config
-    dr = config.sites.dr.model_copy(update={"strategy": strategy})
-    return config.model_copy(update={"sites": config.sites.model_copy(update={"dr": dr})})

@@ -22,10 +22,11 @@ Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 
 
 class SubstrateBudgets(Table):
-    """Budgets of a promise on another substrate, in seconds; an omitted budget is inherited from the promise."""
+    """Budgets of a promise on another substrate, times in seconds; an omitted one is inherited from the promise."""
 
     rto_s: Positive | None = None
     rpo_s: Seconds | None = None
+    missing_files: Annotated[int, Field(ge=0)] | None = None
 
 
 class PromiseTable(Table):
@@ -53,7 +54,8 @@ def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]
         there = others.get(substrate, SubstrateBudgets())
         own = (there.rto_s or table.rto_s, table.rpo_s if there.rpo_s is None else there.rpo_s, table.exposure_s)
         rto, rpo, exposure = (timedelta(seconds=seconds) for seconds in own)
-        promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason, table.missing_files)
+        files = table.missing_files if there.missing_files is None else there.missing_files
+        promises[name] = Promise(name, rto, rpo, exposure, table.owner, table.reason, files)
     return promises
 
 

@@ -1,18 +1,20 @@
 """A site of the estate: its database server, its object store and its services."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from harness.core.errors import Finding, HarnessError, reason_of
-from harness.core.node import Address, Logged, Node, Site
+from harness.core.node import Address, Logged, Node, Site, Volume
 from harness.core.parallel import in_parallel
 from harness.core.service import S3, Place, Service, Sql
 from harness.postgres import server as postgres
 from harness.s3 import server as objects
 from harness.s3.client import await_store
 
+VOLUME, DATA = "postgres", "data"  # the volume of the database server, and the data directory in it
+OWN_FILES = ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf")  # of the site, not of its data
 DATABASE, STORE = INFRASTRUCTURE = ("postgres", "objects")  # nodes that are not services
 LOST = re.compile(
     "server closed the connection unexpectedly|terminating connection because of crash|the connection is (lost|closed)"
@@ -59,6 +61,16 @@ class EstateSite:
         self.nodes[DATABASE] = node
         self.sql = postgres.sql_of(node, self.secrets[postgres.SUPERUSER_PASSWORD])
         return NodeStatus(DATABASE, ready=True, detail=str(self.sql.outside))
+
+    def replace_database(self, change: Callable[[Volume], None]) -> None:
+        """Kill PostgreSQL, let `change` replace what its volume has, and start it at the same address.
+
+        Raises HarnessError, and as `change`: the server stays down then.
+        """
+        node = self.nodes[DATABASE]
+        node.kill()
+        change(self.site.volume(VOLUME))
+        node.start()
 
     def start_store(self) -> NodeStatus:
         """Start the object store and return its status; raises HarnessError."""

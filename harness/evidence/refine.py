@@ -9,6 +9,7 @@ from harness.evidence.report.view import view_of
 SLOW = 0.30  # share of the RTO that makes a phase worth a look
 SHOWN = 5  # writes that are named
 NEAR = 0.80  # share of a budget that is nearly all of it
+ARCHIVE = "shorten the time between backups, or archive WAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ def refine(record: DrillRecord) -> tuple[Proposal, ...]:
     lost = [f"{len(one.lost)} of {one.name}, first {one.lost[0]}" for one in view.ledgers if one.lost]
     if lost:
         gap = f"acknowledged writes lost: {'; '.join(lost)}"
-        proposals.append(Proposal("shorten the time between backups, or archive WAL", gap))
+        shipped = record.backup.get("mode") == "physical"
+        change = "shorten [backup] wal_seconds, or replicate objects sooner" if shipped else ARCHIVE
+        proposals.append(Proposal(change, gap))
     if view.diverged:
         named = ", ".join(map(str, view.diverged[:SHOWN])) + (" ..." if len(view.diverged) > SHOWN else "")
         proposals.append(Proposal("enter by hand what only the old primary took", f"writes {named}"))

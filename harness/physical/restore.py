@@ -11,7 +11,8 @@ from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
 from harness.physical.incremental.combine import combine
 from harness.physical.incremental.parts import held, require_parts
-from harness.physical.server import Programs, Replayed, Unreached, programs_of, replay
+from harness.physical.programs import Programs, programs_of
+from harness.physical.server import Connect, Replayed, Unreached, replay
 from harness.physical.unpack import (
     AUTO,
     made,
@@ -79,11 +80,9 @@ def restore(
         programs = _preflight(way, folder, aside)
         try:
             with made(folder):
-                combine((*way.parents, way.backup), folder, programs, journal, progress, keep=aside is None)
-                place_wal(way, WalReader(repository, private_pem), folder)
-                journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
+                fill(way, WalReader(repository, private_pem), folder, programs, journal, progress, keep=aside is None)
                 kept = set_aside(folder)
-                done = _replay(way, wanted, folder, programs, journal)
+                done = replay_way(way, wanted, folder, programs, journal)
                 if aside is None:
                     put_back(folder, kept)
                     programs.run("initdb", "--sync-only", "-D", str(folder))
@@ -125,12 +124,42 @@ def _preflight(way: Way, folder: Path, aside: Callable[[Way], None] | None) -> P
     return found[0]
 
 
-def _replay(way: Way, wanted: Wanted, folder: Path, programs: Programs, journal: Journal) -> Replayed:
-    """Replay to the target. Raises Unreached when it is not there, RestoreFailed when WAL was not replayed."""
+def fill(
+    way: Way,
+    reader: WalReader,
+    folder: Path,
+    programs: Programs,
+    journal: Journal,
+    progress: Callable[[int], None] | None,
+    *,
+    keep: bool = False,
+) -> None:
+    """Write base backup and WAL into an empty data folder, and verify the backup's files by its own manifest.
+
+    `keep`: whether what was fetched stays after an interruption. Raises Unreadable for what is not authentic,
+    RestoreFailed for files that differ from the manifest.
+    """
+    combine((*way.parents, way.backup), folder, programs, journal, progress, keep=keep)
+    place_wal(way, reader, folder)
+    journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
+
+
+def replay_way(
+    way: Way,
+    wanted: Wanted,
+    folder: Path,
+    programs: Programs,
+    journal: Journal,
+    promoted: Callable[[Connect], None] = lambda _connect: None,
+) -> Replayed:
+    """Replay to the target and promote. `promoted`: changes the databases before anybody else can connect.
+
+    Raises Unreached when the target is not there, RestoreFailed when WAL was not replayed.
+    """
     target, superuser = wanted.target, way.facts.superuser
     common = {"recovery_target_timeline": str(way.timeline)}
     try:
-        done = replay(programs, folder, superuser, common, target.settings)
+        done = replay(programs, folder, superuser, common, target.settings, promoted)
         if target.position is not None and not target.before and done.position < target.position:
             raise RestoreFailed(f"replayed up to {show_lsn(done.position)} only, {target} was asked for")
         if not target.settings:
@@ -140,7 +169,7 @@ def _replay(way: Way, wanted: Wanted, folder: Path, programs: Programs, journal:
         if not covered:
             raise
         # Nothing was committed between the last transaction and the target: the end of the WAL is the state at it.
-        done = replay(programs, folder, superuser, common, {})
+        done = replay(programs, folder, superuser, common, {}, promoted)
         _require_end(way, done)
     journal.mark("replayed", way.name, position=show_lsn(done.position))
     return done

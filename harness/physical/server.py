@@ -4,24 +4,24 @@ The server of the replay listens on a socket in a private folder only, reads no 
 nothing, and connects to nobody.
 """
 
-import os
 import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import psycopg
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.errors import MissingPart, RestoreFailed
+from harness.core.errors import RestoreFailed
 from harness.core.wal import read_lsn, show_lsn
-from harness.parts.programs import client_programs
 from harness.patience import PATIENCE
+from harness.physical.programs import Programs
 from harness.postgres.session import open_session
 from harness.substrate.embedded.spawn import wrapper
 
@@ -72,43 +72,15 @@ WHERE datcollversion <> pg_catalog.pg_database_collation_actual_version(oid) ORD
 """
 
 
+Connect = Callable[[str], psycopg.Connection]  # to a database of that name, as the superuser
+
+
 class Unreached(RestoreFailed):
     """The WAL ended before the target."""
 
 
 class Insufficient(RestoreFailed):
     """The primary raised a limit, such as max_connections, above that of the server of the replay."""
-
-
-@dataclass(frozen=True, slots=True)
-class Programs:
-    """PostgreSQL's programs of one major version."""
-
-    folder: Path
-    major: int
-
-    def run(self, name: str, *arguments: str) -> str:
-        """Return the output of a program; raises RestoreFailed with its last line unless it exits with 0."""
-        done = subprocess.run(
-            [*wrapper(), str(self.folder / name), *arguments],
-            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
-        if done.returncode:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise RestoreFailed(f"{name}: {said[-1] if said else f'exit code {done.returncode}'}")
-        return done.stdout
-
-
-def programs_of(major: int) -> Programs:
-    """Return the programs of exactly that major version. Raises MissingPart with the remedy."""
-    for found in client_programs():
-        if found.major == major and Path(found.folder, "postgres").is_file():
-            return Programs(Path(found.folder), major)
-    raise MissingPart(
-        f"postgres of PostgreSQL {major} is missing: a physical backup starts with the same major version only; "
-        "install it, or name its folder in BLACKSTART_PG_BIN"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,19 +143,25 @@ class _Replay:
 
 
 def replay(
-    programs: Programs, folder: Path, superuser: str, common: Mapping[str, str], target: Mapping[str, str]
+    programs: Programs,
+    folder: Path,
+    superuser: str,
+    common: Mapping[str, str],
+    target: Mapping[str, str],
+    promoted: Callable[[Connect], None] = lambda _connect: None,
 ) -> Replayed:
     """Replay WAL to a target, check that it was reached, promote, and stop the server.
 
     `common`, `target`: settings; without a target the replay goes to the end of the WAL. Limits that the primary raised
-    meanwhile, such as max_connections, are raised for it. Raises Unreached when the WAL
+    meanwhile, such as max_connections, are raised for it. `promoted`: changes the databases before anybody else can
+    connect. Raises Unreached when the WAL
     ends before the target, RestoreFailed when the server does not start or stop.
     """
     (folder / "recovery.signal").touch(mode=0o600)
     limits = _limits(programs, folder)
     while True:
         try:
-            return _replay(programs, folder, superuser, {**limits, **common}, target)
+            return _replay(programs, folder, superuser, {**limits, **common}, target, promoted)
         except Insufficient:
             # The control file has them by now. The replay begins anew, so it needs the largest of each.
             raised = {k: v for k, v in _limits(programs, folder).items() if int(v) > int(limits.get(k, "0"))}
@@ -193,7 +171,12 @@ def replay(
 
 
 def _replay(
-    programs: Programs, folder: Path, superuser: str, common: Mapping[str, str], target: Mapping[str, str]
+    programs: Programs,
+    folder: Path,
+    superuser: str,
+    common: Mapping[str, str],
+    target: Mapping[str, str],
+    promoted: Callable[[Connect], None],
 ) -> Replayed:
     with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
         place = Path(name)
@@ -208,6 +191,7 @@ def _replay(
             wait_until(running.promoted, patience=PATIENCE.postgres_ready, every=0.1, what="promotion")
             with _connect(place, superuser) as connection:
                 collations = tuple(str(name) for (name,) in connection.execute(COLLATIONS).fetchall())
+            promoted(partial(_connect, place, superuser))
     return Replayed(at.position, at.last_commit, collations)
 
 
@@ -221,7 +205,7 @@ def serving(programs: Programs, folder: Path, superuser: str) -> Iterator[Path]:
             yield place
 
 
-def _connect(place: Path, superuser: str) -> psycopg.Connection:
+def _connect(place: Path, superuser: str, database: str = "template1") -> psycopg.Connection:
     """Connect without what `ALTER ROLE` and `ALTER DATABASE ... SET`, or a login trigger, of the backup would do.
 
     They override the command line of the server: a library would be loaded out of the data folder, an operator in
@@ -232,7 +216,7 @@ def _connect(place: Path, superuser: str) -> psycopg.Connection:
         more={"search_path": "pg_catalog"},
         host=str(place),
         user=superuser,
-        dbname="template1",
+        dbname=database,
         connect_timeout=round(PATIENCE.sql_connect),
     )
 
@@ -252,7 +236,7 @@ def _server(
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(
             command, cwd=place, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)},
+            env=programs.environment,
         )  # fmt: skip
     try:
         yield process

@@ -64,11 +64,16 @@ def source_of(config: Config, live: Path, not_up: str) -> PhysicalSource:
         offsite, sql = connect_offsite(config), sql_at(table, secrets)
         recipients = tuple(secrets[name] for name in RECIPIENTS)
         return _source(config, sql, _connections(config, offsite, secrets), recipients, secrets[SIGNING_KEY])
-    connections = connect(config, read_state(live, not_up))
+    return source_at(connect(config, read_state(live, not_up)))
+
+
+def source_at(connections: Connections) -> PhysicalSource:
+    """Return the live site of an estate as a source. Raises UsageError."""
     site = connections.live
     if SIGNING_KEY not in site.secrets:
         raise UsageError(f"site {site.site.name}: no secret {SIGNING_KEY}; make it with `blackstart keys new writer`")
-    return _source(config, site.place.sql, connections, connections.recipients, site.secrets[SIGNING_KEY])
+    signing_key = site.secrets[SIGNING_KEY]
+    return _source(connections.config, site.place.sql, connections, connections.recipients, signing_key)
 
 
 def _connections(config: Config, offsite: Offsite, secrets: Mapping[str, str]) -> Connections:

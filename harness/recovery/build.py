@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from harness.core.errors import UsageError
 from harness.core.journal import Journal
@@ -21,8 +22,12 @@ def recovery_of(
     *,
     freshness: Callable[[Sql], bool | None] = lambda _sql: None,
     on_bytes: Callable[[int], None] = lambda _count: None,
+    run: Path | None = None,
 ) -> Recovery:
-    """Return the recovery onto the DR site; raises UsageError when that site has no private key for backups."""
+    """Return the recovery onto the DR site; raises UsageError when that site has no private key for backups.
+
+    `run`: the run folder of a DR site that blackstart makes itself: there a base backup can replace the data folder.
+    """
     dr, config = connections.recovered, connections.config
     back = dr.site.name == "primary"  # a failback: the rebuilt primary is recovered
     if PRIVATE_KEY not in dr.secrets:
@@ -45,4 +50,5 @@ def recovery_of(
         on_bytes=on_bytes,
         parallel=config.backup.parallel,
         allowed=config.restore.allowed,
+        run=run if config.backup.mode == "physical" else None,
     )

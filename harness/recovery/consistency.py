@@ -7,8 +7,12 @@ from harness.core.contents import Contents, DatabaseFacts, TreeFacts
 from harness.core.service import Service
 
 
-def consistency(services: Iterable[Service], contents: Contents, lost: Sequence[str]) -> tuple[str, ...]:
+def consistency(
+    services: Iterable[Service], contents: Contents, lost: Sequence[str], point: str = ""
+) -> tuple[str, ...]:
     """Return one line for each pair of stores. `lost`: what is referred to and is not on the site, a line each.
+
+    `point`: to which all databases were restored together, after the files were backed up; "": each has its snapshot.
 
     Of two databases of services: by how many seconds their snapshots are apart. Of a database and the files or objects
     that it refers to, asked in its snapshot: how many of them the site lacks.
@@ -17,13 +21,14 @@ def consistency(services: Iterable[Service], contents: Contents, lost: Sequence[
     declared = {name for source in sources for name in source.databases}
     databases = [database for database in contents.databases if database.name in declared]
     trees = {tree.name: tree for tree in contents.trees}
-    lines = list(_skews(databases))
+    lines = [f"all databases: one point in time, {point}"] if point else list(_skews(databases))
+    when = f"as of {point}; files are older" if point else "as of the database's snapshot"
     for source in sources:
         for tree in (tree for tree in source.trees if tree.database and tree.name in trees):
-            lines.append(_referenced(tree.database, trees[tree.name], lost))
+            lines.append(_referenced(tree.database, trees[tree.name], lost, when))
         for objects in (objects for objects in source.objects if objects.database):
             if (found := trees.get(f"bucket {objects.bucket}")) is not None:
-                lines.append(_referenced(objects.database, found, lost))
+                lines.append(_referenced(objects.database, found, lost, when))
     return tuple(lines)
 
 
@@ -32,6 +37,6 @@ def _skews(databases: Sequence[DatabaseFacts]) -> Iterator[str]:
         yield f"{one.name} and {other.name}: snapshots {abs(one.snapshot_mono - other.snapshot_mono):.1f} s apart"
 
 
-def _referenced(database: str, tree: TreeFacts, lost: Sequence[str]) -> str:
+def _referenced(database: str, tree: TreeFacts, lost: Sequence[str], when: str) -> str:
     missing = sum(line.startswith(f"{tree.name}: ") for line in lost)
-    return f"{database} and {tree.name}: {missing or 'none'} of {tree.files} lacking, as of the database's snapshot"
+    return f"{database} and {tree.name}: {missing or 'none'} of {tree.files} lacking, {when}"

@@ -46,7 +46,7 @@ class Results:
         selected, restored, tested = self.selected, self.restored, self.tested
         return Outcome(
             evidence,
-            backup=selected.facts if selected else {},
+            backup={**(selected.facts if selected else {}), **(restored.source if restored else {})},
             contents=selected.contents if selected else None,
             passed_over=selected.passed_over if selected else (),
             size=restored.size if restored else None,

@@ -191,7 +191,8 @@ class _Disaster:
         """Run every phase, and return what was recovered. Raises as `Recovery`."""
         config = self.connections.config
         edge = open_edge(self.substrate.site("edge"), config, self.secrets.of("names"), DISCARD, "dr")
-        work = self._work = recovery_of(self.connections, edge, self.record.journal, "reversible")
+        run, journal = self.substrate.run, self.record.journal
+        work = self._work = recovery_of(self.connections, edge, journal, "reversible", run=run)
         selected = work.select(work.activate())
         self.results = replace(self.results, selected=selected)
         restored = work.restore(selected)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Protocol
 
 from harness.backup.plan import not_in
@@ -29,6 +30,7 @@ from harness.recovery import key_functions, start
 from harness.recovery.assertions import AssertionResult
 from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
+from harness.recovery.restore_server import DUMPS, ServerChoice, ServerRestore, choose_server
 from harness.recovery.sign_off import SignOff, check_again
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
@@ -54,6 +56,7 @@ class Selected:
     undeclared: tuple[str, ...] = ()  # what services declare by now and the backup does not contain
     findings: tuple[str, ...] = ()  # signs that the repository was tampered with
     chain: Head | None = None  # the newest backup of the repository
+    server: ServerChoice = DUMPS  # base backups that the database server is restored from, before the dumps
 
     @property
     def uncovered(self) -> tuple[str, ...]:
@@ -152,6 +155,7 @@ class Recovery:
     on_bytes: Callable[[int], None] = lambda _count: None
     parallel: int = 4  # databases that are restored at a time
     allowed: Allowed = NOTHING  # what of a backup may be made although it gives power over the server
+    run: Path | None = None  # where a base backup is unpacked, None: dumps are restored
     stopped: str = ""  # the failed phase, "" before a failure
     _backup: OpenBackup | None = None  # that was restored
 
@@ -199,16 +203,23 @@ class Recovery:
             lacking = tuple(map(str, not_in(self.services, manifest.contents)))
             for line in (*manifest.contents.uncovered, *lacking):
                 self.journal.mark("not covered", manifest.backup_id, what=line)
-            for line in selection.findings:
+            server = choose_server(self.repository, key, manifest.contents) if self.run else DUMPS
+            for way in server.ways[:1]:
+                self.journal.mark("selected", way.name, range=way.range)
+            findings = tuple(dict.fromkeys((*selection.findings, *server.findings)))
+            for line in findings:
                 self.journal.mark(FINDING, "repository", reason=line)
-        return Selected(selection.backup, selection.passed_over, lacking, selection.findings, selection.head)
+        return Selected(selection.backup, selection.passed_over, lacking, findings, selection.head, server)
 
     def restore(self, selected: Selected) -> Restored:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""
         self._backup = selected.backup
         with self._or_stop(), _as_failed(), self.dr.explaining():
             backup, place = selected.backup, self.dr.place
-            work = Restore(place, self.services, backup, self.journal, self.on_bytes, self.parallel, self.allowed)
+            server = self._server_restore(selected)
+            work = Restore(
+                place, self.services, backup, self.journal, self.on_bytes, self.parallel, self.allowed, server
+            )
             try:
                 with self._phase("fetch", "2.4"):
                     work.prepare()
@@ -223,6 +234,14 @@ class Recovery:
             work.wipe()
             with self._phase("db"):
                 return self._assert(work.check(self.freshness))
+
+    def _server_restore(self, selected: Selected) -> ServerRestore | None:
+        if self.run is None or not selected.server.ways:
+            return None
+        return ServerRestore(
+            self.dr.place, selected.server, self.repository, read_text_secret(self.private_key_ref),
+            selected.contents, self.dr.replace_database, self.run, self.journal, self.parallel,
+        )  # fmt: skip
 
     def _assert(self, restored: Restored) -> Restored:
         """Ask the declared assertions; return the result with a line for each, and a finding for each that failed."""
@@ -242,7 +261,7 @@ class Recovery:
             contained = restored.held + contain_all(self.services, self.dr.place, self.containment, self.journal)
             statuses = start.start_all(self.dr, self.services, self.journal, self.start_messages)
             unconnected = start.find_connections(
-                self.dr.place.sql, self.services, restored.contents, self.journal, self.start_messages
+                self.dr.place.sql, self.services, restored.contents, self.journal, self.start_messages, restored.left
             )
         return Started(restored, statuses, contained, unconnected)
 

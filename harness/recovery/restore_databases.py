@@ -92,13 +92,13 @@ class DatabaseRestore:
             raise Unreadable(f"{data.PATH}: not fetched")
         return self._server
 
-    def fetch(self) -> None:
-        """Read the server-wide data of the backup. Raises Unreadable."""
+    def fetch(self, *, told: bool = True) -> None:
+        """Read the server-wide data of the backup. `told`: whether to note what of it is lost. Raises Unreadable."""
         self._server = server_data(self.backup)
         for facts in self.contents.databases:
             if not PLAIN.fullmatch(facts.path):
                 raise Unreadable(f"database {facts.name}: {facts.path!r} is no path of a dump")
-        if lost := self._server.tablespaces:
+        if told and (lost := self._server.tablespaces):
             self._note(f"tablespaces are not restored, their tables are in the default one: {', '.join(lost)}")
 
     def execute(self) -> None:

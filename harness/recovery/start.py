@@ -61,16 +61,22 @@ class Unconnected:
 
 
 def find_connections(
-    sql: Sql, services: Sequence[Service], contents: Contents, journal: Journal, messages: Mapping[str, tuple[str, str]]
+    sql: Sql,
+    services: Sequence[Service],
+    contents: Contents,
+    journal: Journal,
+    messages: Mapping[str, tuple[str, str]],
+    left: int = 0,
 ) -> tuple[Unconnected, ...]:
     """Journal the connection of each service on the DR database server; return those that have none yet.
 
-    A service may connect at its first request: `require_connections` asks again. Raises Finding when the server is the
+    A service may connect at its first request: `require_connections` asks again. `left`: the timeline that a server
+    restored from a base backup left, which has the primary's identifier. Raises Finding when the server is the
     primary's, or when a service's database was not restored.
     """
-    here = system_facts(sql).identifier
-    if here == contents.system.identifier:
-        raise Finding(f"the services use database system {here} of the primary, not of the DR site")
+    here = system_facts(sql)
+    if here.identifier == contents.system.identifier and (not left or here.timeline <= left):
+        raise Finding(f"the services use database system {here.identifier} of the primary, not of the DR site")
     owners = {database.name: database.owner for database in contents.databases}
     waiting = []
     for service in services:

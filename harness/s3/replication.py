@@ -15,7 +15,7 @@ from harness.patience import PATIENCE
 from harness.s3.client import roots
 from harness.s3.objects import Bucket
 
-PAUSE = 1.0  # seconds between two rounds
+PAUSE = 0.5  # seconds between two rounds
 SHOWN = 2  # last lines of rclone's output in an error message
 
 

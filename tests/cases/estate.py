@@ -166,7 +166,7 @@ class CaseEstate:
     @property
     def recovery(self) -> Recovery:
         """A new recovery onto the DR site."""
-        return recovery_of(self.connections, MemoryEdge(None), self.journal, "disposable")  # type: ignore[arg-type]
+        return recovery_of(self.connections, MemoryEdge(None), self.journal, "disposable", run=self.substrate.run)  # type: ignore[arg-type]
 
     def restore(self) -> Restored:
         """Restore the newest valid backup onto DR, and compare it."""

@@ -16,7 +16,8 @@ from harness.core.clock import wait_until
 from harness.core.journal import MemoryJournal
 from harness.pem import fingerprint
 from harness.physical.backup import take_physical
-from harness.physical.server import _Replay, _server, programs_of
+from harness.physical.programs import programs_of
+from harness.physical.server import _Replay, _server
 from harness.repository.format.recipients import read_public
 from harness.repository.wal.catalogue import Shipped, read_wal
 from tests.physical.conftest import Archive

@@ -19,9 +19,10 @@ from harness.core.service import Sql
 from harness.core.wal import show_lsn
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
+from harness.physical.programs import programs_of
 from harness.physical.receive import Receiver
 from harness.physical.restore import PointInTime, restore
-from harness.physical.server import _Replay, _server, programs_of
+from harness.physical.server import _Replay, _server
 from harness.physical.target import read_target
 from harness.postgres.server import connect
 from harness.repository.catalogue import Repository

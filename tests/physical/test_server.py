@@ -10,7 +10,8 @@ import pytest
 
 from harness.core.clock import wait_until
 from harness.core.errors import MissingPart
-from harness.physical.server import UNREACHED, Programs, Unreached, _ended, _Replay, _server, programs_of, replay
+from harness.physical.programs import Programs, programs_of
+from harness.physical.server import UNREACHED, Unreached, _ended, _Replay, _server, replay
 
 EARLY = "2026-03-01 12:00:00 GMT [1] FATAL:  the database system is not yet accepting connections\n"
 

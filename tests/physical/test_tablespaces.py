@@ -12,8 +12,9 @@ from harness.core.errors import UsageError
 from harness.core.journal import MemoryJournal
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
+from harness.physical.programs import programs_of
 from harness.physical.restore import restore
-from harness.physical.server import _Replay, _server, programs_of
+from harness.physical.server import _Replay, _server
 from harness.physical.target import read_target
 from tests.physical.conftest import Archive, folder_of
 

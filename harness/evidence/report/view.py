@@ -129,6 +129,13 @@ def against(one: Figure) -> str:
     return f"{one.name} {figure(one.measured)}" + ("" if one.budget is None else f" of {human(one.budget)}")
 
 
+def restored_from(backup: Mapping[str, str | float]) -> str:
+    """Return which backup was restored, "" for none; and the base backup where the databases are from one."""
+    base = backup.get("base_backup")
+    server = f", databases from base backup {base} and WAL up to {backup.get('replayed_to')}" if base else ""
+    return f"{backup.get('id', '')}{server}"
+
+
 def view_of(record: DrillRecord) -> RecordView:
     """Return what readers see of a record."""
     promise, stated = record.promise, record.statements
@@ -153,7 +160,7 @@ def view_of(record: DrillRecord) -> RecordView:
         ledgers=record.ledgers,
         diverged=record.diverged,
         lost_objects=record.lost_objects or (),
-        backup=str(record.backup.get("id", "")),
+        backup=restored_from(record.backup),
         snapshot_at=str(record.backup.get("snapshot_at", "")),
         passed_over=record.passed_over,
         data_bytes=record.data_bytes or 0,

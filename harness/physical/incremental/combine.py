@@ -10,7 +10,7 @@ from harness.core.errors import RestoreFailed
 from harness.core.journal import Journal
 from harness.physical.incremental.checkpoints import Checkpoints
 from harness.physical.incremental.parts import kept_parts
-from harness.physical.server import Programs
+from harness.physical.programs import Programs
 from harness.physical.unpack import SPACES, spaces_of, tablespaces_of, unpack
 from harness.repository.catalogue import OpenBackup
 

@@ -18,7 +18,7 @@ from harness.core.errors import RestoreFailed
 from harness.core.service import Sql
 from harness.parts.programs import client_program
 from harness.patience import PATIENCE
-from harness.physical.server import Programs
+from harness.physical.programs import Programs
 from harness.physical.single.into import Into
 from harness.postgres.client import TLS, conninfo, must_encrypt
 from harness.postgres.contents.rows import read_tables

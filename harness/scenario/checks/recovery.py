@@ -56,6 +56,12 @@ def require_key_functions_passed(record: DrillRecord, service: str) -> None:
     require(not short, f"tested in fewer than {ROUNDS} rounds: {', '.join(sorted(short))}")
 
 
+def require_restored_from(record: DrillRecord, mode: str) -> None:
+    """Raise Finding unless the databases were restored in that mode: `physical`, or `logical`, which is dumps."""
+    found = record.backup.get("mode", "none")
+    require(found == mode, f"the databases were restored in mode {found}, not {mode}")
+
+
 def require_contained(drill: Drill) -> None:
     """Raise Finding unless all was contained before the first start and only known senders were delivered."""
     contained = {event.subject: event for event in drill.journal.events if event.kind == "contained"}

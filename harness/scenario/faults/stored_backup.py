@@ -11,6 +11,7 @@ from functools import partial
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
+from harness.core.wal import SEGMENT as SEGMENT_NAME
 from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS
 from harness.repository.format.layout import Layout, new_id
 from harness.repository.format.manifest import canonical
@@ -147,6 +148,16 @@ def delete_newest(scene: Scene) -> None:
     repository.store.delete(repository.layout.commit(repository.committed()[0].backup_id))
 
 
+def lose_segment(scene: Scene) -> None:
+    """Delete the newest whole segment of WAL, which the newest base backup needs. Raises HarnessError without one."""
+    repository = scene.backups.repository
+    keys = [entry.key for entry in repository.store.list(repository.layout.of("wal"))]
+    whole = sorted((key.rsplit("/", 1)[1], key) for key in keys if SEGMENT_NAME.fullmatch(key.rsplit("/", 1)[1]))
+    if not whole:
+        raise HarnessError("no whole segment of WAL is in the repository; take a base backup first")
+    repository.store.delete(whole[-1][1])
+
+
 AHEAD = replace(SYSTEM, wall=lambda: datetime(2099, 1, 1, tzinfo=UTC))
 LITTER = (
     b"\xff\xfe\x00",
@@ -173,6 +184,7 @@ FAULTS = (
     Fault("a forged backup of the year 2099", When.NOW, forge, None, stored_objects, target=REPOSITORY),
     Fault("objects that are no backups", When.NOW, litter, None, stored_objects, target=REPOSITORY),
     Fault("a deleted newest backup", When.NOW, delete_newest, None, stored_objects, target=REPOSITORY),
+    Fault("a missing segment of WAL", When.NOW, lose_segment, None, stored_objects, target=REPOSITORY),
     Fault("a single backup that is damaged", When.NOW, only_damaged, None, stored_objects, target=REPOSITORY),
     Fault(
         "a single backup that is sealed to other keys",

@@ -5,12 +5,13 @@ import errno
 import os
 import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from harness.core.errors import UsageError
+from harness.core.errors import HarnessError, UsageError
 from harness.core.node import FILE, FOLDER, Entry
 from harness.substrate.common.filesystem import parts_of
 
@@ -144,6 +145,16 @@ class FolderVolume:
             except IsADirectoryError:
                 shutil.rmtree(name, dir_fd=folder)
         self.gone(self.root.joinpath(*above, name))
+
+    def unpack(self, source: Path) -> None:
+        """Copy what is in a folder of this machine into it, links and modes too. Raises HarnessError."""
+        cp = shutil.which("cp") or "cp"
+        done = subprocess.run(
+            [cp, "-a", "--reflink=auto", f"{source}/.", str(self.root)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or [f"cp ended with code {done.returncode}"]
+            raise HarnessError(f"volume {self.root.name}: {source} cannot be copied: {said[-1]}")
 
     @property
     def size(self) -> int:

@@ -1,7 +1,6 @@
 """Sites whose nodes are processes of this machine and whose volumes are folders."""
 
 import itertools
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -279,14 +278,7 @@ class Embedded:
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
         """Copy a folder of prepared data into a volume of a site that is not running. Raises HarnessError."""
-        target = volume_folder(self.run / "sites" / plain("site", site), volume)
-        cp = shutil.which("cp") or "cp"
-        done = subprocess.run(
-            [cp, "-a", "--reflink=auto", f"{source}/.", str(target)], capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            said = done.stderr.strip().splitlines() or [f"cp ended with code {done.returncode}"]
-            raise HarnessError(f"volume {volume} of {site}: {source} cannot be copied: {said[-1]}")
+        FolderVolume(volume_folder(self.run / "sites" / plain("site", site), volume)).unpack(source)
 
     def sweep(self) -> None:
         """Remove everything that this run made, except its logs. Raises HarnessError for what cannot be removed."""

@@ -1,0 +1,48 @@
+"""PostgreSQL's own programs of one major version, run on a data folder of this machine."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.core.errors import MissingPart, RestoreFailed
+from harness.parts.programs import client_programs
+from harness.substrate.embedded.spawn import wrapper
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """PostgreSQL's programs of one major version. `tags`: variables by which a sweep finds what they start."""
+
+    folder: Path
+    major: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the environment variables of a program."""
+        return {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath), **self.tags}
+
+    def run(self, name: str, *arguments: str) -> str:
+        """Return the output of a program; raises RestoreFailed with its last line unless it exits with 0."""
+        done = subprocess.run(
+            [*wrapper(), str(self.folder / name), *arguments],
+            env=self.environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
+        )  # fmt: skip
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise RestoreFailed(f"{name}: {said[-1] if said else f'exit code {done.returncode}'}")
+        return done.stdout
+
+
+def programs_of(major: int, tags: Mapping[str, str] | None = None) -> Programs:
+    """Return the programs of exactly that major version. Raises MissingPart with the remedy."""
+    for found in client_programs():
+        if found.major == major and Path(found.folder, "postgres").is_file():
+            return Programs(Path(found.folder), major, tags or {})
+    raise MissingPart(
+        f"postgres of PostgreSQL {major} is missing: a physical backup starts with the same major version only; "
+        "install it, or name its folder in BLACKSTART_PG_BIN"
+    )
