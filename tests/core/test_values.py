@@ -15,6 +15,7 @@ from harness.core.contents import (
     DatabaseFacts,
     Gap,
     Missing,
+    Parent,
     PhysicalFacts,
     SystemFacts,
     TableFacts,
@@ -98,7 +99,11 @@ def test_contents_count_from_the_oldest_snapshot() -> None:
     assert contents.system.major == 18
     begun = datetime(2026, 1, 2, tzinfo=UTC)
     base = PhysicalFacts(1, 0, 1, 16 << 20, begun, begun, "postgres", checksums=True)
-    assert replace(contents, databases=(), physical=base).snapshot_at == begun
+    full = replace(contents, databases=(), physical=base)
+    assert full.snapshot_at == begun
+    assert full.covered[0].startswith("all databases of system ")
+    later = replace(full, physical=replace(base, parent=Parent(4, "monday", "ab")))
+    assert later.covered[0] == f"{full.covered[0]}, what changed since backup monday"
 
 
 def test_contents_say_what_is_covered_and_what_is_not() -> None:

@@ -69,7 +69,7 @@ def test_a_drill_that_keeps_its_promise(running: Drill) -> None:
     ]  # fmt: skip
     parts = {one.what: one.took_seconds for one in record.overhead}
     assert {"the strike", "the witness of the strike"} <= set(parts)
-    assert record.overhead_seconds == pytest.approx(sum(parts.values()))
+    assert record.overhead_seconds == pytest.approx(sum(parts.values()), abs=0.001 * len(parts))  # each is rounded
     assert 0 < sum(parts.values()) < record.rto_seconds
     lacking = unseen(tuple(message.number for message in record.messages), Branch.MAIN)
     assert set(lacking) == {"1.1", "2.6.1", "2.6.1.1", "2.6.2", "2.6.2.1", "2.8.2"}  # by hand; no Odoo, no n8n

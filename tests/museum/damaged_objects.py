@@ -105,7 +105,7 @@ def manifest_cut_off(at: Exhibition) -> None:
     at.write(key, at.read(key)[:-7])
 
 
-@exhibit("newest", r"manifest: SHA-256 differs|manifest: .*larger than|its manifest has", quick=None)
+@exhibit("newest", r"manifest: SHA-256 differs|manifest.*larger than|its manifest has", quick=None)
 def manifest_of_an_earlier_backup(at: Exhibition) -> None:
     layout = at.repository.layout
     at.write(layout.manifest(at.newest), at.read(layout.manifest(at.logical[0])))
