@@ -29,6 +29,7 @@ from harness.cli import (
 )
 from harness.cli.app import app, warn
 from harness.core.errors import Finding, HarnessError, exit_code
+from harness.surroundings import forget_client_variables
 
 __all__ = [
     "app",
@@ -57,6 +58,7 @@ def main() -> None:
     """Run the command. An error of the operator's or of the estate's is one line, never a traceback."""
     # Programs of this machine are reached without a proxy.
     os.environ.setdefault("NO_PROXY", "127.0.0.1,localhost")
+    forget_client_variables()
     # A shell starts what runs in its background with these ignored, and the programs of an estate would inherit that.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.default_int_handler)

@@ -39,8 +39,10 @@ LIMITS = {
     "max_prepared_xacts": "max_prepared_transactions",
     "max_locks_per_xact": "max_locks_per_transaction",
 }
+PORT = 5432  # of the socket alone; said on both sides, for PGPORT and a program's own default may be another
 ALONE = {
     "listen_addresses": "",
+    "port": str(PORT),
     "ssl": "off",
     "restore_command": "exit 1",  # all WAL is in pg_wal
     "recovery_target_action": "pause",
@@ -215,6 +217,7 @@ def _connect(place: Path, superuser: str, database: str = "template1") -> psycop
         str(place),
         more={"search_path": "pg_catalog"},
         host=str(place),
+        port=PORT,
         user=superuser,
         dbname=database,
         connect_timeout=round(PATIENCE.sql_connect),

@@ -18,6 +18,14 @@ from harness.postgres.server import connect
 from harness.repository.format.recipients import new_pair
 from tests.cases.production import ROOT, Production, blackstart, last, production
 
+# What a shell may have for another server. Each was obeyed where a connection does not state it.
+ELSEWHERE = {
+    "PGPORT": "1",
+    "PGOPTIONS": "-c no.such=1 -c port=2",
+    "PGSERVICE": "none",
+    "PGTARGETSESSIONATTRS": "standby",
+}
+
 
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
@@ -111,7 +119,7 @@ def test_restore_to_a_point_in_time_by_the_command(there: Production, operator: 
         connection.execute("SELECT pg_create_restore_point('before the mistake')")
         connection.execute("DELETE FROM entry")
     words = ("restore", "--to", "name=before the mistake", "--into", "restored")
-    done = blackstart(operator, *words)
+    done = blackstart(operator, *words, **ELSEWHERE)
     assert done.returncode == 0, done.stderr + done.stdout
     assert done.stdout.startswith(f"RESTORED {last_id(operator)} to ")
     assert (operator / "restored/PG_VERSION").read_text() == "18\n"

@@ -13,7 +13,7 @@ from harness.core.service import Sql
 from harness.physical.choice import Wanted, Way
 from harness.physical.programs import programs_of
 from harness.physical.restore import PointInTime, restore
-from harness.physical.server import serving
+from harness.physical.server import PORT, serving
 from harness.physical.single.into import Into
 from harness.physical.single.transfer import transfer
 from harness.postgres.identity import ask
@@ -21,7 +21,6 @@ from harness.postgres.roles.data import Database, inspect
 from harness.repository.catalogue import Repository
 from harness.substrate.common.filesystem import remove_tree
 
-PORT = 5432  # in the name of the socket
 # Roles that owners, privileges (o, a) and policies (r) of the database name; initdb's superuser is in none of these.
 ROLES = """
 SELECT DISTINCT r.rolname::text FROM pg_catalog.pg_shdepend s JOIN pg_catalog.pg_roles r ON r.oid = s.refobjid
