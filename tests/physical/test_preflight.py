@@ -17,7 +17,7 @@ from tests.physical.conftest import Archive
 
 def test_every_obstacle_is_named_at_once(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     take_physical(archive.source, MemoryJournal())
-    monkeypatch.setattr("harness.physical.server.client_programs", lambda: ())
+    monkeypatch.setattr("harness.physical.programs.client_programs", lambda: ())
     monkeypatch.setattr(Way, "size", lambda _: 1 << 60)
     for name in ("data", "data-tablespaces"):
         (tmp_path / name).mkdir()
