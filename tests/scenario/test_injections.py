@@ -9,7 +9,8 @@ from harness.scenario.faults.catalog import CATALOG
 from harness.scenario.faults.fault import Fault, Scene, When, inject
 from tests.memory_drill import start
 
-# They need a real store, a real front door, a database that is being dumped, or the repository of another estate.
+# They need a real store, a real front door, a database that is being dumped, the WAL of a server, or the repository of
+# another estate.
 IN_DRILLS = {
     "a database killed during the dump",
     "an unreachable offsite store",
@@ -17,6 +18,7 @@ IN_DRILLS = {
     "a full offsite store",
     "a table that is locked for three seconds",
     "a bad configuration",
+    "a missing segment of WAL",
 }
 LATE = (When.BEFORE_RECOVERY, When.AFTER_SELECTION, When.AFTER_RESTORE)
 HERE = [
