@@ -278,7 +278,11 @@ class Embedded:
 
     def import_volume(self, site: str, volume: str, source: Path) -> None:
         """Copy a folder of prepared data into a volume of a site that is not running. Raises HarnessError."""
-        FolderVolume(volume_folder(self.run / "sites" / plain("site", site), volume)).unpack(source)
+        folder = volume_folder(self.run / "sites" / plain("site", site), volume)
+        try:
+            FolderVolume(folder).unpack(source)
+        except HarnessError as error:
+            raise HarnessError(f"site {site}: {error}") from None
 
     def sweep(self) -> None:
         """Remove everything that this run made, except its logs. Raises HarnessError for what cannot be removed."""

@@ -198,7 +198,7 @@ def test_prepared_data_is_copied_with_its_modes(embedded: EmbeddedUnderTest, tmp
     volume = embedded.substrate.site("primary").volume("data")
     assert list(volume.walk()) == ["deep/file"]
     assert mode(embedded.substrate.run / "sites/primary/volumes/data/deep/file") == 0o640
-    with pytest.raises(HarnessError, match=r"volume data of primary: .*absent cannot be copied"):
+    with pytest.raises(HarnessError, match=r"site primary: volume data: .*absent cannot be copied"):
         embedded.substrate.import_volume("primary", "data", tmp_path / "absent")
 
 
