@@ -12,9 +12,9 @@ OURS = "blackstart"
 PICTURE = ROOT / "docs/pictures/repository.svg"
 WIDEST = 0.25  # spread of the ratios of a side, over which it is no result
 WORK = ("full", "restore and start", "incremental", "WAL", "verify")
-BAR, LINE, LEFT = 420, 22, 190  # of the picture, pixels
-SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 {{ height }}" font-family="sans-serif" font-size="13">
-<rect width="760" height="{{ height }}" fill="#ffffff"/>
+BAR, LINE, LEFT = 420, 22, 230  # of the picture, pixels
+SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 {{ height }}" font-family="sans-serif" font-size="13">
+<rect width="800" height="{{ height }}" fill="#ffffff"/>
 {% for bar in bars -%}
 <text x="{{ left - 8 }}" y="{{ bar.y + 15 }}" text-anchor="end" fill="#1f2328">{{ bar.name }}</text>
 <rect x="{{ left }}" y="{{ bar.y + 3 }}" width="{{ bar.width }}" height="15" fill="{{ bar.colour }}"/>
