@@ -23,15 +23,13 @@ from pathlib import Path
 
 from benchmarks import page
 from benchmarks.repository.measure import busy, cpu_of, measure
-from benchmarks.repository.servers import SEGMENTS, Servers
+from benchmarks.repository.servers import SEGMENTS, Servers, rivals
 from benchmarks.repository.sides import OURS, Sides, Work
 from benchmarks.rows import add
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.parts.programs import program
 
-RIVALS = Path(os.environ.get("BLACKSTART_CACHE", "~/.cache/blackstart")).expanduser() / "rivals"
-FETCH = Path(__file__).with_name("fetch_rivals.sh")
 NEEDED = ("setpriv", "openssl", "zstd", "bash", "tar")
 SEGMENT = 16 << 20
 
@@ -149,12 +147,10 @@ def main() -> None:
         raise HarnessError(f"no program {', '.join(lacking)} on PATH; apt-get install it")
     if os.geteuid():
         raise HarnessError("run it as root: the sides run as another user")
-    if not (RIVALS / "bin/pgbackrest").exists():
-        subprocess.run([str(FETCH), str(RIVALS)], check=True)
     for name in ("postgres", "weed", "rclone"):
         program(name)
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-bench-")), RIVALS / "bin")
+    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-bench-")), rivals())
     try:
         servers.work.chmod(0o755)
         servers.set_up(asked.gigabytes)

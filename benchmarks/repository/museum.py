@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks import page
-from benchmarks.repository.__main__ import RIVALS
-from benchmarks.repository.servers import BUCKET, Servers
+from benchmarks.repository.servers import BUCKET, Servers, rivals
 from benchmarks.repository.sides import PGBACKREST, Sides
 from benchmarks.rows import RESULTS
 from harness.core.errors import HarnessError
@@ -151,7 +150,7 @@ class Museum:
 
 def main() -> None:
     """Do all damages, write the rows and the page."""
-    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-museum-")), RIVALS / "bin")
+    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-museum-")), rivals())
     found: list[Row] = []
     say: Callable[[str], None] = print
     try:

@@ -16,6 +16,8 @@ from benchmarks.repository.measure import AS_USER, USER
 from harness.core.clock import NotYet, wait_until
 from harness.parts.programs import program
 
+RIVALS = Path(os.environ.get("BLACKSTART_CACHE", "~/.cache/blackstart")).expanduser() / "rivals"
+FETCH = Path(__file__).with_name("fetch_rivals.sh")
 KEY, SECRET, PASSPHRASE = "bench", "benchbench", "correct horse battery staple"
 BUCKET = "bench"
 SEGMENTS = 50
@@ -180,6 +182,13 @@ class Servers:
                 except subprocess.TimeoutExpired:
                     started.kill()
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def rivals() -> Path:
+    """Return the folder of the other tools' programs, which are fetched where they are missing."""
+    if not (RIVALS / "bin/pgbackrest").exists():
+        subprocess.run([str(FETCH), str(RIVALS)], check=True)
+    return RIVALS / "bin"
 
 
 def note(key: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.backup.verify import INVALID, Verified, verify_wal
+from harness.backup.verify import INVALID, Verified, verify_chain, verify_wal
 from harness.core.errors import Unreadable
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.lineage import lineage
@@ -29,9 +29,7 @@ def verify_quick(repository: Repository) -> Iterator[Verified]:
             yield Verified(entry.backup_id, f"{INVALID}{found}", wrong=True)
         else:
             yield Verified(entry.backup_id, "signed, and its objects are stored with their sizes; not opened")
-    yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
-    if catalogue.unseen:
-        yield Verified("chain", f"NOTE: {catalogue.unseen}")
+    yield from verify_chain(catalogue)
     yield from verify_wal(repository, catalogue.entries, None)
 
 

@@ -9,7 +9,7 @@ from harness.estate.config import Config
 from harness.estate.existing import reader_secrets, repository_to_read, writers_in
 from harness.estate.secrets import PRIVATE_KEY, Secrets
 from harness.estate.state_file import connect, read_state
-from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.catalogue import Catalogue, CommittedBackup, Repository
 from harness.repository.committed import newest_system
 from harness.repository.lineage import lineage
 from harness.repository.wal.catalogue import Shipped, WalCatalogue, missing_objects, read_systems, read_wal
@@ -146,15 +146,20 @@ def _verified(
     return done
 
 
+def verify_chain(catalogue: Catalogue) -> Iterator[Verified]:
+    """Yield a line for each contradiction in the chain of backups, and one where hidden ones cannot be looked for."""
+    yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
+    if catalogue.unseen:
+        yield Verified("chain", f"NOTE: {catalogue.unseen}")
+
+
 def verify_all(repository: Repository, private_pem: bytes, *, every: bool) -> Iterator[Verified]:
     """Open every backup that was not opened within the period, or all; yield a line for each. Raises HarnessError."""
     catalogue = repository.catalogue()
     found: dict[str, Verified] = {}
     for entry in catalogue.entries:
         yield _verified(repository, entry, catalogue.entries, private_pem, found, every=every)
-    yield from (Verified("chain", line, wrong=True) for line in catalogue.findings)
-    if catalogue.unseen:
-        yield Verified("chain", f"NOTE: {catalogue.unseen}")
+    yield from verify_chain(catalogue)
     yield from verify_wal(repository, catalogue.entries, private_pem if every else None)
     if catalogue.head is not None:
         repository.remember(catalogue.head)

@@ -46,12 +46,9 @@ def client_task(
     env = {
         "PGAPPNAME": name,
         "PGCONNECT_TIMEOUT": "10",
-        "PGGSSENCMODE": "disable",
-        "PGTARGETSESSIONATTRS": "primary" if sql.others else "any",
-        "PGSSLMODE": sql.tls.mode,
+        **session_variables(sql, server.major, reading=reading, settings=settings),
         **{TLS[file]: f"@{{file:{file}}}" for file in certificates},
         "PGCLIENTENCODING": RAW,  # possible with every encoding; a dump says its own
-        "PGOPTIONS": options(server.major, superuser=sql.superuser, reading=reading, more=settings),
         "LC_MESSAGES": "C",
     }
     return Task(
@@ -110,3 +107,15 @@ def how_it_ended(done: Completed) -> str:
     start = errors[-1] if errors else max(0, len(lines) - SHOWN)
     code = f"ended by signal {-done.code}" if done.code < 0 else f"exit code {done.code}"
     return f"{' | '.join(lines[start : start + SHOWN])} ({code})" if lines else code
+
+
+def session_variables(
+    sql: Sql, major: int, *, reading: bool, settings: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the variables by which a client program connects as our own sessions do; `settings` as `client_task`."""
+    return {
+        "PGGSSENCMODE": "disable",
+        "PGTARGETSESSIONATTRS": "primary" if sql.others else "any",
+        "PGSSLMODE": sql.tls.mode,
+        "PGOPTIONS": options(major, superuser=sql.superuser, reading=reading, more=settings),
+    }

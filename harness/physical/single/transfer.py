@@ -20,11 +20,10 @@ from harness.parts.programs import client_program
 from harness.patience import PATIENCE
 from harness.physical.programs import Programs
 from harness.physical.single.into import Into
-from harness.postgres.client import TLS, conninfo, must_encrypt
+from harness.postgres.client import TLS, conninfo, must_encrypt, session_variables
 from harness.postgres.contents.rows import read_tables
 from harness.postgres.facts import begin_reading, read_sequences
 from harness.postgres.server import connect, one_line
-from harness.postgres.session import options
 from harness.vault import for_password_file
 
 STATISTICS = 18  # first major whose dump can have the planner's statistics
@@ -100,10 +99,7 @@ def _env(sql: Sql, major: int) -> dict[str, str]:
         "LC_ALL": "C",
         "PATH": os.environ.get("PATH", os.defpath),
         "PGCONNECT_TIMEOUT": str(round(PATIENCE.sql_connect)),
-        "PGGSSENCMODE": "disable",
-        "PGTARGETSESSIONATTRS": "primary" if sql.others else "any",
-        "PGSSLMODE": sql.tls.mode,
-        "PGOPTIONS": options(major, superuser=sql.superuser, reading=False),
+        **session_variables(sql, major, reading=False),
         **{TLS[name]: path for name, path in files.items() if path},
     }
 
