@@ -28,6 +28,7 @@ from harness.repository.committed import newest_system
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
+from harness.substrate.common.filesystem import write_to_disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ def restore(
                 done = replay_way(way, wanted, folder, programs, journal)
                 if aside is None:
                     put_back(folder, kept)
-                    programs.run("initdb", "--sync-only", "-D", str(folder))
+                    for one in (folder, spaces_of(folder)):
+                        write_to_disk(one)
         except Unreached as error:
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)

@@ -56,6 +56,7 @@ ALONE = {
     "local_preload_libraries": "",
     "max_logical_replication_workers": "0",
     "autovacuum": "off",
+    "fsync": "off",  # the callers write the whole folder to disk afterwards
     "wal_keep_size": "1GB",  # the segment in which the new timeline begins stays until it is archived
     "logging_collector": "off",
     "log_destination": "stderr",

@@ -30,7 +30,7 @@ from harness.repository.catalogue import Repository
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
-from harness.substrate.common.filesystem import make_folder, remove_tree
+from harness.substrate.common.filesystem import make_folder, remove_tree, write_to_disk
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.embedded.process_tree import Owner
 from harness.vault import read_text_secret
@@ -142,7 +142,7 @@ class ServerRestore:
         if way.facts.checksums:
             programs.run("pg_checksums", "--check", "-D", str(folder))
             self.journal.mark("verified", "restored server", by="pg_checksums")
-        self.replace(lambda volume: self._place(volume, programs))
+        self.replace(self._place)
         self.wipe()
         here = system_facts(self.place.sql)
         if here.identifier != way.backup.manifest.cluster or here.timeline <= way.timeline:
@@ -235,7 +235,7 @@ class ServerRestore:
             with connect(database) as connection:
                 connection.execute(compose.SQL("ALTER SUBSCRIPTION {} DISABLE").format(compose.Identifier(name)))
 
-    def _place(self, volume: Volume, programs: Programs) -> None:
+    def _place(self, volume: Volume) -> None:
         """Put the restored data folder into DR's volume, with the settings that DR's own server had."""
         folder = self.scratch / DATA
         for name in OWN_FILES:
@@ -244,9 +244,11 @@ class ServerRestore:
         if not isinstance(volume, Unpackable):
             raise HarnessError(f"{self.place.site.name}: no data folder can be put into its volume")
         volume.remove(DATA)
-        volume.unpack(self.scratch)
-        if isinstance(volume, FolderVolume):  # as durable as what a server has written
-            programs.run("initdb", "--sync-only", "-D", str(volume.root / DATA))
+        if isinstance(volume, FolderVolume):
+            volume.adopt(self.scratch)
+            write_to_disk(volume.root / DATA)  # as durable as what a server has written
+        else:
+            volume.unpack(self.scratch)
 
     def _facts(self, name: str) -> DatabaseFacts:
         try:

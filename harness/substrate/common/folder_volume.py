@@ -156,6 +156,16 @@ class FolderVolume:
             said = done.stderr.strip().splitlines() or [f"cp ended with code {done.returncode}"]
             raise HarnessError(f"volume {self.root.name}: {source} cannot be copied: {said[-1]}")
 
+    def adopt(self, source: Path) -> None:
+        """Move what is in a folder of this machine into it, copy it from another filesystem. Raises HarnessError."""
+        try:
+            for one in sorted(source.iterdir()):
+                one.rename(self.root / one.name)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise HarnessError(f"volume {self.root.name}: {source} cannot be moved: {error}") from None
+            self.unpack(source)
+
     @property
     def size(self) -> int:
         """Total size of its files in bytes."""
