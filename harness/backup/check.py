@@ -154,8 +154,9 @@ def check_offsite(report: Report, config: Config, *, writes: bool, probe: bool =
     if writes and table.read_only:
         report.wrong(f"{where}.read_only", "a backup cannot be written; set it to false for backups")
     before = len(report.defects)
-    check_files(report, where, table.s3.ca)
-    secrets_in(report, f"{where}.secrets", table.secrets, (ACCESS, SECRET))
+    if table.s3 is not None and table.secrets is not None:
+        check_files(report, where, table.s3.ca)
+        secrets_in(report, f"{where}.secrets", table.secrets, (ACCESS, SECRET))
     if len(report.defects) > before:
         return
     with report.noting(where):

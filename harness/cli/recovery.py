@@ -36,7 +36,7 @@ RECOVERED = Path(".blackstart/recovered.json")
 
 @app.command()
 def recover(
-    offsite: Annotated[str, typer.Option(help="HOST:PORT of the offsite store.")],
+    offsite: Annotated[str, typer.Option(help="HOST:PORT of the offsite store, or its folder.")],
     secrets: Annotated[Path, typer.Option(help="Folder with dr/, offsite/, clients/ and names/.")],
     estate: Annotated[str, typer.Option(prompt="Name of the estate to recover")],
     config: ConfigFile = ESTATE,
@@ -53,7 +53,7 @@ def recover(
     It is left running there, with outward actions disabled until `blackstart release`.
     """
     from harness.estate.config import load_config
-    from harness.estate.state_file import address
+    from harness.estate.connections import offsite_at
     from harness.evidence.folder import RecordFolder
     from harness.evidence.journal import JournalFile
     from harness.recovery.recover import Recorded, require_down, require_name
@@ -61,7 +61,7 @@ def recover(
     loaded = load_config(config)
     require_name(loaded, estate)
     how = require_down(witness, fenced)
-    address(offsite)
+    where = offsite_at(offsite, {})
     file, budget = promised(budgets, promise, "embedded")
     header = header_of(loaded, config, file, budget)
     folder = RecordFolder.make(reports.resolve(), f"recover {estate}")
@@ -73,7 +73,7 @@ def recover(
         config=config.resolve(),
         budgets=file.resolve(),
         at=at.resolve(),
-        offsite=offsite,
+        offsite=str(where),
         estate=estate,
         witness=witness,
         fenced=fenced,
@@ -152,14 +152,13 @@ def carry_out(given: Given, run: Path, record: Recorded) -> None:
     from harness.estate.config import load_config
     from harness.estate.drill_file import load_drill_file
     from harness.estate.secrets import Secrets
-    from harness.estate.state_file import address
     from harness.estate.target_lock import alone_at
     from harness.evidence.folder import is_concluded
     from harness.recovery import recover as disaster
 
     loaded, folder = load_config(given.config), record.folder
     key = signing_key(load_drill_file(given.config).table.key)
-    source = disaster.Source(address(given.offsite), folder.witness, given.unsigned)
+    source = disaster.Source(given.offsite, folder.witness, given.unsigned)
     with alone_at(f"the DR site of {given.estate} on this machine", folder.path.name):
         try:
             secrets = Secrets(given.secrets)

@@ -8,9 +8,11 @@ from harness.core.errors import UsageError
 from harness.core.node import Address
 from harness.core.service import REGION, Service
 from harness.estate.config import Config
+from harness.estate.existing_config import ExistingOffsiteTable, WitnessStoreTable
 from harness.estate.secrets import verify_keys
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository, Trust
+from harness.repository.store.directory.files import DirectoryStore
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.read_only import ReadOnly
 from harness.repository.store.s3 import S3Store
@@ -26,10 +28,11 @@ BUCKET = "backups"
 class Offsite:
     """Location of the backup repository. `secrets`: name -> reference; contains the two keys of the store.
 
-    `tls`, `region`, `ca`, `path_style`: as in `S3`; `prefix`: of the keys of its objects.
+    `directory`: in place of a store's address; `tls`, `region`, `ca`, `path_style`: as in `S3`; `prefix`: of the keys
+    of its objects.
     """
 
-    address: Address
+    address: Address | None
     secrets: Mapping[str, str] = field(repr=False)
     bucket: str = BUCKET
     read_only: bool = False
@@ -38,6 +41,40 @@ class Offsite:
     ca: str = ""
     path_style: bool | None = None
     prefix: str = ""
+    directory: Path | None = None
+
+    def __str__(self) -> str:
+        return str(self.directory or self.address)
+
+
+def located(table: ExistingOffsiteTable | WitnessStoreTable, secrets: Mapping[str, str]) -> Offsite:
+    """Return the location that a table declares. `secrets`: the keys of its object store."""
+    s3 = table.s3
+    read_only = isinstance(table, ExistingOffsiteTable) and table.read_only
+    if s3 is None:
+        return Offsite(None, {}, read_only=read_only, directory=table.directory)
+    tls, region = (table.tls, table.region) if isinstance(table, ExistingOffsiteTable) else (True, REGION)
+    return Offsite(
+        s3.address,
+        secrets,
+        table.bucket,
+        read_only,
+        s3.encrypted(default=tls),
+        s3.region or region,
+        str(s3.ca or ""),
+        s3.path_style,
+        s3.prefix,
+    )
+
+
+def offsite_at(text: str, secrets: Mapping[str, str]) -> Offsite:
+    """Return the location that `HOST:PORT`, or the path of a folder, stands for. Raises UsageError."""
+    if "/" in text:
+        return Offsite(None, {}, directory=Path(text).absolute())
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"{text!r}: not an address; write HOST:PORT, or the path of a folder")
+    return Offsite(Address(host, int(port)), secrets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +116,18 @@ class Connections:
         where, estate = self.offsite, self.config.estate.name
         store = self._store(where)
         if where.read_only:
-            store = ReadOnly(store, f"repository of {estate} at {where.address}")
+            store = ReadOnly(store, f"repository of {estate} at {where}")
         witness = MemoryWitness() if self.witness is None else FileWitness(self.witness)
         second = () if self.second is None else (StoreWitness(self._store(self.second)),)
         return Repository(store, estate, trust=self.trust, witnesses=(witness, *second))
 
     def _store(self, where: Offsite) -> ObjectStore:
+        if where.directory is not None:
+            return DirectoryStore(where.directory)
+        if where.address is None:
+            raise UsageError(f"estate {self.config.estate.name}: its repository has no address and no directory")
         if lacking := [name for name in (ACCESS, SECRET) if name not in where.secrets]:
-            raise UsageError(f"store at {where.address}: no secret {lacking[0]}; add it")
+            raise UsageError(f"store at {where}: no secret {lacking[0]}; add it")
         keys = (read_text_secret(where.secrets[ACCESS]), read_text_secret(where.secrets[SECRET]))
         return S3Store.connect(
             where.address.host,

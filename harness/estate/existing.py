@@ -12,10 +12,16 @@ from typing import TYPE_CHECKING
 from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Address, NodeSpec, Ready
-from harness.core.service import REGION, S3, Probed, Service, Sql
+from harness.core.service import S3, Probed, Service, Sql
 from harness.estate.config import Config
-from harness.estate.connections import Connections, Offsite
-from harness.estate.existing_config import ClusterTable, ExistingSiteTable, ExistingTable
+from harness.estate.connections import Connections, Offsite, located
+from harness.estate.existing_config import (
+    ClusterTable,
+    ExistingOffsiteTable,
+    ExistingSiteTable,
+    ExistingTable,
+    WitnessStoreTable,
+)
 from harness.estate.registry import build_services, entry_of, sinks_of
 from harness.estate.secrets import PRIVATE_KEY, RECIPIENTS, SIGNING_KEY, verify_keys
 from harness.estate.site import DATABASE, STORE, EstateSite, NodeStatus
@@ -147,37 +153,20 @@ def connect_offsite(config: Config) -> Offsite:
     table = declared(config).offsite
     if table is None:
         raise UsageError(f"estate {config.estate.name}: no repository is declared under [existing.offsite]")
-    require_files("existing.offsite", table.s3.ca)
-    return Offsite(
-        table.s3.address,
-        references(table.secrets, ACCESS, SECRET),
-        table.bucket,
-        table.read_only,
-        table.s3.encrypted(default=table.tls),
-        table.s3.region or table.region,
-        str(table.s3.ca or ""),
-        table.s3.path_style,
-        table.s3.prefix,
-    )
+    return _located("existing.offsite", table)
 
 
 def witness_store(config: Config) -> Offsite | None:
-    """Return the location of the witness's own bucket, None where none is declared. Raises UsageError."""
+    """Return the location of the witness's own store, None where none is declared. Raises UsageError."""
     offsite = config.existing.offsite if config.existing is not None else None
     table = offsite.witness_store if offsite is not None else None
-    if table is None:
-        return None
-    require_files("existing.offsite.witness_store", table.s3.ca)
-    return Offsite(
-        table.s3.address,
-        references(table.secrets, ACCESS, SECRET),
-        table.bucket,
-        tls=table.s3.encrypted(default=True),
-        region=table.s3.region or REGION,
-        ca=str(table.s3.ca or ""),
-        path_style=table.s3.path_style,
-        prefix=table.s3.prefix,
-    )
+    return None if table is None else _located("existing.offsite.witness_store", table)
+
+
+def _located(where: str, table: ExistingOffsiteTable | WitnessStoreTable) -> Offsite:
+    if table.s3 is not None:
+        require_files(where, table.s3.ca)
+    return located(table, {} if table.secrets is None else references(table.secrets, ACCESS, SECRET))
 
 
 def repository_to_read(

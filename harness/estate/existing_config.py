@@ -41,20 +41,42 @@ class ExistingSiteTable(Table):
     cluster: ClusterTable | None = None
 
 
-class WitnessStoreTable(Table):
-    """A bucket of another store that keeps the newest backup seen, too: who can write to both can hide a deletion."""
+class StoreTable(Table):
+    """Where objects are kept: a bucket of an object store, or a directory (a mounted disk or network file system)."""
 
-    s3: RepositoryServer
-    bucket: Annotated[str, Field(min_length=1)]
-    secrets: Beside
+    s3: RepositoryServer | None = None
+    secrets: Beside | None = None  # folder with the two keys of the object store
+    directory: Beside | None = None
+
+    @model_validator(mode="after")
+    def one_place(self) -> Self:
+        """Refuse a table with two places, with none, with keys of none, or with an object store without keys."""
+        if (self.s3 is None) == (self.directory is None):
+            raise ValueError("needs s3, or directory")
+        if self.s3 is not None and self.secrets is None:
+            raise ValueError("s3 needs secrets, the folder with its keys")
+        if unused := sorted(self.model_fields_set & {"secrets", "bucket", "tls", "region"} if self.directory else ()):
+            raise ValueError(f"a directory has no {unused[0]}; remove it")
+        return self
 
 
-class ExistingOffsiteTable(Table):
+class WitnessStoreTable(StoreTable):
+    """Another store that keeps the newest backup seen, too: who can write to both can hide a deletion."""
+
+    bucket: Annotated[str, Field(min_length=1)] = ""
+
+    @model_validator(mode="after")
+    def named(self) -> Self:
+        """Refuse an object store without a bucket."""
+        if self.s3 is not None and not self.bucket:
+            raise ValueError("needs bucket")
+        return self
+
+
+class ExistingOffsiteTable(StoreTable):
     """An existing offsite repository."""
 
-    s3: RepositoryServer
     bucket: Annotated[str, Field(min_length=1)] = "backups"
-    secrets: Beside
     read_only: bool = True  # nothing is written to it
     tls: bool = True  # HTTPS with certificate verification, where `s3` does not say it
     region: str = REGION  # where `s3` does not say it

@@ -11,7 +11,7 @@ from harness.core.errors import HarnessError, UsageError
 from harness.core.node import Address
 from harness.core.service import Contained
 from harness.estate.config import Config
-from harness.estate.connections import Connections, Offsite
+from harness.estate.connections import Connections, offsite_at
 from harness.estate.registry import build_services
 from harness.estate.secrets import Secrets, verify_keys
 from harness.estate.site import EstateSite
@@ -25,7 +25,10 @@ RECOVERED = Path(".blackstart/recovered.json")
 
 @dataclass(frozen=True, slots=True)
 class StateFile:
-    """Addresses are `host:port`. `site`: the site that runs; `contained`: actions for `blackstart release`."""
+    """Addresses are `host:port`; `offsite` may be a folder. `site`: the site that runs.
+
+    `contained`: actions for `blackstart release`.
+    """
 
     estate: str
     site: str
@@ -112,7 +115,7 @@ def connect(config: Config, state: StateFile) -> Connections:
     return Connections(
         config,
         build_services(config),
-        Offsite(address(state.offsite), secrets.of("offsite")),
+        offsite_at(state.offsite, secrets.of("offsite")),
         primary=site if state.site == "primary" else None,
         dr=site if state.site == "dr" else None,
         recipients=secrets.recipients,

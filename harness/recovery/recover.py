@@ -14,7 +14,7 @@ from harness.core.judged import PROMISED
 from harness.core.node import Address
 from harness.core.record import DrillRecord
 from harness.estate.config import Config
-from harness.estate.connections import Connections, Offsite
+from harness.estate.connections import Connections, offsite_at
 from harness.estate.existing import witness_of, witness_store, writers_in
 from harness.estate.isolation import uncovered_on
 from harness.estate.registry import build_services, sinks_of
@@ -97,9 +97,12 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the backups are. `witness`: file that keeps what was seen of them; `unsigned`: whether those are read."""
+    """Where the backups are, `HOST:PORT` or a folder.
 
-    offsite: Address
+    `witness`: file that keeps what was seen of them; `unsigned`: whether unsigned ones are read.
+    """
+
+    offsite: str
     witness: Path
     unsigned: bool = False
 
@@ -131,7 +134,7 @@ def recover(
     connections = Connections(
         config,
         build_services(config),
-        Offsite(source.offsite, secrets.of("offsite")),
+        offsite_at(source.offsite, secrets.of("offsite")),
         dr=dr,
         client_secrets=secrets.of("clients"),
         allow_unsigned=source.unsigned,
@@ -226,7 +229,7 @@ class _Disaster:
             secrets=str(self.secrets.root),
             sql=str(place.sql.outside),
             s3=str(place.s3.outside),
-            offsite=str(self.connections.offsite.address),
+            offsite=str(self.connections.offsite),
             public=f"{config.sites.dr.edge}:{edge.front.node.endpoint('http').outside.port}",
             names=str(edge.names.address),
             contained=started.contained,

@@ -174,3 +174,40 @@ def test_archive_command_ships_what_the_server_finishes(there: Production, opera
     assert refused.returncode == 2
     assert "neither a WAL segment nor a timeline history" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_same_commands_with_a_repository_in_a_directory(there: Production, tmp_path: Path) -> None:
+    folder, disk = there.folder(tmp_path / "operator"), tmp_path / "disk"
+    disk.mkdir()
+    text = (folder / "estate.toml").read_text()
+    store = f'[existing.offsite]\ns3 = "{there.offsite.outside}"\nsecrets = "secrets/offsite"\ntls = false\n'
+    assert store in text
+    text = text.replace(store, f'[existing.offsite]\nwitness = "seen.json"\ndirectory = "{disk}"\n')
+    (folder / "estate.toml").write_text(f"{text}\n[backup.retention]\nlast = 1\n")
+    assert blackstart(folder, "keys", "new").returncode == 0
+    early = blackstart(folder, "backup")
+    assert (early.returncode, f"store {disk}: has no .blackstart-repository: is its disk mounted?" in early.stderr) == (
+        1,
+        True,
+    ), early.stderr
+    made = blackstart(folder, "repository", "new")
+    assert (made.returncode, made.stdout) == (0, f"{disk}: is a repository\n"), made.stderr
+    assert blackstart(folder, "check").returncode == 0
+    for words in (("backup",), ("backup", "--mode", "physical"), ("verify", "--all"), ("verify", "--quick")):
+        done = blackstart(folder, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert len(json.loads(blackstart(folder, "backups", "--json").stdout)) == 2
+    assert "lost if the site were gone now: " in blackstart(folder, "status").stdout
+    restored = blackstart(folder, "restore", "--to", "latest", "--into", "restored")
+    assert restored.returncode == 0, restored.stderr
+    kept = blackstart(folder, "retention")
+    assert (kept.returncode, len(kept.stdout.splitlines())) == (0, 3), kept.stderr
+    assert not list(disk.rglob("*.part"))
+    disk.rename(tmp_path / "elsewhere")
+    disk.mkdir()  # the mount point alone
+    for words in (("backups",), ("verify",), ("retention",), ("backup",)):
+        done = blackstart(folder, *words)
+        assert done.returncode in (1, 3)
+        assert f"store {disk}: has no .blackstart-repository" in done.stderr
+        assert "Traceback" not in done.stderr
+    assert list(disk.iterdir()) == []

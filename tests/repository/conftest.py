@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.repository.store_servers import estate, launch, offsite, real_store, recipients, repository, store
+from tests.repository.store_servers import directory, estate, launch, offsite, real_store, recipients, repository, store
 
-__all__ = ["estate", "launch", "offsite", "real_store", "recipients", "repository", "store"]
+__all__ = ["directory", "estate", "launch", "offsite", "real_store", "recipients", "repository", "store"]

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,8 @@ from harness.core.contents import (
 )
 from harness.repository.catalogue import Receipt, Repository, Trust, Writer
 from harness.repository.format.recipients import new_pair
+from harness.repository.store.directory.files import DirectoryStore
+from harness.repository.store.directory.marker import mark
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.s3 import S3Store
 from harness.s3.client import ensure_bucket
@@ -118,11 +121,22 @@ def real_store(offsite: Store) -> S3Store:
     return connect(offsite)
 
 
-@pytest.fixture(params=["memory", pytest.param("s3", marks=pytest.mark.programs)])
+@pytest.fixture
+def directory(tmp_path: Path) -> DirectoryStore:
+    folder = tmp_path / "repository"
+    folder.mkdir(0o700)
+    mark(folder)
+    return DirectoryStore(folder)
+
+
+@pytest.fixture(params=["memory", "directory", pytest.param("s3", marks=pytest.mark.programs)])
 def store(request: pytest.FixtureRequest) -> ObjectStore:
-    """Each test with this fixture runs with both stores."""
+    """Each test with this fixture runs with all three stores."""
     if request.param == "memory":
         return MemoryStore()
+    if request.param == "directory":
+        found: DirectoryStore = request.getfixturevalue("directory")
+        return found
     real: S3Store = request.getfixturevalue("real_store")
     return real
 

@@ -59,6 +59,17 @@ class Historical(Protocol):
         """Return at most `length` bytes of a version. Raises Unreadable when there is none."""
 
 
+@runtime_checkable
+class Sweepable(Protocol):
+    """What a store can do whose unfinished uploads stay when their program is killed."""
+
+    def sweep(self, prefix: str, older_than: float) -> int:
+        """Remove unfinished uploads below `prefix` that were last written that many seconds ago; return how many.
+
+        Raises HarnessError when the store fails.
+        """
+
+
 class ObjectStore(Protocol):
     """An object store for a repository. Each method raises HarnessError when the store fails, with its address."""
 

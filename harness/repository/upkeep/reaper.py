@@ -11,6 +11,7 @@ from harness.repository.catalogue import Repository
 from harness.repository.format.layout import begun_at
 from harness.repository.hidden import ever_committed
 from harness.repository.store.expunge import discard, hide, remove
+from harness.repository.store.port import Sweepable
 
 ABANDONED = 24 * 3600.0  # seconds
 SHOWN = 3  # names in an alert
@@ -80,6 +81,8 @@ def reap(repository: Repository, older_than: float = ABANDONED) -> Reaped:
     staying = tuple(name for name in left if not remove(store, layout, name, erase))
     for backup_id in sorted(having["intent"] & kept):
         erase(store, layout.intent(backup_id))
+    if isinstance(store, Sweepable):
+        store.sweep(f"{repository.estate}/", older_than)
     return Reaped(removed=left, left=staying)
 
 

@@ -1,0 +1,1 @@
+"""A repository in a directory: a mounted disk, or a network file system."""
