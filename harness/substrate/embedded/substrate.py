@@ -14,6 +14,7 @@ from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import make_folder, plain, remove_tree, write_files
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.logs import last_lines, log_file
+from harness.substrate.common.lost import Lost
 from harness.substrate.common.ports import LOOPBACK, take_port
 from harness.substrate.common.probe import UNANSWERED, ask, probe
 from harness.substrate.common.site import BaseSite
@@ -44,6 +45,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
     run_folder: Path
     logs: Path
     journal: UndoJournal
+    lost: Lost
     namespaced: bool = False
     wall: Wall | None = None
     _namespaces: Namespaces | None = None
@@ -174,7 +176,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
         return FolderVolume(folder, self.journal.note_file, self.journal.file_gone)
 
     def destroy(self) -> None:
-        """Kill every node and task with SIGKILL and remove every volume. Logs are kept. Raises HarnessError."""
+        """Kill every node and task with SIGKILL and take every volume away. Logs are kept. Raises HarnessError."""
         nodes = self._forget_nodes()
         with self._lock:
             tasks, self._tasks = self._tasks, []
@@ -190,7 +192,7 @@ class EmbeddedSite(BaseSite[ProcessNode]):
             if self._namespaces is not None:
                 self._namespaces.close()
                 self._namespaces = None
-        remove_tree(self.folder)
+        self.lost.take(self.folder)
 
 
 @dataclass  # without slots, which would break super()
@@ -265,7 +267,9 @@ class Embedded:
                 logs = self.logs / plain("site", name)
                 site_type = GatedSite if name in self.gated else EmbeddedSite
                 namespaced = self.namespaced and not obstacle(self.run)
-                made = self._sites[name] = site_type(name, self.run, logs, UndoJournal(self.run), namespaced)
+                made = self._sites[name] = site_type(
+                    name, self.run, logs, UndoJournal(self.run), Lost(self.run), namespaced
+                )
                 walled = namespaced and name in self.walled and name not in self.gated
                 made.wall = Wall() if walled and not obstacle(self.run, walled=True) else None
             return self._sites[name]
@@ -291,4 +295,6 @@ class Embedded:
             self._sites.clear()
         for site in sites:
             site.destroy()
+        for site in sites:
+            site.lost.wait()
         sweep(self.run)

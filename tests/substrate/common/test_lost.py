@@ -1,0 +1,69 @@
+"""Folders of a lost site are out of reach at once, and gone in the end."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.substrate.common import lost
+from harness.substrate.common.filesystem import remove_tree
+from harness.substrate.common.lost import Lost
+
+
+def filled(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "rows").write_bytes(b"rows")
+    return folder
+
+
+def test_a_folder_is_away_before_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def late(folder: Path) -> None:
+        assert go.wait(60)
+        remove_tree(folder)
+
+    monkeypatch.setattr(lost, "remove_tree", late)
+    site, run = filled(tmp_path / "sites/primary"), Lost(tmp_path)
+    run.take(site)
+    assert not site.exists()
+    filled(site)  # a site that is made again under the same name
+    go.set()
+    run.wait()
+    assert (site / "rows").exists()
+    assert not list((tmp_path / "lost").iterdir())
+
+
+def test_two_sites_of_a_name_do_not_meet(tmp_path: Path) -> None:
+    for _ in range(2):  # the second as a process that was started anew
+        run = Lost(tmp_path)
+        (tmp_path / "lost/primary-0").mkdir(parents=True, exist_ok=True)
+        run.take(filled(tmp_path / "sites/primary"))
+        run.wait()
+        assert [one.name for one in (tmp_path / "lost").iterdir()] == ["primary-0"]
+
+
+def test_no_folder_is_no_error(tmp_path: Path) -> None:
+    run = Lost(tmp_path)
+    run.take(tmp_path / "sites/primary")
+    run.wait()
+
+
+def test_a_folder_that_cannot_be_moved_is_named(tmp_path: Path) -> None:
+    site = filled(tmp_path / "sites/primary")
+    (tmp_path / "lost").symlink_to("/proc/self")
+    with pytest.raises(HarnessError, match=r"primary: cannot be removed .* remove it by hand"):
+        Lost(tmp_path).take(site)
+    assert site.exists()
+
+
+def test_what_cannot_be_removed_is_told_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise HarnessError(f"{folder}: cannot be removed (Read-only file system); remove it by hand")
+
+    monkeypatch.setattr(lost, "remove_tree", refuse)
+    run = Lost(tmp_path)
+    run.take(filled(tmp_path / "sites/primary"))
+    with pytest.raises(HarnessError, match="Read-only file system"):
+        run.wait()
