@@ -86,9 +86,9 @@ def _(record: DrillRecord) -> None:
     judged.require(record.lost, "writes were lost and none is named")
 
 
-@then("the databases were restored from the base backup and its WAL")
-def _(record: DrillRecord) -> None:
-    recovery.require_restored_from(record, "physical")
+@then("the databases were restored in the mode that the estate declares")
+def _(record: DrillRecord, drill: Drill) -> None:
+    recovery.require_restored_from(record, drill.environment.config.backup.mode)
 
 
 @then("the databases were restored from the dumps")

@@ -1,8 +1,8 @@
 @full @brief @destroys_site @apps @severity:critical @control:NIST-CP-4 @control:NIST-CP-10 @control:ISO22301-8.5
 @control:ISO27001-A.5.30 @control:SOC2-A1.3 @control:DORA-11 @control:DORA-24
 Feature: The company survives the loss of its primary site
-  Orders, workflows and notifications are restored on the DR site from encrypted offsite backups within the promise: the
-  database server from a base backup and the WAL that was shipped until the loss, files from the daily backup.
+  Orders, workflows and notifications are restored on the DR site from encrypted offsite backups within the promise: with
+  `mode = "physical"` the database server from a base backup and the WAL that was shipped until the loss.
 
   @smoke
   Scenario: A lost primary site is recovered within its promise
@@ -17,7 +17,7 @@ Feature: The company survives the loss of its primary site
     And traffic is switched to the DR site
     And every key function is tested through the front door
     Then the promise is kept
-    And the databases were restored from the base backup and its WAL
+    And the databases were restored in the mode that the estate declares
     And every message of the mission was seen
     And outbound actions were contained
     And the record is complete
