@@ -37,6 +37,20 @@ class Seen:
     opened: Mapping[str, datetime] = field(default_factory=dict)
     wal: Mapping[str, Head] = field(default_factory=dict)
 
+    def __or__(self, later: "Seen") -> "Seen":
+        """Return what both know: a process that read the witness before another wrote takes nothing back."""
+        both = self.wal.keys() & later.wal.keys()
+        times = {one: max(self.opened[one], later.opened[one]) for one in self.opened.keys() & later.opened.keys()}
+        return Seen(
+            _newer(self.head, later.head) if self.head and later.head else self.head or later.head,
+            {**self.opened, **later.opened, **times},
+            {**self.wal, **later.wal, **{one: _newer(self.wal[one], later.wal[one]) for one in both}},
+        )
+
+
+def _newer(one: Head, other: Head) -> Head:
+    return one if one.sequence > other.sequence else other
+
 
 class Witness(Protocol):
     """Place outside the repository at which the state of it is kept."""
@@ -45,7 +59,7 @@ class Witness(Protocol):
         """Return what is known; raises HarnessError when it cannot be read."""
 
     def write(self, estate: str, seen: Seen) -> None:
-        """Keep what was seen; raises HarnessError."""
+        """Keep what was seen, with what is known already; raises HarnessError."""
 
 
 @dataclass(slots=True)
@@ -60,7 +74,7 @@ class MemoryWitness:
 
     def write(self, estate: str, seen: Seen) -> None:
         """Keep what was seen."""
-        self.known[estate] = seen
+        self.known[estate] = self.read(estate) | seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +89,11 @@ class FileWitness:
 
     def write(self, estate: str, seen: Seen) -> None:
         """Keep what was seen; raises HarnessError."""
-        newest = sorted(seen.opened.items(), key=lambda one: one[1])[-MOST_OPENED:]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _alone(self.path.parent):
-                text = canonical(_plain({**self._all(), estate: replace(seen, opened=dict(newest))}))
+                known = self._all()
+                text = canonical(_plain({**known, estate: _bounded(known.get(estate, Seen()) | seen)}))
                 with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
                     file.write(text)
                     file.flush()
@@ -140,13 +154,18 @@ class StoreWitness:
 
     def write(self, estate: str, seen: Seen) -> None:
         """Keep what was seen; raises HarnessError."""
-        self.store.put(self._key(estate), (canonical(_plain({estate: seen})),))
+        self.store.put(self._key(estate), (canonical(_plain({estate: _bounded(self.read(estate) | seen)})),))
 
     def _key(self, estate: str) -> str:
         return f"{self.prefix}{estate}/witness.json"
 
 
 READER = TypeAdapter(dict[str, Seen])
+
+
+def _bounded(seen: Seen) -> Seen:
+    newest = sorted(seen.opened.items(), key=lambda one: one[1])[-MOST_OPENED:]
+    return replace(seen, opened=dict(newest))
 
 
 def _plain(known: Mapping[str, Seen]) -> dict[str, object]:

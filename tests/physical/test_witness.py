@@ -19,7 +19,7 @@ from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import missing_lists, wal_findings
 from harness.repository.wal.heads import head_of, known_heads
 from harness.repository.wal.writer import begin_wal
-from harness.repository.witness import FileWitness, MemoryWitness, Seen
+from harness.repository.witness import FileWitness, MemoryWitness, Seen, StoreWitness, Witness
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients
 
@@ -109,6 +109,24 @@ def test_writers_of_one_file_lose_nothing_of_each_other(tmp_path: Path) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(tell, names))
     assert [witness.read(name).head for name in names] == [Head(29, name, "0" * 64) for name in names]
+
+
+@pytest.mark.attacks("R4")
+@pytest.mark.parametrize("kind", ["file", "store", "memory"])
+def test_who_read_a_witness_before_another_wrote_takes_nothing_back(tmp_path: Path, kind: str) -> None:
+    """Else the newest backup could be deleted unnoticed."""
+    stores: dict[str, Witness] = {
+        "file": FileWitness(tmp_path / "witness.json"),
+        "store": StoreWitness(MemoryStore()),
+        "memory": MemoryWitness(),
+    }
+    witness, early, late = stores[kind], datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+    heads = [Head(number, f"backup {number}", f"{number}" * 64) for number in range(4)]
+    witness.write("shop", Seen(heads[1], {"a": late}, {"7": heads[1], "8": heads[1]}))
+    before = witness.read("shop")
+    witness.write("shop", replace(before, head=heads[3], wal={"7": heads[2], "8": heads[3]}))
+    witness.write("shop", replace(before, head=heads[2], opened={"a": early, "b": early}, wal={"8": heads[2]}))
+    assert witness.read("shop") == Seen(heads[3], {"a": late, "b": early}, {"7": heads[2], "8": heads[3]})
 
 
 def test_a_batch_that_an_earlier_version_noted_for_the_estate_is_still_missed(recipients: Recipients) -> None:
