@@ -4,17 +4,19 @@ Small files are read ahead by a few threads; a larger one is streamed, exactly a
 """
 
 import hashlib
+import os
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import IO
 
 from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, bucket_name, encoded
 from harness.core.contents import Missing, TreeFacts
 from harness.core.errors import BackupFailed, UsageError
-from harness.core.node import FILE, FOLDER, Readable, Volume
+from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
 from harness.core.parallel import in_order
 from harness.core.service import Objects, Place, Tree
 from harness.s3.objects import Bucket
@@ -242,13 +244,21 @@ def open_file(volume: Volume, tree: Tree, path: str, *, referenced: bool) -> Ite
         if entry.kind != FILE:
             raise Unavailable(entry.kind)
         with volume.open(where, "rb") as source:
-            yield Member(name, entry.size, entry.mode, entry.mtime), source
+            yield Member(name, _size(source, entry), entry.mode, entry.mtime), source
     except FileNotFoundError:
         raise Unavailable("no such file") from None
     except UsageError as error:
         raise Unavailable(str(error).partition(f"{where!r} ")[2] or str(error)) from None
     except OSError as error:
         raise Unavailable(reason_of(error)) from None
+
+
+def _size(source: IO[bytes], entry: Entry) -> int:
+    """Return the size of an open file: it may have taken the place of the one that was looked at, and be longer."""
+    try:
+        return os.fstat(source.fileno()).st_size
+    except OSError:  # it is on no disk of this machine
+        return int(getattr(source, "size", entry.size))
 
 
 class _Empty:

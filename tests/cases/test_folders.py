@@ -13,7 +13,9 @@ import pytest
 
 from harness.backup.pack import pack_tree
 from harness.core.errors import BackupFailed
+from harness.core.node import Entry
 from harness.core.service import Tree
+from harness.substrate.common.folder_volume import FolderVolume
 from tests.cases.pair import Pair, bucket
 
 pytestmark = pytest.mark.cases
@@ -71,6 +73,27 @@ def test_what_is_no_file_is_named_and_not_followed(pair: Pair, tmp_path: Path) -
         "sock": "is a socket",
     }
     assert [path.name for path in pair.root("uploads", pair.dr).rglob("*")] == ["kept"]
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20])
+def test_a_file_that_is_replaced_before_it_is_opened_is_whole(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A program writes a new file and renames it: it is not cut to the length of the one before."""
+    file, real = pair.root("uploads") / "state.json", FolderVolume.inspect
+    file.write_bytes(b"x" * size)
+
+    def then_replaced(volume: FolderVolume, path: str) -> Entry:
+        entry = real(volume, path)
+        if volume.root == pair.root("uploads"):
+            (other := file.with_name(".new")).write_bytes(b"y" * (2 * size))
+            other.replace(file)
+        return entry
+
+    monkeypatch.setattr(FolderVolume, "inspect", then_replaced)
+    facts = pair.carry_tree(Tree("uploads", "uploads", ""))
+    assert (facts.files, facts.missing) == (1, ())
+    assert (pair.root("uploads", pair.dr) / "state.json").read_bytes() == b"y" * (2 * size)
 
 
 def test_a_declared_folder_that_is_missing_fails_the_backup_and_one_that_is_a_link_is_named(pair: Pair) -> None:

@@ -48,7 +48,7 @@ class AgentVolume:
             answer = self.pool.request("GET", where, headers=self._headers, preload_content=False)
         if answer.status != OK:
             self._complain(answer.status, answer.data.decode(errors="replace"))
-        return cast("IO[bytes]", io.BufferedReader(_Reading(answer, self.name), CHUNK))
+        return cast("IO[bytes]", _Received(_Reading(answer, self.name), int(answer.headers["Content-Length"])))
 
     def walk(self) -> Iterator[str]:
         """Yield the relative path of every file in it, sorted. Raises OSError."""
@@ -174,6 +174,14 @@ class _Reading(io.RawIOBase):
     def close(self) -> None:
         self._answer.close()
         super().close()
+
+
+class _Received(io.BufferedReader):
+    """A file that is being received. `size`: its bytes when it was opened."""
+
+    def __init__(self, raw: _Reading, size: int) -> None:
+        super().__init__(raw, CHUNK)
+        self.size = size
 
 
 class _Writing(io.RawIOBase):
