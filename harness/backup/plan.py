@@ -9,6 +9,7 @@ from harness.backup.archive import bucket_name, volume_name
 from harness.core.contents import Contents, Gap
 from harness.core.errors import BackupFailed, UsageError
 from harness.core.service import S3, Objects, Place, Service, Tree
+from harness.postgres.contents.undumped import undumped
 from harness.postgres.identity import DatabaseEntry, catalogue, databases
 from harness.s3.client import asked, client
 from harness.substrate.existing.site import ExistingSite
@@ -54,7 +55,12 @@ def _databases(
             wanted.add(name)
     found = [_database(entry, exclude) for entry in entries.values() if entry.name in wanted or not _readable(entry)]
     gaps = [gap for gap in found if isinstance(gap, Gap)]
-    return tuple(sorted(name for name in found if isinstance(name, str))), gaps
+    names = tuple(sorted(name for name in found if isinstance(name, str)))
+    for name in names:
+        for schema, what in undumped(place.sql, name):
+            why = f"pg_dump writes nothing of a schema that PostgreSQL brings: {what}; move it to a schema of your own"
+            gaps.append(_gap(f"schema {schema} of database {name}", why, exclude))
+    return names, gaps
 
 
 def _readable(entry: DatabaseEntry) -> bool:

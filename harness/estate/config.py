@@ -28,7 +28,7 @@ from harness.estate.notify_config import NotifyTable
 from harness.postgres.allowed import ALLOWABLE, LEFT_OUT, Allowed
 from harness.traffic.declared import ClientsTable
 
-EXCLUDABLE = ("database", "bucket", "volume", "path")  # what [backup.exclude] may name
+EXCLUDABLE = ("database", "schema", "bucket", "volume", "path")  # what [backup.exclude] may name
 CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 
 
@@ -66,7 +66,8 @@ def excluded(value: str) -> str:
     """Return `value` if it names something that a backup may leave out; raises ValueError."""
     kind, _, name = value.partition(" ")
     if kind not in EXCLUDABLE or not name:
-        raise ValueError(f"{value!r} is not `database NAME`, `bucket NAME`, `volume NAME` or `path PATH`")
+        known = "`database NAME`, `schema NAME of database NAME`, `bucket NAME`, `volume NAME` or `path PATH`"
+        raise ValueError(f"{value!r} is not {known}")
     return value
 
 
@@ -90,7 +91,8 @@ class BackupTable(Table):
     `mode`: dumps alone, or "physical": a base backup as well, and WAL that is shipped continuously. A recovery then
     restores the database server from those, and from the dumps where it cannot.
     `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
-    `bucket NAME`, `volume NAME` or `path PATH` (that a service names, outside its volumes) -> why it is in no backup.
+    `schema NAME of database NAME` (one that PostgreSQL brings), `bucket NAME`, `volume NAME` or `path PATH` (that a
+    service names, outside its volumes) -> why it is in no backup.
     `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all. `wal_seconds`: after which
     WAL is in the repository at the latest, where it is shipped continuously.
     `retention`: which backups `blackstart retention` keeps; None: all.

@@ -36,6 +36,7 @@ FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 KNOWN_SINCE = 150000  # first version that knows the version of a database's collation
 OBJECTS = "large objects"  # the property with their owners, grants and comments
 EXTENSION = "extension "  # a property with the version of one begins with it
+PLPGSQL = f"{EXTENSION}plpgsql"
 COLLATION = "collation "  # likewise; it may differ after a restore, which builds indexes anew
 NOT_COMPARED = """
 SELECT CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'materialised view' END, n.nspname::text, c.relname::text,
@@ -124,6 +125,8 @@ def _shortened(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
 def differences(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield how properties differ, one line each: a restore makes an extension's default version, maybe a newer one."""
     here, there = ({name: v for name, v in of if not name.startswith(COLLATION)} for of in (found, expected))
+    if PLPGSQL not in there:  # every new database has it, and pg_dump never drops it
+        here.pop(PLPGSQL, None)
     for name in here.keys() | there.keys():
         if name not in here:
             yield f"{name}: missing"

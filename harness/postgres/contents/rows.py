@@ -8,8 +8,8 @@ Measured on 1 GB (6 million rows of 6 columns): 4 s of one core, as much as COPY
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -21,14 +21,28 @@ from harness.postgres.server import one_line
 from harness.postgres.session import Connection
 
 # What pg_dump writes the rows of: ordinary tables (partitions too), and of an extension's tables those that it marked
-# as configuration, as far as its condition says.
+# as configuration, as far as its condition says. The hash of an enum is that of its OIDs, which are new after a
+# restore: rows of a table that is partitioned by it are in other partitions then, so all its partitions are one table.
 TABLES = """
-SELECT c.oid, n.nspname::text, c.relname::text, coalesce(conf.condition, '')
+WITH RECURSIVE below (top, oid, depth) AS (
+    SELECT partrelid, partrelid, 0 FROM pg_catalog.pg_partitioned_table WHERE (
+        SELECT o.oid FROM pg_catalog.pg_opclass o JOIN pg_catalog.pg_am a ON a.oid = o.opcmethod
+        WHERE o.opcname = 'enum_ops' AND o.opcnamespace = 'pg_catalog'::regnamespace AND a.amname = 'hash'
+    ) = ANY(partclass)
+    UNION ALL
+    SELECT top, inhrelid, depth + 1 FROM below JOIN pg_catalog.pg_inherits ON inhparent = below.oid
+), moving (oid, schema, name) AS (
+    SELECT DISTINCT ON (b.oid) b.oid, n.nspname::text, c.relname::text FROM below b
+    JOIN pg_catalog.pg_class c ON c.oid = b.top JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    ORDER BY b.oid, b.depth DESC
+)
+SELECT c.oid, n.nspname::text, c.relname::text, coalesce(conf.condition, ''), m.schema, m.name
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_depend d
   ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0 AND d.deptype = 'e'
 LEFT JOIN (SELECT unnest(extconfig) AS oid, unnest(extcondition) AS condition FROM pg_catalog.pg_extension) AS conf
   ON conf.oid = c.oid
+LEFT JOIN moving m ON m.oid = c.oid
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
   AND (d.objid IS NULL OR conf.oid IS NOT NULL)
 ORDER BY 2, 3
@@ -75,17 +89,27 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table whose rows are in the dump. `condition`: a WHERE clause, "" for all rows."""
+    """A table whose rows are in the dump. `condition`: a WHERE clause, "" for all rows.
+
+    `of_schema`, `of_name`: the partitioned table in whose other partitions its rows may be after a restore.
+    """
 
     oid: int
     schema: str
     name: str
     condition: str = ""
+    of_schema: str | None = None
+    of_name: str | None = None
 
     @property
     def label(self) -> str:
         """Schema and name as in SQL."""
         return qualified(self.schema, self.name)
+
+    @property
+    def counted_as(self) -> str:
+        """The name that its rows are counted under."""
+        return qualified(self.of_schema, self.of_name) if self.of_schema and self.of_name else self.label
 
 
 def qualified(schema: str, name: str) -> str:
@@ -103,7 +127,7 @@ def read_tables(connection: Connection, *, digests: bool = True) -> tuple[TableF
 
     `digests`: False for counts only, with empty digests. Raises psycopg.Error, HarnessError naming the table.
     """
-    found = [fact for batch in _batches(connection, digests=digests) for fact in batch.read(connection)]
+    found = list(_summed(row for batch in _batches(connection, digests=digests) for row in batch.read(connection)))
     if digests:
         ((objects, total),) = connection.execute(LARGE_OBJECTS).fetchall()
     else:
@@ -115,13 +139,41 @@ def read_tables(connection: Connection, *, digests: bool = True) -> tuple[TableF
 
 
 @dataclass(frozen=True, slots=True)
+class _Counted:
+    """The rows of one table. `total`: the sum of their hashes, "" if it was not asked for."""
+
+    table: Table
+    columns: Sequence[Column]
+    rows: int
+    total: str
+
+    @property
+    def facts(self) -> TableFacts:
+        digest = _digest([column.name for column in self.columns], self.total) if self.total else ""
+        return TableFacts(self.table.counted_as, self.rows, digest)
+
+
+def _summed(counted: Iterable[_Counted]) -> Iterator[TableFacts]:
+    """Yield the facts of the tables, those of one name as one table."""
+    parts: dict[str, list[_Counted]] = {}
+    for one in counted:
+        if one.table.of_name is None:
+            yield one.facts
+        else:
+            parts.setdefault(one.table.counted_as, []).append(one)
+    for first, *others in parts.values():
+        total = str(sum(int(one.total) for one in (first, *others))) if first.total else ""
+        yield replace(first, rows=first.rows + sum(one.rows for one in others), total=total).facts
+
+
+@dataclass(frozen=True, slots=True)
 class _Batch:
     """Tables that are read in one query, so that 20,000 small ones do not need as many round trips."""
 
     tables: Sequence[tuple[Table, Sequence[Column]]]
     digests: bool
 
-    def read(self, connection: Connection) -> Iterator[TableFacts]:
+    def read(self, connection: Connection) -> Iterator[_Counted]:
         query = compose.SQL("\nUNION ALL ").join(
             _counted(at, table, columns if self.digests else None) for at, (table, columns) in enumerate(self.tables)
         )
@@ -138,8 +190,7 @@ class _Batch:
             return
         for at, (table, columns) in enumerate(self.tables):
             rows, total = found[at]
-            digest = _digest([column.name for column in columns], total) if self.digests else ""
-            yield TableFacts(table.label, rows, digest)
+            yield _Counted(table, columns, rows, total)
 
 
 def apart(connection: Connection, query: compose.Composed) -> list[tuple[Any, ...]]:

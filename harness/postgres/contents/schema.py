@@ -94,7 +94,10 @@ class SchemaText:
         """Yield the normalised entries; raises what reading the dump raises."""
         for entry in parsed(_lines(dumped), self.majors):
             if entry.key.kind not in NO_SCHEMA:
-                made = Entry(entry.key, entry.owner, normalised(entry))
+                # What it is on has an owner in an entry of its own; only what an extension made has none, and after a
+                # restore that is of the superuser, whatever its name is.
+                owner = "" if entry.key.kind in ON_ANOTHER else entry.owner
+                made = Entry(entry.key, owner, normalised(entry))
                 self.digests.append(made.digest)
                 yield made
 
