@@ -91,11 +91,15 @@ def in_order(call: Callable[[S], T], items: Iterable[S], workers: int = 8) -> It
             for item in items:
                 ahead.append((item, pool.submit(call, item)))
                 if len(ahead) > workers:
-                    first, future = ahead.popleft()
-                    yield first, future.result()
+                    yield _first(ahead)
             while ahead:
-                first, future = ahead.popleft()
-                yield first, future.result()
+                yield _first(ahead)
         finally:
             for _, future in ahead:
                 future.cancel()
+
+
+def _first(ahead: deque[tuple[S, Future[T]]]) -> tuple[S, T]:
+    """Take the oldest call; return its item and result. The caller holds neither longer than the item's consumer."""
+    item, future = ahead.popleft()
+    return item, future.result()

@@ -185,13 +185,13 @@ def _replay(
         place = Path(name)
         with _server(programs, folder, place, {**common, **target}) as process:
             running = _Replay(process, place, superuser)
-            at = wait_until(running.reached, patience=PATIENCE.restore_database, every=0.1, what="replay of WAL")
+            at = wait_until(running.reached, patience=PATIENCE.restore_database, what="replay of WAL")
             if target and not at.recovering:
                 raise RestoreFailed("the server was promoted before the target was known to be reached")
             with _connect(place, superuser) as connection:
                 if at.recovering:
                     connection.execute("SELECT pg_catalog.pg_wal_replay_resume()")
-            wait_until(running.promoted, patience=PATIENCE.postgres_ready, every=0.1, what="promotion")
+            wait_until(running.promoted, patience=PATIENCE.postgres_ready, what="promotion")
             with _connect(place, superuser) as connection:
                 collations = tuple(str(name) for (name,) in connection.execute(COLLATIONS).fetchall())
             promoted(partial(_connect, place, superuser))
@@ -204,7 +204,7 @@ def serving(programs: Programs, folder: Path, superuser: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
         place = Path(name)
         with _server(programs, folder, place, {}) as process:
-            wait_until(_Replay(process, place, superuser).promoted, patience=PATIENCE.postgres_ready, every=0.1)
+            wait_until(_Replay(process, place, superuser).promoted, patience=PATIENCE.postgres_ready)
             yield place
 
 

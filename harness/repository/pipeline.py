@@ -20,13 +20,14 @@ from harness.patience import PATIENCE
 from harness.repository.format.frames import FRAME, compress, decompress, regroup
 from harness.repository.format.seal import HEADER, SEGMENT, open_sealed, reader_of, seal, segment_of
 from harness.repository.store.port import ObjectStore
-from harness.repository.store.ranges import RANGE, in_ranges
+from harness.repository.store.ranges import RANGE, opened
 
 BUDGET = 24 << 20  # bytes between stages, over all streams
 UPLOADS = 2  # streams at a time; each keeps parts and frames in addition to the budget
 WORKERS = 2
-M_MMAP_THRESHOLD = -3  # from malloc.h of the GNU C library
-LARGE = 3 << 20  # bytes: below a frame of plaintext and a part of an upload, above a segment
+# Parameters from malloc.h of the GNU C library: M_ARENA_MAX; M_MMAP_THRESHOLD, bytes, the largest that there is;
+# M_TRIM_THRESHOLD, bytes that stay free.
+HEAP = {-8: 1, -3: 32 << 20, -1: 64 << 20}
 
 
 class _Over(HarnessError):
@@ -186,7 +187,7 @@ class Pipeline:
     _slots: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(UPLOADS))
 
     def __post_init__(self) -> None:
-        give_back_large_blocks()
+        share_one_heap()
 
     def put(self, key: str, chunks: Iterable[bytes], dek: bytes, associated: bytes) -> Stored:
         """Store `chunks` as one object, or nothing; return sizes and digest. Raises as `chunks`, or HarnessError."""
@@ -228,16 +229,28 @@ class Pipeline:
         which on it is read; `begun`: is told of each frame that begins.
         """
         index, skip = segment_of(start.position)
-        place = index * SEGMENT
+        told = None if begun is None else lambda number, at: begun(Start(number, at))
         with Stream(self.budget) as stream:
-            header = b"".join(self.store.get(key, 0, HEADER)) if place else b""
-            source = in_ranges(self.store, key, size, place) if size > RANGE else self.store.get(key, place)
-            segments = open_sealed(reader_of(stream.ahead(source)), dek, associated, header, index)
-            told = None if begun is None else lambda number, at: begun(Start(number, at))
-            yield from stream.ahead(decompress(without(segments, skip), start.frame, told, start.position))
+            if size > RANGE:
+                ranges = opened(self.store, key, size, dek, associated, index)
+                segments = (segment for one in ranges for segment in one.plain)
+            else:
+                segments = self._one_by_one(stream, key, dek, associated, index)
+            yield from decompress(without(segments, skip), start.frame, told, start.position, WORKERS)
 
-    def authenticate(self, key: str, dek: bytes, associated: bytes) -> Generator[int, None, None]:
+    def _one_by_one(
+        self, stream: Stream, key: str, dek: bytes, associated: bytes, index: int
+    ) -> Generator[bytes, None, None]:
+        """Yield the segments of an object from number `index` on, as they come over one connection."""
+        header = b"".join(self.store.get(key, 0, HEADER)) if index else b""
+        source = reader_of(stream.ahead(self.store.get(key, index * SEGMENT)))
+        yield from open_sealed(source, dek, associated, header, index)
+
+    def authenticate(self, key: str, dek: bytes, associated: bytes, size: int = 0) -> Generator[int, None, None]:
         """Authenticate every segment, yielding the numbers of stored bytes that were fetched. Raises as `get` does."""
+        if size > RANGE:
+            yield from (one.fetched for one in opened(self.store, key, size, dek, associated))
+            return
         fetched = 0
         with Stream(self.budget) as stream:
 
@@ -257,8 +270,9 @@ class Pipeline:
 def without(chunks: Iterable[bytes], skip: int) -> Iterator[bytes]:
     """Yield `chunks` without the first `skip` bytes."""
     for chunk in chunks:
-        yield chunk[skip:]
-        skip = max(0, skip - len(chunk))
+        beyond = max(0, skip - len(chunk))
+        yield chunk[skip:] if skip else chunk
+        skip = beyond
 
 
 def end(chunks: object) -> None:
@@ -269,11 +283,14 @@ def end(chunks: object) -> None:
 
 
 @cache
-def give_back_large_blocks() -> None:
-    """Set M_MMAP_THRESHOLD to 3 MiB for the process, if the C library has mallopt.
+def share_one_heap() -> None:
+    """Make all threads of the process share one heap, in which large blocks are, if the C library has mallopt.
 
-    glibc raises the threshold to 32 MiB by itself and then keeps freed frames and parts in one heap for each thread:
-    measured with four objects at once, 500 MiB were resident while 230 MiB were in use.
+    By default glibc has a heap for each thread, which keeps what the thread freed: measured with four objects at once,
+    500 MiB were resident while 230 MiB were in use. It also gives a freed frame back to the system at once, which
+    clears each page of the next one: measured in a restore, half of the processor time.
     """
     with suppress(OSError, AttributeError):  # another C library, with another heap
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+        library = ctypes.CDLL(None)
+        for parameter, value in HEAP.items():
+            library.mallopt(parameter, value)

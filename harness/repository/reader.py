@@ -21,12 +21,13 @@ from harness.repository.format.layout import (
     object_binding,
     writer_binding,
 )
-from harness.repository.format.manifest import Manifest, read_manifest
+from harness.repository.format.manifest import Manifest, ObjectEntry, read_manifest
 from harness.repository.format.own import own_key
 from harness.repository.format.recipients import WRAPPED, read_private, unwrap
 from harness.repository.format.seal import open_sealed, reader_of
-from harness.repository.pipeline import BEGIN, Begun, Pipeline, Start
+from harness.repository.pipeline import BEGIN, Begun, Pipeline, Start, Stream
 from harness.repository.store.port import ObjectStore
+from harness.repository.store.ranges import RANGE
 
 Progress = Callable[[int], None]
 
@@ -57,21 +58,29 @@ class OpenBackup:
         `start`: a frame of it from which on it is read: each segment authenticates itself, the digest of the whole is
         not compared then. `begun`: is told of each frame that begins.
         """
-        entry, digest, size = self.manifest.entry(path), hashlib.sha256(), start.frame * FRAME
-        key, bound = self._place(path)
+        entry = self.manifest.entry(path)
+        plain = self._checked(entry, start, begun)
+        if entry.stored_size <= RANGE:
+            yield from plain if progress is None else _told(plain, progress)
+            return
+        with Stream(self._pipeline.budget) as stream, closing(stream.ahead(plain)) as chunks:
+            yield from chunks if progress is None else _told(chunks, progress)
+
+    def _checked(self, entry: ObjectEntry, start: Start, begun: Begun | None) -> Generator[bytes, None, None]:
+        """Yield one object's plaintext, which is compared with the manifest at its end. Raises as `read` does."""
+        digest, size = hashlib.sha256(), start.frame * FRAME
+        key, bound = self._place(entry.path)
         with closing(
-            self._named(path, self._pipeline.get(key, self._dek, bound, entry.stored_size, start, begun))
+            self._named(entry.path, self._pipeline.get(key, self._dek, bound, entry.stored_size, start, begun))
         ) as plain:
             for chunk in plain:
                 digest.update(chunk)
                 size += len(chunk)
                 if size > entry.plain_size:
                     break
-                if progress is not None:
-                    progress(len(chunk))
                 yield chunk
         if size != entry.plain_size or (not start.frame and digest.hexdigest() != entry.plain_sha256):
-            raise Unreadable(f"{self._called(path)}: plaintext of {size} bytes differs from the manifest")
+            raise Unreadable(f"{self._called(entry.path)}: plaintext of {size} bytes differs from the manifest")
 
     def verify(self, progress: Progress | None = None) -> int:
         """Authenticate every segment; return the bytes that were read. Raises Unreadable, HarnessError of the store."""
@@ -79,7 +88,9 @@ class OpenBackup:
         for entry in self.manifest.objects:
             key, bound = self._place(entry.path)
             size = 0
-            with closing(self._named(entry.path, self._pipeline.authenticate(key, self._dek, bound))) as counts:
+            with closing(
+                self._named(entry.path, self._pipeline.authenticate(key, self._dek, bound, entry.stored_size))
+            ) as counts:
                 for count in counts:
                     size += count
                     if progress is not None:
@@ -102,6 +113,12 @@ class OpenBackup:
             yield from source
         except Unreadable as error:
             raise Unreadable(f"{self._called(path)}: {error}") from None
+
+
+def _told(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
+    for chunk in chunks:
+        progress(len(chunk))
+        yield chunk
 
 
 def data_key(store: ObjectStore, layout: Layout, commit: Commit, private_pem: str | bytes) -> bytes:

@@ -4,17 +4,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import zstandard
 
 from harness.core.errors import Unreadable
-from harness.repository.format.seal import reader_of
+from harness.core.parallel import in_order
 
 FRAME = 4 << 20  # bytes of plaintext in each frame but the last
 LEVEL = 1  # measured on dumps: a third of the processor time of level 3, and no larger (benchmarks/logical.py)
 WINDOW = 8 << 20  # bytes; a frame that needs a larger one is none of ours
-PIECE = 2 << 10  # bytes per call of the decompressor: a block of 4 bytes may become 128 KiB, so one call 64 MiB
-LONGEST_HEADER = 18  # bytes
+LARGEST_FRAME = FRAME + (FRAME >> 7)  # bytes compressed; what cannot be compressed grows by a few for each block
+SHORTEST_HEADER = 5  # bytes of a frame's header: magic number and descriptor, which says how long it is
+BLOCK_HEADER = 3
+RUN_LENGTH = 1  # type of a block of one byte, which is repeated
+CHECKSUM = 4
 
 
 def regroup(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -67,72 +71,121 @@ def compress(blocks: Iterable[bytes], workers: int = 2, level: int = LEVEL) -> I
 
 
 def decompress(
-    chunks: Iterable[bytes], number: int = 0, begun: Callable[[int, int], None] | None = None, at: int = 0
+    chunks: Iterable[bytes],
+    number: int = 0,
+    begun: Callable[[int, int], None] | None = None,
+    at: int = 0,
+    workers: int = 0,
 ) -> Iterator[bytes]:
-    """Yield the plaintext of zstd frames, 64 MiB at most at a time.
+    """Yield the plaintext of zstd frames, one frame at a time. `workers`: threads, which are that many frames ahead.
 
     `number`, `at`: of the first frame, and how many bytes come before it, where `chunks` begins later; `begun`: is told
-    the same of each frame.
+    the same of each frame, before its plaintext is yielded.
 
     Raises Unreadable for bad or truncated data, and before it is decompressed for a frame that does not say its size or
     is larger than 4 MiB: a few kilobytes could become gigabytes.
     """
-    decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW)
-    first, rest, source = number, b"", _Counted(chunks, at)
-    while rest := rest or source.read(PIECE):
-        if begun is not None:
-            begun(number, source.at - len(rest))
-        while len(rest) < LONGEST_HEADER and (more := source.read(PIECE)):
-            rest += more
-        frame = decompressor.decompressobj()
-        yield from _plain(frame, rest, source.read, number)
-        number, rest = number + 1, frame.unused_data
-    if number == first:
-        raise Unreadable(f"zstd frame {number}: the data ends within it")
+    frames = _frames(chunks, number, begun, at)
+    if not workers:
+        yield from map(_Decompressor().plaintext, frames)
+        return
+    for _, plain in in_order(_Decompressor().plaintext, frames, workers):
+        yield plain
+        del plain, _
 
 
-class _Counted:
-    """A source of bytes. `at`: how many of the whole were read."""
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """A compressed frame. `size`: bytes of its plaintext, as its header states."""
 
-    def __init__(self, chunks: Iterable[bytes], at: int) -> None:
-        self._read, self.at = reader_of(chunks), at
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes, none only at the end."""
-        piece = self._read(size)
-        self.at += len(piece)
-        return piece
+    number: int
+    body: bytearray
+    size: int
 
 
-def _plain(
-    frame: "zstandard.ZstdDecompressionObj", rest: bytes, read: Callable[[int], bytes], number: int
-) -> Iterator[bytes]:
-    """Yield the plaintext of one frame, which begins with `rest`."""
-    expected, size = _stated_size(rest, number), 0
-    while True:
+class _Decompressor(threading.local):
+    """Decompresses frames, in each thread with a context of its own."""
+
+    def __init__(self) -> None:
+        self._context = zstandard.ZstdDecompressor(max_window_size=WINDOW)
+
+    def plaintext(self, frame: _Frame) -> bytes:
+        """Return the plaintext of a frame; raises Unreadable when it has another size than it states."""
         try:
-            plain = frame.decompress(rest)
+            plain: bytes = self._context.decompress(frame.body, allow_extra_data=False)
         except zstandard.ZstdError as error:
-            raise Unreadable(f"zstd frame {number}: {error}") from None
-        size += len(plain)
-        if size > expected:
-            raise Unreadable(f"zstd frame {number}: is larger than the {expected} bytes that it states")
-        if plain:
-            yield plain
-        if frame.eof:
-            return
-        rest = read(PIECE)
-        if not rest:
-            raise Unreadable(f"zstd frame {number}: the data ends within it")
+            raise Unreadable(f"zstd frame {frame.number}: {error}") from None
+        if len(plain) != frame.size:
+            raise Unreadable(f"zstd frame {frame.number}: has {len(plain)} bytes and states {frame.size}")
+        return plain
 
 
-def _stated_size(head: bytes, number: int) -> int:
-    """Return the plaintext bytes that the header of a frame states; raises Unreadable."""
+def _frames(
+    chunks: Iterable[bytes], number: int, begun: Callable[[int, int], None] | None, at: int
+) -> Iterator[_Frame]:
+    """Yield whole frames, at least one, found by the headers of their blocks (RFC 8878, 3.1.1). Raises Unreadable."""
+    source, first = _Source(chunks), number
+    while source.read(body := bytearray(), SHORTEST_HEADER) or number == first:
+        size, checksum = _header(body, source, number)
+        if begun is not None:
+            begun(number, at)
+        last = False
+        while not last:
+            begin = len(body)
+            _exactly(source, body, BLOCK_HEADER, number)
+            block = int.from_bytes(body[begin:], "little")
+            last, length = bool(block & 1), 1 if block >> 1 & 3 == RUN_LENGTH else block >> 3
+            if len(body) + length > LARGEST_FRAME:
+                raise Unreadable(f"zstd frame {number}: is longer than {FRAME} bytes can be, compressed")
+            _exactly(source, body, length, number)
+        if checksum:
+            _exactly(source, body, CHECKSUM, number)
+        frame = _Frame(number, body, size)
+        number, at = number + 1, at + len(body)
+        yield frame
+        del frame, body  # the next one may be as large
+
+
+def _header(body: bytearray, source: "_Source", number: int) -> tuple[int, bool]:
+    """Read the rest of a frame's header; return the plaintext bytes that it states, and whether there is a checksum.
+
+    Raises Unreadable.
+    """
+    _exactly(source, body, SHORTEST_HEADER - len(body), number)
     try:
-        parameters = zstandard.get_frame_parameters(head)
+        _exactly(source, body, zstandard.frame_header_size(body) - len(body), number)
+        stated = zstandard.get_frame_parameters(body)
     except zstandard.ZstdError as error:
-        reason = "the data ends within it" if len(head) < LONGEST_HEADER else error
-        raise Unreadable(f"zstd frame {number}: {reason}") from None
-    if parameters.content_size == zstandard.CONTENTSIZE_UNKNOWN or parameters.content_size > FRAME:
+        raise Unreadable(f"zstd frame {number}: {error}") from None
+    if body[: len(zstandard.FRAME_HEADER)] != zstandard.FRAME_HEADER:
+        raise Unreadable(f"zstd frame {number}: has no data, but what zstd skips")
+    if stated.content_size == zstandard.CONTENTSIZE_UNKNOWN or stated.content_size > FRAME:
         raise Unreadable(f"zstd frame {number}: its header states no size of at most {FRAME} bytes")
-    return int(parameters.content_size)
+    return int(stated.content_size), bool(stated.has_checksum)
+
+
+class _Source:
+    """Chunks, whose bytes are taken in order; each is copied once."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks, self._rest = iter(chunks), memoryview(b"")
+
+    def read(self, into: bytearray, count: int) -> int:
+        """Append `count` bytes to `into`, fewer only at the end; return how many."""
+        taken = 0
+        while taken < count:
+            while not self._rest:
+                chunk = next(self._chunks, None)
+                if chunk is None:
+                    return taken
+                self._rest = memoryview(chunk)
+            piece = self._rest[: count - taken]
+            into += piece
+            taken, self._rest = taken + len(piece), self._rest[len(piece) :]
+        return taken
+
+
+def _exactly(source: _Source, into: bytearray, count: int, number: int) -> None:
+    """Append `count` bytes of frame `number` to `into`. Raises Unreadable when the data ends before."""
+    if source.read(into, count) < count:
+        raise Unreadable(f"zstd frame {number}: the data ends within it")

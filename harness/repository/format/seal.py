@@ -104,7 +104,27 @@ def open_sealed(
         segment, room, index = following, SEGMENT, index + 1
 
 
-def open_segment(header: bytes, segment: bytes, index: int, *, last: bool, key: bytes, associated: bytes) -> bytes:
+def open_segments(
+    header: bytes, body: bytes | bytearray, index: int, *, last: bool, key: bytes, associated: bytes
+) -> Iterator[bytes]:
+    """Yield the authentic plaintext of each segment in `body`, which begins with segment `index`.
+
+    `header`: its object's first 40 bytes, which are not in `body`; `last`: whether the object ends with `body`. Raises
+    Unreadable at the first segment that is not authentic.
+    """
+    rest = memoryview(body)
+    while True:
+        room = SEGMENT if index else SEGMENT - HEADER
+        segment, rest = rest[:room], rest[room:]
+        yield open_segment(header, segment, index, last=last and not rest, key=key, associated=associated)
+        if not rest:
+            return
+        index += 1
+
+
+def open_segment(
+    header: bytes, segment: bytes | memoryview, index: int, *, last: bool, key: bytes, associated: bytes
+) -> bytes:
     """Return the plaintext of a segment; `header`: its object's first 40 bytes. Raises Unreadable with `index`."""
     if len(header) != HEADER or header[0] != HEADER:
         raise Unreadable("segment 0: not preceded by the header of a sealed object")
@@ -120,16 +140,20 @@ def open_segment(header: bytes, segment: bytes, index: int, *, last: bool, key: 
 
 def reader_of(chunks: Iterable[bytes]) -> Read:
     """Return a function that reads up to n bytes of `chunks`, and returns none only at the end."""
-    rest, source = bytearray(), iter(chunks)
+    rest, source = memoryview(b""), iter(chunks)
 
     def read(size: int) -> bytes:
+        nonlocal rest
         while not rest:
             chunk = next(source, None)
             if chunk is None:
                 return b""
-            rest.extend(chunk)
-        piece = bytes(rest[:size])
-        del rest[:size]
+            if len(chunk) <= size and isinstance(chunk, bytes):
+                if chunk:
+                    return chunk
+                continue
+            rest = memoryview(chunk)
+        piece, rest = bytes(rest[:size]), rest[size:]
         return piece
 
     return read

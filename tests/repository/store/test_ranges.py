@@ -10,8 +10,9 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import Unreadable
+from harness.repository.format.seal import HEADER, SEGMENT, TAG, seal
 from harness.repository.pipeline import Pipeline
-from harness.repository.store.ranges import AHEAD, RANGE, in_ranges
+from harness.repository.store.ranges import AHEAD, RANGE, opened
 from tests.repository.memory_store import MemoryStore
 
 SIZE = 5 * RANGE + 77
@@ -37,37 +38,61 @@ class Counting(MemoryStore):
             self.now -= 1
 
 
-def stored(size: int = SIZE) -> tuple[Counting, bytes]:
-    store, body = Counting(), bytes(range(251)) * (size // 251 + 1)
-    store.put("o", (body[:size],))
-    return store, body[:size]
+def stored(size: int = SIZE) -> tuple[Counting, bytes, int]:
+    """Return a store with an object "o", its plaintext and its stored size."""
+    store, plain = Counting(), os.urandom(size)
+    return store, plain, store.put("o", seal((plain,), KEY, BOUND))
+
+
+def plaintext(store: Counting, size: int, first: int = 0) -> bytes:
+    return b"".join(part for one in opened(store, "o", size, KEY, BOUND, first) for part in one.plain)
 
 
 def test_the_bytes_come_in_order_by_several_requests_and_no_more_than_that() -> None:
-    store, body = stored()
-    assert b"".join(in_ranges(store, "o", SIZE)) == body
-    assert store.requests == 6
+    store, plain, size = stored()
+    assert plaintext(store, size) == plain
+    assert store.requests == 1 + 6  # the header, and the ranges
     assert 1 < store.most <= AHEAD
 
 
+@pytest.mark.parametrize("first", [1, 5, RANGE // SEGMENT, 5 * RANGE // SEGMENT])
+def test_it_can_begin_with_any_segment(first: int) -> None:
+    store, plain, size = stored()
+    assert plaintext(store, size, first) == plain[first * (SEGMENT - TAG) - HEADER :]
+
+
+def test_every_stored_byte_is_counted() -> None:
+    store, _, size = stored()
+    assert sum(one.fetched for one in opened(store, "o", size, KEY, BOUND)) == size
+
+
 def test_who_stops_early_leaves_no_request() -> None:
-    store, _ = stored(20 * RANGE)
-    source = in_ranges(store, "o", 20 * RANGE)
-    assert len(next(iter(source))) == RANGE
+    store, _, size = stored(20 * RANGE)
+    source = opened(store, "o", size, KEY, BOUND)
+    assert next(source).fetched == RANGE
     source.close()  # type: ignore[attr-defined]
     assert store.now == 0
-    assert store.requests <= AHEAD + 2
+    assert store.requests <= 1 + AHEAD + 2
 
 
-def test_an_object_that_is_longer_shows_it() -> None:
-    store, body = stored()
-    assert sum(map(len, in_ranges(store, "o", SIZE - 3))) == len(body) - 2
+class Short(Counting):
+    """Leaves out the end of the range that begins at `at`."""
+
+    at, given = 0, 0
+
+    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        yield from super().get(key, offset, self.given if offset == self.at else length)
 
 
-def test_an_object_that_is_shorter_is_not_read_as_whole() -> None:
-    store, body = stored(4 * RANGE)
-    with pytest.raises(Unreadable, match=f"has {len(body)} bytes, none at"):
-        list(in_ranges(store, "o", SIZE))
+@pytest.mark.parametrize("given", [1, SEGMENT, SEGMENT + 5, RANGE - SEGMENT])
+def test_authentic_segments_of_a_range_that_lacks_others_are_refused(given: int) -> None:
+    """Segments are numbered by their place, so those after the missing ones would authenticate as well."""
+    _, plain, _ = stored()
+    store = Short()
+    size = store.put("o", seal((plain,), KEY, BOUND))
+    store.at, store.given = 2 * RANGE, given
+    with pytest.raises(Unreadable, match=r"truncated|does not authenticate"):
+        plaintext(store, size)
 
 
 @pytest.mark.parametrize("change", ["longer", "shorter", "swapped"])
