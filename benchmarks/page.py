@@ -101,6 +101,17 @@ def logical(rows: Rows) -> list[str]:
     return ["", "## A logical backup beside pipes", "", *table(head, body)] if body else []
 
 
+def start(rows: Rows) -> list[str]:
+    """Return the section of how long the command line takes to start: the newest of each, by number of processors."""
+    newest = {(row["processors"], row["what"]): row for row in rows}
+    body = [
+        [what, str(processors), row["commit"], spread(row["walls"], 2), spread(row["cpus"], 2), str(row["load"])]
+        for (processors, what), row in newest.items()
+    ]
+    head = ["", "processors", "commit", "wall, s", "CPU, s", "load before"]
+    return ["", "## Start of the command line", "", *table(head, body)] if body else []
+
+
 def mutants(rows: Rows) -> list[str]:
     """Return the section of the guards, oracles and injections that were taken away one at a time."""
     body = []
@@ -177,6 +188,7 @@ def write() -> None:
         + museum(rows_of("museum"))
         + logical(rows_of("logical"))
         + tenants(rows_of("tenants"))
+        + start(rows_of("start"))
     )
     lines += (
         mutants(rows_of("mutants"))

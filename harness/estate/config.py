@@ -8,7 +8,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from apscheduler.triggers.cron import CronTrigger
 from pydantic import (
     AfterValidator,
     Field,
@@ -40,6 +39,8 @@ def cron(value: str) -> str:
     fields = value.split()
     if len(fields) != len(CRON_FIELDS):
         raise ValueError("needs six fields: second minute hour day month weekday")
+    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - a twentieth of a second, and not all have one
+
     CronTrigger(**dict(zip(CRON_FIELDS, fields, strict=True)))
     return value
 

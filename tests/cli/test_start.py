@@ -51,6 +51,29 @@ def test_the_help_takes_less_than_half_a_second_of_cpu() -> None:
     assert min(taken) < CPU, taken
 
 
+HEAVY = {
+    "cryptography",
+    "jinja2",
+    "minio",
+    "psycopg",
+    "pydantic",
+    "requests",
+    "rich",
+    "starlette",
+    "urllib3",
+    "zstandard",
+}
+
+
+def test_the_help_loads_no_package_but_that_of_the_command_line() -> None:
+    script = LOADED.replace('name.startswith("harness.")', '"." not in name')
+    command = [sys.executable, "-c", script, "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    code, *packages = done.stdout.splitlines()[-1].split()
+    assert (code, "typer" in packages) == ("0", True)
+    assert not HEAVY & set(packages)
+
+
 def secrets(folder: Path) -> None:
     for holder, name in (("dr", "recipient.pem"), ("clients", "gateway-key"), ("names", "tsig"),
                          ("offsite", "s3-access"), ("offsite", "s3-secret")):  # fmt: skip
@@ -68,12 +91,13 @@ def secrets(folder: Path) -> None:
             "no secret postgres-superuser",
             "harness.recovery.recovery",
         ),
+        (("restore", "--into", "new"), "2", "no such state file", "harness.backup.verify"),
         (("backup",), "2", "no such state file", "harness.backup.orchestrator"),
         (("backups",), "2", "no such state file", "harness.backup.build"),
         (("release",), "2", "no such state file", "harness.recovery.recover"),
         (("restore-test", "--budgets", str(ROOT / "features/budgets.toml")), "2", "no DR site", "harness.restore_test"),
     ],
-    ids=["another estate", "a site without secrets", "backup", "backups", "release", "restore-test"],
+    ids=["another estate", "a site without secrets", "restore", "backup", "backups", "release", "restore-test"],
 )
 def test_no_command_but_drills_loads_the_strike(
     tmp_path: Path, words: tuple[str, ...], code: str, said: str, at_work: str
@@ -82,6 +106,7 @@ def test_no_command_but_drills_loads_the_strike(
     ended, modules, error = loaded(tmp_path, *words)
     assert (ended, said in error) == (code, True), error
     assert at_work in modules  # it came as far as its own code
+    assert "harness.services.n8n.example" not in modules  # it loads requests, which takes longer than all of the estate
     assert not [name for name in modules if name.startswith(("harness.drill", "harness.scenario"))]
 
 

@@ -2,8 +2,6 @@
 
 import secrets as random
 
-from Crypto.Protocol.KDF import bcrypt
-
 from harness.core.errors import UsageError
 from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind
 from harness.services.gateway.app import IMAGE, USERS, Gateway
@@ -21,6 +19,8 @@ def htpasswd(user: str, password: str, cost: int = COST) -> str:
     bcrypt is the strongest of the three hashes that Traefik supports (bcrypt, MD5 and SHA-1). Raises UsageError for an
     invalid user name or password.
     """
+    from Crypto.Protocol.KDF import bcrypt  # noqa: PLC0415 - a tenth of a second, which only who makes a key needs
+
     secret = password.encode()
     if not user or set(user) & set(":\r\n"):
         raise UsageError(f"gateway user {user!r}: empty, or with a colon or line break; choose another name")

@@ -8,7 +8,7 @@ from harness.core.node import Address, NodeSpec, Ready, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Place, PublicDoor, Sources, Tree
 from harness.parts.programs import program
 from harness.patience import PATIENCE
-from harness.services.n8n import contain, example, keys, outward
+from harness.services.n8n import contain, keys
 from harness.vault import read_text_secret
 
 IMAGE = "n8n"
@@ -131,10 +131,14 @@ class N8n:
 
     def call_outside(self, _door: PublicDoor, secrets: Mapping[str, str], at: Address, to: Address) -> str:
         """Activate a schedule that sends requests to an address. Raises HarnessError."""
+        from harness.services.n8n import example, outward  # noqa: PLC0415 - load requests, which only drills use here
+
         password = read_text_secret(secrets[example.OWNER_PASSWORD])
         return outward.call_on_schedule(f"http://{at}", password, f"http://{to}/")
 
     def seed(self, place: Place) -> None:
         """Create role, database and example workflows. Leaves nothing running. Raises HarnessError."""
+        from harness.services.n8n import example  # noqa: PLC0415 - as above
+
         (spec,) = self.nodes(place)
         example.seed(place, spec, self.database, place.secrets[self.secret])
