@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from tests.mutants.sites import FAULT_MODULE, Kind, Site, sites_in, without_injection
+from tests.mutants.sites import FAULT_MODULE, Kind, Site, sites_in, with_probes_of_injections, without_injection
 
 ROOT = Path(__file__).resolve().parents[2]
 # Their conditions collect lines: a rule of the verdict, or a finding about the chain, is one condition.
@@ -119,6 +119,16 @@ def mutated(path: str, source: str, name: str) -> ast.Module:
         if site is None:
             raise LookupError(f"{path} has no mutant {name!r}")
         site.apply()
+    return ast.fix_missing_locations(tree)
+
+
+def probed(path: str, source: str) -> ast.Module:
+    """Return the tree of a file that tells which of its mutants a test needs."""
+    tree = ast.parse(source)
+    for site in sites_of(path, tree):
+        site.probe(site.name)
+    if path == FAULT_MODULE:
+        with_probes_of_injections(tree)
     return ast.fix_missing_locations(tree)
 
 

@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count, zip_longest
@@ -31,6 +31,8 @@ PATIENCE = 600.0  # seconds for all tests of one mutant
 CRASHED = 70  # exit code of a child that is no result
 TIMED_OUT = 1  # that of one whose test pytest-timeout ended
 STARTED, FAILED = "?", "!"
+TOGETHER = 20  # tests that one child runs without a mutant
+Tries = Sequence[Sequence[str]]  # groups of names of tests, the most likely first
 
 
 @dataclass(slots=True)
@@ -55,36 +57,41 @@ class Child:
 
 @dataclass(slots=True)
 class Forks:
-    """Runs mutants on the collected tests. `tries`: by mutant, groups of names of tests, the most likely first.
+    """Runs mutants on the collected tests. `told` is called with each result as it comes.
 
     `noticed`: by mutant, the test that noticed it, "" for none, and the seconds until then.
     """
 
-    tries: Mapping[Mutant, Sequence[Sequence[str]]]
+    tries: Mapping[Mutant, Tries]
     at_once: int
+    told: Callable[[Mutant, str, float], None]
     noticed: dict[Mutant, tuple[str, float]] = field(default_factory=dict)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run all mutants, then the tests that noticed one without any: what fails then as well has noticed nothing."""
         session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
-        for child in self._run(session, list(self.tries)):
+        for child in self._run(session, list(self.tries.items())):
             name, took = next(iter(child.failed), ""), SYSTEM.monotonic() - child.began
             if child.mutant is not None:
                 self.noticed[child.mutant] = (name, took)
                 print(f"{'killed by ' + name if name else 'SURVIVED'}, {took:.1f} s: {child.mutant.name}", flush=True)
-        for child in self._run(session, [None]):
+                self.told(child.mutant, name, took)
+        names = list(dict.fromkeys(name for name, _ in self.noticed.values() if name))
+        alone = [(None, (names[begin : begin + TOGETHER],)) for begin in range(0, len(names), TOGETHER)]
+        for child in self._run(session, alone):
             for mutant, (name, took) in self.noticed.items():
                 if name in child.failed:
                     print(f"{name} fails without a mutant as well: {mutant.name}", flush=True)
                     self.noticed[mutant] = ("", took)
+                    self.told(mutant, "", took)
         return True
 
-    def _run(self, session: pytest.Session, every: Sequence[Mutant | None]) -> Iterator[Child]:
+    def _run(self, session: pytest.Session, every: Sequence[tuple[Mutant | None, Tries]]) -> Iterator[Child]:
         waiting, running = list(every), list[Child]()
         while waiting or running:
             while waiting and len(running) < self.at_once:
-                running.append(self._fork(session, waiting.pop(0)))
+                running.append(self._fork(session, *waiting.pop(0)))
             ready, _, _ = select.select([child.pipe for child in running], [], [], 1.0)
             for child in list(running):
                 late = SYSTEM.monotonic() - child.began > PATIENCE
@@ -95,7 +102,7 @@ class Forks:
                     _end(child, late=late)
                     yield child
 
-    def _fork(self, session: pytest.Session, mutant: Mutant | None) -> Child:
+    def _fork(self, session: pytest.Session, mutant: Mutant | None, tries: Tries) -> Child:
         reading, writing = os.pipe()
         pid = os.fork()
         if pid:
@@ -105,10 +112,7 @@ class Forks:
             os.setsid()
             _silence()
             _separate(session)
-            if mutant is None:
-                tries: Sequence[Sequence[str]] = (tuple(name for name, _ in self.noticed.values() if name),)
-            else:
-                tries = self.tries[mutant]
+            if mutant is not None:
                 apply(mutant)
             for line in failures(session, tries):
                 os.write(writing, f"{line}\n".encode())
@@ -146,7 +150,7 @@ def _separate(session: pytest.Session) -> None:
     factory._basetemp.mkdir()
 
 
-def failures(session: pytest.Session, tries: Sequence[Sequence[str]]) -> Iterator[str]:
+def failures(session: pytest.Session, tries: Tries) -> Iterator[str]:
     """Run tests by groups of names; yield the name of each after STARTED, and after FAILED when it fails."""
     done = set[str]()
     for names in tries:

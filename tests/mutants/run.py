@@ -2,8 +2,9 @@
 
 One guard, oracle or injection at a time is taken away, and the tests that should notice are run until the first fails.
 `benchmarks/results/mutants.jsonl` has a row for each mutant with the test that noticed it: that one is run first. A
-mutant without a row, and one that this test does not notice, is tried with the tests of its file or package, then with
-those of all packages that use it, a fault with the drills that inject it. Ends with 1 below a kill rate of 100 %.
+mutant without a row, and one that neither this test nor those of its file or package notice, is tried with all tests
+that need what it takes away (`reached.py`), a fault with the drills that inject it too. Rows are written as they come.
+Ends with 1 below a kill rate of 100 %.
 """
 
 from __future__ import annotations
@@ -15,23 +16,24 @@ import secrets
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from benchmarks import page
-from tests.mutants.catalogue import ROOT, Mutant, mutants
-from tests.mutants.forks import Forks
+from tests.mutants.catalogue import ROOT, Bar, Mutant, mutants
+from tests.mutants.forks import Forks, Tries, chosen
+from tests.mutants.reached import Needs, needs_in, record
 from tests.mutants.rows import KILLED, SURVIVED, UNTRIED, Row, rows, write
 from tests.mutants.sites import Kind
 
 AT_ONCE = 2  # mutants at the same time
 ONE_TEST = 60  # seconds for one test: a loop without its bound never ends
-# Where the whole of blackstart is tried, in memory.
-WIDE = tuple(f"tests/{name}" for name in ("backup", "recovery", "restore_test", "drill", "scenario", "estate"))
-CASES = ("tests/cases",)  # on real servers: the slowest come last
 UNIT = ("-m", "not engine")
+# All but those that run mutants or tests themselves, and those of packages that have no mutant.
+APART = ("mutants", "kills", "house", "museum", "package", "fuzz")
+TESTS = ("tests", *(f"--ignore=tests/{name}" for name in APART))
 
 
 def neighbours(mutant: Mutant) -> tuple[str, ...]:
@@ -55,41 +57,50 @@ def drills_of(mutant: Mutant) -> tuple[str, ...]:
     return tuple(file.relative_to(ROOT).as_posix() for file in files if phrase in file.read_text(encoding="utf-8"))
 
 
-def tries_of(mutant: Mutant, before: Row | None, *, near: bool) -> Iterator[Sequence[str]]:
-    """Yield the names of tests to run, the most likely first. `near`: none but what noticed it and its package's."""
+def tries_of(mutant: Mutant, before: Row | None, reached: Needs | None) -> Iterator[Sequence[str]]:
+    """Yield the names of tests to run, the most likely first. `reached`: None before all tests have run once."""
     if before is not None and before.outcome == KILLED:
         yield (before.by,)
-    yield neighbours(mutant)
-    if mutant.kind is not Kind.INJECTOR and not near:
-        yield WIDE
-        yield CASES
+    near = neighbours(mutant)
+    if reached is None:
+        yield near
+        return
+    for tests in (reached.needed, reached.called):
+        yield [test for test in tests if chosen(test, near)]
+        yield [test for test in tests if not chosen(test, near)]
 
 
-def noticed(tries: Mapping[Mutant, Sequence[Sequence[str]]], at_once: int) -> dict[Mutant, Row]:
-    """Run the tests of each mutant in one process of pytest with a child for each; return the rows."""
-    if not tries:
-        return {}
-    forks = Forks(tries, at_once)
+def noticed(tries: Mapping[Mutant, Tries], at_once: int, kept: Callable[[Row], None]) -> dict[Mutant, Row]:
+    """Run the tests of each mutant in one process of pytest with a child for each; return the rows.
+
+    `kept` is called with each row as it comes. A mutant without tests has survived.
+    """
+    found = {one: Row(one.name, one.kind, UNTRIED if any(tries[one]) else SURVIVED) for one in tries}
+
+    def told(mutant: Mutant, by: str, took: float) -> None:
+        found[mutant] = Row(mutant.name, mutant.kind, KILLED if by else SURVIVED, by, round(took, 1))
+        kept(found[mutant])
+
+    forks = Forks({one: groups for one, groups in tries.items() if any(groups)}, at_once, told)
     places = {name.partition("::")[0] for groups in tries.values() for names in groups for name in names}
     there = sorted(place for place in places if (ROOT / place).exists())
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["-q", "-p", "no:cacheprovider", "-o", f"timeout={ONE_TEST}", f"--basetemp={folder}/tests"]
-        pytest.main([*options, *UNIT, *there], plugins=[forks])
-    found = {}
-    for mutant in tries:
-        by, took = forks.noticed.get(mutant, ("", 0.0))
-        outcome = KILLED if by else SURVIVED if mutant in forks.noticed else UNTRIED  # pytest was ended before
-        found[mutant] = Row(mutant.name, mutant.kind, outcome, by, round(took, 1))
+    if there:
+        with tempfile.TemporaryDirectory() as folder:
+            options = ["-q", "-p", "no:cacheprovider", "-o", f"timeout={ONE_TEST}", f"--basetemp={folder}/tests"]
+            pytest.main([*options, *UNIT, *there], plugins=[forks])
     return found
 
 
-def run(chosen: Sequence[Mutant], known: Mapping[str, Row], *, near: bool) -> Sequence[Row]:
+def run(
+    able: Sequence[Mutant], known: Mapping[str, Row], reached: Mapping[str, Needs] | None, kept: Callable[[Row], None]
+) -> Mapping[Mutant, Row]:
     """Run mutants; return the row of each. A fault that no unit test notices is tried with its drills."""
-    able = [one for one in chosen if not one.bar]
-    found = noticed({one: tuple(tries_of(one, known.get(one.name), near=near)) for one in able}, AT_ONCE)
+    tests = {one: None if reached is None else reached.get(one.name, Needs()) for one in able}
+    found = noticed({one: tuple(tries_of(one, known.get(one.name), tests[one])) for one in able}, AT_ONCE, kept)
     left = [one for one, row in found.items() if row.outcome == SURVIVED and drills_of(one)]
-    found |= noticed({one: (drills_of(one),) for one in left}, 1)
-    return [*found.values(), *(Row(one.name, one.kind, one.bar) for one in chosen if one.bar)]
+    if reached is not None:
+        found |= noticed({one: (drills_of(one),) for one in left}, 1, kept)
+    return found
 
 
 def told(found: Sequence[Row], every: int) -> int:
@@ -111,28 +122,50 @@ def told(found: Sequence[Row], every: int) -> int:
 
 
 def main() -> None:
-    """Run what was asked for; what is no sample is written into the rows and the page."""
+    """Run what was asked for; what is no sample is written into the rows, as it comes, and into the page."""
     parser = argparse.ArgumentParser(description="Take away one guard, oracle or injection at a time.")
     parser.add_argument("--sample", type=int, metavar="N", help="N mutants, chosen by --seed")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="by default another one each time")
     parser.add_argument("--only", default="", metavar="PATTERN", help="mutants whose name has it")
     parser.add_argument("--survivors", action="store_true", help="mutants that no test has noticed yet")
+    parser.add_argument("--untried", action="store_true", help="mutants that no run has come to yet")
+    parser.add_argument("--reached", type=Path, metavar="FILE", help="what some tests need: the mutants in it alone")
     asked = parser.parse_args()
     every, known = mutants(), rows()
-    chosen = [one for one in every if re.search(asked.only, one.name)]
-    if asked.survivors:
-        chosen = [one for one in chosen if one.name not in known or known[one.name].outcome in (SURVIVED, UNTRIED)]
+    before = {one: known[one.name].outcome if one.name in known else UNTRIED for one in every}
+    given = needs_in(asked.reached.read_text(encoding="utf-8")) if asked.reached else None
+    wanted = {SURVIVED, UNTRIED} if asked.survivors else {UNTRIED} if asked.untried else set(before.values())
+    able = [one for one in every if re.search(asked.only, one.name) and before[one] in wanted and not one.bar]
+    if given is not None:
+        able = [one for one in able if one.name in given]
     if asked.sample:
         print(f"seed {asked.seed}")
-        able = [one for one in chosen if one.name in known and known[one.name].outcome == KILLED and not one.bar]
+        able = [one for one in able if before[one] == KILLED]
         print(f"of {len(able)} that a test notices; docs/BENCHMARKS.md has the others")
-        chosen = random.Random(asked.seed).sample(able, min(asked.sample, len(able)))  # noqa: S311 - no secret
-    found = run(chosen, known, near=bool(asked.sample))
+        able = random.Random(asked.seed).sample(able, min(asked.sample, len(able)))  # noqa: S311 - no secret
+    table = {one.name: known.get(one.name, Row(one.name, one.kind, UNTRIED)) for one in every}
+    table |= {one.name: Row(one.name, one.kind, one.bar) for one in every if one.bar}
+
+    def keep(row: Row) -> None:
+        if not asked.sample:
+            table[row.name] = row
+            write(table.values())
+
+    if given is not None:
+        found = dict(run(able, known, given, keep))
+    else:
+        found = dict(run([one for one in able if before[one] == KILLED], known, None, lambda _row: None))
+        for row in found.values():
+            keep(row)
+        left = [one for one in able if one not in found or found[one].outcome != KILLED]
+        if left and not asked.sample:
+            found |= run(left, {}, record((*UNIT, *TESTS)), keep)
+    for row in found.values():
+        keep(row)
     if not asked.sample:
-        kept = {one.name: known.get(one.name, Row(one.name, one.kind, one.bar or UNTRIED)) for one in every}
-        write((kept | {row.name: row for row in found}).values())
         page.write()
-    sys.exit(told(found, len(every)))
+    rest = [row for row in table.values() if row.outcome in set(Bar) and re.search(asked.only, row.name)]
+    sys.exit(told([*found.values(), *rest], len(every)))
 
 
 if __name__ == "__main__":

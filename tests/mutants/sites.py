@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 FAULT_MODULE = "harness/scenario/faults/fault.py"
 WIDTH = 70  # characters of a condition in the name of a mutant
@@ -15,6 +16,7 @@ REFUSALS = {"Refused", "UsageError", "Unreadable", "TooLarge", "BackupFailed", "
 FINDINGS = REFUSALS | {"Finding", "HarnessError", "NotYet"}  # what a check raises
 CALLED = re.compile(r"_?(require|check|refuse|verify|signed_by)(_|$)")  # functions that are called for what they raise
 LINES = re.compile(r"(tuple\[str, \.\.\.\]|list\[str\]|Iterator\[str\])$")  # what an oracle returns: a line a finding
+REACHED, CALLED_IT = "_mutant_reached", "_mutant_called"  # builtins of a process that records
 FAULT = """
 def _without(_scene):
     pass
@@ -24,6 +26,19 @@ def _mutated(self, phrase, when, inject, *rest, _made=Fault.__init__, **more):
 
 Fault.__init__ = _mutated
 """
+FAULTS = """
+def _probed(self, phrase, when, inject, *rest, _made=Fault.__init__, **more):
+    def told(scene):
+        _mutant_reached("fault " + phrase)
+        return inject(scene)
+
+    _made(self, phrase, when, told, *rest, **more)
+
+Fault.__init__ = _probed
+"""
+
+
+_Node = TypeVar("_Node", bound=ast.AST)
 
 
 class Kind(StrEnum):
@@ -36,22 +51,22 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One mutant of a file. `line`: the one that runs when the code is noticed; `apply`: changes the tree."""
+    """One mutant of a file. `apply` changes the tree, `probe` has the tree tell when the guard or oracle is needed."""
 
     kind: Kind
     name: str
-    line: int
     apply: Callable[[], None]
+    probe: Callable[[str], None]
 
 
 def sites_in(path: str, tree: ast.Module, *, oracle: bool, conditions: bool) -> tuple[Site, ...]:
     """Return the sites of a file. `oracle`: it holds checks; `conditions`: it collects lines under conditions."""
     seen: Counter[str] = Counter()
     found = []
-    for where, kind, what, line, apply in _walk(tree, "", oracle=oracle, conditions=conditions):
+    for where, kind, what, apply, probe in _walk(tree, "", oracle=oracle, conditions=conditions):
         name = f"{path} {where}: {what}"
         seen[name] += 1
-        found.append(Site(kind, f"{name} ({seen[name]})" if seen[name] > 1 else name, line, apply))
+        found.append(Site(kind, f"{name} ({seen[name]})" if seen[name] > 1 else name, apply, probe))
     return tuple(found)
 
 
@@ -60,7 +75,12 @@ def without_injection(tree: ast.Module, phrase: str) -> None:
     tree.body += ast.parse(FAULT.format(phrase=phrase)).body
 
 
-_Found = tuple[str, Kind, str, int, Callable[[], None]]
+def with_probes_of_injections(tree: ast.Module) -> None:
+    """Change the module that defines Fault so that each injection tells that it was made."""
+    tree.body += ast.parse(FAULTS).body
+
+
+_Found = tuple[str, Kind, str, Callable[[], None], Callable[[str], None]]
 
 
 def _walk(node: ast.AST, where: str, *, oracle: bool, conditions: bool) -> Iterator[_Found]:
@@ -69,20 +89,26 @@ def _walk(node: ast.AST, where: str, *, oracle: bool, conditions: bool) -> Itera
         if isinstance(child, ast.FunctionDef | ast.ClassDef):
             inside = f"{where}.{child.name}" if where else child.name
         if isinstance(child, ast.FunctionDef) and oracle and not conditions and _gives_lines(child):
-            yield inside, Kind.ORACLE, "finds nothing", child.body[-1].lineno, lambda c=child: _empty(c)  # type: ignore[misc]
+            yield inside, Kind.ORACLE, "finds nothing", *_changes(child, _empty, _probe_body)
         if isinstance(child, ast.If):
             raises = _raised(child.body[-1])
             if raises & (FINDINGS if oracle else REFUSALS | {"Finding"}) or _ends_loop(child):
                 kind = Kind.ORACLE if oracle or raises & {"Finding"} else Kind.GUARD
-                yield inside, kind, _short(child.test), child.body[-1].lineno, lambda c=child: _never(c)  # type: ignore[misc]
+                yield inside, kind, _short(child.test), *_changes(child, _never, _probe_body)
             elif conditions and where and _collects(child.body[-1]):
-                yield inside, Kind.ORACLE, _short(child.test), child.body[-1].lineno, lambda c=child: _never(c)  # type: ignore[misc]
+                yield inside, Kind.ORACLE, _short(child.test), *_changes(child, _never, _probe_body)
         if isinstance(child, ast.ListComp | ast.GeneratorExp) and conditions and isinstance(child.elt, ast.JoinedStr):
-            yield inside, Kind.ORACLE, _short(child.elt), child.lineno, lambda c=child: _over_nothing(c)  # type: ignore[misc]
+            yield inside, Kind.ORACLE, _short(child.elt), *_changes(child, _over_nothing, _probe_line)
         if isinstance(child, ast.Expr) and CALLED.match(_called(child.value)):
             kind = Kind.ORACLE if oracle else Kind.GUARD
-            yield inside, kind, _short(child.value), child.lineno, lambda c=child: _delete(c)  # type: ignore[misc]
+            yield inside, kind, _short(child.value), *_changes(child, _delete, _probe_call)
         yield from _walk(child, inside, oracle=oracle, conditions=conditions)
+
+
+def _changes(
+    node: _Node, apply: Callable[[_Node], None], probe: Callable[[_Node, str], None]
+) -> tuple[Callable[[], None], Callable[[str], None]]:
+    return lambda: apply(node), lambda name: probe(node, name)
 
 
 def _called(node: ast.AST | None) -> str:
@@ -142,3 +168,22 @@ def _delete(node: ast.Expr) -> None:
 def _empty(function: ast.FunctionDef) -> None:
     generator = ast.unparse(function.returns or function).startswith("Iterator")
     function.body = ast.parse("return iter(())" if generator else "return ()").body
+
+
+def _probe_body(node: ast.If | ast.FunctionDef, name: str) -> None:
+    has_text = isinstance(node, ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None
+    node.body.insert(1 if has_text else 0, ast.Expr(_telling(REACHED, name)))
+
+
+def _probe_line(node: ast.ListComp | ast.GeneratorExp, name: str) -> None:
+    node.elt = ast.Subscript(ast.Tuple([_telling(REACHED, name), node.elt], ast.Load()), ast.Constant(1), ast.Load())
+
+
+def _probe_call(node: ast.Expr, name: str) -> None:
+    if not any(isinstance(part, ast.Name) and part.id == "super" for part in ast.walk(node.value)):
+        nothing = ast.arguments([], [], None, [], [], None, [])
+        node.value = _telling(CALLED_IT, name, ast.Lambda(nothing, node.value))
+
+
+def _telling(function: str, name: str, *more: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(function, ast.Load()), [ast.Constant(name), *more], [])

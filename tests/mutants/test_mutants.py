@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -14,8 +15,9 @@ import pytest
 from tests.mutants.catalogue import ROOT, Bar, Mutant, bar_of, mutants, mutated
 from tests.mutants.forks import chosen
 from tests.mutants.hook import sitecustomize
+from tests.mutants.reached import Needs, needs_in, record
 from tests.mutants.rows import KILLED, SURVIVED, UNTRIED, Row
-from tests.mutants.run import CASES, WIDE, told, tries_of
+from tests.mutants.run import noticed, told, tries_of
 from tests.mutants.sites import Kind, sites_in
 
 CODE = dedent('''
@@ -110,12 +112,50 @@ def test_a_child_process_has_the_mutant_as_well() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, env=environment) == b"False\n"
 
 
-def test_what_noticed_a_mutant_before_is_tried_first_and_the_slow_tests_never_in_a_sample() -> None:
+def test_what_noticed_a_mutant_before_is_tried_first_then_its_file_and_its_folder() -> None:
     mutant = Mutant(Kind.ORACLE, "harness/core/judge.py doubts: x", "harness/core/judge.py")
     before = Row(mutant.name, mutant.kind, KILLED, "tests/core/test_judge.py::test_x[1]")
-    near = [(before.by,), ("tests/core/test_judge.py", "tests/core")]
-    assert list(tries_of(mutant, before, near=True)) == near
-    assert list(tries_of(mutant, None, near=False)) == [*near[1:], WIDE, CASES]
+    near = ("tests/core/test_judge.py", "tests/core")
+    assert list(tries_of(mutant, before, None)) == [(before.by,), near]
+    lines = f"{mutant.name}\tcalled\ttests/drill/a.py::c\n{mutant.name}\tneeded\ttests/drill/a.py::b\n"
+    lines += f"{mutant.name}\tneeded\ttests/core/test_x.py::a\n{mutant.name}\tneeded\t\n"
+    reached = needs_in(lines)[mutant.name]
+    found = [test for group in tries_of(mutant, None, reached) for test in group]
+    assert found == ["tests/core/test_x.py::a", "tests/drill/a.py::b", "tests/drill/a.py::c"]
+
+
+def test_a_mutant_that_no_test_needs_has_survived_without_a_run() -> None:
+    mutant = Mutant(Kind.GUARD, "harness/core/judge.py doubts: x", "harness/core/judge.py")
+    assert noticed({mutant: tuple(tries_of(mutant, None, Needs()))}, 1, lambda _row: None)[mutant].outcome == SURVIVED
+
+
+@pytest.mark.parametrize(("call", "told"), [("guard(4)", ["size > 3"]), ("guard(2)", ["require_even", "size > 5"])])
+def test_a_probed_guard_tells_that_it_is_needed(call: str, told: list[str]) -> None:
+    tree = ast.parse(CODE)
+    for site in sites_in("x.py", tree, oracle=False, conditions=False):
+        site.probe(site.name)
+    seen: list[str] = []
+
+    def called(name: str, _guard: object) -> None:
+        seen.append(name)
+
+    space = {"_mutant_reached": seen.append, "_mutant_called": called, "Refused": ValueError}
+    exec(compile(ast.fix_missing_locations(tree), "x.py", "exec"), space)  # noqa: S102 - the text above
+    with suppress(ValueError):
+        eval(call, space)  # noqa: S307 - a constant text
+    assert [any(what in name for what in told) for name in seen] == [True] * len(told)
+
+
+def test_tests_tell_what_they_need_in_child_processes_too(tmp_path: Path) -> None:
+    code = "import os, subprocess, sys\ndef test_it():\n"
+    code += f"    env = os.environ | {{'PYTHONPATH': {str(ROOT)!r}}}\n"
+    code += (
+        "    code = 'from harness.core.loss import measure_loss as m; from harness.core.ledger import Ledger as L'\n"
+    )
+    code += "    subprocess.run([sys.executable, '-c', code + '; m(L(()), frozenset(), 0.0)'], env=env, check=True)\n"
+    (tmp_path / "test_child.py").write_text(code)
+    found = record(("-c", os.devnull, f"--rootdir={tmp_path}", str(tmp_path / "test_child.py")))
+    assert found["harness/core/loss.py measure_loss: not owed"] == Needs(needed=("test_child.py::test_it",))
 
 
 def test_one_survivor_is_red_and_what_cannot_be_run_is_counted_apart(capsys: pytest.CaptureFixture[str]) -> None:
