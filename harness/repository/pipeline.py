@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from threading import BoundedSemaphore, Condition, Lock, Thread
 
-from harness.core.errors import HarnessError, Unreadable
+from harness.core.errors import HarnessError
 from harness.patience import PATIENCE
 from harness.repository.format.frames import FRAME, compress, decompress, regroup
 from harness.repository.format.seal import HEADER, SEGMENT, open_sealed, reader_of, seal, segment_of
@@ -263,8 +263,6 @@ class Pipeline:
             for _segment in open_sealed(reader_of(counted()), dek, associated):
                 yield fetched
                 fetched = 0
-            if fetched:
-                raise Unreadable("bytes after the last segment")
 
 
 def without(chunks: Iterable[bytes], skip: int) -> Iterator[bytes]:

@@ -49,6 +49,12 @@ def test_a_person_signs_off_by_name_and_by_key(sealed: Sealed, tmp_path: Path) -
     assert "nobody" not in done.output
 
 
+def test_a_folder_without_a_record_is_not_signed_off(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match=r"has no record\.json"):
+        sign_off(tmp_path, "A. Reviewer", "", None)
+    assert not list(tmp_path.iterdir())
+
+
 def changed(sealed: Sealed, **fields: str) -> None:
     (path,) = sealed.folder.glob("sign-off-*.json")
     path.write_text(json.dumps({**json.loads(path.read_bytes()), **fields}))

@@ -32,7 +32,7 @@ ORACLES = (
     "harness/recovery/assertions.py",
 )
 SEARCHED = ("harness", "fixtures")
-# Code for containers and clusters: what would notice needs a container engine.
+# Code for containers and clusters: what no test notices without a container engine may need one.
 ENGINE = (
     "harness/images/",
     "harness/kubernetes/",
@@ -63,7 +63,7 @@ class Bar(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One mutant. `path`: the file that is changed; `bar`: why it is not run."""
+    """One mutant. `path`: the file that is changed; `bar`: why it is not run, or why no test notices it."""
 
     kind: Kind
     name: str
@@ -72,7 +72,7 @@ class Mutant:
 
 
 def bar_of(name: str) -> Bar:
-    """Return why a mutant of a file is not run."""
+    """Return why a mutant of a file is not run, or why no test notices it."""
     if name.startswith(UNSAFE):
         return Bar.UNSAFE
     return Bar.ENGINE if name.startswith(ENGINE) else Bar.NONE

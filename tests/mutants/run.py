@@ -73,12 +73,12 @@ def tries_of(mutant: Mutant, before: Row | None, reached: Needs | None) -> Itera
 def noticed(tries: Mapping[Mutant, Tries], at_once: int, kept: Callable[[Row], None]) -> dict[Mutant, Row]:
     """Run the tests of each mutant in one process of pytest with a child for each; return the rows.
 
-    `kept` is called with each row as it comes. A mutant without tests has survived.
+    `kept` is called with each row as it comes. A mutant without tests has survived, or would need a container engine.
     """
-    found = {one: Row(one.name, one.kind, UNTRIED if any(tries[one]) else SURVIVED) for one in tries}
+    found = {one: Row(one.name, one.kind, UNTRIED if any(tries[one]) else one.bar or SURVIVED) for one in tries}
 
     def told(mutant: Mutant, by: str, took: float) -> None:
-        found[mutant] = Row(mutant.name, mutant.kind, KILLED if by else SURVIVED, by, round(took, 1))
+        found[mutant] = Row(mutant.name, mutant.kind, KILLED if by else mutant.bar or SURVIVED, by, round(took, 1))
         kept(found[mutant])
 
     forks = Forks({one: groups for one, groups in tries.items() if any(groups)}, at_once, told)
@@ -134,8 +134,9 @@ def main() -> None:
     every, known = mutants(), rows()
     before = {one: known[one.name].outcome if one.name in known else UNTRIED for one in every}
     given = needs_in(asked.reached.read_text(encoding="utf-8")) if asked.reached else None
-    wanted = {SURVIVED, UNTRIED} if asked.survivors else {UNTRIED} if asked.untried else set(before.values())
-    able = [one for one in every if re.search(asked.only, one.name) and before[one] in wanted and not one.bar]
+    wanted = {SURVIVED, UNTRIED, Bar.ENGINE} if asked.survivors else {UNTRIED, Bar.ENGINE} if asked.untried else None
+    able = [one for one in every if re.search(asked.only, one.name) and one.bar is not Bar.UNSAFE]
+    able = [one for one in able if wanted is None or before[one] in wanted]
     if given is not None:
         able = [one for one in able if one.name in given]
     if asked.sample:
@@ -144,7 +145,7 @@ def main() -> None:
         print(f"of {len(able)} that a test notices; docs/BENCHMARKS.md has the others")
         able = random.Random(asked.seed).sample(able, min(asked.sample, len(able)))  # noqa: S311 - no secret
     table = {one.name: known.get(one.name, Row(one.name, one.kind, UNTRIED)) for one in every}
-    table |= {one.name: Row(one.name, one.kind, one.bar) for one in every if one.bar}
+    table |= {one.name: Row(one.name, one.kind, one.bar) for one in every if one.bar and before[one] != KILLED}
 
     def keep(row: Row) -> None:
         if not asked.sample:
@@ -164,7 +165,7 @@ def main() -> None:
         keep(row)
     if not asked.sample:
         page.write()
-    rest = [row for row in table.values() if row.outcome in set(Bar) and re.search(asked.only, row.name)]
+    rest = [row for row in table.values() if row.outcome == Bar.UNSAFE and re.search(asked.only, row.name)]
     sys.exit(told([*found.values(), *rest], len(every)))
 
 

@@ -1,0 +1,168 @@
+"""What a writer signed and what is stored must agree in every place, and each contradiction is named. In memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import zstandard
+
+from harness.core.errors import Unreadable, UsageError
+from harness.repository.catalogue import Repository
+from harness.repository.committed import CommittedBackup
+from harness.repository.format.commit import BaseRange, Commit, Predecessor, digest_of
+from harness.repository.format.expiry import Expiry, read_expiry
+from harness.repository.format.frames import FRAME, _plain, compress, regroup
+from harness.repository.format.layout import Layout, key_binding, manifest_binding
+from harness.repository.format.recipients import read_public, wrap
+from harness.repository.format.seal import seal
+from harness.repository.lineage import lineage
+from harness.repository.reader import OpenBackup
+from harness.repository.store.read_only import ReadOnly
+from harness.repository.wal.catalogue import Shipped, read_wal
+from harness.repository.wal.reader import WalReader
+from harness.repository.wal.writer import begin_wal
+from harness.signing import read_signing_key
+from tests.repository.memory_store import MemoryStore
+from tests.repository.store_servers import Recipients, back_up
+
+SEEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def repository(recipients: Recipients) -> Repository:
+    repository = recipients.repository(MemoryStore())
+    back_up(repository, recipients)
+    return repository
+
+
+def opened(repository: Repository, recipients: Recipients) -> tuple[Commit, OpenBackup]:
+    (entry,) = repository.committed()
+    assert entry.commit is not None
+    return entry.commit, repository.open(entry, recipients.dr[0])
+
+
+def test_a_wrapped_key_of_other_data_is_named(repository: Repository, recipients: Recipients) -> None:
+    commit, _ = opened(repository, recipients)
+    other = wrap(bytes(32), read_public(recipients.dr[1]), key_binding(commit.cluster, commit.backup_id))
+    for entry in list(repository.store.list(repository.layout.keys(commit.backup_id))):
+        repository.store.put(entry.key, (other,))
+    with pytest.raises(
+        Unreadable, match=f"backup {commit.backup_id}: the wrapped key of .* is of other data: replaced"
+    ):
+        opened(repository, recipients)
+
+
+def test_a_manifest_of_another_digest_is_not_opened(repository: Repository, recipients: Recipients) -> None:
+    commit, _ = opened(repository, recipients)
+    key = repository.layout.manifest(commit.backup_id)
+    text = b"".join(repository.store.get(key))
+    repository.store.put(key, (text[:-1] + bytes([text[-1] ^ 1]),))
+    with pytest.raises(Unreadable, match="manifest: SHA-256 differs from the one in COMMIT"):
+        opened(repository, recipients)
+
+
+def test_a_manifest_of_another_estate_is_refused(repository: Repository, recipients: Recipients) -> None:
+    """All of it signed and sealed by the writer."""
+    commit, backup = opened(repository, recipients)
+    text = replace(backup.manifest, estate="other").to_json()
+    bound = manifest_binding(commit.cluster, commit.backup_id)
+    sealed = b"".join(seal(compress(regroup((text,), FRAME)), backup._dek, bound))
+    repository.store.put(repository.layout.manifest(commit.backup_id), (sealed,))
+    sizes = {"manifest_stored": len(sealed), "manifest_plain": len(text), "manifest_sha256": digest_of(sealed)}
+    changed = commit.model_copy(update=sizes).signed(read_signing_key(recipients.writer[0]))
+    repository.store.put(repository.layout.commit(commit.backup_id), (changed,))
+    with pytest.raises(Unreadable, match=f"manifest: belongs to backup {commit.backup_id} of estate other"):
+        opened(repository, recipients)
+
+
+def test_another_size_than_the_manifest_says_is_found_by_verify(repository: Repository, recipients: Recipients) -> None:
+    _, backup = opened(repository, recipients)
+    first, *others = backup.manifest.objects
+    other = replace(backup, manifest=replace(backup.manifest, objects=(replace(first, stored_size=10), *others)))
+    with pytest.raises(Unreadable, match=f"{first.stored_size} bytes are stored instead of 10"):
+        other.verify()
+
+
+@pytest.mark.parametrize("opened_before", [False, True])
+def test_an_object_more_than_committed_is_found(
+    repository: Repository, recipients: Recipients, opened_before: bool
+) -> None:
+    (entry,) = repository.committed()
+    if opened_before:
+        assert repository.shown(entry, recipients.dr[0]) is None
+        assert repository.shown(entry, recipients.dr[0]) is not None
+    repository.store.put(repository.layout.data(entry.backup_id, "more"), (b"x",))
+    with pytest.raises(Unreadable, match=r"3 objects of \d+ bytes are stored instead of 2"):
+        repository.shown(entry, recipients.dr[0])
+
+
+def test_what_is_stored_of_a_damaged_backup_cannot_be_compared(repository: Repository) -> None:
+    with pytest.raises(Unreadable, match="backup one: not signed by anyone"):
+        repository.require_stored(CommittedBackup("one", "not signed by anyone"))
+
+
+def test_a_note_of_expired_backups_of_another_estate_counts_for_nothing(recipients: Recipients) -> None:
+    text = Expiry(estate="shop", at=SEEN, backups=()).signed(read_signing_key(recipients.writer[0]))
+    assert read_expiry(text, "shop", recipients.trust.writers).at == SEEN
+    with pytest.raises(Unreadable, match="of estate shop"):
+        read_expiry(text, "other", recipients.trust.writers)
+
+
+def test_a_frame_ends_at_the_size_that_it_states_whatever_the_library_returns() -> None:
+    """zstandard refuses such a frame by itself; this is what happens should it not."""
+    head = zstandard.ZstdCompressor(write_content_size=True).compress(b"four")
+    lying: Any = SimpleNamespace(decompress=lambda _data: b"more than four", eof=True)
+    with pytest.raises(Unreadable, match="frame 3: is larger than the 4 bytes that it states"):
+        list(_plain(lying, head, lambda _size: b"", 3))
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "shop\n", "ü", "x" * 64])
+def test_an_estates_name_is_a_plain_one(name: str) -> None:
+    with pytest.raises(UsageError, match="use letters, digits"):
+        Layout(name)
+
+
+def committed(name: str, parent: Predecessor | None = None, *, digest: str = "", **changed: Any) -> CommittedBackup:
+    base = BaseRange.model_construct(timeline=1, start=0, stop=1, parent=parent)
+    commit = Commit.model_construct(**({"cluster": "7391", "base": base} | changed))
+    return CommittedBackup(name, None, digest, commit)
+
+
+def test_the_parent_of_an_incremental_backup_is_the_one_that_it_names() -> None:
+    parent = Predecessor.model_construct(sequence=1, backup_id="full", digest="aa")
+    child = committed("child", parent)
+    full = committed("full", digest="aa")
+    assert lineage(child, [child, full]) == (full, child)
+    for one, said in {
+        None: "is not in the repository",
+        CommittedBackup("full", "not signed", "aa"): "is not trusted: not signed",
+        committed("full", digest="bb"): "was replaced: its COMMIT has another digest",
+        committed("full", digest="aa", cluster="666"): "is physical, of database system 666, not of 7391",
+        committed("full", digest="aa", base=None): "is logical, of database system 7391",
+    }.items():
+        with pytest.raises(Unreadable, match=f"backup full, which child builds on, {re.escape(said)}"):
+            lineage(child, [child, *([one] if one else [])])
+
+
+def test_a_store_that_shows_no_versions_says_so() -> None:
+    with pytest.raises(Unreadable, match="the offsite store, key: this store shows no versions"):
+        ReadOnly(MemoryStore(), "the offsite store").get_version("key", "v1", 10)
+
+
+def test_wal_that_is_larger_than_its_list_says_is_not_unpacked_whole(recipients: Recipients) -> None:
+    repository, size = recipients.repository(MemoryStore()), 16 << 20
+    made = begin_wal(repository, "7391", size, recipients.public, recipients.writer[0], None)
+    made.commit([made.put(1, 0, bytes(size))], SEEN)
+    (shipped,) = read_wal(repository).segments[1, 0]
+    lying = Shipped(shipped.entry.model_copy(update={"plain_size": 10}), shipped.listed)
+    with pytest.raises(Unreadable, match=r"WAL 0+10+: (\d+) bytes differ from the signed list") as refused:
+        WalReader(repository, recipients.dr[0]).read(lying)
+    assert int(re.findall(r"(\d+) bytes", str(refused.value))[0]) <= FRAME
+    other = Shipped(shipped.entry.model_copy(update={"plain_sha256": "0" * 64}), shipped.listed)
+    with pytest.raises(Unreadable, match=f"{size} bytes differ from the signed list"):
+        WalReader(repository, recipients.dr[0]).read(other)
