@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
@@ -34,6 +35,8 @@ def rows() -> Mapping[str, Row]:
 
 
 def write(found: Iterable[Row]) -> None:
-    """Write the rows, by name."""
+    """Write the rows, by name, all at once: another run may read them."""
     lines = (json.dumps(asdict(row), ensure_ascii=False) for row in sorted(found, key=lambda row: row.name))
-    RESULTS.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    part = RESULTS.with_suffix(f".{os.getpid()}")
+    part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    part.replace(RESULTS)

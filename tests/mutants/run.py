@@ -148,9 +148,9 @@ def main() -> None:
     table |= {one.name: Row(one.name, one.kind, one.bar) for one in every if one.bar and before[one] != KILLED}
 
     def keep(row: Row) -> None:
-        if not asked.sample:
-            table[row.name] = row
-            write(table.values())
+        table[row.name] = row
+        if not asked.sample:  # beside another run, which has written rows since
+            write((table | {name: one for name, one in rows().items() if name in table} | {row.name: row}).values())
 
     if given is not None:
         found = dict(run(able, known, given, keep))
