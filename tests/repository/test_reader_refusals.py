@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,16 +13,22 @@ from typing import Any
 
 import pytest
 import zstandard
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import Unreadable, UsageError
+from harness.pem import fingerprint
 from harness.repository.catalogue import Repository
 from harness.repository.committed import CommittedBackup
 from harness.repository.format.commit import BaseRange, Commit, Predecessor, digest_of
 from harness.repository.format.expiry import Expiry, read_expiry
 from harness.repository.format.frames import FRAME, _plain, compress, regroup
-from harness.repository.format.layout import Layout, key_binding, manifest_binding
-from harness.repository.format.recipients import read_public, wrap
+from harness.repository.format.layout import UNSIGNED, Layout, key_binding, manifest_binding, new_id
+from harness.repository.format.manifest import Manifest, canonical
+from harness.repository.format.recipients import read_private, read_public, wrap
 from harness.repository.format.seal import seal
+from harness.repository.format.unsigned import read_unsigned
 from harness.repository.lineage import lineage
 from harness.repository.reader import OpenBackup
 from harness.repository.store.read_only import ReadOnly
@@ -28,8 +37,9 @@ from harness.repository.wal.reader import WalReader
 from harness.repository.wal.writer import begin_wal
 from harness.signing import read_signing_key
 from tests.repository.memory_store import MemoryStore
-from tests.repository.store_servers import Recipients, back_up
+from tests.repository.store_servers import Recipients, back_up, contents
 
+DEK = bytes(range(32))
 SEEN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
@@ -166,3 +176,37 @@ def test_wal_that_is_larger_than_its_list_says_is_not_unpacked_whole(recipients:
     other = Shipped(shipped.entry.model_copy(update={"plain_sha256": "0" * 64}), shipped.listed)
     with pytest.raises(Unreadable, match=f"{size} bytes differ from the signed list"):
         WalReader(repository, recipients.dr[0]).read(other)
+
+
+def unsigned(recipients: Recipients) -> tuple[dict[str, Any], bytes]:
+    """Return COMMIT and manifest of a backup of the format before."""
+    name = new_id(SYSTEM)
+    manifest = Manifest("shop", "7391", name, contents(), (), SEEN, SEEN, ())
+    wrapped = wrap(DEK, read_public(recipients.dr[1]), key_binding("7391", name, UNSIGNED))
+    listed = [
+        {"fingerprint": fingerprint(read_public(recipients.dr[1])), "wrapped": base64.b64encode(wrapped).decode()}
+    ]
+    text = canonical({**json.loads(manifest.to_json()), "format": UNSIGNED, "recipients": listed})
+    key = HKDF(hashes.SHA256(), 32, None, f"{UNSIGNED} manifest".encode()).derive(DEK)
+    code = hmac.digest(key, text, "sha256").hex()
+    commit = {"format": UNSIGNED, "backup_id": name, "manifest_sha256": digest_of(text), "manifest_hmac": code}
+    return commit, text
+
+
+def test_an_unsigned_backup_is_opened_with_its_key_unless_it_was_altered(recipients: Recipients) -> None:
+    commit, text = unsigned(recipients)
+    name, private = str(commit["backup_id"]), read_private(recipients.dr[0])
+    found = read_unsigned(json.dumps(commit).encode(), text, "shop", name)
+    assert found.data_key(private) == DEK
+    with pytest.raises(Unreadable, match="the manifest was altered after COMMIT"):
+        replace(found, text=text + b" ").data_key(private)
+    with pytest.raises(Unreadable, match="does not open it"):
+        found.data_key(read_private(recipients.escrow[0]))
+    for changed, estate, backup_id in (
+        ({"manifest_sha256": "00"}, "shop", name),
+        ({"backup_id": new_id(SYSTEM)}, "shop", name),
+        ({}, "other", name),
+        ({}, "shop", new_id(SYSTEM)),
+    ):
+        with pytest.raises(Unreadable, match="manifest: of another backup, or altered after COMMIT"):
+            read_unsigned(json.dumps(commit | changed).encode(), text, estate, backup_id)
