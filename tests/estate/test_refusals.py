@@ -67,7 +67,8 @@ def test_a_certificate_that_is_no_file_is_named_before_a_connection(tmp_path: Pa
         with pytest.raises(UsageError, match=r"sql: /nowhere/ca\.pem is no file; put it there"):
             existing.sql_at(site(sql=SQL.model_copy(update={name: ABSENT})), {})
     alone = S3.model_copy(update={"ca": ABSENT})
-    witness = WitnessStoreTable.model_construct(s3=alone, bucket="seen", secrets=tmp_path)
+    store: Any = alone
+    witness = WitnessStoreTable.model_construct(s3=store, bucket="seen", secrets=tmp_path)
     for read, where in (
         (lambda: existing.s3_at(site(s3=alone), {}), "s3"),
         (lambda: existing.connect_offsite(config(offsite=offsite(alone))), r"existing\.offsite"),

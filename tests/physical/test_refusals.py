@@ -152,7 +152,8 @@ def test_a_way_begins_at_a_physical_backup_of_the_same_system_with_its_own_wal(w
 
 def test_a_way_has_no_hole_before_its_last_timeline(wal: Wal) -> None:
     legs = wal.way_to(1, SIZE, 2)
-    assert _follow(wal, legs) == (5 * SIZE, ("file", "file"))
+    end, files = _follow(wal, legs)
+    assert (end, len(files)) == (5 * SIZE, 2)
     reaching(wal, {1: 2 * SIZE, 2: 5 * SIZE})
     with pytest.raises(Unreadable, match="timeline 1 is there up to 0/200000 only, and ends at 0/300000"):
         _follow(wal, legs)
@@ -166,7 +167,7 @@ def test_a_timeline_that_left_before_the_backup_is_no_way(wal: Wal) -> None:
         wal.way_to(1, 4 * SIZE, 2)
     with pytest.raises(Unreadable, match="timeline 2 does not come from timeline 3"):
         wal.way_to(3, SIZE, 2)
-    wal.histories[2].entry.switches = (SimpleNamespace(timeline=2, at=3 * SIZE),)  # type: ignore[misc, assignment]
+    wal.histories[2].entry.switches = (SimpleNamespace(timeline=2, at=3 * SIZE),)  # type: ignore[assignment]
     with pytest.raises(Unreadable, match="timeline 2 left timeline 2 at 0/300000, before 0/100000 of timeline 1"):
         wal.way_to(1, SIZE, 2)
 
@@ -212,9 +213,12 @@ def test_a_base_backup_ends_with_its_manifest_and_its_position(
 @pytest.mark.parametrize("name", ["", "Slot", "a b", "a;DROP", 'a"', "a" * 64])
 def test_only_a_plain_name_of_a_slot_gets_into_a_command(name: str) -> None:
     asked: list[str] = []
-    connection: Any = SimpleNamespace(
-        ask=lambda text: (asked.append(text), (("", "", ""),))[1], send=asked.append, result=lambda: None, where="db"
-    )
+
+    def ask(text: str) -> tuple[tuple[str, ...], ...]:
+        asked.append(text)
+        return (("", "", ""),)
+
+    connection: Any = SimpleNamespace(ask=ask, send=asked.append, result=lambda: None, where="db")
     stream = WalStream.__new__(WalStream)
     stream.connection, stream.timeline = connection, 1
     calls: tuple[Callable[[], object], ...] = (
@@ -242,11 +246,12 @@ def test_every_obstacle_is_named_before_anything_is_written(tmp_path: Path, monk
     contents = SimpleNamespace(system=SimpleNamespace(major=18))
     whole = SimpleNamespace(backup_id="one", manifest=SimpleNamespace(contents=contents))
     way: Any = SimpleNamespace(parents=(), backup=whole, size=lambda: 1 << 60)
-    monkeypatch.setattr(restoring, "programs_of", lambda _major: "programs")
+    programs: Any = object()
+    monkeypatch.setattr(restoring, "programs_of", lambda _major: programs)
     with pytest.raises(UsageError, match=r"full: is not empty.*; --into .*full: \d+ MiB are free"):
         restoring._preflight(way, full, None)
     way.size = lambda: 0
-    assert restoring._preflight(way, tmp_path / "new", None) == "programs"
+    assert restoring._preflight(way, tmp_path / "new", None) is programs
 
 
 def replayed(

@@ -139,7 +139,8 @@ def test_an_estates_name_is_a_plain_one(name: str) -> None:
 
 def committed(name: str, parent: Predecessor | None = None, *, digest: str = "", **changed: Any) -> CommittedBackup:
     base = BaseRange.model_construct(timeline=1, start=0, stop=1, parent=parent)
-    commit = Commit.model_construct(**({"cluster": "7391", "base": base} | changed))
+    fields: dict[str, Any] = {"cluster": "7391", "base": base}
+    commit = Commit.model_construct(**(fields | changed))
     return CommittedBackup(name, None, digest, commit)
 
 

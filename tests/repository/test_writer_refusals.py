@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from harness.core.clock import wait_until
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import BackupFailed
 from harness.repository import writer as writing
 from harness.repository.read_back import write_small
@@ -30,12 +30,23 @@ def writer(store: MemoryStore, recipients: Recipients) -> Writer:
 
 
 def test_after_an_abort_nothing_is_read_any_more(writer: Writer) -> None:
-    read = []
+    read: list[int] = []
+
+    def chunks() -> Iterator[bytes]:
+        for one in range(2):
+            read.append(one)
+            yield b"x"
+
     writer.abort()
     with pytest.raises(BackupFailed, match="is aborted; start another"):
-        writer.add("globals", (read.append(one) or b"x" for one in range(2)))  # type: ignore[func-returns-value]
+        writer.add("globals", chunks())
     assert read == []
     assert writer._entries == {}
+
+
+def require_aborted(writer: Writer) -> None:
+    if writer._state != "aborted":
+        raise NotYet("not aborted")
 
 
 def aborting(writer: Writer, then: int, read: list[int]) -> Iterator[bytes]:
@@ -43,7 +54,7 @@ def aborting(writer: Writer, then: int, read: list[int]) -> Iterator[bytes]:
     yield b"x"
     thread = threading.Thread(target=writer.abort)
     thread.start()
-    wait_until(lambda: writer._state == "aborted", patience=10.0, on="the abort")
+    wait_until(lambda: require_aborted(writer), patience=10.0, what="the abort")
     for one in range(then):
         read.append(one)
         yield b"x"

@@ -11,10 +11,10 @@ from minio.error import S3Error
 
 from harness.core.errors import Finding
 from harness.core.service import REACHED
-from harness.restore_test.restore_test import NOT_DRILLED
 from harness.scenario import foreign_repository, object_lock, outward
 from harness.scenario.checks import failback, recovery
 from harness.scenario.foreign_repository import ForeignRepository, RepositorySnapshot
+from harness.substrate.existing.site import NOT_DRILLED
 
 BEFORE = RepositorySnapshot({"shop/commit/a": "1"}, {"shop": ("odoo", (), ())}, frozenset({"file 1"}))
 
