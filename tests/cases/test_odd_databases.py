@@ -95,3 +95,27 @@ def test_what_is_in_schemas_of_postgresql_is_in_no_dump_and_is_named(estate: Cas
     estate.run("app", "DROP SCHEMA information_schema CASCADE", "CREATE SCHEMA information_schema")
     estate.run("app", "CREATE TABLE information_schema.sql_features ()", "CREATE VIEW information_schema.v AS SELECT 1")
     assert [line.split(":")[0] for line in estate.back_up().contents.uncovered] == ["schema pg_catalog of database app"]
+
+
+def test_operators_and_families_of_one_name_have_owners_of_their_own(estate: CaseEstate) -> None:
+    estate.run("postgres", "CREATE ROLE one", "CREATE ROLE two")
+    estate.create(
+        "app",
+        'CREATE SCHEMA "odd. (x"',
+        'CREATE TYPE "odd. (x"."a, (b" AS ENUM (\'x\')',
+        'CREATE FUNCTION same("odd. (x"."a, (b") RETURNS bool LANGUAGE sql AS \'SELECT true\'',
+        'CREATE OPERATOR "odd. (x".### (rightarg = "odd. (x"."a, (b", function = same)',
+        'CREATE OPERATOR "odd. (x".### (leftarg = int, rightarg = int, function = int4eq)',
+        'ALTER OPERATOR "odd. (x".### (NONE, "odd. (x"."a, (b") OWNER TO one',
+        'ALTER OPERATOR "odd. (x".### (int, int) OWNER TO two',
+        *(f'CREATE OPERATOR FAMILY "f USING" USING {method}' for method in ("btree", "hash")),
+        'ALTER OPERATOR FAMILY "f USING" USING btree OWNER TO one',
+        'ALTER OPERATOR FAMILY "f USING" USING hash OWNER TO two',
+        "CREATE OPERATOR CLASS c FOR TYPE int USING hash AS OPERATOR 1 =, FUNCTION 1 hashint4(int)",
+        "CREATE OPERATOR CLASS c FOR TYPE int USING btree AS OPERATOR 3 =, FUNCTION 1 btint4cmp(int, int)",
+        "ALTER OPERATOR CLASS c USING hash OWNER TO two",
+    )
+    app(estate)
+    assert estate.restore().findings == ()
+    query = "SELECT opcmethod, opcowner::regrole::text FROM pg_opclass WHERE opcname = 'c' ORDER BY 1"
+    assert [owner for _, owner in estate.rows("app", query)] == ["postgres", "two"]

@@ -45,9 +45,15 @@ WITH text_of AS (
            ), CASE p.prokind WHEN 'a' THEN '*' ELSE '' END) || ')'
     FROM pg_catalog.pg_proc p
     UNION ALL SELECT tableoid, oid, nspowner, 'SCHEMA', 0, nspname FROM pg_catalog.pg_namespace
-    UNION ALL SELECT tableoid, oid, oprowner, 'OPERATOR', oprnamespace, oprname FROM pg_catalog.pg_operator
-    UNION ALL SELECT tableoid, oid, opcowner, 'OPERATOR CLASS', opcnamespace, opcname FROM pg_catalog.pg_opclass
-    UNION ALL SELECT tableoid, oid, opfowner, 'OPERATOR FAMILY', opfnamespace, opfname FROM pg_catalog.pg_opfamily
+    UNION ALL SELECT tableoid, oid, oprowner, 'OPERATOR', oprnamespace, pg_catalog.format('%%s (%%s, %%s)', oprname,
+           coalesce(pg_catalog.format_type(nullif(oprleft, 0), NULL), 'NONE'),
+           coalesce(pg_catalog.format_type(nullif(oprright, 0), NULL), 'NONE')) FROM pg_catalog.pg_operator
+    UNION ALL SELECT c.tableoid, c.oid, opcowner, 'OPERATOR CLASS', opcnamespace,
+           pg_catalog.format('%%s USING %%I', opcname, amname)
+    FROM pg_catalog.pg_opclass c JOIN pg_catalog.pg_am a ON a.oid = opcmethod
+    UNION ALL SELECT f.tableoid, f.oid, opfowner, 'OPERATOR FAMILY', opfnamespace,
+           pg_catalog.format('%%s USING %%I', opfname, amname)
+    FROM pg_catalog.pg_opfamily f JOIN pg_catalog.pg_am a ON a.oid = opfmethod
     UNION ALL SELECT tableoid, oid, collowner, 'COLLATION', collnamespace, collname FROM pg_catalog.pg_collation
     UNION ALL SELECT tableoid, oid, conowner, 'CONVERSION', connamespace, conname FROM pg_catalog.pg_conversion
     UNION ALL SELECT tableoid, oid, dictowner, 'TEXT SEARCH DICTIONARY', dictnamespace, dictname
@@ -173,7 +179,7 @@ def _words(entries: Iterable[Entry]) -> tuple[list[str], list[bytes], list[bytes
         kind = "BLOB" if entry.kind in BLOBS else "TYPE" if entry.kind == "SHELL TYPE" else entry.kind
         if f"'{kind}'" not in KINDS:
             continue  # it has no owner of its own: most entries are data, constraints and the like
-        names = entry.text.split() if entry.kind == "BLOB METADATA" else [entry.name]
+        names = entry.text.split() if entry.kind == "BLOB METADATA" else [entry.name + entry.more]
         rows += [(kind, entry.schema, name, entry.owner) for name in names]
     return [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows], [row[3] for row in rows]
 

@@ -29,6 +29,7 @@ LONGEST = 300  # characters of an entry in a message
 # Of these, pg_restore without --create takes none.
 OF_THE_DATABASE = ("DATABASE", "DATABASE PROPERTIES")
 ON_ANOTHER = ("ACL", "COMMENT", "SECURITY LABEL")
+ALIKE = {"OPERATOR": b" (", "OPERATOR CLASS": b" USING ", "OPERATOR FAMILY": b" USING "}  # kind -> begin of `more`
 SPECIAL = ("ENCODING", "STDSTRINGS", "SEARCHPATH")  # settings of the session, not objects
 
 
@@ -36,7 +37,8 @@ SPECIAL = ("ENCODING", "STDSTRINGS", "SEARCHPATH")  # settings of the session, n
 class Entry:
     """An entry. `text`: its statements, in the encoding of the database, as the names are; "" where none was asked for.
 
-    `name`: as pg_dump tags it: `f(integer)` of a function, `TABLE t` where it is about another object.
+    `name`: as pg_dump tags it: `f(integer)` of a function, `TABLE t` where it is about another object. `more`: what
+    tells it from others of its name, of the kinds in ALIKE: ` (integer, integer)` of an operator, ` USING hash`.
     """
 
     number: int
@@ -46,6 +48,7 @@ class Entry:
     owner: bytes
     text: bytes
     before_data: bool
+    more: bytes = b""
 
     @property
     def line(self) -> bytes:
@@ -128,7 +131,7 @@ def _entry(reader: "_Reader", version: tuple[int, int]) -> Entry:
     reader.text(), reader.text()  # object identifiers of the source
     name, kind = reader.text(), reader.text()
     section = reader.number()
-    text, _drop, _copy = reader.text(), reader.text(), reader.text()
+    text, drop, _copy = reader.text(), reader.text(), reader.text()
     schema, _tablespace, _method = reader.text(), reader.text(), reader.text()
     if version >= RELATION_KIND:
         reader.number()
@@ -142,7 +145,16 @@ def _entry(reader: "_Reader", version: tuple[int, int]) -> Entry:
         raise reader.damaged("an entry without kind or number")
     kept = text if words in reader.texts else b""
     before = section == 2  # noqa: PLR2004 - SECTION_PRE_DATA
-    return Entry(number, intern(words), reader.once(schema), name, reader.once(owner), kept, before)
+    more = _more(words, name, drop) if words in ALIKE else b""
+    return Entry(number, intern(words), reader.once(schema), name, reader.once(owner), kept, before, more)
+
+
+def _more(kind: str, name: bytes, drop: bytes) -> bytes:
+    """Return what follows the name in the statement that drops an object, which pg_dump writes with it."""
+    begin = ALIKE[kind]
+    if kind == "OPERATOR":  # its name is never quoted
+        return begin + drop.partition(b".%b%b" % (name, begin))[2].strip().removesuffix(b";")
+    return begin + drop.rpartition(begin)[2].strip().removesuffix(b";")
 
 
 def _taken(entry: Entry) -> bool:
