@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-ALLOWABLE = ("role", "setting", "language", "grant", "function", "foreign data wrapper")  # what it may name
+# What it may name.
+ALLOWABLE = ("role", "setting", "language", "grant", "function", "foreign data wrapper", "foreign table")
 LEFT_OUT = ("role", "setting")  # what `[restore.exclude]` may name
 
 

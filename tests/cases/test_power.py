@@ -7,6 +7,7 @@ import re
 import pytest
 
 from harness.core.errors import RestoreFailed
+from harness.postgres.server import connect
 from tests.cases.estate import CaseEstate
 
 pytestmark = [pytest.mark.cases, pytest.mark.attacks("R1"), pytest.mark.programs]
@@ -89,3 +90,33 @@ def test_an_allowed_language_comes_back(estate: CaseEstate) -> None:
     estate.allowed += ["language internal"]
     assert estate.restore().notes == ("database shop: made by a superuser: function public.minus(integer)",)
     assert estate.value("shop", "SELECT minus(3)") == -3
+
+
+def test_a_foreign_table_of_files_comes_back_where_it_is_allowed(estate: CaseEstate) -> None:
+    """Any role may make one of another wrapper."""
+    estate.run("postgres", "CREATE ROLE app")
+    estate.create(
+        "shop",
+        "CREATE EXTENSION file_fdw",
+        "CREATE EXTENSION postgres_fdw",
+        'CREATE SERVER "log; files" FOREIGN DATA WRAPPER file_fdw',
+        "CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw",
+        'CREATE FOREIGN TABLE "Log" (line text OPTIONS (force_null \'true\')) SERVER "log; files"'
+        " OPTIONS (filename '/no/such;\nfile', format 'csv')",
+        "CREATE FOREIGN TABLE there (line text) SERVER far",
+        'ALTER FOREIGN TABLE "Log" OWNER TO app',
+        'CREATE VIEW lines AS SELECT line FROM "Log"',
+    )
+    estate.declare("shop")
+    estate.back_up()
+    key = re.escape('[restore.allow] "foreign table public.Log"')
+    with pytest.raises(RestoreFailed, match=rf"FOREIGN TABLE public.Log: it reads a file or runs a program; .*{key}"):
+        estate.restore()
+    with connect(estate.dr.place.sql) as connection:
+        connection.execute("DROP DATABASE shop")
+    estate.allowed += ["foreign table public.Log"]
+    restored = estate.restore()
+    assert restored.findings == ()
+    assert "foreign table public.Log" in restored.notes[0]
+    assert "there" not in restored.notes[0]
+    assert estate.value("shop", "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'Log'") == "app"

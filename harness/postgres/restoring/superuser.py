@@ -33,6 +33,7 @@ FORMS: Mapping[str, str] = {
     "DEFAULT ACL": "ALTER DEFAULT PRIVILEGES",
     "EVENT TRIGGER": "(CREATE|ALTER) EVENT TRIGGER",
     "FOREIGN DATA WRAPPER": "CREATE FOREIGN DATA WRAPPER",
+    "FOREIGN TABLE": "(CREATE|ALTER) FOREIGN TABLE",
     "FUNCTION": "CREATE FUNCTION",
     "OPERATOR CLASS": "CREATE OPERATOR CLASS",
     "OPERATOR FAMILY": "(CREATE|ALTER) OPERATOR FAMILY",
@@ -51,8 +52,9 @@ FORMS: Mapping[str, str] = {
     "TYPE": "CREATE TYPE",
     "USER MAPPING": "CREATE USER MAPPING",
 }
-SOMETIMES = ("AGGREGATE", "COMMENT", "FUNCTION", "PROCEDURE", "TYPE")
-SEVERAL = ("DEFAULT ACL", "EVENT TRIGGER", "OPERATOR FAMILY", "PUBLICATION", "SECURITY LABEL")  # statements of an entry
+SOMETIMES = ("AGGREGATE", "COMMENT", "FOREIGN TABLE", "FUNCTION", "PROCEDURE", "TYPE")
+# Of several statements.
+SEVERAL = ("DEFAULT ACL", "EVENT TRIGGER", "FOREIGN TABLE", "OPERATOR FAMILY", "PUBLICATION", "SECURITY LABEL")
 UNSAID = ("COMMENT", "DEFAULT ACL", "SECURITY LABEL")  # not named among what the superuser made
 LAST = "EVENT TRIGGER"  # before PostgreSQL 17 it would run at our own statements
 # What a comment is about, where it is of the superuser or of the server itself.
@@ -62,7 +64,10 @@ COMMENTED = (
     LAST,
 )
 # What the role of the restore owns until all is there, although a superuser made it.
-LENT = ("SERVER", "FUNCTION", "PROCEDURE", "AGGREGATE", "TYPE")
+LENT = ("SERVER", "FOREIGN TABLE", "FUNCTION", "PROCEDURE", "AGGREGATE", "TYPE")
+# A foreign table of such a server reads a file, or what a program writes: its options are a superuser's.
+OF_FILES = re.compile(rb"CREATE SERVER (%b) (?:TYPE .* |VERSION .* )*FOREIGN DATA WRAPPER file_fdw\b" % NAME)
+SERVER = re.compile(rb"\)\nSERVER (%b)(?:\n|;)" % NAME)
 LANGUAGE = re.compile(rb'\n    LANGUAGE ([a-z_0-9]+|"(?:[^"]|"")+")[ \n]')
 TRUSTED = ("sql", "plpgsql")
 # Of a function: what only a superuser may say. The first two are words, the third may be a superuser's parameter.
@@ -90,7 +95,13 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE relkind IN ('r', 
 
 def refused(entries: Iterable[Entry], allowed: Allowed) -> Iterator[str]:
     """Yield a line for each entry that gives power and that nothing allows."""
+    entries = tuple(entries)
+    files = {found[1] for entry in entries if entry.kind == "SERVER" and (found := OF_FILES.match(entry.text))}
     for entry in entries:
+        if entry.kind == "FOREIGN TABLE" and not allowed.permits(key := _foreign(entry)):
+            server = SERVER.findall(entry.text)
+            if server and server[-1] in files:
+                yield f"{entry}: it reads a file or runs a program; {remedy(key)}"
         if entry.kind == "FOREIGN DATA WRAPPER" and not allowed.permits(key := f"foreign data wrapper {_shown(entry)}"):
             # Its validator, a function of the dump, would be called with every option of a server.
             yield f"{entry}: {remedy(key)}"
@@ -100,6 +111,10 @@ def refused(entries: Iterable[Entry], allowed: Allowed) -> Iterator[str]:
 
 def _shown(entry: Entry) -> str:
     return entry.name.decode(errors="backslashreplace")
+
+
+def _foreign(entry: Entry) -> str:
+    return f"foreign table {entry.schema.decode(errors='backslashreplace')}.{_shown(entry)}"
 
 
 class Superuser:
@@ -115,6 +130,8 @@ class Superuser:
             return entry.kind in FORMS
         if entry.kind == "COMMENT":
             return entry.name.startswith(tuple(f"{kind} ".encode() for kind in COMMENTED))
+        if entry.kind == "FOREIGN TABLE":
+            return self._allowed.permits(_foreign(entry))
         if entry.kind == "TYPE":
             return b"(\n    INPUT = " in entry.text
         if entry.kind == "AGGREGATE":
