@@ -16,6 +16,7 @@ from harness.core.errors import BackupFailed, HarnessError, RestoreFailed, Unrea
 from harness.core.wal import show_lsn
 from harness.estate.secrets import SIGNING_KEY
 from harness.physical import restore as restoring
+from harness.physical.archive import members
 from harness.physical.choice import _follow, _way
 from harness.physical.incremental.parts import NAMES, parts_of, require_parts
 from harness.physical.server import Unreached
@@ -86,7 +87,7 @@ def test_no_member_of_a_base_backup_leads_out_of_the_data_folder(tmp_path: Path,
         member = tarfile.TarInfo(name)
         archive.addfile(member, io.BytesIO(b""))
     with pytest.raises(RestoreFailed, match="a path that leads out of the data folder"):
-        list(_extract([text.getvalue()], into, {}, again=False))
+        list(_extract(members("base.tar", [text.getvalue()]), into, {}, again=False))
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["a", "data"]
 
 
