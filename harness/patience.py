@@ -35,6 +35,9 @@ class Patience:
     cron_job: float = 240.0  # a CronJob of every minute fires and its Job ends
     dns_query: float = 2.0  # a name server answers
     dns_ready: float = 10.0  # the name server gets ready
+    drill_store_complete: float = 10.0  # a drill's backup store puts the parts of an upload together
+    drill_store_repeats: float = 3.0  # a request that a drill's backup store fails is repeated for so long
+    drill_store_silence: float = 4.0  # a drill's backup store sends the next byte
     dump: float = 3600.0  # one pg_dump
     dump_begins: float = 60.0  # a dump has begun
     dump_lock: float = 60.0  # a dump gets its locks; other sessions hold the tables until then
@@ -107,9 +110,12 @@ class Patience:
     site_probe: float = 5.0  # a gateway reports which site it is
     sql_connect: float = 5.0  # PostgreSQL takes a connection
     static_pod: float = 60.0  # the kubelet stops or starts a static pod
+    store_absence: float = 10.0  # a backup store that takes no connection is asked again for so long
+    store_complete: float = 900.0  # the backup store puts the parts of an upload together, which takes minutes
     store_connect: float = 3.0  # the backup store takes a connection
     store_ready: float = 60.0  # an object store gets ready
-    store_silence: float = 4.0  # the backup store sends the next byte
+    store_repeats: float = 120.0  # a request that the backup store fails is repeated for so long
+    store_silence: float = 60.0  # the backup store sends the next byte
     store_write: float = 10.0  # one write of a ledger of a store: an order, an execution, a file
     strike_effect: float = 15.0  # client requests fail after the strike
     task_kill: float = 10.0  # all processes of a task are killed

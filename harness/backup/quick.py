@@ -7,6 +7,7 @@ from harness.backup.verify import INVALID, Verified, verify_chain, verify_wal
 from harness.core.errors import Unreadable
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.lineage import lineage
+from harness.repository.store.pieces import Pieces
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ def _listed(repository: Repository) -> dict[str, _Stored]:
     def of(key: str) -> _Stored:
         return found.setdefault(layout.id_in(key), _Stored())
 
-    for one in repository.store.list(layout.of("data")):
+    for one in Pieces(repository.store).list(layout.of("data")):
         place = of(one.key)
         place.objects, place.size = place.objects + 1, place.size + one.size
     for one in repository.store.list(layout.of("manifest")):

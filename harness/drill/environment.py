@@ -141,7 +141,7 @@ class DrillEnvironment:
         return Connections(
             self.config,
             self.services,
-            Offsite(self.offsite_s3.outside, self.secrets.of("offsite")),
+            Offsite(self.offsite_s3.outside, self.secrets.of("offsite"), short=True),
             primary=self.primary,
             dr=self.dr,
             recipients=self.recipients,

@@ -24,6 +24,7 @@ from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS, route_of, routes
 from harness.estate.mistakes import explain, mistakes, nearest, parse_toml, spelled, wrong_needs
 from harness.estate.notify_config import NotifyTable
+from harness.estate.server_tables import Bandwidth
 from harness.postgres.allowed import ALLOWABLE, LEFT_OUT, Allowed
 from harness.traffic.declared import ClientsTable
 
@@ -96,6 +97,7 @@ class BackupTable(Table):
     service names, outside its volumes) -> why it is in no backup.
     `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all. `wal_seconds`: after which
     WAL is in the repository at the latest, where it is shipped continuously.
+    `bandwidth`: bytes per second that are sent to the repository at most, over all threads of a command; 0: no limit.
     `retention`: which backups `blackstart retention` keeps; None: all.
     """
 
@@ -106,6 +108,7 @@ class BackupTable(Table):
     exclude: dict[Annotated[str, AfterValidator(excluded)], Reason] = Field(default_factory=dict)
     lock_days: Annotated[int, Field(ge=0, le=36500)] = 0
     wal_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    bandwidth: Bandwidth = 0
     retention: RetentionTable | None = None
 
 
@@ -121,8 +124,12 @@ def named(kinds: Collection[str]) -> Callable[[str], str]:
 
 
 class RestoreTable(Table):
-    """What a restore makes although it gives power over the server, and what it leaves out, each with its reason."""
+    """What a restore makes although it gives power over the server, and what it leaves out, each with its reason.
 
+    `bandwidth`: bytes per second that are read from the repository at most; 0: no limit.
+    """
+
+    bandwidth: Bandwidth = 0
     allow: dict[Annotated[str, AfterValidator(named(ALLOWABLE))], Reason] = Field(default_factory=dict)
     exclude: dict[Annotated[str, AfterValidator(named(LEFT_OUT))], Reason] = Field(default_factory=dict)
 

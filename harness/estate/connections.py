@@ -13,6 +13,8 @@ from harness.estate.secrets import verify_keys
 from harness.estate.site import EstateSite
 from harness.repository.catalogue import Repository, Trust
 from harness.repository.store.directory.files import DirectoryStore
+from harness.repository.store.http.connections import patience_of
+from harness.repository.store.pace import pace_of
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.read_only import ReadOnly
 from harness.repository.store.s3 import S3Store
@@ -28,8 +30,9 @@ BUCKET = "backups"
 class Offsite:
     """Location of the backup repository. `secrets`: name -> reference; contains the two keys of the store.
 
-    `directory`: in place of a store's address; `tls`, `region`, `ca`, `path_style`: as in `S3`; `prefix`: of the keys
-    of its objects.
+    `directory`: in place of a store's address; `headers`: of each new object; `short`: whether a store that does not
+    answer is given up within seconds, as in drills; `tls`, `region`, `ca`, `path_style`: as in `S3`; `prefix`: of the
+    keys of its objects.
     """
 
     address: Address | None
@@ -42,6 +45,8 @@ class Offsite:
     path_style: bool | None = None
     prefix: str = ""
     directory: Path | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    short: bool = False
 
     def __str__(self) -> str:
         return str(self.directory or self.address)
@@ -64,17 +69,21 @@ def located(table: ExistingOffsiteTable | WitnessStoreTable, secrets: Mapping[st
         str(s3.ca or ""),
         s3.path_style,
         s3.prefix,
+        headers=s3.headers,
     )
 
 
-def offsite_at(text: str, secrets: Mapping[str, str]) -> Offsite:
-    """Return the location that `HOST:PORT`, or the path of a folder, stands for. Raises UsageError."""
+def offsite_at(text: str, secrets: Mapping[str, str], *, short: bool = False) -> Offsite:
+    """Return the location that `HOST:PORT`, or the path of a folder, stands for. `short`: as in `Offsite`.
+
+    Raises UsageError.
+    """
     if "/" in text:
         return Offsite(None, {}, directory=Path(text).absolute())
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit():
         raise UsageError(f"{text!r}: not an address; write HOST:PORT, or the path of a folder")
-    return Offsite(Address(host, int(port)), secrets)
+    return Offsite(Address(host, int(port)), secrets, short=short)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +123,23 @@ class Connections:
     def repository(self) -> Repository:
         """The backup repository, write-protected where it is read-only; raises UsageError."""
         where, estate = self.offsite, self.config.estate.name
-        store = self._store(where)
+        store = self.store
         if where.read_only:
             store = ReadOnly(store, f"repository of {estate} at {where}")
         witness = MemoryWitness() if self.witness is None else FileWitness(self.witness)
         second = () if self.second is None else (StoreWitness(self._store(self.second)),)
         return Repository(store, estate, trust=self.trust, witnesses=(witness, *second))
 
+    @property
+    def store(self) -> ObjectStore:
+        """The store of the repository, which can be written to; raises UsageError."""
+        return self._store(self.offsite)
+
     def _store(self, where: Offsite) -> ObjectStore:
+        upload = pace_of("up", self.config.backup.bandwidth)
+        download = pace_of("down", self.config.restore.bandwidth)
         if where.directory is not None:
-            return DirectoryStore(where.directory)
+            return DirectoryStore(where.directory, upload, download)
         if where.address is None:
             raise UsageError(f"estate {self.config.estate.name}: its repository has no address and no directory")
         if lacking := [name for name in (ACCESS, SECRET) if name not in where.secrets]:
@@ -139,6 +155,10 @@ class Connections:
             ca=where.ca,
             path_style=where.path_style,
             prefix=where.prefix,
+            patience=patience_of(short=where.short),
+            headers=dict(where.headers),
+            upload=upload,
+            download=download,
         )
 
     @property

@@ -25,6 +25,7 @@ OF_URL = {
     "host": "host", "port": "port", "user": "user", "dbname": "database", "sslmode": "sslmode", "sslrootcert": "ca",
     "sslcert": "cert", "sslkey": "key",
 }  # fmt: skip
+UNREADABLE = ("GLACIER", "DEEP_ARCHIVE")
 VERIFYING = ("verify-ca", "verify-full")
 
 
@@ -194,10 +195,51 @@ class S3Table(Table):
         return S3(where, where, access_ref, secret_ref, tls, ca, self.region or REGION, self.path_style)
 
 
+def bandwidth(value: int) -> int:
+    """Return the bytes per second; raises ValueError for a limit with which no backup would end."""
+    if 0 < value < LEAST_BANDWIDTH:
+        raise ValueError(f"{value} bytes per second; at least {LEAST_BANDWIDTH}, or 0 for no limit")
+    return value
+
+
+LEAST_BANDWIDTH = 10_000
+Bandwidth = Annotated[int, Field(ge=0), AfterValidator(bandwidth)]
+
+
+def readable(value: str) -> str:
+    """Return the storage class; raises ValueError for one whose objects cannot be read at once."""
+    if value in UNREADABLE:
+        raise ValueError(f"{value}: its objects take hours to be read, and each backup is read back; use another one")
+    return value
+
+
 class RepositoryTable(S3Table):
-    """The object store of a repository. `prefix`: of the keys of all its objects, without slashes at its ends."""
+    """The object store of a repository. `prefix`: of the keys of all its objects, without slashes at its ends.
+
+    `storage_class`, `encryption`, `kms_key`: of each new object, as the store names them.
+    """
 
     prefix: Annotated[str, AfterValidator(lambda value: value.strip("/"))] = ""
+    storage_class: Annotated[str, Field(pattern=r"^([A-Z][A-Z0-9_]*)?$"), AfterValidator(readable)] = ""
+    encryption: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = ""
+    kms_key: str = ""
+
+    @model_validator(mode="after")
+    def keyed(self) -> Self:
+        """Refuse a key of an encryption that has none."""
+        if self.kms_key and not self.encryption.startswith("aws:kms"):
+            raise ValueError('kms_key needs encryption = "aws:kms" or "aws:kms:dsse"')
+        return self
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Headers of the request that makes an object."""
+        named = {
+            "x-amz-storage-class": self.storage_class,
+            "x-amz-server-side-encryption": self.encryption,
+            "x-amz-server-side-encryption-aws-kms-key-id": self.kms_key,
+        }
+        return tuple((name, value) for name, value in named.items() if value)
 
 
 def s3_table(value: object) -> object:

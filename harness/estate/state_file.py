@@ -115,7 +115,7 @@ def connect(config: Config, state: StateFile) -> Connections:
     return Connections(
         config,
         build_services(config),
-        offsite_at(state.offsite, secrets.of("offsite")),
+        offsite_at(state.offsite, secrets.of("offsite"), short=True),
         primary=site if state.site == "primary" else None,
         dr=site if state.site == "dr" else None,
         recipients=secrets.recipients,

@@ -27,6 +27,7 @@ from harness.repository.format.unsigned import is_unsigned, read_unsigned
 from harness.repository.hidden import HiddenCommits, hidden_commits
 from harness.repository.pipeline import Pipeline
 from harness.repository.reader import OpenBackup, Progress, open_backup, small_object
+from harness.repository.store.pieces import Pieces
 from harness.repository.store.port import ObjectStore
 from harness.repository.witness import MemoryWitness, Witness
 from harness.repository.writer import Receipt, Writer, begin
@@ -243,7 +244,7 @@ class Repository:
         commit = entry.commit
         if commit is None:
             raise Unreadable(f"backup {entry.backup_id}: {entry.damaged or 'not signed'}")
-        sizes = [one.size for one in self.store.list(self.layout.data(entry.backup_id))]
+        sizes = [one.size for one in Pieces(self.store).list(self.layout.data(entry.backup_id))]
         if (len(sizes), sum(sizes)) != (commit.objects, commit.stored_size):
             raise Unreadable(
                 f"backup {entry.backup_id}: {len(sizes)} objects of {sum(sizes)} bytes are stored instead of "

@@ -19,6 +19,7 @@ from harness.core.errors import HarnessError
 from harness.patience import PATIENCE
 from harness.repository.format.frames import FRAME, compress, decompress, regroup
 from harness.repository.format.seal import HEADER, SEGMENT, open_sealed, reader_of, seal, segment_of
+from harness.repository.store.pieces import Pieces
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.ranges import RANGE, opened
 
@@ -217,7 +218,7 @@ class Pipeline:
 
         with self._slots, Stream(self.budget) as stream:
             sealed = seal(packed(stream.ahead(read())), dek, associated)
-            stored = self.store.put(key, taken(stream.ahead(sealed)))
+            stored = Pieces(self.store).put(key, taken(stream.ahead(sealed)))
         return Stored(own.plain, stored, digest.hexdigest())
 
     def get(
@@ -232,7 +233,7 @@ class Pipeline:
         told = None if begun is None else lambda number, at: begun(Start(number, at))
         with Stream(self.budget) as stream:
             if size > RANGE:
-                ranges = opened(self.store, key, size, dek, associated, index)
+                ranges = opened(Pieces(self.store), key, size, dek, associated, index)
                 segments = (segment for one in ranges for segment in one.plain)
             else:
                 segments = self._one_by_one(stream, key, dek, associated, index)
@@ -242,21 +243,21 @@ class Pipeline:
         self, stream: Stream, key: str, dek: bytes, associated: bytes, index: int
     ) -> Generator[bytes, None, None]:
         """Yield the segments of an object from number `index` on, as they come over one connection."""
-        header = b"".join(self.store.get(key, 0, HEADER)) if index else b""
-        source = reader_of(stream.ahead(self.store.get(key, index * SEGMENT)))
+        header = b"".join(Pieces(self.store).get(key, 0, HEADER)) if index else b""
+        source = reader_of(stream.ahead(Pieces(self.store).get(key, index * SEGMENT)))
         yield from open_sealed(source, dek, associated, header, index)
 
     def authenticate(self, key: str, dek: bytes, associated: bytes, size: int = 0) -> Generator[int, None, None]:
         """Authenticate every segment, yielding the numbers of stored bytes that were fetched. Raises as `get` does."""
         if size > RANGE:
-            yield from (one.fetched for one in opened(self.store, key, size, dek, associated))
+            yield from (one.fetched for one in opened(Pieces(self.store), key, size, dek, associated))
             return
         fetched = 0
         with Stream(self.budget) as stream:
 
             def counted() -> Iterator[bytes]:
                 nonlocal fetched
-                for chunk in stream.ahead(self.store.get(key)):
+                for chunk in stream.ahead(Pieces(self.store).get(key)):
                     fetched += len(chunk)
                     yield chunk
 

@@ -36,6 +36,7 @@ from harness.repository.format.seal import KEY, seal
 from harness.repository.pipeline import Pipeline, end
 from harness.repository.read_back import read_back, write_small
 from harness.repository.store.expunge import discard, remove
+from harness.repository.store.pieces import Pieces
 from harness.repository.store.port import Lockable, ObjectStore
 from harness.signing import read_signing_key
 
@@ -235,7 +236,7 @@ class Writer:
 
     def _require_stored(self, entries: Sequence[ObjectEntry]) -> None:
         prefix = self.layout.data(self.backup_id)
-        there = {entry.key.removeprefix(prefix): entry.size for entry in self.store.list(prefix)}
+        there = {entry.key.removeprefix(prefix): entry.size for entry in Pieces(self.store).list(prefix)}
         for entry in entries:
             if there.get(entry.path) != entry.stored_size:
                 raise BackupFailed(

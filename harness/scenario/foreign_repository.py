@@ -158,7 +158,7 @@ class ForeignRepository:
             connections=Connections(
                 config,
                 drill.environment.services,
-                Offsite(other.offsite_s3.outside, other.secrets.of("offsite"), read_only=True),
+                Offsite(other.offsite_s3.outside, other.secrets.of("offsite"), read_only=True, short=True),
                 dr=site,
                 client_secrets=other.secrets.of("clients"),
                 witness=other.run / WITNESS,

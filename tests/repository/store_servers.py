@@ -25,6 +25,7 @@ from harness.repository.catalogue import Receipt, Repository, Trust, Writer
 from harness.repository.format.recipients import new_pair
 from harness.repository.store.directory.files import DirectoryStore
 from harness.repository.store.directory.marker import mark
+from harness.repository.store.http.connections import patience_of
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.s3 import S3Store
 from harness.s3.client import ensure_bucket
@@ -66,7 +67,7 @@ class Recipients:
 def connect(store: Store, bucket: str = BUCKET) -> S3Store:
     s3 = store.s3
     access, secret = read_text_secret(s3.access_key_ref), read_text_secret(s3.secret_key_ref)
-    return S3Store.connect(s3.outside.host, s3.outside.port, access, secret, bucket)
+    return S3Store.connect(s3.outside.host, s3.outside.port, access, secret, bucket, patience=patience_of(short=True))
 
 
 def contents() -> Contents:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from harness.core.errors import Unreadable
 from harness.core.parallel import in_order
 from harness.repository.format.seal import HEADER, SEGMENT, open_segments
+from harness.repository.store.pieces import Pieces
 from harness.repository.store.port import ObjectStore
 
 RANGE = 4 << 20  # bytes of one request: some segments
@@ -20,7 +21,9 @@ class Opened:
     plain: tuple[bytes, ...]
 
 
-def opened(store: ObjectStore, key: str, size: int, dek: bytes, associated: bytes, first: int = 0) -> Iterator[Opened]:
+def opened(
+    store: ObjectStore | Pieces, key: str, size: int, dek: bytes, associated: bytes, first: int = 0
+) -> Iterator[Opened]:
     """Yield the ranges of an object that should have `size` bytes, in order, from its segment `first` on.
 
     Raises Unreadable for one that is not authentic, is shorter or longer, or is not there; HarnessError of the store.

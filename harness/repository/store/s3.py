@@ -1,7 +1,7 @@
 """An S3 bucket as an object store."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,22 +11,22 @@ import certifi
 from minio.commonconfig import COMPLIANCE
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from minio.retention import Retention
-from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, SSLError
-from urllib3.exceptions import TimeoutError as ReadTimeout
+from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
 from harness.core.node import Address
 from harness.core.service import REGION
-from harness.patience import PATIENCE
+from harness.repository.store.http.connections import StorePatience, connections, patience_of, pause
+from harness.repository.store.http.explain import no_answer, s3_error, server_error
+from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject, StoredVersion
-from harness.repository.store.s3_client import Client, connections
+from harness.repository.store.s3_client import Client
 
 CHUNK = 1 << 20
-DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed", "AccountProblem")
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
 UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidBucketState")
 NOT_SUPPORTED = (405, 501)  # statuses of stores without object lock
-SERVER_FAULT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class S3Store:
     bucket: str
     _client: Client = field(repr=False)
     prefix: str = ""  # with its slash
+    patience: StorePatience = field(default_factory=patience_of)
+    download: Pace | None = None
 
     @classmethod
     def connect(
@@ -51,12 +53,18 @@ class S3Store:
         ca: str = "",
         path_style: bool | None = None,
         prefix: str = "",
+        patience: StorePatience | None = None,
+        headers: Mapping[str, str] | None = None,
+        upload: Pace | None = None,
+        download: Pace | None = None,
     ) -> Self:
         """Return the bucket there, without a request. `ca`: file of trusted certificates, by default $SSL_CERT_FILE.
 
         `path_style`: whether the bucket is in the path and not in the host name; None as the host name suggests.
+        `patience`: that of production by default; `headers`: of each new object (storage class, encryption).
         """
         endpoint = str(Address(host, port))
+        waits = patience or patience_of()
         roots = ca or os.environ.get("SSL_CERT_FILE") or certifi.where()
         client = Client(
             endpoint,
@@ -64,11 +72,12 @@ class S3Store:
             secret_key=secret,
             secure=secure,
             region=region,
-            http_client=connections(roots if secure else None),
+            http_client=connections(roots if secure else None, waits, upload),
         )
         if path_style is not None:
             (client.disable_virtual_style_endpoint if path_style else client.enable_virtual_style_endpoint)()  # type: ignore[no-untyped-call]
-        return cls(endpoint, bucket, client, f"{prefix}/" if prefix else "")
+        client.object_headers = dict(headers or {})
+        return cls(endpoint, bucket, client, f"{prefix}/" if prefix else "", waits, download)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store one object from a stream, in parts of 16 MiB, and return its size in bytes."""
@@ -76,14 +85,29 @@ class S3Store:
             return self._client.upload(self.bucket, self.prefix + key, chunks)
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes; raises Unreadable when it does not exist or ends before `offset`."""
+        """Yield an object's bytes; raises Unreadable when it does not exist or ends before `offset`.
+
+        What is cut off is asked for again from there on.
+        """
         with self._explained(key, "cannot be read"):
-            answer = self._client.get_object(self.bucket, self.prefix + key, offset, length)
-            try:
-                yield from answer.stream(CHUNK)
-            finally:
-                # Closed instead of released: unread bytes would break the next request on the connection.
-                answer.close()
+            done, attempt, began, same = 0, 0, SYSTEM.monotonic(), dict[str, str]()
+            while True:
+                left = length - done if length else 0
+                answer = self._client.get_object(self.bucket, self.prefix + key, offset + done, left, same)  # type: ignore[arg-type]
+                same = {"If-Match": answer.headers.get("etag", "")} if answer.headers.get("etag") else {}
+                try:
+                    for chunk in paced(self.download, answer.stream(CHUNK)):
+                        done, attempt = done + len(chunk), 0
+                        yield chunk
+                        began = SYSTEM.monotonic()
+                    break
+                except (ProtocolError, ReadTimeoutError):
+                    if not pause(attempt, began, self.patience.repeats):
+                        raise
+                    attempt += 1
+                finally:
+                    # Closed instead of released: unread bytes would break the next request on the connection.
+                    answer.close()
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects below `prefix`, sorted by key."""
@@ -175,34 +199,8 @@ class S3Store:
         except S3Error as error:
             if error.code in ABSENT:
                 raise Unreadable(f"{place}: does not exist ({error.code})") from None
-            raise HarnessError(f"{place}: {what}: {_s3_error(error)}") from None
+            raise HarnessError(f"{place}: {what}: {s3_error(error)}") from None
         except (ServerError, InvalidResponseError) as error:
-            raise HarnessError(f"{place}: {what}: {_server_error(' '.join(str(error).split())[:120])}") from None
+            raise HarnessError(f"{place}: {what}: {server_error(' '.join(str(error).split())[:120])}") from None
         except (MinioException, HTTPError) as error:
-            raise HarnessError(f"{place}: {what}: {_no_answer(error)}") from None
-
-
-def _s3_error(error: S3Error) -> str:
-    if error.code == "NoSuchBucket":
-        return "no such bucket; create it, or correct its name"
-    if error.code in DENIED:
-        return f"access denied ({error.code}); check the store's keys and this machine's clock"
-    if error.response.status >= SERVER_FAULT:
-        return _server_error(str(error.code))
-    return f"refused ({error.code}: {error.message})"
-
-
-def _server_error(detail: str) -> str:
-    return f"no space left, or the store is failing ({detail}); check its log and its disk"
-
-
-def _no_answer(error: Exception) -> str:
-    reason = error.reason if isinstance(error, MaxRetryError) and error.reason is not None else error
-    # First, because NewConnectionError is a subclass of urllib3's TimeoutError.
-    if isinstance(reason, NewConnectionError):
-        return "connection refused; is the store running, and is this its address?"
-    if isinstance(reason, SSLError):
-        return f"no trusted TLS connection ({' '.join(str(reason).split())}); check tls, the certificate and its ca"
-    if isinstance(reason, ReadTimeout):
-        return f"no answer within {PATIENCE.store_silence:g} s; the store hangs or is unreachable"
-    return f"connection lost ({type(reason).__name__}); is the store still running?"
+            raise HarnessError(f"{place}: {what}: {no_answer(error, self.patience)}") from None

@@ -1,63 +1,24 @@
-"""S3 client: `Minio` with streaming multipart uploads that are aborted cleanly, and timeouts for silence only."""
+"""S3 client: `Minio` with streaming multipart uploads that are aborted cleanly."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 from xml.etree import ElementTree as ET
 
 from minio import Minio
 from minio.datatypes import Part
-from minio.error import MinioException
-from urllib3 import PoolManager, Retry, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from minio.error import MinioException, S3Error
 from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError
-from harness.patience import PATIENCE
 from harness.repository.format.seal import Read, reader_of
 
 PART = 16 << 20
 IN_FLIGHT = 2  # parts of one object at a time: a store that answers late does not stop the stream
 MOST_PARTS = 10_000
-SEND = 1 << 18
-POOL = 16
 TYPE = {"Content-Type": "application/octet-stream"}
-
-
-class _Plain(HTTPConnection):
-    """Sends a body in pieces: a socket timeout covers one call, and 16 MiB in one call would fail on slow lines."""
-
-    def send(self, data: Any) -> None:
-        for piece in _pieces(data):
-            super().send(piece)
-
-
-class _Secure(HTTPSConnection):
-    """`_Plain` over TLS."""
-
-    def send(self, data: Any) -> None:
-        for piece in _pieces(data):
-            super().send(piece)
-
-
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _Secure
-
-
-def _pieces(data: Any) -> Iterator[Any]:
-    if not isinstance(data, bytes | memoryview) or len(data) <= SEND:
-        yield data
-        return
-    view = memoryview(data)
-    for start in range(0, len(view), SEND):
-        yield view[start : start + SEND]
 
 
 def _fill(part: bytearray, read: Read) -> int:
@@ -69,32 +30,13 @@ def _fill(part: bytearray, read: Read) -> int:
     return ready
 
 
-def connections(certificates: str | None) -> PoolManager:
-    """Return a pool that gives up on a silent store within 10 s; only server errors are retried, twice."""
-    retry = Retry(
-        total=3,
-        connect=1,
-        read=0,
-        status=2,
-        other=0,
-        backoff_factor=0.2,
-        status_forcelist=(500, 502, 503, 504),
-        allowed_methods=None,
-        raise_on_status=False,  # the answer is more precise than urllib3's "too many errors"
-    )
-    pool = PoolManager(
-        maxsize=POOL,
-        timeout=Timeout(connect=PATIENCE.store_connect, read=PATIENCE.store_silence),
-        retries=retry,
-        cert_reqs="CERT_REQUIRED",
-        ca_certs=certificates,
-    )
-    pool.pool_classes_by_scheme = {"http": _PlainPool, "https": _SecurePool}
-    return pool
-
-
 class Client(Minio):
-    """`Minio` with an upload that, unlike `put_object`, copies no parts and leaves none behind after a failure."""
+    """`Minio` with an upload that, unlike `put_object`, copies no parts and leaves none behind after a failure.
+
+    `object_headers`: of each new object.
+    """
+
+    object_headers: Mapping[str, str] = {}
 
     def upload(self, bucket: str, key: str, chunks: Iterable[bytes]) -> int:
         """Store a stream as one object, two parts in memory; return its size. A failed upload is aborted."""
@@ -102,17 +44,25 @@ class Client(Minio):
         part = bytearray(PART)  # allocated once, to avoid fragmentation of the heap
         ready = _fill(part, read)
         if ready < PART:
-            self._put_object(bucket, key, bytes(part[:ready]), dict(TYPE))
+            self._put_object(bucket, key, bytes(part[:ready]), {**TYPE, **self.object_headers})
             return ready
-        upload = self._create_multipart_upload(bucket, key, dict(TYPE))
+        upload = self._create_multipart_upload(bucket, key, {**TYPE, **self.object_headers})
         try:
             done, size = self._parts(bucket, key, upload, part, read)
-            self._complete_multipart_upload(bucket, key, upload, done)
+            self._complete(bucket, key, upload, done, size)
         except BaseException:
             with suppress(MinioException, HTTPError):
                 self._abort_multipart_upload(bucket, key, upload)
             raise
         return size
+
+    def _complete(self, bucket: str, key: str, upload: str, done: list[Part], size: int) -> None:
+        try:
+            self._complete_multipart_upload(bucket, key, upload, done)
+        except S3Error as error:
+            # Repeated after an answer that was lost: the store had done it by then.
+            if error.code != "NoSuchUpload" or self.stat_object(bucket, key).size != size:
+                raise
 
     def _parts(self, bucket: str, key: str, upload: str, first: bytearray, read: Read) -> tuple[list[Part], int]:
         """Store all parts, the full `first` and the rest, `IN_FLIGHT` at a time; return them and their bytes."""

@@ -11,6 +11,7 @@ import pytest
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
+from harness.repository.store.http.connections import patience_of
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.s3 import S3Store
 from harness.repository.store.s3_client import PART
@@ -140,7 +141,7 @@ def test_a_refused_connection_is_reported_at_once(estate: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        store = S3Store.connect("127.0.0.1", port, "a", "b", "backups")
+        store = S3Store.connect("127.0.0.1", port, "a", "b", "backups", patience=patience_of(short=True))
         began = SYSTEM.monotonic()
         with pytest.raises(HarnessError, match=f"127.0.0.1:{port}, bucket backups, {estate}/a: .*connection refused"):
             store.put(f"{estate}/a", [b"x"])
@@ -149,7 +150,9 @@ def test_a_refused_connection_is_reported_at_once(estate: str) -> None:
 
 def test_a_silent_store_times_out(estate: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        store = S3Store.connect("127.0.0.1", silent.getsockname()[1], "a", "b", "backups")
+        store = S3Store.connect(
+            "127.0.0.1", silent.getsockname()[1], "a", "b", "backups", patience=patience_of(short=True)
+        )
         began = SYSTEM.monotonic()
         with pytest.raises(HarnessError, match="no answer within 4 s"):
             store.put(f"{estate}/a", [b"x"])

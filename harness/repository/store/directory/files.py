@@ -18,6 +18,7 @@ from pathlib import Path
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
 from harness.repository.store.directory.names import CONTINUED, decoded, files_of, is_part, object_of, part_of
+from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject
 
 MARKER = ".blackstart-repository"
@@ -56,6 +57,8 @@ class DirectoryStore:
     """A marked directory. Safe to use from several threads and processes."""
 
     root: Path
+    upload: Pace | None = None
+    download: Pace | None = None
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Store one object and return its size in bytes; the object before it is replaced only when this one is whole.
@@ -67,7 +70,7 @@ class DirectoryStore:
         with self._explained(key, "cannot be stored"):
             folder, file = self._create(folders, part)
         try:
-            for chunk in chunks:
+            for chunk in paced(self.upload, chunks):
                 with self._explained(key, "cannot be stored"):
                     size += _write(file, chunk)
             with self._explained(key, "cannot be stored"):
@@ -119,7 +122,7 @@ class DirectoryStore:
                 if not chunk:
                     return
                 offset += len(chunk)
-                yield chunk
+                yield from paced(self.download, (chunk,))
         finally:
             os.close(file)
 
