@@ -22,6 +22,7 @@ from harness.postgres.identity import ask, catalogue
 from harness.postgres.server import SUPERUSER_PASSWORD, connect
 from harness.repository.format.recipients import read_public
 from harness.repository.store.port import ObjectStore
+from harness.repository.store.probe import known
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
 from harness.signing import read_signing_key, read_verify_key
@@ -162,6 +163,8 @@ def check_offsite(report: Report, config: Config, *, writes: bool, probe: bool =
     with report.noting(where):
         store = Connections(config, (), replace(connect_offsite(config), read_only=False)).repository.store
         _read(store, config.estate.name)
+        if (abilities := known(store, config.estate.name)) is not None:
+            report.store.append(f"probed {abilities.at:%Y-%m-%d}: {abilities}")
         if probe and not table.read_only:
             _write(store, config.estate.name)
 

@@ -24,11 +24,16 @@ def check(config: ConfigFile = ESTATE, as_json: AsJson = False) -> None:
     report = report_of(config)
     if as_json:
         findings = [{"where": d.where, "what": d.what, "declaration": d.declared} for d in report.defects]
-        say_json({"config": str(config), "findings": findings, "covered": report.covered, "excluded": report.excluded})
+        listed = {"covered": report.covered, "excluded": report.excluded, "store": report.store}
+        say_json({"config": str(config), "findings": findings, **listed})
     else:
         for line in [f"{config}: {defect}" for defect in report.defects]:
             say(line)
-        for line in [f"covered: {one}" for one in report.covered] + [f"excluded: {one}" for one in report.excluded]:
+        for line in (
+            [f"covered: {one}" for one in report.covered]
+            + [f"store: {one}" for one in report.store]
+            + [f"excluded: {one}" for one in report.excluded]
+        ):
             say(line)
         count = len(report.defects)
         say(f"{count} finding{'s' * (count > 1)}" if count else f"{config}: nothing is wrong")

@@ -34,6 +34,7 @@ class Defect:
 class Report:
     """What a check found. `covered`, `excluded`: a line for each thing that would be in a backup, and would not.
 
+    `store`: what the repository's store can do, where it was probed.
     `absent`: what is declared and was found missing, `database NAME` and the like.
     """
 
@@ -41,6 +42,7 @@ class Report:
     covered: list[str] = field(default_factory=list)
     excluded: list[str] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
+    store: list[str] = field(default_factory=list)
 
     def wrong(self, where: str, what: str) -> None:
         """Note a mistake in the declaration, or in the folders that it names."""

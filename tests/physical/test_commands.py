@@ -192,7 +192,10 @@ def test_the_same_commands_with_a_repository_in_a_directory(there: Production, t
     ), early.stderr
     made = blackstart(folder, "repository", "new")
     assert (made.returncode, made.stdout) == (0, f"{disk}: is a repository\n"), made.stderr
-    assert blackstart(folder, "check").returncode == 0
+    probed = blackstart(folder, "repository", "probe")
+    assert (probed.returncode, probed.stdout.count("yes")) == (0, 3), probed.stderr
+    checked = blackstart(folder, "check")
+    assert (checked.returncode, "store: probed " in checked.stdout) == (0, True), checked.stdout
     for words in (("backup",), ("backup", "--mode", "physical"), ("verify", "--all"), ("verify", "--quick")):
         done = blackstart(folder, *words)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -56,15 +56,14 @@ class Pieces:
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object below `prefix`, sorted by key, with the size of all its pieces."""
-        found: dict[str, StoredObject] = {}
-        for one in self.store.list(prefix):
+        found = {one.key: one for one in self.store.list(prefix)}
+        for one in tuple(found.values()):
             match = NUMBERED.fullmatch(one.key)
             whole = found.get(match.group(1)) if match else None
-            if whole is None:
-                found[one.key] = one
-            else:
+            if whole is not None:
                 newest = max(whole.modified, one.modified)
                 found[whole.key] = replace(whole, size=whole.size + one.size, modified=newest)
+                del found[one.key]
         yield from found.values()
 
 

@@ -70,6 +70,14 @@ class Sweepable(Protocol):
         """
 
 
+@runtime_checkable
+class Probed(Protocol):
+    """What a store says about itself when it is probed."""
+
+    def abilities(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield name and value of each; objects below `prefix` may be written. Raises HarnessError."""
+
+
 class ObjectStore(Protocol):
     """An object store for a repository. Each method raises HarnessError when the store fails, with its address."""
 

@@ -168,6 +168,23 @@ class S3Store:
                 return False
             raise
 
+    def abilities(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield whether versions are kept, and whether a conditional put keeps an object from being replaced."""
+        with self._explained(prefix, "cannot be asked for versions"):
+            yield "versions", "yes" if self._keeps_versions() else "no"
+        key = f"{prefix}conditional"
+        with self._explained(key, "cannot be stored"):
+            done = [self._client.put_new(self.bucket, self.prefix + key) for _ in range(2)]
+        yield "conditional put", "yes" if done == [True, False] else "no"
+        yield "unfinished uploads", "listed" if self._lists_uploads(prefix) else "not listed: let a rule abort them"
+
+    def _lists_uploads(self, prefix: str) -> bool:
+        try:
+            self.abandon(prefix)
+        except HarnessError:
+            return False
+        return True
+
     @property
     def locks(self) -> bool:
         """Whether the bucket was made with object lock."""

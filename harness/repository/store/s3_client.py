@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from http import HTTPStatus
 from typing import cast
 from xml.etree import ElementTree as ET
 
@@ -16,6 +17,7 @@ from harness.core.errors import HarnessError
 from harness.repository.format.seal import Read, reader_of
 
 PART = 16 << 20
+REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.CONFLICT)
 IN_FLIGHT = 2  # parts of one object at a time: a store that answers late does not stop the stream
 MOST_PARTS = 10_000
 TYPE = {"Content-Type": "application/octet-stream"}
@@ -55,6 +57,16 @@ class Client(Minio):
                 self._abort_multipart_upload(bucket, key, upload)
             raise
         return size
+
+    def put_new(self, bucket: str, key: str) -> bool:
+        """Store an object unless there is one; return whether it was stored. A store may not know the condition."""
+        try:
+            self._put_object(bucket, key, b"conditional", {**TYPE, "If-None-Match": "*"})
+        except S3Error as error:
+            if error.response.status in REFUSED:
+                return False
+            raise
+        return True
 
     def _complete(self, bucket: str, key: str, upload: str, done: list[Part], size: int) -> None:
         try:

@@ -18,7 +18,8 @@ from harness.repository.store.http.connections import StorePatience
 from harness.repository.store.s3 import S3Store
 
 ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>{}</Message></Error>"
-QUICK = StorePatience(connect=0.5, silence=0.4, complete=3.0, repeats=1.5, connects=0.5)
+# Long enough for a busy machine; where a limit is reached, a test shortens that one.
+QUICK = StorePatience(connect=10.0, silence=10.0, complete=30.0, repeats=60.0, connects=0.5)
 
 
 @dataclass

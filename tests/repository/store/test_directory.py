@@ -13,7 +13,8 @@ import pytest
 
 from harness.core.errors import HarnessError, Unreadable, UsageError
 from harness.repository.catalogue import Repository
-from harness.repository.store.directory.files import MARKER, DirectoryStore
+from harness.repository.store.directory.files import DirectoryStore
+from harness.repository.store.directory.folders import MARKER
 from harness.repository.store.directory.marker import mark
 from harness.repository.store.directory.names import decoded, files_of
 from harness.repository.upkeep.reaper import reap

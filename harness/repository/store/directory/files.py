@@ -15,41 +15,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Unreadable
-from harness.repository.store.directory.names import CONTINUED, decoded, files_of, is_part, object_of, part_of
+from harness.repository.store.directory.folders import (
+    FILE_MODE,
+    WHY,
+    Entry,
+    entries_of,
+    marked,
+    open_folder,
+    opened,
+    swept,
+    write_all,
+)
+from harness.repository.store.directory.names import files_of, part_of
 from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject
 
-MARKER = ".blackstart-repository"
-FOLDER_MODE, FILE_MODE = 0o700, 0o600
 CHUNK = 1 << 20
 ATTEMPTS = 8  # of opening a folder that another thread removes because it is empty
-TO_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 TO_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-WHY = {
-    errno.ENOSPC: "no space left; free some, or let `blackstart retention --apply` remove what expired",
-    errno.EDQUOT: "the quota is used up; raise it, or let `blackstart retention --apply` remove what expired",
-    errno.EFBIG: "its file system takes no file of that size; use another one",
-    errno.EROFS: "it is mounted read-only; mount it for writing",
-    errno.EACCES: "permission denied; give the folder to the user that runs blackstart",
-    errno.EPERM: "permission denied; give the folder to the user that runs blackstart",
-    errno.ESTALE: "the network file system lost it; mount it again",
-    errno.ENOTDIR: "a file or a symbolic link is in the place of a folder; remove it",
-    errno.ELOOP: "it is a symbolic link, which is not followed; remove it",
-    errno.EISDIR: "it is a folder; remove it",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """An entry of a folder. `key`: of the object, or what the keys below the folder begin with."""
-
-    key: bytes
-    name: str
-    folder: bool
-    info: os.stat_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +57,7 @@ class DirectoryStore:
         try:
             for chunk in paced(self.upload, chunks):
                 with self._explained(key, "cannot be stored"):
-                    size += _write(file, chunk)
+                    size += write_all(file, chunk)
             with self._explained(key, "cannot be stored"):
                 os.fsync(file)
                 # Some file systems report only here that a disk is full.
@@ -137,7 +122,7 @@ class DirectoryStore:
                 return
 
     def _below(self, folder: int, base: bytes, prefix: bytes) -> Iterator[StoredObject]:
-        entries = sorted(_entries(folder, base, prefix), key=lambda entry: entry.key)
+        entries = sorted(entries_of(folder, base, prefix), key=lambda entry: entry.key)
         below = (self._of(folder, entry, prefix) for entry in entries)
         if any(entry.folder and not entry.key.endswith(b"/") for entry in entries):
             # The keys of a continued name may lie between those of the folder whose name it begins with.
@@ -146,9 +131,9 @@ class DirectoryStore:
         for found in below:
             yield from found
 
-    def _of(self, folder: int, entry: _Entry, prefix: bytes) -> Iterator[StoredObject]:
+    def _of(self, folder: int, entry: Entry, prefix: bytes) -> Iterator[StoredObject]:
         if entry.folder:
-            with suppress(FileNotFoundError), _opened(entry.name, folder) as inner:
+            with suppress(FileNotFoundError), opened(entry.name, folder) as inner:
                 yield from self._below(inner, entry.key, prefix)
             return
         with suppress(UnicodeDecodeError):
@@ -183,16 +168,25 @@ class DirectoryStore:
         with self._explained(prefix, "unfinished uploads cannot be removed"):
             try:
                 with self._folder(files_of(base)[:-1]) as folder:
-                    return _swept(folder, base.encode(), prefix.encode(), timedelta(seconds=older_than))
+                    return swept(folder, base.encode(), prefix.encode(), timedelta(seconds=older_than))
             except FileNotFoundError:
                 return 0
 
+    def abilities(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield whether it is a mount point's disk of its own, and the room that is left."""
+        with self._explained(prefix, "cannot be asked"):
+            room = os.statvfs(self.root)
+            own = self.root.stat().st_dev != Path("/").stat().st_dev
+        yield "versions", "no"
+        yield "disk of its own", "yes" if own else "no: that of this machine's system"
+        yield "room", f"{room.f_bavail * room.f_frsize} bytes"
+
     def _enter(self, folders: Sequence[str], *, make: bool = False) -> int:
         """Return the folder below the marked directory, open; `make`: it is made where it does not exist."""
-        here = _marked(self.root)
+        here = marked(self.root)
         try:
             for name in folders:
-                below = _open_folder(name, here, make=make)
+                below = open_folder(name, here, make=make)
                 os.close(here)
                 here = below
         except BaseException:
@@ -223,75 +217,3 @@ class DirectoryStore:
             # One object that cannot be read costs no other.
             kind = Unreadable if reads and error.errno in (errno.ELOOP, errno.ENOTDIR) else HarnessError
             raise kind(f"{self._place(key)}: {what}: {reason}") from None
-
-
-def _marked(root: Path) -> int:
-    """Return the directory, open. Raises HarnessError where it has no marker: its disk is not mounted."""
-    folder = -1
-    try:
-        folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        if stat.S_ISREG(os.stat(MARKER, dir_fd=folder, follow_symlinks=False).st_mode):
-            return folder
-        what = f"{MARKER} is no file"
-    except FileNotFoundError:
-        what = "is no folder" if folder < 0 else f"has no {MARKER}"
-    except OSError as error:
-        what = WHY.get(error.errno or 0, error.strerror or str(error))
-    if folder >= 0:
-        os.close(folder)
-    raise HarnessError(f"store {root}: {what}: is its disk mounted? `blackstart repository new` makes a new repository")
-
-
-def _open_folder(name: str, parent: int, *, make: bool) -> int:
-    if make:
-        with suppress(FileExistsError):
-            os.mkdir(name, FOLDER_MODE, dir_fd=parent)
-            os.fsync(parent)
-    return os.open(name, TO_FOLDER, dir_fd=parent)
-
-
-@contextmanager
-def _opened(name: str, parent: int) -> Iterator[int]:
-    folder = _open_folder(name, parent, make=False)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
-def _entries(folder: int, base: bytes, prefix: bytes) -> Iterator[_Entry]:
-    """Yield the objects and folders in a folder whose keys may begin with `prefix`."""
-    with os.scandir(folder) as found:
-        for one in found:
-            key = decoded(one.name)
-            inside = one.is_dir(follow_symlinks=False)
-            if key is None or not (inside or one.is_file(follow_symlinks=False)):
-                continue
-            whole = base + key + (b"/" if inside and not one.name.endswith(CONTINUED) else b"")
-            if whole.startswith(prefix) or (inside and prefix.startswith(whole)):
-                with suppress(FileNotFoundError):
-                    yield _Entry(whole, one.name, inside, one.stat(follow_symlinks=False))
-
-
-def _swept(folder: int, base: bytes, prefix: bytes, age: timedelta) -> int:
-    with os.scandir(folder) as found:
-        parts = [one for one in found if is_part(one.name) and one.is_file(follow_symlinks=False)]
-    count, now = 0, SYSTEM.wall()
-    for one in parts:
-        with suppress(FileNotFoundError):
-            written = datetime.fromtimestamp(one.stat(follow_symlinks=False).st_mtime, UTC)
-            if (base + (decoded(object_of(one.name)) or b"")).startswith(prefix) and (not age or now - written >= age):
-                os.unlink(one.name, dir_fd=folder)
-                count += 1
-    for entry in list(_entries(folder, base, prefix)):
-        if entry.folder:
-            with suppress(FileNotFoundError), _opened(entry.name, folder) as inner:
-                count += _swept(inner, entry.key, prefix, age)
-    return count
-
-
-def _write(file: int, chunk: bytes) -> int:
-    left = memoryview(chunk)
-    while left:
-        left = left[os.write(file, left) :]
-    return len(chunk)

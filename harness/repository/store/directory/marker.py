@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.core.errors import UsageError
-from harness.repository.store.directory.files import FILE_MODE, MARKER
+from harness.repository.store.directory.folders import FILE_MODE, MARKER
 
 FORMAT = b"blackstart-directory/1\n"
 USUAL = ("lost+found",)  # what a new file system has
