@@ -20,7 +20,7 @@ class Way:
     `timeline`: the one that it ends on; `covered_until`: every write acknowledged before that time is in it, None: not
     known. `histories`: of every timeline, so that a new one gets another number. `passed_over`: why no newer timeline.
     `damaged`: newer backups that cannot be restored, each with the reason. `parents`: what an incremental backup builds
-    on, the full one first.
+    on, the full one first. `lost`: a finding for WAL that is listed and cannot be read.
     """
 
     backup: OpenBackup
@@ -33,6 +33,22 @@ class Way:
     passed_over: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     parents: tuple[OpenBackup, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    def until(self, files: Sequence[Shipped], why: str) -> "Way":
+        """Return the way that is left where the WAL after its first `files` cannot be read. `why`: the reason.
+
+        Raises Unreadable where the backup itself needs that WAL, or the way changes its timeline after it.
+        """
+        next_ = self.files[len(files)].entry
+        if next_.start < self.facts.stop or next_.timeline != self.timeline or not files:
+            raise Unreadable(why)
+        line = (
+            f"{why}; it and all WAL after it is lost, from {show_lsn(next_.start)} to {show_lsn(self.end)} on timeline "
+            f"{next_.timeline}: no point in time after {show_lsn(next_.start)} is reached from a backup before it; "
+            "take a new physical backup"
+        )
+        return replace(self, end=next_.start, files=tuple(files), covered_until=None, lost=(*self.lost, line))
 
     @property
     def name(self) -> str:

@@ -1,6 +1,6 @@
 """Restore to a point in time: base backup and WAL into an empty data folder, replayed to the target and promoted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -74,14 +74,16 @@ def restore(
     wal = read_wal(repository, newest_system(named))
     findings = (*catalogue.findings, *wal_findings(repository, wal))
     tried: list[str] = []
-    for way in ways(repository, catalogue.entries, wal, private_pem, wanted):
+    lost: list[str] = []
+    for way in _or_lost(ways(repository, catalogue.entries, wal, private_pem, wanted), lost):
         journal.mark(
             "selected", way.name, range=way.range, target=str(wanted.target), needed=way.size(), bytes=way.to_fetch
         )
         programs = _preflight(way, folder, aside)
         try:
             with made(folder):
-                fill(way, WalReader(repository, private_pem), folder, programs, journal, progress, keep=aside is None)
+                reader = WalReader(repository, private_pem)
+                way = fill(way, reader, folder, programs, journal, progress, keep=aside is None)  # noqa: PLW2901
                 kept = set_aside(folder)
                 done = replay_way(way, wanted, folder, programs, journal)
                 if aside is None:
@@ -91,14 +93,23 @@ def restore(
         except Unreached as error:
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)
+            lost += way.lost
             continue
         damaged = (f"a newer backup was passed over: {reason}" for reason in way.damaged)
-        found, warnings = (*damaged, *findings), _warnings(way, folder, done)
+        found, warnings = (*damaged, *way.lost, *findings), _warnings(way, folder, done)
         return PointInTime(
             way.name, folder, way.timeline, done.position, done.last_commit, warnings, found, way.facts.superuser,
             programs.major,
         )  # fmt: skip
-    raise Refused(f"{wanted.target} was not reached; there is: {'; '.join(tried)}")
+    raise Refused(f"{wanted.target} was not reached; there is: {'; '.join((*tried, *lost))}")
+
+
+def _or_lost(found: Iterator[Way], lost: Sequence[str]) -> Iterator[Way]:
+    """Yield what is found; what is raised because nothing reaches the target names the WAL that is `lost` as well."""
+    try:
+        yield from found
+    except Refused as error:
+        raise Refused("; ".join((str(error), *lost))) from error
 
 
 def _preflight(way: Way, folder: Path, aside: Callable[[Way], None] | None) -> Programs:
@@ -135,15 +146,16 @@ def fill(
     progress: Callable[[int], None] | None,
     *,
     keep: bool = False,
-) -> None:
+) -> Way:
     """Write base backup and WAL into an empty data folder, and verify the backup's files by its own manifest.
 
-    `keep`: whether what was fetched stays after an interruption. Raises Unreadable for what is not authentic,
-    RestoreFailed for files that differ from the manifest.
+    Return the way that is left: WAL that cannot be read ends it. `keep`: whether what was fetched stays after an
+    interruption. Raises Unreadable for what is not authentic, RestoreFailed for files that differ from the manifest.
     """
     combine((*way.parents, way.backup), folder, programs, journal, progress, keep=keep)
-    place_wal(way, reader, folder)
+    way = place_wal(way, reader, folder)
     journal.mark("placed", "WAL", files=len(way.files), end=show_lsn(way.end))
+    return way
 
 
 def replay_way(

@@ -17,6 +17,7 @@ from harness.physical.incremental.checkpoints import WHOLE, Checkpoints
 from harness.repository.catalogue import OpenBackup
 from harness.repository.format.frames import FRAME
 from harness.repository.pipeline import without
+from harness.repository.wal.catalogue import Shipped
 from harness.repository.wal.reader import WalReader
 from harness.substrate.common.filesystem import remove_tree
 
@@ -137,16 +138,28 @@ def tablespaces_of(backup: OpenBackup) -> tuple[str, ...]:
     return tuple(oid for oid, _ in facts.tablespaces)
 
 
-def place_wal(way: Way, reader: WalReader, folder: Path) -> None:
+def place_wal(way: Way, reader: WalReader, folder: Path) -> Way:
     """Write the WAL that the recovery reads into pg_wal, each file as long as the server expects it.
 
-    Raises Unreadable for a file that is not authentic.
+    Return the way that is left: it ends before the first segment that is gone or not authentic. Raises Unreadable where
+    nothing can be restored without that one.
     """
-    for shipped, data in in_order(reader.read, (*way.histories, *way.files), FETCHED):
-        lacking = 0 if shipped.entry.is_history else way.facts.segment_size - len(data)
-        path = folder / "pg_wal" / shipped.entry.name
-        if not path.exists():
-            _write(path, (data, bytes(lacking)))
+    for shipped, data in in_order(reader.read, way.histories, FETCHED):
+        _place(folder, shipped.entry.name, data, 0)
+    placed: list[Shipped] = []
+    try:
+        for shipped, data in in_order(reader.read, way.files, FETCHED):
+            _place(folder, shipped.entry.name, data, way.facts.segment_size - len(data))
+            placed.append(shipped)
+    except Unreadable as error:
+        return way.until(placed, str(error))
+    return way
+
+
+def _place(folder: Path, name: str, data: bytes, lacking: int) -> None:
+    path = folder / "pg_wal" / name
+    if not path.exists():
+        _write(path, (data, bytes(lacking)))
 
 
 def set_aside(folder: Path) -> bytes:

@@ -123,11 +123,12 @@ class ServerRestore:
         """2.4.1: decrypt and decompress the newest base backup that is authentic, and its WAL. Raises RestoreFailed."""
         for way in self.choice.ways:
             try:
-                self._unpack(way, progress)
+                self.way = self._unpack(way, progress)
             except REPORTED as error:
                 self._find(f"base backup {way.name} is passed over: {reason_of(error)}")
                 continue
-            self.way = way
+            for line in self.way.lost:
+                self._find(line)
             return
         raise RestoreFailed("no base backup can be restored")
 
@@ -200,21 +201,19 @@ class ServerRestore:
             "last_transaction": last.isoformat(timespec="milliseconds") if last else "before the base backup",
         }
 
-    def _unpack(self, way: Way, progress: Callable[[int], None]) -> None:
+    def _unpack(self, way: Way, progress: Callable[[int], None]) -> Way:
+        """Unpack a base backup and its WAL; return the way that is left of it. Raises RestoreFailed, HarnessError."""
         if way.facts.tablespaces:
             raise RestoreFailed('tablespaces are not restored onto a DR site; set [backup] mode = "logical"')
         remove_tree(self.scratch)
         folder = make_folder(self.scratch) / DATA
         require_room(folder, way.size())
         with made(folder):
-            fill(
-                way,
-                WalReader(self.repository, self.private_pem.encode()),
-                folder,
-                self._programs(way),
-                self.journal,
-                progress,
-            )
+            reader = WalReader(self.repository, self.private_pem.encode())
+            left = fill(way, reader, folder, self._programs(way), self.journal, progress)
+            if left.lost and left.facts.stopped_at < self.dumps.snapshot_at:
+                raise RestoreFailed(f"{left.lost[-1]}; what is left may end before the dumps")
+        return left
 
     def _programs(self, way: Way) -> Programs:
         return programs_of(way.backup.manifest.contents.system.major, Owner(self.run, "dr/replay").tags)

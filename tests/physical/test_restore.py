@@ -270,12 +270,27 @@ def test_a_timeline_that_a_restored_server_began_is_followed_and_the_old_one_sta
 def test_an_altered_segment_is_never_replayed(written: Written, tmp_path: Path) -> None:
     repository = copy_of(written.archive.repository)
     files = [one.key for one in repository.store.list("shop/wal/") if "/wal/0" in one.key]
-    body = bytearray(b"".join(repository.store.get(files[-1])))
-    body[len(body) // 2] ^= 1
-    repository.store.put(files[-1], (bytes(body),))
+    for file in files:
+        body = b"".join(repository.store.get(file))
+        repository.store.put(file, (body[:-1] + bytes([body[-1] ^ 1]),))
     with pytest.raises(Unreadable, match="does not authenticate"):
         restore(repository, written.archive.keys.dr[0], Wanted(read_target("latest")), tmp_path / "d", MemoryJournal())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_that_cannot_be_read_ends_what_is_reached(written: Written, tmp_path: Path) -> None:
+    """Every restore was refused before, also one to a time before it."""
+    repository, key = copy_of(written.archive.repository), written.archive.keys.dr[0]
+    segment = read_wal(repository).segments[1, written.positions[2] - written.positions[2] % (16 << 20)]
+    for one in segment:
+        repository.store.put(repository.layout.wal(one.listed.run, one.entry.path), (b"not what was signed",))
+    end, latest = show_lsn(segment[0].entry.start), Wanted(read_target("latest"), written.first)
+    done = restore(repository, key, latest, tmp_path / "data", MemoryJournal())
+    assert rows(done.folder, tmp_path / "a") == [1]
+    assert any(f"no point in time after {end} is reached" in line for line in done.findings), done.findings
+    for to in (f"lsn={show_lsn(written.positions[3])}", "name=noon"):
+        with pytest.raises(Refused, match=f"no point in time after {end} is reached"):
+            restore(repository, key, Wanted(read_target(to), written.first), tmp_path / "d", MemoryJournal())
 
 
 def copy_of(repository: Repository) -> Repository:

@@ -74,7 +74,7 @@ def restore_one(
         done = restore(repository, private_pem, wanted, folder, journal, progress, admit)
         programs = programs_of(done.major)
         with serving(programs, folder, done.superuser) as place:
-            source = _source(place, done.superuser)
+            source = sql_at(place, done.superuser)
             found = _database(source, one.database)
             roles = {str(name) for (name,) in ask(source, ROLES, one.database, (one.owners,))}
             if one.owners and one.into.new:
@@ -105,8 +105,8 @@ def _scratch(home: Path) -> Iterator[Path]:
         remove_tree(made)
 
 
-def _source(place: Path, superuser: str) -> Sql:
-    """Return the connection to the server of a scratch folder. It asks for no password."""
+def sql_at(place: Path, superuser: str) -> Sql:
+    """Return the connection to a server that `serving` runs. It asks for no password."""
     password = place / "password"
     password.touch(mode=0o600)
     address = Address(str(place), PORT)
