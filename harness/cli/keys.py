@@ -1,7 +1,6 @@
 """Commands about keys: of recipients, which open backups; of the writer, which signs them; of the drill targets."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +10,6 @@ from harness.cli.app import ESTATE, ConfigFile, app, help_alone, say, warn
 
 if TYPE_CHECKING:
     from harness.estate.config import Config
-    from harness.repository.catalogue import CommittedBackup
-    from harness.repository.format.wal import WalList
     from harness.repository.upkeep.rewrap import Rewrapped
 
     Files = Mapping[Path, bytes]
@@ -99,15 +96,7 @@ def keys_rewrap(
     from harness.estate.existing import reader_secrets, repository_to_write, writers_in
     from harness.pem import fingerprint
     from harness.repository.format.recipients import read_public
-    from harness.repository.upkeep.rewrap import (
-        Rewrap,
-        out_of_reach,
-        recipients_of,
-        require_recipients,
-        rewrap,
-        rewrap_wal,
-    )
-    from harness.repository.wal.catalogue import read_systems
+    from harness.repository.upkeep.rewrap import Rewrap, changes, out_of_reach
     from harness.vault import read_secret
 
     def key_in(path: Path) -> bytes:
@@ -120,18 +109,9 @@ def keys_rewrap(
     declared = load_config(config)
     folder = folder_of("dr", declared, config)
     repository = repository_to_write(declared, writers_in(reader_secrets(declared, folder), folder))
-    entries, opener = repository.committed(), key_in(private)
-    known = frozenset[str]().union(*(recipients_of(repository, entry.backup_id) for entry in entries))
-    if unknown := [name for name in removed if name not in known]:
-        raise UsageError(f"--remove {unknown[0]}: no backup has this recipient; recipients: {', '.join(sorted(known))}")
-    runs = {one.run: one for wal in read_systems(repository) for one in wal.lists}
-    signed: list[CommittedBackup | WalList] = [entry for entry in entries if entry.commit is not None]
-    for one in (*signed, *runs.values()):
-        require_recipients(repository, one, change)  # a mistake is found before the first of them is changed
-    calls = {entry.backup_id: partial(rewrap, repository, entry, opener, change) for entry in entries}
-    calls |= {f"WAL {name}": partial(rewrap_wal, repository, one, opener, change) for name, one in runs.items()}
+    calls = changes(repository, key_in(private), change)  # a mistake is found before the first of them is changed
     failed = [name for name, call in calls.items() if not changed(name, call)]
-    for name, why in out_of_reach(repository, entries):
+    for name, why in out_of_reach(repository, repository.committed()):
         say(f"{name}  NOT CHANGED: {why}")
         failed.append(name)
     if failed:

@@ -1,7 +1,8 @@
 """Change of recipients: the data key of a backup is wrapped to another key, its data are not touched."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from harness.core.errors import Unreadable, UsageError
 from harness.pem import fingerprint
@@ -11,6 +12,7 @@ from harness.repository.format.recipients import FEWEST, read_public, wrap
 from harness.repository.format.wal import WalList
 from harness.repository.reader import data_key
 from harness.repository.store.expunge import discard
+from harness.repository.wal.catalogue import read_systems
 from harness.repository.wal.reader import wal_key
 
 
@@ -91,6 +93,26 @@ def out_of_reach(repository: Repository, entries: Sequence[CommittedBackup]) -> 
         for head, version in hidden.versions
         if head.backup_id not in listed
     )
+
+
+def changes(repository: Repository, private_pem: bytes, change: Rewrap) -> Mapping[str, Callable[[], Rewrapped]]:
+    """Return a call for each backup and each run of WAL, by name, that changes its recipients.
+
+    Raises UsageError for a recipient to remove that none has, and where one would be left with fewer than two, before
+    the first of them is changed; HarnessError of the store.
+    """
+    entries = repository.committed()
+    known = frozenset[str]().union(*(recipients_of(repository, entry.backup_id) for entry in entries))
+    if unknown := [name for name in change.remove if name not in known]:
+        raise UsageError(f"--remove {unknown[0]}: no backup has this recipient; recipients: {', '.join(sorted(known))}")
+    runs = {one.run: one for wal in read_systems(repository) for one in wal.lists}
+    signed: list[CommittedBackup | WalList] = [entry for entry in entries if entry.commit is not None]
+    for one in (*signed, *runs.values()):
+        require_recipients(repository, one, change)
+    calls = {entry.backup_id: partial(rewrap, repository, entry, private_pem, change) for entry in entries}
+    return calls | {
+        f"WAL {name}": partial(rewrap_wal, repository, one, private_pem, change) for name, one in runs.items()
+    }
 
 
 def _change(
