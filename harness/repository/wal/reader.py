@@ -11,7 +11,7 @@ from harness.repository.format.recipients import WRAPPED, read_private
 from harness.repository.format.wal import WalList
 from harness.repository.pipeline import Pipeline
 from harness.repository.reader import checked_key, small_object
-from harness.repository.wal.catalogue import Shipped
+from harness.repository.wal.catalogue import Shipped, read_wal
 
 
 def wal_key(repository: Repository, listed: WalList, private_pem: str | bytes) -> bytes:
@@ -37,7 +37,30 @@ class WalReader:
     _keys: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def read(self, shipped: Shipped) -> bytes:
-        """Return the authentic bytes of a file. Raises Unreadable when they are not intact, HarnessError."""
+        """Return the authentic bytes of a file. Raises Unreadable when they are not intact, HarnessError.
+
+        A running receiver replaces its tail every few seconds: what replaced it is read, which has all that was in it.
+        """
+        while True:
+            try:
+                return self._read(shipped)
+            except Unreadable:
+                if (newer := self._replaced(shipped)) is None:
+                    raise
+                shipped = newer
+
+    def _replaced(self, shipped: Shipped) -> Shipped | None:
+        """Return what is listed of the segment of a tail by now, None where it is no tail or nothing newer is there."""
+        entry = shipped.entry
+        if not shipped.listed.tail or entry.is_history:
+            return None
+        listed = read_wal(self.repository, shipped.listed.cluster).segments.get((entry.timeline, entry.start), ())
+        newer = [
+            one for one in listed if one.entry.end > entry.end or (one.entry.end == entry.end and not one.listed.tail)
+        ]
+        return newer[0] if newer else None
+
+    def _read(self, shipped: Shipped) -> bytes:
         entry, listed = shipped.entry, shipped.listed
         if (dek := self._keys.get(listed.run)) is None:
             dek = self._keys[listed.run] = wal_key(self.repository, listed, self._private_pem)
