@@ -1,10 +1,11 @@
 """Steps of the site loss and of the recovery phases; each passes its result to the next."""
 
-from pytest_bdd import when
+from pytest_bdd import then, when
 
 from harness.drill.drill import Drill
 from harness.recovery.recovery import Activated, Selected, Started, Switched
 from harness.recovery.restore import Restored
+from harness.scenario import outward
 
 
 @when("the primary site is lost")
@@ -51,3 +52,13 @@ def _(drill: Drill) -> None:
 @when("recovery is attempted")
 def _(drill: Drill) -> None:
     drill.attempt(drill.recover)
+
+
+@when("the restored programs call an address outside", target_fixture="calls")
+def _(drill: Drill) -> outward.Calls:
+    return outward.call_outside(drill)
+
+
+@then("no call got through the wall and each was counted")
+def _(calls: outward.Calls) -> None:
+    outward.require_refused(calls)

@@ -34,6 +34,11 @@ def _(record: DrillRecord, newer: Receipt) -> None:
     require(dict(record.passed_over).get(newer.backup_id), f"passed over: {record.passed_over}")
 
 
+@then("the files are from the earlier backup")
+def _(record: DrillRecord, earlier: Receipt) -> None:
+    require(record.backup["id"] == earlier.backup_id, f"{record.backup['id']} was used")
+
+
 @then("the record names what was passed over")
 def _(record: DrillRecord) -> None:
     require(record.passed_over, "the record names no backup that was passed over")

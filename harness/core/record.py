@@ -174,7 +174,7 @@ class DrillRecord:
     record: str  # the name of its folder
     drill: str
     objective: str
-    mode: str  # `drill` or `restore test`
+    mode: str  # `drill`, `restore test`, `recovery` or `restore`
     substrate: str
     initiator: str | None = field(metadata={ABSENT: NOT_STATED})
     approver: str | None = field(metadata={ABSENT: NOT_STATED})

@@ -161,14 +161,21 @@ class DrillEnvironment:
             "primary",
         )
         if self.config.backup.mode == "physical":
-            sql = self.primary.place.sql
-            self.archiving = start_archiving(self.config, self.state, sql, self.logs / "primary", self.journal)
+            self.start_archiving()
+
+    def start_archiving(self) -> None:
+        """Start the receiver of WAL of the running primary; return once it receives. Raises HarnessError."""
+        sql, logs = self.primary.place.sql, self.logs / "primary"
+        self.archiving = start_archiving(self.config, self.state, sql, logs, self.journal)
 
     @property
     def state(self) -> StateFile:
-        """The state file of this estate; raises HarnessError before the services are started."""
-        place, edge = self.primary.place, self.opened_edge
-        port = edge.front.node.endpoint("http").outside.port
+        """The state file of this estate, without public addresses before its services are started.
+
+        Raises HarnessError before its data are started.
+        """
+        place, edge = self.primary.place, self.edge
+        port = edge.front.node.endpoint("http").outside.port if edge is not None else 0
         return StateFile(
             estate=self.config.estate.name,
             site="primary",
@@ -178,8 +185,8 @@ class DrillEnvironment:
             sql=str(place.sql.outside),
             s3=str(place.s3.outside),
             offsite=str(self.offsite_s3.outside),
-            public=f"{self.config.sites.primary.edge}:{port}",
-            names=str(edge.names.address),
+            public=f"{self.config.sites.primary.edge}:{port}" if edge is not None else "",
+            names=str(edge.names.address) if edge is not None else "",
         )
 
     def _start_primary(self) -> None:

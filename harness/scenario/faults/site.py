@@ -5,6 +5,7 @@ from dataclasses import replace
 from harness.core.errors import Finding, HarnessError, Refused, reason_of
 from harness.core.node import Freezable, Isolatable
 from harness.estate.site import DATABASE, EstateSite
+from harness.estate.state_file import WITNESS
 from harness.scenario.faults.fault import Fault, Scene, When
 from harness.scenario.faults.observers import database_answers
 
@@ -63,6 +64,14 @@ def primary_answers(scene: Scene) -> bool:
     return database_answers(scene.environment.primary.place.sql)
 
 
+def lose_witness(scene: Scene) -> None:
+    """Remove what DR has seen of the repository. Raises HarnessError where it has seen nothing yet."""
+    path = scene.environment.run / WITNESS
+    if not path.is_file():
+        raise HarnessError(f"{path}: DR has seen nothing of the repository; take a backup first")
+    path.unlink()
+
+
 PRIMARY = "the primary"
 FAULTS = (
     Fault(
@@ -77,6 +86,10 @@ FAULTS = (
     Fault(
         "a strike without effect", When.STRIKE, lambda s: s.drill.strike(destroy=lambda _site: None), None,
         lambda s: s.drill.struck is None, target=PRIMARY,
+    ),
+    Fault(
+        "the loss of all that it has seen", When.NOW, lose_witness, None,
+        lambda s: (s.environment.run / WITNESS).exists(), target="the DR site",
     ),
     Fault("a wrong target", When.NOW, set_wrong_target, None, lambda s: s.drill.target.system, target="the drill"),
     Fault(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -158,6 +159,27 @@ def lose_segment(scene: Scene) -> None:
     repository.store.delete(whole[-1][1])
 
 
+def encrypt_newer(scene: Scene) -> None:
+    """Overwrite all that was stored after the first backup, with its base backup, by what nobody can read.
+
+    Raises HarnessError where nothing was.
+    """
+    store, layout = scene.backups.repository.store, scene.backups.repository.layout
+    entries = scene.backups.repository.committed()
+    first = {entry.physical: entry.backup_id for entry in entries}.values()  # the oldest of each kind
+    newer = {entry.backup_id for entry in entries}.difference(first)
+    stored = tuple(store.list(""))
+    commits = {layout.commit(backup_id) for backup_id in first}
+    since = max(one.modified for one in stored if one.key in commits)
+    wal = tuple(map(layout.of, ("wal", "wal-batch", "wal-tail")))
+    taken = [one for one in stored if one.modified > since and one.key.startswith(wal)]
+    taken += [one for one in stored if any(name in one.key for name in newer)]
+    if not newer:
+        raise HarnessError("only one backup is in the repository; take a newer one first")
+    for one in taken:
+        store.put(one.key, (os.urandom(one.size),))
+
+
 AHEAD = replace(SYSTEM, wall=lambda: datetime(2099, 1, 1, tzinfo=UTC))
 LITTER = (
     b"\xff\xfe\x00",
@@ -184,6 +206,7 @@ FAULTS = (
     Fault("a forged backup of the year 2099", When.NOW, forge, None, stored_objects, target=REPOSITORY),
     Fault("objects that are no backups", When.NOW, litter, None, stored_objects, target=REPOSITORY),
     Fault("a deleted newest backup", When.NOW, delete_newest, None, stored_objects, target=REPOSITORY),
+    Fault("ransom: all that is newer is encrypted", When.NOW, encrypt_newer, None, stored_objects, target=REPOSITORY),
     Fault("a missing segment of WAL", When.NOW, lose_segment, None, stored_objects, target=REPOSITORY),
     Fault("a single backup that is damaged", When.NOW, only_damaged, None, stored_objects, target=REPOSITORY),
     Fault(
