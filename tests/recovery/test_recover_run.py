@@ -2,64 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import shutil
-import subprocess
-import sys
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from harness.core.clock import NotYet, wait_until
-from harness.estate.config import load_config
-from harness.estate.registry import kind_of
-from harness.estate.secrets import Secrets, add_service_secrets, make_site_secrets
 from tests.cases.production import ROOT, Production, blackstart, production
+from tests.recovery.disasters import Disaster, disaster_of
 
 pytestmark = pytest.mark.programs
-STEP = 0.01  # seconds between two looks at a journal
-LATE = 120.0  # seconds in which a recovery is at its switch
-
-
-@dataclass
-class Disaster:
-    """A folder from which an estate is recovered, and the words of the command."""
-
-    folder: Path
-    words: tuple[str, ...]
-
-    def killed_at(self, seen: Callable[[dict[str, object]], bool]) -> Path:
-        """Recover, and SIGKILL it once its journal has an event; return its run folder."""
-        command = [sys.executable, "-c", "from harness.cli import main; main()", *self.words]
-        env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(self.folder / "runs")}
-        with (self.folder / "log").open("wb") as log:
-            work = subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log)
-        try:
-            wait_until(lambda: self._look(work, seen), patience=LATE, every=STEP)
-        finally:
-            work.kill()
-            work.wait()
-        (run,) = (self.folder / "runs").iterdir()
-        return run
-
-    def _look(self, work: subprocess.Popen[bytes], seen: Callable[[dict[str, object]], bool]) -> None:
-        lines = [path.read_text() for path in self.folder.glob("reports/drills/*/journal.jsonl")]
-        if not any(seen(json.loads(line)) for line in "".join(lines).split("\n")[:-1]):
-            assert work.poll() is None, (self.folder / "log").read_text()
-            raise NotYet("no such event")
-
-    def guests(self, front: str) -> str:
-        """Return what a client is answered at a front door."""
-        key = (self.folder / "secrets/clients/gateway-key").read_bytes()
-        request = urllib.request.Request(f"http://{front}/guestbook/entries", headers={"Host": "guests.test"})
-        request.add_header("Authorization", "Basic " + base64.b64encode(b"clients:" + key).decode())
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return str(answer.read().decode())
 
 
 @pytest.fixture(scope="module")
@@ -77,23 +29,8 @@ def backed_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Produc
 @pytest.fixture
 def disaster(backed_up: tuple[Production, Path], tmp_path: Path) -> Iterator[Disaster]:
     """An estate of which a backup is left; what was recovered is ended."""
-    there, of_dr = backed_up
-    folder = there.folder(tmp_path, primary=False)
-    shutil.copytree(of_dr, folder / "secrets/dr")
-    secrets = Secrets(folder / "secrets")
-    make_site_secrets(secrets, "dr")
-    secrets.put("names", "tsig", base64.b64encode(bytes(32)))
-    config = load_config(folder / "estate.toml")
-    for name, table in config.services.items():
-        add_service_secrets(secrets, kind_of(config, name).secrets(name, table))
-    secrets.put("dr", "guestbook-db", b"production's own")  # the role comes back with its password
-    words = ("recover", "--offsite", str(there.offsite.outside), "--secrets", "secrets", "--estate", "guests")
-    try:
-        yield Disaster(folder, (*words, "--fenced", "a test", "--live", "recovered.json"))
-    finally:
-        for run in (folder / "runs").glob("*"):
-            swept = blackstart(folder, "sweep", str(run))
-            assert swept.returncode == 0, swept.stderr
+    with disaster_of(*backed_up, tmp_path) as found:
+        yield found
 
 
 def test_a_recovery_that_was_killed_after_its_switch_stays_and_serves(disaster: Disaster) -> None:
