@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from psycopg import OperationalError, pq
+from psycopg import Connection, Error, OperationalError, pq
 from psycopg.conninfo import make_conninfo
 
 from harness.core.errors import HarnessError
@@ -42,14 +42,16 @@ class Replication:
             connect_timeout=round(PATIENCE.sql_connect),
             **parameters(sql),
         )
-        self._pg = pq.PGconn.connect(found.encode())
-        if self._pg.status != pq.ConnStatus.OK:
-            reason = _one_line(self._pg.error_message)
-            self._pg.finish()
+        try:
+            # PQconnectdb would stop all threads of this process meanwhile, also that of a relay to the server.
+            self._connection = Connection.connect(found, autocommit=True)
+        except Error as error:
+            reason = " ".join(str(error).split())
             raise HarnessError(
                 f"{self.where}: no replication connection ({reason}); it needs a role with REPLICATION, and a line for "
                 "`replication` in pg_hba.conf"
-            )
+            ) from None
+        self._pg = self._connection.pgconn
         self._pg.nonblocking = 1  # otherwise sending waits inside of the client library, without end
         if self.major < OLDEST:
             self._pg.finish()
