@@ -121,6 +121,11 @@ def told(found: Sequence[Row], every: int) -> int:
     return 0 if rate == 1 and not untried else 1
 
 
+def was_tried(row: Row) -> bool:
+    """Return whether the tests of a mutant have run."""
+    return row.outcome in (KILLED, SURVIVED)
+
+
 def main() -> None:
     """Run what was asked for; what is no sample is written into the rows, as it comes, and into the page."""
     parser = argparse.ArgumentParser(description="Take away one guard, oracle or injection at a time.")
@@ -154,7 +159,8 @@ def main() -> None:
 
     if given is not None:  # what these tests do not notice, others may
         found = dict(run(able, known, given, lambda row: keep(row) if row.outcome == KILLED else None))
-        found = {one: row for one, row in found.items() if row.outcome == KILLED}
+        untried = {one: Row(one.name, one.kind, one.bar or UNTRIED) for one in found if found[one].outcome != KILLED}
+        found |= untried
     else:
         found = dict(run([one for one in able if before[one] == KILLED], known, None, lambda _row: None))
         for row in found.values():
@@ -162,7 +168,7 @@ def main() -> None:
         left = [one for one in able if one not in found or found[one].outcome != KILLED]
         if left and not asked.sample:
             found |= run(left, {}, record((*UNIT, *TESTS)), keep)
-    for row in found.values():
+    for row in filter(was_tried, found.values()):
         keep(row)
     if not asked.sample:
         page.write()
