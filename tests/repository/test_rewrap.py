@@ -9,7 +9,9 @@ from harness.pem import fingerprint
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.recipients import new_pair, read_public
 from harness.repository.store.port import ObjectStore
-from harness.repository.upkeep.rewrap import Rewrap, recipients_of, rewrap
+from harness.repository.upkeep.rewrap import Rewrap, recipients_ever, require_recipients, rewrap, rewrap_wal
+from harness.repository.wal.catalogue import read_wal
+from harness.repository.wal.writer import begin_wal
 from tests.repository.store_servers import Recipients, back_up
 
 NEW = new_pair()
@@ -48,7 +50,7 @@ def test_a_new_recipient_opens_and_a_removed_one_does_not(
     done = rewrap(repository, entry, recipients.dr[0], change)
     assert (done.added, done.removed) == ((name_of(NEW[1]),), (name_of(recipients.escrow[1]),))
     assert done.staying == ()
-    assert done.left == recipients_of(repository, entry.backup_id) == {name_of(NEW[1]), name_of(recipients.dr[1])}
+    assert done.left == require_recipients(repository, entry, Rewrap()) == {name_of(NEW[1]), name_of(recipients.dr[1])}
     assert bodies(store, estate, *KEPT) == before
     for private in (NEW[0], recipients.dr[0]):
         assert opened(repository, private) == b"CREATE ROLE odoo;"
@@ -116,3 +118,20 @@ def test_a_backup_that_is_not_trusted_is_unreadable_and_unchanged(
     with pytest.raises(Unreadable, match=r"not a signed envelope .*; its recipients cannot be changed"):
         rewrap(repository, junk, recipients.dr[0], Rewrap((NEW[1],)))
     assert bodies(store, estate) == before
+
+
+def test_a_recipient_that_was_removed_from_the_backups_alone_is_still_one_of_the_wal(
+    repository: Repository, recipients: Recipients, entry: CommittedBackup
+) -> None:
+    """A change that was killed between the two is repeated: it is refused for keys that were never recipients only."""
+    shipped = begin_wal(repository, entry.system, 1 << 20, recipients.public, recipients.writer[0], None)
+    shipped.commit([shipped.put(1, 0, bytes(1 << 20))], None)
+    (listed,) = read_wal(repository, entry.system).lists
+    escrow = name_of(recipients.escrow[1])
+    rewrap(repository, entry, recipients.dr[0], Rewrap((NEW[1],), (escrow,)))
+    for one in (entry, listed):
+        assert escrow in recipients_ever(repository, one)
+    again = Rewrap((NEW[1],), (escrow,))
+    assert not rewrap(repository, entry, recipients.dr[0], again).removed
+    assert rewrap_wal(repository, listed, recipients.dr[0], again).removed == (escrow,)
+    assert name_of(NEW[1]) in recipients_ever(repository, listed)

@@ -64,9 +64,9 @@ class Sweepable(Protocol):
     """What a store can do whose unfinished uploads stay when their program is killed."""
 
     def sweep(self, prefix: str, older_than: float) -> int:
-        """Remove unfinished uploads below `prefix` that were last written that many seconds ago; return how many.
+        """Remove unfinished uploads below `prefix` that were begun, or last written, that many seconds ago.
 
-        Raises HarnessError when the store fails.
+        Return how many. Raises HarnessError when the store fails.
         """
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 import certifi
@@ -206,6 +206,12 @@ class S3Store:
         """Abort the unfinished uploads below `prefix` and return how many there were."""
         with self._explained(prefix, "unfinished uploads cannot be aborted"):
             return self._client.abandon(self.bucket, self.prefix + prefix)
+
+    def sweep(self, prefix: str, older_than: float) -> int:
+        """Abort the uploads below `prefix` that were begun that many seconds ago by the store; return how many."""
+        with self._explained(prefix, "unfinished uploads cannot be aborted"):
+            limit = SYSTEM.wall() - timedelta(seconds=older_than)
+            return self._client.abandon(self.bucket, self.prefix + prefix, limit)
 
     @contextmanager
     def _explained(self, key: str, what: str) -> Iterator[None]:

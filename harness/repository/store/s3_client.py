@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import cast
 from xml.etree import ElementTree as ET
@@ -11,6 +13,7 @@ from xml.etree import ElementTree as ET
 from minio import Minio
 from minio.datatypes import Part
 from minio.error import MinioException, S3Error
+from minio.time import from_iso8601utc
 from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError
@@ -30,6 +33,15 @@ def _fill(part: bytearray, read: Read) -> int:
         part[ready : ready + len(piece)] = piece
         ready += len(piece)
     return ready
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A multipart upload that was begun, at a time of the store's clock; None where the store does not say it."""
+
+    key: str
+    upload: str
+    begun: datetime | None
 
 
 class Client(Minio):
@@ -106,16 +118,39 @@ class Client(Minio):
             block.release()
         return Part(number, etag)
 
-    def abandon(self, bucket: str, prefix: str) -> int:
-        """Abort every unfinished upload whose key starts with `prefix`; return how many there were."""
-        answer = self._execute("GET", bucket, query_params={"uploads": "", "prefix": prefix})
-        root = ET.fromstring(answer.data)  # noqa: S314 - expat expands no external entities
-        space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
-        found = [
-            (upload.findtext(f"{space}Key", ""), upload.findtext(f"{space}UploadId", ""))
-            for upload in root.iter(f"{space}Upload")
-        ]
-        ours = [(key, upload) for key, upload in found if key.startswith(prefix)]
-        for key, upload in ours:
-            self._abort_multipart_upload(bucket, key, upload)
-        return len(ours)
+    def abandon(self, bucket: str, prefix: str, begun_before: datetime | None = None) -> int:
+        """Abort the unfinished uploads whose key starts with `prefix`; return how many there were.
+
+        `begun_before`: only those, by the store's clock; None: every one.
+        """
+        count = 0
+        for one in self.unfinished(bucket, prefix):
+            if begun_before is None or (one.begun is not None and one.begun <= begun_before):
+                self._abort_multipart_upload(bucket, one.key, one.upload)
+                count += 1
+        return count
+
+    def unfinished(self, bucket: str, prefix: str) -> tuple[Unfinished, ...]:
+        """Return the unfinished multipart uploads whose key starts with `prefix`."""
+        found: list[Unfinished] = []
+        marker = {"key-marker": "", "upload-id-marker": ""}
+        while True:
+            query: dict[str, str | list[str] | tuple[str]] = {
+                "uploads": "",
+                "prefix": prefix,
+                **{name: value for name, value in marker.items() if value},
+            }
+            answer = self._execute("GET", bucket, query_params=query)
+            root = ET.fromstring(answer.data)  # noqa: S314 - expat expands no external entities
+            space = root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else ""
+            for upload in root.iter(f"{space}Upload"):
+                key, name, begun = (upload.findtext(f"{space}{one}", "") for one in ("Key", "UploadId", "Initiated"))
+                if key.startswith(prefix):
+                    found.append(Unfinished(key, name, from_iso8601utc(begun) if begun else None))
+            following = {
+                "key-marker": root.findtext(f"{space}NextKeyMarker", ""),
+                "upload-id-marker": root.findtext(f"{space}NextUploadIdMarker", ""),
+            }
+            if root.findtext(f"{space}IsTruncated", "") != "true" or following == marker:
+                return tuple(found)
+            marker = following

@@ -38,9 +38,12 @@ class Rewrapped:
     staying: tuple[str, ...] = ()
 
 
-def recipients_of(repository: Repository, backup_id: str) -> frozenset[str]:
-    """Return the fingerprints of the keys that open a backup by now. Raises HarnessError."""
-    return _below(repository, repository.layout.keys(backup_id))
+def recipients_ever(repository: Repository, entry: CommittedBackup | WalList) -> frozenset[str]:
+    """Return the fingerprints of the keys that open a backup or a run of WAL, now or when it was written.
+
+    Those that were removed since then are no mistake: a change that was interrupted is repeated. Raises HarnessError.
+    """
+    return _below(repository, _place(repository, entry)[1]) | frozenset(entry.recipients)
 
 
 def require_recipients(repository: Repository, entry: CommittedBackup | WalList, change: Rewrap) -> frozenset[str]:
@@ -48,10 +51,7 @@ def require_recipients(repository: Repository, entry: CommittedBackup | WalList,
 
     Raises UsageError for fewer than two and for what is no key, HarnessError of the store.
     """
-    if isinstance(entry, WalList):
-        what, prefix = f"WAL of run {entry.run}", repository.layout.wal_keys(entry.run)
-    else:
-        what, prefix = f"backup {entry.backup_id}", repository.layout.keys(entry.backup_id)
+    what, prefix = _place(repository, entry)
     added = {fingerprint(key) for key in map(read_public, change.add)}
     left = (_below(repository, prefix) | added) - set(change.remove)
     if len(left) < FEWEST:
@@ -102,10 +102,11 @@ def changes(repository: Repository, private_pem: bytes, change: Rewrap) -> Mappi
     the first of them is changed; HarnessError of the store.
     """
     entries = repository.committed()
-    known = frozenset[str]().union(*(recipients_of(repository, entry.backup_id) for entry in entries))
+    runs = {one.run: one for wal in read_systems(repository) for one in wal.lists}
+    every: tuple[CommittedBackup | WalList, ...] = (*entries, *runs.values())
+    known = frozenset[str]().union(*(recipients_ever(repository, one) for one in every))
     if unknown := [name for name in change.remove if name not in known]:
         raise UsageError(f"--remove {unknown[0]}: no backup has this recipient; recipients: {', '.join(sorted(known))}")
-    runs = {one.run: one for wal in read_systems(repository) for one in wal.lists}
     signed: list[CommittedBackup | WalList] = [entry for entry in entries if entry.commit is not None]
     for one in (*signed, *runs.values()):
         require_recipients(repository, one, change)
@@ -126,6 +127,13 @@ def _change(
     # With its versions: who may read these opens the backup with what was wrapped for him.
     staying = [name for name in removed if not discard(repository.store, f"{prefix}{name}")]
     return Rewrapped(left, tuple(added), tuple(removed), tuple(f"{prefix}{name}" for name in staying))
+
+
+def _place(repository: Repository, entry: CommittedBackup | WalList) -> tuple[str, str]:
+    """Return what it is, in words, and the prefix of its wrapped data keys."""
+    if isinstance(entry, WalList):
+        return f"WAL of run {entry.run}", repository.layout.wal_keys(entry.run)
+    return f"backup {entry.backup_id}", repository.layout.keys(entry.backup_id)
 
 
 def _below(repository: Repository, prefix: str) -> frozenset[str]:

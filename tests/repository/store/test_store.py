@@ -15,7 +15,8 @@ from harness.repository.store.http.connections import patience_of
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.s3 import S3Store
 from harness.repository.store.s3_client import PART
-from tests.repository.store_servers import Launch, connect
+from harness.repository.upkeep.reaper import reap
+from tests.repository.store_servers import Launch, Recipients, connect
 from tests.servers import Store
 
 
@@ -113,6 +114,19 @@ def test_an_unfinished_upload_is_aborted(real_store: S3Store, estate: str) -> No
     assert real_store.abandon(f"{estate}/data/") == 0
     assert real_store.abandon(f"{estate}-2/") == 1
     assert other
+
+
+@pytest.mark.programs
+def test_an_unfinished_upload_of_wal_is_reaped_when_it_is_old(
+    real_store: S3Store, estate: str, recipients: Recipients
+) -> None:
+    """A segment larger than a part, whose shipper was killed: no object names it, and no listing shows it."""
+    real_store._client._create_multipart_upload(real_store.bucket, f"{estate}/wal/x/wal/0001", {})
+    repository = recipients.repository(real_store, estate)
+    reap(repository)
+    assert len(real_store._client.unfinished(real_store.bucket, f"{estate}/")) == 1
+    reap(repository, 0)
+    assert real_store._client.unfinished(real_store.bucket, f"{estate}/") == ()
 
 
 @pytest.mark.programs
