@@ -66,7 +66,7 @@ fuzz: setup  ## random damage of repositories and of all that is read from them:
 mutants: setup  ## take away one guard, oracle or fault at a time: a test must notice each (SAMPLE=10: ten of them)
 	$(BIN)/python -m tests.mutants.run $(if $(SAMPLE),--sample $(SAMPLE)) $(if $(SEED),--seed $(SEED))
 
-kill-matrix: setup  ## kill a drill and restore tests before and after every change, sweep, look for what is left (SAMPLE=3: three of each)
+kill-matrix: setup  ## kill drills, backups, WAL shipping, retention and rewrap before and after every change (SAMPLE=3: three of each)
 	$(BIN)/python -m tests.kills.run $(if $(SAMPLE),--sample $(SAMPLE))
 
 drills: setup  ## every drill of the embedded substrate

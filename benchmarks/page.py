@@ -162,6 +162,41 @@ def kill_matrix(rows: Rows) -> list[str]:
     return ["", "## Killed before and after every change, then swept", "", *table(head, body)] if body else []
 
 
+def store_kills(rows: Rows) -> list[str]:
+    """Return the section of the commands that were killed before and after their calls to the object store."""
+    body = []
+    for work in dict.fromkeys(row["work"] for row in rows):
+        of = [row for row in rows if row["work"] == work]
+        moments = Counter(row["moment"] for row in of)
+        again, restored = ([row[what] for row in of if row[what]] for what in ("again", "restored"))
+        body.append(
+            [
+                work,
+                str(len({row["mutation"].split()[0] for row in of})),
+                f"{moments['before']} before, {moments['after']} after",
+                str(sum(row["listed"][1] > row["listed"][0] for row in of)),
+                str(sum(row["reaped"] for row in of)),
+                str(sum(len(row["wrong"]) for row in of)),
+                str(sum(len(row["left"]) for row in of)),
+                f"{again.count('done')} of {len(again)}" if again else "-",
+                f"{restored.count('done')} of {len(restored)}" if restored else "-",
+            ]
+        )
+    head = [
+        "killed",
+        "calls",
+        "kills",
+        "listed more then",
+        "reaped",
+        "findings of `verify --all`",
+        "left after the reaper",
+    ]
+    head += ["run again", "restored"]
+    about = "Killed by SIGKILL; the store is real and keeps versions. Not every call that only reads has a row yet."
+    lines = ["", "## Killed before and after each call to the object store", "", about, ""]
+    return [*lines, *table(head, body)] if body else []
+
+
 def tenants(rows: Rows) -> list[str]:
     """Return the section of a server with many databases or tables: every run."""
     body = [
@@ -193,6 +228,7 @@ def write() -> None:
     lines += (
         mutants(rows_of("mutants"))
         + kill_matrix(rows_of("kill_matrix"))
+        + store_kills(rows_of("store_kills"))
         + ci(rows_of("ci"))
         + versions(rows_of("versions"))
     )

@@ -1,10 +1,12 @@
-"""`make kill-matrix`: every change of a drill and of restore tests, killed before and after it, swept, looked for.
+"""`make kill-matrix`: a drill, restore tests and commands on the repository, killed before and after every change.
 
-The changes are those of the undo journal of a clean run. After each kill: the record, `blackstart sweep` twice, what is
-left. The next run starts in the same folder, so that each shows that the one before left nothing in its way; the last
-one is not killed. Runs share no preparation, as the sweep removes all that the one before had made. A row each goes to
-`benchmarks/results/kill_matrix.jsonl`; with `--rest` only kills without a row are made. Ends with 1 when anything is
-left.
+Of a drill and of restore tests the changes are those of the undo journal of a clean run. After each kill: the record,
+`blackstart sweep` twice, what is left. The next run starts in the same folder, so that each shows that the one before
+left nothing in its way; the last one is not killed. Runs share no preparation, as the sweep removes all that the one
+before had made. A row each goes to `benchmarks/results/kill_matrix.jsonl`.
+
+Of backups, WAL shipping, retention and rewrap the changes are all calls to the object store (`tests.kills.store`), the
+rows are in `store_kills.jsonl`. With `--rest` only kills without a row are made. Ends with 1 when anything is left.
 """
 
 from __future__ import annotations
@@ -21,9 +23,13 @@ from pathlib import Path
 
 from harness.core.clock import SYSTEM
 from harness.evidence.record import NOT_CONCLUDED
+from tests.kills.store.bench import bench
+from tests.kills.store.matrix import Row as StoreRow
+from tests.kills.store.matrix import matrix as store_matrix
+from tests.kills.store.works import WORKS as STORE_WORKS
 from tests.kills.works import ROOT, WORKS, Work
 
-RESULTS = ROOT / "benchmarks/results/kill_matrix.jsonl"
+RESULTS, STORE_RESULTS = (ROOT / "benchmarks/results" / name for name in ("kill_matrix.jsonl", "store_kills.jsonl"))
 MOMENTS = ("before", "after")
 
 
@@ -118,25 +124,58 @@ def clean(work: Work, before: dict[str, object], code: int) -> None:
 
 def main() -> None:
     """Carry out the kills that were asked for, and print each."""
+    every = [*WORKS, *STORE_WORKS]
     parser = argparse.ArgumentParser()
-    parser.add_argument("works", nargs="*", default=[*WORKS], help=", ".join(WORKS))
+    parser.add_argument("works", nargs="*", default=every, help=", ".join(every))
     parser.add_argument("--sample", type=int, default=0, help="this many kills of each work, instead of all")
-    parser.add_argument("--start", type=int, default=1, help="number of the first change")
+    parser.add_argument("--start", type=int, default=1, help="number of the first change of a drill or restore test")
     parser.add_argument("--rest", action="store_true", help="only kills that have no row yet: in several sittings")
+    parser.add_argument("--changes", action="store_true", help="of the calls to a store only those that change it")
     asked = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
     bad = 0
     for name in asked.works:
-        with tempfile.TemporaryDirectory(prefix="kills-") as home, WORKS[name](Path(home)) as work:
-            for row in matrix(work, asked.sample, asked.start, recorded(work.name) if asked.rest else ()):
-                if not asked.sample:
-                    with RESULTS.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-                what = f"{row.moment} {row.mutation} [{row.phase}]: {row.found} things"
-                print(f"{what}, left {row.left or 'nothing'}; {row.verdict}", flush=True)
-                bad += bool(row.residue) or "concluded" in row.verdict or row.verdict not in ("", "UNKNOWN")
+        with tempfile.TemporaryDirectory(prefix="kills-") as home:
+            if name in STORE_WORKS:
+                bad += killed_at_the_store(name, Path(home), asked.sample, rest=asked.rest, changes=asked.changes)
+            else:
+                bad += killed_at_changes(name, Path(home), asked.sample, asked.start, rest=asked.rest)
     sys.exit(1 if bad else 0)
+
+
+def killed_at_changes(name: str, home: Path, sample: int, start: int, *, rest: bool) -> int:
+    """Kill a drill or a restore test at its changes; return after how many kills something was wrong."""
+    bad = 0
+    with WORKS[name](home) as work:
+        for row in matrix(work, sample, start, recorded(work.name) if rest else ()):
+            keep(row, RESULTS, sample)
+            what = f"{row.moment} {row.mutation} [{row.phase}]: {row.found} things"
+            print(f"{what}, left {row.left or 'nothing'}; {row.verdict}", flush=True)
+            bad += bool(row.residue) or "concluded" in row.verdict or row.verdict not in ("", "UNKNOWN")
+    return bad
+
+
+def killed_at_the_store(name: str, home: Path, sample: int, *, rest: bool, changes: bool) -> int:
+    """Kill a command at its calls to the store; return after how many kills something was wrong."""
+    bad = 0
+    with bench(home) as there:
+        work = STORE_WORKS[name](there)
+        known = recorded(work.name, STORE_RESULTS) if rest else ()
+        for row in store_matrix(there, work, sample, known, changes=changes):
+            keep(row, STORE_RESULTS, sample)
+            found = "; ".join(filter(None, (*row.wrong, *row.left, row.again, row.restored)))
+            what = f"{work.name} {row.moment} {row.mutation}: listed {row.listed}"
+            print(f"{what}, reaped {row.reaped}; {found}", flush=True)
+            bad += row.bad
+    return bad
+
+
+def keep(row: Row | StoreRow, results: Path, sample: int) -> None:
+    """Add a row to the results, unless it is one of a sample."""
+    if not sample:
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
