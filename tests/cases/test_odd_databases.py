@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.contents import DatabaseFacts
+from harness.core.errors import RestoreFailed
 from harness.postgres.checks import differences
 from tests.cases.estate import CaseEstate
 from tests.cases.test_sessions import as_user
@@ -60,6 +61,16 @@ def test_members_of_extensions_belong_to_the_superuser_of_each_server(estate: Ca
     assert estate.restore().findings == ()
     may = "SELECT has_function_privilege({!r}, 'akeys(hstore)', 'EXECUTE')"
     assert [estate.value("app", may.format(role)) for role in ("reader", "pg_monitor")] == [True, False]
+
+
+def test_a_table_that_was_added_to_an_extension_is_missed(estate: CaseEstate) -> None:
+    """pg_dump leaves it to CREATE EXTENSION, which knows nothing of it."""
+    estate.create("app", "CREATE EXTENSION hstore", "CREATE TABLE mine AS SELECT 1 AS n", "CREATE TABLE none ()")
+    estate.run("app", *(f"ALTER EXTENSION hstore ADD TABLE {name}" for name in ("mine", "none")))
+    app(estate)
+    with pytest.raises(RestoreFailed, match=r"table of extension hstore: public\.mine: missing") as refused:
+        estate.restore()
+    assert "none" not in str(refused.value)
 
 
 def test_a_database_without_plpgsql_comes_back(estate: CaseEstate) -> None:

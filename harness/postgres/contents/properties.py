@@ -37,6 +37,8 @@ KNOWN_SINCE = 150000  # first version that knows the version of a database's col
 OBJECTS = "large objects"  # the property with their owners, grants and comments
 EXTENSION = "extension "  # a property with the version of one begins with it
 PLPGSQL = f"{EXTENSION}plpgsql"
+MEMBER = "table of extension "  # a property begins with it: whether one that no dump holds had rows
+ROWS = "rows"
 COLLATION = "collation "  # likewise; it may differ after a restore, which builds indexes anew
 NOT_COMPARED = """
 SELECT CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'materialised view' END, n.nspname::text, c.relname::text,
@@ -70,11 +72,12 @@ SHOWN = 20  # of a kind; the others are a number
 
 
 def read_properties(connection: Connection) -> tuple[tuple[str, str], ...]:
-    """Return versions of extensions and of collations, and owners, grants and comments of large objects.
+    """Return versions of extensions and of collations, tables of extensions, and facts of large objects.
 
-    Raises psycopg.Error.
+    The last are owners, grants and comments. Raises psycopg.Error.
     """
     found = [(f"{EXTENSION}{name}", version) for name, version in connection.execute(EXTENSIONS).fetchall()]
+    found += ((f"{MEMBER}{name}: {label}", some) for label, name, some in _tables_of_extensions(connection))
     ((digest, objects),) = connection.execute(LARGE_OBJECTS).fetchall()
     return (*found, *read_collations(connection), *([(OBJECTS, digest)] if objects else ()))
 
@@ -104,12 +107,17 @@ def read_not_compared(connection: Connection) -> tuple[str, ...]:
         (f"{what}s", f"{what} {qualified(schema, name) if schema else name}: {why}")
         for what, schema, name, why in connection.execute(NOT_COMPARED).fetchall()
     ]
-    for schema, name, extension in connection.execute(OF_EXTENSIONS).fetchall():
-        some = compose.SQL("SELECT 1 FROM {} LIMIT 1").format(compose.Identifier(schema, name))
-        if connection.execute(some).fetchall():
-            label = qualified(schema, name)
+    for label, extension, some in _tables_of_extensions(connection):
+        if some:
             lines.append(("tables of extensions", f"table {label} of extension {extension}: its rows are in no dump"))
     return tuple(_shortened(lines))
+
+
+def _tables_of_extensions(connection: Connection) -> Iterator[tuple[str, str, str]]:
+    """Yield name and extension of each table whose rows are in no dump, and ROWS when it has any, else ""."""
+    for schema, name, extension in connection.execute(OF_EXTENSIONS).fetchall():
+        some = compose.SQL("SELECT 1 FROM {} LIMIT 1").format(compose.Identifier(schema, name))
+        yield qualified(schema, name), extension, ROWS if connection.execute(some).fetchall() else ""
 
 
 def _shortened(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -128,7 +136,10 @@ def differences(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, 
     if PLPGSQL not in there:  # every new database has it, and pg_dump never drops it
         here.pop(PLPGSQL, None)
     for name in here.keys() | there.keys():
-        if name not in here:
+        if name.startswith(MEMBER):  # one that `ALTER EXTENSION ... ADD` made a member is not made by CREATE EXTENSION
+            if name not in here and there[name] == ROWS:
+                yield f"{name}: missing"
+        elif name not in here:
             yield f"{name}: missing"
         elif name not in there:
             yield f"{name}: not in the backup"

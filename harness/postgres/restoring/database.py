@@ -120,6 +120,8 @@ class _Load:
             self._some(list(group), by_superuser=by_superuser)
         if any(entry.is_a(*OUTWARD) for entry in entries):
             quiet.hold_functions(self.superuser.sql, self.facts.name)
+        if any(entry.is_a(SCHEDULER) for entry in entries):
+            quiet.begin_to_hold_jobs(self.superuser.sql, self.facts.name)
         _run_restore(self.sql, self.facts, self.dump, [entry for entry in rest if not self.superuser.makes(entry)])
         self._some([entry for entry in rest if self.superuser.makes(entry)], by_superuser=True)
         if late:

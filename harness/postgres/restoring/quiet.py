@@ -38,6 +38,25 @@ TRIGGERS = "SELECT evtname, evtenabled::text FROM pg_catalog.pg_event_trigger WH
 STATES = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 INSTALLED = "SELECT FROM pg_catalog.pg_extension WHERE extname = %s"
 HOLD_JOBS = "UPDATE cron.job SET active = false WHERE active RETURNING jobid"
+# pg_cron starts a job as soon as its row is there: before a dump's rows are loaded, a trigger makes each inactive.
+HOLD_EACH_JOB = """
+CREATE SCHEMA blackstart_held_jobs;
+CREATE TABLE blackstart_held_jobs.held (number bigint);
+CREATE FUNCTION blackstart_held_jobs.hold() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.active THEN
+        INSERT INTO blackstart_held_jobs.held VALUES (NEW.jobid);
+        NEW.active := false;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER blackstart_hold BEFORE INSERT ON cron.job FOR EACH ROW EXECUTE FUNCTION blackstart_held_jobs.hold();
+ALTER TABLE cron.job ENABLE ALWAYS TRIGGER blackstart_hold;
+"""
+HOLDING = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'blackstart_held_jobs'"
+EACH_HELD_JOB = "SELECT number FROM blackstart_held_jobs.held ORDER BY number"
+END_OF_HOLDING = "DROP SCHEMA blackstart_held_jobs CASCADE"
 FREE_JOBS = "UPDATE cron.job SET active = true WHERE jobid = ANY(%s)"
 NOWHERE = "blackstart_none"  # a replication slot that no publisher has
 SLOT = "SELECT subslotname FROM pg_catalog.pg_subscription s WHERE subname = %s AND subdbid = (SELECT oid"
@@ -67,9 +86,30 @@ def hold_functions(sql: Sql, database: str) -> None:
     _in_database(sql, database, _hold_functions)
 
 
+def begin_to_hold_jobs(sql: Sql, database: str) -> None:
+    """Make each job of pg_cron inactive that is loaded into a database from now on. Raises HarnessError."""
+
+    def work(connection: Connection) -> None:
+        if connection.execute(INSTALLED, ("plpgsql",)).fetchone() is not None:  # without it they are held afterwards
+            connection.execute(HOLD_EACH_JOB.encode())
+
+    _in_database(sql, database, work)
+
+
 def hold_jobs(sql: Sql, database: str) -> tuple[Held, ...]:
-    """Deactivate the jobs of pg_cron in a database; return them. Raises HarnessError."""
-    return _in_database(sql, database, lambda connection: tuple(_jobs(connection, database)))
+    """Deactivate the jobs of pg_cron in a database; return them, and those that were held as they were loaded.
+
+    Raises HarnessError.
+    """
+
+    def work(connection: Connection) -> tuple[Held, ...]:
+        held = [*_jobs(connection, database)]
+        if connection.execute(HOLDING).fetchone() is not None:
+            held += (Held(database, "cron job", str(one)) for (one,) in connection.execute(EACH_HELD_JOB).fetchall())
+            connection.execute(END_OF_HOLDING)
+        return tuple(held)
+
+    return _in_database(sql, database, work)
 
 
 def hold(sql: Sql, database: str) -> tuple[Held, ...]:
