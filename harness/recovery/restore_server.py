@@ -42,6 +42,7 @@ ENABLED = """
 SELECT d.datname, s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
 WHERE s.subenabled
 """
+CONNECTABLE = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY 1"
 
 
 @runtime_checkable
@@ -112,7 +113,7 @@ class ServerRestore:
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     held: tuple[Contained, ...] = ()
-    _disabled: tuple[tuple[str, str], ...] = ()  # database and name of each subscription
+    _disabled: tuple[quiet.Held, ...] = ()  # what a server does by itself once it is started
 
     @property
     def scratch(self) -> Path:
@@ -170,8 +171,7 @@ class ServerRestore:
             if one.connectable and one.valid and (one.name in dumped or holds_user_data(sql, one.name))
         ]
         held = in_parallel({name: partial(quiet.hold, sql, name) for name in names}, limit=self.parallel)
-        subscriptions = [quiet.Held(database, "subscription", name) for database, name in self._disabled]
-        self.held = quiet.contained([*(one for found in held.values() for one in found), *subscriptions])
+        self.held = quiet.contained([*(one for found in held.values() for one in found), *self._disabled])
         facts = in_parallel({name: partial(self._facts, name) for name in names}, limit=self.parallel)
         self._note_state(tuple(facts.values()))
         return tuple(facts.values())
@@ -219,7 +219,7 @@ class ServerRestore:
         return programs_of(way.backup.manifest.contents.system.major, Owner(self.run, "dr/replay").tags)
 
     def _take_over(self, connect: Connect) -> None:
-        """Give the superuser of DR its own password, and disable subscriptions, before DR's server is started."""
+        """Give the superuser of DR its own password, disable subscriptions and jobs, before DR's server is started."""
         role, reference = self.place.sql.user, self.place.sql.password_ref
         with connect("template1") as connection:
             password = read_text_secret(reference).encode()
@@ -229,10 +229,14 @@ class ServerRestore:
             statement = compose.SQL(word + " ROLE {} SUPERUSER LOGIN PASSWORD {} VALID UNTIL 'infinity'")
             connection.execute(statement.format(compose.Identifier(role), compose.Literal(verifier)))
             rows = connection.execute(ENABLED).fetchall()
-        self._disabled = tuple((str(database), str(name)) for database, name in rows)
-        for database, name in self._disabled:
-            with connect(database) as connection:
-                connection.execute(compose.SQL("ALTER SUBSCRIPTION {} DISABLE").format(compose.Identifier(name)))
+            names = [str(name) for (name,) in connection.execute(CONNECTABLE).fetchall()]
+        self._disabled = tuple(quiet.Held(str(database), "subscription", str(name)) for database, name in rows)
+        for one in self._disabled:
+            with connect(one.database) as connection:
+                connection.execute(compose.SQL("ALTER SUBSCRIPTION {} DISABLE").format(compose.Identifier(one.name)))
+        for name in names:
+            with connect(name) as connection:
+                self._disabled += quiet.hold_jobs_alone(connection, name)
 
     def _place(self, volume: Volume) -> None:
         """Put the restored data folder into DR's volume, with the settings that DR's own server had."""

@@ -83,3 +83,27 @@ def test_a_restored_job_runs_after_its_release_and_not_before(scheduled: CaseEst
     assert estate.rows(NAME, JOBS) == jobs
     restart(estate.dr)
     wait_until(lambda: ran(estate, "dr"), patience=60.0)
+
+
+def test_a_job_of_a_server_that_is_restored_as_a_whole_does_not_run(scheduled: CaseEstate) -> None:
+    """The scheduler starts with DR's server: an active job of `@reboot` would run before anybody could hold it."""
+    estate = scheduled
+    estate.backup["mode"] = "physical"
+    estate.declare(NAME)
+    estate.create(
+        NAME,
+        "CREATE EXTENSION pg_cron",
+        "CREATE TABLE ran (at timestamptz DEFAULT now(), by text)",
+        "SELECT cron.schedule('at start', '@reboot', 'INSERT INTO ran (by) VALUES (current_user)')",
+    )
+    restart(estate.primary)
+    wait_until(lambda: ran(estate, "primary"), patience=60.0)
+    estate.back_up()
+    restored = estate.restore()
+    assert restored.source["mode"] == "physical"
+    of_primary = estate.value(NAME, "SELECT count(*) FROM ran", "primary")
+    assert estate.value(NAME, "SELECT count(*) FROM pg_sleep(3), ran") == of_primary
+    estate.run(NAME, "DELETE FROM ran", site="dr")
+    release_all((), estate.dr.place, restored.held, estate.journal)
+    restart(estate.dr)
+    wait_until(lambda: ran(estate, "dr"), patience=60.0)

@@ -112,6 +112,15 @@ def hold_jobs(sql: Sql, database: str) -> tuple[Held, ...]:
     return _in_database(sql, database, work)
 
 
+def hold_jobs_alone(connection: Connection, database: str) -> tuple[Held, ...]:
+    """Deactivate the jobs of pg_cron on a server that has not loaded it, where its triggers fail; return them.
+
+    Raises psycopg.Error.
+    """
+    connection.execute("SET session_replication_role = replica")
+    return tuple(_jobs(connection, database))
+
+
 def hold(sql: Sql, database: str) -> tuple[Held, ...]:
     """Hold everything in a restored database; return it. Raises HarnessError."""
 
