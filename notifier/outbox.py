@@ -23,7 +23,7 @@ NEXT = f"""
     SELECT id, reference, recipient, subject, body, attachment_key, attachment_sha256, idempotency_key::text,
            attempts
     FROM outbox WHERE delivered_at IS NULL AND id <> ALL(%s::bigint[]) AND NOT ({IS_HELD})
-    ORDER BY attempts, id LIMIT 1 FOR UPDATE OF outbox SKIP LOCKED
+    ORDER BY id LIMIT 1 FOR UPDATE OF outbox SKIP LOCKED
 """  # noqa: S608 - constants only
 DELIVERED = "UPDATE outbox SET delivered_at = now(), attempts = attempts + 1 WHERE id = %s"
 FAILED = "UPDATE outbox SET attempts = attempts + 1 WHERE id = %s"
@@ -99,7 +99,7 @@ def attachment(connection: psycopg.Connection, reference: str) -> Stored | None:
 
 
 def next_waiting(connection: psycopg.Connection, but_not: Sequence[int]) -> Waiting | None:
-    """Lock and return an undelivered message, fewest attempts first; None without one or while on hold."""
+    """Lock and return an undelivered message, the oldest first; None without one or while on hold."""
     row = connection.execute(NEXT, (list(but_not),)).fetchone()
     return Waiting(*row) if row else None
 

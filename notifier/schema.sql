@@ -13,7 +13,8 @@ CREATE TABLE IF NOT EXISTS outbox (
     attempts          integer NOT NULL DEFAULT 0,
     CHECK ((attachment_key IS NULL) = (attachment_sha256 IS NULL))
 );
-CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (attempts, id) WHERE delivered_at IS NULL;
+DROP INDEX IF EXISTS outbox_waiting;
+CREATE INDEX IF NOT EXISTS outbox_undelivered ON outbox (id) WHERE delivered_at IS NULL;
 
 -- Delivery is on hold while the row ('delivery', 'held') exists.
 CREATE TABLE IF NOT EXISTS control (
