@@ -12,6 +12,7 @@ import pytest
 from harness.core.errors import BackupFailed, UsageError
 from harness.core.node import Address
 from harness.estate import existing, mistakes
+from harness.estate.config import BackupTable, RestoreTable
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing_config import ExistingOffsiteTable, ExistingSiteTable, WitnessStoreTable
 from harness.estate.report import Report, check_files
@@ -27,7 +28,8 @@ def config(**tables: Any) -> Any:
     """Return a declaration with these tables under [existing]; with none, without [existing]."""
     none = {"primary": None, "dr": None, "offsite": None}
     table = SimpleNamespace(**(none | tables)) if tables else None
-    return SimpleNamespace(estate=SimpleNamespace(name="shop"), existing=table)
+    own = {"estate": SimpleNamespace(name="shop"), "backup": BackupTable(), "restore": RestoreTable()}
+    return SimpleNamespace(**own, existing=table)
 
 
 def site(sql: SqlTable = SQL, s3: S3Table = S3) -> ExistingSiteTable:
