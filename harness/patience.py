@@ -109,6 +109,8 @@ class Patience:
     served_by: float = 5.0  # the expected site answers clients
     site_probe: float = 5.0  # a gateway reports which site it is
     sql_connect: float = 5.0  # PostgreSQL takes a connection
+    standby_end: float = 45.0  # a standby applies what it is at, and its server is shut down
+    standby_made: float = 600.0  # a drill's standby is made from its base backup, and has applied the WAL since
     static_pod: float = 60.0  # the kubelet stops or starts a static pod
     store_absence: float = 10.0  # a backup store that takes no connection is asked again for so long
     store_complete: float = 900.0  # the backup store puts the parts of an upload together, which takes minutes

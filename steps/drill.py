@@ -32,6 +32,11 @@ def _(open_drill: OpenDrill, promise_name: str) -> Drill:
     return started(open_drill("example", promise_name, "logical"))
 
 
+@given("the standby follows the primary")
+def _(drill: Drill) -> None:
+    drill.environment.await_standby()
+
+
 @given("an estate with data to protect", target_fixture="drill")
 def _(open_drill: OpenDrill) -> Drill:
     drill = open_drill("data", "site loss, one machine")
@@ -89,6 +94,11 @@ def _(record: DrillRecord) -> None:
 @then("the databases were restored in the mode that the estate declares")
 def _(record: DrillRecord, drill: Drill) -> None:
     recovery.require_restored_from(record, drill.environment.config.backup.mode)
+
+
+@then("the databases are those of the standby")
+def _(record: DrillRecord) -> None:
+    recovery.require_restored_from(record, "standby")
 
 
 @then("the databases were restored from the dumps")

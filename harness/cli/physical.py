@@ -19,10 +19,11 @@ from harness.cli.app import (
     say_event,
     warn,
 )
-from harness.cli.backup import LIVE, NOT_UP
+from harness.cli.backup import LIVE, NOT_UP, has_primary
 
 if TYPE_CHECKING:
     from harness.backup.status import ServerState
+    from harness.estate.config import Config
     from harness.physical.source import PhysicalSource
 
 wal_app = typer.Typer(help="Ship WAL continuously: receive, push.", rich_markup_mode=None)
@@ -103,14 +104,29 @@ def status(
     say(f"newest backup: {shown(now.backup_age_seconds, 's')} old; one is due every {now.interval_seconds:.0f} s")
     kept, most = shown(now.retained_bytes, "bytes"), shown(now.retained_limit_bytes, "bytes")
     say(f"replication slot: keeps {kept}, at most {most}")
-    for line in now.alarms:
+    alarms = (*now.alarms, *standby_alarms(loaded, at))
+    for line in alarms:
         say(f"ALARM: {line}")
         if alert:
             Alerts(loaded.backup.alerts).send(f"Backups of {found.estate}", line)
     if textfile is not None:
         write_gauges(textfile, found.estate, now)
-    if now.alarms:
+    if alarms:
         raise typer.Exit(1)
+
+
+def standby_alarms(config: Config, at: Path) -> list[str]:
+    """Print how far the standby of a running estate is; return a line when a recovery would not promote it."""
+    from harness.estate.state_file import read_state
+    from harness.physical.standby.folder import NAME, StandbyFolder
+
+    if config.sites.dr.strategy != "warm" or has_primary(config):
+        return []
+    folder = StandbyFolder(Path(read_state(at, NOT_UP).run) / NAME)
+    if alarm := folder.alarm:
+        return [f"the standby would not be promoted: {alarm}"]
+    say(f"standby: {folder.state()}")
+    return []
 
 
 def shown(value: float | None, unit: str) -> str:

@@ -22,7 +22,7 @@ from harness.substrate.embedded.spawn import Child, spawn
 from harness.substrate.embedded.undo_journal import UndoJournal
 
 NAME = "wal-receiver"
-FOLDER = "archiving"  # in a run folder
+FOLDER = "beside"  # in a run folder: what the processes of the harness beside the sites are given
 RECEIVING = "SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_type = 'physical' AND active"
 
 
@@ -40,21 +40,28 @@ class Archiving:
             self.journal.mark("killed", NAME, why="it is lost with the primary")
 
 
-def start_archiving(config: Config, state: StateFile, sql: Sql, logs: Path, journal: Journal) -> Archiving:
-    """Start the receiver of a running primary; return once it receives. Raises HarnessError with its last lines."""
-    run = Path(state.run)
-    home, log = make_folder(run / FOLDER), make_folder(logs) / f"{NAME}.log"
+def spawn_beside(config: Config, state: StateFile, logs: Path, module: str, owner: Owner) -> Child:
+    """Start a module of the harness that works for a running estate, in a process of its own. Raises HarnessError.
+
+    It is told where declaration and state file are, and the file for its journal; its log is named as its owner.
+    """
+    name = owner.name.rpartition("/")[2]
+    home, log = make_folder(owner.run / FOLDER / name), make_folder(logs) / f"{name}.log"
     files = {"estate.json": saved(config).decode(), "state.json": state.text}
     write_files(home, files)
-    words = (*(str(home / name) for name in files), str(logs / f"{NAME}.jsonl"))
+    words = (*(str(home / file) for file in files), str(logs / f"{name}.jsonl"))
     env = {**os.environ, "PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": str(CODE)}
-    argv = (sys.executable, "-m", "harness.physical.continuous", *words)
-    owner = Owner(run, f"primary/{NAME}")
-    child = spawn(argv, env, home, UndoJournal(run), owner, log)
+    return spawn((sys.executable, "-m", module, *words), env, home, UndoJournal(owner.run), owner, log)
+
+
+def start_archiving(config: Config, state: StateFile, sql: Sql, logs: Path, journal: Journal) -> Archiving:
+    """Start the receiver of a running primary; return once it receives. Raises HarnessError with its last lines."""
+    owner = Owner(Path(state.run), f"primary/{NAME}")
+    child = spawn_beside(config, state, logs, "harness.physical.continuous", owner)
 
     def receiving() -> None:
         if not child.alive:
-            raise HarnessError(f"{NAME}: ended: {last_lines(log)}")
+            raise HarnessError(f"{NAME}: ended: {last_lines(logs / f'{NAME}.log')}")
         if not ask_row(sql, RECEIVING)[0]:
             raise NotYet("no replication slot is used")
 

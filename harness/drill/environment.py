@@ -16,6 +16,7 @@ from harness.core.parallel import in_parallel
 from harness.core.service import S3, PublicDoor, Service, Sql
 from harness.drill.archiving import Archiving, start_archiving
 from harness.drill.template import Template, clone, load_objects
+from harness.drill.warm import await_standby, start_standby
 from harness.estate.config import Config
 from harness.estate.connections import BUCKET, Connections, Offsite
 from harness.estate.isolation import admit, require_separate
@@ -23,6 +24,7 @@ from harness.estate.registry import build_services, entry_of, sinks_at
 from harness.estate.secrets import Secrets
 from harness.estate.site import EstateSite
 from harness.estate.state_file import WITNESS, StateFile
+from harness.physical.standby.standby import Standby
 from harness.postgres.identity import system_facts
 from harness.recovery.build import recovery_of
 from harness.recovery.recovery import Recovery
@@ -61,6 +63,7 @@ class DrillEnvironment:
     edge: Edge | None = None
     replicator: Replicator | None = None
     archiving: Archiving | None = None
+    standby: Standby | None = None
 
     def __post_init__(self) -> None:
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -162,6 +165,8 @@ class DrillEnvironment:
         )
         if self.config.backup.mode == "physical":
             self.start_archiving()
+        if self.config.sites.dr.strategy == "warm":
+            self.standby = start_standby(self.config, self.state, self.logs / "dr", self.journal)
 
     def start_archiving(self) -> None:
         """Start the receiver of WAL of the running primary; return once it receives. Raises HarnessError."""
@@ -231,7 +236,7 @@ class DrillEnvironment:
         """Return the recovery on the DR site of this environment, with disposable containment. Raises HarnessError."""
         return recovery_of(
             self.connections, self.opened_edge, self.journal, "disposable",
-            freshness=freshness, on_bytes=on_bytes, run=self.run,
+            freshness=freshness, on_bytes=on_bytes, run=self.run, standby=self.standby,
         )  # fmt: skip
 
     def turn_round(self, journal: Journal) -> None:
@@ -240,13 +245,19 @@ class DrillEnvironment:
         Each gets the keys of its new part; the writer's key of DR is trusted, and so is its database system. Objects
         are replicated back, unless DR is cold.
         """
-        self.journal = journal
+        self.journal, self.standby = journal, None  # the way back has none
         self.systems = (self.template.identity.system, system_facts(self.dr.place.sql).identifier)
         self.secrets.turn_round()
         self.dr.secrets = self.secrets.of("dr")
         rebuilt = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), self.primary.sinks)
         self.primary, self.dr, self.recipients = self.dr, rebuilt, self.secrets.recipients_of("dr")
         self._start_replica()
+
+    def await_standby(self) -> None:
+        """Return once the standby has applied all that the primary has written by now. Raises HarnessError."""
+        if self.standby is None:
+            raise HarnessError('no standby follows this primary; write strategy = "warm" under [sites.dr]')
+        await_standby(self.standby, self.primary.place.sql, self.journal)
 
     def expect_strike(self) -> None:
         """Write down how the strike is undone. Raises HarnessError."""
@@ -279,6 +290,8 @@ class DrillEnvironment:
         try:
             self.stop_archiving()
             self.stop_replication()
+            if self.standby is not None:
+                self.standby.end()
         finally:
             self.receiver.__exit__(None, None, None)
             self.alert_sink.__exit__(None, None, None)

@@ -10,14 +10,16 @@ from harness.core.journal import MemoryJournal
 from harness.drill.environment import DrillEnvironment
 from harness.drill.template import prepare
 from harness.estate.config import Config
+from harness.estate.substrates import SUBSTRATES
 
 
 def run_until_stopped(config: Config, runs: Path, at: Path, say: Callable[[str], None]) -> None:
-    """Run the example estate with its state file `at` until Ctrl-C; raises HarnessError."""
+    """Run the example estate with its state file `at` until Ctrl-C; raises HarnessError, UsageError."""
     if at.exists():
         raise HarnessError(
             f"{at}: an estate is running or was killed; stop it, or run `blackstart sweep` and delete this file"
         )
+    SUBSTRATES["embedded"].require_strategy(config)
     run = (runs / f"up-{random.token_hex(4)}").resolve()
     environment = DrillEnvironment(config, prepare(config, say), run, run / "logs", MemoryJournal())
     try:

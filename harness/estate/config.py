@@ -153,10 +153,10 @@ class DataTable(Table):
 
 
 class SiteTable(Table):
-    """One site: the IPv4 address that its clients use, and the DR strategy (ignored for the primary)."""
+    """One site: the IPv4 address that its clients use, and what of DR runs before a disaster."""
 
     edge: IPv4
-    strategy: Literal["pilot-light", "cold"] = "pilot-light"
+    strategy: Literal["pilot-light", "cold", "warm"] = "pilot-light"
 
 
 class SitesTable(Table):

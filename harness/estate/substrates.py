@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from harness.core.errors import UsageError
 from harness.core.node import Substrate
@@ -19,6 +20,7 @@ Make = Callable[[Path, Path], Substrate]  # from a run folder and a folder for l
 
 INFRASTRUCTURE = ("blackstart", "postgres", "minio")
 NODE_IMAGE = "kind-node"
+USUAL: Final = "pilot-light"
 PRIMARY, DR = "primary", "dr"
 LEAST, FACTOR = 1024, 4  # the offsite store's limit: MiB at least, and how many times the size of the data more
 
@@ -56,7 +58,23 @@ class SubstrateKind:
 
     def label(self, config: Config) -> str:
         """Return what records and budgets call it: with the strategy of the DR site, where it is not the usual one."""
-        return cold(self.name) if config.sites.dr.strategy == "cold" else self.name
+        strategy = config.sites.dr.strategy
+        return self.name if strategy == USUAL else with_strategy(self.name, strategy)
+
+    def require_strategy(self, config: Config) -> None:
+        """Raise UsageError for a strategy of the DR site that a drill here cannot show."""
+        if config.sites.dr.strategy != "warm":
+            return
+        if not self.runs_here:
+            raise UsageError(
+                f'sites.dr.strategy = "warm": a drill on {self.name} has no standby; use --substrate=embedded, or '
+                "--strategy=pilot-light"
+            )
+        if config.backup.mode != "physical":
+            raise UsageError(
+                'sites.dr.strategy = "warm": a standby follows WAL, and [backup] mode = "logical" ships none; '
+                'write mode = "physical"'
+            )
 
     def require(self, config: Config | None = None) -> None:
         """Raise MissingPart, in one line with its remedy, when a package, image or program of it is missing.
@@ -108,9 +126,9 @@ class SubstrateKind:
             require_room(room * MB)
 
 
-def cold(name: str) -> str:
-    """Return the label of a substrate whose DR site is made from nothing."""
-    return f"{name}, cold"
+def with_strategy(name: str, strategy: str) -> str:
+    """Return the label of a substrate whose DR site has another strategy than the usual one."""
+    return f"{name}, {strategy}"
 
 
 def _limit(config: Config) -> dict[str, int]:
@@ -138,7 +156,7 @@ def _kind(config: Config, purpose: Purpose) -> Make:
 
     return partial(
         Kind,
-        strategy=config.sites.dr.strategy,
+        strategy="cold" if config.sites.dr.strategy == "cold" else USUAL,
         images=images_of(config),
         bounded=_limit(config),
         clusters=(PRIMARY, DR) if purpose.primary else (DR,),
@@ -164,7 +182,7 @@ SUBSTRATES = {
         SubstrateKind(
             name="embedded",
             make=_embedded,
-            serves=frozenset({"needs_room"}),
+            serves=frozenset({"needs_room", "needs_standby"}),
             unshown_here=isolation.limits,
         ),
         SubstrateKind(
@@ -189,7 +207,9 @@ SUBSTRATES = {
         ),
     )
 }
-LABELS = tuple(label for name in SUBSTRATES for label in (name, cold(name)))
+LABELS = tuple(
+    label for name in SUBSTRATES for label in (name, *(with_strategy(name, one) for one in ("cold", "warm")))
+)
 
 
 def serving(tag: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from harness.estate.config import Config
 
 
 def with_strategy(config: Config, strategy: str) -> Config:
-    """Return the estate with another DR strategy, `pilot-light` or `cold`; "" keeps the declared one."""
+    """Return the estate with another DR strategy, `pilot-light`, `cold` or `warm`; "" keeps the declared one."""
     if not strategy:
         return config
     dr = config.sites.dr.model_copy(update={"strategy": strategy})

@@ -107,7 +107,7 @@ def ways(
             continue
         try:
             chain = tuple(repository.open(one, private_pem) for one in lineage(entry, entries))
-            found.append(replace(_way(chain[-1], wal, wanted.timeline), parents=chain[:-1]))
+            found.append(replace(way_from(chain[-1], wal, wanted.timeline), parents=chain[:-1]))
         except Unreadable as error:
             both = entry.system != wal.cluster and {entry.system, wal.cluster} <= {*repository.trust.systems}
             (other if both else reasons).append(f"{entry.backup_id}: {error}")
@@ -130,7 +130,7 @@ def _outside(target: Target, found: Sequence[Way], reasons: Sequence[str]) -> st
     return f"{target} is outside of what can be reached, or not found there; there is: {lines}"
 
 
-def _way(backup: OpenBackup, wal: WalCatalogue, timeline: int) -> Way:
+def way_from(backup: OpenBackup, wal: WalCatalogue, timeline: int = 0) -> Way:
     """Return the way from a base backup on. Raises Unreadable when its own WAL is not complete."""
     facts = backup.manifest.contents.physical
     if facts is None:

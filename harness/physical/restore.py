@@ -11,8 +11,9 @@ from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
 from harness.physical.incremental.combine import combine
 from harness.physical.incremental.parts import held, require_parts
+from harness.physical.private_server import Connect, Unreached
 from harness.physical.programs import Programs, programs_of
-from harness.physical.server import Connect, Replayed, Unreached, replay
+from harness.physical.server import Replayed, replay
 from harness.physical.unpack import (
     AUTO,
     made,

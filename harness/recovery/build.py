@@ -10,6 +10,7 @@ from harness.core.service import Containment, Sql
 from harness.estate.connections import Connections
 from harness.estate.registry import entry_of, start_messages
 from harness.estate.secrets import PRIVATE_KEY
+from harness.physical.standby.standby import Standby
 from harness.recovery.assertions import run_assertions
 from harness.recovery.recovery import Recovery, TrafficRouter
 
@@ -23,10 +24,12 @@ def recovery_of(
     freshness: Callable[[Sql], bool | None] = lambda _sql: None,
     on_bytes: Callable[[int], None] = lambda _count: None,
     run: Path | None = None,
+    standby: Standby | None = None,
 ) -> Recovery:
     """Return the recovery onto the DR site; raises UsageError when that site has no private key for backups.
 
     `run`: the run folder of a DR site that blackstart makes itself: there a base backup can replace the data folder.
+    `standby`: follows the primary there, and is promoted.
     """
     dr, config = connections.recovered, connections.config
     back = dr.site.name == "primary"  # a failback: the rebuilt primary is recovered
@@ -51,4 +54,5 @@ def recovery_of(
         parallel=config.backup.parallel,
         allowed=config.restore.allowed,
         run=run if config.backup.mode == "physical" else None,
+        standby=standby,
     )

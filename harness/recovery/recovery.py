@@ -24,13 +24,15 @@ from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
 from harness.estate.site import EstateSite, NodeStatus
+from harness.physical.standby.standby import Standby
 from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.restoring.restorer import clerk
 from harness.recovery import key_functions, start
 from harness.recovery.assertions import AssertionResult
+from harness.recovery.choose_server import DUMPS, ServerChoice, choose_server
 from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
-from harness.recovery.restore_server import DUMPS, ServerChoice, ServerRestore, choose_server
+from harness.recovery.restore_server import ServerRestore
 from harness.recovery.sign_off import SignOff, check_again
 from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
@@ -156,6 +158,7 @@ class Recovery:
     parallel: int = 4  # databases that are restored at a time
     allowed: Allowed = NOTHING  # what of a backup may be made although it gives power over the server
     run: Path | None = None  # where a base backup is unpacked, None: dumps are restored
+    standby: Standby | None = None  # is promoted where it can be
     stopped: str = ""  # the failed phase, "" before a failure
     _backup: OpenBackup | None = None  # that was restored
 
@@ -203,7 +206,7 @@ class Recovery:
             lacking = tuple(map(str, not_in(self.services, manifest.contents)))
             for line in (*manifest.contents.uncovered, *lacking):
                 self.journal.mark("not covered", manifest.backup_id, what=line)
-            server = choose_server(self.repository, key, manifest.contents) if self.run else DUMPS
+            server = choose_server(self.repository, key, manifest.contents, self.standby) if self.run else DUMPS
             for way in server.ways[:1]:
                 self.journal.mark("selected", way.name, range=way.range)
             findings = tuple(dict.fromkeys((*selection.findings, *server.findings)))
@@ -215,11 +218,10 @@ class Recovery:
         """2.4: decrypt, decompress, restore and compare with the manifest; return the result. Raises RestoreFailed."""
         self._backup = selected.backup
         with self._or_stop(), _as_failed(), self.dr.explaining():
-            backup, place = selected.backup, self.dr.place
-            server = self._server_restore(selected)
             work = Restore(
-                place, self.services, backup, self.journal, self.on_bytes, self.parallel, self.allowed, server
-            )
+                self.dr.place, self.services, selected.backup, self.journal, self.on_bytes, self.parallel,
+                self.allowed, self._server_restore(selected),
+            )  # fmt: skip
             try:
                 with self._phase("fetch", "2.4"):
                     work.prepare()
@@ -239,8 +241,8 @@ class Recovery:
         if self.run is None or not selected.server.ways:
             return None
         return ServerRestore(
-            self.dr.place, selected.server, self.repository, read_text_secret(self.private_key_ref),
-            selected.contents, self.dr.replace_database, self.run, self.journal, self.parallel,
+            self.dr.place, selected.server, self.repository, read_text_secret(self.private_key_ref), selected.contents,
+            self.dr.replace_database, self.run, self.journal, self.parallel, self.standby,
         )  # fmt: skip
 
     def _assert(self, restored: Restored) -> Restored:

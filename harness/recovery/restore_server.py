@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from psycopg import sql as compose
-
 from harness.core.contents import Contents, DatabaseFacts
 from harness.core.errors import REPORTED, Finding, HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
@@ -17,32 +15,27 @@ from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place
 from harness.core.wal import show_lsn
 from harness.estate.site import DATA, OWN_FILES
-from harness.physical.choice import Wanted, Way, ways
+from harness.physical.choice import Way
+from harness.physical.private_server import Connect
 from harness.physical.programs import Programs, programs_of
 from harness.physical.restore import fill, replay_way
-from harness.physical.server import Connect, Replayed
-from harness.physical.target import LATEST, Target
+from harness.physical.server import Replayed
+from harness.physical.standby.folder import State
+from harness.physical.standby.standby import Standby
 from harness.physical.unpack import made, require_room, set_aside
 from harness.postgres import dump
 from harness.postgres.identity import catalogue, holds_user_data, system_facts
 from harness.postgres.restoring import quiet
+from harness.recovery.choose_server import END, ServerChoice
+from harness.recovery.take_over import take_over
 from harness.repository.catalogue import Repository
-from harness.repository.wal.catalogue import read_wal
-from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
 from harness.substrate.common.filesystem import make_folder, remove_tree, write_to_disk
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.embedded.process_tree import Owner
-from harness.vault import read_text_secret
 
-END = Wanted(Target(LATEST))
-TRIED = 3  # base backups that are tried, the newest first, before the dumps are restored
+STANDBY = "standby"  # mode of a restore that promotes one
 SCRATCH = "restored-server"  # folder in a run folder
-ENABLED = """
-SELECT d.datname, s.subname FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
-WHERE s.subenabled
-"""
-CONNECTABLE = "SELECT datname FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY 1"
 
 
 @runtime_checkable
@@ -53,50 +46,12 @@ class Unpackable(Protocol):
         """Copy what is in a folder of this machine into it, with modes. Raises HarnessError."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServerChoice:
-    """The base backups that may be restored, the newest first. `findings`: what contradicts the archive."""
-
-    ways: tuple[Way, ...] = ()
-    findings: tuple[str, ...] = ()
-
-
-DUMPS = ServerChoice()  # the dumps are restored
-
-
-def choose_server(repository: Repository, private_pem: str, dumps: Contents) -> ServerChoice:
-    """Return the base backups whose WAL reaches beyond the dumps, each up to the first hole in its WAL.
-
-    Without any the dumps are what is proven: a finding says why. Raises HarnessError of the store.
-    """
-    catalogue_ = repository.catalogue()
-    wal = read_wal(repository, dumps.system.identifier)
-    found: list[Way] = []
-    reasons: list[str] = []
-    for entry in catalogue_.entries:
-        if not entry.physical or len(found) == TRIED:
-            continue
-        try:
-            wanted = Wanted(END.target, entry.backup_id)
-            way = next(ways(repository, catalogue_.entries, wal, private_pem.encode(), wanted))
-        except (Finding, HarnessError) as error:
-            reasons.append(reason_of(error))
-            continue
-        if (way.covered_until or way.facts.stopped_at) < dumps.snapshot_at:
-            reasons.append(f"{way.name}: its WAL ends at {show_lsn(way.end)}, before the dumps")
-        else:
-            found.append(way)
-    if not found:
-        why = "; ".join(reasons) or "none is committed; take one with `blackstart backup`"
-        reasons = [f"no base backup can be restored, the dumps are: {why}"]
-    return ServerChoice(tuple(found), (*reasons, *wal_findings(repository, wal)))
-
-
 @dataclass(slots=True)
 class ServerRestore:
     """Restores one server. `replace`: changes what the volume of DR's server has while that is down.
 
-    `scratch`: a folder of this machine that a sweep of `run` removes; `way`: the base backup that was restored.
+    `scratch`: a folder of this machine that a sweep of `run` removes; `way`: the base backup that was restored;
+    `standby`: is promoted where it can be, a base backup is restored otherwise, which is a finding.
     """
 
     place: Place
@@ -108,12 +63,15 @@ class ServerRestore:
     run: Path
     journal: Journal
     parallel: int
+    standby: Standby | None = None
+    followed: State | None = None  # what the follower of the standby said last, None where none is promoted
     way: Way | None = None
     done: Replayed | None = None
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     held: tuple[Contained, ...] = ()
     _disabled: tuple[quiet.Held, ...] = ()  # what a server does by itself once it is started
+    _progress: Callable[[int], None] = lambda _count: None
 
     @property
     def scratch(self) -> Path:
@@ -121,10 +79,24 @@ class ServerRestore:
         return self.run / SCRATCH
 
     def open(self, progress: Callable[[int], None]) -> None:
-        """2.4.1: decrypt and decompress the newest base backup that is authentic, and its WAL. Raises RestoreFailed."""
+        """2.4.1: decrypt and decompress the newest base backup that is authentic, and its WAL. Raises RestoreFailed.
+
+        A standby has the base backup and most of the WAL already.
+        """
+        self._progress = progress
+        if self.standby is not None:
+            try:
+                self._take(self.standby)
+            except REPORTED as error:
+                self._give_up(error)
+            else:
+                return
+        self._open_backup()
+
+    def _open_backup(self) -> None:
         for way in self.choice.ways:
             try:
-                self.way = self._unpack(way, progress)
+                self.way = self._unpack(way)
             except REPORTED as error:
                 self._find(f"base backup {way.name} is passed over: {reason_of(error)}")
                 continue
@@ -135,6 +107,17 @@ class ServerRestore:
 
     def execute(self) -> None:
         """2.4.2: replay the WAL to its end, promote, verify pages, and start DR's server on it. Raises as `open`."""
+        try:
+            self._promote()
+        except REPORTED as error:
+            if self.followed is None:
+                raise
+            self._give_up(error)
+            self.clear()
+            self._open_backup()
+            self._promote()
+
+    def _promote(self) -> None:
         way = self.way
         if way is None:
             raise RestoreFailed("no base backup is unpacked")
@@ -154,7 +137,9 @@ class ServerRestore:
             )
 
     def wipe(self) -> None:
-        """Remove the plaintext outside DR's volume."""
+        """Remove the plaintext outside DR's volume, and end the standby. Raises HarnessError."""
+        if self.standby is not None:
+            self.standby.end()
         remove_tree(self.scratch)
 
     def clear(self) -> None:
@@ -193,24 +178,50 @@ class ServerRestore:
             return {}
         last, covered = self.done.last_commit, self.way.covered_until
         return {
-            "mode": "physical",
+            "mode": STANDBY if self.followed is not None else "physical",
             "base_backup": self.way.name,
             "wal_end": show_lsn(self.way.end),
             "wal_covers_until": covered.isoformat(timespec="milliseconds") if covered else "not known",
             "replayed_to": show_lsn(self.done.position),
             "last_transaction": last.isoformat(timespec="milliseconds") if last else "before the base backup",
+            **self._lag,
         }
 
-    def _unpack(self, way: Way, progress: Callable[[int], None]) -> Way:
+    @property
+    def _lag(self) -> Mapping[str, str | float]:
+        """How far the standby was when its follower was ended."""
+        if self.followed is None or self.way is None:
+            return {}
+        behind = max(0, self.way.end - self.followed.replayed)
+        return {"standby_replayed_to": show_lsn(self.followed.replayed), "standby_behind_bytes": behind}
+
+    def _take(self, standby: Standby) -> None:
+        """Take over the data of the standby, with all WAL. Raises RestoreFailed, Unreadable, HarnessError, OSError."""
+        way = self.choice.standby
+        if isinstance(way, str):
+            raise RestoreFailed(way)
+        remove_tree(self.scratch)
+        folder = make_folder(self.scratch) / DATA
+        self.followed = standby.take(way, WalReader(self.repository, self.private_pem.encode()), folder, self._progress)
+        self.way = way
+        self.journal.mark("taken over", STANDBY, was=str(self.followed), end=show_lsn(way.end))
+
+    def _give_up(self, error: BaseException) -> None:
+        """Note why the standby is not used, and remove it."""
+        self.followed = self.way = self.done = None
+        self.wipe()
+        self._find(f"the standby is not used, a base backup is restored: {reason_of(error)}")
+
+    def _unpack(self, way: Way) -> Way:
         """Unpack a base backup and its WAL; return the way that is left of it. Raises RestoreFailed, HarnessError."""
         if way.facts.tablespaces:
             raise RestoreFailed('tablespaces are not restored onto a DR site; set [backup] mode = "logical"')
         remove_tree(self.scratch)
         folder = make_folder(self.scratch) / DATA
         require_room(folder, way.size())
+        reader, programs = WalReader(self.repository, self.private_pem.encode()), self._programs(way)
         with made(folder):
-            reader = WalReader(self.repository, self.private_pem.encode())
-            left = fill(way, reader, folder, self._programs(way), self.journal, progress)
+            left = fill(way, reader, folder, programs, self.journal, self._progress)
             if left.lost and left.facts.stopped_at < self.dumps.snapshot_at:
                 raise RestoreFailed(f"{left.lost[-1]}; what is left may end before the dumps")
         return left
@@ -219,24 +230,7 @@ class ServerRestore:
         return programs_of(way.backup.manifest.contents.system.major, Owner(self.run, "dr/replay").tags)
 
     def _take_over(self, connect: Connect) -> None:
-        """Give the superuser of DR its own password, disable subscriptions and jobs, before DR's server is started."""
-        role, reference = self.place.sql.user, self.place.sql.password_ref
-        with connect("template1") as connection:
-            password = read_text_secret(reference).encode()
-            verifier = connection.pgconn.encrypt_password(password, role.encode(), b"scram-sha-256").decode()
-            known = connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", (role,)).fetchone()
-            word = "ALTER" if known is not None else "CREATE"
-            statement = compose.SQL(word + " ROLE {} SUPERUSER LOGIN PASSWORD {} VALID UNTIL 'infinity'")
-            connection.execute(statement.format(compose.Identifier(role), compose.Literal(verifier)))
-            rows = connection.execute(ENABLED).fetchall()
-            names = [str(name) for (name,) in connection.execute(CONNECTABLE).fetchall()]
-        self._disabled = tuple(quiet.Held(str(database), "subscription", str(name)) for database, name in rows)
-        for one in self._disabled:
-            with connect(one.database) as connection:
-                connection.execute(compose.SQL("ALTER SUBSCRIPTION {} DISABLE").format(compose.Identifier(one.name)))
-        for name in names:
-            with connect(name) as connection:
-                self._disabled += quiet.hold_jobs_alone(connection, name)
+        self._disabled = take_over(connect, self.place.sql)
 
     def _place(self, volume: Volume) -> None:
         """Put the restored data folder into DR's volume, with the settings that DR's own server had."""
@@ -267,7 +261,10 @@ class ServerRestore:
         if self.done.collations:
             self._find(f"other version of the collation, REINDEX before use: {', '.join(self.done.collations)}")
         end = f"WAL up to {show_lsn(self.done.position)} on timeline {self.way.timeline}"
-        self._note(f"databases are from base backup {self.way.name} and {end}, not from the dumps")
+        copy = (
+            f"the standby, made from base backup {self.way.name}," if self.followed else f"base backup {self.way.name}"
+        )
+        self._note(f"databases are from {copy} and {end}, not from the dumps")
         now = {(one.name, table.name): table for one in found for table in one.tables}
         then = {(one.name, table.name): table for one in self.dumps.databases for table in one.tables}
         same = sum(now.get(name) == table for name, table in then.items())

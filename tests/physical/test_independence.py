@@ -16,8 +16,8 @@ from harness.core.clock import wait_until
 from harness.core.journal import MemoryJournal
 from harness.pem import fingerprint
 from harness.physical.backup import take_physical
+from harness.physical.private_server import Running, running_server
 from harness.physical.programs import programs_of
-from harness.physical.server import _Replay, _server
 from harness.repository.format.recipients import read_public
 from harness.repository.wal.catalogue import Shipped, read_wal
 from tests.physical.conftest import Archive
@@ -69,8 +69,8 @@ def test_a_server_starts_from_what_the_documented_programs_read(archive: Archive
     (data / "recovery.signal").touch()
     place = tmp_path / "run"
     place.mkdir(mode=0o700)
-    with _server(programs_of(18), data, place, {"hot_standby": "off"}) as process:
-        wait_until(_Replay(process, place, "postgres").promoted, patience=30)
+    with running_server(programs_of(18), data, place, {"hot_standby": "off"}) as process:
+        wait_until(Running(process, place, "postgres").promoted, patience=30)
         with psycopg.connect(host=str(place), user="postgres", dbname="postgres") as session:
             assert session.execute("SELECT count(*) FROM read_elsewhere").fetchone() == (500,)
     archive.db.execute("postgres", "DROP TABLE read_elsewhere")

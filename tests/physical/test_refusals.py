@@ -17,9 +17,9 @@ from harness.core.wal import show_lsn
 from harness.estate.secrets import SIGNING_KEY
 from harness.physical import restore as restoring
 from harness.physical.archive import members
-from harness.physical.choice import _follow, _way
+from harness.physical.choice import _follow, way_from
 from harness.physical.incremental.parts import NAMES, parts_of, require_parts
-from harness.physical.server import Unreached
+from harness.physical.private_server import Unreached
 from harness.physical.source import _connections, source_at
 from harness.physical.target import read_target
 from harness.physical.unpack import VERSION, _extract, made, require_empty, require_room, spaces_of, tablespaces_of
@@ -146,7 +146,7 @@ def test_a_way_begins_at_a_physical_backup_of_the_same_system_with_its_own_wal(w
         (backup(SimpleNamespace(timeline=1, start=SIZE, stop=9 * SIZE)), "the WAL up to 0/900000"),
     ):
         with pytest.raises(Unreadable, match=said):
-            _way(one, wal, 0)
+            way_from(one, wal, 0)
     with pytest.raises(Unreadable, match="backup one: its manifest is of a logical backup"):
         tablespaces_of(backup(None))
 

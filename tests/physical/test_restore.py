@@ -19,10 +19,10 @@ from harness.core.service import Sql
 from harness.core.wal import show_lsn
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
+from harness.physical.private_server import Running, running_server
 from harness.physical.programs import programs_of
 from harness.physical.receive import Receiver
 from harness.physical.restore import PointInTime, restore
-from harness.physical.server import _Replay, _server
 from harness.physical.target import read_target
 from harness.postgres.server import connect
 from harness.repository.catalogue import Repository
@@ -106,8 +106,8 @@ def restored(written: Written, folder: Path, to: str, backup_id: str = "") -> Po
 def running(folder: Path, place: Path, settings: Mapping[str, str] | None = None) -> Iterator[psycopg.Connection]:
     """Start a server on a restored folder, as its owner does, and connect to it."""
     place.mkdir(mode=0o700)
-    with _server(programs_of(18), folder, place, settings or {}) as process:
-        server = _Replay(process, place, "postgres")
+    with running_server(programs_of(18), folder, place, settings or {}) as process:
+        server = Running(process, place, "postgres")
         wait_until(server.promoted, patience=30)
         with psycopg.connect(host=str(place), user="postgres", dbname="postgres") as session:
             yield session

@@ -10,8 +10,9 @@ import pytest
 
 from harness.core.clock import wait_until
 from harness.core.errors import MissingPart
+from harness.physical.private_server import UNREACHED, Running, Unreached, ended, running_server
 from harness.physical.programs import Programs, programs_of
-from harness.physical.server import UNREACHED, Unreached, _ended, _Replay, _server, replay
+from harness.physical.server import replay
 
 EARLY = "2026-03-01 12:00:00 GMT [1] FATAL:  the database system is not yet accepting connections\n"
 
@@ -19,11 +20,11 @@ EARLY = "2026-03-01 12:00:00 GMT [1] FATAL:  the database system is not yet acce
 def test_a_connection_that_came_too_early_is_not_the_reason(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(f"{EARLY}2026 [2] FATAL:  {UNREACHED}\n{EARLY}")
-    assert isinstance(_ended(log), Unreached)
+    assert isinstance(ended(log), Unreached)
     log.write_text(f"{EARLY}2026 [2] FATAL:  could not open file\n{EARLY}")
-    assert "could not open file" in str(_ended(log))
+    assert "could not open file" in str(ended(log))
     log.write_text("")
-    assert "no log" in str(_ended(log))
+    assert "no log" in str(ended(log))
 
 
 def test_programs_of_another_major_are_not_taken() -> None:
@@ -36,8 +37,8 @@ def run_on(programs: Programs, folder: Path, place: Path, connections: int, *sta
     place.mkdir(mode=0o700)
     (place / "open").write_text("local all all trust\nlocal replication all trust\n")
     settings = {"max_connections": str(connections), "hba_file": str(place / "open")}
-    with _server(programs, folder, place, settings) as process:
-        wait_until(_Replay(process, place, "postgres").promoted, patience=30)
+    with running_server(programs, folder, place, settings) as process:
+        wait_until(Running(process, place, "postgres").promoted, patience=30)
         with psycopg.connect(host=str(place), user="postgres", dbname="postgres", autocommit=True) as session:
             for statement in statements:
                 session.execute(statement.encode())
@@ -63,8 +64,8 @@ def test_limits_that_were_raised_after_the_base_backup_are_raised_for_the_replay
     replay(programs, copy, "postgres", {"recovery_target_timeline": "1"}, target)
     place = tmp_path / "run"
     place.mkdir(mode=0o700)
-    with _server(programs, copy, place, {}) as process:
-        wait_until(_Replay(process, place, "postgres").promoted, patience=30)
+    with running_server(programs, copy, place, {}) as process:
+        wait_until(Running(process, place, "postgres").promoted, patience=30)
         with psycopg.connect(host=str(place), user="postgres", dbname="postgres") as session:
             rows = session.execute("SELECT i FROM kept ORDER BY i").fetchall()
     assert rows == [(1,), (2,), (3,)][: 2 if target else 3]

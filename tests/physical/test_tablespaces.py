@@ -12,9 +12,9 @@ from harness.core.errors import UsageError
 from harness.core.journal import MemoryJournal
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
+from harness.physical.private_server import Running, running_server
 from harness.physical.programs import programs_of
 from harness.physical.restore import restore
-from harness.physical.server import _Replay, _server
 from harness.physical.target import read_target
 from tests.physical.conftest import Archive, folder_of
 
@@ -39,8 +39,8 @@ def test_tablespaces_are_restored_beside_the_data_folder(archive: Archive, tmp_p
     assert list(old.iterdir()) == []
     place = tmp_path / "run"
     place.mkdir(mode=0o700)
-    with _server(programs_of(18), done.folder, place, {}) as process:
-        wait_until(_Replay(process, place, "postgres").promoted, patience=30)
+    with running_server(programs_of(18), done.folder, place, {}) as process:
+        wait_until(Running(process, place, "postgres").promoted, patience=30)
         with psycopg.connect(host=str(place), user="postgres", dbname="postgres") as session:
             assert session.execute("SELECT count(*) FROM far").fetchone() == (1000,)
     with pytest.raises(UsageError, match="is not empty"):

@@ -11,7 +11,7 @@ from harness.core.errors import Unreadable
 from harness.core.wal import Switch, segment_name
 from harness.repository.catalogue import Repository
 from harness.repository.store.port import StoredObject
-from harness.repository.wal.catalogue import Leg, missing_objects, read_wal
+from harness.repository.wal.catalogue import KnownLists, Leg, missing_objects, read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.reader import WalReader
@@ -105,6 +105,32 @@ def test_a_tail_that_is_replaced_while_it_is_read_is_no_damage(recipients: Recip
     assert catalogue.lacking(1, 0, 20) == ""
     store.times = 99  # a list that is never there: it is named, and the reading ends
     assert "does not exist" in "".join(read_wal(repository).damaged)
+
+
+def test_batches_that_were_read_are_fetched_once_and_tails_again(recipients: Recipients) -> None:
+    store, known = Counting(), KnownLists()
+    repository = recipients.repository(store)
+    made = writer(repository, recipients)
+    ship(made, range(3, 6))
+    made.show([made.put(1, 6 * SIZE, b"begun")], SEEN + timedelta(seconds=9))
+    first = read_wal(repository, SYSTEM, known)
+    store.fetched.clear()
+    assert read_wal(repository, SYSTEM, known) == first
+    assert len(store.fetched) == 1
+    store.delete(sorted(known)[1])
+    assert "was deleted" in "\n".join(wal_findings(repository, read_wal(repository, SYSTEM, known)))
+
+
+class Counting(MemoryStore):
+    """A store that notes which lists are fetched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+
+    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        self.fetched += [key] if "/wal-" in key else []
+        return super().get(key, offset, length)
 
 
 def test_each_missing_batch_is_found(repository: Repository, recipients: Recipients) -> None:

@@ -9,8 +9,8 @@ from harness.scenario.faults.catalog import CATALOG
 from harness.scenario.faults.fault import Fault, Scene, When, inject
 from tests.memory_drill import start
 
-# They need a real store, a real front door, a database that is being dumped, the WAL of a server, the witness of DR, or
-# the repository of another estate.
+# They need a real store, a real front door, a database that is being dumped, the WAL of a server, a standby, the
+# witness of DR, or the repository of another estate.
 IN_DRILLS = {
     "a database killed during the dump",
     "an unreachable offsite store",
@@ -21,6 +21,8 @@ IN_DRILLS = {
     "a missing segment of WAL",
     "ransom: all that is newer is encrypted",
     "the loss of all that it has seen",
+    "the death of its follower",
+    "a flipped bit in its data",
 }
 LATE = (When.BEFORE_RECOVERY, When.AFTER_SELECTION, When.AFTER_RESTORE)
 HERE = [

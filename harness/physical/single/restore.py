@@ -11,9 +11,10 @@ from harness.core.journal import Journal
 from harness.core.node import Address
 from harness.core.service import Sql
 from harness.physical.choice import Wanted, Way
+from harness.physical.private_server import PORT
 from harness.physical.programs import programs_of
 from harness.physical.restore import PointInTime, restore
-from harness.physical.server import PORT, serving
+from harness.physical.server import serving
 from harness.physical.single.into import Into
 from harness.physical.single.transfer import transfer
 from harness.postgres.identity import ask

@@ -13,6 +13,7 @@ from harness.repository.format.wal import LARGEST_LIST, WalEntry, WalLink, WalLi
 from harness.repository.reader import small_object
 
 FETCHED = 16  # lists at a time
+KnownLists = dict[str, tuple[WalList, str]]  # lists and their digests by key
 REPEATED = 3  # further readings, while a list that was named is replaced before it is fetched
 
 
@@ -123,12 +124,13 @@ def _last(listed: WalList, timeline: int) -> int | None:
     return max((entry.end for entry in listed.entries), default=0) if newest == timeline else None
 
 
-def read_wal(repository: Repository, cluster: str = "") -> WalCatalogue:
+def read_wal(repository: Repository, cluster: str = "", known: KnownLists | None = None) -> WalCatalogue:
     """Return the catalogue of the shipped WAL of a database system, by default that of the newest list.
 
-    What no trusted writer signed is named in `damaged`. Raises HarnessError of the store.
+    `known`: batches that were read before and are not fetched again, by their key; new ones are added. What no trusted
+    writer signed is named in `damaged`. Raises HarnessError of the store.
     """
-    lists, damaged = _all_lists(repository)
+    lists, damaged = _all_lists(repository, known)
     system = cluster or next((one.cluster for one, _ in reversed(lists)), "")
     return _of(system, lists, damaged, repository.trust.systems)
 
@@ -143,9 +145,9 @@ def read_systems(repository: Repository, known: Iterable[str] = ()) -> tuple[Wal
     return tuple(_of(system, lists, damaged, repository.trust.systems) for system in systems)
 
 
-def _all_lists(repository: Repository) -> tuple[list[tuple[WalList, str]], list[str]]:
+def _all_lists(repository: Repository, known: KnownLists | None = None) -> tuple[list[tuple[WalList, str]], list[str]]:
     """Return the trusted lists in order, each with its digest, and what cannot be trusted."""
-    lists, failed = _lists(repository)
+    lists, failed = _lists(repository, {} if known is None else known)
     lists.sort(key=lambda one: (one[0].sequence, one[0].tail, one[0].shipped_at, one[0].run))
     return lists, [f"{key}: {why}" for key, why in failed.items()]
 
@@ -180,28 +182,30 @@ def _of(
     )
 
 
-def _lists(repository: Repository) -> tuple[list[tuple[WalList, str]], dict[str, str]]:
+def _lists(repository: Repository, known: KnownLists) -> tuple[list[tuple[WalList, str]], dict[str, str]]:
     """Return the trusted lists with their digests, and why each of the others is not trusted.
 
     A running receiver replaces its tail every few seconds. A tail that is gone before it is fetched is no damage: what
     replaced it is read, for it has all that was in it.
     """
-    lists, failed = _fetched(repository)
+    lists, failed = _fetched(repository, known)
     for _ in range(REPEATED):
         if not failed or failed.keys() <= set(_keys(repository)):
             break
-        lists, failed = _fetched(repository)
+        lists, failed = _fetched(repository, known)
     return lists, failed
 
 
-def _fetched(repository: Repository) -> tuple[list[tuple[WalList, str]], dict[str, str]]:
+def _fetched(repository: Repository, known: KnownLists) -> tuple[list[tuple[WalList, str]], dict[str, str]]:
     lists: list[tuple[WalList, str]] = []
     failed: dict[str, str] = {}
-    for key, found in in_order(lambda key: _read(repository, key), list(_keys(repository)), FETCHED):
+    for key, found in in_order(lambda key: known.get(key) or _read(repository, key), list(_keys(repository)), FETCHED):
         if isinstance(found, str):
             failed[key] = found
-        else:
-            lists.append(found)
+            continue
+        lists.append(found)
+        if not found[0].tail:  # a tail is replaced by another under its key
+            known[key] = found
     return lists, failed
 
 

@@ -57,7 +57,7 @@ def require_key_functions_passed(record: DrillRecord, service: str) -> None:
 
 
 def require_restored_from(record: DrillRecord, mode: str) -> None:
-    """Raise Finding unless the databases were restored in that mode: `physical`, or `logical`, which is dumps."""
+    """Raise Finding unless the databases came back in that mode: `physical`, `standby`, or `logical`: from dumps."""
     found = record.backup.get("mode", "none")
     require(found == mode, f"the databases were restored in mode {found}, not {mode}")
 

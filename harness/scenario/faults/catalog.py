@@ -4,10 +4,10 @@ import difflib
 from collections.abc import Mapping
 
 from harness.core.errors import UsageError
-from harness.scenario.faults import backup, cluster, recovery, restore_test, site, stored_backup
+from harness.scenario.faults import backup, cluster, recovery, restore_test, site, standby, stored_backup
 from harness.scenario.faults.fault import Fault
 
-GROUPS = (backup, stored_backup, recovery, site, cluster, restore_test)
+GROUPS = (backup, stored_backup, recovery, site, cluster, standby, restore_test)
 CATALOG: Mapping[str, Fault] = {fault.phrase: fault for group in GROUPS for fault in group.FAULTS}
 
 

@@ -35,7 +35,7 @@ def sweep(run: Path, *, resumed: bool = False) -> Swept:
     unlink(row.shared for row in rows if row.shared)
     noted = {row.file for row in rows if row.file and os.path.lexists(row.file)} | set(state_files(run))
     for file in noted:
-        file.unlink(missing_ok=True)
+        _remove(file)
     kept = (JOURNAL, UNDO) if resumed or not_undone(run, *ELSEWHERE) else ()
     removed = len(noted)
     for entry in sorted(run.iterdir(), key=lambda entry: entry.name == JOURNAL) if run.is_dir() else ():

@@ -116,7 +116,7 @@ class UndoJournal:
         return seen.id
 
     def note_file(self, path: Path) -> None:
-        """Note a file that will hold plaintext or lie outside the run folder; on disk when this returns."""
+        """Note a file or folder that will hold plaintext or lie outside the run folder; on disk when this returns."""
         self._files[path] = self.note(Undo.REMOVE, file=str(path))
 
     def file_gone(self, path: Path) -> None:

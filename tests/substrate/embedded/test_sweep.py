@@ -146,6 +146,16 @@ def test_plaintext_outside_the_run_folder_is_removed(run: Path, tmp_path: Path) 
     assert not dump.exists()
 
 
+def test_a_folder_outside_the_run_folder_is_removed_with_what_is_in_it(run: Path, tmp_path: Path) -> None:
+    run.mkdir(parents=True)
+    sockets = tmp_path / "sockets"
+    UndoJournal(run).note_file(sockets)
+    sockets.mkdir()
+    (sockets / "log").touch()
+    sweep(run)
+    assert not sockets.exists()
+
+
 def test_a_truncated_line_of_the_journal_is_skipped(run: Path) -> None:
     run.mkdir(parents=True)
     process = subprocess.Popen(SLEEP, start_new_session=True)
