@@ -10,4 +10,4 @@ Feature: The estate is recovered from the bucket and the keys of the DR site alo
     When the primary site is lost
     And the estate is recovered
     Then the promise is kept
-    And the databases were restored from the base backup and its WAL
+    And the databases were restored in the mode that the estate declares

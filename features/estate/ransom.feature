@@ -15,4 +15,4 @@ Feature: The last clean backup is restored when newer ones were encrypted for ra
     Then the drill is judged BROKEN
     And the record says why the newer backup was passed over
     And the files are from the earlier backup
-    And the databases were restored from the base backup and its WAL
+    And the databases were restored in the mode that the estate declares

@@ -18,6 +18,7 @@ OWN_FILES = ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident
 DATABASE, STORE = INFRASTRUCTURE = ("postgres", "objects")  # nodes that are not services
 LOST = re.compile(
     "server closed the connection unexpectedly|terminating connection because of crash|the connection is (lost|closed)"
+    "|the database system is (in recovery mode|not yet accepting connections|starting up|shutting down)"
 )
 CRASH = re.compile(r"(PANIC: .*|process \(PID \d+\) was terminated by .*|client backend .* was terminated by .*)")
 
