@@ -114,11 +114,15 @@ def matrix(
 
 
 def clean(work: Work, before: dict[str, object], code: int) -> None:
-    """Raise SystemExit when a run that was not killed has no verdict, or left something."""
+    """Raise SystemExit when a run that was not killed has another verdict than it must have, or left something.
+
+    Of a run that ended early, on an overloaded machine, a matrix would have a part of the changes.
+    """
     record, left = work.newest(), left_by(work, before)
-    if record.get("finished") in (None, "not concluded") or left:
+    if record.get("verdict") != work.verdict or record.get("finished") is None or left:
         raise SystemExit(
-            f"{work.name}: a run that was not killed ended with {code} {record.get('reasons')}, left {left}"
+            f"{work.name}: a run that was not killed ended with {code}, verdict {record.get('verdict')} in place of "
+            f"{work.verdict}, finished {record.get('finished')}: {record.get('reasons')}, left {left}"
         )
 
 

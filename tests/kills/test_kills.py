@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from harness.estate.config import load_config
 from harness.estate.target_lock import alone_at, dr_target
 from tests.kills.residue import residue, shared_memory
-from tests.kills.run import kill, recorded
+from tests.kills.run import clean, kill, recorded
 from tests.kills.works import Work, on_existing, restore_test
 
 pytestmark = pytest.mark.programs
@@ -20,8 +21,8 @@ pytestmark = pytest.mark.programs
 def require_swept(work: Work, *kills: tuple[str, str, str]) -> None:
     """Assert that a run that is killed at each of these changes leaves nothing; `kills`: moment, kind, what."""
     before = work.of_site()
-    _, changes = work.start("")
-    assert not work.residue
+    code, changes = work.start("")
+    clean(work, before, code)
     for moment, kind, what in kills:
         number = next(int(change[0]) for change in changes if change[1] == kind and what in change[2])
         row = kill(work, moment, number, before)
@@ -57,6 +58,27 @@ def test_a_restore_test_that_was_killed_on_an_existing_site_is_cleared_or_resume
         assert "resumed" in kinds
         assert work.of_site() == before
         assert not work.residue
+
+
+@pytest.mark.parametrize(
+    ("record", "refused"),
+    [
+        ({"verdict": "KEPT", "finished": "2026-01-01T00:00:00+00:00"}, ""),
+        ({"verdict": "UNKNOWN", "finished": "2026-01-01T00:00:00+00:00"}, "verdict UNKNOWN in place of KEPT"),
+        ({"verdict": "KEPT", "finished": None}, "verdict KEPT in place of KEPT"),
+        ({}, "verdict None in place of KEPT"),
+    ],
+)
+@pytest.mark.damages_records
+def test_a_matrix_is_of_a_clean_run_that_kept_its_promise(
+    tmp_path: Path, record: dict[str, object], refused: str
+) -> None:
+    drill = tmp_path / "reports/drills/one"
+    drill.mkdir(parents=True)
+    (drill / "record.json").write_text(json.dumps(record | {"reasons": ["too slow"]}))
+    work = Work("drill", tmp_path, ("drill",))
+    with pytest.raises(SystemExit, match=refused) if refused else nullcontext():
+        clean(work, {}, 3)
 
 
 def test_kills_that_have_a_row_are_known_by_work_moment_and_number(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ services = {{ guestbook = "127.0.0.1:9" }}
 class Work:
     """One kind of work in a folder of its own. `site`: the existing DR site, which is not of the work.
 
-    `earlier`: the shared memory of this machine before it.
+    `verdict`: of a run that is not killed; `earlier`: the shared memory of this machine before it.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Work:
     words: Sequence[str]
     site: Place | None = None
     env: dict[str, str] = field(default_factory=dict)
+    verdict: str = "KEPT"
     earlier: frozenset[str] = field(default_factory=shared_memory)
 
     @property
@@ -171,7 +172,8 @@ def on_existing(home: Path) -> Iterator[Work]:
             lines = "".join(f'{key} = "{value}"\n' for key, value in listed.items())
             signed(folder / "drill-targets.toml", f"[[target]]\n{lines}")
             env = {"BLACKSTART_PATIENCE_WORKLOAD_READY": "1", "BLACKSTART_PATIENCE_HTTP_READY": "1"}
-            yield Work("restore test on an existing site", folder, ("restore-test",), dr.place, env)
+            # BROKEN after the restore: nobody starts the services of this site.
+            yield Work("restore test on an existing site", folder, ("restore-test",), dr.place, env, verdict="BROKEN")
         finally:
             substrate.sweep()
 
