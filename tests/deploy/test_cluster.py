@@ -1,4 +1,4 @@
-"""The CronJobs of `deploy/cluster`: what they promise is in them, and fits their declarations."""
+"""The manifests of `deploy/cluster`: what they promise is in them, and fits their declarations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from harness.cli.app import app
 from harness.core.errors import Refused
 from harness.estate.config import load_config
 from harness.estate.promises import load_promises
@@ -19,10 +21,12 @@ from harness.signing import new_signing_pair, read_verify_key
 
 CLUSTER = Path(__file__).resolve().parents[2] / "deploy" / "cluster"
 FOLDERS = ("backup", "restore-test")
+WAL = "wal"
 
 
 def manifests(folder: str) -> list[dict[str, Any]]:
-    files = yaml.safe_load((CLUSTER / folder / "kustomization.yaml").read_text())["resources"]
+    named = yaml.safe_load((CLUSTER / folder / "kustomization.yaml").read_text())["resources"]
+    files = [file for file in named if file.endswith(".yaml")]
     return [one for file in files for one in yaml.safe_load_all((CLUSTER / folder / file).read_text())]
 
 
@@ -32,7 +36,10 @@ def only(folder: str, kind: str) -> dict[str, Any]:
 
 
 def pod(folder: str) -> dict[str, Any]:
-    spec: dict[str, Any] = only(folder, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    outer = (
+        only(folder, "Deployment")["spec"] if folder == WAL else only(folder, "CronJob")["spec"]["jobTemplate"]["spec"]
+    )
+    spec: dict[str, Any] = outer["template"]["spec"]
     return spec
 
 
@@ -59,7 +66,46 @@ def test_it_never_runs_twice_at_once_and_never_for_ever(folder: str) -> None:
     assert job["template"]["spec"]["restartPolicy"] == "Never"
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.engine
+def test_the_receiver_of_wal_has_the_backups_declaration_and_image() -> None:
+    found = rendered(kubectl_program(), CLUSTER / WAL).every
+    (receiver,) = [one for one in found if one["kind"] == "Deployment"]
+    (job,) = [one for one in found if one["kind"] == "CronJob"]
+    (declared,) = [one["metadata"]["name"] for one in found if one["kind"] == "ConfigMap"]
+    pods = [receiver["spec"]["template"]["spec"], job["spec"]["jobTemplate"]["spec"]["template"]["spec"]]
+    for one in pods:
+        assert [volume["configMap"]["name"] for volume in one["volumes"] if "configMap" in volume] == [declared]
+        assert one["containers"][0]["image"] == f"blackstart/blackstart:{metadata.version('blackstart')}"
+    accounts = {one["metadata"]["name"] for one in found if one["kind"] == "ServiceAccount"}
+    assert {one["serviceAccountName"] for one in pods} == accounts
+    assert {one["metadata"]["namespace"] for one in found} == {"primary"}
+
+
+def test_the_receiver_of_wal_is_alone_and_may_ship_what_it_has_before_it_ends() -> None:
+    deployment, found = only(WAL, "Deployment"), pod(WAL)
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (1, {"type": "Recreate"})
+    config = load_config(CLUSTER / "backup" / "estate.toml")
+    assert found["terminationGracePeriodSeconds"] > 2 * config.backup.wal_seconds
+    assert found["automountServiceAccountToken"] is False
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    policy = only(WAL, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]
+    assert policy == deployment["spec"]["selector"]["matchLabels"]
+    assert policy.items() <= labels.items()
+    assert labels["app.kubernetes.io/component"] == "task"  # whom the base lets reach the database
+
+
+def test_the_receiver_of_wal_runs_a_command_that_there_is() -> None:
+    (container,) = pod(WAL)["containers"]
+    program, *words = container["command"]
+    assert program == "blackstart"
+    found = CliRunner().invoke(app, [*words, "--help"])
+    assert found.exit_code == 0, found.output
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    assert words[-1] == "/etc/blackstart/estate.toml"
+    assert mounts["/etc/blackstart"] == "estate"
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, WAL])
 def test_it_runs_as_nobody_on_a_root_that_cannot_be_written(folder: str) -> None:
     found = pod(folder)
     assert found["securityContext"]["runAsNonRoot"] is True
@@ -72,15 +118,16 @@ def test_it_runs_as_nobody_on_a_root_that_cannot_be_written(folder: str) -> None
     assert all(m["readOnly"] for m in container["volumeMounts"] if m["name"] in secrets)
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize("folder", [*FOLDERS, WAL])
 def test_every_path_of_its_declaration_is_mounted(folder: str) -> None:
-    existing = load_config(CLUSTER / folder / "estate.toml").existing
+    existing = load_config(CLUSTER / ("backup" if folder == WAL else folder) / "estate.toml").existing
     assert existing is not None
     mounted = {mount["mountPath"] for mount in pod(folder)["containers"][0]["volumeMounts"]}
     site = existing.primary or existing.dr
     assert site is not None
     assert existing.offsite is not None
-    wanted = {site.secrets, existing.offsite.secrets, *site.volumes.values()}
+    read = () if folder == WAL else site.volumes.values()  # WAL is of the database alone
+    wanted = {site.secrets, existing.offsite.secrets, *read}
     assert {str(path) for path in wanted} <= mounted
 
 
