@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.backup.plan import listed_buckets, plan_of, some, undeclared
-from harness.core.errors import BackupFailed, UsageError
+from harness.core.errors import BackupFailed, MissingPart, UsageError
 from harness.core.service import S3, Place, Service, Sql, Tree
 from harness.estate.config import Config
 from harness.estate.connections import Connections
@@ -17,6 +17,9 @@ from harness.estate.report import Report, check_files, check_services, secrets_i
 from harness.estate.secrets import RECIPIENTS, SIGNING_KEY, verify_keys
 from harness.parts.programs import client_program
 from harness.pem import fingerprint
+from harness.physical.programs import programs_of
+from harness.physical.required import ask_required
+from harness.physical.source import slot_name
 from harness.postgres.client import must_encrypt
 from harness.postgres.identity import ask, catalogue
 from harness.postgres.server import SUPERUSER_PASSWORD, connect
@@ -83,6 +86,23 @@ def check_server(report: Report, where: str, sql: Sql, *, restores: bool) -> boo
             report.found(where, f"user {sql.user} cannot {what}: lacks {', '.join(lacking)}; declare a superuser")
         return bool(superuser)
     return False
+
+
+def check_physical(report: Report, where: str, sql: Sql, config: Config, *, incremental: bool) -> None:
+    """Check what a physical backup and continuous WAL need of the server, and of the programs of a restore."""
+    with report.noting(where):
+        found = ask_required(sql, slot_name(config.estate.name), incremental=incremental)
+        for line in found.all_failures:
+            report.found(where, line)
+        for line in found.warnings:
+            report.warn(where, line)
+        try:
+            lacking = programs_of(found.major).lacking
+        except MissingPart as error:
+            report.warn(where, f"{error}; only the machine that restores needs it")
+        else:
+            for name in lacking:
+                report.warn(where, f"{name} of PostgreSQL {found.major} is missing here; a restore needs it")
 
 
 def check_databases(report: Report, config: Config, services: Sequence[Service], sql: Sql) -> None:
@@ -181,8 +201,11 @@ def _write(store: ObjectStore, estate: str) -> None:
     store.delete(key)
 
 
-def check_primary(report: Report, config: Config, services: Sequence[Service]) -> None:
-    """Check the declared primary: its secrets, its servers, and that everything that services declare is there."""
+def check_primary(report: Report, config: Config, services: Sequence[Service], *, incremental: bool = False) -> None:
+    """Check the declared primary: its secrets, its servers, and that everything that services declare is there.
+
+    `incremental`: also what a backup of that mode needs.
+    """
     table = config.existing.primary if config.existing else None
     if table is None:
         return
@@ -200,6 +223,8 @@ def check_primary(report: Report, config: Config, services: Sequence[Service]) -
             sql = sql_at(table, secrets)
             if check_server(report, f"{where}.sql", sql, restores=False):
                 check_databases(report, config, services, sql)
+            if config.backup.mode == "physical":
+                check_physical(report, f"{where}.sql", sql, config, incremental=incremental)
     if ACCESS in secrets and SECRET in secrets:
         with report.noting(where):
             check_buckets(report, config, services, s3_at(table, secrets))

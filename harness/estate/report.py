@@ -34,7 +34,7 @@ class Defect:
 class Report:
     """What a check found. `covered`, `excluded`: a line for each thing that would be in a backup, and would not.
 
-    `store`: what the repository's store can do, where it was probed.
+    `store`: what the repository's store can do, where it was probed. `warnings`: dangers that prevent no backup.
     `absent`: what is declared and was found missing, `database NAME` and the like.
     """
 
@@ -43,18 +43,24 @@ class Report:
     excluded: list[str] = field(default_factory=list)
     absent: set[str] = field(default_factory=set)
     store: list[str] = field(default_factory=list)
+    warnings: list[Defect] = field(default_factory=list)
 
     def wrong(self, where: str, what: str) -> None:
         """Note a mistake in the declaration, or in the folders that it names."""
         self.defects.append(Defect(where, what, declared=True))
 
     def found(self, where: str, what: str) -> None:
-        """Note a finding about the estate."""
-        self.defects.append(Defect(where, what))
+        """Note a finding about the estate, once where two checks come upon it."""
+        if (found := Defect(where, what)) not in self.defects:
+            self.defects.append(found)
 
     def gap(self, where: str, what: str) -> None:
         """Note something that would not be in a backup."""
         self.defects.append(Defect(where, what, gap=True))
+
+    def warn(self, where: str, what: str) -> None:
+        """Note a danger that prevents no backup."""
+        self.warnings.append(Defect(where, what))
 
     @contextmanager
     def noting(self, where: str) -> Iterator[None]:

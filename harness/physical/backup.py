@@ -15,6 +15,7 @@ from harness.core.wal import segment_end, segment_start, show_lsn
 from harness.patience import PATIENCE
 from harness.physical.incremental.parent import Held, parent_of, require_parent
 from harness.physical.receive import Receiver
+from harness.physical.required import FULL, require
 from harness.physical.source import PhysicalSource
 from harness.postgres.identity import system_facts
 from harness.postgres.replication.base import INCREMENTAL, BaseBackup, begin_base
@@ -31,26 +32,20 @@ APPLICATION = "blackstart physical backup"
 FOLDER = "base"  # of the objects: base/base.tar, base/<OID>.tar of a tablespace, base/backup_manifest
 MANIFEST = f"{FOLDER}/backup_manifest"
 STATE = """
-SELECT pg_catalog.clock_timestamp(), pg_catalog.pg_is_in_recovery(), current_setting('data_checksums') = 'on',
+SELECT pg_catalog.clock_timestamp(), current_setting('data_checksums') = 'on',
        (SELECT rolname FROM pg_catalog.pg_roles WHERE oid = 10),
-       EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND active),
-       current_setting('summarize_wal', true)
+       EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND active)
 """
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """What the server says. `now`: its clock; `archiving`: whether the continuous archive receives its WAL.
-
-    `summarize_wal`: that setting; None before PostgreSQL 17.
-    """
+    """What the server says. `now`: its clock; `archiving`: whether the continuous archive receives its WAL."""
 
     now: datetime
-    standby: bool
     checksums: bool
     superuser: str
     archiving: bool
-    summarize_wal: str | None
 
 
 def take_physical(
@@ -64,14 +59,11 @@ def take_physical(
 
     What earlier runs left is removed first. `lost`: is told of complete backups that lack their COMMIT by now.
     `incremental`: only what changed since the newest one; raises Refused with the remedy where that cannot be.
-    Raises BackupFailed when the server reports a damaged page, WAL is not there in time, or the store refuses;
-    HarnessError when the server cannot be asked.
+    Raises BackupFailed when the server lacks what such a backup needs, before anything is done, when it reports a
+    damaged page, WAL is not there in time, or the store refuses; HarnessError when the server cannot be asked.
     """
+    require(source.sql, source.slot, incremental=incremental)
     before = _ask(source.sql, source.slot)
-    if before.standby:
-        raise BackupFailed(f"PostgreSQL at {source.sql}: is a standby; name the primary")
-    if incremental and before.summarize_wal != "on":
-        raise Refused(f"PostgreSQL at {source.sql}: {_without_summaries(before)}")
     system = system_facts(source.sql)
     _reap(source.repository, journal, lost)
     with Replication(source.sql, APPLICATION) as connection:
@@ -138,24 +130,13 @@ def _ask(sql: Sql, slot: str) -> _State:
     return _State(*ask_row(sql, STATE, slot))
 
 
-def _without_summaries(state: _State) -> str:
-    """Return why it cannot say what changed, and what to do."""
-    do = "take a physical one: `blackstart backup --mode physical`"
-    if state.summarize_wal is None:
-        return f"incremental backups need version {INCREMENTAL} or newer; {do}"
-    return f"summarize_wal is off; ALTER SYSTEM SET summarize_wal = on, reload it, then {do}"
-
-
 def _stream(connection: Replication, writer: Writer, journal: Journal, parent: Held | None) -> BaseBackup:
     try:
         base = begin_base(connection, "blackstart", parent.manifest if parent is not None else b"")
     except HarnessError as error:
         if parent is None:
             raise
-        raise Refused(
-            f"no incremental backup on {parent.named.backup_id}: {error}; take a physical one: `blackstart backup "
-            "--mode physical`"
-        ) from error
+        raise Refused(f"no incremental backup on {parent.named.backup_id}: {error}; {FULL}") from error
     on = {} if parent is None else {"parent": parent.named.backup_id}
     journal.mark("begin", "physical backup", start=show_lsn(base.start), timeline=base.timeline, **on)
     for archive in base.archives():

@@ -10,6 +10,9 @@ from harness.core.errors import MissingPart, RestoreFailed
 from harness.parts.programs import client_programs
 from harness.substrate.embedded.spawn import wrapper
 
+# What a restore runs, and since which major it is there.
+NEEDED = {"pg_controldata": 0, "pg_verifybackup": 0, "pg_checksums": 0, "pg_combinebackup": 17}
+
 
 @dataclass(frozen=True, slots=True)
 class Programs:
@@ -18,6 +21,12 @@ class Programs:
     folder: Path
     major: int
     tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Return which programs of a restore are not in the folder."""
+        needed = [name for name, since in NEEDED.items() if since <= self.major]
+        return tuple(name for name in needed if not (self.folder / name).is_file())
 
     @property
     def environment(self) -> dict[str, str]:

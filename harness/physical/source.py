@@ -50,7 +50,12 @@ class PhysicalSource:
     @property
     def slot(self) -> str:
         """Return the name of the replication slot of the continuous archive."""
-        return f"blackstart_{re.sub(r'[^a-z0-9_]', '_', self.estate.lower())}"[:63]
+        return slot_name(self.estate)
+
+
+def slot_name(estate: str) -> str:
+    """Return the name of the replication slot of an estate's continuous archive."""
+    return f"blackstart_{re.sub(r'[^a-z0-9_]', '_', estate.lower())}"[:63]
 
 
 def source_of(config: Config, live: Path, not_up: str) -> PhysicalSource:

@@ -203,6 +203,40 @@ def test_a_backup_that_would_fail_is_refused_before_it_begins_and_rings(estate: 
     assert estate.there.stored() == before
 
 
+def test_what_a_physical_backup_lacks_is_said_before_it_begins(estate: Estate) -> None:
+    """By `check` and by each backup, in the same words; a danger that prevents none is a warning."""
+    estate.change("[existing.offsite]", '[backup]\nmode = "physical"\n[existing.offsite]')
+    done = blackstart(estate.folder, "check")
+    assert done.returncode == 0, done.stdout
+    warning = "warning: existing.primary.sql: max_slot_wal_keep_size is -1: a replication slot that nobody receives"
+    assert next(line for line in done.stdout.splitlines() if line.startswith("warning: ")).startswith(warning)
+    done = blackstart(estate.folder, "check", "--mode", "incremental")
+    assert done.returncode == 1, done.stdout
+    assert "estate.toml: existing.primary.sql: summarize_wal is off; ALTER SYSTEM SET summarize_wal = on" in done.stdout
+    with connect(estate.there.sql) as connection:
+        file = Path(str((connection.execute("SHOW hba_file").fetchone() or ("",))[0]))
+    hba, before = file.read_text(), estate.there.stored()
+    try:
+        file.write_text(f"host replication all all reject\n{hba}")
+        with connect(estate.there.sql) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+        done = blackstart(estate.folder, "check", "--json")
+        said = json.loads(done.stdout)
+        ((finding,), (danger,)) = said["findings"], said["warnings"]
+        assert (done.returncode, finding["where"], danger["where"]) == (1, *["existing.primary.sql"] * 2)
+        assert "`host replication postgres ADDRESS/32 scram-sha-256`, and a reload" in finding["what"]
+        assert blackstart(estate.folder, "check", "--mode", "logical").returncode == 0
+        for words in (("backup",), ("backup", "--mode", "physical")):
+            done = blackstart(estate.folder, *words)
+            (line,) = done.stderr.strip().splitlines()
+            assert (done.returncode, finding["what"] in line) == (1, True), line
+        assert estate.there.stored() == before
+    finally:
+        file.write_text(hba)
+        with connect(estate.there.sql) as connection:
+            connection.execute("SELECT pg_reload_conf()")
+
+
 def test_findings_are_json_when_asked(estate: Estate) -> None:
     estate.change("tls = false", 'tls = false\nbucket = "elsewhere"')
     done = blackstart(estate.folder, "check", "--json")

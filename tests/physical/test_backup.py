@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-import harness.physical.backup as module
 from harness.backup.build import described_backups
 from harness.backup.verify import verify_all
 from harness.core.clock import SYSTEM, Clock
@@ -214,10 +213,3 @@ def test_verify_says_which_wal_a_backup_lacks(archive: Archive) -> None:
     wrong = [line.said for line in verify_all(archive.repository, archive.keys.dr[0], every=False) if line.wrong]
     assert f"backup {receipt.backup_id} cannot be restored" in "\n".join(wrong)
     store.put(batch, (text,))
-
-
-def test_a_standby_is_refused(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = module._ask
-    monkeypatch.setattr(module, "_ask", lambda *words: replace(real(*words), standby=True))
-    with pytest.raises(BackupFailed, match="is a standby; name the primary"):
-        take_physical(archive.source, MemoryJournal())

@@ -49,7 +49,7 @@ class Replication:
             reason = " ".join(str(error).split())
             raise HarnessError(
                 f"{self.where}: no replication connection ({reason}); it needs a role with REPLICATION, and a line for "
-                "`replication` in pg_hba.conf"
+                f"`replication` in pg_hba.conf: `host replication {sql.user} ADDRESS/32 scram-sha-256`, and a reload"
             ) from None
         self._pg = self._connection.pgconn
         self._pg.nonblocking = 1  # otherwise sending waits inside of the client library, without end
@@ -61,6 +61,10 @@ class Replication:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
         self._pg.finish()
 
     @property
