@@ -85,6 +85,9 @@ class Wanted:
     timeline: int = 0
 
 
+END = Wanted(Target(LATEST))  # the newest base backup, to the end of its WAL
+
+
 def ways(
     repository: Repository,
     entries: Sequence[CommittedBackup],

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from harness.core.contents import Contents
 from harness.core.errors import Finding, HarnessError, reason_of
 from harness.core.wal import show_lsn
-from harness.physical.choice import Wanted, Way, ways
+from harness.physical.choice import END, Wanted, Way, ways
 from harness.physical.standby.standby import Standby
-from harness.physical.target import LATEST, Target
 from harness.repository.catalogue import Repository
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 
-END = Wanted(Target(LATEST))
 TRIED = 3  # base backups that are tried, the newest first, before the dumps are restored
 
 

@@ -15,7 +15,7 @@ from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place
 from harness.core.wal import show_lsn
 from harness.estate.site import DATA, OWN_FILES
-from harness.physical.choice import Way
+from harness.physical.choice import END, Way
 from harness.physical.private_server import Connect
 from harness.physical.programs import Programs, programs_of
 from harness.physical.restore import fill, replay_way
@@ -26,7 +26,7 @@ from harness.physical.unpack import made, require_room, set_aside
 from harness.postgres import dump
 from harness.postgres.identity import catalogue, holds_user_data, system_facts
 from harness.postgres.restoring import quiet
-from harness.recovery.choose_server import END, ServerChoice
+from harness.recovery.choose_server import ServerChoice
 from harness.recovery.take_over import take_over
 from harness.repository.catalogue import Repository
 from harness.repository.wal.reader import WalReader

@@ -25,3 +25,12 @@ def case_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CaseServers]
 def estate(case_home: CaseServers, tmp_path: Path) -> Iterator[CaseEstate]:
     with case_estate(case_home, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def physical(estate: CaseEstate) -> CaseEstate:
+    """An estate with base backups, and 100 rows in the database `app`."""
+    estate.backup["mode"] = "physical"
+    estate.declare("app")
+    estate.create("app", "CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 100) g")
+    return estate

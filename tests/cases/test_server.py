@@ -20,8 +20,6 @@ from harness.recovery.start import find_connections
 from harness.repository.format.layout import Layout
 from tests.cases.estate import NAME, CaseEstate
 
-ROWS = "CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 100) g"
-
 
 @contextmanager
 def archiving(case: CaseEstate) -> Iterator[None]:
@@ -36,14 +34,6 @@ def archiving(case: CaseEstate) -> Iterator[None]:
         stop.set()
         thread.join(60)
     assert not thread.is_alive()
-
-
-@pytest.fixture
-def physical(estate: CaseEstate) -> CaseEstate:
-    estate.backup["mode"] = "physical"
-    estate.declare("app")
-    estate.create("app", ROWS)
-    return estate
 
 
 def test_rows_from_after_the_dumps_come_back_with_roles_and_views(physical: CaseEstate) -> None:

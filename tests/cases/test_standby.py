@@ -26,16 +26,6 @@ from harness.vault import read_secret
 from tests.cases.estate import CaseEstate
 from tests.cases.test_server import archiving
 
-ROWS = "CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 100) g"
-
-
-@pytest.fixture
-def physical(estate: CaseEstate) -> CaseEstate:
-    estate.backup["mode"] = "physical"
-    estate.declare("app")
-    estate.create("app", ROWS)
-    return estate
-
 
 def folder_of(case: CaseEstate) -> StandbyFolder:
     return StandbyFolder(case.substrate.run / FOLDER)

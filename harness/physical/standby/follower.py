@@ -13,13 +13,12 @@ from harness.core.errors import REPORTED, HarnessError, NoValidBackup, RestoreFa
 from harness.core.journal import Journal
 from harness.core.wal import show_lsn
 from harness.patience import PATIENCE
-from harness.physical.choice import Wanted, Way, way_from, ways
+from harness.physical.choice import END, Way, way_from, ways
 from harness.physical.private_server import Running, raising_limits, running_server
 from harness.physical.programs import Programs, programs_of
 from harness.physical.restore import fill
 from harness.physical.standby.feed import Feed
 from harness.physical.standby.folder import Phase, StandbyFolder, State
-from harness.physical.target import LATEST, Target
 from harness.physical.unpack import made, require_room, set_aside
 from harness.repository.catalogue import Repository
 from harness.repository.committed import CommittedBackup, newest_system
@@ -28,7 +27,6 @@ from harness.repository.wal.reader import WalReader
 from harness.substrate.common.filesystem import remove_tree
 
 SIGNAL = "standby.signal"
-END = Wanted(Target(LATEST))
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a standby is made again
 TICK = 0.1  # seconds after which the request to end is noticed
 LOOKED = 60.0  # seconds after which the backups are looked at again
