@@ -26,7 +26,7 @@ from benchmarks.rows import add
 from harness.core.clock import SYSTEM
 from harness.core.journal import MemoryJournal
 from harness.core.service import Sql
-from harness.estate.config import BackupTable
+from harness.estate.backup_config import BackupTable
 from harness.estate.secrets import PRIVATE_KEY
 from harness.estate.site import EstateSite
 from harness.postgres.server import connect

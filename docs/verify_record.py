@@ -1,13 +1,8 @@
-"""Stand-alone verifier of a blackstart record: needs Python 3.11 and `cryptography`. docs/RECORD.md has the format.
-
-python3 verify_record.py FOLDER --key record.pub [--drill NAME] [--since 2026-05-01T00:00:00+00:00]
-The key is one that you have from elsewhere. Exit code 0: signature, hashes, journal, budgets and verdict are right.
-"""
+"""Stand-alone verifier of a blackstart record (docs/RECORD.md), not of sign-offs: Python 3.11 and `cryptography`."""
 
 import argparse
 import base64
 import json
-import sys
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,46 +12,41 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 PAYLOAD, STATEMENT = "application/vnd.in-toto+json", "https://in-toto.io/Statement/v1"
+TEST, LISTS = "https://in-toto.io/attestation/test-result/v0.1", ("uncovered", "not done", "finding", "doubt")
 BUDGETS = ("name", "owner", "reason", "rto_seconds", "rpo_seconds", "exposure_seconds", "missing_files")
-
-
-class Refused(Exception): ...
+UNSIGNED = ("statement.dsse.json/", "phases.svg/", "logs/", "sign-off-")  # beginnings of the names of other files
 
 
 def require(truth: object, reason: str) -> None:
     if not truth:
-        raise Refused(reason)
+        raise SystemExit("REFUSED  " + "".join(one if one.isprintable() else ascii(one)[1:-1] for one in reason))
 
 
 def said(value: Any) -> Any:
-    return "not measured" if value is None else round(value, 3) if isinstance(value, float) else value
+    value = "not measured" if value is None else round(value, 3) if isinstance(value, float) else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def signed_subjects(folder: Path, key: Any) -> dict[str, str]:
-    require((statement := folder / "statement.dsse.json").is_file(), "signature: the record is unsigned")
-    envelope = json.loads(text := statement.read_bytes())
+def signed_statement(text: bytes, key: Any) -> Any:
+    envelope, mine = json.loads(text.decode()), sha256(key.public_bytes_raw()).hexdigest()[:32]
     payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
-    mine = sha256(key.public_bytes_raw()).hexdigest()[:32]
     found = [base64.b64decode(one["sig"]) for one in envelope["signatures"] if one["keyid"] == mine]
-    require(all(base64.b64encode(one) in text for one in (payload, *found)), "signature: its base64 was changed")
-    require(found, f"signature: signed with another key than {mine}")
-    try:
-        key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
-    except InvalidSignature:
-        raise Refused("signature: the statement was changed after it was signed") from None
-    require(kind.decode() == PAYLOAD and json.loads(payload)["_type"] == STATEMENT, "signature: no in-toto statement")
-    return {one["name"]: one["digest"]["sha256"] for one in json.loads(payload)["subject"]}
+    whole = len(found) == 1 and all(base64.b64encode(one) in text for one in (payload, *found))
+    require(whole, f"signature: signed with another key than {mine}, or its base64 was changed")
+    key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+    about = (kind.decode(), (own := json.loads(payload))["_type"], own["predicateType"])
+    require(about == (PAYLOAD, STATEMENT, TEST), "signature: no in-toto statement about a test")
+    own |= {"signing_key": f"ed25519 {mine}", "format": "blackstart-record/2", "signed_off_by": "nobody signed off"}
+    return {"expected": "not stated", **own}
 
 
-def read_journal(path: Path) -> list[Any]:
-    lines, last = path.read_bytes().removesuffix(b"\n").split(b"\n"), "0" * 64
-    events: list[Any] = list(map(json.loads, lines))
-    whole = sorted(event["n"] for event in events) == list(range(1, len(events) + 1))
-    for at, (event, line) in enumerate(zip(events, lines, strict=True), 1):
-        require(event["n"] == at or not whole, f"journal: events are swapped: line {at} has event {event['n']}")
-        require(event["n"] == at, f"journal: event {at} is missing")
-        require(event["prev"] == last, f"journal: line {at - 1} was changed")
-        last = sha256(line).hexdigest()
+def read_journal(lines: list[str]) -> list[Any]:
+    events, last = list(map(json.loads, lines)), "0" * 64
+    wrong = "events are swapped" if {e["n"] for e in events} == {*range(1, len(events) + 1)} else "event {} is missing"
+    for at, (e, line) in enumerate(zip(events, lines, strict=True), 1):
+        require(e["n"] == at, f"journal: {wrong.format(at)}: line {at} has event {e['n']}")
+        require(e["prev"] == last and json.dumps(e, ensure_ascii=False) == line, f"journal: line {at - 1} was changed")
+        last = sha256(line.encode()).hexdigest()
     return events
 
 
@@ -73,7 +63,7 @@ def loss_of(ledger: Any, rows: list[Any], struck: float | None, budget: float) -
         count, found, rpo = len(owed), len(owed) - len(lost), last - owed[max(0, gap - 1)][0]
         broken = gap == 0 or rpo > budget or any(n in alive and n > lost[0] for _, n in owed if lost)
         broken |= sum(b - a + 1 for a, b in runs) > len(alive)  # writes that were never sent
-    told = {"name": ledger["name"], "acknowledged": count, "found": found, "lost": lost, "rpo_seconds": rpo}
+    told = {"acknowledged": count, "found": found, "lost": lost, "name": ledger["name"], "rpo_seconds": rpo}
     return last, {name: said(value) for name, value in told.items()}, broken
 
 
@@ -81,61 +71,72 @@ def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
     budget = events[begin := max(i for i, event in enumerate(events) if event["kind"] == "promised")]["facts"]
     last = max(i for i, e in enumerate(events) if (e["kind"], e["subject"]) == ("judged", "observed"))
     seen, judged = events[last]["facts"], [e for e in events[last:] if e["kind"] == "judged"]
-    lines = {s: [e for e in judged if e["subject"] == s] for s in ("uncovered", "not done", "finding", "doubt")}
-    noted = {event["facts"].get("error") for event in events[begin:] if event["kind"] in ("finding", "doubt")} - {None}
-    noted -= {event["facts"]["line"] for event in lines["finding"] + lines["doubt"]}
-    require(not noted, f"verdict: the journal notes what was not judged: {noted}")
+    uncovered, undone, findings, doubts = ([e["facts"]["line"] for e in judged if e["subject"] == s] for s in LISTS)
+    noted = {e["facts"].get("error") for e in events[begin:] if e["kind"] in LISTS} - {None, *findings, *doubts}
+    need = {("struck", seen.get("struck")), ("held", seen.get("key"))} - {("struck", None), ("held", None)}
+    need -= {(event["kind"], event["at"]) for event in events}
+    require(not noted | need, f"verdict: noted and not judged, or judged at other times than noted: {noted | need}")
     drill, struck, witnessed = budget["mode"] == "drill", seen.get("struck"), seen.get("witnessed") is True
-    broken, doubtful, origin = bool(lines["finding"]), bool(lines["doubt"]), seen.get("activated")
-    ledgers, rpo, lost = [], None, None
+    broken, doubtful, origin, ledgers, rpo, lost = bool(findings), bool(doubts), seen.get("activated"), [], None, None
     if drill:
-        stores = [event["facts"] for event in judged if event["subject"] == "ledger"]
-        found = [loss_of(one, rows, struck, budget["rpo_seconds"]) for one in [{**seen, "name": "clients"}, *stores]]
+        stores = [{**seen, "name": "clients"}, *(e["facts"] for e in judged if e["subject"] == "ledger")]
+        found = [loss_of(one, rows, struck, budget["rpo_seconds"]) for one in stores]
         origin, ledgers = found[0][0], [one for _, one, _ in found]
         require({r.get("ledger", "clients") for r in rows} <= {one["name"] for one in ledgers}, "ledger: not judged")
         lost, rpos = ledgers[0]["lost"], [one["rpo_seconds"] for one in ledgers]
         rpo = max(rpos) if "not measured" not in rpos else None
-        broken |= any(bad for _, _, bad in found)
         doubtful |= rpo is None or any(struck - at > (30.0 if n else 2.0) for n, (at, _, _) in enumerate(found))
+        broken |= any(bad for _, _, bad in found)
     took = None if origin is None or "key" not in seen else seen["key"] - origin
-    phases, begun = [], {"detect": origin}
-    for event in (e for e in events if origin is not None and e["at"] >= origin):
-        if event["kind"] == "begin":
-            begun[event["subject"]] = event["at"]
-        elif event["kind"] in ("end", "failed") and event["subject"] in begun:
-            phases.append(event["at"] - begun.pop(event["subject"]))
-    doubtful |= drill and (not witnessed or (took is not None and took - sum(phases) > max(0.01 * took, 0.25)))
-    if drill or not (lines["finding"] or lines["doubt"]):
-        doubtful |= "exposure" not in seen or seen["checks"] == 0 or bool(lines["uncovered"] or lines["not done"])
+    phases, begun = 0.0, {"detect": origin}
+    for e in (e for e in events[begin:last] if origin is not None and e["at"] >= origin):
+        begun |= {e["subject"]: e["at"]} if e["kind"] == "begin" else {}
+        phases += e["at"] - begun.pop(e["subject"], e["at"]) if e["kind"] in ("end", "failed") else 0.0
+    doubtful |= drill and (not witnessed or (took or 0.0) - phases > max(0.01 * (took or 0.0), 0.25))
+    lacking = uncovered + undone != [] or seen["checks"] == 0 or "exposure" not in seen
+    doubtful |= lacking and (drill or not findings + doubts)
+    require(0 <= seen["missing_files"] < 1e9 and 0 <= seen.get("exposure", 0) < 1e11, "verdict: judged by no number")
     broken |= seen["missing_files"] > budget["missing_files"] or seen.get("exposure", 0) > budget["exposure_seconds"]
-    broken |= drill and "key" not in seen and not lines["not done"] and bool(lines["finding"] or not lines["doubt"])
-    broken |= took is not None and took > budget["rto_seconds"]
-    verdict = "BROKEN" if broken and (not drill or witnessed or lines["finding"]) else "UNKNOWN" if doubtful else "KEPT"
+    bad = took > budget["rto_seconds"] if took else drill and not (undone or "key" in seen or (doubts and not findings))
+    verdict = "BROKEN" if (broken | bad) and (not drill or witnessed or findings) else "UNKNOWN" if doubtful else "KEPT"
     figures = {"verdict": verdict, "rto_seconds": took if drill else None, "exposure_seconds": seen.get("exposure")}
     return {name: said(one) for name, one in {**figures, "rpo_seconds": rpo, "lost": lost, "ledgers": ledgers}.items()}
 
 
-def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
-    subjects, events = signed_subjects(folder, key), read_journal(folder / "journal.jsonl")
-    record = json.loads((folder / "record.json").read_bytes())
-    for promised in (event["facts"] for event in events if event["kind"] == "promised"):
-        require(record["promise"] == {name: promised[name] for name in BUDGETS}, "budget: record.json has others")
-        for name in (fact.removeprefix("sha256 ") for fact in promised if fact.startswith("sha256 ")):
-            here = sha256((folder / "inputs" / name).read_bytes()).hexdigest()
-            require(here == promised[f"sha256 {name}"], f"budget: {name} is not the file from before the drill")
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    require({"record.json", "journal.jsonl"} <= set(subjects), "file: record.json or journal.jsonl is not signed")
-    for name, digest in ((n, d) for n, d in subjects.items() if not n.startswith("backup:")):
-        require(name in files and sha256(files[name].read_bytes()).hexdigest() == digest, f"file: {name} was changed")
-    require({n for n in files if n.startswith(("inputs/", "ledger."))} <= set(subjects), "file: one is not signed")
-    rows = files["ledger.jsonl"].read_bytes().splitlines() if "ledger.jsonl" in files else ()
-    for name, one in judge(events, [json.loads(row) for row in rows]).items():
-        require(record[name] == one, f"verdict: {name} is {record[name]}, journal and ledger give {one}")
-    require(record["record"] == folder.resolve().name, f"replay: this is the record {record['record']}")
-    require(drill in ("", record["drill"]), f"replay: this is the drill {record['drill']}")
-    ended = datetime.fromisoformat(record["finished"])
-    require(since is None or ended >= since, f"replay: it ended at {record['finished']}")
-    return f"VERIFIED {record['record']}: {record['drill']}: {record['verdict']}, ended at {record['finished']}"
+def verify(folder: Path, key: Path, drill: str, since: datetime | None) -> str:
+    odd = [p.name for p in folder.rglob("*") if p.is_symlink() or not (p.is_file() or p.is_dir())]
+    require(not odd, f"file: {odd} is a link or a pipe")
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    require("statement.dsse.json" in files, "signature: the record is unsigned")
+    test = (made := signed_statement(files["statement.dsse.json"], load_pem_public_key(key.read_bytes())))["predicate"]
+    events = read_journal(files["journal.jsonl"].decode().removesuffix("\n").split("\n"))
+    record, ledger, facts = json.loads(text := files["record.json"]), files.get("ledger.jsonl", b""), {}
+    subjects, inputs = ({o["name"]: o["digest"]["sha256"] for o in p} for p in (made["subject"], test["configuration"]))
+    for n, digest in subjects.items():
+        allowed = record["backup"].values() if n[:7] == "backup:" else [sha256(files.get(n, b"")).hexdigest()]
+        require(digest in allowed, f"file: {n} was changed")
+    odd = [n for n in files if (n not in subjects or n[:7] == "backup:") and not f"{n}/".startswith(UNSIGNED)]
+    form = json.dumps(record if len(record) == 57 else 0, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    rows = list(map(json.loads, ledger.splitlines()))
+    require("".join(json.dumps(row) + "\n" for row in rows).encode() == ledger, "ledger: not as it was written")
+    require(form == text and not odd, f"file: {odd} is not signed" if odd else "file: record.json is no canonical JSON")
+    for facts in (event["facts"] for event in events if event["kind"] == "promised"):
+        require(record["promise"] == {name: facts[name] for name in BUDGETS}, "budget: record.json has others")
+        hashes = {name[7:]: digest for name, digest in facts.items() if name.startswith("sha256 ")}
+        same = hashes == record["hashes"] == inputs == {name: subjects.get(f"inputs/{name}") for name in hashes}
+        require(same, f"budget: one of {[*hashes]} is not the file from before the drill")
+    facts = facts | {name: fact for e in events if e["kind"] == "recorded" for name, fact in e["facts"].items()}
+    told = {name[5:]: json.loads(fact) for name, fact in facts.items() if name.startswith("json ")}
+    told = {**made, **facts, **told, **judge(events, rows)}
+    for n, one in [*told.items(), *test["blackstart"].items()]:
+        require(str(record.get(n, one)) == str(one), f"verdict: {n} is {record.get(n)}, journal and ledger give {one}")
+    own = (record["record"], record["drill"])
+    require((folder.resolve().name, drill or own[1]) == own, f"replay: this is the record {' of the drill '.join(own)}")
+    require(since is None or datetime.fromisoformat(record["finished"]) >= since, "replay: it ended at an earlier time")
+    passed, failed = sorted([[], [record["drill"]]], reverse=record["verdict"] == "KEPT")
+    want = {"result": "PASSED" if passed else "FAILED", "passedTests": passed, "failedTests": failed, "warnedTests": []}
+    require(test == {**test, **want}, "statement: of another result")
+    return f"VERIFIED {record['record']}: {record['drill']!r}: {record['verdict']}, ended at {record['finished']}"
 
 
 if __name__ == "__main__":
@@ -143,8 +144,7 @@ if __name__ == "__main__":
     parser.add_argument("--key", type=Path, required=True, help="public key in PEM, not from the folder")
     parser.add_argument("--drill", default="", help="the drill that it must be")
     parser.add_argument("--since", type=datetime.fromisoformat, help="when it must have ended at the earliest")
-    asked = parser.parse_args()
     try:
-        print(verify(asked.folder, load_pem_public_key(asked.key.read_bytes()), asked.drill, asked.since))
-    except (Refused, OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-        sys.exit(f"REFUSED  {error if isinstance(error, Refused) else f'not readable: {error!r}'}")
+        print(verify(**vars(parser.parse_args())))
+    except (InvalidSignature, LookupError, OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise SystemExit(f"REFUSED  signature or form: it is not as it was signed: {error!r}") from None

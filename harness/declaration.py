@@ -1,16 +1,19 @@
 """Base classes of service declarations: tables of `estate.toml`, and `ServiceKind` (one value `KIND` a package)."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from harness.core.service import Arrivals, Place, PublicDoor, Route, Service, Sql
 
 BOTH_SITES = ("primary", "dr")
 WITH_CLIENTS = ("clients", *BOTH_SITES)
+LONGEST_NAME = 63  # bytes of a name in PostgreSQL
+INFRASTRUCTURE = ("postgres", "objects", "spool")  # volumes of a site that are no service's
 
 
 def reference(value: str) -> str:
@@ -26,7 +29,23 @@ def beside(word: str, info: ValidationInfo) -> str:
     return str(path.absolute()) if path.is_file() else word
 
 
+def postgres_name(value: str) -> str:
+    """Return `value` if PostgreSQL may have a database or a role of that name; raises ValueError."""
+    if not 0 < len(value.encode()) <= LONGEST_NAME:
+        raise ValueError(f"a name in PostgreSQL has 1 to {LONGEST_NAME} bytes")
+    return value
+
+
+def volume_name(value: str) -> str:
+    """Return `value` if a service may have a volume of that name; raises ValueError."""
+    if value in INFRASTRUCTURE:
+        raise ValueError(f"{value!r} is the volume of the site's own {value}; give it another name")
+    return value
+
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+DatabaseName = Annotated[str, AfterValidator(postgres_name)]
+VolumeName = Annotated[Name, AfterValidator(volume_name)]
 Reference = Annotated[str, AfterValidator(reference)]
 Word = Annotated[str, AfterValidator(beside)]
 
@@ -35,6 +54,39 @@ class Table(BaseModel):
     """A table of `estate.toml`: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def exact(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a number in quotes, `true` for 1, `nan`, and a zero byte, which no program and no server takes."""
+        types = set(_types(cls.model_fields[info.field_name or ""].annotation))
+        if types & {int, float}:
+            if isinstance(value, bool) and bool not in types:
+                raise ValueError(f"must be a number, not {str(value).lower()}")
+            if isinstance(value, str) and str not in types:
+                raise ValueError("must be a number, without quotes")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"must be a finite number, not {value}")
+        if any("\0" in text for text in _texts(value)):
+            raise ValueError("has a zero byte in it; remove it")
+        return value
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Yield every type in an annotation."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield a text, or those in a list and in a table of texts; inner tables are asked themselves."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        yield from (one for one in value if isinstance(one, str))
+    elif isinstance(value, dict):
+        yield from (one for pair in value.items() for one in pair if isinstance(one, str))
 
 
 class ServiceTable(Table):

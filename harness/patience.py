@@ -82,7 +82,7 @@ class Patience:
     pipe_close: float = 5.0  # a pipe closes after its writers were killed
     pipeline_end: float = 5.0  # a stage of an aborted pipeline ends
     pod_evicted: float = 60.0  # a killed or evicted pod is gone
-    pod_start: float = 60.0  # a pod for a task or a volume starts
+    pod_start: float = 60.0  # the program of a new pod starts; a mount that failed is repeated after longer pauses
     # A controller removes a pod. After an outage of the API server it may retry a watch only after 60 s: client-go
     # doubles its pauses up to 30 s and adds up to as much again.
     pod_termination: float = 75.0
@@ -101,6 +101,7 @@ class Patience:
     replication_silence: float = 120.0  # a server sends the next bytes of a base backup; its checkpoint comes first
     report: float = 300.0  # Allure builds the report
     restore_database: float = 14400.0  # one pg_restore
+    run_abort: float = 300.0  # interrupted work clears up and ends
     s3_answers: float = 60.0  # a site's object store answers after a start
     s3_connect: float = 3.0  # a site's object store takes a connection
     s3_read: float = 30.0  # a site's object store sends the next byte

@@ -80,7 +80,7 @@ def sign(kind: str, payload: bytes, keys: Sequence[Ed25519PrivateKey]) -> bytes:
 def read_envelope(text: bytes, kind: str) -> Envelope:
     """Return the envelope in `text`; raises Unreadable for anything else, and for another type of payload."""
     try:
-        data = json.loads(text)
+        data = json.loads(text.decode())
         found, payload = data["payloadType"], _decoded(data["payload"])
         signatures = tuple((_key_id(one["keyid"]), _decoded(one["sig"])) for one in data["signatures"])
     except MALFORMED as error:
@@ -89,6 +89,8 @@ def read_envelope(text: bytes, kind: str) -> Envelope:
         raise Unreadable(f"the payload is of type {ascii(found)[:80]} instead of {kind}")
     if len(signatures) > MOST_SIGNATURES:
         raise Unreadable(f"{len(signatures)} signatures, at most {MOST_SIGNATURES} are read")
+    if len({name for name, _ in signatures}) < len(signatures):
+        raise Unreadable("not a signed envelope (a key is named twice)")  # one reader tries the first, another all
     return Envelope(kind, payload, signatures)
 
 

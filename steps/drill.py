@@ -93,7 +93,7 @@ def _(record: DrillRecord) -> None:
 
 @then("the databases were restored in the mode that the estate declares")
 def _(record: DrillRecord, drill: Drill) -> None:
-    recovery.require_restored_from(record, drill.environment.config.backup.mode)
+    recovery.require_declared_mode(record, drill.environment.config)
 
 
 @then("the databases are those of the standby")

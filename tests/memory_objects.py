@@ -77,12 +77,18 @@ class MemoryMinio:
     def get_bucket_tags(self, bucket: str) -> Tags | None:
         return self._store("get_bucket_tags").tags.get(bucket)
 
+    def delete_bucket_tags(self, bucket: str) -> None:
+        del self._store("delete_bucket_tags").tags[bucket]
+
     def list_objects(self, bucket: str, prefix: str = "", **_more: object) -> list[SimpleNamespace]:
         keys = self._store("list_objects").buckets[bucket]
         return [SimpleNamespace(object_name=key, version_id=None) for key in sorted(keys) if key.startswith(prefix)]
 
-    def put_object(self, bucket: str, key: str, data: io.BytesIO, _size: int, metadata: dict[str, str]) -> None:
-        self._put_object(bucket, key, data.read(), {f"x-amz-meta-{name}": value for name, value in metadata.items()})
+    def put_object(
+        self, bucket: str, key: str, data: io.BytesIO, _size: int, metadata: dict[str, str] | None = None
+    ) -> None:
+        headers = {f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()}
+        self._put_object(bucket, key, data.read(), headers)
 
     def _put_object(self, bucket: str, key: str, data: bytes, headers: dict[str, str]) -> None:
         self._store("put_object").buckets[bucket][key] = (data, dict(headers))

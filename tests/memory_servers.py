@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, dump, facts, identity
-from harness.postgres.contents import locks, properties, rows, undumped
+from harness.postgres.contents import locks, prepared_locks, properties, rows, undumped
 from harness.postgres.restoring import owners, quiet, restorer
 from harness.postgres.roles import admission
 from harness.postgres.roles import data as roles
@@ -47,7 +47,7 @@ OF_NOTHING = (
 )
 PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")
 IGNORED = (
-    "\nUPDATE ",
+    *("\nUPDATE ", "CREATE TABLE "),
     "DROP OWNED ",
     "REASSIGN OWNED ",
     "ALTER ",
@@ -115,7 +115,7 @@ class MemoryPostgres:
                 (name, getattr(database, "owner", ""), "UTF8", "b", "C", "C", "C.UTF-8", None, False, -1, None, True)
                 for name, database in sorted(self.databases.items())
             ],
-            **{query: [] for query in OTHERS},
+            **{query: [] for query in (*OTHERS, undumped.PREPARED_HERE, prepared_locks.LOCKS)},
         }
         if query.startswith(IGNORED):
             return []
@@ -145,7 +145,7 @@ class MemoryPostgres:
             **{query: [] for query in OF_NOTHING},
             properties.EXTENSIONS: [("plpgsql", "1.0")],
             properties.LARGE_OBJECTS: [("0", 0)],
-            facts.SEQUENCES: [(*name.split("."), 1, False) for name in sorted(found.sequences)],
+            facts.SEQUENCES: [(*name.split("."), 1, False, 0) for name in sorted(found.sequences)],
         }
         if query in of_database:
             return of_database[query]
@@ -182,7 +182,7 @@ class MemoryConnection:
     def cancel(self) -> None:
         """Do nothing: no query takes time."""
 
-    close = cancel
+    close = rollback = cancel
 
     def execute(self, query: Any, values: Sequence[object] | None = None) -> SimpleNamespace:
         text = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string()
@@ -195,15 +195,13 @@ class MemoryConnection:
         elif not text.startswith("SET "):
             answer = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
         return SimpleNamespace(
-            fetchall=lambda: answer, fetchone=lambda: answer[0] if answer else None, nextset=lambda: True
-        )
+            fetchall=lambda: answer, fetchone=lambda: next(iter(answer), None), description=next(iter(answer), ("",)),
+            nextset=iter((True, True, None)).__next__,  # the answers of three statements, where there are several
+        )  # fmt: skip
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         yield
-
-    def rollback(self) -> None:
-        pass
 
     def cancel_safe(self, *, timeout: float) -> None:
         pass

@@ -48,6 +48,7 @@ def changed(**fields: object) -> bytes:
         (changed(signatures=[{"keyid": "\ud800", "sig": ""}]), "not a signed envelope"),
         (changed(signatures=[{"keyid": fingerprint(PUBLIC), "sig": "AA=="}]), "does not verify"),
         (changed(signatures=[{"keyid": "a", "sig": ""}] * 17), "17 signatures, at most 16"),
+        (changed(signatures=[{"keyid": "a", "sig": ""}] * 2), "a key is named twice"),
         (b"[" * 100_000, "not a signed envelope"),
         (b"\xff\x00", "not a signed envelope"),
     ],

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import page
-from benchmarks.repository.measure import busy, cpu_of, measure
+from benchmarks.repository.measure import AS_USER, USER, busy, cpu_of, measure
 from benchmarks.repository.servers import SEGMENTS, Servers, rivals
 from benchmarks.repository.sides import OURS, Sides, Work
 from benchmarks.rows import ROOT, add
@@ -156,8 +156,9 @@ def main() -> None:
         raise HarnessError(f"no program {', '.join(lacking)} on PATH; apt-get install it")
     if os.geteuid():
         raise HarnessError("run it as root: the sides run as another user")
-    for name in ("postgres", "weed", "rclone"):
-        program(name)
+    for path in (*map(program, ("postgres", "weed", "rclone")), sys.executable):
+        if subprocess.run([*AS_USER, "test", "-x", path], check=False).returncode:
+            raise HarnessError(f"{path}: closed to user {USER}, whom the sides run as; chmod o+x the folders above it")
     _compile()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout  # noqa: S607
     servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-bench-")), rivals())

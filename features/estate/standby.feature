@@ -1,4 +1,4 @@
-@full @destroys_site @needs_standby @severity:critical @control:NIST-CP-10 @control:ISO22301-8.5 @control:DORA-11
+@full @destroys_site @severity:critical @control:NIST-CP-10 @control:ISO22301-8.5 @control:DORA-11
 Feature: A warm standby of the database server is promoted when the primary site is lost
   Before the disaster the DR site has a copy of the primary's database server, made from the newest base backup, which
   follows the WAL in the repository. A standby that cannot be trusted is not used: a base backup is restored.

@@ -3,9 +3,8 @@
 import logging
 from dataclasses import dataclass
 
-import apprise
-
 from harness.core.errors import HarnessError
+from harness.core.text import visible, visible_lines
 from harness.vault import read_text_secret
 
 # These loggers write the URL, which may contain a token.
@@ -40,7 +39,12 @@ class Alerts:
 
 def _notify(reference: str, title: str, body: str) -> bool:
     """Return whether the target accepted the alert; raises UsageError when the reference cannot be read."""
+    import apprise  # noqa: PLC0415 - a tenth of a second, and few runs alert
+
     for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     target = apprise.Apprise()
-    return bool(target.add(read_text_secret(reference)) and target.notify(title=title, body=body))
+    added = target.add(read_text_secret(reference))
+    # As text, so that a target which shows HTML has it escaped: names of others are in it.
+    plain = apprise.NotifyFormat.TEXT
+    return bool(added and target.notify(title=visible(title), body=visible_lines(body), body_format=plain))

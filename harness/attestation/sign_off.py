@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -11,13 +12,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from harness.core.clock import SYSTEM
 from harness.core.errors import Refused, Unreadable
 from harness.core.record import NOBODY
-from harness.evidence.format.record_file import RECORD, canonical, sha256_of
+from harness.core.text import odd_in
+from harness.evidence.format.record_file import RECORD, canonical, read_record, sha256_of
 from harness.pem import fingerprint
+from harness.regular_file import read_regular
 from harness.signing import Envelope, read_envelope, sign
 
 FORMAT = "blackstart-sign-off/1"
 KIND = "application/vnd.blackstart.sign-off+json"
-PATTERN = "sign-off-*.json"
+PATTERN = "sign-off-*"
+LARGEST = 64 << 10  # bytes of a sign-off
+LONGEST = 500  # characters of a name
+AHEAD = timedelta(minutes=5)  # by which the clock of who signs off may be ahead of the reader's
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +37,42 @@ class SignedOff:
     key: str = ""
     format: str = FORMAT
 
-    @property
-    def line(self) -> str:
-        """The sign-off in one line."""
-        how = f"signed with key {self.key}" if self.key else "by name, without a key"
+    def line(self, keys: Sequence[Ed25519PublicKey] = (), signing_key: str = "") -> str:
+        """Return the sign-off in one line. `keys`: those that it was verified with, if its own is among them.
+
+        `signing_key`: what the record says of the key that signed it: it is no person's.
+        """
+        how = "by name, without a key"
+        if self.key and signing_key == f"ed25519 {self.key}":
+            how = "NOT A PERSON'S: signed with the key that signs the records"
+        elif self.key:
+            known = self.key in map(fingerprint, keys)
+            how = f"signed with key {self.key}" if known else f"says key {self.key}, not verified: give it with --key"
         return f"{self.by} at {self.at} ({how}){f': {self.remark}' if self.remark else ''}"
 
 
 def sign_off(folder: Path, name: str, remark: str, key: Ed25519PrivateKey | None) -> Path:
-    """Write the sign-off of a person and return its file. Raises Refused for an empty name, Unreadable, OSError."""
-    if not name.strip() or not name.isprintable():
-        raise Refused("a sign-off needs the name of a person: --as NAME")
+    """Write the sign-off of a person and return its file.
+
+    Raises Refused for no name, for the key that signed the record and before the drill ended, Unreadable, OSError.
+    """
+    if not name.strip() or odd_in(name) or len(name) > LONGEST:
+        raise Refused("a sign-off needs the name of a person, in plain text on one line: --as NAME")
+    if found := odd_in("".join(remark.split("\n"))):
+        raise Refused(f"--remark: has a character that cannot be shown ({found}); write plain text")
     record = folder / RECORD
     if not record.is_file():
         raise Unreadable(f"{folder}: has no {RECORD}")
+    about = read_record(folder)
     mine = fingerprint(key.public_key()) if key is not None else ""
-    at = SYSTEM.wall().isoformat(timespec="milliseconds")
+    if mine and about.signing_key == f"ed25519 {mine}":
+        raise Refused("--key: that key signs the records; a person signs off with a key of their own")
+    now = SYSTEM.wall()
+    if (ended := _moment(about.finished)) is None or now < ended:
+        raise Refused(
+            f"the record ended at {about.finished}, which is later than now: correct the clock of one machine"
+        )
+    at = now.isoformat(timespec="milliseconds")
     note = canonical(asdict(SignedOff(name.strip(), at, sha256_of(record), remark, mine)))
     text = sign(KIND, note, [key]) if key is not None else note + b"\n"
     target = folder / f"sign-off-{hashlib.sha256(note).hexdigest()[:12]}.json"
@@ -61,31 +87,54 @@ def sign_offs(folder: Path, keys: Sequence[Ed25519PublicKey] = ()) -> Iterator[S
     Raises Unreadable for one that is damaged or of another record.
     """
     found = [(_read(path, keys), path.name) for path in folder.glob(PATTERN)]
-    digest = sha256_of(folder / RECORD)
+    if not found:
+        return
+    digest, ended = sha256_of(folder / RECORD), _moment(read_record(folder).finished)
+    latest = SYSTEM.wall() + AHEAD
     for one, name in sorted(found, key=lambda pair: (pair[0].at, pair[1])):
         if one.record_sha256 != digest:
             raise Unreadable(
                 f"{name}: the sign-off of {one.by} is of another record than this, or it was changed since"
             )
+        at = _moment(one.at)
+        if at is None or ended is None or not ended <= at <= latest:
+            raise Unreadable(f"{name}: signed off at {one.at}, which is before the record ended, or in the future")
         yield one
 
 
 def signed_off_by(folder: Path, keys: Sequence[Ed25519PublicKey] = ()) -> str:
     """Return who signed off a record, in one line: `nobody signed off` without one. Raises Unreadable."""
-    lines = [one.line for one in sign_offs(folder, keys)]
+    found = [*sign_offs(folder, keys)]
+    signing_key = read_record(folder).signing_key if found else ""
+    lines = [one.line(keys, signing_key) for one in found]
     return f"signed off by {'; '.join(lines)}" if lines else NOBODY
+
+
+def _moment(wall: str | None) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(wall or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _read(path: Path, keys: Sequence[Ed25519PublicKey]) -> SignedOff:
     try:
-        data = json.loads(path.read_bytes())
+        text = read_regular(path, LARGEST + 1)
+        if len(text) > LARGEST:
+            raise Unreadable(f"{path.name}: not a sign-off (larger than {LARGEST} bytes)")
+        data = json.loads(text)
         envelope: Envelope | None = None
         if isinstance(data, dict) and "payload" in data:
-            envelope = read_envelope(path.read_bytes(), KIND)
+            envelope = read_envelope(text, KIND)
             data = json.loads(envelope.payload)
         one = SignedOff(**data)
         if one.format != FORMAT or not all(isinstance(value, str) for value in asdict(one).values()):
             raise Unreadable(f"{path.name}: not a sign-off of this version")
+        if any(map(odd_in, (one.by, one.at, one.key))) or not one.by.strip():
+            raise Unreadable(f"{path.name}: not a sign-off (a name, a time or a key that is no text in one line)")
+        if odd_in("".join(one.remark.split("\n"))):
+            raise Unreadable(f"{path.name}: not a sign-off (control characters in its remark)")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise Unreadable(f"{path.name}: not a sign-off ({error})") from None
     if one.key and (envelope is None or one.key not in {name for name, _ in envelope.signatures}):

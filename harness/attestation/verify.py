@@ -6,23 +6,39 @@ Signature, hashes of all files, chain of the journal, budgets, and the verdict, 
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from harness.attestation.statement import BACKUP, PAYLOAD, SIGNED, UNSIGNED, read_statement, signed_files
+from harness.attestation.recomputed import differing
+from harness.attestation.statement import (
+    BACKUP,
+    FILES,
+    PAYLOAD,
+    SIGNED,
+    UNSIGNED,
+    read_statement,
+    signed_files,
+    statement_of,
+)
 from harness.core.errors import Unreadable
 from harness.core.journal import Event
-from harness.core.judge import Evidence, judge
 from harness.core.judged import DOUBT, FINDING, PROMISED, evidence_in, noted_in, promise_in, since_promise
-from harness.core.record import DrillRecord, LedgerResult, Promised, ledger_results
+from harness.core.record import UNSIGNED as NO_KEY
+from harness.core.record import DrillRecord, Promised
+from harness.core.text import visible
 from harness.evidence.folder import INPUTS, JOURNAL, LEDGER, read_record
-from harness.evidence.format.record_file import DIGITS, RECORD, sha256_of
+from harness.evidence.format.record_file import RECORD, canonical, sha256_of
 from harness.evidence.journal import head_of, read_journal
 from harness.evidence.ledger import read_ledgers
+from harness.pem import fingerprint
 from harness.signing import read_envelope
+
+VIEW, LOGS, SIGN_OFF = "phases.svg", "logs", "sign-off-"  # what is in a record's folder and not signed with it
+SHA256 = "sha256 "  # begins the name of the fact with the hash of an input
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +68,22 @@ def verify(folder: Path, keys: Sequence[Ed25519PublicKey], expected: Expected | 
     said: Mapping[str, str] | None = None
     subjects: Mapping[str, str] = {}
     payload = b""
+    if odd := [*elsewhere(folder)]:
+        return Verified(None, tuple(odd))  # not even read: a pipe would never end
     try:
         payload = payload_of(folder, keys)
         subjects, said = read_statement(json.loads(payload))
     except (Unreadable, ValueError, RecursionError) as error:
         refusals.append(f"signature: {error}")
     if subjects:
-        refusals += files_changed(folder, subjects)
+        refusals += [*files_changed(folder, subjects), *strangers(folder, subjects)]
     try:
         record = read_record(folder)
     except Unreadable as error:
         return Verified(None, (*refusals, f"record: {error}"))
     refusals += contradictions(folder, record)
+    if said is not None:
+        refusals += misstated(folder, record, json.loads(payload), said, keys)
     refusals += replayed(folder, record, expected or Expected())
     return Verified(record, tuple(refusals), hashlib.sha256(payload).hexdigest() if payload else "", said)
 
@@ -79,6 +99,18 @@ def payload_of(folder: Path, keys: Sequence[Ed25519PublicKey]) -> bytes:
     if keys or not unsigned.is_file():
         raise Unreadable(f"there is no {SIGNED}: the record is unsigned")
     return unsigned.read_bytes()
+
+
+def elsewhere(folder: Path) -> Iterator[str]:
+    """Yield a line for each part of a record that is a link, or no regular file: what is verified could be changed."""
+    try:
+        every = sorted(folder.rglob("*"))
+    except (OSError, RecursionError) as error:
+        yield f"file: the folders of the record cannot be listed ({type(error).__name__}); look who put them there"
+        return
+    for path in every:
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            yield f"file: {visible(path.relative_to(folder).as_posix())} is a link, or no regular file"
 
 
 def files_changed(folder: Path, subjects: Mapping[str, str]) -> Iterator[str]:
@@ -97,8 +129,52 @@ def files_changed(folder: Path, subjects: Mapping[str, str]) -> Iterator[str]:
     yield from (f"file: {name} is not signed" for name in here if name not in subjects)
 
 
+def strangers(folder: Path, subjects: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each file that is neither signed nor one of those that need not be: nobody vouches for it."""
+    known = {
+        *(name for name in subjects if not name.startswith(BACKUP)),
+        *FILES,
+        VIEW,
+        SIGNED if (folder / SIGNED).exists() else UNSIGNED,
+    }
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if name not in known and not name.startswith((f"{LOGS}/", SIGN_OFF, f"{INPUTS}/")):
+            yield f"file: {visible(name)} is no file of a record, and not signed: it was added; take it away"
+
+
+def misstated(
+    folder: Path, record: DrillRecord, payload: Any, said: Mapping[str, str], keys: Sequence[Ed25519PublicKey]
+) -> Iterator[str]:
+    """Yield a line where statement and record differ, for whoever reads one of them, and for another signing key."""
+    right = statement_of(folder, record, said.get("previous_line_sha256", ""))
+    if canonical(payload["predicate"]) != canonical(right["predicate"]):
+        yield "statement: its result, drill, times or inputs are not those of record.json"
+    now, then = ({one["name"]: one["digest"]["sha256"] for one in part["subject"]} for part in (payload, right))
+    if any(now.get(name) != then.get(name) for name in {**now, **then} if name.startswith(BACKUP)):
+        yield "statement: its backup is not that of record.json"
+    if (found := signers(folder, keys)) and record.signing_key not in found:
+        yield f"signature: the record says {record.signing_key}, it is of {', '.join(found)}"
+
+
+def signers(folder: Path, keys: Sequence[Ed25519PublicKey]) -> tuple[str, ...]:
+    """Return what the record may say of its key: of those `keys` that signed it, without `keys` of all that signed."""
+    if not (folder / SIGNED).is_file():
+        return (NO_KEY,)
+    pinned = {fingerprint(key) for key in keys}
+    names = [name for name, _ in read_envelope((folder / SIGNED).read_bytes(), PAYLOAD).signatures]
+    return tuple(f"ed25519 {name}" for name in names if name in pinned or not pinned)
+
+
 def contradictions(folder: Path, record: DrillRecord) -> Iterator[str]:
-    """Yield a line for each thing that the record says and journal and ledger do not."""
+    """Yield a line for each thing that the record says and journal and ledger do not; whatever these contain."""
+    try:
+        yield from _contradictions(folder, record)
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:  # an event of another form
+        yield f"journal: an event is of no form that blackstart writes ({type(error).__name__}: {error})"
+
+
+def _contradictions(folder: Path, record: DrillRecord) -> Iterator[str]:
     try:
         events = read_journal(folder / JOURNAL)
     except Unreadable as error:
@@ -123,7 +199,7 @@ def contradictions(folder: Path, record: DrillRecord) -> Iterator[str]:
         f"verdict: the journal notes what was not judged: {one}"
         for one in noted - {*evidence.findings, *evidence.doubts}
     )
-    yield from verdict_differs(record, evidence)
+    yield from differing(folder, record, events, evidence)
 
 
 def unseen(events: Sequence[Event], struck: float | None, key: float | None) -> Iterator[str]:
@@ -146,10 +222,13 @@ def budgets_changed(folder: Path, record: DrillRecord, events: Sequence[Event]) 
             yield f"budget: the record says {_said(record.promise, promised)} before the drill"
         if event is opened[-1] and event.facts.get("mode") != record.mode:
             yield f"budget: the record is of a {record.mode}, the journal of a {event.facts.get('mode')}"
-        for name, digest in record.hashes.items():
+        if event is opened[-1] and event.facts.get("expected") != record.expected:
+            yield f"budget: the record expects {record.expected}, the journal {event.facts.get('expected')}"
+        journalled = {name.removeprefix(SHA256): fact for name, fact in event.facts.items() if name.startswith(SHA256)}
+        for name in {**record.hashes, **journalled}:
             path = folder / INPUTS / name
             found = sha256_of(path) if path.is_file() else "no file"
-            if event.facts.get(f"sha256 {name}") != digest or found != digest:
+            if not journalled.get(name) == record.hashes.get(name) == found:
                 yield f"budget: {name} is not the file that was journalled before the drill"
     if not opened:
         yield "budget: none was journalled before the drill"
@@ -158,39 +237,6 @@ def budgets_changed(folder: Path, record: DrillRecord, events: Sequence[Event]) 
 def _said(now: Promised, before: Promised) -> str:
     names = [name for name in Promised.__slots__ if getattr(now, name) != getattr(before, name)]
     return ", ".join(f"{name} {getattr(now, name)}, the journal {getattr(before, name)}" for name in names)
-
-
-def verdict_differs(record: DrillRecord, evidence: Evidence) -> Iterator[str]:
-    """Yield a line for each figure of the record that journal and ledger do not give."""
-    judgement = judge(evidence)
-    loss = judgement.loss
-    pairs = {
-        "verdict": (record.verdict, str(judgement.verdict)),
-        "rto_seconds": (record.rto_seconds, judgement.rto),
-        "rpo_seconds": (record.rpo_seconds, judgement.rpo),
-        "exposure_seconds": (record.exposure_seconds, judgement.exposure),
-        "lost": (record.lost, loss.lost if loss else None),
-        "phantom": (record.phantom, loss.phantom if loss else None),
-        "ledgers": (record.ledgers, _rounded(ledger_results(evidence.clients, judgement))),
-    }
-    for name, (said, found) in pairs.items():
-        measured = round(found, DIGITS) if isinstance(found, float) else found
-        if said != measured:
-            why = f" ({'; '.join(judgement.reasons) or 'no reason'})" if name == "verdict" else ""
-            yield f"verdict: the record says {name} {_short(said)}, journal and ledger give {_short(measured)}{why}"
-    if set(judgement.reasons) != set(record.reasons):
-        yield f"verdict: the record gives other reasons than {'; '.join(judgement.reasons) or 'none'}"
-
-
-def _rounded(results: tuple[LedgerResult, ...]) -> tuple[LedgerResult, ...]:
-    return tuple(
-        one if one.rpo_seconds is None else replace(one, rpo_seconds=round(one.rpo_seconds, DIGITS)) for one in results
-    )
-
-
-def _short(value: object) -> str:
-    text = "not measured" if value is None else str(value)
-    return text if len(text) < 80 else f"{text[:80]}..."  # noqa: PLR2004 - columns of a terminal
 
 
 def replayed(folder: Path, record: DrillRecord, expected: Expected) -> Iterator[str]:

@@ -19,6 +19,7 @@ from harness.physical.source import source_at
 from harness.repository.catalogue import CommittedBackup, Receipt, Repository
 from harness.repository.format.manifest import Manifest
 from harness.repository.lineage import broken_chains
+from harness.repository.upkeep.restored import last_restored
 
 Row = dict[str, object]
 
@@ -74,10 +75,17 @@ def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -
         return orchestrator.back_up()
 
 
-def describe(entry: CommittedBackup, now: datetime, inside: Manifest | None, opened: datetime | None) -> Row:
+def describe(
+    entry: CommittedBackup,
+    now: datetime,
+    inside: Manifest | None,
+    opened: datetime | None,
+    restored: datetime | None = None,
+) -> Row:
     """Return one row of the backup list, JSON-ready: sizes in bytes, age in seconds, ratio of plain to stored size.
 
-    `inside`: its manifest, None when no key is here that opens it; `opened`: when all of it was last opened.
+    `inside`: its manifest, None when no key is here that opens it; `opened`: when all of it was last opened;
+    `restored`: when `blackstart verify --restore` last passed it.
     """
     if entry.damaged is not None or entry.snapshot_at is None:
         return {"id": entry.backup_id, "damaged": entry.damaged}
@@ -94,6 +102,7 @@ def describe(entry: CommittedBackup, now: datetime, inside: Manifest | None, ope
         "stored_bytes": stored,
         "ratio": round(plain / stored, 2) if stored else "",
         "opened": opened.isoformat(timespec="seconds") if opened else "never",
+        "restored": restored.isoformat(timespec="seconds") if restored else "never",
     }
     if inside is None:
         return row
@@ -113,13 +122,15 @@ def described_backups(repository: Repository, private_pem: bytes | None) -> tupl
     `private_pem`: the key that opens them; None when it is not here.
     """
     catalogue, opened, now = repository.catalogue(), repository.opened(), repository.clock.wall()
+    tried = last_restored(repository)
     broken = broken_chains(catalogue.entries)
     rows = []
     for entry in catalogue.entries:
-        row = describe(entry, now, None, opened.get(entry.digest))
+        times = opened.get(entry.digest), tried.get(entry.digest)
+        row = describe(entry, now, None, *times)
         if private_pem is not None and entry.damaged is None:
             try:
-                row = describe(entry, now, repository.open(entry, private_pem).manifest, opened.get(entry.digest))
+                row = describe(entry, now, repository.open(entry, private_pem).manifest, *times)
             except Unreadable as error:
                 row["damaged"] = str(error)
         if entry.backup_id in broken:

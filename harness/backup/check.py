@@ -7,11 +7,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.backup.plan import listed_buckets, plan_of, some, undeclared
+from harness.core.contents import PREPARED
 from harness.core.errors import BackupFailed, MissingPart, UsageError
 from harness.core.service import S3, Place, Service, Sql, Tree
 from harness.estate.config import Config
 from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, connect_site, s3_at, sql_at
+from harness.estate.isolation import outside_volumes
 from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import RECIPIENTS, SIGNING_KEY, verify_keys
@@ -39,6 +41,7 @@ SELECT rolsuper, pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'
 FROM pg_catalog.pg_roles WHERE rolname = current_user
 """
 NEEDED = ("pg_authid", "pg_read_all_data", "BYPASSRLS", "CREATEDB", "CREATEROLE")  # what RIGHTS asks for, in its order
+UNASKED = ("bucket *",)  # of [backup.exclude]: it may stand for nothing
 ABSENT = "it is not there"  # why a check leaves something out of the plan of a backup
 ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
 
@@ -110,6 +113,8 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
     with report.noting("existing.primary.sql"):
         there = {entry.name for entry in catalogue(sql)}
         roles = {str(name) for (name,) in ask(sql, ROLES)}
+        for name in sorted(config.databases.keys() - there):
+            report.found(f"databases.{name}", f"no database {name!r} on {sql} that could be asked; correct the name")
         for service in services:
             where, sources = f"services.{service.name}", service.sources()
             for name in sources.databases:
@@ -224,7 +229,8 @@ def check_primary(report: Report, config: Config, services: Sequence[Service], *
             if check_server(report, f"{where}.sql", sql, restores=False):
                 check_databases(report, config, services, sql)
             if config.backup.mode == "physical":
-                check_physical(report, f"{where}.sql", sql, config, incremental=incremental)
+                chained = incremental or config.backup.full_days > 0
+                check_physical(report, f"{where}.sql", sql, config, incremental=chained)
     if ACCESS in secrets and SECRET in secrets:
         with report.noting(where):
             check_buckets(report, config, services, s3_at(table, secrets))
@@ -247,6 +253,12 @@ def check_coverage(report: Report, config: Config, services: Sequence[Service]) 
             report.covered += [f"bucket {objects.bucket}" for objects in plan.objects]
         finally:
             local.sweep()
+        known = {gap.what for gap in plan.gaps} | {
+            f"path {path.rpartition(': ')[2]}" for path in outside_volumes(config)
+        }
+        for name in config.backup.exclude:
+            if name not in known and name not in UNASKED and not name.startswith(PREPARED):
+                report.found("backup.exclude", f"{name}: there is none to leave out; correct the name, or remove it")
         for gap in (*plan.gaps, *found):
             if gap.excluded and gap.excluded != ABSENT:
                 report.excluded.append(str(gap))

@@ -13,9 +13,9 @@ from harness.core.contents import Contents
 from harness.core.errors import REPORTED, BackupFailed, HarnessError, described, reason_of
 from harness.core.journal import Journal
 from harness.core.service import Service
-from harness.estate.config import BackupTable
+from harness.estate.backup_config import BackupTable
 from harness.estate.site import EstateSite
-from harness.physical.backup import take_physical
+from harness.physical.incremental.due import take_due
 from harness.physical.source import PhysicalSource
 from harness.postgres.identity import system_facts
 from harness.repository.catalogue import Receipt, Repository, Writer
@@ -78,7 +78,7 @@ class BackupOrchestrator:
             with reported(self.estate, self.alerts, self.journal), self.primary.explaining():
                 receipt = self._take()
                 if self.server is not None:
-                    take_physical(self.server, self.journal, self._lost)
+                    take_due(self.server, self.journal, self._lost, self.limits.full_days)
         except BaseException as error:
             if isinstance(error, BackupFailed) or not isinstance(error, Exception):
                 raise

@@ -1,33 +1,33 @@
-"""Packing: files and objects as a stream of tar. What cannot be read is named, and fails nothing.
+"""Packing: members and objects as a stream of tar. What cannot be read is named, and fails nothing.
 
 Small files are read ahead by a few threads; a larger one is streamed, exactly as long as it was when it was opened.
 """
 
 import hashlib
-import os
-import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import IO
 
 from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, bucket_name, encoded
-from harness.core.contents import Missing, TreeFacts
-from harness.core.errors import BackupFailed, UsageError
-from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
+from harness.core.contents import FolderFacts, Missing, TreeFacts
+from harness.core.errors import BackupFailed
+from harness.core.node import Readable
 from harness.core.parallel import in_order
-from harness.core.service import Objects, Place, Tree
+from harness.core.service import Objects, Place
 from harness.s3.objects import Bucket
 
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 SHORTER = "became shorter while it was read"
 MISMATCH = "checksum mismatch: its name is the SHA-1 of other content"
 
 
 class Unavailable(Exception):
     """A file or an object cannot be read; the message is the reason."""
+
+
+class Passed(Unavailable):
+    """Nothing is lost with it: the folder is gone, or what is in it is named by itself."""
 
 
 Opened = AbstractContextManager[tuple[Member, Readable]]
@@ -46,7 +46,7 @@ class Archive:
     """An archive that is being packed; `facts` are complete once `chunks` is exhausted.
 
     `names`: of its files or objects. `open`: opens one of them; raises Unavailable. `lost`: what is known to be
-    missing without being opened.
+    missing without being opened. `folders`: those that lead to its files, from the top of the volume.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Archive:
     found: bool = False
     sha1_named: bool = False  # the last part of a name is the SHA-1 of its content
     lost: list[Missing] = field(default_factory=list)
+    folders: tuple[FolderFacts, ...] = ()
     _tally: Tally = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +64,7 @@ class Archive:
     @property
     def facts(self) -> TreeFacts:
         """Return count, size and digest of the packed files, and what is missing."""
-        return replace(self._tally.facts, missing=tuple(self.lost), found=self.found)
+        return replace(self._tally.facts, missing=tuple(self.lost), found=self.found, folders=self.folders)
 
     def chunks(self) -> Iterator[bytes]:
         """Yield a POSIX tar stream. Raises HarnessError when the store or the volume does not answer at all."""
@@ -72,8 +73,10 @@ class Archive:
                 if isinstance(ahead, Unavailable):
                     raise ahead
                 yield from self._large(name) if ahead is None else self._small(name, ahead)
+            except Passed:
+                continue
             except Unavailable as error:
-                self.lost.append(Missing(name, str(error)))
+                self.lost.append(Missing.of(name, str(error)))
         yield bytes(2 * tarfile.BLOCKSIZE)
 
     def _ahead(self, name: str) -> Small | Unavailable | None:
@@ -89,7 +92,8 @@ class Archive:
     def _small(self, name: str, done: Small) -> Iterator[bytes]:
         if len(done.data) < done.member.size:
             raise Unavailable(SHORTER)
-        self._require_named(name, sha1_of([done.data]))
+        if not done.member.folder:
+            self._require_named(name, sha1_of([done.data]))
         self._tally.add(done.member, hashlib.sha256(done.data).hexdigest())
         yield done.member.header() + done.data + padding(done.member.size)
 
@@ -158,114 +162,6 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror[0].lower() + error.strerror[1:]
     return str(error)
-
-
-def no_path(path: str) -> str:
-    """Return why a text names no file of a volume, "" when it may name one."""
-    if not path.strip("/"):
-        return "is no path: it names no file"
-    if URL.match(path):
-        return "is no path: it is a URL"
-    if path.startswith("/"):
-        return "is no path of the volume: it is absolute"
-    if ".." in path.split("/"):
-        return "is no path of the volume: it leads out of it"
-    return ""
-
-
-def plain(path: str) -> str:
-    """Return a path without the parts that name nothing: the name of the file in its archive."""
-    return "/".join(part for part in path.split("/") if part not in ("", "."))
-
-
-def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Archive:
-    """Return the archive of the `referenced` files of a tree, of every file for None.
-
-    An optional folder that does not exist is empty. Raises BackupFailed for another one that does not exist,
-    HarnessError for a volume without an answer.
-    """
-    volume = place.site.volume(tree.volume)
-    archive = Archive(
-        tree.name,
-        lambda: (),
-        partial(open_file, volume, tree, referenced=referenced is not None),
-        tree.found,
-        tree.sha1_named,
-    )
-    if referenced is not None:
-        names = sorted(set(referenced), key=encoded)
-        archive.lost += [Missing(name, reason) for name in names if (reason := no_path(name))]
-        # Two spellings of one path are one file: an archive with a name twice is refused at the restore.
-        paths = list({plain(name): name for name in names if not no_path(name)}.values())
-        archive.names = lambda: paths
-        return archive
-    try:
-        if tree.folder and (kind := volume.inspect(tree.folder).kind) != FOLDER:
-            archive.lost.append(Missing(tree.folder, kind))
-            return archive
-    except (OSError, UsageError) as error:
-        if not isinstance(error, FileNotFoundError):
-            archive.lost.append(Missing(tree.folder, reason_of(error)))
-            return archive
-        if tree.optional:
-            return archive
-        raise BackupFailed(
-            f"{tree.name}: volume {tree.volume} of {place.site.name} has no folder {tree.folder}; "
-            "create it, or correct its declaration"
-        ) from None
-    archive.names = partial(_every_file, archive, volume, tree)
-    return archive
-
-
-def _every_file(archive: Archive, volume: Volume, tree: Tree) -> Iterator[str]:
-    top = f"{tree.folder}/" if tree.folder else ""
-    others = tuple(f"{folder.strip('/')}/" for folder in tree.without)
-    archive.lost.clear()  # the names may be asked for more than once
-    for entry in volume.scan(tree.folder):
-        path = entry.path.removeprefix(top)
-        if f"{path}/".startswith(others):
-            continue
-        if entry.kind in (FILE, FOLDER):
-            yield path
-        else:
-            archive.lost.append(Missing(path, entry.kind))
-
-
-@contextmanager
-def open_file(volume: Volume, tree: Tree, path: str, *, referenced: bool) -> Iterator[tuple[Member, Readable]]:
-    """Yield a file of a tree; a folder, which is empty, unless it is `referenced`. Raises Unavailable."""
-    where = f"{tree.folder}/{path}" if tree.folder else path
-    name = plain(path)
-    try:
-        entry = volume.inspect(where)
-        if entry.kind == FOLDER and not referenced:
-            yield Member(name, 0, entry.mode, entry.mtime, folder=True), _Empty()
-            return
-        if entry.kind != FILE:
-            raise Unavailable(entry.kind)
-        with volume.open(where, "rb") as source:
-            yield Member(name, _size(source, entry), entry.mode, entry.mtime), source
-    except FileNotFoundError:
-        raise Unavailable("no such file") from None
-    except UsageError as error:
-        raise Unavailable(str(error).partition(f"{where!r} ")[2] or str(error)) from None
-    except OSError as error:
-        raise Unavailable(reason_of(error)) from None
-
-
-def _size(source: IO[bytes], entry: Entry) -> int:
-    """Return the size of an open file: it may have taken the place of the one that was looked at, and be longer."""
-    try:
-        return os.fstat(source.fileno()).st_size
-    except OSError:  # it is on no disk of this machine
-        return int(getattr(source, "size", entry.size))
-
-
-class _Empty:
-    """The content of a folder."""
-
-    def read(self, _size: int, /) -> bytes:
-        return b""
 
 
 def pack_objects(place: Place, objects: Objects, referenced: Sequence[str] | None) -> Archive:

@@ -1,7 +1,7 @@
 """Plan of a backup: everything that is declared or found on the primary, and what of it cannot be backed up."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from minio.error import S3Error
 
@@ -20,12 +20,17 @@ UNLISTED = ("AccessDenied", "AllAccessDisabled")  # answers of a store to keys t
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a backup contains. `gaps`: what is declared or found and cannot be, or is excluded."""
+    """What a backup contains. `gaps`: what is declared or found and cannot be, or is excluded; `exclude`: declared.
+
+    `declared`: databases of services, without which there is no backup.
+    """
 
     databases: tuple[str, ...]
     trees: tuple[Tree, ...]
     objects: tuple[Objects, ...]
     gaps: tuple[Gap, ...]
+    exclude: Mapping[str, str] = field(default_factory=dict)
+    declared: frozenset[str] = frozenset()
 
 
 def plan_of(place: Place, services: Sequence[Service], exclude: Mapping[str, str]) -> Plan:
@@ -36,7 +41,8 @@ def plan_of(place: Place, services: Sequence[Service], exclude: Mapping[str, str
     names, gaps = _databases(place, services, exclude)
     objects, more = _buckets(place, services, exclude)
     trees, rest = _trees(place, services, exclude)
-    return Plan(names, trees, objects, (*gaps, *more, *rest))
+    declared = frozenset(name for service in services for name in service.sources().databases)
+    return Plan(names, trees, objects, (*gaps, *more, *rest), exclude, declared)
 
 
 def _databases(

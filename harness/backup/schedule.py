@@ -10,7 +10,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from harness.core.errors import REPORTED, reason_of
 from harness.core.journal import Journal
-from harness.estate.config import CRON_FIELDS
+from harness.estate.backup_config import CRON_FIELDS
 
 
 def run_schedule(

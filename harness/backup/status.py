@@ -2,14 +2,15 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger
 
 from harness.core.service import Sql
-from harness.estate.config import CRON_FIELDS
+from harness.estate.backup_config import CRON_FIELDS
+from harness.physical.continuity import behind
 from harness.physical.receive import ALIVE
 from harness.postgres.server import ask_row
 from harness.repository.catalogue import Repository
@@ -19,12 +20,14 @@ from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
 from harness.repository.wal.findings import wal_findings
 
 LATE = 1.5  # intervals after which a backup is overdue
+SKEW = timedelta(minutes=1)  # between the clocks of the server and of who ships its WAL
 FULL = 0.8  # share of max_slot_wal_keep_size from which on the slot is in danger
 READABLE = 0o644  # the node exporter runs as another user
 ASKED = """
 SELECT (SELECT system_identifier::text FROM pg_catalog.pg_control_system()), pg_catalog.clock_timestamp(),
        (pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint,
-       (SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()), current_setting('archive_mode') <> 'off',
+       ('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_flush_lsn()), 8))::bit(32)::int,
+       current_setting('archive_mode') <> 'off',
        a.last_archived_time, a.last_failed_time, a.last_failed_wal,
        s.slot_name IS NOT NULL, coalesce(s.active, false), coalesce(s.wal_status, ''),
        (pg_catalog.pg_current_wal_flush_lsn() - s.restart_lsn)::bigint,
@@ -74,7 +77,8 @@ class Status:
 
 def server_state(sql: Sql, slot: str) -> ServerState:
     """Return what the primary says of its WAL. Raises HarnessError when it does not answer."""
-    row = ask_row(sql, ASKED, slot)
+    # The role that ships WAL asks, which needs no right but REPLICATION: without the settings of superusers.
+    row = ask_row(replace(sql, superuser=False), ASKED, slot)
     limit = row[-1]
     names = (field.name for field in fields(ServerState))
     return ServerState(**dict(zip(names, (*row[:-1], None if limit < 0 else limit << 20), strict=True)))
@@ -117,6 +121,7 @@ def status_of(repository: Repository, server: ServerState | str, schedule: str, 
         alarms.append(f"the primary does not say its state: {server}")
     else:
         rpo, lost = _loss(server, trusted, wal, age)
+        alarms += filter(None, [_put_back(server, wal)])
         alarms += [*_archive_alarms(server, rpo, budget, archived=archived), *_slot_alarms(server, archived=archived)]
     return Status(
         rpo,
@@ -139,7 +144,7 @@ def _loss(
         if entry.commit is not None and (base := entry.commit.base) is not None
         if base.timeline == server.timeline and wal.lacking(base.timeline, base.start, base.stop) == ""
     ]
-    if not ends:
+    if not ends or _put_back(server, wal):
         return age, None
     end = max(ends)
     lost = max(0, server.flushed - end)
@@ -148,6 +153,12 @@ def _loss(
         return 0.0, 0
     seconds = (server.now - until).total_seconds() if until is not None else age
     return (min(seconds, age) if seconds is not None and age is not None else seconds), lost
+
+
+def _put_back(server: ServerState, wal: WalCatalogue) -> str:
+    """Return a line when the repository has WAL of the server's timeline that the server has not written, else ""."""
+    # More may have been shipped since the server was asked: by a receiver at work, by a push.
+    return "" if server.active else behind(wal, server.timeline, server.flushed, server.now - SKEW)
 
 
 def _archive_alarms(server: ServerState, rpo: float | None, budget: float, *, archived: bool) -> Iterator[str]:

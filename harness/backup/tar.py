@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.core.errors import RestoreFailed
-from harness.core.node import Readable
+from harness.core.node import FILE, FOLDER, MODE, Readable
 
 BLOCK = tarfile.BLOCKSIZE
 MOST_RECORDS = 1 << 20  # bytes of a member's PAX records: its key, its headers, its tags
@@ -139,7 +139,8 @@ class _Reader:
             raise self.damaged(f"{shown(name)}: a size that none has")
         if not abs(mtime) < MOST_SECONDS:  # NaN is no less
             raise self.damaged(f"{shown(name)}: a time that none has")
-        return Header(name.rstrip("/") if folder else name, size, info.mode & 0o777, mtime, folder, records)
+        mode = info.mode & MODE[FOLDER if folder else FILE]
+        return Header(name.rstrip("/") if folder else name, size, mode, mtime, folder, records)
 
 
 def shown(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Self
 
 import zstandard
 
-from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, member_of
+from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, in_json, member_of
 from harness.backup.tar import members, shown
 from harness.core.contents import TreeFacts
 from harness.core.errors import RestoreFailed, reason_of
@@ -32,7 +32,10 @@ class Inventory:
 
     def add(self, member: Member, digest: str) -> None:
         """Add a member. `digest`: of its content, hex."""
-        self._packed += self._packer.compress(member.line(digest).encode())
+        line = member.line(digest)
+        if member.folder:  # of a file both are set when it is written
+            line = in_json({**json.loads(line), "mode": member.mode, "mtime": member.mtime}) + "\n"
+        self._packed += self._packer.compress(line.encode())
 
     def members(self) -> Iterator[tuple[Member, str]]:
         """Yield every member with the digest of its content, in the order of the archive; no more can be added."""
@@ -80,12 +83,13 @@ class _Hashing:
 
 
 def unpack(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Write) -> Inventory:
-    """Pass every member to `write`, and compare all with the manifest; return what it contained.
+    """Pass every file or object to `write`, and compare all with the manifest; return what it contained.
 
+    A folder's mode and time are set when all archives of its volume are unpacked: by what this returns.
     What the backup names as missing is passed over. A member that exceeds the manifest's number of files or of bytes is
     refused at its header, and so is a second one of a name. `write` is called in several threads. Raises RestoreFailed.
     """
-    tally, inventory, lost = Tally(name), Inventory(name), {missing.path for missing in expected.missing}
+    tally, inventory, lost = Tally(name), Inventory(name), {missing.name for missing in expected.missing}
     seen: set[int] = set()  # hashes: far less memory than the names
     stream = io.BufferedReader(_Stream(chunks), CHUNK)
     with _Writers(_typed(name, write)) as writers:
@@ -94,10 +98,12 @@ def unpack(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Write
             if (known := hash(member.name)) in seen:
                 raise RestoreFailed(f"{name}: {shown(member.name)} is in the archive twice; use another backup")
             seen.add(known)
-            if member.name in lost:
+            if member.name in lost and not member.folder:  # that a folder is no file does not lose it
                 continue
             _require_room(name, member, tally.facts, expected)
-            if member.size <= SMALL:
+            if member.folder:
+                digest = hashlib.sha256().hexdigest()
+            elif member.size <= SMALL:
                 data = content.read(member.size)
                 digest = hashlib.sha256(data).hexdigest()
                 writers.write(member, data)

@@ -12,7 +12,7 @@ from harness.estate.state_file import connect, read_state
 from harness.repository.catalogue import Catalogue, CommittedBackup, Repository
 from harness.repository.committed import newest_system
 from harness.repository.lineage import lineage
-from harness.repository.wal.catalogue import Shipped, WalCatalogue, missing_objects, read_systems, read_wal
+from harness.repository.wal.catalogue import Shipped, WalCatalogue, missing_objects, newest_of, read_systems
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.heads import known_heads, remember_wal
 from harness.repository.wal.reader import WalReader
@@ -69,7 +69,7 @@ def verify_wal(
     """
     bases = [entry for entry in entries if entry.physical]
     systems = read_systems(repository, (*(entry.system for entry in bases), *known_heads(repository).systems))
-    newest = newest_system(bases) or read_wal(repository).cluster
+    newest = newest_system(bases) or newest_of(systems)
     for wal in sorted(systems, key=lambda wal: wal.cluster != newest):
         own = [entry for entry in bases if entry.system == wal.cluster]
         if wal.cluster in (newest, *repository.trust.systems):

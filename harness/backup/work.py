@@ -1,23 +1,29 @@
 """Contents of one backup: dumps, facts and files of the primary, written with few connections at a time."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from harness.backup.pack import Archive, pack_objects, pack_tree
-from harness.backup.plan import Plan, undeclared
-from harness.core.contents import Contents, DatabaseFacts, SystemFacts, TreeFacts
+from harness.backup.pack import Archive, pack_objects
+from harness.backup.plan import Plan, some, undeclared
+from harness.backup.tree import pack_tree
+from harness.core.contents import Contents, DatabaseFacts, Gap, SystemFacts, TreeFacts
+from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Task
 from harness.core.parallel import Stops, in_parallel
 from harness.core.service import Objects, Place, Tree
 from harness.patience import PATIENCE
 from harness.postgres import dump
 from harness.postgres.contents.schema import SchemaText
+from harness.postgres.contents.undumped import Prepared, prepared, prepared_gaps
+from harness.postgres.identity import MAINTENANCE, PRISTINE, TEMPLATE, catalogue
 from harness.postgres.roles import data as roles
 from harness.repository.catalogue import Writer
 
 Source = Tree | Objects
+NONE = some(())
+UNTOUCHED = (MAINTENANCE, PRISTINE, TEMPLATE)  # in a plan only when somebody changed them
 CONNECTIONS = 2  # of one database at a time: the snapshot's, and that of pg_dump
 
 
@@ -30,10 +36,11 @@ class Work:
     parallel: int
     fingerprints: tuple[tuple[str, str], ...]
     stops: Stops = field(default_factory=Stops)
+    gone: list[str] = field(default_factory=list)  # databases that nobody declares, dropped or renamed meanwhile
 
     def contents(self, system: SystemFacts, plan: Plan) -> Contents:
         """Write everything in the plan; return what was written. Raises BackupFailed, HarnessError."""
-        before = roles.inspect(self.place.sql)
+        before, open_before = roles.inspect(self.place.sql), prepared(self.place.sql)
         sources: list[Source] = [*plan.trees, *plan.objects]
         paths = {id(source): f"trees/{number:04}.tar" for number, source in enumerate(sources, 1)}
         of_database: dict[str, list[Source]] = {name: [] for name in plan.databases}
@@ -43,7 +50,7 @@ class Work:
         trees: dict[str, TreeFacts] = {}
         databases = in_parallel(
             {
-                name: partial(self._database, name, f"databases/{number:04}", of_database[name], paths, trees)
+                name: partial(self._database, plan, name, f"databases/{number:04}", of_database[name], paths, trees)
                 for number, name in enumerate(plan.databases, 1)
             },
             limit=max(1, self.parallel // CONNECTIONS),
@@ -57,15 +64,54 @@ class Work:
         self.writer.add(roles.PATH, (roles.read(self.place.sql, before),))
         packed = tuple(trees[path] for path in sorted(trees))
         found = [undeclared(tree, trees[paths[id(tree)]].files) for tree in plan.trees if paths[id(tree)] in trees]
-        gaps = (*plan.gaps, *(gap for gap in found if gap is not None))
-        return Contents(system, tuple(databases.values()), packed, self.fingerprints, gaps)
+        gaps = [*plan.gaps, *(gap for gap in found if gap is not None), *self._prepared(plan, open_before)]
+        gaps += self._gone(plan)
+        written = tuple(facts for facts in databases.values() if facts is not None)
+        return Contents(system, written, packed, self.fingerprints, tuple(gaps))
+
+    def _gone(self, plan: Plan) -> Iterator[Gap]:
+        """Yield a gap for each database that is gone. One was renamed only where another name has come."""
+        known = {*plan.databases, *(gap.what.removeprefix("database ") for gap in plan.gaps), *UNTOUCHED}
+        new = some([one.name for one in catalogue(self.place.sql) if one.name not in known]) if self.gone else ""
+        for name in sorted(self.gone):
+            if new == NONE:
+                yield Gap(f"database {name}", "dropped while the backup ran", "nobody can read it any more")
+            else:
+                why = f"dropped or renamed while the backup ran, in which these are new: {new}; take another backup"
+                yield Gap(f"database {name}", why, plan.exclude.get(f"database {name}", ""))
+
+    def _prepared(self, plan: Plan, before: Sequence[Prepared]) -> Iterator[Gap]:
+        """Yield what was prepared before the backup and is still: others end by themselves, and are newer writes."""
+        now = [one for one in prepared(self.place.sql) if one in before and one[0] in plan.databases]
+        for what, which in prepared_gaps(now):
+            yield Gap(what, f"no dump has them: {which}; commit them or roll them back", plan.exclude.get(what, ""))
+
+    def _there(self, name: str) -> bool:
+        """Return whether a database is still there, or the server does not say so: its death is the reason then."""
+        try:
+            return any(one.name == name for one in catalogue(self.place.sql))
+        except HarnessError:
+            return True
 
     def _database(
-        self, name: str, path: str, sources: Sequence[Source], paths: Mapping[int, str], trees: dict[str, TreeFacts]
-    ) -> DatabaseFacts:
-        """Write one database, and the files that it refers to in the same snapshot."""
+        self,
+        plan: Plan,
+        name: str,
+        path: str,
+        sources: Sequence[Source],
+        paths: Mapping[int, str],
+        trees: dict[str, TreeFacts],
+    ) -> DatabaseFacts | None:
+        """Write one database, and the files that it refers to in the same snapshot; None for one that is gone."""
         with ExitStack() as block:
-            snapshot = block.enter_context(dump.open_snapshot(self.place.sql, name, stopped=lambda: self.stops.stopped))
+            opening = dump.open_snapshot(self.place.sql, name, stopped=lambda: self.stops.stopped)
+            try:
+                snapshot = block.enter_context(opening)
+            except BackupFailed:
+                if name in plan.declared or self._there(name):
+                    raise
+                self.gone.append(name)
+                return None
             block.enter_context(self.stops.calling(snapshot.cancel))
             referenced = {id(source): snapshot.column(source.referenced) for source in sources}
             facts: list[DatabaseFacts] = []

@@ -27,9 +27,11 @@ from harness.cli import (
     resume,
     retention,
     targets,
+    verify,
 )
 from harness.cli.app import app, warn
 from harness.core.errors import Finding, HarnessError, exit_code
+from harness.core.text import visible
 from harness.surroundings import forget_client_variables
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "resume",
     "retention",
     "targets",
+    "verify",
 ]
 
 # What typer raises for a mistyped command line; it exports only this one of its children.
@@ -83,7 +86,7 @@ def main() -> None:
 
 def one_line(text: str) -> str:
     """Return a text as one line, without the control characters that names and servers may contain."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in " ".join(text.split()))
+    return visible(" ".join(text.split()))
 
 
 def explain(error: BaseException) -> tuple[int, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness import __version__
+from harness.core.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from harness.core.journal import Event
@@ -71,19 +72,25 @@ def start(
 def help_alone(context: typer.Context) -> None:
     """Print the help and end as a usage error does, where no command was named."""
     if context.invoked_subcommand is None:
-        warn(context.get_help())
+        typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)
 
 
 def say(line: str) -> None:
-    """Print a line to standard output, at once."""
-    typer.echo(line)
+    """Print a line to standard output, at once. What is in it of others commands no terminal."""
+    typer.echo(visible(line))
+    sys.stdout.flush()
+
+
+def say_text(text: str) -> None:
+    """Print a text of several lines to standard output, at once."""
+    typer.echo(visible_lines(text))
     sys.stdout.flush()
 
 
 def warn(line: str) -> None:
     """Print a line to standard error."""
-    typer.echo(line, err=True)
+    typer.echo(visible(line), err=True)
 
 
 def say_json(facts: object) -> None:
@@ -93,7 +100,7 @@ def say_json(facts: object) -> None:
 
 def say_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows in columns as wide as their widest cell; nothing is cut."""
-    table = [tuple(head), *map(tuple, rows)]
+    table = [tuple(map(visible, row)) for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

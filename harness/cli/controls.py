@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import REPORTS, Reports, app, say, say_table, warn
+from harness.cli.app import REPORTS, Reports, app, say, say_table, say_text, warn
 
 if TYPE_CHECKING:
     from harness.core.controls import Row
@@ -61,7 +61,7 @@ def controls(
             say(f"finding: {line}")
     else:
         shapes = {Form.MARKDOWN: forms.as_markdown, Form.JSON: forms.as_json, Form.HTML: forms.as_html}
-        say(shapes[form](rows, found, now))
+        say_text(shapes[form](rows, found, now))
     if any(row.status not in (Status.COVERED, Status.EXCEPTION) for row in rows) or any(one.open for one in found):
         raise typer.Exit(FOUND)
 

@@ -154,8 +154,8 @@ def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of 
         require_run(run, runs())
     cleanup = ErrorCollector()  # a run that cannot be swept keeps none of the others
     for folder in [run] if run else runs_left(runs()):
-        if run is None and (pid := harness_of(folder)) is not None:
-            say(f"{folder}: skipped: in use by process {pid}; pass the folder to sweep it anyway")
+        if run is None and (harness := harness_of(folder)) is not None:
+            say(f"{folder}: skipped: in use by process {harness.pid}; pass the folder to sweep it anyway")
             continue
         if run is None and (state := next(state_files(folder, "dr"), None)) is not None:
             say(
@@ -167,6 +167,32 @@ def sweep(run: Annotated[Path | None, typer.Argument(help="A run folder; all of 
     cleanup.raise_errors()
     for folder in () if run else runs_on_engine():
         say(f"{folder}: is not here, and has things on the container engine; pass the folder to sweep them")
+
+
+@app.command()
+def abort(run: Annotated[Path, typer.Argument(help="The run folder of the work.")]) -> None:
+    """End a drill, a recovery or a restore test that is at work.
+
+    As Ctrl-C does: it clears up, and its record says UNKNOWN. What it could not clear up is swept, but never a DR site
+    that it has recovered meanwhile.
+    """
+    from harness.core.errors import UsageError
+    from harness.substrate.embedded.sweep import state_files
+    from harness.substrate.interrupt import interrupt
+    from harness.substrate.sweep import require_run
+
+    if not run.is_dir():
+        raise UsageError(f"{run}: no such run")
+    require_run(run, runs())
+    run = run.resolve()
+    pid = interrupt(run)
+    if pid is None:
+        raise UsageError(f"{run}: nothing works in it; `blackstart sweep {run}` removes what is left of it")
+    say(f"{run}: process {pid} was interrupted, and has ended")
+    if (state := next(state_files(run, "dr"), None)) is not None:
+        say(f"{run}: kept: a recovered DR site ({state}), which clients may use; `blackstart sweep {run}` removes it")
+    elif run.is_dir():
+        sweep_all_of(run)
 
 
 def sweep_all_of(run: Path) -> None:

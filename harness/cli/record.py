@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import REPORTS, Reports, app, help_alone, say, warn
+from harness.cli.app import REPORTS, Reports, app, help_alone, say, say_text, warn
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -73,6 +73,8 @@ def _verify_all(reports: Path, keys: list[Ed25519PublicKey], head: str) -> int:
     codes = [_show(reports / "drills" / name, one, keys) for name, one in found.records]
     for name in found.unfinished:
         say(f"UNKNOWN  {name}: not concluded, and so not signed")
+    for name in found.withdrawn:
+        say(f"no record  {name}: withdrawn, as it judged nothing; its journal says what it did")
     for line in found.refusals:
         say(f"REFUSED  {line}")
     say(f"{len(found.records)} records; head of the chain: {found.head or 'none'}")
@@ -162,7 +164,7 @@ def schema_command() -> None:
 
     from harness.evidence.format.record_file import schema
 
-    say(json.dumps(schema(), indent=1, ensure_ascii=False))
+    say_text(json.dumps(schema(), indent=1, ensure_ascii=False))
 
 
 def moment(text: str) -> datetime | None:

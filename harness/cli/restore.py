@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +39,10 @@ def restore(
     scratch: Annotated[
         Path | None, typer.Option(help="Where the server of --database is restored meanwhile [default: with the runs].")
     ] = None,
+    elsewhere: Annotated[
+        bool,
+        typer.Option("--elsewhere", help="With --into: it will run elsewhere; what this machine lacks is no obstacle."),
+    ] = False,
     config: ConfigFile = ESTATE,
     at: LiveFile = LIVE,
     reports: Reports = REPORTS,
@@ -55,56 +58,98 @@ def restore(
     from harness.cli.keys import folder_of
     from harness.core.errors import UsageError
     from harness.estate.config import load_config
-    from harness.evidence.journal import JournalFile
+    from harness.estate.existing import new_run
     from harness.physical.choice import Wanted
     from harness.physical.target import read_target
 
     if (into is None) == (not database) or bool(database) != bool(into_database):
         raise UsageError("restore: name --into FOLDER for the server, or --database and --into-database for one of it")
     loaded, wanted = load_config(config), Wanted(read_target(to), backup_id, timeline)
-    one = None if into is not None else one_database(database, into_database, password, scratch, owners=not no_owner)
+    run = new_run(runs(), "restore")
+    if into is not None:
+        target: Path | One = into
+    else:
+        target = one_database(database, into_database, password, scratch or run, owners=not no_owner)
     repository, key = reader_of(loaded, Where(at, folder_of("dr", loaded, config), reports))
     if key is None:
         raise UsageError("restore: DR's private key (recipient.pem) is not among the declared secrets; add it there")
+    say_findings(carry_out(repository, key, wanted, target, run, elsewhere=elsewhere))
+
+
+def carry_out(
+    repository: Repository, key: bytes, wanted: Wanted, target: Path | One, run: Path, *, elsewhere: bool
+) -> PointInTime:
+    """Restore into a folder, or one database, and return the server that was restored. Raises as the restore does.
+
+    `run`: a new run folder; a sweep of it ends the server, where this command is killed.
+    """
+    from harness.estate.existing import workspace
+    from harness.evidence.journal import JournalFile
+    from harness.substrate.embedded.process_tree import Owner
+
     logs = runs().parent / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     shown = progress()
-    journal = JournalFile(logs / f"restore-{token_hex(4)}.jsonl", listener=shown.event)
-    if one is not None:
-        restored_one(repository, key, wanted, one, journal, shown.bytes)
-    elif into is not None:
-        from harness.physical.restore import restore as restore_server
-
-        done = restore_server(repository, key, wanted, into, journal, shown.bytes)
-        say(f"RESTORED {restored(done)}: {done.folder}")
-        for line in done.warnings:
-            say(f"NOTE: {line}")
-        say_findings(done)
+    journal = JournalFile(logs / f"{run.name}.jsonl", listener=shown.event)
+    with workspace(run, logs):
+        tags = Owner(run, "restore/replay").tags
+        if isinstance(target, Path):
+            return restored_server(repository, key, wanted, target, journal, shown.bytes, tags, elsewhere=elsewhere)
+        return restored_one(repository, key, wanted, target, journal, shown.bytes, tags)
 
 
-def one_database(database: str, url: str, password: str, scratch: Path | None, *, owners: bool) -> One:
+def restored_server(
+    repository: Repository,
+    key: bytes,
+    wanted: Wanted,
+    into: Path,
+    journal: Journal,
+    count: Callable[[int], None],
+    tags: Mapping[str, str],
+    *,
+    elsewhere: bool,
+) -> PointInTime:
+    """Restore a server into a folder, print what was done and what to do before its use, and return it."""
+    from harness.physical.restore import restore as restore_server
+
+    done = restore_server(repository, key, wanted, into, journal, count, tags=tags, elsewhere=elsewhere)
+    say(f"RESTORED {restored(done)}: {done.folder}")
+    for line in done.warnings:
+        say(f"NOTE: {line}")
+    return done
+
+
+def one_database(database: str, url: str, password: str, scratch: Path, *, owners: bool) -> One:
     """Return which database goes where. Raises UsageError for a URL that names no database, HarnessError."""
     from harness.estate.server_tables import sql_of_url
     from harness.physical.single.into import look_into
     from harness.physical.single.restore import One
 
     sql, name = sql_of_url("--into-database", url, password)
-    if scratch is None:
-        scratch = runs()
-        scratch.mkdir(parents=True, exist_ok=True)
     return One(database, look_into(sql, name), scratch, owners)
 
 
 def restored_one(
-    repository: Repository, key: bytes, wanted: Wanted, one: One, journal: Journal, count: Callable[[int], None]
-) -> None:
-    """Restore one database, and print what was done. `count`: is told the bytes that are written."""
+    repository: Repository,
+    key: bytes,
+    wanted: Wanted,
+    one: One,
+    journal: Journal,
+    count: Callable[[int], None],
+    tags: Mapping[str, str],
+) -> PointInTime:
+    """Restore one database, print what was done, and return the server that it is of.
+
+    `count`: is told the bytes that are written; `tags`: variables by which a sweep finds the programs.
+    """
     from harness.physical.single.restore import restore_one
 
-    done = restore_one(repository, key, wanted, one, journal, count)
+    done = restore_one(repository, key, wanted, one, journal, count, tags)
     say(f"RESTORED database {one.database} of {restored(done.server)}: {one.into.name} at {one.into.sql}")
     say(f"NOTE: {done.tables} tables with {done.rows} rows were compared and are equal")
-    say_findings(done.server)
+    for line in done.uncommitted:
+        say(f"NOTE: {line}")
+    return done.server
 
 
 def restored(done: PointInTime) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -12,7 +12,11 @@ from harness.cli import recovery, restore_test
 from harness.cli.app import app, progress, promised, say_event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from harness.recovery.begun import Begun
+
+T = TypeVar("T")
 
 
 @app.command()
@@ -37,7 +41,7 @@ def resume_recovery(run: Path, begun: Begun) -> None:
     from harness.recovery.recover import require_down
     from harness.recovery.resume import continued, require_unchanged
 
-    given = recovery.Given.of(begun.given)
+    given = _options(recovery.Given.of, run, begun)
     require_unchanged(begun, given.config)
     require_down(given.witness, given.fenced)
     file, budget = promised(given.budgets, given.promise, "embedded")
@@ -56,7 +60,7 @@ def resume_restore_test(run: Path, begun: Begun) -> None:
     from harness.restore_test.undo import clear_interrupted
     from harness.substrate.embedded.undo_journal import UndoJournal
 
-    given = restore_test.Given.of(begun.given)
+    given = _options(restore_test.Given.of, run, begun)
     require_unchanged(begun, given.config)
     loaded, key = load_config(given.config), signing_key(load_drill_file(given.config).table.key)
     label = SUBSTRATES[given.substrate].label(loaded) if given.substrate in SUBSTRATES else "embedded"
@@ -70,3 +74,16 @@ def resume_restore_test(run: Path, begun: Begun) -> None:
         record = continued(run, begun, header, say_event)
         clear_interrupted(run)
     restore_test.carry_out(given, record.header, run, begun.record.parents[1], record)
+
+
+def _options(of: Callable[[Mapping[str, str]], T], run: Path, begun: Begun) -> T:
+    """Return the options with which the work began. Raises Unreadable where its journal lacks one."""
+    from harness.core.errors import Unreadable
+
+    try:
+        return of(begun.given)
+    except KeyError as error:
+        raise Unreadable(
+            f"{run}: its journal was changed: it does not say with which {error} the {begun.work} began; "
+            "`blackstart sweep` the run, and begin anew"
+        ) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import ESTATE, AsJson, ConfigFile, LiveFile, app, say, say_table, warn
+from harness.cli.app import ESTATE, AsJson, ConfigFile, LiveFile, app, say_table, say_text, warn
 from harness.cli.backup import LIVE, NOT_UP
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def say_decisions(decisions: tuple[Decision, ...], *, as_json: bool) -> None:
         for one in decisions
     ]
     if as_json:
-        say(json.dumps(rows, indent=2))
+        say_text(json.dumps(rows, indent=2))
         return
     columns = ("id", "snapshot", "stored_bytes", "fate", "why")
     say_table(columns, [tuple(str(row[name]) for name in columns) for row in rows])

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.app import ESTATE, AsJson, ConfigFile, app, help_alone, say, say_json, warn
+from harness.cli.app import ESTATE, AsJson, ConfigFile, app, help_alone, say, say_json, say_text, warn
 
 UNREAD = 3  # exit code: an identity could not be read
 targets_app = typer.Typer(help="Write and sign the list of drill targets.", rich_markup_mode=None)
@@ -31,7 +31,7 @@ def targets_show(
         facts = {"system": found.system, "tags": found.tags, "cluster": found.cluster, "unread": found.unread}
         say_json(facts)
     else:
-        say(found.entry())
+        say_text(found.entry())
         for line in found.unread:
             warn(f"blackstart: {line}")
     if found.unread:

@@ -1,6 +1,7 @@
 """The control matrix as rows of text, Markdown, JSON and HTML."""
 
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -51,7 +52,9 @@ def as_markdown(rows: Sequence[Row], findings: Sequence[Finding], now: datetime)
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Return a text as a cell: what is in it of others is no link, no picture, no code and no HTML."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`\[\]|*])", r"\\\1", plain)
 
 
 def as_json(rows: Sequence[Row], findings: Sequence[Finding], now: datetime) -> str:

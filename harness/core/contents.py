@@ -1,9 +1,20 @@
 """Contents of a backup: facts read in the snapshot and compared after the restore; what is covered and what is not."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from harness.core.text import visible
+
+PREPARED = "prepared transactions of database "  # of a gap that a base backup does not have
+
+
+def readable(name: str) -> str:
+    """Return a name of a file as one line of text: what is not printable, and bytes that are not UTF-8, escaped."""
+    return visible(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +69,22 @@ class DatabaseFacts:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A file or an object that could not be backed up."""
+    """A file or an object that could not be backed up. `raw`: the bytes of its name in hex, where `path` shows some."""
 
     path: str
     reason: str
+    raw: str = ""
+
+    @classmethod
+    def of(cls, name: str, reason: str) -> Missing:
+        """Return what is missing under a name, whose bytes that are not UTF-8 are surrogates."""
+        path = readable(name)
+        return cls(path, reason, name.encode("utf-8", "surrogateescape").hex() if path != name else "")
+
+    @property
+    def name(self) -> str:
+        """The name, with surrogates."""
+        return bytes.fromhex(self.raw).decode("utf-8", "surrogateescape") if self.raw else self.path
 
     @property
     def holds_data(self) -> bool:
@@ -70,10 +93,20 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class FolderFacts:
+    """A folder of a volume. `mode`: permission bits; `mtime`: seconds since 1970."""
+
+    path: str
+    mode: int
+    mtime: float
+
+
+@dataclass(frozen=True, slots=True)
 class TreeFacts:
     """A folder of files or a bucket: count, bytes, SHA-256 over the sorted lines of its files.
 
     `path`: its object in the backup. `missing`: what is referenced and is not in it. `found`: no service declares it.
+    `folders`: the folder itself and those above it, from the top of its volume; none in a backup of before.
     """
 
     name: str
@@ -83,6 +116,7 @@ class TreeFacts:
     path: str = ""
     missing: tuple[Missing, ...] = ()
     found: bool = False
+    folders: tuple[FolderFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +126,11 @@ class Gap:
     what: str
     why: str
     excluded: str = ""
+
+    @property
+    def only_of_dumps(self) -> bool:
+        """Whether a base backup has what a dump lacks."""
+        return self.what.startswith(PREPARED)
 
     def __str__(self) -> str:
         return f"{self.what}: {self.why}" + (f"; excluded: {self.excluded}" if self.excluded else "")
@@ -121,12 +160,43 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseNeeds:
+    """What a database that can be connected to needs of its server's installation.
+
+    `provider` of its collation: c the C library, i ICU, b built in; `collate`, `ctype`: locales of the C library, which
+    any provider needs. `libraries`: of its functions, each with its extension or ""; `collations`: those in use, each
+    with the version by which it sorted. `unread`: why the last two are not known, "" where they are.
+    """
+
+    name: str
+    provider: str
+    collate: str
+    ctype: str
+    libraries: tuple[tuple[str, str], ...] = ()
+    collations: tuple[tuple[str, str], ...] = ()
+    unread: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a server needs of its installation. `library_path`: its dynamic_library_path, "" where it is not known.
+
+    `preloaded`: the settings that load a library at a start or at a connection, each with the library.
+    """
+
+    library_path: str = ""
+    preloaded: tuple[tuple[str, str], ...] = ()
+    databases: tuple[DatabaseNeeds, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PhysicalFacts:
     """A base backup. It is consistent once the WAL of `timeline` from `start` to `stop` was replayed.
 
     `started_at`, `stopped_at`: by the server's clock, before its begin and after its end. `segment_size` in bytes.
     `tablespaces`: OID and folder of each; `checksums`: whether the server verified pages; `superuser`: the role that
     initdb made. `parent`: of an incremental backup, which has only what changed since that one; None of a full one.
+    `needs`: of the installation; of a backup that was taken before they were asked it says nothing.
     """
 
     timeline: int
@@ -139,6 +209,7 @@ class PhysicalFacts:
     checksums: bool
     tablespaces: tuple[tuple[str, str], ...] = ()
     parent: Parent | None = None
+    needs: Needs = field(default_factory=Needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +250,11 @@ class Contents:
     @property
     def uncovered(self) -> tuple[str, ...]:
         """One line for each thing that is in no backup and is not excluded: a verdict over it is UNKNOWN."""
-        return tuple(str(gap) for gap in self.gaps if not gap.excluded)
+        return self.lacking()
+
+    def lacking(self, *, base: bool = False) -> tuple[str, ...]:
+        """Return `uncovered`; `base`: of the dumps and a base backup together."""
+        return tuple(str(gap) for gap in self.gaps if not gap.excluded and not (base and gap.only_of_dumps))
 
     @property
     def excluded(self) -> tuple[str, ...]:

@@ -49,6 +49,14 @@ class Unreadable(HarnessError):
     """A backup, a key or a segment cannot be opened or trusted."""
 
 
+class Denied(Unreadable):
+    """The store refuses to show an object, which may be intact."""
+
+
+class NotARecipient(Unreadable):
+    """A backup is sealed to other keys than the one that was given."""
+
+
 class Refused(HarnessError):
     """An interlock or a guard refused before anything was changed."""
 

@@ -87,7 +87,7 @@ def evidence_in(events: tuple[Event, ...], ledgers: Ledgers) -> Evidence:
         doubts=_lines(judged, DOUBT),
         checks=_number(facts, "checks"),
     )
-    return replace(evidence, phases=phases_of(events, evidence.origin))
+    return replace(evidence, phases=phases_of(events[:last], evidence.origin))
 
 
 def _stores(judged: list[Event], ledgers: Ledgers) -> tuple[StoreWrites, ...]:

@@ -152,6 +152,7 @@ class Entry:
 
 
 FILE, FOLDER = "is a file", "is a folder"  # of `Entry.kind`
+MODE = {FILE: 0o777, FOLDER: 0o3777}  # bits of a mode that are kept: no setuid; setgid and sticky of folders alone
 
 
 class Readable(Protocol):
@@ -165,13 +166,13 @@ class Files(Protocol):
     """What is in a volume, and the facts of each file. Nothing is read or written through a symbolic link."""
 
     def scan(self, folder: str) -> Iterator[Entry]:
-        """Yield everything below `folder` ("": all) but folders with something in them, sorted; raises OSError."""
+        """Yield everything below `folder` ("": all), sorted, a folder after all that is in it; raises OSError."""
 
     def inspect(self, path: str) -> Entry:
         """Return what is at a path; raises OSError, UsageError for a path that leads out of the volume."""
 
-    def adjust(self, entry: Entry) -> None:
-        """Give a file the mode and mtime of `entry`, as far as the volume can; create an empty folder. OSError."""
+    def adjust(self, entry: Entry) -> Entry:
+        """Give a file or a folder, which is created, mode and mtime of `entry`; return what it has then. OSError."""
 
 
 class Volume(Files, Protocol):

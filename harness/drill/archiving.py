@@ -55,8 +55,8 @@ def spawn_beside(config: Config, state: StateFile, logs: Path, module: str, owne
 
 
 def start_archiving(config: Config, state: StateFile, sql: Sql, logs: Path, journal: Journal) -> Archiving:
-    """Start the receiver of a running primary; return once it receives. Raises HarnessError with its last lines."""
-    owner = Owner(Path(state.run), f"primary/{NAME}")
+    """Start the receiver of the live site; return once it receives. Raises HarnessError with its last lines."""
+    owner = Owner(Path(state.run), f"{state.site}/{NAME}")
     child = spawn_beside(config, state, logs, "harness.physical.continuous", owner)
 
     def receiving() -> None:
@@ -70,5 +70,5 @@ def start_archiving(config: Config, state: StateFile, sql: Sql, logs: Path, jour
     except BaseException:
         child.end()
         raise
-    journal.mark("archiving", "primary site", receiver=NAME, ships_within_seconds=config.backup.wal_seconds)
+    journal.mark("archiving", f"{state.site} site", receiver=NAME, ships_within_seconds=config.backup.wal_seconds)
     return Archiving(child, journal)

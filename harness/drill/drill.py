@@ -40,6 +40,8 @@ from harness.repository.catalogue import Receipt
 from harness.traffic.answering import Voices
 from harness.traffic.ledger_writer import LedgerWriter
 
+NO_CLIENTS = "no service takes numbered writes; declare [clients] to measure the data loss with your own"
+
 
 @dataclass(slots=True)
 class Drill:
@@ -107,9 +109,7 @@ class Drill:
     def start_client_load(self, rate: float = 10.0) -> None:
         """Start the writer and return once its first writes are acknowledged; raises HarnessError."""
         if self.load is None:
-            raise HarnessError(
-                "no service takes numbered writes; declare [clients] to measure the data loss with your own"
-            )
+            raise HarnessError(NO_CLIENTS)
         send = self.load.sender(self.environment.door, self.environment.secrets.of("clients"))
         writer = self.writer = LedgerWriter(send, self.ledger, rate)
         writer.start()
@@ -117,9 +117,8 @@ class Drill:
 
     def back_up(self) -> Receipt:
         """Take a backup and return its receipt; raises BackupFailed."""
-        receipt = self.environment.backups.back_up()
-        self.receipts.append(receipt)
-        return receipt
+        self.receipts.append(self.environment.backups.back_up())
+        return self.receipts[-1]
 
     def back_up_on_schedule(self, expression: str = "*/2 * * * * *", patience: float = 600.0) -> Receipt:
         """Run the scheduler until it has fired once; return the receipt of the backup. Raises HarnessError."""
@@ -128,6 +127,8 @@ class Drill:
         if len(self.receipts) == before:
             raise HarnessError("the scheduled backup failed; see the journal for its reason")
         self.scheduled = True
+        if self.environment.standby is not None:  # a real one was made on another day
+            self.environment.await_standby()
         return self.receipts[-1]
 
     def strike(self, destroy: Callable[[EstateSite], None] = EstateSite.destroy) -> Struck:

@@ -154,8 +154,9 @@ class DrillEnvironment:
         )
 
     def start_services(self) -> None:
-        """Start the primary's services, the object replication to DR and the public edge. Raises HarnessError."""
-        in_parallel({"services": self._start_primary, "replica": self._start_replica})
+        """Start the primary's services, what copies its data, and the public edge. Raises HarnessError."""
+        archive = {"archive": self.start_archiving} if self.config.backup.mode == "physical" else {}
+        in_parallel({"services": self._start_primary, "replica": self._start_replica, **archive})
         self.edge = open_edge(
             self.substrate.site("edge"),
             self.config,
@@ -163,14 +164,12 @@ class DrillEnvironment:
             self.primary.address_of(entry_of(self.config)),
             "primary",
         )
-        if self.config.backup.mode == "physical":
-            self.start_archiving()
         if self.config.sites.dr.strategy == "warm":
             self.standby = start_standby(self.config, self.state, self.logs / "dr", self.journal)
 
     def start_archiving(self) -> None:
-        """Start the receiver of WAL of the running primary; return once it receives. Raises HarnessError."""
-        sql, logs = self.primary.place.sql, self.logs / "primary"
+        """Start the receiver of WAL of the live site; return once it receives. Raises HarnessError."""
+        sql, logs = self.primary.place.sql, self.logs / self.primary.site.name
         self.archiving = start_archiving(self.config, self.state, sql, logs, self.journal)
 
     @property
@@ -183,7 +182,7 @@ class DrillEnvironment:
         port = edge.front.node.endpoint("http").outside.port if edge is not None else 0
         return StateFile(
             estate=self.config.estate.name,
-            site="primary",
+            site=self.primary.site.name,
             run=str(self.run.resolve()),
             logs=str(self.logs.resolve()),
             secrets=str(self.secrets.root.resolve()),
@@ -243,7 +242,7 @@ class DrillEnvironment:
         """Make DR the live site, and a new, empty primary the one that is recovered to. Raises HarnessError.
 
         Each gets the keys of its new part; the writer's key of DR is trusted, and so is its database system. Objects
-        are replicated back, unless DR is cold.
+        are replicated back, unless DR is cold, and WAL is shipped from DR where it was from the primary.
         """
         self.journal, self.standby = journal, None  # the way back has none
         self.systems = (self.template.identity.system, system_facts(self.dr.place.sql).identifier)
@@ -251,6 +250,8 @@ class DrillEnvironment:
         self.dr.secrets = self.secrets.of("dr")
         rebuilt = EstateSite(self.substrate.site("primary"), self.secrets.of("primary"), self.primary.sinks)
         self.primary, self.dr, self.recipients = self.dr, rebuilt, self.secrets.recipients_of("dr")
+        if self.config.backup.mode == "physical":
+            self.start_archiving()
         self._start_replica()
 
     def await_standby(self) -> None:
@@ -274,7 +275,7 @@ class DrillEnvironment:
         return lose
 
     def stop_archiving(self) -> None:
-        """Kill the receiver of WAL of the primary."""
+        """Kill the receiver of WAL of the live site."""
         if self.archiving is not None:
             self.archiving.lose()
             self.archiving = None

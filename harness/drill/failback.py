@@ -12,7 +12,7 @@ from harness.core.errors import HarnessError, Refused
 from harness.core.journal import END, phase
 from harness.core.ledger import Ledger
 from harness.declaration import ClientLoad, StoreClients
-from harness.drill.drill import Drill
+from harness.drill.drill import NO_CLIENTS, Drill
 from harness.drill.live_databases import live_databases
 from harness.drill.strike import CUT_OFF, Struck
 from harness.estate.registry import store_clients
@@ -47,7 +47,7 @@ def begin_failback(recovered: Drill) -> Drill:
 def start_clients(drill: Drill, recovered: Drill) -> None:
     """Start the client load and the clients of all stores on DR. Their numbers go on. Raises HarnessError."""
     if drill.load is None:
-        raise HarnessError("no service takes numbered writes; declare [clients] to measure the data loss with your own")
+        raise HarnessError(NO_CLIENTS)
     drill.load = load_after(drill.load, last_of(recovered.ledger.ledger))
     last = {store.name: last_of(store.ledger) for store in recovered.stores.observed}
     declared = store_clients(drill.environment.config)

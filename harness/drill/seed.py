@@ -12,7 +12,8 @@ from psycopg import sql as compose
 from harness.core.errors import HarnessError
 from harness.core.node import Stoppable
 from harness.core.parallel import in_parallel
-from harness.core.service import S3, Seedable, Service
+from harness.core.service import S3, Seedable, Service, Sql
+from harness.core.wal import SEGMENT
 from harness.declaration import SecretSpec, ServiceKind
 from harness.drill.strike import Identity
 from harness.estate.config import Config
@@ -24,7 +25,7 @@ from harness.parts.install import ensure
 from harness.patience import PATIENCE
 from harness.postgres.bulk import seed_bulk
 from harness.postgres.identity import databases, system_facts
-from harness.postgres.server import connect
+from harness.postgres.server import ask_row, connect
 from harness.s3.client import IDENTITY_BUCKET, asked, client, ensure_bucket, tag
 from harness.substrate.embedded.substrate import Embedded
 
@@ -34,6 +35,9 @@ Say = Callable[[str], None]
 IDLE_ROLES = """
     SELECT rolname FROM pg_roles r WHERE NOT rolsuper AND rolname NOT LIKE 'pg\\_%'
     AND NOT EXISTS (SELECT FROM pg_database d WHERE d.datdba = r.oid)
+"""
+NEXT_SEGMENT = """
+    SELECT pg_walfile_name(pg_current_wal_insert_lsn() + pg_size_bytes(current_setting('wal_segment_size')))
 """
 
 
@@ -134,14 +138,31 @@ def running_primary(building: Path, secrets: Secrets, volumes: list[Path] | None
             substrate.import_volume("primary", volume.name, volume)
         site.activate()
         yield site
-        with connect(site.place.sql) as connection:
-            connection.execute("CHECKPOINT")
+        last = _last_segment(site.place.sql)
         for node in site.nodes.values():
             if isinstance(node, Stoppable):
                 node.stop(PATIENCE.node_stop)
         (building / "run" / "sites" / "primary" / "volumes").rename(building / "volumes")
+        _drop_spare_wal(building / "volumes" / DATABASE / "data" / "pg_wal", last)
     finally:
         substrate.sweep()
+
+
+def _last_segment(sql: Sql) -> str:
+    """Return the name of the WAL segment after the one that a checkpoint now ends in: its server writes no further."""
+    with connect(sql) as connection:
+        connection.execute("CHECKPOINT")
+    return str(ask_row(sql, NEXT_SEGMENT)[0])
+
+
+def _drop_spare_wal(folder: Path, last: str) -> None:
+    """Remove the segments after `last` of a stopped server, which it keeps to be written over.
+
+    Seeding leaves as much of them as it has data, and every drill would copy them.
+    """
+    for segment in folder.iterdir():
+        if SEGMENT.fullmatch(segment.name) and segment.name > last:
+            segment.unlink()
 
 
 def _seed(service: Service, kind: ServiceKind, site: EstateSite, say: Say) -> None:

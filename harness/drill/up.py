@@ -10,7 +10,7 @@ from harness.core.journal import MemoryJournal
 from harness.drill.environment import DrillEnvironment
 from harness.drill.template import prepare
 from harness.estate.config import Config
-from harness.estate.substrates import SUBSTRATES
+from harness.estate.substrates import require_strategy
 
 
 def run_until_stopped(config: Config, runs: Path, at: Path, say: Callable[[str], None]) -> None:
@@ -19,7 +19,7 @@ def run_until_stopped(config: Config, runs: Path, at: Path, say: Callable[[str],
         raise HarnessError(
             f"{at}: an estate is running or was killed; stop it, or run `blackstart sweep` and delete this file"
         )
-    SUBSTRATES["embedded"].require_strategy(config)
+    require_strategy(config)
     run = (runs / f"up-{random.token_hex(4)}").resolve()
     environment = DrillEnvironment(config, prepare(config, say), run, run / "logs", MemoryJournal())
     try:

@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from harness.core.service import Sources
-from harness.declaration import Name, Reference, ServiceTable, Surroundings, Table
+from harness.declaration import INFRASTRUCTURE, DatabaseName, Name, ServiceTable, Surroundings, Table
+from harness.estate.backup_config import BackupTable, Reason
 from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS, route_of, routes
 from harness.estate.mistakes import explain, mistakes, nearest, parse_toml, spelled, wrong_needs
@@ -28,22 +29,7 @@ from harness.estate.server_tables import Bandwidth
 from harness.postgres.allowed import ALLOWABLE, LEFT_OUT, Allowed
 from harness.traffic.declared import ClientsTable
 
-EXCLUDABLE = ("database", "schema", "bucket", "volume", "path")  # what [backup.exclude] may name
-CRON_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
-
-
 REMEDY = "name another with --config"  # for a declaration that cannot be read
-
-
-def cron(value: str) -> str:
-    """Return `value` if it is a cron expression of six fields; raises ValueError."""
-    fields = value.split()
-    if len(fields) != len(CRON_FIELDS):
-        raise ValueError("needs six fields: second minute hour day month weekday")
-    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - a twentieth of a second, and not all have one
-
-    CronTrigger(**dict(zip(CRON_FIELDS, fields, strict=True)))
-    return value
 
 
 def address(value: str) -> str:
@@ -51,9 +37,18 @@ def address(value: str) -> str:
     return str(IPv4Address(value))
 
 
+def service_name(value: str) -> str:
+    """Return `value` if a service may have that name; raises ValueError."""
+    if value in INFRASTRUCTURE:
+        raise ValueError(f"{value!r} is the site's own server of that name; give the service another name")
+    return value
+
+
 IPv4 = Annotated[str, AfterValidator(address)]
-Reason = Annotated[str, Field(min_length=1)]
-Labels = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$")]  # RFC 1035
+Labels = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*$", max_length=253)]  # RFC 1035
+
+
+ServiceName = Annotated[Name, AfterValidator(service_name)]
 
 
 class EstateTable(Table):
@@ -62,54 +57,6 @@ class EstateTable(Table):
     name: Name
     zone: Labels
     host: Labels = "www"
-
-
-def excluded(value: str) -> str:
-    """Return `value` if it names something that a backup may leave out; raises ValueError."""
-    kind, _, name = value.partition(" ")
-    if kind not in EXCLUDABLE or not name:
-        known = "`database NAME`, `schema NAME of database NAME`, `bucket NAME`, `volume NAME` or `path PATH`"
-        raise ValueError(f"{value!r} is not {known}")
-    return value
-
-
-class RetentionTable(Table):
-    """Which backups are kept: the newest `last`, and that of each of so many days, weeks, months, years that have one.
-
-    `verified`: the fewest that were opened completely; below it nothing is removed.
-    """
-
-    last: Annotated[int, Field(ge=1, le=1000)] = 3
-    day: Annotated[int, Field(ge=0, le=1000)] = 7
-    week: Annotated[int, Field(ge=0, le=1000)] = 4
-    month: Annotated[int, Field(ge=0, le=1000)] = 12
-    year: Annotated[int, Field(ge=0, le=1000)] = 0
-    verified: Annotated[int, Field(ge=1, le=1000)] = 2
-
-
-class BackupTable(Table):
-    """Schedule of the backups, and the addresses that get an alert when a backup fails.
-
-    `mode`: dumps alone, or "physical": a base backup as well, and WAL that is shipped continuously. A recovery then
-    restores the database server from those, and from the dumps where it cannot.
-    `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
-    `schema NAME of database NAME` (one that PostgreSQL brings), `bucket NAME`, `volume NAME` or `path PATH` (that a
-    service names, outside its volumes) -> why it is in no backup.
-    `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all. `wal_seconds`: after which
-    WAL is in the repository at the latest, where it is shipped continuously.
-    `bandwidth`: bytes per second that are sent to the repository at most, over all threads of a command; 0: no limit.
-    `retention`: which backups `blackstart retention` keeps; None: all.
-    """
-
-    mode: Literal["logical", "physical"] = "logical"
-    schedule: Annotated[str, AfterValidator(cron)] = "0 15 2 * * *"
-    alerts: tuple[Reference, ...] = ()
-    parallel: Annotated[int, Field(ge=2, le=64)] = 4
-    exclude: dict[Annotated[str, AfterValidator(excluded)], Reason] = Field(default_factory=dict)
-    lock_days: Annotated[int, Field(ge=0, le=36500)] = 0
-    wal_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
-    bandwidth: Bandwidth = 0
-    retention: RetentionTable | None = None
 
 
 def named(kinds: Collection[str]) -> Callable[[str], str]:
@@ -203,7 +150,9 @@ def of_kind(value: object, _inner: ValidatorFunctionWrapHandler, info: Validatio
     """Return the table of a service, validated by the model of its kind; raises ValueError for an unknown kind."""
     if isinstance(value, ServiceTable):
         return value
-    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        raise ValueError("must be a table")  # noqa: TRY004 - pydantic takes it for a mistake of the file
+    kind = value.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind: {kind!r} is none of {', '.join(sorted(KINDS))}{spelled(str(kind), KINDS)}")
     return KINDS[kind].table.model_validate(value, context=info.context)
@@ -217,9 +166,9 @@ class Config(Table):
     restore: RestoreTable = RestoreTable()
     data: DataTable = DataTable()
     sites: SitesTable
-    services: dict[Name, Annotated[ServiceTable, WrapValidator(of_kind)]]
+    services: dict[ServiceName, Annotated[ServiceTable, WrapValidator(of_kind)]]
     clients: ClientsTable | None = None
-    databases: dict[Annotated[str, Field(min_length=1)], DatabaseTable] = Field(default_factory=dict)
+    databases: dict[DatabaseName, DatabaseTable] = Field(default_factory=dict)
     existing: ExistingTable | None = None
     notify: NotifyTable = NotifyTable()
 
@@ -253,24 +202,45 @@ class Config(Table):
     @model_validator(mode="after")
     def data_is_declared_once(self) -> Config:
         """Refuse a folder or a bucket that two services declare: it would be backed up and restored twice."""
-        first: dict[str, str] = {}
+        buckets: dict[str, str] = {}
+        folders: list[tuple[str, str, str]] = []
         for service, sources in self.sources().items():
-            for what in (
-                *(f"volume {tree.volume}, folder {tree.folder or '/'}" for tree in sources.trees),
-                *(f"bucket {objects.bucket}" for objects in sources.objects),
-            ):
-                if what in first:
-                    raise ValueError(
-                        f"services.{service}: {what} is declared by {first[what]} as well; keep it in one of them, "
-                        "and give the other the volume under `volumes`, or the store in its environment"
-                    )
-                first[what] = service
+            for bucket in dict.fromkeys(objects.bucket for objects in sources.objects):
+                if bucket in buckets:
+                    raise ValueError(twice(service, f"bucket {bucket}", buckets[bucket]))
+                buckets[bucket] = service
+            own = [(tree.volume, f"{tree.folder.strip('/')}/".lstrip("/"), service) for tree in sources.trees]
+            for volume, folder, _ in own:
+                for other, inside, first in folders:
+                    if volume == other and (folder.startswith(inside) or inside.startswith(folder)):
+                        raise ValueError(twice(service, f"volume {volume}, folder {folder or '/'}", first))
+            folders += own
+        return self
+
+    @model_validator(mode="after")
+    def prefixes_differ(self) -> Config:
+        """Refuse two services at one prefix: which of them answers would depend on chance."""
+        first: dict[str, str] = {}
+        for route in routes(self.services):
+            prefix = route.prefix.rstrip("/")
+            if prefix in first:
+                where = f"services.{route.service}: prefix {prefix or '/'}"
+                raise ValueError(f"{where} is that of {first[prefix]} as well; give each a prefix of its own")
+            first[prefix] = route.service
         return self
 
     def sources(self) -> dict[str, Sources]:
         """Return what of each service is backed up, by its name."""
         built = ((n, KINDS[table.kind].build(n, table, Surroundings())) for n, table in self.services.items())
         return {name: service.sources() for name, service in built}
+
+
+def twice(service: str, what: str, first: str) -> str:
+    """Return the message for data that two services declare."""
+    return (
+        f"services.{service}: {what} is declared by {first} as well; keep it in one of them, "
+        "and give the other the volume under `volumes`, or the store in its environment"
+    )
 
 
 def read_config(path: Path) -> tuple[Config | None, tuple[str, ...]]:
@@ -280,7 +250,8 @@ def read_config(path: Path) -> tuple[Config | None, tuple[str, ...]]:
         return Config.model_validate(data, context={"folder": path.parent}), ()
     except ValidationError as error:
         # The tables of an estate are compared with each other only once each of them is right.
-        return None, tuple(dict.fromkeys((*mistakes(error, Config, data), *wrong_needs(_needs_in(data)))))
+        needs = (" ".join(line.split()) for line in wrong_needs(_needs_in(data)))
+        return None, tuple(dict.fromkeys((*mistakes(error, Config, data), *needs)))
 
 
 def _needs_in(data: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:

@@ -1,20 +1,34 @@
 """Parser of `drill.toml` beside `estate.toml`: what no machine can know of a drill, and how its record is signed."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from harness.core.errors import UsageError
 from harness.core.record import Person, Statements
+from harness.core.text import odd_in, same_name
 from harness.declaration import Reference, Table
 from harness.estate.mistakes import explain, parse_toml
 
 FILE = "drill.toml"
-Text = Annotated[str, Field(min_length=1, max_length=500)]
+LONGEST = 500  # characters of a text
+
+
+def stated_text(text: str) -> str:
+    """Return a text that people state if pages and terminals can show it on one line. Raises ValueError."""
+    if found := odd_in(text):
+        raise ValueError(f"has a character that cannot be shown ({found}); write plain text on one line")
+    if text and not text.strip():
+        raise ValueError("must not be blank; leave the key out, the record then says `not stated`")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(stated_text)]
 Days = Annotated[int, Field(ge=1, le=36525)]
 
 
@@ -22,7 +36,7 @@ class PersonTable(Table):
     """A person and what they do in the drill."""
 
     name: Text
-    role: str = ""
+    role: Annotated[str, Field(max_length=LONGEST), AfterValidator(stated_text)] = ""
 
 
 class PlanTable(Table):
@@ -50,6 +64,23 @@ class PeopleTable(Table):
     observers: tuple[PersonTable, ...] = ()
     excluded: tuple[PersonTable, ...] = ()
     reviewer: PersonTable | None = None
+
+    @field_validator("participants", "observers", "excluded")
+    @classmethod
+    def once(cls, found: tuple[PersonTable, ...]) -> tuple[PersonTable, ...]:
+        """Refuse a person who is there twice."""
+        for number, one in enumerate(found):
+            if any(same_name(one.name, other.name) for other in found[:number]):
+                raise ValueError(f"{one.name!r} is there twice; name each person once, with all roles")
+        return found
+
+    @model_validator(mode="after")
+    def apart(self) -> Self:
+        """Refuse a person who is left out on purpose and takes part."""
+        for one in self.excluded:
+            if any(same_name(one.name, other.name) for other in (*self.participants, *self.observers)):
+                raise ValueError(f"{one.name!r} is excluded, and a participant or observer; remove one of the two")
+        return self
 
 
 class DrillTable(Table):
@@ -108,20 +139,27 @@ class DrillFile:
         )
 
     def require_approval(self, initiator: str, approver: str) -> None:
-        """Raise UsageError when approval is required and nobody else than the initiator gave it."""
+        """Raise UsageError when approval is required and nobody else than the initiator gave it.
+
+        Also for names that no page and no terminal can show.
+        """
+        for option, name in (("--initiator", initiator), ("--approver", approver)):
+            if (found := odd_in(name)) or len(name) > LONGEST:
+                wrong = f"has a character that cannot be shown ({found})" if found else f"is longer than {LONGEST}"
+                raise UsageError(f"{option}: the name {wrong}; write plain text on one line")
         if self.table.approval != "required":
             return
         if not approver.strip():
             raise UsageError(f'{FILE}: approval = "required", and nobody approved this run; add --approver NAME')
-        if approver.strip().casefold() == initiator.strip().casefold():
+        if same_name(approver, initiator):
             raise UsageError(f"{approver} cannot approve what they initiate; add --approver with another name")
 
 
 def load_drill_file(estate: Path) -> DrillFile:
     """Return what the `drill.toml` beside a declaration says, nothing without that file. Raises UsageError."""
     path = estate.parent / FILE
-    if not path.exists():
-        return DrillFile()
+    if not os.path.lexists(path):
+        return DrillFile()  # a link that leads nowhere is a mistake
     data = parse_toml(path, "it is optional: remove it, or make it readable")
     try:
         return DrillFile(path.read_bytes(), DrillTable.model_validate(data))

@@ -31,6 +31,7 @@ from harness.postgres.server import SUPERUSER_PASSWORD
 from harness.repository.catalogue import Repository
 from harness.s3.server import ACCESS, SECRET
 from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.embedded.undo_journal import UndoJournal
 from harness.substrate.existing.site import ExistingSite
 from harness.substrate.existing.workloads import NoWorkloads, Workloads
 
@@ -280,6 +281,7 @@ def new_run(runs: Path, what: str) -> Path:
 def workspace(run: Path, logs: Path) -> Iterator[Embedded]:
     """Yield a local substrate for one-shot tasks on existing sites. Everything but its logs is removed afterwards."""
     local = Embedded(run, logs)
+    UndoJournal(local.run).note_harness()  # nobody sweeps the run of a living harness
     try:
         yield local
     finally:

@@ -18,6 +18,21 @@ LARGEST = 4_000_000  # bytes of a declaration; anything larger is another file
 SHORT = 5  # letters up to which a word with one wrong letter is close, and one with two is another word
 UNITS = ("s", "mb")  # suffixes of keys
 SHOWN = 20  # known words that are listed
+SHORTENED = 60  # characters of a key
+# Message of pydantic -> ours, in the words of TOML.
+WORDS = {
+    "Input should be a valid tuple": "must be a list, in square brackets",
+    "Input should be a valid list": "must be a list, in square brackets",
+    "Input should be a valid string": "must be a text, in quotes",
+    "Input should be a valid boolean": "must be true or false",
+    "Input should be a valid integer": "must be a whole number",
+    "String should match pattern '^[a-z][a-z0-9-]{0,40}$'":
+        "must be small letters, digits and -, a letter first, 41 at most",
+    "Input should": "must",
+    "String should": "must",
+    "Tuple should": "must",
+    " item after validation, not 0": " item",
+}  # fmt: skip
 
 
 def distance(one: str, other: str) -> int:
@@ -49,10 +64,14 @@ def spelled(word: str, known: Iterable[object]) -> str:
     return f"; did you mean {min(close)[1]!r}?" if close else ""
 
 
+def _shortened(word: str) -> str:
+    return word if len(word) <= SHORTENED else f"{word[:SHORTENED]}..."
+
+
 def nearest(word: str, known: Iterable[object]) -> str:
     """Return the hint of `spelled`, else `; known: ...` with the known words."""
     words = sorted(map(str, known))
-    listed = ", ".join(words[:SHOWN]) + (", ..." if len(words) > SHOWN else "")
+    listed = ", ".join(map(_shortened, words[:SHOWN])) + (", ..." if len(words) > SHOWN else "")
     return spelled(word, words) or f"; known: {listed or 'none'}"
 
 
@@ -66,8 +85,10 @@ def parse_toml(path: Path, remedy: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise UsageError(f"{path}: larger than {LARGEST} bytes, which no declaration is; {remedy}")
     try:
-        return tomllib.loads(text.decode())
-    except ValueError as error:  # tomllib.TOMLDecodeError, UnicodeDecodeError, and a number with too many digits
+        return tomllib.loads(text.decode("utf-8-sig"))  # editors of Windows write a byte order mark
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 (byte {error.start + 1}); save it as UTF-8") from None
+    except ValueError as error:  # tomllib.TOMLDecodeError, and a number with too many digits
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     except RecursionError:
         raise UsageError(f"{path}: not valid TOML: tables or arrays are nested too deeply") from None
@@ -111,6 +132,8 @@ def _grouped(error: ValidationError) -> tuple[_Mistake, ...]:
 
 def _line(one: _Mistake, model: type[BaseModel], data: Mapping[str, Any]) -> str:
     where, reason = one.where, one.said.removeprefix("Value error, ")
+    for theirs, ours in WORDS.items():
+        reason = reason.replace(theirs, ours)
     if one.kind == "extra_forbidden":
         reason = f"unknown key{nearest(where[-1], known_keys(model, list(where[:-1]), data))}"
     elif one.kind in ("model_type", "dict_type"):
@@ -119,7 +142,8 @@ def _line(one: _Mistake, model: type[BaseModel], data: Mapping[str, Any]) -> str
         reason = f"needs {', '.join(one.missing)}"
     elif where[-1:] == ("[key]",):
         where, reason = where[:-1], f"not a valid name here: {reason}"
-    return " ".join(": ".join(filter(None, (".".join(where), reason))).split())
+    place = ".".join(map(_shortened, where))
+    return " ".join(": ".join(filter(None, (place, reason))).split())
 
 
 def known_keys(model: type[BaseModel], where: list[str], data: Mapping[str, Any]) -> list[str]:

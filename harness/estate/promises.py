@@ -17,8 +17,10 @@ BUDGETS = "features/budgets.toml"
 
 
 MAX_SECONDS = 3_155_760_000  # seconds
-Positive = Annotated[float, Field(gt=0, le=MAX_SECONDS)]
-Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
+MOST_FILES = 1_000_000
+Positive = Annotated[float, Field(gt=0, le=MAX_SECONDS, strict=True)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, strict=True)]
+Files = Annotated[int, Field(ge=0, le=MOST_FILES, strict=True)]
 
 
 class SubstrateBudgets(Table):
@@ -26,7 +28,7 @@ class SubstrateBudgets(Table):
 
     rto_s: Positive | None = None
     rpo_s: Seconds | None = None
-    missing_files: Annotated[int, Field(ge=0)] | None = None
+    missing_files: Files | None = None
 
 
 class PromiseTable(Table):
@@ -37,7 +39,7 @@ class PromiseTable(Table):
     exposure_s: Positive
     owner: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
-    missing_files: Annotated[int, Field(ge=0)] = 0
+    missing_files: Files = 0
 
 
 def load_promises(path: Path, substrate: str = "embedded") -> dict[str, Promise]:

@@ -14,7 +14,8 @@ from harness.s3 import server as objects
 from harness.s3.client import await_store
 
 VOLUME, DATA = "postgres", "data"  # the volume of the database server, and the data directory in it
-OWN_FILES = ("postgresql.conf", "postgresql.auto.conf", "pg_hba.conf", "pg_ident.conf")  # of the site, not of its data
+OWN_SETTINGS = "postgresql.auto.conf"  # what is read last of them
+OWN_FILES = ("postgresql.conf", OWN_SETTINGS, "pg_hba.conf", "pg_ident.conf")  # of the site, not of its data
 DATABASE, STORE = INFRASTRUCTURE = ("postgres", "objects")  # nodes that are not services
 LOST = re.compile(
     "server closed the connection unexpectedly|terminating connection because of crash|the connection is (lost|closed)"

@@ -118,7 +118,7 @@ def connect(config: Config, state: StateFile) -> Connections:
         offsite_at(state.offsite, secrets.of("offsite"), short=True),
         primary=site if state.site == "primary" else None,
         dr=site if state.site == "dr" else None,
-        recipients=secrets.recipients,
+        recipients=secrets.recipients_of(state.site),
         client_secrets=secrets.of("clients"),
         trusted=verify_keys(secrets.of("dr")),
         witness=Path(state.run) / WITNESS,

@@ -61,21 +61,6 @@ class SubstrateKind:
         strategy = config.sites.dr.strategy
         return self.name if strategy == USUAL else with_strategy(self.name, strategy)
 
-    def require_strategy(self, config: Config) -> None:
-        """Raise UsageError for a strategy of the DR site that a drill here cannot show."""
-        if config.sites.dr.strategy != "warm":
-            return
-        if not self.runs_here:
-            raise UsageError(
-                f'sites.dr.strategy = "warm": a drill on {self.name} has no standby; use --substrate=embedded, or '
-                "--strategy=pilot-light"
-            )
-        if config.backup.mode != "physical":
-            raise UsageError(
-                'sites.dr.strategy = "warm": a standby follows WAL, and [backup] mode = "logical" ships none; '
-                'write mode = "physical"'
-            )
-
     def require(self, config: Config | None = None) -> None:
         """Raise MissingPart, in one line with its remedy, when a package, image or program of it is missing.
 
@@ -124,6 +109,15 @@ class SubstrateKind:
             from harness.images.engine import require_room  # noqa: PLC0415
 
             require_room(room * MB)
+
+
+def require_strategy(config: Config) -> None:
+    """Raise UsageError for a strategy of the DR site that the mode of the backups does not allow."""
+    if config.sites.dr.strategy == "warm" and config.backup.mode != "physical":
+        raise UsageError(
+            'sites.dr.strategy = "warm": a standby follows WAL, and [backup] mode = "logical" ships none; '
+            'write mode = "physical"'
+        )
 
 
 def with_strategy(name: str, strategy: str) -> str:
@@ -182,7 +176,7 @@ SUBSTRATES = {
         SubstrateKind(
             name="embedded",
             make=_embedded,
-            serves=frozenset({"needs_room", "needs_standby"}),
+            serves=frozenset({"needs_room"}),
             unshown_here=isolation.limits,
         ),
         SubstrateKind(

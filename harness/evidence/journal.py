@@ -40,7 +40,9 @@ class JournalFile:
         with self._lock:
             # Rounded here, so that the file says exactly what is judged.
             at = round(self.clock.monotonic(), DIGITS)
-            event = Event(at, self.clock.wall(), kind, subject, message, facts)
+            wall = self.clock.wall()
+            wall = wall.replace(microsecond=wall.microsecond // 1000 * 1000)
+            event = Event(at, wall, kind, subject, message, facts)
             row = {"n": len(self._events) + 1, **as_data(event), "prev": self._last}
             line = json.dumps(row, ensure_ascii=False).encode("utf-8", "replace")
             with self.path.open("ab") as file:

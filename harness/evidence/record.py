@@ -3,9 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 
-from harness.core.clock import SYSTEM
 from harness.core.contents import Contents
 from harness.core.egress import Egress
 from harness.core.journal import Event, Journal
@@ -17,28 +15,22 @@ from harness.core.record import (
     NOBODY,
     UNSIGNED,
     DrillRecord,
-    FindingEntry,
-    Judged,
     KeyResult,
     Overhead,
     Promised,
-    SeenMessage,
     Statements,
-    TimeOrigin,
     ledger_results,
 )
-from harness.core.sequence import MESSAGES
 from harness.evidence.failures import Failures
-from harness.evidence.folder import JOURNAL, LEDGER, RecordFolder
+from harness.evidence.folder import RecordFolder
 from harness.evidence.format.chain import OPENED, add, last_statement
-from harness.evidence.format.record_file import sha256_of
-from harness.evidence.journal import head_of
+from harness.evidence.format.derived import ENDED, findings_of, judged_of, origin_of, seen_messages
+from harness.evidence.format.repeated import AFTER, BEFORE, RECORDED, repeats
 from harness.evidence.refine import refine
 from harness.evidence.time_server import note_offset
 from harness.evidence.versions import own_versions
 
 NOTHING_STATED = Statements()
-DUE = timedelta(days=14)  # by when a finding is to be mended
 NOT_CONCLUDED = "not concluded: it is still under way, or it was killed"
 
 
@@ -95,19 +87,6 @@ class Outcome:
     egress: Egress | None = None
 
 
-def seen_messages(events: tuple[Event, ...], origin: float | None = None) -> tuple[SeenMessage, ...]:
-    """Return each message of the mission with the moment at which it was first seen, after `origin`."""
-    titles = {message.number: message.title for message in MESSAGES}
-    first: dict[str, Event] = {}
-    for event in events:
-        if event.message in titles:
-            first.setdefault(event.message, event)
-    begin = events[0].at if origin is None and events else origin or 0.0
-    return tuple(
-        SeenMessage(n, titles[n], e.at - begin, e.wall.isoformat(timespec="milliseconds")) for n, e in first.items()
-    )
-
-
 def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) -> None:
     """Write down the promise, and a record that says UNKNOWN: it stays if this process is killed.
 
@@ -120,11 +99,16 @@ def open_record(header: RecordHeader, folder: RecordFolder, journal: Journal) ->
         header.promise.name,
         message="",
         **promise_facts(header.promise, header.mode, header.expected),
+        **repeats(_not_concluded(header, folder, journal), BEFORE),
         **_hashes(header),
     )
     note_offset(header.time_server, journal)
+    folder.write(_not_concluded(header, folder, journal))
+
+
+def _not_concluded(header: RecordHeader, folder: RecordFolder, journal: Journal) -> DrillRecord:
     judgement = Judgement(Verdict.UNKNOWN, (NOT_CONCLUDED,), None, None, None, None)
-    folder.write(_Writer(header, Outcome(Evidence(header.promise)), folder, journal.events).record(judgement))
+    return _Writer(header, Outcome(Evidence(header.promise)), folder, journal.events).record(judgement)
 
 
 def conclude_unstarted(
@@ -155,20 +139,20 @@ def conclude(header: RecordHeader, outcome: Outcome, folder: RecordFolder, journ
     record = writer.record(judgement)
     proposals = refine(record)
     journal.mark("refined", header.drill, message="2.10", proposals=len(proposals))
-    journal.mark("awaits sign-off", header.drill, verdict=str(judgement.verdict), signed_off_by=NOBODY)
+    ended = journal.mark(ENDED, header.drill, verdict=str(judgement.verdict), signed_off_by=NOBODY)
     spent = _spent(evidence, journal)
-    due = (SYSTEM.wall() + DUE).date().isoformat()
     record = replace(
         record,
         messages=seen_messages(journal.events, evidence.origin),
-        findings=tuple(FindingEntry(reason, header.promise.owner, due) for reason in judgement.reasons),
+        findings=findings_of(judgement.reasons, header.promise.owner, ended.wall),
         notes={**outcome.notes, **{f"proposal {n}": f"{p.change} ({p.evidence})" for n, p in enumerate(proposals, 1)}},
-        finished=SYSTEM.wall().isoformat(timespec="seconds"),
+        finished=ended.wall.isoformat(timespec="seconds"),
         egress=outcome.egress.wall if outcome.egress else None,
         refused=outcome.egress.refused if outcome.egress else (),
         overhead_seconds=None if spent is None else sum(one.took_seconds for one in spent),
         overhead=spent or (),
     )
+    journal.mark(RECORDED, header.drill, message="", **repeats(record, AFTER))
     return folder.publish(record)
 
 
@@ -181,21 +165,6 @@ def _spent(evidence: Evidence, journal: Journal) -> tuple[Overhead, ...] | None:
 
 def _hashes(header: RecordHeader) -> Mapping[str, str]:
     return {f"sha256 {name}": hashlib.sha256(content).hexdigest() for name, content in header.inputs.items()}
-
-
-def origin_of(evidence: Evidence, events: tuple[Event, ...]) -> TimeOrigin:
-    """Return the time origin of a record: the fault, the activation of a restore test, else the first event."""
-    at = evidence.origin
-    if at is None:
-        wall = events[0].wall if events else None
-        at, name = (events[0].at if events else None), "opening"
-    else:
-        name = "activation" if evidence.clients is None else "fault"
-        near = min(events, key=lambda event: abs(event.at - at))
-        wall = near.wall - timedelta(seconds=near.at - at)
-    offset = next((event.facts.get("offset_seconds") for event in events if event.kind == "clock"), None)
-    said = wall.isoformat(timespec="milliseconds") if wall else None
-    return TimeOrigin(name, said, at, offset if isinstance(offset, float) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +212,7 @@ class _Writer:
             repeated=outcome.repeated,
             diverged=outcome.diverged,
             lost_objects=outcome.lost_objects,
-            judged=self.judged(begin),
+            judged=judged_of(evidence, self.folder.path, len(events), begin),
             backup=outcome.backup,
             passed_over=outcome.passed_over,
             data_bytes=outcome.size,
@@ -265,21 +234,4 @@ class _Writer:
             controls=header.controls,
             scenario_sha256=header.scenario_sha256,
             ledgers=ledger_results(evidence.clients, judgement),
-        )
-
-    def judged(self, begin: float) -> Judged:
-        """Return where the inputs of the judge are. `begin`: the time origin, in monotonic seconds."""
-        evidence = self.outcome.evidence
-        clients, ledger = evidence.clients, self.folder.path / LEDGER
-        struck = clients.struck if clients else None
-        return Judged(
-            journal_events=len(self.events),
-            journal_head_sha256=head_of(self.folder.path / JOURNAL, len(self.events)),
-            ledger_sha256=sha256_of(ledger) if ledger.exists() else None,
-            struck_seconds=None if struck is None else struck - begin,
-            witnessed=clients.witnessed if clients else None,
-            key_seconds=None if evidence.key is None else evidence.key - begin,
-            survivors=len(clients.survivors) if clients and clients.survivors is not None else None,
-            missing_files=evidence.missing_files,
-            checks=evidence.checks,
         )

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
@@ -23,6 +24,7 @@ RESUME = """
 for id in {ids}; do {ctr} task resume $id; done 2>/dev/null
 ! {ctr} task ls | grep -E '{pattern}' | grep PAUS
 """
+THAW = "for id in $({ctr} task ls | awk '/PAUS/ {{print $1}}'); do {ctr} task resume $id; done"
 # A killed container has ended once containerd no longer lists it as running.
 KILL = """
 for id in {ids}; do {ctr} task kill -s SIGKILL -a $id; {ctr} task resume $id; done 2>/dev/null
@@ -112,6 +114,9 @@ class Machine:
 
     def destroy(self) -> None:
         """SIGKILL it and remove it with its volumes; one that does not exist is no error. Raises HarnessError."""
+        if _freezer_withstands_kill():
+            with suppress(HarnessError):  # it does not run, or not any more
+                self.execute(THAW.format(ctr=CTR))
         with explained(f"{self.name}: cannot be removed"), suppress(NotFound):
             try:
                 engine().containers.get(self.name).remove(force=True, v=True)
@@ -130,6 +135,13 @@ class Machine:
                 return engine().containers.get(self.name)
             except NotFound:
                 raise HarnessError(f"{self.name}: does not exist; its cluster was destroyed or never created") from None
+
+
+@cache
+def _freezer_withstands_kill() -> bool:
+    """Return whether what is paused cannot be killed, nor a node with such a pod: with cgroups v1."""
+    with explained("container engine"):
+        return str(engine().info().get("CgroupVersion", "")) == "1"
 
 
 def machines(prefix: str) -> tuple[Machine, ...]:

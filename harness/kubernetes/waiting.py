@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -79,23 +80,42 @@ def selector_of(name: str) -> str:
     return f"{NAME}={name}"
 
 
-def await_ready(api: Api, name: str, patience: float, *, what: str, replicas: int = 1) -> tuple[Pod, ...]:
+def await_ready(
+    api: Api, name: str, patience: float, *, what: str, replicas: int = 1, start: float = 0.0
+) -> tuple[Pod, ...]:
     """Return the pods of a node once `replicas` are ready; `what` begins the error: `odoo on dr`.
 
-    Raises NodeExited for a program that ended, HarnessError for a reason that is final, TookTooLong with the reason.
+    `start`: seconds that the cluster may take before a program of it runs, which `patience` does not count. Raises
+    NodeExited for a program that ended, HarnessError for a reason that is final, TookTooLong with the reason.
     """
+
+    def all_ready(pods: tuple[Pod, ...]) -> bool:
+        return len([pod for pod in pods if pod.ready]) >= replicas and not any(pod.going for pod in pods)
+
+    if start:
+        _awaited(api, name, start, _started, f"{what}: started", what)
+    return _awaited(api, name, patience, all_ready, f"{what}: ready", what)
+
+
+def _awaited(
+    api: Api, name: str, patience: float, done: Callable[[tuple[Pod, ...]], bool], event: str, what: str
+) -> tuple[Pod, ...]:
+    """Return the pods of a node once they are as `done` says. Raises as `await_ready`."""
     pods: tuple[Pod, ...] = ()
-    with contextlib.suppress(TookTooLong):  # the error below has the reason
+    with contextlib.suppress(TookTooLong):  # the caller's error has the reason
         for found in api.follow("Pod", selector_of(name), patience):
             pods = tuple(map(pod_of, found))
-            here = tuple(pod for pod in pods if not pod.going)
-            if len([pod for pod in here if pod.ready]) >= replicas and len(here) == len(pods):
-                return here
-            for pod in here:
+            if done(pods):
+                return pods
+            for pod in pods:
                 reason = not_ready_reason(pod)
-                if reason is not None and reason.final:
+                if reason is not None and reason.final and not pod.going:
                     raise _explained(api, pod, reason, what)
-    raise TookTooLong(f"{what}: ready: not within {patience:g} s ({_reason(api, name, pods)})")
+    raise TookTooLong(f"{event}: not within {patience:g} s ({_reason(api, name, pods)})")
+
+
+def _started(pods: tuple[Pod, ...]) -> bool:
+    return any(one.running or one.code is not None for pod in pods if not pod.going for one in pod.containers)
 
 
 def _explained(api: Api, pod: Pod, reason: NotReadyReason, what: str) -> HarnessError:

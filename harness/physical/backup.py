@@ -2,20 +2,23 @@
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
 
 from harness.core.clock import NotYet, wait_until
-from harness.core.contents import Contents, PhysicalFacts, SystemFacts
+from harness.core.contents import Contents, Gap, PhysicalFacts, SystemFacts
 from harness.core.errors import BackupFailed, HarnessError, Refused, TookTooLong
 from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import segment_end, segment_start, show_lsn
 from harness.patience import PATIENCE
+from harness.physical.continuity import require_ahead
 from harness.physical.incremental.parent import Held, parent_of, require_parent
+from harness.physical.installation.needs import read_needs
 from harness.physical.receive import Receiver
 from harness.physical.required import FULL, require
+from harness.physical.skipped import skipped
 from harness.physical.source import PhysicalSource
 from harness.postgres.identity import system_facts
 from harness.postgres.replication.base import INCREMENTAL, BaseBackup, begin_base
@@ -62,7 +65,7 @@ def take_physical(
     Raises BackupFailed when the server lacks what such a backup needs, before anything is done, when it reports a
     damaged page, WAL is not there in time, or the store refuses; HarnessError when the server cannot be asked.
     """
-    require(source.sql, source.slot, incremental=incremental)
+    source = replace(source, sql=require(source.sql, source.slot, incremental=incremental))
     before = _ask(source.sql, source.slot)
     system = system_facts(source.sql)
     _reap(source.repository, journal, lost)
@@ -70,12 +73,15 @@ def take_physical(
         identity = connection.identify()
         if identity.system != system.identifier:
             raise BackupFailed(f"PostgreSQL at {source.sql}: another server answered; name one host")
+        require_ahead(connection, identity, read_wal(source.repository, system.identifier))
+        needs = read_needs(source.sql)
         parent = parent_of(source, identity) if incremental else None
         # Keeps the WAL of this backup on the server until it is shipped; ends with the connection.
         make_slot(connection, slot := f"blackstart_base_{secrets.token_hex(6)}", temporary=True)
         writer = source.repository.begin(system.identifier, source.keys.recipients, source.keys.signing_key)
         try:
             base = _stream(connection, writer, journal, parent)
+            gaps = skipped(connection.left_out, journal)
             after = _ask(source.sql, source.slot)
             facts = PhysicalFacts(
                 timeline=base.timeline,
@@ -88,11 +94,12 @@ def take_physical(
                 checksums=before.checksums,
                 tablespaces=base.tablespaces,
                 parent=None if parent is None else parent.named,
+                needs=needs,
             )
             _ship(source, connection, identity, facts, (slot, after.archiving), journal)
             if parent is not None:
                 require_parent(source.repository, parent.named)
-            receipt = writer.commit(_contents(system, facts), source.lock)
+            receipt = writer.commit(_contents(system, facts, gaps), source.lock)
         except BaseException:
             writer.abort()
             raise
@@ -187,5 +194,5 @@ def _ship(
         raise BackupFailed(f"the WAL that this backup needs is not in the repository: {missing}")
 
 
-def _contents(system: SystemFacts, facts: PhysicalFacts) -> Contents:
-    return Contents(system, (), (), (), (), facts)
+def _contents(system: SystemFacts, facts: PhysicalFacts, gaps: tuple[Gap, ...]) -> Contents:
+    return Contents(system, (), (), (), gaps, facts)

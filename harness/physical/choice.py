@@ -7,7 +7,7 @@ from datetime import datetime
 from harness.core.contents import PhysicalFacts
 from harness.core.errors import NoValidBackup, Refused, Unreadable
 from harness.core.wal import segment_start, show_lsn
-from harness.physical.target import LATEST, Target
+from harness.physical.target import CONSISTENT, LATEST, Target
 from harness.repository.catalogue import CommittedBackup, OpenBackup, Repository
 from harness.repository.lineage import lineage
 from harness.repository.wal.catalogue import Leg, Shipped, WalCatalogue
@@ -49,6 +49,12 @@ class Way:
             "take a new physical backup"
         )
         return replace(self, end=next_.start, files=tuple(files), covered_until=None, lost=(*self.lost, line))
+
+    def alone(self) -> "Way":
+        """Return the way to the moment at which the backup is consistent, with no more WAL than it needs itself."""
+        own = [one for one in self.files if one.entry.timeline == self.facts.timeline]
+        files = tuple(one for one in own if one.entry.start < self.facts.stop)
+        return replace(self, timeline=self.facts.timeline, end=self.facts.stop, covered_until=None, files=files)
 
     @property
     def name(self) -> str:
@@ -98,10 +104,12 @@ def ways(
     """Yield the base backups that may reach the target, the best first. Raises HarnessError of the store.
 
     `entries`: the committed backups, newest first.
-    Raises NoValidBackup when there is none at all, Refused with what can be reached when the target is outside.
+    Raises NoValidBackup, caused by the last refusal, when there is none at all, Refused with what can be reached when
+    the target is outside.
     """
     found: list[Way] = []
     reasons: list[str] = []
+    refused: Unreadable | None = None
     other: list[str] = []  # of a database system that is declared to write here as well: none of this one's
     for entry in (one for one in entries if wanted.backup_id in ("", one.backup_id)):
         if entry.damaged is not None:  # it does not say whether it is a physical one
@@ -110,8 +118,10 @@ def ways(
             continue
         try:
             chain = tuple(repository.open(one, private_pem) for one in lineage(entry, entries))
-            found.append(replace(way_from(chain[-1], wal, wanted.timeline), parents=chain[:-1]))
+            way = replace(way_from(chain[-1], wal, wanted.timeline), parents=chain[:-1])
+            found.append(way.alone() if wanted.target.kind == CONSISTENT else way)
         except Unreadable as error:
+            refused = error
             both = entry.system != wal.cluster and {entry.system, wal.cluster} <= {*repository.trust.systems}
             (other if both else reasons).append(f"{entry.backup_id}: {error}")
             continue
@@ -124,7 +134,7 @@ def ways(
         raise NoValidBackup(
             f"estate {repository.estate}: {named or 'no physical backup can be restored'}: "
             f"{'; '.join((*reasons, *other)) or 'none is committed; take one with `blackstart backup --mode physical`'}"
-        )
+        ) from refused
     raise Refused(_outside(wanted.target, found, (*reasons, *other)))
 
 
@@ -176,7 +186,7 @@ def _follow(wal: WalCatalogue, legs: Sequence[Leg]) -> tuple[int, tuple[Shipped,
 
 def _fits(way: Way, target: Target) -> bool | None:
     """Return whether a way reaches a target; None where only the replay can tell."""
-    if target.kind == LATEST:
+    if target.kind in (LATEST, CONSISTENT):
         return True
     if target.position is not None:
         return way.facts.stop <= target.position <= way.end

@@ -32,12 +32,13 @@ INSUFFICIENT = (
 )
 # What a replay must allow at least as much of as the server that wrote the WAL: line of pg_controldata -> setting.
 LIMITS = {
-    "max_connections": "max_connections",
-    "max_worker_processes": "max_worker_processes",
-    "max_wal_senders": "max_wal_senders",
-    "max_prepared_xacts": "max_prepared_transactions",
-    "max_locks_per_xact": "max_locks_per_transaction",
+    "max_connections setting": "max_connections",
+    "max_worker_processes setting": "max_worker_processes",
+    "max_wal_senders setting": "max_wal_senders",
+    "max_prepared_xacts setting": "max_prepared_transactions",
+    "max_locks_per_xact setting": "max_locks_per_transaction",
 }
+SEGMENT = "Bytes per WAL segment"  # line of pg_controldata
 PORT = 5432  # of the socket alone; said on both sides, for PGPORT and a program's own default may be another
 ALONE = {
     "listen_addresses": "",
@@ -141,13 +142,14 @@ class Running:
 
 def raising_limits(programs: Programs, folder: Path, work: Callable[[Mapping[str, str]], Done]) -> Done:
     """Return what `work` does, given the limits of the primary; it is repeated whenever that raised one meanwhile."""
-    limits = limits_of(programs, folder)
+    limits = limits_of(control_of(programs, folder))
     while True:
         try:
             return work(limits)
         except Insufficient:
             # The control file has them by now. The replay begins anew, so it needs the largest of each.
-            raised = {k: v for k, v in limits_of(programs, folder).items() if int(v) > int(limits.get(k, "0"))}
+            now = limits_of(control_of(programs, folder))
+            raised = {k: v for k, v in now.items() if int(v) > int(limits.get(k, "0"))}
             if not raised:
                 raise
             limits |= raised
@@ -179,7 +181,8 @@ def running_server(
         (place / name).write_text(text)
     own = {f"{name}_file": str(place / name) for name in ("config", "hba", "ident")}
     own |= {"unix_socket_directories": str(place), "external_pid_file": ""}
-    words = {**ALONE, **own, **limits_of(programs, folder), **settings}
+    control = control_of(programs, folder)
+    words = {**ALONE, **own, **limits_of(control), **sizes_of(control), **_in_place(folder), **settings}
     command = [*wrapper(), str(programs.folder / "postgres"), "-D", str(folder)]
     command += [part for name, value in words.items() for part in ("-c", f"{name}={value}")]
     (place / "log").write_bytes(b"")  # what an earlier server there said is not of this one
@@ -197,6 +200,12 @@ def running_server(
         raise RestoreFailed(f"the server of the replay did not stop cleanly (code {code}): {_last(place / 'log')}")
 
 
+def _in_place(folder: Path) -> dict[str, str]:
+    """Return the setting without which a replay ends at a tablespace that is a folder of the data folder."""
+    there = any(one.is_dir() and not one.is_symlink() for one in (folder / "pg_tblspc").glob("*"))
+    return {"allow_in_place_tablespaces": "on"} if there else {}
+
+
 def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> int:
     if process.poll() is None:
         process.send_signal(how)
@@ -207,14 +216,25 @@ def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> int:
         return process.wait()
 
 
-def limits_of(programs: Programs, folder: Path) -> dict[str, str]:
-    """Return the settings that a replay must allow at least as much of, by the control file. Raises RestoreFailed."""
-    found = {}
-    for line in programs.run("pg_controldata", str(folder)).splitlines():
-        name, _, value = line.partition(" setting:")
-        if name in LIMITS and value.strip().isdigit():
-            found[LIMITS[name]] = value.strip()
-    return found
+def control_of(programs: Programs, folder: Path) -> dict[str, str]:
+    """Return the numbers in the control file of a data folder, by the names of pg_controldata. Raises RestoreFailed."""
+    lines = (line.partition(":") for line in programs.run("pg_controldata", str(folder)).splitlines())
+    return {name: value.strip() for name, _, value in lines if value.strip().isdigit()}
+
+
+def limits_of(control: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings that a replay must allow at least as much of. `control`: see `control_of`."""
+    return {setting: control[name] for name, setting in LIMITS.items() if name in control}
+
+
+def sizes_of(control: Mapping[str, str]) -> dict[str, str]:
+    """Return the settings without which a server refuses segments of WAL that are larger than 16 MB.
+
+    initdb writes them into postgresql.conf, which a replay does not read. `control`: see `control_of`.
+    """
+    size = int(control.get(SEGMENT, "0")) >> 20
+    least = {"min_wal_size": 80, "max_wal_size": 1024}  # PostgreSQL's own, in MB
+    return {name: f"{max(own, 2 * size)}MB" for name, own in least.items()}
 
 
 def ended(log: Path) -> RestoreFailed:

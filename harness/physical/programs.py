@@ -33,13 +33,19 @@ class Programs:
         """Return the environment variables of a program."""
         return {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath), **self.tags}
 
-    def run(self, name: str, *arguments: str) -> str:
-        """Return the output of a program; raises RestoreFailed with its last line unless it exits with 0."""
-        done = subprocess.run(
+    def end(
+        self, name: str, *arguments: str, variables: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end and return how it ended. `variables`: more for its environment."""
+        return subprocess.run(
             [*wrapper(), str(self.folder / name), *arguments],
-            env=self.environment,
+            env={**self.environment, **(variables or {})},
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False,
         )  # fmt: skip
+
+    def run(self, name: str, *arguments: str) -> str:
+        """Return the output of a program; raises RestoreFailed with its last line unless it exits with 0."""
+        done = self.end(name, *arguments)
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()
             raise RestoreFailed(f"{name}: {said[-1] if said else f'exit code {done.returncode}'}")

@@ -118,7 +118,7 @@ def _there(found: tuple[Shipped, ...], data: bytes, name: str) -> bool:
     whole = [one for one in found if one.entry.plain_size == len(data)]
     if whole and all(one.entry.plain_sha256 != digest_of_plain(data) for one in whole):
         raise BackupFailed(
-            f"{name}: is in the repository with other contents: two servers write the same timeline, or another "
-            "estate's repository is declared; nothing was overwritten"
+            f"{name}: is in the repository with other contents: two servers write the same timeline, this one was put "
+            "back to an earlier state, or another estate's repository is declared; nothing was overwritten"
         )
     return bool(whole)

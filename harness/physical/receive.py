@@ -14,6 +14,7 @@ from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import read_history, read_lsn, segment_start, show_lsn
 from harness.patience import PATIENCE
+from harness.physical.continuity import require_ahead, require_same
 from harness.physical.shipper import History, Part, Shipper
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import (
@@ -89,19 +90,36 @@ class Receiver:
     clock: Clock = SYSTEM
     _answered: float = 0.0
     _stopped: float = 0.0
+    _known: WalCatalogue | None = None  # what was shipped before it began
 
     def run(self, stop: Event) -> None:
         """Receive until `stop` is set or `until` is reached. Raises HarnessError, BackupFailed."""
         with Replication(self.sql, APPLICATION) as connection:
             identity = connection.identify()
             restart = self._slot(connection, identity)
-            archive = _end_of(read_wal(self.repository, identity.system), identity.timeline)
+            catalogue = read_wal(self.repository, identity.system)
+            require_ahead(connection, identity, catalogue)
+            archive = _end_of(catalogue, identity.timeline)
             timeline, position = _continued(connection, identity, archive, restart)
+            size = identity.segment_size
+            begin = segment_start(position, size)
+            # Where the server still has it, the last whole segment is compared with what was shipped.
+            before = begin - size
+            if (
+                position == begin
+                and (timeline, before) in catalogue.segments
+                and segment_start(restart, size) <= before
+            ):
+                begin = before
             try:
-                self.receive(connection, identity, (timeline, segment_start(position, identity.segment_size)), stop)
+                self.receive(connection, identity, (timeline, begin), stop)
             except HarnessError as error:
-                if REMOVED not in str(error) or position >= restart:
+                if REMOVED not in str(error):
                     raise
+                if position >= restart:  # the slot names WAL that is gone: of a server whose WAL was reset
+                    drop_slot(connection, self.slot)
+                    if position >= (restart := self._slot(connection, connection.identify())):
+                        raise
                 # Going on is better than nothing: the catalogue names the hole until a new backup is beyond it.
                 self.journal.mark("hole", self.slot, begins=show_lsn(position), ends=show_lsn(restart))
                 start = identity.timeline, segment_start(restart, identity.segment_size)
@@ -109,7 +127,7 @@ class Receiver:
 
     def receive(self, connection: Replication, identity: Identity, start: tuple[int, int], stop: Event) -> None:
         """Receive from a position of a timeline on, by a connection whose server was identified. Raises as `run`."""
-        catalogue = read_wal(self.repository, identity.system)
+        self._known = catalogue = read_wal(self.repository, identity.system)
         writer = begin_wal(
             self.repository,
             identity.system,
@@ -144,10 +162,13 @@ class Receiver:
         return read_lsn(identity.position) if slot is None or slot.restart is None else slot.restart
 
     def _history(self, connection: Replication, shipper: Shipper, catalogue: WalCatalogue, timeline: int) -> None:
-        if timeline == 1 or timeline in catalogue.histories:
+        if timeline == 1:
             return
         name, text = timeline_history(connection, timeline)
-        self._hand(shipper, None, History(name, timeline, text, read_history(text)))
+        history = History(name, timeline, text, read_history(text))
+        require_same(connection.where, history, catalogue)
+        if timeline not in catalogue.histories:
+            self._hand(shipper, None, history)
 
     def _timeline(
         self, connection: Replication, shipper: Shipper, size: int, now: _Open, stop: Event
@@ -205,7 +226,10 @@ class Receiver:
             now.asked_at = None
 
     def _part(self, now: _Open, *, whole: bool) -> Part:
-        return Part(now.timeline, now.start, bytes(now.data), whole, now.covered_until)
+        part = Part(now.timeline, now.start, bytes(now.data), whole, now.covered_until)
+        if self._known is not None:
+            require_same(f"PostgreSQL at {self.sql}", part, self._known)
+        return part
 
     def _look(self, stream: WalStream, shipper: Shipper, now: _Open) -> None:
         """Do what is due: show the open segment, tell the server the position. Raises HarnessError for a silent one."""

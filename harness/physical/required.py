@@ -16,6 +16,7 @@ APPLICATION = "blackstart check"
 ASKED = """
 SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
        pg_catalog.pg_is_in_recovery() AS standby,
+       (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
        (SELECT rolsuper OR rolreplication FROM pg_catalog.pg_roles WHERE rolname = current_user) AS replicates,
        pg_catalog.current_setting('wal_level') AS wal_level,
        pg_catalog.current_setting('max_wal_senders')::int AS senders,
@@ -44,6 +45,7 @@ class Answers:
     user: str
     major: int
     standby: bool
+    superuser: bool
     replicates: bool
     wal_level: str
     senders: int
@@ -61,13 +63,15 @@ class Answers:
 class Required:
     """What was found, a line each with the remedy. `failures`: what a physical backup would fail at.
 
-    `unchained`: why an incremental one cannot be taken, "" where it can or is not asked for; `warnings`: dangers.
+    `unchained`: why an incremental one cannot be taken, "" where it can or is not asked for; `warnings`: dangers;
+    `superuser`: whether the role is one.
     """
 
     major: int
     failures: tuple[str, ...]
     unchained: str
     warnings: tuple[str, ...]
+    superuser: bool = True
 
     @property
     def all_failures(self) -> tuple[str, ...]:
@@ -85,11 +89,14 @@ def ask_required(sql: Sql, slot: str, *, incremental: bool = False, connects: bo
     failures = [*_failures(found)]
     if found.major >= OLDEST and not (connects and found.senders - found.sending == 1):
         failures += _not_admitted(sql, found)
-    return Required(found.major, tuple(failures), _unchained(found) if incremental else "", tuple(_warnings(found)))
+    unchained = _unchained(found) if incremental else ""
+    return Required(found.major, tuple(failures), unchained, tuple(_warnings(found)), found.superuser)
 
 
-def require(sql: Sql, slot: str, *, incremental: bool) -> None:
-    """Raise BackupFailed for all that a physical backup would fail at, Refused where only an incremental one would.
+def require(sql: Sql, slot: str, *, incremental: bool) -> Sql:
+    """Return the connection as its role may use it: one that is no superuser makes no settings of superusers.
+
+    Raises BackupFailed for all that a physical backup would fail at, Refused where only an incremental one would.
 
     Raises HarnessError when the server does not answer. A replication connection is opened by the caller next.
     """
@@ -99,6 +106,7 @@ def require(sql: Sql, slot: str, *, incremental: bool) -> None:
         raise BackupFailed(what)
     if found.unchained:
         raise Refused(what)
+    return replace(sql, superuser=found.superuser)
 
 
 def _ask(sql: Sql, slot: str) -> Answers:

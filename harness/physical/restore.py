@@ -1,28 +1,29 @@
 """Restore to a point in time: base backup and WAL into an empty data folder, replayed to the target and promoted."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from harness.core.errors import MissingPart, Refused, RestoreFailed, UsageError
+from harness.core.contents import Needs
+from harness.core.errors import Refused, RestoreFailed
 from harness.core.journal import Journal
 from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
 from harness.physical.incremental.combine import combine
-from harness.physical.incremental.parts import held, require_parts
+from harness.physical.installation.collations import other_collations
+from harness.physical.preflight import preflight
 from harness.physical.private_server import Connect, Unreached
-from harness.physical.programs import Programs, programs_of
+from harness.physical.programs import Programs
 from harness.physical.server import Replayed, replay
 from harness.physical.unpack import (
     AUTO,
     made,
     place_wal,
     put_back,
-    require_empty,
-    require_room,
     set_aside,
     spaces_of,
+    tablespaces_of,
 )
 from harness.repository.catalogue import Repository
 from harness.repository.committed import newest_system
@@ -38,7 +39,7 @@ class PointInTime:
 
     `timeline`: the one that was followed; `warnings`: what to do before it is used; `findings`: what contradicts the
     archive, such as a hole or a damaged newer backup, behind which there may be later writes. `superuser`: the role
-    that initdb made; `major`: version of PostgreSQL.
+    that initdb made; `major`: version of PostgreSQL; `checksums`: whether its pages have some.
     """
 
     backup_id: str
@@ -50,6 +51,7 @@ class PointInTime:
     findings: tuple[str, ...] = ()
     superuser: str = ""
     major: int = 0
+    checksums: bool = False
 
 
 def restore(
@@ -60,11 +62,17 @@ def restore(
     journal: Journal,
     progress: Callable[[int], None] | None = None,
     aside: Callable[[Way], None] | None = None,
+    tags: Mapping[str, str] | None = None,
+    *,
+    elsewhere: bool = False,
+    database: str = "",
 ) -> PointInTime:
     """Restore into an empty folder; a server can be started on it afterwards. After an error it is as it was before.
 
     `aside`: for one use here, so that the primary's settings stay out; it is called before anything is fetched, and
-    what it raises is raised.
+    what it raises is raised. `tags`: variables by which a sweep finds the programs that are started. `elsewhere`: the
+    server will run on another machine, so that what this one lacks is a warning; `database`: the one that is used, "":
+    all.
 
     Raises UsageError for a folder that is not empty, Refused with what can be reached for a target outside of it,
     NoValidBackup, Unreadable for a backup or WAL that is not authentic, RestoreFailed.
@@ -80,13 +88,16 @@ def restore(
         journal.mark(
             "selected", way.name, range=way.range, target=str(wanted.target), needed=way.size(), bytes=way.to_fetch
         )
-        programs = _preflight(way, folder, aside)
+        programs, lacks = preflight(way, folder, aside, tags, elsewhere=elsewhere, database=database)
+        for line in lacks:
+            journal.mark("log", "preflight", note=line)
+        promoted = _Promoted(way.facts.needs)
         try:
             with made(folder):
                 reader = WalReader(repository, private_pem)
                 way = fill(way, reader, folder, programs, journal, progress, keep=aside is None)  # noqa: PLW2901
                 kept = set_aside(folder)
-                done = replay_way(way, wanted, folder, programs, journal)
+                done = replay_way(way, wanted, folder, programs, journal, promoted.look)
                 if aside is None:
                     put_back(folder, kept)
                     for one in (folder, spaces_of(folder)):
@@ -97,12 +108,24 @@ def restore(
             lost += way.lost
             continue
         damaged = (f"a newer backup was passed over: {reason}" for reason in way.damaged)
-        found, warnings = (*damaged, *way.lost, *findings), _warnings(way, folder, done)
+        found, warnings = (*damaged, *way.lost, *findings), (*lacks, *promoted.other, *_warnings(way, folder, done))
         return PointInTime(
             way.name, folder, way.timeline, done.position, done.last_commit, warnings, found, way.facts.superuser,
-            programs.major,
+            programs.major, way.facts.checksums,
         )  # fmt: skip
     raise Refused(f"{wanted.target} was not reached; there is: {'; '.join((*tried, *lost))}")
+
+
+@dataclass(slots=True)
+class _Promoted:
+    """What is found on the server once it is promoted. `other`: a line for each collation of another version."""
+
+    needs: Needs
+    other: tuple[str, ...] = ()
+
+    def look(self, connect: Connect) -> None:
+        """Look at the databases of the server of the replay."""
+        self.other = other_collations(connect, self.needs)
 
 
 def _or_lost(found: Iterator[Way], lost: Sequence[str]) -> Iterator[Way]:
@@ -111,31 +134,6 @@ def _or_lost(found: Iterator[Way], lost: Sequence[str]) -> Iterator[Way]:
         yield from found
     except Refused as error:
         raise Refused("; ".join((str(error), *lost))) from error
-
-
-def _preflight(way: Way, folder: Path, aside: Callable[[Way], None] | None) -> Programs:
-    """Return the programs of the restore. Raises UsageError that names every obstacle, before anything is written."""
-    found: list[Programs] = []
-    checks: list[Callable[[], object]] = [
-        lambda: require_empty(folder),
-        lambda: require_empty(spaces_of(folder)),
-        lambda: require_parts(folder, (*way.parents, way.backup)),
-        lambda: require_room(folder, way.size() - held(folder)),
-        lambda: found.append(programs_of(way.backup.manifest.contents.system.major)),
-    ]
-    if aside is not None:
-        checks.insert(0, lambda: aside(way))
-    obstacles = []
-    for check in checks:
-        try:
-            check()
-        except (UsageError, MissingPart) as error:
-            obstacles.append(str(error))
-        except OSError as error:  # of a folder that cannot be looked into
-            obstacles.append(f"{error.filename}: {error.strerror}")
-    if obstacles:
-        raise UsageError("; ".join(dict.fromkeys(obstacles)))
-    return found[0]
 
 
 def fill(
@@ -203,10 +201,8 @@ def _warnings(way: Way, folder: Path, done: Replayed) -> tuple[str, ...]:
     lines = [f"a newer timeline was not followed: {reason}" for reason in way.passed_over]
     lines += [f"archiving, replication and subscriptions are off: see the end of {folder / AUTO}"]
     lines.append("take a new physical backup of it once it is in use: this one is of the timeline before")
-    if way.facts.tablespaces:
+    if tablespaces_of(way.backup):
         lines.append(f"tablespaces are in {spaces_of(folder)}")
-    if done.collations:
-        lines.append(f"other version of the collation: REINDEX before use: {', '.join(done.collations)}")
     if done.position < way.end:
         lines.append(f"WAL from {show_lsn(done.position)} to {show_lsn(way.end)} was not replayed")
     return tuple(lines)

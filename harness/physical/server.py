@@ -1,6 +1,5 @@
 """PostgreSQL on a restored data folder: replay of WAL to a target, check that it was reached, promotion."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,25 +10,17 @@ from pathlib import Path
 from harness.core.clock import wait_until
 from harness.core.errors import RestoreFailed
 from harness.patience import PATIENCE
+from harness.physical.place import private_place
 from harness.physical.private_server import Connect, Running, connect, raising_limits, running_server
 from harness.physical.programs import Programs
-
-COLLATIONS = """
-SELECT datname FROM pg_catalog.pg_database
-WHERE datcollversion <> pg_catalog.pg_database_collation_actual_version(oid) ORDER BY datname
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a replay came to. `position`: up to which WAL was replayed; `last_commit`: of the last transaction in it.
-
-    `collations`: databases whose indexes were made by another version of their collation.
-    """
+    """What a replay came to. `position`: up to which WAL was replayed; `last_commit`: of the last transaction in it."""
 
     position: int
     last_commit: datetime | None
-    collations: tuple[str, ...] = ()
 
 
 def replay(
@@ -63,28 +54,25 @@ def _replay(
     target: Mapping[str, str],
     promoted: Callable[[Connect], None],
 ) -> Replayed:
-    with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
-        place = Path(name)
-        with running_server(programs, folder, place, {**common, **target}) as process:
-            running = Running(process, place, superuser)
-            at = wait_until(running.reached, patience=PATIENCE.restore_database, what="replay of WAL")
-            if target and not at.recovering:
-                raise RestoreFailed("the server was promoted before the target was known to be reached")
-            with connect(place, superuser) as connection:
-                if at.recovering:
-                    connection.execute("SELECT pg_catalog.pg_wal_replay_resume()")
-            wait_until(running.promoted, patience=PATIENCE.postgres_ready, what="promotion")
-            with connect(place, superuser) as connection:
-                collations = tuple(str(name) for (name,) in connection.execute(COLLATIONS).fetchall())
-            promoted(partial(connect, place, superuser))
-    return Replayed(at.position, at.last_commit, collations)
+    with (
+        private_place(programs.tags) as place,
+        running_server(programs, folder, place, {**common, **target}) as process,
+    ):
+        running = Running(process, place, superuser)
+        at = wait_until(running.reached, patience=PATIENCE.restore_database, what="replay of WAL")
+        if target and not at.recovering:
+            raise RestoreFailed("the server was promoted before the target was known to be reached")
+        with connect(place, superuser) as connection:
+            if at.recovering:
+                connection.execute("SELECT pg_catalog.pg_wal_replay_resume()")
+        wait_until(running.promoted, patience=PATIENCE.postgres_ready, what="promotion")
+        promoted(partial(connect, place, superuser))
+    return Replayed(at.position, at.last_commit)
 
 
 @contextmanager
 def serving(programs: Programs, folder: Path, superuser: str) -> Iterator[Path]:
     """Run a server on a restored folder as the replay does; yield the folder of its socket. Raises RestoreFailed."""
-    with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
-        place = Path(name)
-        with running_server(programs, folder, place, {}) as process:
-            wait_until(Running(process, place, superuser).promoted, patience=PATIENCE.postgres_ready)
-            yield place
+    with private_place(programs.tags) as place, running_server(programs, folder, place, {}) as process:
+        wait_until(Running(process, place, superuser).promoted, patience=PATIENCE.postgres_ready)
+        yield place

@@ -15,7 +15,7 @@ from harness.repository.format.wal import WalEntry, WalLink
 from harness.repository.wal.heads import remember_batch
 from harness.repository.wal.writer import WalWriter
 
-WAITING = 3  # segments between receiver and shipper; the server keeps the rest
+WAITING = 48 << 20  # bytes between receiver and shipper, at least one segment; the server keeps the rest
 TOLD = 60.0  # seconds between two batches that the witness is told
 ASKED = 0.5  # seconds after which a waiting thread looks whether the other one has failed
 
@@ -55,12 +55,15 @@ class Shipper:
 
     writer: WalWriter
     shipped: int = 0
-    _queue: "Queue[Part | History | None]" = field(default_factory=lambda: Queue(WAITING))
+    _queue: "Queue[Part | History | None]" = field(init=False)
     _thread: Thread = field(init=False)
     _failure: BaseException | None = None
     _last: WalEntry | None = None
     _told: WalLink | None = None
     _told_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self._queue = Queue(max(1, WAITING // self.writer.segment_size))
 
     def __enter__(self) -> Self:
         self._thread = Thread(target=self._run, daemon=True, name="WAL shipper")
@@ -111,9 +114,9 @@ class Shipper:
             self._failure = error
 
     def _taken(self) -> list[Part | History | None]:
-        """Return all that waits, at least one."""
+        """Return what waits, at least one item, and not more than may wait."""
         items = [self._queue.get()]
-        while items[-1] is not None:
+        while items[-1] is not None and len(items) < self._queue.maxsize:
             try:
                 items.append(self._queue.get_nowait())
             except Empty:

@@ -73,8 +73,8 @@ def source_of(config: Config, live: Path, not_up: str) -> PhysicalSource:
 
 
 def source_at(connections: Connections) -> PhysicalSource:
-    """Return the live site of an estate as a source. Raises UsageError."""
-    site = connections.live
+    """Return the primary site of an estate as a source, else its DR site: after a take-over. Raises UsageError."""
+    site = connections.primary or connections.recovered
     if SIGNING_KEY not in site.secrets:
         raise UsageError(f"site {site.site.name}: no secret {SIGNING_KEY}; make it with `blackstart keys new writer`")
     signing_key = site.secrets[SIGNING_KEY]

@@ -7,6 +7,7 @@ from harness.core.errors import Unreadable, UsageError
 from harness.core.wal import read_lsn, show_lsn
 
 LATEST, TIME, POSITION, TRANSACTION, NAME = "latest", "time", "lsn", "xid", "name"
+CONSISTENT = "immediate"  # as soon as the base backup is consistent: its own WAL alone; no target of `--to`
 KINDS = (TIME, POSITION, TRANSACTION, NAME)
 FORMS = "latest, time=2026-03-01T12:00:00Z, lsn=0/3000028, xid=1234, name=NAME, before=xid:1234 (or lsn:, time:)"
 FIRST = 3  # transaction ID of a user
@@ -28,6 +29,8 @@ class Target:
         """Return PostgreSQL's settings for it, none for the latest state."""
         if self.kind == LATEST:
             return {}
+        if self.kind == CONSISTENT:
+            return {"recovery_target": CONSISTENT}
         value = self.time.isoformat() if self.time is not None else self.text
         return {f"recovery_target_{self.kind}": value, "recovery_target_inclusive": "off" if self.before else "on"}
 

@@ -49,14 +49,19 @@ def require_empty(folder: Path) -> None:
     """Raise UsageError unless a folder can be restored into: it is missing or empty, and in no data directory."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise UsageError(f"--into {folder}: is no folder; name a new one")
+    if folder.is_mount():  # what is fetched is beside it first, and then takes its place
+        raise UsageError(f"--into {folder}: is a mount point, which cannot be replaced; name a new folder in it")
     if folder.is_dir() and any(folder.iterdir()):
         what = "has a database server's data" if (folder / VERSION).exists() else "is not empty"
         raise UsageError(f"--into {folder}: {what}, and nothing is restored over it; name a new folder")
     for parent in folder.absolute().parents:
         if (parent / VERSION).exists():
             raise UsageError(f"--into {folder}: is inside the data directory {parent}; name a folder elsewhere")
-    if not folder.absolute().parent.is_dir():
+    parent = folder.absolute().parent
+    if not parent.is_dir():
         raise UsageError(f"--into {folder}: its parent folder does not exist; make it")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UsageError(f"--into {folder}: {parent} may not be written to, where what is fetched is meanwhile")
 
 
 def spaces_of(folder: Path) -> Path:
@@ -98,10 +103,10 @@ def unpack(
 
     Raises Unreadable if it is not authentic, RestoreFailed, OSError.
     """
-    spaces = tablespaces_of(backup)
-    links = {f"{SPACES}/{oid}": spaces_of(folder).absolute() / oid for oid in spaces}
-    for oid in (*spaces, MAIN):
-        into = folder if oid == MAIN else spaces_of(folder) / oid
+    apart = tablespaces_of(backup)
+    links = {f"{SPACES}/{oid}": spaces_of(folder).absolute() / oid for oid in apart}
+    places = {oid: spaces_of(folder) / oid if oid in apart else folder / SPACES / oid for oid in _tablespaces(backup)}
+    for oid, into in (*places.items(), (MAIN, folder)):
         into.mkdir(mode=0o700, parents=True, exist_ok=True)
         _unpack(backup, f"{FOLDER}/{oid}.tar", into, links if oid == MAIN else {}, checkpoints, progress)
     (folder / "backup_manifest").unlink(missing_ok=True)
@@ -131,11 +136,19 @@ def _unpack(
 
 
 def tablespaces_of(backup: OpenBackup) -> tuple[str, ...]:
-    """Return the OIDs of a base backup's tablespaces. Raises Unreadable for a logical backup."""
+    """Return the OIDs of a base backup's tablespaces that are beside its data folder. Raises Unreadable.
+
+    One that is in place (`allow_in_place_tablespaces`) is a folder of the data folder, and its location relative.
+    """
+    return tuple(oid for oid, location in _tablespaces(backup).items() if location.startswith("/"))
+
+
+def _tablespaces(backup: OpenBackup) -> dict[str, str]:
+    """Return OID and location of a base backup's tablespaces. Raises Unreadable for a logical backup."""
     facts = backup.manifest.contents.physical
     if facts is None:
         raise Unreadable(f"backup {backup.backup_id}: its manifest is of a logical backup")
-    return tuple(oid for oid, _ in facts.tablespaces)
+    return dict(facts.tablespaces)
 
 
 def place_wal(way: Way, reader: WalReader, folder: Path) -> Way:

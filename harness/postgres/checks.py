@@ -12,6 +12,7 @@ from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres import facts as figures
 from harness.postgres.contents import properties, rows
+from harness.postgres.contents.prepared_locks import oids, prepared_locks
 from harness.postgres.contents.schema_check import MISSING, Dump, compared
 from harness.postgres.dump import chunks, schema_task
 from harness.postgres.identity import ask
@@ -32,9 +33,10 @@ def differences(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored
     """
     with _reading(sql, facts) as connection:
         database = figures.read_database(connection)
-        tables = rows.read_tables(connection)
-        sequences = figures.read_sequences(connection)
-        found = properties.read_properties(connection)
+        without = oids(prepared_locks(connection))
+        tables = rows.read_tables(connection, without=without)
+        sequences = figures.read_sequences(connection, without)
+        found = properties.read_properties(connection, without)
     return (
         *_database(database, facts),
         *_tables(tables, facts.tables),
@@ -58,9 +60,10 @@ def losses(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored: Dum
     Every table has at least the rows of the backup, no sequence is behind, and nothing of the schema is gone.
     """
     with _reading(sql, facts) as connection:
-        tables = rows.read_tables(connection, digests=False)
-        sequences = figures.read_sequences(connection)
-        found = properties.read_properties(connection)
+        without = oids(prepared_locks(connection))
+        tables = rows.read_tables(connection, digests=False, without=without)
+        sequences = figures.read_sequences(connection, without)
+        found = properties.read_properties(connection, without)
     here = {table.name: table.rows for table in tables}
     counts = (
         f"table {then.name}: {here[then.name]} rows, at least {then.rows} expected"

@@ -1,6 +1,6 @@
 """Dumps: one snapshot for each database; its facts are counted in the same snapshot."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,6 +28,9 @@ END = """
 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE application_name = %s AND pid <> pg_catalog.pg_backend_pid()
 """
+# PostgreSQL has no text of more than 1 GB, and pg_dump reads a value as text: a bytea has two characters a byte.
+TOO_LARGE = "invalid memory alloc request size"
+SMALLER = "a value in it is too large for pg_dump (a bytea of 500 MB is): split it, or store it as a large object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Snapshot:
     taken_mono: float  # monotonic seconds of the harness, read at the same moment
     sequences: tuple[figures.Sequence, ...]  # their values at that time
     connection: Connection
+    without: Collection[int] = ()  # OIDs of tables that are neither locked nor read
     late: Event = field(default_factory=Event)  # set when the patience for the whole of it has ended
 
     def column(self, query: str) -> tuple[str, ...]:
@@ -70,12 +74,17 @@ class Snapshot:
 
 @contextmanager
 def open_snapshot(
-    sql: Sql, database: str, clock: Clock = SYSTEM, stopped: Callable[[], bool] = lambda: False
+    sql: Sql,
+    database: str,
+    clock: Clock = SYSTEM,
+    stopped: Callable[[], bool] = lambda: False,
+    without: Collection[int] = (),
 ) -> Iterator[Snapshot]:
     """Yield a snapshot of `database` on a separate connection, with a lock on each of its tables.
 
     Raises BackupFailed; it names the session that keeps a table locked, for pg_dump in the block too. When the block
-    ends with an exception, nothing of the snapshot runs any longer. `stopped`: whether to end the wait for a lock.
+    ends with an exception, nothing of the snapshot runs any longer. `stopped`: whether to end the wait for a lock;
+    `without`: OIDs of tables that are left out.
     """
     try:
         connection = connect(sql, database, application="blackstart snapshot")
@@ -83,7 +92,7 @@ def open_snapshot(
         raise BackupFailed(f"database {database}: {error}") from error
     with connection:
         try:
-            snapshot = _take(sql, database, connection, clock, stopped)
+            snapshot = _take(sql, database, connection, clock, stopped, without)
         except (psycopg.Error, HarnessError) as error:
             named = _blocker(sql, database, error)
             raise BackupFailed(f"database {database}: no snapshot: {said(error)}{named}") from error
@@ -100,23 +109,32 @@ def open_snapshot(
         except BaseException as error:
             named = _blocker(sql, database, error)
             snapshot.cancel()
-            if isinstance(error, BackupFailed) and named:
+            if isinstance(error, BackupFailed) and (named or not str(error).startswith(f"database {database}: ")):
                 raise BackupFailed(f"database {database}: {error}{named}") from error
             raise
         finally:
             watch.cancel()
 
 
-def _take(sql: Sql, database: str, connection: Connection, clock: Clock, stopped: Callable[[], bool]) -> Snapshot:
+def _take(
+    sql: Sql,
+    database: str,
+    connection: Connection,
+    clock: Clock,
+    stopped: Callable[[], bool],
+    without: Collection[int],
+) -> Snapshot:
     figures.begin_reading(connection)
-    name, taken_at, before = take_snapshot(connection, PATIENCE.dump_lock, clock, stopped)
+    name, taken_at, before = take_snapshot(connection, PATIENCE.dump_lock, clock, stopped, without)
     connection.execute("SET max_parallel_workers_per_gather = 0")  # the other cores are production's
-    sequences = figures.read_sequences(connection)
-    return Snapshot(sql, database, name, taken_at.astimezone(UTC), before, sequences, connection)
+    sequences = figures.read_sequences(connection, without)
+    return Snapshot(sql, database, name, taken_at.astimezone(UTC), before, sequences, connection, without)
 
 
 def _blocker(sql: Sql, database: str, error: BaseException) -> str:
-    """Return, after a lock timeout, which session has the lock."""
+    """Return, after a lock timeout, which session has the lock; after a value that is too large, what to do."""
+    if TOO_LARGE in str(error):
+        return f"; {SMALLER}"
     if not TIMED_OUT.search(str(error)):
         return ""
     try:
@@ -132,9 +150,9 @@ def facts(snapshot: Snapshot, path: str) -> DatabaseFacts:
     """
     try:
         row = figures.read_database(snapshot.connection)
-        tables = rows.read_tables(snapshot.connection)
-        properties = read_properties(snapshot.connection)
-        not_compared = read_not_compared(snapshot.connection)
+        tables = rows.read_tables(snapshot.connection, without=snapshot.without)
+        properties = read_properties(snapshot.connection, snapshot.without)
+        not_compared = read_not_compared(snapshot.connection, snapshot.without)
     except (psycopg.Error, HarnessError) as error:
         raise BackupFailed(f"database {snapshot.database}: cannot be counted: {snapshot.reason(error)}") from error
     return DatabaseFacts(

@@ -1,5 +1,6 @@
 """Facts of a database, but for its rows: pg_database, sequences; and how a session reads them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import psycopg
@@ -11,7 +12,7 @@ from harness.postgres.session import Connection, speak_bytes
 
 # Of an extension's sequences, pg_dump writes the values of those that it marked as configuration.
 SEQUENCES = """
-SELECT n.nspname::text, c.relname::text, s.seqincrement, s.seqcycle
+SELECT n.nspname::text, c.relname::text, s.seqincrement, s.seqcycle, c.oid
 FROM pg_catalog.pg_sequence s JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relpersistence <> 't' AND (
@@ -44,6 +45,7 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.replace(coalesce((
     FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 )), true)
 """
+ONE_COLUMN = "the query is not one statement that returns one column; several become one with UNION ALL"
 NO_SEARCH_PATH = "SELECT pg_catalog.set_config('search_path', '', true)"
 
 
@@ -92,18 +94,26 @@ def read_database(connection: Connection) -> DatabaseRow:
 
 
 def column(connection: Connection, query: str) -> tuple[str, ...]:
-    """Return the first column of a service's query as text, without NULLs, with the search path of the owner.
+    """Return the one column of a service's query as text, without NULLs, with the search path of the owner.
 
-    One message to the server, so that other threads may use the connection meanwhile.
+    One message to the server, so that other threads may use the connection meanwhile. Raises psycopg.Error, also for
+    several statements or columns: what all but the first return would be left out.
     """
     cursor = connection.execute(f"{SEARCH_PATH};\n{query}\n;{NO_SEARCH_PATH}".encode())
     cursor.nextset()
-    return tuple(str(row[0]) for row in cursor.fetchall() if row[0] is not None)
+    columns = len(cursor.description or ())
+    rows = cursor.fetchall() if columns == 1 else []
+    if columns != 1 or not cursor.nextset() or cursor.nextset():
+        raise psycopg.ProgrammingError(ONE_COLUMN)
+    return tuple(str(row[0]) for row in rows if row[0] is not None)
 
 
-def read_sequences(connection: Connection) -> tuple[Sequence, ...]:
-    """Return the current value of every sequence: sequences are not part of a snapshot. Raises psycopg.Error."""
-    listed = connection.execute(SEQUENCES).fetchall()
+def read_sequences(connection: Connection, without: Collection[int] = ()) -> tuple[Sequence, ...]:
+    """Return the current value of every sequence but those of these OIDs: they are not part of a snapshot.
+
+    Raises psycopg.Error.
+    """
+    listed = [row for *row, oid in connection.execute(SEQUENCES).fetchall() if oid not in without]
     values: dict[int, tuple[int, bool]] = {}
     for first in range(0, len(listed), SEQUENCES_AT_ONCE):
         some = list(enumerate(listed[first : first + SEQUENCES_AT_ONCE], first))

@@ -10,9 +10,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from harness.core.clock import SYSTEM, Clock
+from harness.core.errors import Unreadable
 from harness.core.journal import Event
 from harness.substrate.common.filesystem import make_folder
 from harness.substrate.embedded.process_tree import boot
@@ -61,20 +64,29 @@ def note_begun(run: Path, work: str, record: Path, given: Mapping[str, str]) -> 
 
 
 def begun_in(run: Path) -> Begun | None:
-    """Return the work that began in a run folder, None where it cannot be resumed."""
+    """Return the work that began in a run folder, None where it cannot be resumed.
+
+    Raises Unreadable for a line of another form.
+    """
     for row in journalled(run):
-        facts = row.facts
-        if row.undo == Undo.RUN and "work" in facts:
-            return Begun(
-                str(facts["work"]),
-                Path(str(facts["record"])),
-                {str(key): str(value) for key, value in facts["given"].items()},
-                datetime.fromisoformat(str(facts["at"])),
-                float(facts["monotonic"]),
-                float(facts["since_boot"]),
-                str(facts["of_boot"]),
-            )
+        if row.undo == Undo.RUN and "work" in row.facts:
+            try:
+                return _begun(row.facts)
+            except (LookupError, ValueError, TypeError, AttributeError) as error:
+                raise Unreadable(
+                    f"{run}: its journal was changed: it does not say how the work began ({type(error).__name__}: "
+                    f"{error}); `blackstart sweep` the run, and begin anew"
+                ) from None
     return None
+
+
+def _begun(facts: Mapping[str, Any]) -> Begun:
+    wall = datetime.fromisoformat(facts["at"])
+    monotonic, booted = float(facts["monotonic"]), float(facts["since_boot"])
+    if wall.tzinfo is None or not (isfinite(monotonic) and isfinite(booted)):
+        raise ValueError("a time that is none")
+    given = {str(key): str(value) for key, value in facts["given"].items()}
+    return Begun(str(facts["work"]), Path(str(facts["record"])), given, wall, monotonic, booted, str(facts["of_boot"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from harness.core.contents import Contents
-from harness.core.errors import Finding, HarnessError, reason_of
+from harness.core.errors import Finding, HarnessError, NotARecipient, reason_of
 from harness.core.wal import show_lsn
 from harness.physical.choice import END, Wanted, Way, ways
 from harness.physical.standby.standby import Standby
@@ -41,6 +41,7 @@ def choose_server(
     wal = read_wal(repository, dumps.system.identifier)
     found: list[Way] = []
     reasons: list[str] = []
+    others: list[str] = []
     for entry in catalogue_.entries:
         if not entry.physical or len(found) == TRIED:
             continue
@@ -48,14 +49,15 @@ def choose_server(
             wanted = Wanted(END.target, entry.backup_id)
             way = next(ways(repository, catalogue_.entries, wal, private_pem.encode(), wanted))
         except (Finding, HarnessError) as error:
-            reasons.append(reason_of(error))
+            # Sealed to other keys, it is no candidate and no damage: after a failback, that of the site before.
+            (others if isinstance(error.__cause__, NotARecipient) else reasons).append(reason_of(error))
             continue
         if (way.covered_until or way.facts.stopped_at) < dumps.snapshot_at:
             reasons.append(f"{way.name}: its WAL ends at {show_lsn(way.end)}, before the dumps")
         else:
             found.append(way)
     if not found:
-        why = "; ".join(reasons) or "none is committed; take one with `blackstart backup`"
+        why = "; ".join((*reasons, *others)) or "none is committed; take one with `blackstart backup`"
         reasons = [f"no base backup can be restored, the dumps are: {why}"]
     followed: Way | str = ServerChoice().standby
     if standby is not None and found:

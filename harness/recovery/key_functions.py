@@ -7,7 +7,7 @@ from harness.backup.archive import bucket_name
 from harness.core.clock import SYSTEM, Clock
 from harness.core.contents import Contents
 from harness.core.errors import Finding, HarnessError, UsageError
-from harness.core.journal import Journal
+from harness.core.journal import Fact, Journal
 from harness.core.parallel import in_parallel
 from harness.core.record import KeyResult
 from harness.core.service import Answer, KeyFunction, PublicDoor, Service
@@ -73,7 +73,8 @@ def run_once(function: KeyFunction, door: PublicDoor, journal: Journal, clock: C
         detail, passed = str(error) or type(error).__name__, False
     took = clock.monotonic() - begin
     message = function.message if passed else ""
-    event = journal.mark("key function", function.name, message=message, passed=passed, took=took, detail=detail)
+    facts: dict[str, Fact] = {"service": function.service, "passed": passed, "took": took, "detail": detail}
+    event = journal.mark("key function", function.name, message=message, **facts)
     return KeyResult(function.name, function.service, passed, detail, took, event.at)
 
 

@@ -63,7 +63,7 @@ class Selected:
     @property
     def uncovered(self) -> tuple[str, ...]:
         """One line for each thing that the backup does not cover: a verdict over it is UNKNOWN."""
-        return (*self.contents.uncovered, *self.undeclared)
+        return (*self.contents.lacking(base=bool(self.server.ways)), *self.undeclared)
 
     @property
     def contents(self) -> Contents:
@@ -204,9 +204,9 @@ class Recovery:
                 "selected", manifest.backup_id, snapshot_at=manifest.contents.snapshot_at.isoformat(timespec="seconds")
             )
             lacking = tuple(map(str, not_in(self.services, manifest.contents)))
-            for line in (*manifest.contents.uncovered, *lacking):
-                self.journal.mark("not covered", manifest.backup_id, what=line)
             server = choose_server(self.repository, key, manifest.contents, self.standby) if self.run else DUMPS
+            for line in (*manifest.contents.lacking(base=bool(server.ways)), *lacking):
+                self.journal.mark("not covered", manifest.backup_id, what=line)
             for way in server.ways[:1]:
                 self.journal.mark("selected", way.name, range=way.range)
             findings = tuple(dict.fromkeys((*selection.findings, *server.findings)))

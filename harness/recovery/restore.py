@@ -18,7 +18,7 @@ from harness.postgres.restoring.restorer import clerk
 from harness.postgres.restoring.toc import without_versions
 from harness.recovery.consistency import consistency
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_locks, require_version
-from harness.recovery.restore_files import FileRestore, not_restored
+from harness.recovery.restore_files import FileRestore
 from harness.recovery.restore_server import ServerRestore
 from harness.repository.catalogue import OpenBackup
 
@@ -98,6 +98,7 @@ class Restore:
         calls = self.files.calls()
         calls |= self._dumps() if self.server is None else {"server": self._open_server}
         in_parallel(calls, limit=self.parallel)
+        self.files.settle()
 
     def _dumps(self) -> dict[str, Callable[[], None]]:
         """Return one call for each dump, which writes it into the spool."""
@@ -171,7 +172,7 @@ class Restore:
         contents, held = self._checked() if self.server is None else self._read(self.server)
         with clerk(self.place.sql) as sql:
             rpo_met = freshness(sql)
-            lost = not_restored(replace(self.place, sql=sql), self.services, contents, self.files.inventories)
+            lost = self.files.lost(sql, contents)
         size = sum(d.size for d in contents.databases) + sum(t.size for t in contents.trees)
         server = self.server
         restored = Restored(
@@ -184,7 +185,7 @@ class Restore:
             tuple(self.files.corrected),
             tuple(self.files.inventories),
             findings=self.findings,
-            notes=server.notes if server else self.databases.notes,
+            notes=(*(server.notes if server else self.databases.notes), *self.files.notes),
             consistency=consistency(self.services, contents, lost, server.point if server else ""),
             held=held,
             source=server.source if server else {"mode": "logical"},

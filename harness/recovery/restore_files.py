@@ -2,51 +2,57 @@
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from harness.backup.archive import BUCKET, CHUNK, VOLUME, Member, bucket_name
+from harness.backup.archive import BUCKET, VOLUME, Member, bucket_name
 from harness.backup.pack import (
     MISMATCH,
     Opened,
     Unavailable,
     exactly,
-    no_path,
-    open_file,
     open_object,
-    plain,
     reason_of,
     sha1_of,
     sha256_of,
 )
-from harness.backup.tar import shown
+from harness.backup.tree import no_path, open_file, plain
 from harness.backup.unpack import Inventory, Write, unpack
-from harness.core.contents import Contents, TreeFacts
-from harness.core.errors import HarnessError, RestoreFailed
+from harness.core.contents import Contents, TreeFacts, readable
+from harness.core.errors import RestoreFailed
 from harness.core.journal import Journal
-from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
+from harness.core.node import Volume
 from harness.core.parallel import in_order
-from harness.core.service import Objects, Place, Service, Tree
+from harness.core.service import Objects, Place, Service, Sql, Tree
 from harness.postgres import checks
+from harness.recovery.restore_folders import Unpacked, settle
+from harness.recovery.write_files import into_bucket, into_volume
 from harness.repository.catalogue import OpenBackup
-from harness.s3.client import ensure_bucket
 from harness.s3.objects import Bucket
-from harness.s3.replica import Wanted, put, put_right
 from harness.s3.replication import missing
 
 Group = tuple[Tree | Objects, ...]  # what one archive is of: a tree, or a bucket that several services may declare
 
+MOST_REFUSED = 100  # objects: with more it is the store
+
 
 @dataclass(slots=True)
 class FileRestore:
-    """Restores the archives of one backup. `corrected`: replicas that differed and were put right from the backup."""
+    """Restores the archives of one backup: `calls`, and `settle` when those are done.
+
+    `corrected`: replicas that differed and were put right from the backup; `refused`: objects that DR's store does not
+    take, with its reasons, by archive and key; `notes`: lines for the record.
+    """
 
     place: Place
     services: Sequence[Service]
     backup: OpenBackup
     journal: Journal
     corrected: list[str] = field(default_factory=list)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
     inventories: list[Inventory] = field(default_factory=list)
+    unpacked: list[Unpacked] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
 
     def calls(self) -> dict[str, Callable[[], None]]:
         """Return one call for each archive, which restores it and raises RestoreFailed.
@@ -61,14 +67,34 @@ class FileRestore:
 
     def _unpack(self, facts: TreeFacts, target: Tree | Objects) -> None:
         write = into_volume(self.place, target) if isinstance(target, Tree) else self._into_bucket(target)
-        self.inventories.append(unpack(facts.name, self.backup.read(facts.path), facts, write))
+        inventory = unpack(facts.name, self.backup.read(facts.path), facts, write)
+        self.inventories.append(inventory)
+        if isinstance(target, Tree):
+            self.unpacked.append(Unpacked(target, facts, inventory))
+
+    def settle(self) -> None:
+        """Give the folders of all volumes their modes and times. Raises RestoreFailed."""
+        self.notes = settle(self.place, self.unpacked)
 
     def _into_bucket(self, objects: Objects) -> Write:
-        return into_bucket(self.place, objects, self.backup.manifest.backup_id, self._note)
+        return into_bucket(self.place, objects, self.backup.manifest.backup_id, self._note, self._refuse)
 
     def _note(self, bucket: str, key: str, what: str) -> None:
         self.corrected.append(f"bucket {bucket}: {key}: {what}")
         self.journal.mark("corrected", f"bucket {bucket}", key=key, differed=what)
+
+    def _refuse(self, bucket: str, key: str, why: str) -> None:
+        self.refused[bucket_name(bucket), key] = why
+        if len(self.refused) > MOST_REFUSED:
+            raise RestoreFailed(f"bucket {bucket}: the store refuses more than {MOST_REFUSED} objects, the last: {why}")
+        self.journal.mark("log", f"bucket {bucket}", key=key, refused=why)
+
+    def lost(self, sql: Sql, contents: Contents) -> tuple[str, ...]:
+        """Return what `not_restored` does for the server at `sql`, and what DR's store refused. Raises HarnessError."""
+        found = not_restored(replace(self.place, sql=sql), self.services, contents, self.inventories)
+        more = (f"{name}: {key}: refused by the store: {why}" for (name, key), why in sorted(self.refused.items()))
+        named = {line.rpartition(": ")[0] for line in found}
+        return (*found, *(line for line in more if line.partition(": refused by")[0] not in named))
 
 
 def sources_of(services: Iterable[Service], contents: Contents | None = None) -> dict[str, Group]:
@@ -86,47 +112,6 @@ def sources_of(services: Iterable[Service], contents: Contents | None = None) ->
             name = bucket_name(objects.bucket)
             known[name] = (*known.get(name, ()), objects)
     return known
-
-
-def into_volume(place: Place, tree: Tree) -> Write:
-    """Return a function that writes one member of a tree into its volume; it raises RestoreFailed, UsageError."""
-    volume = place.site.volume(tree.volume)
-
-    def write(member: Member, source: Readable) -> None:
-        path = f"{tree.folder}/{member.name}" if tree.folder else member.name
-        try:
-            if not member.folder:
-                with volume.open(path, "wb") as target:
-                    while data := source.read(CHUNK):
-                        target.write(data)
-            volume.adjust(Entry(path, FOLDER if member.folder else FILE, member.size, member.mode, member.mtime))
-        except OSError as error:
-            where = f"volume {tree.volume} of {place.site.name}"
-            raise RestoreFailed(f"{where}: {shown(member.name)} cannot be restored: {reason_of(error)}") from error
-
-    return write
-
-
-def into_bucket(place: Place, objects: Objects, backup_id: str, note: Callable[[str, str, str], None]) -> Write:
-    """Return a function that writes one object, tagged with the backup, unless replication has brought the same.
-
-    `note` is called with bucket, key and difference of a replica that was put right. The function raises RestoreFailed,
-    HarnessError.
-    """
-    ensure_bucket(place.s3, objects.bucket)
-    bucket = Bucket(place.s3, objects.bucket)
-    empty = next(bucket.keys(), None) is None
-
-    def write(member: Member, source: Readable) -> None:
-        wanted = Wanted(member.name, member.size, member.headers, member.tags, backup_id)
-        try:
-            differed = put(bucket, wanted, source) if empty else put_right(bucket, wanted, source)
-        except (OSError, HarnessError) as error:
-            raise RestoreFailed(f"bucket {objects.bucket}: {member.name} cannot be restored: {error}") from error
-        if differed:
-            note(objects.bucket, member.name, differed)
-
-    return write
 
 
 def not_restored(
@@ -213,7 +198,9 @@ def files_lost_since(
         wanted = ((m, d) for m, d in inventory.members() if names is None or m.name in names)
         for (member, _), (reason, gone) in in_order(partial(_compare, opener_of(place, group[0])), wanted):
             if reason:
-                (lost if gone or names is not None else changed).append(f"{inventory.name}: {member.name}: {reason}")
+                (lost if gone or names is not None else changed).append(
+                    f"{inventory.name}: {readable(member.name)}: {reason}"
+                )
     return Since(tuple(lost), tuple(changed))
 
 

@@ -1,21 +1,22 @@
 """Restore of the whole database server from a base backup and its WAL, in place of dumps: messages 2.3 to 2.4.2."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from harness.core.contents import Contents, DatabaseFacts
-from harness.core.errors import REPORTED, Finding, HarnessError, RestoreFailed, reason_of
+from harness.core.errors import REPORTED, HarnessError, RestoreFailed, reason_of
 from harness.core.journal import Journal
 from harness.core.judged import FINDING
 from harness.core.node import Volume
 from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place
 from harness.core.wal import show_lsn
-from harness.estate.site import DATA, OWN_FILES
+from harness.estate.site import DATA, OWN_FILES, OWN_SETTINGS
 from harness.physical.choice import END, Way
+from harness.physical.installation.collations import other_collations
 from harness.physical.private_server import Connect
 from harness.physical.programs import Programs, programs_of
 from harness.physical.restore import fill, replay_way
@@ -23,11 +24,14 @@ from harness.physical.server import Replayed
 from harness.physical.standby.folder import State
 from harness.physical.standby.standby import Standby
 from harness.physical.unpack import made, require_room, set_aside
-from harness.postgres import dump
+from harness.postgres.contents.undumped import prepared, prepared_gaps
 from harness.postgres.identity import catalogue, holds_user_data, system_facts
 from harness.postgres.restoring import quiet
+from harness.postgres.server import connect
 from harness.recovery.choose_server import ServerChoice
-from harness.recovery.take_over import take_over
+from harness.recovery.read_server import Read, compared, read_database
+from harness.recovery.restorable import require_restorable
+from harness.recovery.take_over import room_for, take_over
 from harness.repository.catalogue import Repository
 from harness.repository.wal.reader import WalReader
 from harness.substrate.common.filesystem import make_folder, remove_tree, write_to_disk
@@ -127,7 +131,8 @@ class ServerRestore:
         if way.facts.checksums:
             programs.run("pg_checksums", "--check", "-D", str(folder))
             self.journal.mark("verified", "restored server", by="pg_checksums")
-        self.replace(self._place)
+        room = room_for(programs, folder, self.place.sql)
+        self.replace(partial(self._place, room))
         self.wipe()
         here = system_facts(self.place.sql)
         if here.identifier != way.backup.manifest.cluster or here.timeline <= way.timeline:
@@ -157,9 +162,14 @@ class ServerRestore:
         ]
         held = in_parallel({name: partial(quiet.hold, sql, name) for name in names}, limit=self.parallel)
         self.held = quiet.contained([*(one for found in held.values() for one in found), *self._disabled])
-        facts = in_parallel({name: partial(self._facts, name) for name in names}, limit=self.parallel)
-        self._note_state(tuple(facts.values()))
-        return tuple(facts.values())
+        found = in_parallel({name: partial(read_database, sql, name) for name in names}, limit=self.parallel)
+        if self.way is not None:
+            for line in other_collations(partial(connect, sql), self.way.facts.needs):
+                self._find(line)
+        self._note_state(found.values())
+        for what, which in prepared_gaps(prepared(sql)):
+            self._note(f"{what} are open as on the primary, with their locks: {which}; commit them or roll them back")
+        return tuple(one.facts for one in found.values())
 
     @property
     def point(self) -> str:
@@ -200,6 +210,7 @@ class ServerRestore:
         way = self.choice.standby
         if isinstance(way, str):
             raise RestoreFailed(way)
+        self._require(way)
         remove_tree(self.scratch)
         folder = make_folder(self.scratch) / DATA
         self.followed = standby.take(way, WalReader(self.repository, self.private_pem.encode()), folder, self._progress)
@@ -214,11 +225,9 @@ class ServerRestore:
 
     def _unpack(self, way: Way) -> Way:
         """Unpack a base backup and its WAL; return the way that is left of it. Raises RestoreFailed, HarnessError."""
-        if way.facts.tablespaces:
-            raise RestoreFailed('tablespaces are not restored onto a DR site; set [backup] mode = "logical"')
         remove_tree(self.scratch)
         folder = make_folder(self.scratch) / DATA
-        require_room(folder, way.size())
+        self._require(way, lambda: require_room(folder, way.size()))
         reader, programs = WalReader(self.repository, self.private_pem.encode()), self._programs(way)
         with made(folder):
             left = fill(way, reader, folder, programs, self.journal, self._progress)
@@ -226,18 +235,23 @@ class ServerRestore:
                 raise RestoreFailed(f"{left.lost[-1]}; what is left may end before the dumps")
         return left
 
+    def _require(self, way: Way, *checks: Callable[[], object]) -> None:
+        """Raise UsageError with all that keeps a base backup from DR. A library that DR lacks is a finding."""
+        for line in require_restorable(way, partial(self._programs, way), self.place.sql, *checks):
+            self._find(line)
+
     def _programs(self, way: Way) -> Programs:
         return programs_of(way.backup.manifest.contents.system.major, Owner(self.run, "dr/replay").tags)
 
     def _take_over(self, connect: Connect) -> None:
         self._disabled = take_over(connect, self.place.sql)
 
-    def _place(self, volume: Volume) -> None:
-        """Put the restored data folder into DR's volume, with the settings that DR's own server had."""
+    def _place(self, more: str, volume: Volume) -> None:
+        """Put the restored data folder into DR's volume, with the settings that DR's own server had, and `more`."""
         folder = self.scratch / DATA
         for name in OWN_FILES:
             with volume.open(f"{DATA}/{name}", "rb") as source:
-                (folder / name).write_bytes(source.read())
+                (folder / name).write_bytes(source.read() + (more.encode() if name == OWN_SETTINGS else b""))
         if not isinstance(volume, Unpackable):
             raise HarnessError(f"{self.place.site.name}: no data folder can be put into its volume")
         volume.remove(DATA)
@@ -247,31 +261,17 @@ class ServerRestore:
         else:
             volume.unpack(self.scratch)
 
-    def _facts(self, name: str) -> DatabaseFacts:
-        try:
-            with dump.open_snapshot(self.place.sql, name) as snapshot:
-                return dump.facts(snapshot, "")
-        except Finding as error:
-            raise RestoreFailed(f"database {name} of the restored server cannot be read: {error}") from error
-
-    def _note_state(self, found: Sequence[DatabaseFacts]) -> None:
+    def _note_state(self, found: Collection[Read]) -> None:
         """Note what was restored, and what is the same as in the dumps, which are older."""
         if self.way is None or self.done is None:
             return
-        if self.done.collations:
-            self._find(f"other version of the collation, REINDEX before use: {', '.join(self.done.collations)}")
         end = f"WAL up to {show_lsn(self.done.position)} on timeline {self.way.timeline}"
         copy = (
             f"the standby, made from base backup {self.way.name}," if self.followed else f"base backup {self.way.name}"
         )
         self._note(f"databases are from {copy} and {end}, not from the dumps")
-        now = {(one.name, table.name): table for one in found for table in one.tables}
-        then = {(one.name, table.name): table for one in self.dumps.databases for table in one.tables}
-        same = sum(now.get(name) == table for name, table in then.items())
-        self._note(f"{same} of {len(then)} tables are as in the dumps of before, the others were written to since")
-        gone = [f"table {table} of {database}" for database, table in then if (database, table) not in now]
-        if gone:
-            self._note(f"in the dumps, and dropped before the end of the WAL: {', '.join(gone)}")
+        for line in compared(found, self.dumps):
+            self._note(line)
 
     def _note(self, line: str) -> None:
         self.notes = (*self.notes, line)

@@ -8,6 +8,7 @@ from harness.core.errors import HarnessError, Refused, UsageError
 from harness.core.journal import FAILED, RESUMED, Event, Journal
 from harness.core.judged import DOUBT, FINDING, PROMISED, noted_in, promise_in, since_promise
 from harness.evidence.folder import INPUTS, JOURNAL, RecordFolder, is_concluded
+from harness.evidence.format.repeated import stated_in
 from harness.evidence.journal import JournalFile
 from harness.evidence.record import RecordHeader
 from harness.evidence.time_server import measured_offset
@@ -32,8 +33,8 @@ def require_resumable(run: Path) -> Begun:
         )
     if is_concluded(begun.record):
         raise UsageError(f"{run}: its {begun.work} has ended, see {begun.record}; there is nothing to resume")
-    if (pid := harness_of(run)) is not None:
-        raise Refused(f"{run}: in use by process {pid}; wait for its end, or end it")
+    if (harness := harness_of(run)) is not None:
+        raise Refused(f"{run}: in use by process {harness.pid}; wait for its end, or `blackstart abort {run}`")
     if not (begun.record / JOURNAL).is_file():
         raise UsageError(f"{begun.record}: its journal is gone; `blackstart sweep` the run, and begin anew")
     return begun
@@ -60,17 +61,17 @@ def continued(run: Path, begun: Begun, header: RecordHeader, listener: Callable[
     journal.resume()
     if begun.work == NAME:
         _require_unswitched(run, begun, journal.events)
-    gone = elapsed(begun, journal.events, _offset(header.time_server))
-    journal.clock = gone.clock
-    sweep_run(run, resumed=True)
     if any(event.kind == PROMISED for event in journal.events):
-        promised = promise_in(since_promise(journal.events)[0].facts)
+        stated = since_promise(journal.events)[0].facts
         kept = {
             path.relative_to(folder.path / INPUTS).as_posix(): path.read_bytes()
             for path in sorted((folder.path / INPUTS).rglob("*"))
             if path.is_file()
         }
-        header = replace(header, promise=promised, inputs=kept)
+        header = replace(header, promise=promise_in(stated), inputs=kept, **stated_in(stated))
+    gone = elapsed(begun, journal.events, _offset(header.time_server))
+    journal.clock = gone.clock
+    sweep_run(run, resumed=True)
     journal.mark(RESUMED, begun.work, since_begin=round(gone.seconds, 3), by=gone.by)
     _note_unjudged(begun.work, journal)
     if gone.by == WALL:

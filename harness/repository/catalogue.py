@@ -6,6 +6,7 @@ any point leaves a backup that is either committed and complete, or not listed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,12 +15,10 @@ from datetime import datetime, timedelta
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.errors import HarnessError, NoValidBackup, Unreadable
+from harness.core.errors import Denied, HarnessError, NoValidBackup, Unreadable
 from harness.repository.chain import Chain, Head, Link, follow, newest
 from harness.repository.committed import CommittedBackup
 from harness.repository.format.commit import LARGEST_COMMIT, Commit, digest_of, read_commit
-from harness.repository.format.expiry import LARGEST as LARGEST_EXPIRY
-from harness.repository.format.expiry import read_expiry
 from harness.repository.format.layout import UNSIGNED, Layout
 from harness.repository.format.manifest import ObjectEntry
 from harness.repository.format.recipients import read_private
@@ -29,6 +28,7 @@ from harness.repository.pipeline import Pipeline
 from harness.repository.reader import OpenBackup, Progress, open_backup, small_object
 from harness.repository.store.pieces import Pieces
 from harness.repository.store.port import ObjectStore
+from harness.repository.upkeep.expired import MOST_NOTES, read_expired
 from harness.repository.witness import MemoryWitness, Witness
 from harness.repository.writer import Receipt, Writer, begin
 
@@ -109,20 +109,25 @@ class Repository:
         """Return what `committed` does without physical backups, which no logical restore can use."""
         return tuple(entry for entry in self.committed() if not entry.physical)
 
-    def catalogue(self) -> Catalogue:
-        """Return every backup with a COMMIT in the order of the chain. Raises HarnessError of store or witness."""
+    def catalogue(self, notes: int | None = MOST_NOTES) -> Catalogue:
+        """Return every backup with a COMMIT in the order of the chain. Raises HarnessError of store or witness.
+
+        `notes`: how many notes of expired backups are read, all for None; that there are more is a finding.
+        """
         ids = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))} - {""}
         found = {backup_id: self._entry(backup_id) for backup_id in ids}
         links = [_link(entry.commit, entry.digest) for entry in found.values() if entry.commit is not None]
         known, doubts = self._witnessed()
-        expired = self.expired()
+        noted = read_expired(self.store, self.layout, self.trust.writers, notes)
+        expired = noted.heads
         hidden = self.hidden().without([head.digest for head in (*(link.head for link in links), *expired)])
         # Both are reported as what they are, and not as missing.
         damaged = {name for name, entry in found.items() if entry.damaged is not None} | hidden.names
         chain = follow(links, known, damaged, self.clock.wall(), expired, self.trust.systems)
         tips = newest(links, (*known, *(head for head, _ in hidden.versions)), expired)
-        findings = (*hidden.findings(min((link.head.sequence for link in links), default=0)), *chain.findings, *doubts)
-        return Catalogue(_ordered(found, chain), chain.head, findings, tips, hidden.unseen)
+        oldest = min((link.head.sequence for link in links), default=0)
+        findings = (*hidden.findings(oldest), *chain.findings, *noted.findings, *doubts)
+        return Catalogue(ordered(found, chain), chain.head, findings, tips, hidden.unseen)
 
     def hidden(self) -> HiddenCommits:
         """Return the backups whose COMMIT lies under a delete marker or another version, as far as that is seen."""
@@ -133,12 +138,7 @@ class Repository:
 
         What nobody trusted signed is passed over. Raises HarnessError of the store.
         """
-        found: dict[Head, None] = {}
-        for entry in self.store.list(self.layout.of("expired")):
-            with suppress(Unreadable):
-                note = read_expiry(small_object(self.store, entry.key, LARGEST_EXPIRY), self.estate, self.trust.writers)
-                found |= dict.fromkeys(Head(one.sequence, one.backup_id, one.digest) for one in note.backups)
-        return tuple(found)
+        return read_expired(self.store, self.layout, self.trust.writers).heads
 
     def known(self) -> tuple[Head, ...]:
         """Return the newest backups that the witnesses know, without those that cannot be read."""
@@ -160,7 +160,7 @@ class Repository:
         try:
             return self._trusted(backup_id)
         except Unreadable as error:
-            return CommittedBackup(backup_id, str(error))
+            return CommittedBackup(backup_id, str(error), denied=isinstance(error, Denied))
 
     def _trusted(self, backup_id: str) -> CommittedBackup:
         text = small_object(self.store, self.layout.commit(backup_id), LARGEST_COMMIT)
@@ -275,13 +275,15 @@ def _link(commit: Commit, digest: str) -> Link:
     return Link(Head(commit.sequence, commit.backup_id, digest), follows, commit.finished, commit.cluster)
 
 
-def _ordered(found: Mapping[str, CommittedBackup], chain: Chain) -> tuple[CommittedBackup, ...]:
+def ordered(found: Mapping[str, CommittedBackup], chain: Chain) -> tuple[CommittedBackup, ...]:
     """Return trusted backups by the chain, unsigned ones after them; the others where their names belong."""
     unsigned = sorted((name for name, entry in found.items() if entry.unsigned is not None), reverse=True)
     trusted = [*chain.order, *unsigned]
-    others = sorted(set(found) - set(trusted), reverse=True)
+    # Whoever may write to the bucket decides how many there are: each is looked at once.
+    others = deque(sorted(set(found) - set(trusted), reverse=True))
     order: list[str] = []
     for name in trusted:
-        order += [one for one in others if one > name and one not in order]
+        while others and others[0] > name:
+            order.append(others.popleft())
         order.append(name)
-    return tuple(found[name] for name in (*order, *(one for one in others if one not in order)))
+    return tuple(found[name] for name in (*order, *others))

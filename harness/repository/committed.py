@@ -10,13 +10,17 @@ from harness.repository.format.unsigned import UnsignedBackup
 
 @dataclass(frozen=True, slots=True)
 class CommittedBackup:
-    """A committed backup. `damaged`: why it is not trusted, None if it is. `digest`: SHA-256 of its COMMIT, hex."""
+    """A committed backup. `damaged`: why it is not trusted, None if it is. `digest`: SHA-256 of its COMMIT, hex.
+
+    `denied`: the store does not show its COMMIT, which may be intact.
+    """
 
     backup_id: str
     damaged: str | None
     digest: str = ""
     _commit: Commit | None = field(default=None, repr=False)
     _unsigned: UnsignedBackup | None = field(default=None, repr=False)
+    denied: bool = False
 
     @property
     def commit(self) -> Commit | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from harness.core.errors import Unreadable
+from harness.core.errors import NotARecipient, Unreadable
 from harness.pem import fingerprint
 from harness.repository.format.commit import Commit, digest_of, key_check
 from harness.repository.format.frames import FRAME, decompress
@@ -133,7 +133,7 @@ def data_key(store: ObjectStore, layout: Layout, commit: Commit, private_pem: st
             raise Unreadable(
                 f"backup {commit.backup_id}: its data key for {tried} is not there ({error}): {reason}"
             ) from None
-        raise Unreadable(
+        raise NotARecipient(
             f"backup {commit.backup_id}: key {tried} does not open it; it is sealed to {', '.join(commit.recipients)}"
         ) from None
     place = (commit.cluster, commit.backup_id)

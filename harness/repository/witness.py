@@ -1,7 +1,7 @@
 """Witness: what was seen of a repository, kept outside it, so that a rollback or a deletion is noticed.
 
 It holds the newest backup that was seen of each estate, the newest batch of WAL of each of its database systems, and
-when each backup was last opened completely.
+when each backup was last opened completely, and last restored without a finding.
 """
 
 import fcntl
@@ -18,38 +18,44 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from harness.core.errors import HarnessError
+from harness.regular_file import read_regular
 from harness.repository.chain import Head
 from harness.repository.format.manifest import canonical, explained
 from harness.repository.store.port import ObjectStore
 
 LARGEST = 1 << 20  # bytes
-MOST_OPENED = 2000  # notes of opened backups; the oldest are dropped
+MOST_OPENED = 2000  # notes of opened backups, and of restored ones; the oldest are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What a witness knows of one estate. `opened`: digest of a COMMIT -> when the backup was opened completely.
 
-    `wal`: database system -> its newest batch of WAL.
+    `wal`: database system -> its newest batch of WAL. `restored`: like `opened`, when it was restored and passed.
     """
 
     head: Head | None = None
     opened: Mapping[str, datetime] = field(default_factory=dict)
     wal: Mapping[str, Head] = field(default_factory=dict)
+    restored: Mapping[str, datetime] = field(default_factory=dict)
 
     def __or__(self, later: "Seen") -> "Seen":
         """Return what both know: a process that read the witness before another wrote takes nothing back."""
         both = self.wal.keys() & later.wal.keys()
-        times = {one: max(self.opened[one], later.opened[one]) for one in self.opened.keys() & later.opened.keys()}
         return Seen(
             _newer(self.head, later.head) if self.head and later.head else self.head or later.head,
-            {**self.opened, **later.opened, **times},
+            _latest(self.opened, later.opened),
             {**self.wal, **later.wal, **{one: _newer(self.wal[one], later.wal[one]) for one in both}},
+            _latest(self.restored, later.restored),
         )
 
 
 def _newer(one: Head, other: Head) -> Head:
     return one if one.sequence > other.sequence else other
+
+
+def _latest(one: Mapping[str, datetime], other: Mapping[str, datetime]) -> Mapping[str, datetime]:
+    return {**one, **other, **{digest: max(one[digest], other[digest]) for digest in one.keys() & other.keys()}}
 
 
 class Witness(Protocol):
@@ -107,8 +113,7 @@ class FileWitness:
 
     def _all(self) -> dict[str, Seen]:
         try:
-            with self.path.open("rb") as file:
-                text = file.read(LARGEST + 1)
+            text = read_regular(self.path, LARGEST + 1, links=True)
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -164,8 +169,10 @@ READER = TypeAdapter(dict[str, Seen])
 
 
 def _bounded(seen: Seen) -> Seen:
-    newest = sorted(seen.opened.items(), key=lambda one: one[1])[-MOST_OPENED:]
-    return replace(seen, opened=dict(newest))
+    def newest(times: Mapping[str, datetime]) -> Mapping[str, datetime]:
+        return dict(sorted(times.items(), key=lambda one: one[1])[-MOST_OPENED:])
+
+    return replace(seen, opened=newest(seen.opened), restored=newest(seen.restored))
 
 
 def _plain(known: Mapping[str, Seen]) -> dict[str, object]:

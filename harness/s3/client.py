@@ -25,7 +25,7 @@ EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 # All exceptions of a request to a store that is down, full or owned by others.
 SILENT = (urllib3.exceptions.HTTPError, OSError)
-ERRORS = (MinioException, *SILENT)
+ERRORS = (MinioException, *SILENT, ValueError)  # the last: a key that the client refuses
 
 
 def roots(s3: S3) -> str | None:
@@ -59,6 +59,8 @@ def said(error: Exception) -> str:
     """Return the reason why a request to a store failed, in one line."""
     if isinstance(error, S3Error):
         return f"{error.code}: {error.message}"
+    if isinstance(error, ValueError) and not str(error):
+        return "a key of white space alone, which the client does not ask for; rename the object"
     reason = getattr(error, "reason", None) or error
     return " ".join(str(reason).split()) or type(error).__name__
 

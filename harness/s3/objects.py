@@ -30,6 +30,11 @@ MOST_PARTS = 10_000
 ATTEMPTS = 3  # of reading one object, each from where the one before was cut off
 ABSENT = ("NoSuchKey", "NoSuchVersion", "NoSuchObject")
 SERVER_FAULT = 500
+# Answers about one object: its key, its size, its headers or its tags.
+OF_ONE = (
+    "KeyTooLongError", "EntityTooLarge", "EntityTooSmall", "MetadataTooLarge", "InvalidTag", "InvalidArgument",
+    "InvalidStorageClass", "InvalidURI",
+)  # fmt: skip
 
 
 class _Utf8(str):
@@ -157,7 +162,10 @@ class Bucket:
                 newest, *older = versions
                 if not older or older[0].is_delete_marker or newest.is_delete_marker:
                     continue
-                found = self._store.stat_object(self.name, key).metadata or {}
+                try:
+                    found = self._store.stat_object(self.name, key).metadata or {}
+                except ValueError:  # a key that the client refuses: no restore wrote it
+                    continue
                 if found.get(META + RESTORED) == backup_id:
                     self._store.remove_object(self.name, key, version_id=newest.version_id)
                     put_back.append(key)
@@ -189,7 +197,10 @@ class Bucket:
 
     @contextmanager
     def _refusals(self) -> Iterator[None]:
-        """Turn the refusal of one object into an OSError, and a store that does not answer into a HarnessError."""
+        """Turn the refusal of one object into an OSError, and a store that does not answer into a HarnessError.
+
+        Its number is EINVAL where it is about that object, whoever asks.
+        """
         try:
             yield
         except S3Error as error:
@@ -197,9 +208,9 @@ class Bucket:
                 raise FileNotFoundError(errno.ENOENT, "no such object") from None
             if error.code == "NoSuchBucket" or error.response.status >= SERVER_FAULT:
                 raise HarnessError(f"bucket {self.name} at {self.s3.outside}: {said(error)}") from error
-            raise OSError(errno.EACCES, said(error)) from None
+            raise OSError(errno.EINVAL if error.code in OF_ONE else errno.EACCES, said(error)) from None
         except ValueError as error:  # the client refuses some keys before it asks
-            raise OSError(errno.EINVAL, str(error)) from None
+            raise OSError(errno.EINVAL, said(error)) from None
         except (MinioException, HTTPError, OSError) as error:
             raise HarnessError(f"bucket {self.name} at {self.s3.outside}: no answer: {said(error)}") from error
 

@@ -92,3 +92,17 @@ def test_the_sink_refuses_what_is_not_an_alert() -> None:
     assert sink.received == ()
     with sink:
         pass
+
+
+@pytest.mark.attacks
+def test_a_name_of_others_commands_no_reader_of_an_alert(sink: AlertSink, tmp_path: Path) -> None:
+    """A table may be named as a command to a terminal, or as a picture: targets such as mail show HTML."""
+    said = 'table \x1b[2J\u202e<img src="//a">'
+    Alerts((reference(tmp_path, "sink", sink.url), reference(tmp_path, "html", f"{sink.url}?format=html"))).send(
+        said, f"one\n{said}"
+    )
+    plain, page = sink.received
+    assert plain.title == 'table \\u001b[2J\\u202e<img src="//a">'
+    assert plain.body == f"one\n{plain.title}"
+    assert "<img" not in page.body
+    assert "\x1b" not in page.title + page.body

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.nested import PYTEST
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = """
@@ -87,6 +88,6 @@ def own(folder: Path, feature: str = GOOD) -> Path:
 
 def drill(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on the repository, as its reader does."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "blackstart", *(words or ("features",))]
+    command = [*PYTEST, "-p", "blackstart", *(words or ("features",))]
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.clock import NotYet, wait_until
+from tests.forks import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 240.0
@@ -66,7 +66,7 @@ def running(folder: Path, **env: str) -> Iterator[RunningDrill]:
     """Start the drill; whatever is left of it afterwards is ended."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
     environment.pop("BLACKSTART_RUNS", None)
-    command = [sys.executable, "-c", "from harness.cli import main; main()", "drill", "features"]
+    command = [*COMMAND, "drill", "features"]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True,

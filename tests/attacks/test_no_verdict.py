@@ -204,6 +204,50 @@ def test_a_drill_that_ends_without_a_verdict_is_unknown(tmp_path: Path, name: st
     assert said in done.stdout
 
 
+HIDE: dict[str, tuple[str, str]] = {
+    "another exit code": (
+        "@pytest.hookimpl(trylast=True)\ndef pytest_sessionfinish(session):\n    session.exitstatus = 0", "",
+    ),
+    "another report": (
+        "@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_makereport():\n"
+        "    report = yield\n    report.outcome = 'passed'\n    return report", "",
+    ),
+    "an error that is passed over": (
+        "@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_call():\n"
+        "    try:\n        yield\n    except BaseException:\n        pass",
+        "a step failed, and its error was lost: Finding RTO missed",
+    ),
+    "the end of pytest afterwards": (
+        "@pytest.fixture(autouse=True)\ndef away():\n    yield\n    pytest.exit('enough', returncode=0)", "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HIDE)
+def test_no_plugin_makes_a_broken_promise_exit_with_zero(tmp_path: Path, name: str) -> None:
+    code, said = HIDE[name]
+    folder = own(tmp_path / "own", scenario(*FULL, "And the promise is broken"))
+    (folder / "conftest.py").write_text(f"{STEPS}\n{code}\n")
+    done = drill(folder)
+    assert (done.returncode, (folder / "ran").read_text()) == (UNKNOWN if said else 1, "gwt"), done.stdout + done.stderr
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize("plugin", ["fixtures.verdict.ending", "fixtures.verdict.selection"])
+def test_what_judges_a_run_cannot_be_left_out(tmp_path: Path, plugin: str) -> None:
+    folder = own(tmp_path / "own", scenario(FULL[0], "When it is skipped", FULL[2]))
+    done = drill(folder, "features", "-p", f"no:{plugin}")
+    assert (done.returncode, f"-p no:{plugin} would leave a drill" in done.stderr) == (USAGE, True), done.stderr
+    assert not (folder / "ran").exists()
+
+
+def test_a_python_without_assertions_is_refused(tmp_path: Path) -> None:
+    folder = own(tmp_path / "own")
+    done = drill(folder, "features", "--assert=plain", PYTHONOPTIMIZE="1")
+    assert (done.returncode, "leaves assertions out" in done.stderr) == (USAGE, True), done.stdout + done.stderr
+    assert not (folder / "ran").exists()
+
+
 def test_a_drill_that_hangs_is_interrupted_and_unknown(tmp_path: Path) -> None:
     folder = own(tmp_path / "own", scenario("When it hangs", FULL[2]))
     done = drill(folder, "features", "--timeout=1", "--timeout-method=thread")

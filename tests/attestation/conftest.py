@@ -64,7 +64,7 @@ def restore_tested(estate: MemoryEstate, reports: Path, key: Ed25519PrivateKey |
     estate.backed_up()
     folder = RecordFolder.make(reports, "restore test in memory")
     estate.journal = JournalFile(folder.path / JOURNAL)
-    about = replace(header("restore test"), inputs=INPUTS)
+    about = replace(header("restore test"), inputs=INPUTS, signing_key=key_name(key))
     with Backend("dr") as gateway:
         for _ in range(times):
             RestoreTest(about, estate.connections, lambda: gateway.address, folder, estate.journal).run()

@@ -6,12 +6,14 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from harness.attestation.keys import key_name
-from harness.attestation.statement import SIGNED, UNSIGNED, seal
+from harness.attestation.statement import UNSIGNED, seal
 from harness.attestation.verify import verify
 from harness.attestation.verify_all import AllVerified, verify_all
 from harness.core.errors import HarnessError, Unreadable
@@ -26,6 +28,7 @@ from tests.memory_drill import header
 from tests.memory_estate import MemoryEstate
 
 NIGHTS: list[Path] = []
+KEY = read_signing_key(PAIR[0])
 
 
 @pytest.fixture
@@ -40,12 +43,13 @@ def nights(memory_estate: MemoryEstate, tmp_path: Path, tmp_path_factory: pytest
     return Path(shutil.copytree(NIGHTS[0], tmp_path / "reports"))
 
 
-def not_started(reports: Path) -> Path:
+def not_started(reports: Path, key: Ed25519PrivateKey | None = KEY) -> Path:
     """Return the folder of a drill that could not be started, and is UNKNOWN."""
     folder = RecordFolder.make(reports, "not started")
     journal = JournalFile(folder.path / JOURNAL)
-    conclude_unstarted(header(), folder, journal, HarnessError("no room on the disk"))
-    seal(folder.path, read_signing_key(PAIR[0]))
+    about = replace(header(), signing_key=key_name(key))
+    conclude_unstarted(about, folder, journal, HarnessError("no room on the disk"))
+    seal(folder.path, key)
     return folder.path
 
 
@@ -155,6 +159,18 @@ def test_a_chain_that_was_changed_is_refused_and_not_added_to(nights: Path) -> N
     assert "is no line of a chain" in all_of(nights).refusals[0]
 
 
+def test_a_killed_drill_cannot_be_withdrawn_unseen(nights: Path) -> None:
+    killed = next(folder for folder in folders(nights) if "killed" in folder.name)
+    add(nights / "drills", "withdrawn", killed.name)
+    (killed / "record.json").unlink()
+    (killed / JOURNAL).touch()
+    found = all_of(nights)
+    assert (found.refusals, found.unfinished, found.withdrawn) == ((), (), (killed.name,))
+    shutil.rmtree(killed)
+    (refusal,) = all_of(nights).refusals
+    assert refusal == f"chain: record {killed.name} is said to be withdrawn, and its {JOURNAL} is not there"
+
+
 def test_half_a_line_of_a_killed_process_is_written_over(nights: Path) -> None:
     path = nights / "drills" / CHAIN
     path.write_bytes(path.read_bytes() + b'{"n":9,"at":"2026')
@@ -165,9 +181,7 @@ def test_half_a_line_of_a_killed_process_is_written_over(nights: Path) -> None:
 
 
 def test_a_record_without_a_key_is_unsigned_and_says_so(tmp_path: Path) -> None:
-    folder = not_started(tmp_path)
-    (folder / SIGNED).unlink()
-    seal(folder, None)
+    folder = not_started(tmp_path, None)
     assert (folder / UNSIGNED).is_file()
     found = verify(folder, [])
     assert found.refusals == ()

@@ -83,9 +83,12 @@ def test_both_judges_agree(seen: Evidence, marks: list[tuple[str, str]]) -> None
     mode = "restore test" if seen.clients is None else "drill"
     journal.mark(PROMISED, "p", message="", **promise_facts(seen.promise, mode, ""))
     now[0] = STRUCK
+    journal.mark("struck", "a site")
     for kind, name in marks:
         now[0] += 0.5
         journal.mark(kind, name)
+    now[0] = seen.key or now[0]
+    journal.mark("held", "key functions")
     for subject, facts in inputs_of(seen):
         journal.mark(JUDGED, subject, message="", **facts)
     ledgers: dict[str, Ledger] = {}

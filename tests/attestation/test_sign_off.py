@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from harness.attestation.sign_off import sign_off, sign_offs, signed_off_by
+from harness.attestation.sign_off import LARGEST, sign_off, sign_offs, signed_off_by
 from harness.cli import app
 from harness.core.errors import HarnessError, Refused, Unreadable, UsageError
 from harness.core.record import NOBODY
@@ -67,6 +67,9 @@ def changed(sealed: Sealed, **fields: str) -> None:
         ({"key": "00ff"}, "says that it is signed with key 00ff, and is not"),
         ({"format": "blackstart-sign-off/9"}, "not a sign-off of this version"),
         ({"more": ""}, "not a sign-off"),
+        ({"by": "The\nOwner"}, "not a sign-off \\(a name, a time or a key that is no text in one line"),
+        ({"remark": "fine\x1b[2J"}, "not a sign-off \\(control characters in its remark"),
+        ({"remark": "x" * LARGEST}, f"not a sign-off \\(larger than {LARGEST} bytes"),
     ],
 )
 def test_a_sign_off_that_was_changed_is_refused(sealed: Sealed, fields: dict[str, str], said: str) -> None:

@@ -131,17 +131,19 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     "flipped byte of the journal": (
         edit("journal.jsonl", b'"struck"', b'"strucj"'), "journal: .* was changed", "was changed",
     ),
-    "flipped byte of the statement": (flip(SIGNED, 40), "signature: ", "signature: |not readable"),
+    "flipped byte of the statement": (flip(SIGNED, 40), "signature: ", "signature"),
     "dropped event": (drop, "journal: .*event 10 is missing", "journal: event 10 is missing"),
     "dropped events at the end": (cut, "file: journal.jsonl was changed", "file: journal.jsonl was changed"),
     "swapped events": (swap, "journal: .*events are swapped: line 10 has event 11", "swapped: line 10 has event 11"),
     "edited budget": (
         edit("record.json", b'"rto_seconds":3600', b'"rto_seconds":7200'),
-        "budget: the record says rto_seconds 7200.0, the journal 3600.0", "budget: record.json has others",
+        "budget: the record says rto_seconds 7200.0, the journal 3600.0",
+        "file: record.json was changed",
     ),
     "edited file of budgets": (
         edit("inputs/features/budgets.toml", b"3600", b"7200"),
-        "budget: features/budgets.toml is not the file", "budget: features/budgets.toml is not the file",
+        "budget: features/budgets.toml is not the file",
+        "file: inputs/features/budgets.toml was changed",
     ),
     "edited budget, signed again": (
         resigned(edit("record.json", b'"rto_seconds":3600', b'"rto_seconds":7200')),
@@ -149,7 +151,8 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
     ),
     "all signed with another key": (other_key, "signature: signed by .*not trusted here", "signed with another key"),
     "another key under the name of the pinned one": (
-        other_key_same_name, "signature: .*does not verify", "signature: the statement was changed",
+        other_key_same_name, "signature: .*does not verify",
+        "signature or form: it is not as it was signed: InvalidSignature",
     ),
     "edited verdict, signed again": (
         resigned(edit("record.json", b'"verdict":"KEPT"', b'"verdict":"BROKEN"')),
@@ -160,7 +163,8 @@ CHANGES: dict[str, tuple[Change, str, str]] = {
         resigned(shorter_rto), "verdict: the record says rto_seconds 0.5", "verdict: rto_seconds is 0.5",
     ),
     "edited journal with a new chain, signed again": (
-        resigned(later_held), "verdict: judged with `held` at .* no such event", "verdict: rto_seconds is",
+        resigned(later_held), "verdict: judged with `held` at .* no such event",
+        "verdict: .* judged at other times than noted",
     ),
     "file that was added": (
         add, "file: inputs/more.toml is not signed", "not signed",
@@ -176,7 +180,7 @@ def test_a_sealed_record_is_verified_by_both(sealed: Sealed) -> None:
     assert sealed.record.verdict == "KEPT"
     done = alone(sealed, "--drill", sealed.record.drill)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"VERIFIED {sealed.folder.name}: drill in memory: KEPT")
+    assert done.stdout.startswith(f"VERIFIED {sealed.folder.name}: 'drill in memory': KEPT")
 
 
 @pytest.mark.attacks
@@ -202,7 +206,7 @@ def test_an_old_bundle_shown_as_new_is_refused_by_both(sealed: Sealed) -> None:
     assert "replay: it ended at" in alone(sealed, "--since", tomorrow.isoformat()).stderr
     (refusal,) = verify(sealed.folder, [sealed.public], Expected("another drill")).refusals
     assert refusal == "replay: this is the drill 'drill in memory', not 'another drill'"
-    assert "replay: this is the drill" in alone(sealed, "--drill", "another drill").stderr
+    assert "replay: this is the record" in alone(sealed, "--drill", "another drill").stderr
     copy = sealed.folder.rename(sealed.folder.with_name("20990101T000000Z-drill-in-memory-0000"))
     moved = Sealed(copy, sealed.private, sealed.public, sealed.pem)
     (refusal,) = verify(copy, [sealed.public]).refusals

@@ -163,6 +163,11 @@ def test_a_key_that_is_there_twice_is_refused() -> None:
         )
 
 
+def test_an_object_that_is_a_folder_is_refused() -> None:
+    with pytest.raises(RestoreFailed, match=r"^files: a is a folder and an object; use another backup$"):
+        Target().unpack(iter([info("a", tarfile.DIRTYPE, records={KEY: "key"}) + END]), facts())
+
+
 @pytest.mark.parametrize("size", ["-1", "-700", "1e3", "0x10", "\u0663", "9" * 30, ""])
 def test_a_size_that_is_no_number_of_bytes_is_refused(size: str) -> None:
     with pytest.raises(RestoreFailed, match="files: the archive is damaged"):

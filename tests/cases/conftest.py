@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import MissingPart
+from harness.physical.programs import programs_of
+from harness.postgres.replication.connection import OLDEST
 from tests.cases.estate import CaseEstate, CaseServers, case_estate, case_servers
 from tests.cases.majors import asked_major, serving
 from tests.cases.pair import pair
@@ -30,6 +33,12 @@ def estate(case_home: CaseServers, tmp_path: Path) -> Iterator[CaseEstate]:
 @pytest.fixture
 def physical(estate: CaseEstate) -> CaseEstate:
     """An estate with base backups, and 100 rows in the database `app`."""
+    if asked_major() < OLDEST:
+        pytest.skip(f"physical backups need PostgreSQL {OLDEST}")
+    try:
+        programs_of(asked_major())
+    except MissingPart as error:  # some majors come as a server alone
+        pytest.skip(str(error))
     estate.backup["mode"] = "physical"
     estate.declare("app")
     estate.create("app", "CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 100) g")

@@ -13,12 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from harness.backup.pack import pack_objects, pack_tree
+from harness.backup.pack import pack_objects
+from harness.backup.tree import pack_tree
 from harness.backup.unpack import unpack
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts
 from harness.core.node import Address, Site
 from harness.core.service import S3, Objects, Place, Sources, Sql, Tree
-from harness.recovery.restore_files import files_lost_since, into_bucket, into_volume
+from harness.recovery.restore_files import files_lost_since
+from harness.recovery.write_files import into_bucket, into_volume
 from harness.substrate.common.folder_volume import FolderVolume
 from tests.cases.estate import CaseService
 from tests.repository.memory_store import MemoryStore
@@ -51,7 +53,7 @@ def main() -> None:
     contents = Contents(SystemFacts("1", "18.1", 1), (database,), facts, ())
     writer.commit(contents)
     backup = repository.latest_valid(recipients.dr[0]).backup
-    targets = (into_volume(dr, TREE), into_bucket(dr, OBJECTS, backup.backup_id, lambda *_words: None))
+    targets = (into_volume(dr, TREE), into_bucket(dr, OBJECTS, backup.backup_id, *[lambda *_words: None] * 2))
     inventories = [
         unpack(of.name, backup.read(path), of, write) for of, path, write in zip(facts, archives, targets, strict=True)
     ]

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,8 +22,8 @@ from harness.postgres.server import connect, make_database
 from harness.s3.client import client, ensure_bucket
 from harness.s3.server import ACCESS, SECRET, s3_of, server_spec
 from harness.substrate.embedded.substrate import Embedded
+from tests.forks import COMMAND, ROOT, run
 
-ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import contextlib, json, os, socket
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -140,14 +139,12 @@ def production(home: Path) -> Iterator[Production]:
 
 def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a folder, with its runs below it; return how it ended."""
-    with begun(folder, *words, **env) as running:
-        output, errors = running.communicate()
-    return subprocess.CompletedProcess(running.args, running.returncode, output, errors)
+    return run(folder, *words, **({"BLACKSTART_RUNS": str(folder / "runs")} | env))
 
 
 def begun(folder: Path, *words: str, **env: str) -> subprocess.Popen[str]:
     """Start a command in a folder, with its runs below it; return its process."""
-    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
+    command = [*COMMAND, *words]
     env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(folder / "runs")} | env
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     return subprocess.Popen(command, cwd=folder, env=env, text=True, stdin=nothing, stdout=pipe, stderr=pipe)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Event, Thread
 
 import pytest
 
+from harness.backup.plan import Plan
+from harness.backup.work import Work
+from harness.core.contents import Contents, SystemFacts
 from harness.core.errors import BackupFailed
 from harness.core.node import Address
-from harness.core.service import Objects, Tree
+from harness.core.service import Objects, Sql, Tree
+from harness.estate.site import DATABASE
+from harness.postgres.dump import Snapshot
 from harness.recovery.recovery import Activated
 from tests.cases.estate import CaseEstate
 
@@ -165,3 +172,55 @@ def test_case_12_a_backup_of_many_databases_leaves_production_its_connections(es
         watcher.join()
     assert len(estate.contents.databases) == 30
     assert 1 < max(seen) <= 6
+
+
+@pytest.mark.parametrize(
+    ("statement", "said", "verdict"),
+    [
+        ("DROP DATABASE passing", "dropped while the backup ran; excluded: nobody can read it any more", "kept"),
+        ("ALTER DATABASE passing RENAME TO other", "dropped or renamed while the backup ran, in which these are new: "
+         "other; take another backup", "unknown"),
+    ],
+)  # fmt: skip
+def test_a_database_that_goes_while_the_backup_runs_is_named_and_fails_nothing(
+    estate: CaseEstate, monkeypatch: pytest.MonkeyPatch, statement: str, said: str, verdict: str
+) -> None:
+    """A server on which programs make databases and drop them again had no backup."""
+    for name in ("app", "passing"):
+        estate.create(name, "CREATE TABLE t AS SELECT 1 AS n")
+    estate.declare("app")
+    begun = Work.contents
+
+    def contents(work: Work, system: SystemFacts, plan: Plan) -> Contents:
+        estate.run("postgres", statement)
+        return begun(work, system, plan)
+
+    monkeypatch.setattr(Work, "contents", contents)
+    found = estate.back_up().contents
+    assert [database.name for database in found.databases] == ["app"]
+    lines = {"kept": found.excluded, "unknown": found.uncovered}
+    assert lines.pop(verdict) == (f"database passing: {said}",)
+    assert list(lines.values()) == [()]
+    assert estate.restore().findings == ()
+
+
+def test_a_server_that_dies_with_its_database_is_no_database_that_goes(
+    estate: CaseEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason is that of the snapshot, and not that the server cannot be asked for its databases any more."""
+    estate.create("found", "CREATE TABLE t AS SELECT 1 AS n")
+    estate.declare()
+    server = estate.primary.nodes[DATABASE]
+
+    @contextmanager
+    def dies(_sql: Sql, name: str, **_: object) -> Iterator[Snapshot]:
+        server.kill()
+        raise BackupFailed(f"database {name}: no snapshot: the server is gone")
+        yield
+
+    monkeypatch.setattr("harness.backup.work.dump.open_snapshot", dies)
+    try:
+        with pytest.raises(BackupFailed, match="database found: no snapshot: the server is gone"):
+            estate.back_up()
+    finally:
+        server.start()

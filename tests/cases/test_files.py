@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.backup.pack import pack_tree
+from harness.backup.tree import pack_tree
 from harness.core.contents import Missing
 from harness.core.service import Objects, Tree
 from harness.postgres import dump

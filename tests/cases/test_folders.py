@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from harness.backup.pack import pack_tree
+from harness.backup.tree import pack_tree
 from harness.core.errors import BackupFailed
 from harness.core.node import Entry
 from harness.core.service import Tree
+from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.common.folder_volume import FolderVolume
+from tests.cases.estate import CaseEstate
 from tests.cases.pair import Pair, bucket
+from tests.cases.test_files import root
 
 pytestmark = pytest.mark.cases
 
@@ -102,6 +105,71 @@ def test_a_declared_folder_that_is_missing_fails_the_backup_and_one_that_is_a_li
         pack_tree(pair.primary, tree, None)
     (pair.root("uploads") / "media").symlink_to("/etc")
     assert [(lost.path, lost.reason) for lost in pair.carry_tree(tree).missing] == [("media", "is a symbolic link")]
+
+
+def test_holes_of_a_file_take_no_room_after_its_restore(pair: Pair) -> None:
+    size, at = (300 << 20) + 5, 100 << 20
+    with (pair.root("uploads") / "image").open("wb") as file:
+        file.truncate(size)
+        file.seek(at)
+        file.write(b"data")
+    pair.carry_tree(Tree("uploads", "uploads", ""))
+    back = pair.root("uploads", pair.dr) / "image"
+    assert back.stat().st_size == size
+    assert back.stat().st_blocks * 512 < 10 << 20
+    with back.open("rb") as file:
+        for place, data in ((at, b"data"), (at - 1, b"\0d"), (size - 1, b"\0")):
+            file.seek(place)
+            assert file.read(len(data)) == data
+
+
+def test_what_is_missing_may_have_any_name(estate: CaseEstate) -> None:
+    """A link whose name is not UTF-8 failed the backup of all else."""
+    estate.create("app", "CREATE TABLE t AS SELECT 1 AS n")
+    estate.declare("app", trees=[Tree("uploads", "uploads", "")])
+    uploads = root(estate, "uploads")
+    for name in (b"latin\xe9", b"new\nline", b"latin\\xe9 file"):
+        (uploads / os.fsdecode(name + b" link")).symlink_to("/nowhere")
+    (uploads / os.fsdecode(b"latin\xe9 file")).write_bytes(b"data")
+    contents = estate.back_up().contents
+    said = [f"uploads: {name} link: is a symbolic link" for name in ("latin\\xe9 file", "latin\\xe9", "new\\nline")]
+    assert list(contents.missing) == said
+    assert list(estate.restore().lost_objects) == said
+    assert (root(estate, "uploads", "dr") / os.fsdecode(b"latin\xe9 file")).read_bytes() == b"data"
+
+
+def test_links_in_a_circle_devices_old_times_and_deep_folders(pair: Pair) -> None:
+    uploads, here = pair.root("uploads"), Path.cwd()
+    times = {"1905": -2051222400.0, "before 1970": -0.5, "2200": 7258118400.0}
+    for name, at in times.items():
+        (uploads / name).write_bytes(b"t")
+        os.utime(uploads / name, (at, at))
+    (uploads / "closed").write_bytes(b"c")
+    (uploads / "closed").chmod(0)
+    (uploads / "setuid").write_bytes(b"s")
+    (uploads / "setuid").chmod(0o4755)
+    (uploads / "to itself").symlink_to("to itself")
+    (uploads / "to the folder").symlink_to(".")
+    os.chdir(uploads)
+    try:
+        for _ in range(25):  # the kernel takes no path of more than 4096 bytes
+            Path("d" * 200).mkdir()
+            os.chdir("d" * 200)
+        Path("deep").write_bytes(b"deep")
+    finally:
+        os.chdir(here)
+    try:
+        facts = pair.carry_tree(Tree("uploads", "uploads", ""))
+        back = pair.root("uploads", pair.dr)
+        assert facts.files == len(times) + 3
+        assert {lost.path for lost in facts.missing} == {"to itself", "to the folder"}
+        assert {name: (back / name).stat().st_mtime for name in times} == times
+        assert [(back / name).stat().st_mode & 0o7777 for name in ("closed", "setuid")] == [0, 0o755]
+        with pair.dr.site.volume("uploads").open("/".join(["d" * 200] * 25 + ["deep"]), "rb") as file:
+            assert file.read() == b"deep"
+    finally:
+        for root in (uploads, pair.root("uploads", pair.dr)):
+            remove_tree(root / ("d" * 200))
 
 
 # Case 14: one large file, one large object.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from harness.estate.substrates import SUBSTRATES
 from harness.services.http.app import HttpService
 from harness.substrate.embedded.isolation.namespaces import obstacle
 from harness.substrate.embedded.substrate import EmbeddedSite
+from tests.forks import COMMAND
 from tests.servers import embedded
 
 pytestmark = pytest.mark.cases
@@ -259,7 +259,7 @@ def test_the_command_refuses_it_before_anything_is_started(tmp_path: Path) -> No
     declare(tmp_path, str(tmp_path / "uploads"))
     forbid = 'echo 0 >/proc/sys/user/max_user_namespaces; exec setpriv --ambient-caps=-all --inh-caps=-all "$@"'
     as_user = ("unshare", "--user", "--map-user=1234", "--map-group=1234", "--keep-caps", "sh", "-c", forbid, "sh")
-    command = (sys.executable, "-c", "from harness.cli import main; main()", "drill", "--config", "estate.toml")
+    command = (*COMMAND, "drill", "--config", "estate.toml")
     env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(tmp_path / "runs")}
     done = subprocess.run((*as_user, *command), cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import os
+from typing import cast
 
 import pytest
 
 from harness.backup.archive import Member
 from harness.backup.pack import pack_objects
 from harness.backup.unpack import Inventory
-from harness.core.errors import BackupFailed, HarnessError
+from harness.core.contents import Contents, SystemFacts
+from harness.core.errors import BackupFailed, HarnessError, RestoreFailed
+from harness.core.journal import MemoryJournal
 from harness.core.service import S3, Objects, Place
-from harness.recovery.restore_files import confused
+from harness.recovery.restore_files import FileRestore, confused
+from harness.recovery.write_files import into_bucket
+from harness.repository.catalogue import OpenBackup
 from harness.s3.client import client, ensure_bucket
-from harness.s3.objects import META, RESTORED
+from harness.s3.objects import META, RESTORED, Bucket
 from harness.s3.replication import copy_task
 from tests.cases.pair import BACKUP, BUCKET, NOWHERE, Pair, bucket, stored
 
@@ -69,6 +75,7 @@ def test_an_object_with_content_encoding_is_kept_as_it_is(pair: Pair) -> None:
 
 # Cases 7 and 20: any key.
 
+LONGEST = "k" * 1015  # with the `.versions` that SeaweedFS adds: 1,024 bytes
 PLAIN = [
     "sp ace",
     "new\nline",
@@ -78,7 +85,7 @@ PLAIN = [
     "ü",
     "u\u0308",
     "\U0001f600",
-    "k" * 1024,
+    LONGEST,
     " lead",
     "*",
     "a:b",
@@ -92,13 +99,33 @@ def test_any_key_comes_back(pair: Pair) -> None:
     for key in keys:
         pair.put(key, key.encode())
     assert pair.carry([*keys, "absent", *REFUSED]).files == len(keys)
+    assert pair.refused == {}
     assert {key: stored(pair.dr, key)[0] for key in keys} == {key: key.encode() for key in keys}
+
+
+def test_an_object_that_the_store_refuses_keeps_no_other_from_being_restored(pair: Pair) -> None:
+    fresh, large, refused = Objects("with-versions"), io.BytesIO(bytes(3 << 20)), dict[str, str]()
+    write = into_bucket(pair.dr, fresh, BACKUP, lambda *_words: None, lambda _, key, why: refused.update({key: why}))
+    write(Member("k" * 5000, 3 << 20), large)
+    write(Member("good", 4), io.BytesIO(b"good"))
+    assert large.read() == b""
+    assert refused.keys() == {"k" * 5000}
+    with pytest.raises(RestoreFailed, match=r"bucket with-versions: a/../b cannot be restored: .*signature"):
+        write(Member("a/../b", 1), io.BytesIO(b"x"))  # denied: as with a wrong key, for every object
+    assert list(Bucket(pair.dr.s3, fresh.bucket).keys()) == ["good"]
 
 
 def test_a_key_that_is_absent_or_cannot_be_asked_for_is_named(pair: Pair) -> None:
     lost = {gone.path: gone.reason for gone in pair.carry(["absent", "deep/absent", *REFUSED]).missing}
     refused = dict.fromkeys(REFUSED, "object name with '.' or '..' path segment is not supported")
     assert lost == {"absent": "no such object", "deep/absent": "no such object", **refused}
+
+
+def test_a_key_of_white_space_is_named_with_its_reason(pair: Pair) -> None:
+    lost = {gone.name: gone.reason for gone in pair.carry([" ", "\u2028"]).missing}
+    assert set(lost) == {" ", "\u2028"}
+    for reason in lost.values():
+        assert "a key of white space alone, which the client does not ask for; rename the object" in reason
 
 
 def test_a_whole_bucket_of_many_small_objects_comes_back(pair: Pair) -> None:
@@ -203,3 +230,19 @@ def test_an_object_of_an_earlier_restore_is_not_marked_twice(pair: Pair) -> None
     pair.carry()
     with bucket(pair.dr).open("a") as found:
         assert (found.restored, META + RESTORED in found.headers) == (BACKUP, False)
+
+
+def test_what_the_store_refused_is_lost(pair: Pair) -> None:
+    files = FileRestore(pair.dr, (), cast("OpenBackup", None), MemoryJournal())
+    contents = Contents(SystemFacts("1", "18.1", 1), (), (), ())
+    assert files.lost(pair.dr.sql, contents) == ()
+    files._refuse(BUCKET, "k", "too long")
+    assert files.lost(pair.dr.sql, contents) == (f"bucket {BUCKET}: k: refused by the store: too long",)
+
+
+def test_a_store_that_refuses_too_many_objects_is_no_matter_of_one(pair: Pair) -> None:
+    files = FileRestore(pair.dr, (), cast("OpenBackup", None), MemoryJournal())
+    for number in range(100):
+        files._refuse("media", str(number), "too long")
+    with pytest.raises(RestoreFailed, match="bucket media: the store refuses more than 100 objects, the last: too odd"):
+        files._refuse("media", "one more", "too odd")

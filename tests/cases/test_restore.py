@@ -134,7 +134,7 @@ REASONS = {
             "CREATE TABLE prices (n int CHECK (any_rate()))",
             "INSERT INTO prices VALUES (1)",
         ),
-        r'TABLE DATA prices postgres: COPY failed for table "prices": ERROR:  relation "rates" does not exist',
+        r'TABLE DATA prices postgres: COPY failed for table "prices": ERROR: relation "rates" does not exist',
     ),
     "index": (
         (
@@ -145,7 +145,7 @@ REASONS = {
             "INSERT INTO codes VALUES (1)",
             "UPDATE pg_index SET indisready = true, indisvalid = true WHERE indexrelid = 'code'::regclass",
         ),
-        r'INDEX code postgres: could not execute query: ERROR:  could not create unique index "code"',
+        r'INDEX code postgres: could not execute query: ERROR: could not create unique index "code"',
     ),
 }
 

@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from harness.core.clock import NotYet, wait_until
+from harness.core.contents import TableFacts
 from harness.core.node import Stoppable
 from harness.estate.site import DATABASE, EstateSite
 from harness.postgres import server
+from harness.postgres.contents.rows import read_tables
+from harness.postgres.facts import begin_reading
+from harness.postgres.server import connect
 from harness.recovery.containment import release_all
 from tests.cases.estate import CaseEstate, other_server
 from tests.cases.majors import OWN, asked_major, debian_programs, served_by
@@ -19,6 +23,10 @@ pytestmark = [
     pytest.mark.cases,
     pytest.mark.skipif(asked_major() != OWN, reason="the server with pg_cron is of one major"),
 ]
+RUNNING = (
+    "INSERT INTO cron.job_run_details (jobid, runid, database, username, command, status)"
+    " VALUES (1, 1000000, 'shop', 'postgres', 'SELECT 1', 'running')"
+)
 JOBS = "SELECT jobname, schedule, command, database, username, active FROM cron.job ORDER BY jobid"
 NAME = "shop"
 
@@ -49,6 +57,15 @@ def ran(estate: CaseEstate, site: str) -> None:
         raise NotYet("no job ran")
 
 
+def details(estate: CaseEstate) -> TableFacts:
+    """Return what a check compares of the scheduler's runs on DR."""
+    with connect(estate.dr.place.sql, NAME) as connection:
+        begin_reading(connection)
+        (found,) = (one for one in read_tables(connection) if one.name == "cron.job_run_details")
+    assert found.rows
+    return found
+
+
 def test_a_restored_job_runs_after_its_release_and_not_before(scheduled: CaseEstate) -> None:
     estate = scheduled
     estate.run("postgres", "CREATE ROLE app LOGIN PASSWORD 'app'")
@@ -69,10 +86,15 @@ def test_a_restored_job_runs_after_its_release_and_not_before(scheduled: CaseEst
     wait_until(lambda: ran(estate, "primary"), patience=60.0)
     estate.run(NAME, "DELETE FROM ran", site="primary")
     jobs = estate.rows(NAME, JOBS, "primary")
+    estate.run(NAME, RUNNING)
     estate.back_up()
     estate.run(NAME, "DELETE FROM ran", site="primary")
     restored = estate.restore()
     assert restored.findings == ()
+    # The scheduler of DR calls a run failed that its server ended, once it finds it: before the check, or after it.
+    found = details(estate)
+    estate.run(NAME, "UPDATE cron.job_run_details SET status = 'failed', return_message = 'restarted'", site="dr")
+    assert details(estate) == found
     before = estate.value(NAME, "SELECT count(*) FROM ran")
     assert [job[:-1] for job in estate.rows(NAME, JOBS)] == [job[:-1] for job in jobs]
     assert estate.rows(NAME, "SELECT DISTINCT active FROM cron.job") == [(False,)]

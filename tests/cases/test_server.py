@@ -53,6 +53,19 @@ def test_rows_from_after_the_dumps_come_back_with_roles_and_views(physical: Case
     assert not (physical.substrate.run / SCRATCH).exists()
 
 
+def test_unlogged_tables_are_named_as_empty(physical: CaseEstate) -> None:
+    """They were said to have been written to since the dumps."""
+    physical.run("app", "CREATE UNLOGGED TABLE cache AS SELECT 2 AS n")
+    physical.back_up()
+    done = physical.restore()
+    assert done.source["mode"] == "physical"
+    assert physical.value("app", "SELECT count(*) FROM cache") == 0
+    assert done.notes[1:] == (
+        "1 of 1 tables are as in the dumps of before, the others were written to since",
+        "unlogged, so that a base backup has none of their rows: table public.cache of app",
+    )
+
+
 def test_the_server_of_dr_keeps_its_own_password_and_settings(physical: CaseEstate) -> None:
     physical.run("postgres", "ALTER SYSTEM SET work_mem = '77MB'")
     physical.back_up()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,15 +15,11 @@ from harness.estate.report import Report
 from harness.postgres.server import connect
 from harness.repository.format.recipients import new_pair
 from harness.signing import new_signing_pair
-from tests.cases.production import Production, blackstart, production
+from tests.cases.production import Production, blackstart, there
+
+__all__ = ["there"]
 
 pytestmark = pytest.mark.programs
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    with production(tmp_path_factory.mktemp("production")) as made:
-        yield made
 
 
 @dataclass(frozen=True)
@@ -129,6 +125,13 @@ WRONG: dict[str, tuple[Callable[[Estate], object], int, tuple[str, ...]]] = {
                            'buckets = [{ name = "uploads" }]'),
         1,
         ("services.guestbook.databases: no database 'billing' on", "no role 'nobody' on", "no bucket 'uploads' at"),
+    ),
+    "exclusions and assertions of nothing": (
+        lambda e: e.change("[existing.primary]", '[backup.exclude]\n"database old" = "r"\n"path /nowhere" = "r"\n'
+                           '[[databases.gestbook.assertions]]\nquery = "SELECT 1"\nreturns = 1\n[existing.primary]'),
+        1,
+        ("backup.exclude: database old: there is none to leave out", "backup.exclude: path /nowhere: there is none",
+         "databases.gestbook: no database 'gestbook' on"),
     ),
     "a volume without a folder": (
         lambda e: e.change('databases = ["guestbook"]', 'databases = ["guestbook"]\nfiles = [{ volume = "uploads" }]'),

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.forks import run
+from tests.nested import PYTEST
+
 ROOT = Path(__file__).resolve().parents[2]
 DECLARED = """
 [existing.primary]
@@ -28,11 +31,7 @@ RECOVER = ("recover", "--offsite", NOWHERE, "--estate", "example-shop")
 
 def blackstart(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     shutil.copy2(ROOT / "estate.toml", folder / "estate.toml")
-    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
-    env = os.environ | {"PYTHONPATH": str(ROOT)} | env
-    return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
+    return run(folder, *words, **env)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,7 @@ def test_a_missing_part_is_named_with_what_to_type(tmp_path: Path) -> None:
 
 
 def test_drills_stop_at_once_with_a_part_missing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "features/estate", f"--reports={tmp_path / 'reports'}"]
+    command = [*PYTEST, "features/estate", f"--reports={tmp_path / 'reports'}"]
     env = os.environ | {"BLACKSTART_CACHE": str(tmp_path / "empty")}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 3

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.contents import (
+    PREPARED,
     Contents,
     DatabaseFacts,
     Gap,
@@ -121,8 +122,20 @@ def test_contents_say_what_is_covered_and_what_is_not() -> None:
     )
     assert contents.uncovered == ("database c: no connections",)
     assert contents.excluded == ("volume v: left out; excluded: a cache",)
+    open_ones = Gap(f"{PREPARED}a", "no dump has them")
+    both = replace(contents, gaps=(*gaps, open_ones))
+    assert both.lacking() == ("database c: no connections", str(open_ones))
+    assert both.lacking(base=True) == ("database c: no connections",)  # a base backup has them
     assert contents.missing == ("files: x.png: no such file",)
     assert contents.not_compared == ("database a: unlogged table u",)
+
+
+def test_a_name_that_is_no_text_is_shown_in_one_line_and_kept() -> None:
+    names = ("ü b", "latin\udce9", "latin\\xe9", "two\nlines")
+    lost = [Missing.of(name, "no such file") for name in names]
+    assert [one.path for one in lost] == ["ü b", "latin\\xe9", "latin\\xe9", "two\\nlines"]
+    assert [one.name for one in lost] == list(names)
+    assert [bool(one.raw) for one in lost] == [False, True, False, True]
 
 
 def test_an_address_is_printed_as_host_and_port() -> None:

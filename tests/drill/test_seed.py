@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.drill.seed import derive, examples, make_base
+from harness.drill.seed import derive, examples, make_base, running_primary
 from harness.drill.template import Template
 from harness.estate.config import Config, load_config
 from harness.estate.registry import parts_of
+from harness.estate.secrets import make_secrets
 from harness.postgres.identity import databases
-from harness.postgres.server import server_spec, sql_of
+from harness.postgres.server import ask_row, connect, server_spec, sql_of
 from harness.s3.client import IDENTITY_BUCKET
 from harness.vault import read_text_secret
 from tests.servers import embedded
@@ -77,3 +78,23 @@ def test_what_is_not_declared_is_left_out(base: Path, tmp_path: Path) -> None:
         site = substrate.site("primary")
         sql = sql_of(site.launch(server_spec(site, secrets=secrets)), secrets["postgres-superuser"])
         assert [str(getattr(d, "name", d)) for d in databases(sql)] == ["own"]
+
+
+@pytest.mark.programs
+def test_a_prepared_server_keeps_no_wal_that_it_does_not_need(tmp_path: Path) -> None:
+    secrets = make_secrets(tmp_path / "secrets", ())
+    with running_primary(tmp_path, secrets) as site, connect(site.place.sql) as connection:
+        for number in range(5):  # a checkpoint renames segments that are no longer needed, to be written over later
+            connection.execute("SELECT pg_catalog.pg_logical_emit_message(false, 'x', 'x')")
+            connection.execute("SELECT pg_catalog.pg_switch_wal()")
+            if number % 2:
+                connection.execute("CHECKPOINT")
+    volume = tmp_path / "volumes" / "postgres"
+    segments = [file for file in (volume / "data" / "pg_wal").iterdir() if file.is_file()]
+    assert 1 <= len(segments) <= 2  # the one in which the server ended, and at most another
+    with embedded(tmp_path / "look") as substrate:
+        substrate.import_volume("primary", "postgres", volume)
+        password = secrets.of("primary")["postgres-superuser"]
+        site_again = substrate.site("primary")
+        spec = server_spec(site_again, secrets={"postgres-superuser": password})
+        assert ask_row(sql_of(site_again.launch(spec), password), "SELECT 1") == (1,)

@@ -13,6 +13,7 @@ from harness.services.http.table import HttpTable
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = (ROOT / "estate.toml").read_text()
+ROW = "[x]\nowner = 'o'\nreason = 'r'\nexposure_s = 1\n"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -32,7 +33,7 @@ def test_the_shipped_declarations_are_valid() -> None:
     [
         ("bulk_mb = 200", "bulk_mbb = 200", "data.bulk_mbb: unknown key; did you mean 'bulk_mb'?"),
         ('zone = "shop.test"', 'zonne = "shop.test"', "estate.zonne: unknown key; did you mean 'zone'? (and 1 more)"),
-        ('zone = "shop.test"', 'zone = "shop test"', "estate.zone: String should match pattern"),
+        ('zone = "shop.test"', 'zone = "shop test"', "estate.zone: must match pattern"),
         ("[data]", "[[data]]", "data: must be a table"),
         ("[data]\n", "[data.bulk]\n", "data.bulk: unknown key; did you mean 'bulk_mb'?"),
         (
@@ -104,8 +105,15 @@ def test_an_unknown_promise_is_reported_with_the_nearest_name() -> None:
     ("text", "reason"),
     [
         ("x = 1", "x: must be a table"),
-        ("[x]\nrto_s = inf", "x: rto_s: Input should be less than or equal to"),
-        ("[x]\nrto_s = nan", "x: rto_s: Input should be"),
+        ("[x]\nrto_s = inf", "x: rto_s: must be a finite number, not inf"),
+        ("[x]\nrto_s = nan", "x: rto_s: must be a finite number, not nan"),
+        (ROW + "rto_s = true\nrpo_s = 1", "x: rto_s: must be a "),
+        (ROW + "rto_s = 1\nrpo_s = '5'", "x: rpo_s: must be a "),
+        (ROW + "rto_s = 1\nrpo_s = 1\nmissing_files = true", "x: missing_files: must be a "),
+        (
+            ROW + "rto_s = 1\nrpo_s = 1\nmissing_files = 99999999999",
+            "x: missing_files: must be less than or equal to 1000000",
+        ),
         ("[x]\nrto = 1", "x: rto: unknown key; did you mean 'rto_s'? (and 5 more)"),
         ("[x", "not valid TOML"),
         (None, "No such file or directory; promises are declared in that file; example: "),

@@ -75,7 +75,7 @@ def test_without_the_file_nothing_is_stated_and_nothing_required(tmp_path: Path)
         ("aproval = 'required'", r"aproval: unknown key; did you mean 'approval'\?"),
         ("[plan]\nversoin = '1'", r"plan.versoin: unknown key; did you mean 'version'\?"),
         ("[people]\nobservers = [{ nam = 'C' }]", r"people.observers.0.nam: unknown key; did you mean 'name'\?"),
-        ("approval = 'always'", "approval: Input should be 'required' or 'optional'"),
+        ("approval = 'always'", "approval: must be 'required' or 'optional'"),
         ("key = 'a secret'", "key: must be a reference"),
         ("interval_days = 0", "interval_days: "),
         ("[plan", "not valid TOML"),

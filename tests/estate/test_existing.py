@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -23,7 +21,7 @@ from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, references
 from harness.postgres.identity import system_facts
 from harness.postgres.server import connect
-from harness.recovery.restore_files import into_bucket
+from harness.recovery.write_files import into_bucket
 from harness.repository.store.read_only import ReadOnly
 from harness.restore_test.cleanup import clear, take_snapshot
 from harness.s3.client import client, ensure_bucket
@@ -31,17 +29,17 @@ from harness.services.notification.app import Notification
 from harness.substrate.common.ports import LOOPBACK
 from harness.substrate.existing.site import ExistingSite
 from tests.estate.existing_servers import ESTATE, ExistingServers
+from tests.forks import run
 from tests.repository.memory_store import MemoryStore
 from tests.restore_test.signed import PINNED
 
 pytestmark = pytest.mark.programs
+QUIET = (lambda *_words: None, lambda *_words: None)
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def blackstart(existing: ExistingServers, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from harness.cli import main; main()", *words]
-    env = os.environ | {"BLACKSTART_RUNS": str(existing.folder / "runs"), "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=existing.folder, env=env, capture_output=True, text=True, check=False)
+    return run(existing.folder, *words, BLACKSTART_RUNS=str(existing.folder / "runs"))
 
 
 def lines(done: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
@@ -160,7 +158,7 @@ def test_cleanup_keeps_an_object_that_replication_added(seeded: ExistingServers)
     before = take_snapshot(place, services)
     client(place.s3).put_object(objects.bucket, "replicated", BytesIO(b"r"), 1)
     for key, backup_id in (("of another", "another backup"), ("restored", BACKUP)):
-        into_bucket(place, objects, backup_id, lambda *_words: None)(Member(key, 1, object=True), BytesIO(b"o"))
+        into_bucket(place, objects, backup_id, *QUIET)(Member(key, 1, object=True), BytesIO(b"o"))
     assert f"bucket {objects.bucket}: 1 objects" in clear(place, BACKUP, [], before)
     left = take_snapshot(place, services).objects[objects.bucket] or frozenset()
     assert left - (before.objects[objects.bucket] or frozenset()) == {"replicated", "of another"}
@@ -173,7 +171,7 @@ def test_cleanup_puts_back_a_replica_over_which_the_restore_wrote(seeded: Existi
     (objects,) = services[0].sources().objects
     client(place.s3).put_object(objects.bucket, "newer", BytesIO(b"newer"), 5)
     before = take_snapshot(place, services)
-    into_bucket(place, objects, BACKUP, lambda *_words: None)(Member("newer", 1, object=True), BytesIO(b"o"))
+    into_bucket(place, objects, BACKUP, *QUIET)(Member("newer", 1, object=True), BytesIO(b"o"))
     assert f"bucket {objects.bucket}: 0 objects, 1 replicas put back" in clear(place, BACKUP, [], before)
     with client(place.s3).get_object(objects.bucket, "newer") as answer:
         assert answer.read() == b"newer"

@@ -45,8 +45,8 @@ def declared(tmp_path: Path, offsite: str, more: str = "") -> Path:
         ('directory = "/d"\nbucket = "b"\n', "existing.offsite: a directory has no bucket"),
         ('directory = "/d"\nsecrets = "keys"\n', "existing.offsite: a directory has no secrets"),
         (S3 + 'storage_class = "GLACIER"\n', "existing.offsite.s3.storage_class: GLACIER: its objects take hours"),
-        (S3 + 'storage_class = "a b"\n', "existing.offsite.s3.storage_class: String should match"),
-        (S3 + 'encryption = "rot13"\n', "existing.offsite.s3.encryption: Input should be"),
+        (S3 + 'storage_class = "a b"\n', "existing.offsite.s3.storage_class: must match"),
+        (S3 + 'encryption = "rot13"\n', "existing.offsite.s3.encryption: must be"),
         (S3 + 'kms_key = "k"\n', "existing.offsite.s3: kms_key needs encryption"),
         (
             'directory = "/d"\n[existing.offsite.witness_store]\ns3 = "s:1"\nsecrets = "keys"\n',

@@ -9,19 +9,27 @@ from typing import Any
 
 import pytest
 
+from harness.backup.build import signing_key_of
 from harness.core.errors import BackupFailed, UsageError
-from harness.core.node import Address
+from harness.core.node import Address, NodeSpec
 from harness.estate import existing, mistakes
-from harness.estate.config import BackupTable, RestoreTable
+from harness.estate.backup_config import BackupTable
+from harness.estate.config import RestoreTable
 from harness.estate.connections import Connections, Offsite
 from harness.estate.existing_config import ExistingOffsiteTable, ExistingSiteTable, WitnessStoreTable
 from harness.estate.report import Report, check_files
 from harness.estate.server_tables import S3Table, SqlTable
 from harness.estate.state_file import address
+from harness.postgres import server as postgres
+from harness.s3 import server as s3
+from harness.substrate.existing.site import ExistingNode, ExistingSite
 
 ABSENT = Path("/nowhere/ca.pem")
 SQL = SqlTable(host=("db",), port=5432)
 S3 = S3Table(endpoint="store:9000")
+NOTHING: Any = None
+ALONE = ExistingSite("dr", NOTHING, {})
+WITHOUT: Any = SimpleNamespace(live=SimpleNamespace(secrets={}, site=SimpleNamespace(name="primary")))
 
 
 def config(**tables: Any) -> Any:
@@ -54,6 +62,11 @@ def offsite(s3: Any = S3, **more: Any) -> ExistingOffsiteTable:
             r"existing\.dr\.gateway: not declared; the key functions are tested there",
         ),
         (lambda: existing.writers_in({}, "keys"), r"keys: no writer-\*\.pub, so that no backup is trusted"),
+        (lambda: ExistingNode(ALONE, NodeSpec("odoo", ())).endpoint("http"), "odoo on dr: no address of its port http"),
+        (lambda: signing_key_of(WITHOUT), "site primary: no secret .*, which signs backups; make it"),
+        (lambda: Connections(config(), (), Offsite(None, {})).store, "estate shop: its repository has no address and"),
+        (lambda: postgres.server_spec(NOTHING, secrets={}), "node postgres: no secret postgres-superuser; add"),
+        (lambda: s3.server_spec(NOTHING, secrets={"s3-access": "x"}), "node objects: no secret s3-secret; add its"),
         (lambda: address("store"), "'store': not an address; write HOST:PORT"),
         (lambda: address(":9000"), "':9000': not an address; write HOST:PORT"),
         (lambda: address("store:port"), "'store:port': not an address; write HOST:PORT"),

@@ -114,3 +114,11 @@ def test_whatever_the_bytes_a_record_is_read_or_refused(text: bytes) -> None:
 def test_canonical_json_is_that_of_rfc_8785(value: object, text: str) -> None:
     """Keys in the order of UTF-16, numbers as ECMAScript writes them, the string of the RFC's example."""
     assert canonical(value) == text.encode()
+
+
+@pytest.mark.damages_records
+def test_a_record_that_is_too_large_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "record.json").write_bytes(b" " * 11)
+    monkeypatch.setattr("harness.evidence.format.record_file.LARGEST", 10)
+    with pytest.raises(Unreadable, match=r"not a drill record \(larger than 10 bytes\)"):
+        read_record(tmp_path)

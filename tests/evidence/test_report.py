@@ -17,7 +17,7 @@ from harness.core.told import Told
 from harness.evidence.folder import RecordFolder
 from harness.evidence.report.build import without_record
 from harness.evidence.report.chart import chart_of
-from harness.evidence.report.pages import Entry, Scenario, certificate, entry_of, overview, waterfall, when
+from harness.evidence.report.pages import Entry, Scenario, certificate, code, entry_of, overview, waterfall, when
 from harness.evidence.report.terminal import summary
 from harness.evidence.report.view import view_of
 from harness.evidence.told import write_told
@@ -126,7 +126,7 @@ def test_the_first_page_has_promise_and_actual_in_human_durations() -> None:
         "RTO 3 min 20 s 3 min missed",
         "RPO 3 s 1 min kept",
         "exposure 1 min 24 h kept",
-        "writes lost 2 of 50 acknowledged: 7, 8",
+        "writes lost 2 of 50 acknowledged; of the clients numbers 7, 8",
         "controls NIST-CP-4",
         "approved by not stated",
         "sign-off nobody signed off",
@@ -264,3 +264,8 @@ def test_every_ledger_is_shown_with_its_loss() -> None:
         assert "clients: 0 of 50 lost, RPO 0 s" in text
         assert "odoo orders: 3 of 9 lost, RPO 3 s" in text
         assert "n8n executions: not measured, 4 acknowledged" in text
+
+
+def test_what_stands_in_backticks_is_code_and_all_of_it_is_escaped() -> None:
+    assert code('with `mode = "x"` <b>') == "with <code>mode = &#34;x&#34;</code> &lt;b&gt;"
+    assert code("`<script>` and ` alone") == "<code>&lt;script&gt;</code> and ` alone"

@@ -14,7 +14,7 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.core.judge import Evidence
-from harness.evidence.record import origin_of
+from harness.evidence.format.derived import origin_of
 from harness.evidence.time_server import EPOCH, PACKET, REQUEST, measured_offset, note_offset
 from tests.memory_drill import PROMISE
 

@@ -69,7 +69,8 @@ def test_a_step_is_at_most_five_statements() -> None:
 def test_promises_are_declared_and_used() -> None:
     known = set(tomllib.loads((ROOT / "features/budgets.toml").read_text()))
     text = "\n".join(p.read_text() for p in features())
-    used = set(re.findall(r'the "([^"]+)" promise', text))
+    used = set(re.findall(r'the "([^"]+)" promise', text)) - {"<promise>"}
+    used |= known & {cell.strip() for cell in text.split("|")}  # in a column of examples
     assert used <= known, f"unknown: {used - known}"
     assert known - used <= {"site loss"}, f"unused: {known - used}"  # the mission's promise, for estates of full size
 

@@ -76,6 +76,18 @@ def test_a_missing_secret_is_named(site: KindSite, spec: NodeSpec) -> None:
         await_ready(site.api, spec.name, 60, what="server on primary")
 
 
+def test_a_mount_that_comes_late_is_no_program_that_is_late(site: KindSite, spec: NodeSpec) -> None:
+    site.namespace.claim(spec.volumes)
+    site.namespace.require_image("blackstart")
+    made = filled(spec, reference("blackstart"), {"talk": 30_027}, ())
+    late = [one for one in made.manifests if one["metadata"]["name"] == "server-files"]
+    site.api.apply([manifest for manifest in made.manifests if manifest not in late])
+    with pytest.raises(TookTooLong, match=r"started: not within 6 s \(Secret server-files is missing"):
+        await_ready(site.api, spec.name, 8, what="server on primary", start=6)
+    site.api.apply(late)  # the kubelet tries again within 8 s
+    assert await_ready(site.api, spec.name, 8, what="server on primary", start=60)
+
+
 def test_the_reason_of_an_unschedulable_pod_is_reported(site: KindSite, spec: NodeSpec) -> None:
     made = filled(spec, "blackstart/nowhere:1", {"talk": 30_027}, ())
     container = made.manifests[-1]["spec"]["template"]["spec"]["containers"][0]

@@ -12,7 +12,7 @@ import pytest
 
 from harness.core.clock import wait_until
 from harness.images.engine import engine
-from harness.kubernetes.machine import CLUSTER
+from harness.kubernetes.machine import CLUSTER, CTR, machines
 from harness.substrate.docker.ownership import Owned
 from harness.substrate.sweep import sweep_run
 
@@ -60,6 +60,9 @@ def test_a_sweep_after_a_kill_leaves_nothing(tmp_path: Path, *, standing: bool) 
             wait_until(lambda: require_containers(run), patience=60, on=NotThere)
         harness.send_signal(signal.SIGKILL)
     assert left_of(run)
+    if standing:  # as a drill leaves it that was killed while its primary was frozen
+        (node,) = machines(Owned(run.resolve()).name("", "").rstrip("-"))
+        node.pause(node.execute(f"{CTR} task ls -q").split())
     made = volumes_of(run)
     assert made
     swept = sweep_run(run)

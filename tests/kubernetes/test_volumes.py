@@ -48,11 +48,14 @@ def refused(site: KindSite, spec: NodeSpec) -> str:
     return str(caught.value)
 
 
-def test_a_volume_that_is_not_provisioned_is_named(site: KindSite, spec: NodeSpec, provisioner: Api) -> None:
+def test_a_volume_that_is_not_provisioned_is_named(
+    site: KindSite, spec: NodeSpec, provisioner: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.patience.PATIENCE.pod_start", 10.0)
     provisioner.scale("Deployment", "local-path-provisioner", 0)
     try:
         assert () in provisioner.follow("Pod", "app=local-path-provisioner", 40)
-        assert "ready: not within 10 s (volume data is not provisioned yet; its log ends" in refused(site, spec)
+        assert "started: not within 10 s (volume data is not provisioned yet; its log ends" in refused(site, spec)
     finally:
         provisioner.scale("Deployment", "local-path-provisioner", 1)
 

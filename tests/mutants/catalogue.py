@@ -47,6 +47,7 @@ ENGINE = (
 UNSAFE = (
     "harness/substrate/common/filesystem.py ",
     "harness/substrate/common/folder_volume.py ",
+    "harness/substrate/common/rights.py ",
     "harness/substrate/sweep.py ",
     "harness/cli/drills.py sweep",
     "harness/drill/traces.py leave_traces: not primary.namespaced",

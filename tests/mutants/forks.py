@@ -14,7 +14,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from harness.core.errors import HarnessError
 from harness.substrate.common import ports
 from tests.mutants.catalogue import ROOT, Mutant, mutated
 from tests.mutants.hook.sitecustomize import NAME, install
+from tests.mutants.rows import KILLED, LATE, SURVIVED
 from tests.mutants.sites import Kind
 
 PATIENCE = 600.0  # seconds for all tests of one mutant
@@ -45,6 +46,7 @@ class Child:
     began: float
     said: bytes = b""
     code: int = 0
+    late: bool = False
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -57,14 +59,15 @@ class Child:
 
 @dataclass(slots=True)
 class Forks:
-    """Runs mutants on the collected tests. `told` is called with each result as it comes.
+    """Runs mutants on the collected tests.
 
-    `noticed`: by mutant, the test that noticed it, "" for none, and the seconds until then.
+    `told` is called with each result as it comes: KILLED, SURVIVED or LATE, the test that noticed it, and the seconds.
+    `noticed`: by mutant, the test that noticed it, and the seconds until then.
     """
 
     tries: Mapping[Mutant, Tries]
     at_once: int
-    told: Callable[[Mutant, str, float], None]
+    told: Callable[[Mutant, str, str, float], None]
     noticed: dict[Mutant, tuple[str, float]] = field(default_factory=dict)
 
     @pytest.hookimpl(tryfirst=True)
@@ -74,17 +77,18 @@ class Forks:
         for child in self._run(session, list(self.tries.items())):
             name, took = next(iter(child.failed), ""), SYSTEM.monotonic() - child.began
             if child.mutant is not None:
-                self.noticed[child.mutant] = (name, took)
-                print(f"{'killed by ' + name if name else 'SURVIVED'}, {took:.1f} s: {child.mutant.name}", flush=True)
-                self.told(child.mutant, name, took)
-        names = list(dict.fromkeys(name for name, _ in self.noticed.values() if name))
+                outcome = LATE if child.late else KILLED if name else SURVIVED
+                if outcome == KILLED:
+                    self.noticed[child.mutant] = (name, took)
+                print(f"{outcome} {name}, {took:.1f} s: {child.mutant.name}", flush=True)
+                self.told(child.mutant, outcome, name, took)
+        names = list(dict.fromkeys(name for name, _ in self.noticed.values()))
         alone = [(None, (names[begin : begin + TOGETHER],)) for begin in range(0, len(names), TOGETHER)]
         for child in self._run(session, alone):
             for mutant, (name, took) in self.noticed.items():
                 if name in child.failed:
                     print(f"{name} fails without a mutant as well: {mutant.name}", flush=True)
-                    self.noticed[mutant] = ("", took)
-                    self.told(mutant, "", took)
+                    self.told(mutant, SURVIVED, "", took)
         return True
 
     def _run(self, session: pytest.Session, every: Sequence[tuple[Mutant | None, Tries]]) -> Iterator[Child]:
@@ -94,12 +98,12 @@ class Forks:
                 running.append(self._fork(session, *waiting.pop(0)))
             ready, _, _ = select.select([child.pipe for child in running], [], [], 1.0)
             for child in list(running):
-                late = SYSTEM.monotonic() - child.began > PATIENCE
+                child.late = SYSTEM.monotonic() - child.began > PATIENCE
                 if child.pipe in ready and (data := os.read(child.pipe, 65536)):
                     child.said += data
-                elif child.pipe in ready or late:
+                elif child.pipe in ready or child.late:
                     running.remove(child)
-                    _end(child, late=late)
+                    _end(child)
                     yield child
 
     def _fork(self, session: pytest.Session, mutant: Mutant | None, tries: Tries) -> Child:
@@ -124,9 +128,9 @@ class Forks:
         os._exit(0)
 
 
-def _end(child: Child, *, late: bool) -> None:
+def _end(child: Child) -> None:
     with suppress(ProcessLookupError):  # programs that a test did not end are in its group
-        if late:  # no result: slow tests are no sign of a mutant
+        if child.late:  # no result: slow tests are no sign of a mutant
             child.said = b""
         os.killpg(child.pid, signal.SIGKILL)
     _, status = os.waitpid(child.pid, 0)
@@ -144,7 +148,7 @@ def _silence() -> None:
 
 def _separate(session: pytest.Session) -> None:
     """Give a child ports and a folder for temporary files of its own: it runs beside others."""
-    ports._turns = count(os.getpid() * ports.APART)
+    ports.take_other_blocks()
     factory = session.config._tmp_path_factory  # type: ignore[attr-defined]
     factory._basetemp = factory.getbasetemp() / str(os.getpid())
     factory._basetemp.mkdir()

@@ -13,6 +13,7 @@ RESULTS = ROOT / "benchmarks/results/mutants.jsonl"
 
 
 KILLED, SURVIVED, UNTRIED = "killed", "survived", "not tried yet"  # what is never run has the reason as its outcome
+LATE = "out of time"  # its tests took longer than a mutant may: no result
 
 
 @dataclass(frozen=True, slots=True)

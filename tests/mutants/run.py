@@ -25,10 +25,10 @@ from benchmarks import page
 from tests.mutants.catalogue import ROOT, Bar, Mutant, mutants
 from tests.mutants.forks import Forks, Tries, chosen
 from tests.mutants.reached import Needs, needs_in, record
-from tests.mutants.rows import KILLED, SURVIVED, UNTRIED, Row, rows, write
+from tests.mutants.rows import KILLED, LATE, SURVIVED, UNTRIED, Row, rows, write
 from tests.mutants.sites import Kind
 
-AT_ONCE = 2  # mutants at the same time
+AT_ONCE = 2  # mutants at the same time, by default
 ONE_TEST = 60  # seconds for one test: a loop without its bound never ends
 UNIT = ("-m", "not engine")
 # All but those that run mutants or tests themselves, and those of packages that have no mutant.
@@ -77,8 +77,9 @@ def noticed(tries: Mapping[Mutant, Tries], at_once: int, kept: Callable[[Row], N
     """
     found = {one: Row(one.name, one.kind, UNTRIED if any(tries[one]) else one.bar or SURVIVED) for one in tries}
 
-    def told(mutant: Mutant, by: str, took: float) -> None:
-        found[mutant] = Row(mutant.name, mutant.kind, KILLED if by else mutant.bar or SURVIVED, by, round(took, 1))
+    def told(mutant: Mutant, outcome: str, by: str, took: float) -> None:
+        kind_of_end = outcome if outcome == KILLED or not mutant.bar else mutant.bar
+        found[mutant] = Row(mutant.name, mutant.kind, kind_of_end, by, round(took, 1))
         kept(found[mutant])
 
     forks = Forks({one: groups for one, groups in tries.items() if any(groups)}, at_once, told)
@@ -92,11 +93,15 @@ def noticed(tries: Mapping[Mutant, Tries], at_once: int, kept: Callable[[Row], N
 
 
 def run(
-    able: Sequence[Mutant], known: Mapping[str, Row], reached: Mapping[str, Needs] | None, kept: Callable[[Row], None]
+    able: Sequence[Mutant],
+    known: Mapping[str, Row],
+    reached: Mapping[str, Needs] | None,
+    kept: Callable[[Row], None],
+    at_once: int = AT_ONCE,
 ) -> Mapping[Mutant, Row]:
     """Run mutants; return the row of each. A fault that no unit test notices is tried with its drills."""
     tests = {one: None if reached is None else reached.get(one.name, Needs()) for one in able}
-    found = noticed({one: tuple(tries_of(one, known.get(one.name), tests[one])) for one in able}, AT_ONCE, kept)
+    found = noticed({one: tuple(tries_of(one, known.get(one.name), tests[one])) for one in able}, at_once, kept)
     left = [one for one, row in found.items() if row.outcome == SURVIVED and drills_of(one)]
     if reached is not None:
         found |= noticed({one: (drills_of(one),) for one in left}, 1, kept)
@@ -117,7 +122,7 @@ def told(found: Sequence[Row], every: int) -> int:
     tried = sum(row.outcome in (KILLED, SURVIVED) for row in found)
     rate = (tried - len(survivors)) / tried if tried else 0.0
     print(f"kill rate {rate:.1%} of {tried} mutants; there are {every}")
-    untried = any(row.outcome == UNTRIED for row in found)
+    untried = any(row.outcome in (UNTRIED, LATE) for row in found)
     return 0 if rate == 1 and not untried else 1
 
 
@@ -135,11 +140,13 @@ def main() -> None:
     parser.add_argument("--survivors", action="store_true", help="mutants that no test has noticed yet")
     parser.add_argument("--untried", action="store_true", help="mutants that no run has come to yet")
     parser.add_argument("--reached", type=Path, metavar="FILE", help="what some tests need: the mutants in it alone")
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, metavar="N", help="mutants at the same time")
     asked = parser.parse_args()
     every, known = mutants(), rows()
     before = {one: known[one.name].outcome if one.name in known else UNTRIED for one in every}
     given = needs_in(asked.reached.read_text(encoding="utf-8")) if asked.reached else None
-    wanted = {SURVIVED, UNTRIED, Bar.ENGINE} if asked.survivors else {UNTRIED, Bar.ENGINE} if asked.untried else None
+    unfinished = {UNTRIED, LATE, Bar.ENGINE}
+    wanted = {SURVIVED, *unfinished} if asked.survivors else unfinished if asked.untried else None
     able = [one for one in every if re.search(asked.only, one.name) and one.bar is not Bar.UNSAFE]
     able = [one for one in able if wanted is None or before[one] in wanted]
     if given is not None:
@@ -158,16 +165,16 @@ def main() -> None:
             write((table | {name: one for name, one in rows().items() if name in table} | {row.name: row}).values())
 
     if given is not None:  # what these tests do not notice, others may
-        found = dict(run(able, known, given, lambda row: keep(row) if row.outcome == KILLED else None))
+        found = dict(run(able, known, given, lambda row: keep(row) if row.outcome == KILLED else None, asked.at_once))
         untried = {one: Row(one.name, one.kind, one.bar or UNTRIED) for one in found if found[one].outcome != KILLED}
         found |= untried
     else:
-        found = dict(run([one for one in able if before[one] == KILLED], known, None, lambda _row: None))
+        found = dict(run([one for one in able if before[one] == KILLED], known, None, lambda _row: None, asked.at_once))
         for row in found.values():
             keep(row)
         left = [one for one in able if one not in found or found[one].outcome != KILLED]
         if left and not asked.sample:
-            found |= run(left, {}, record((*UNIT, *TESTS)), keep)
+            found |= run(left, {}, record((*UNIT, *TESTS)), keep, asked.at_once)
     for row in filter(was_tried, found.values()):
         keep(row)
     if not asked.sample:

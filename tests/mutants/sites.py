@@ -16,7 +16,8 @@ REFUSALS = {"Refused", "UsageError", "Unreadable", "TooLarge", "BackupFailed", "
 FINDINGS = REFUSALS | {"Finding", "HarnessError", "NotYet"}  # what a check raises
 CALLED = re.compile(r"_?(require|check|refuse|verify|signed_by)(_|$)")  # functions that are called for what they raise
 LINES = re.compile(r"(tuple\[str, \.\.\.\]|list\[str\]|Iterator\[str\])$")  # what an oracle returns: a line a finding
-REACHED, CALLED_IT = "_mutant_reached", "_mutant_called"  # builtins of a process that records
+# Builtins of a process that records.
+REACHED, CALLED_IT, FOUND = "_mutant_reached", "_mutant_called", "_mutant_found"
 FAULT = """
 def _without(_scene):
     pass
@@ -89,7 +90,7 @@ def _walk(node: ast.AST, where: str, *, oracle: bool, conditions: bool) -> Itera
         if isinstance(child, ast.FunctionDef | ast.ClassDef):
             inside = f"{where}.{child.name}" if where else child.name
         if isinstance(child, ast.FunctionDef) and oracle and not conditions and _gives_lines(child):
-            yield inside, Kind.ORACLE, "finds nothing", *_changes(child, _empty, _probe_body)
+            yield inside, Kind.ORACLE, "finds nothing", *_changes(child, _empty, _probe_found)
         if isinstance(child, ast.If):
             raises = _raised(child.body[-1])
             if raises & (FINDINGS if oracle else REFUSALS | {"Finding"}) or _ends_loop(child):
@@ -170,9 +171,12 @@ def _empty(function: ast.FunctionDef) -> None:
     function.body = ast.parse("return iter(())" if generator else "return ()").body
 
 
-def _probe_body(node: ast.If | ast.FunctionDef, name: str) -> None:
-    has_text = isinstance(node, ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None
-    node.body.insert(1 if has_text else 0, ast.Expr(_telling(REACHED, name)))
+def _probe_body(node: ast.If, name: str) -> None:
+    node.body.insert(0, ast.Expr(_telling(REACHED, name)))
+
+
+def _probe_found(function: ast.FunctionDef, name: str) -> None:
+    function.decorator_list.append(_telling(FOUND, name))
 
 
 def _probe_line(node: ast.ListComp | ast.GeneratorExp, name: str) -> None:

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
@@ -144,6 +145,24 @@ def test_a_probed_guard_tells_that_it_is_needed(call: str, told: list[str]) -> N
     with suppress(ValueError):
         eval(call, space)  # noqa: S307 - a constant text
     assert [any(what in name for what in told) for name in seen] == [True] * len(told)
+
+
+@pytest.mark.parametrize("form", [tuple, list, iter])
+@pytest.mark.parametrize(("lines", "how"), [((), {"called"}), (("wrong",), {"needed"})])
+def test_a_test_needs_an_oracle_that_finds_something_in_it(
+    form: Callable[[tuple[str, ...]], Iterable[str]],
+    lines: tuple[str, ...],
+    how: set[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "reached").touch()
+    monkeypatch.setenv(sitecustomize.FILE, str(tmp_path / "reached"))
+    name = f"x.py lines: {form} {lines}"
+    assert tuple(sitecustomize.found(name)(lambda: form(lines))()) == lines
+    told = {line.split("\t")[1] for line in (tmp_path / "reached").read_text().splitlines()}
+    assert told >= how
+    assert ("needed" in told) is bool(lines)
 
 
 def test_tests_tell_what_they_need_in_child_processes_too(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from harness.core.record import DrillRecord
 from harness.estate.config import Config, load_config
 from harness.estate.notify_config import NotifyTable
 from harness.evidence.told import read_told
-from harness.notify.tell import HEARTBEAT, TEXTFILE, lines_of, tell, tell_not_started
+from harness.notify.tell import HEARTBEAT, TEXTFILE, beat, lines_of, tell, tell_not_started
 from tests.records import a_record, kept
 
 TOKEN = "token-that-lets-one-post"
@@ -179,6 +179,11 @@ def test_a_heartbeat_that_cannot_be_called_is_named_without_its_secret(url: str,
     assert not one.delivered
     assert one.reason
     assert TOKEN not in one.reason
+
+
+def test_a_heartbeat_that_is_no_url_of_the_web_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^heartbeat .*: not a http or https URL$"):
+        beat(reference(tmp_path, "beat", f"ftp://127.0.0.1/{TOKEN}"))
 
 
 def test_a_textfile_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ FAILURE = ("=== FAILURES ===", "why it failed", "FAILED tests/one.py", "=== 1 fa
 CLUSTERS = "engine-tests TESTS=tests/kubernetes"
 ALL = {
     "setup",
-    "test",
+    "-o drills test",
+    "drills",
     "cases MAJORS=15",
     "mutants SAMPLE=10",
     "images",

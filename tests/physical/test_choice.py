@@ -15,6 +15,7 @@ from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
 from harness.physical.restore import PointInTime, restore
 from harness.physical.target import read_target
+from harness.recovery.choose_server import choose_server
 from harness.repository.catalogue import Repository
 from harness.repository.upkeep.wal import reap_wal
 from harness.repository.wal.catalogue import read_systems
@@ -91,3 +92,16 @@ def test_the_backup_of_a_server_that_was_made_anew_is_restored(
         )
         assert reap_wal(declared, 0.0) == ()
         declared.store.put(key, (text,))
+
+
+def test_a_backup_that_is_sealed_to_other_keys_is_no_finding_where_another_can_be_restored(archive: Archive) -> None:
+    dr = Recipients(writer=archive.keys.writer)  # as after a failback: the site before had keys of its own
+    before = take_physical(archive.source, MemoryJournal())
+    after = take_physical(replace(archive, keys=dr).source, MemoryJournal())
+    chosen = choose_server(archive.repository, dr.dr[0].decode(), after.contents)
+    assert [way.name for way in chosen.ways] == [after.backup_id]
+    assert chosen.findings == ()
+    chosen = choose_server(archive.repository, Recipients().dr[0].decode(), after.contents)
+    assert chosen.ways == ()
+    for one in (before, after):
+        assert any(f"{one.backup_id}: key " in line and "does not open it" in line for line in chosen.findings)

@@ -16,7 +16,10 @@ import pytest
 from harness.core.clock import SYSTEM
 from harness.postgres.server import connect
 from harness.repository.format.recipients import new_pair
-from tests.cases.production import ROOT, Production, blackstart, last, production
+from tests.cases.production import Production, blackstart, last, there
+from tests.forks import COMMAND, ROOT
+
+__all__ = ["there"]
 
 # What a shell may have for another server. Each was obeyed where a connection does not state it.
 ELSEWHERE = {
@@ -25,12 +28,6 @@ ELSEWHERE = {
     "PGSERVICE": "none",
     "PGTARGETSESSIONATTRS": "standby",
 }
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    with production(tmp_path_factory.mktemp("production")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +47,7 @@ def write(there: Production, *statements: str) -> None:
 @contextmanager
 def receiving(folder: Path, *, kill: bool = False) -> Iterator[subprocess.Popen[str]]:
     """Run `wal receive` until the block ends, and end it as Ctrl-C does, or by SIGKILL."""
-    command = [sys.executable, "-c", "from harness.cli import main; main()", "wal", "receive"]
+    command = [*COMMAND, "wal", "receive"]
     env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(folder / "runs")}
     with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 
 from harness.core.clock import SYSTEM
 from harness.postgres.server import connect
-from tests.cases.production import Production, blackstart, last, production
+from tests.cases.production import Production, blackstart, last, there
 
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
-    with production(tmp_path_factory.mktemp("production")) as made:
-        yield made
+__all__ = ["there"]
 
 
 def test_an_incremental_backup_and_one_database_of_it(

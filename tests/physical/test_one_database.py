@@ -15,10 +15,11 @@ from harness.estate.server_tables import sql_of_url
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
 from harness.physical.single import restore as module
-from harness.physical.single.into import look_into
+from harness.physical.single.into import Into, look_into
 from harness.physical.single.restore import Loaded, One, restore_one
 from harness.physical.single.transfer import transfer
 from harness.physical.target import read_target
+from harness.postgres.roles.data import Database, inspect
 from harness.substrate.embedded.substrate import Embedded
 from tests.physical.conftest import Archive
 from tests.repository.memory_store import MemoryStore
@@ -43,6 +44,7 @@ def there(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory, recipie
     other = start_database(substrate.site("other"), tmp_path_factory.mktemp("other"))
     archive = Archive(source, recipients.repository(MemoryStore()), recipients)
     source.execute("postgres", "CREATE ROLE keeper", f'CREATE DATABASE "{NAME}" OWNER keeper', "CREATE DATABASE apart")
+    source.execute("postgres", "CREATE DATABASE closed ALLOW_CONNECTIONS false")
     source.execute(
         NAME, "CREATE TABLE kept AS SELECT i, 'note ' || i AS note FROM generate_series(1, 1000) i",
         "ALTER TABLE kept OWNER TO keeper", "CREATE SEQUENCE numbers START 7", "SELECT nextval('numbers')",
@@ -119,6 +121,8 @@ def test_what_the_server_lacks_is_named_at_once(clean: There, tmp_path: Path) ->
         UsageError, match=f"--database gone: the server had no such database then; it had apart, .*{NAME}"
     ):
         load(clean, tmp_path, clean.other, "copy", database="gone")
+    with pytest.raises(UsageError, match="--database closed: it allowed no connections then; restore the server"):
+        load(clean, tmp_path, clean.other, "copy", database="closed")
     with pytest.raises(UsageError, match=r"--scratch .*: is no folder"):
         load(clean, tmp_path, clean.other, "copy", scratch=tmp_path / "missing")
     assert "copy" not in names(clean.other)
@@ -138,6 +142,33 @@ def test_after_a_failure_nothing_is_left(
         load(clean, tmp_path, clean.other, "copy", owners=False)
     assert "copy" not in names(clean.other)
     assert list(tmp_path.iterdir()) == []
+
+
+def killed(into: Into, like: Database) -> None:
+    """Do what a restore has done that is killed before it fills its database."""
+    into.make(like, owner=False)
+    into.begin()
+
+
+def test_a_database_that_a_killed_restore_left_is_made_anew_unless_somebody_filled_it(
+    clean: There, tmp_path: Path
+) -> None:
+    """On the server that was backed up it was in the way of the next restore, and an operator had to drop it."""
+    server = clean.archive.db
+    (like,) = (one for one in inspect(server.sql).databases if one.name == "apart")
+    killed(look_into(server.sql, "copy"), like)
+    load(clean, tmp_path, server, "copy")
+    assert server.one("copy", "SELECT count(*) FROM kept") == 1000
+    comment = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'copy'"
+    assert server.one("postgres", comment) is None
+    server.execute("postgres", "DROP DATABASE copy")
+    killed(look_into(server.sql, "copy"), like)
+    left = look_into(server.sql, "copy")
+    server.execute("copy", "CREATE TABLE theirs (i int)")
+    assert not look_into(server.sql, "copy").new
+    with pytest.raises(RestoreFailed, match="somebody has filled it meanwhile"):
+        left.make(like, owner=False)
+    assert server.one("copy", "SELECT count(*) FROM theirs") == 0
 
 
 def test_an_interrupted_fetch_leaves_nothing_and_promises_nothing(clean: There, tmp_path: Path) -> None:

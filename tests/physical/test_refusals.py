@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from harness.core.contents import Needs
 from harness.core.errors import BackupFailed, HarnessError, RestoreFailed, Unreadable, UsageError
 from harness.core.wal import show_lsn
 from harness.estate.secrets import SIGNING_KEY
+from harness.physical import preflight
 from harness.physical import restore as restoring
 from harness.physical.archive import members
 from harness.physical.choice import _follow, way_from
@@ -237,7 +239,7 @@ def test_only_a_plain_name_of_a_slot_gets_into_a_command(name: str) -> None:
 def test_a_primary_without_a_writers_key_or_with_a_read_only_repository_is_no_source() -> None:
     site = SimpleNamespace(site=SimpleNamespace(name="primary"), secrets={})
     with pytest.raises(UsageError, match=f"site primary: no secret {SIGNING_KEY}; make it with"):
-        source_at(SimpleNamespace(live=site))  # type: ignore[arg-type]
+        source_at(SimpleNamespace(primary=site))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="read_only: nothing can be written; set it to false for backups"):
         _connections(SimpleNamespace(), SimpleNamespace(read_only=True), {})  # type: ignore[arg-type]
 
@@ -246,13 +248,14 @@ def test_every_obstacle_is_named_before_anything_is_written(tmp_path: Path, monk
     full = folder_with(tmp_path / "full", "notes.txt")
     contents = SimpleNamespace(system=SimpleNamespace(major=18))
     whole = SimpleNamespace(backup_id="one", manifest=SimpleNamespace(contents=contents))
-    way: Any = SimpleNamespace(parents=(), backup=whole, size=lambda: 1 << 60)
+    facts = SimpleNamespace(needs=Needs())
+    way: Any = SimpleNamespace(parents=(), backup=whole, facts=facts, size=lambda: 1 << 60)
     programs: Any = object()
-    monkeypatch.setattr(restoring, "programs_of", lambda _major: programs)
+    monkeypatch.setattr(preflight, "programs_of", lambda _major, _tags: programs)
     with pytest.raises(UsageError, match=r"full: is not empty.*; --into .*full: \d+ MiB are free"):
-        restoring._preflight(way, full, None)
+        preflight.preflight(way, full, None, elsewhere=False, database="")
     way.size = lambda: 0
-    assert restoring._preflight(way, tmp_path / "new", None) is programs
+    assert preflight.preflight(way, tmp_path / "new", None, elsewhere=False, database="") == (programs, ())
 
 
 def replayed(

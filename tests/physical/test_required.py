@@ -89,6 +89,15 @@ def test_a_limit_for_slots_is_no_warning_and_tablespaces_are_named(archive: Arch
         server.execute("postgres", "ALTER SYSTEM RESET max_slot_wal_keep_size", "SELECT pg_reload_conf()")
 
 
+def test_the_right_to_replicate_is_enough(archive: Archive, replicator: Sql) -> None:
+    archive.db.execute("postgres", "ALTER ROLE plain REPLICATION")
+    assert ask_required(replicator, SLOT).failures == ()
+    receipt = take_physical(replace(archive.source, sql=replicator), MemoryJournal())
+    facts = receipt.contents.physical
+    assert facts is not None
+    assert (facts.superuser, facts.checksums) == ("postgres", True)
+
+
 def test_a_role_without_the_right_to_replicate(archive: Archive, replicator: Sql) -> None:
     begins(
         ask_required(replicator, SLOT).failures, "user plain has no right to replicate; ALTER ROLE plain REPLICATION"

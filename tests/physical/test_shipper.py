@@ -40,6 +40,15 @@ def test_a_history_is_in_a_batch_of_its_own(recipients: Recipients) -> None:
     assert shipper.shipped == 3 * SIZE
 
 
+@pytest.mark.parametrize(("size", "waiting"), [(16 << 20, 3), (64 << 20, 1), (1 << 30, 1)])
+def test_large_segments_do_not_wait_in_memory(recipients: Recipients, size: int, waiting: int) -> None:
+    repository = recipients.repository(MemoryStore())
+    shipper = Shipper(begin_wal(repository, "7391", size, recipients.public, recipients.writer[0], None))
+    parts = [Part(1, number * size, b"", whole=True, covered_until=SEEN) for number in range(waiting + 1)]
+    assert [shipper.offer(part) for part in parts] == [True] * waiting + [False]
+    assert shipper._taken() == parts[:waiting]
+
+
 def test_a_tail_that_was_replaced_after_the_catalogue_was_read_is_read_as_it_is_by_now(recipients: Recipients) -> None:
     """A restore beside a running primary failed: what the receiver had shipped last was gone before it was fetched."""
     repository = recipients.repository(MemoryStore())

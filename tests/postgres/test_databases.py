@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.errors import BackupFailed
+from harness.core.errors import BackupFailed, HarnessError
 from harness.postgres.checks import column
 from harness.postgres.dump import open_snapshot
 from harness.postgres.identity import DatabaseEntry, catalogue, databases, holds_user_data
@@ -77,6 +77,21 @@ def test_a_query_in_the_snapshot_sees_what_the_dump_holds(dr: DatabaseServer) ->
                 snapshot.column("SELECT 1\n  FROM nowhere")
     finally:
         dr.execute("postgres", "DROP TABLE files")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["SELECT 'a'; SELECT 'b'", "SELECT 'a', 'b'", "-- nothing", "SET work_mem = '1MB'", "SELECT 'a'; COMMIT", "SELECT"],
+)
+def test_a_query_that_names_more_than_its_first_column_is_refused(dr: DatabaseServer, query: str) -> None:
+    """What its second statement or its second column returns was in no backup, and nothing said so."""
+    with (
+        pytest.raises(BackupFailed, match="database postgres: the query is not one statement that returns one column"),
+        open_snapshot(dr.sql, "postgres") as snapshot,
+    ):
+        snapshot.column(query)
+    with pytest.raises(HarnessError, match="several become one with UNION ALL"):
+        column(dr.sql, "postgres", query)
 
 
 @pytest.mark.parametrize(

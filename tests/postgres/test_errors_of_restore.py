@@ -30,7 +30,7 @@ SAID = 'TABLE DATA prices postgres: COPY failed for table "prices": ERROR:  rela
 )
 def test_the_first_error_is_found_whatever_stands_between_its_lines(lines: tuple[str, ...]) -> None:
     assert errors_in("\n".join(lines))[0] == SAID
-    assert reason(Completed(1, "\n".join(lines))) == f"{SAID} (exit code 1)"
+    assert reason(Completed(1, "\n".join(lines))) == f"{SAID.replace('  ', ' ')} (exit code 1)"
 
 
 def test_an_entry_is_that_of_its_own_error() -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ from harness.core.clock import NotYet, wait_until
 from harness.estate.config import load_config
 from harness.estate.registry import kind_of
 from harness.estate.secrets import Secrets, add_service_secrets, make_site_secrets
-from tests.cases.production import ROOT, Production, blackstart
+from tests.cases.production import Production, blackstart
+from tests.forks import COMMAND, ROOT
 
 STEP = 0.01  # seconds between two looks at a journal
 LATE = 120.0  # seconds in which a recovery is at its switch
@@ -33,7 +33,7 @@ class Disaster:
 
     def killed_at(self, seen: Callable[[dict[str, object]], bool]) -> Path:
         """Recover, and SIGKILL it once its journal has an event; return its run folder."""
-        command = [sys.executable, "-c", "from harness.cli import main; main()", *self.words]
+        command = [*COMMAND, *self.words]
         env = os.environ | {"PYTHONPATH": str(ROOT), "BLACKSTART_RUNS": str(self.folder / "runs")}
         with (self.folder / "log").open("wb") as log:
             work = subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log)

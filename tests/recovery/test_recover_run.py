@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cases.production import ROOT, Production, blackstart, production
+from tests.cases.production import Production, blackstart, production
+from tests.forks import ROOT
 from tests.recovery.disasters import Disaster, disaster_of
 
 pytestmark = pytest.mark.programs

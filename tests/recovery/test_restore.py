@@ -42,6 +42,15 @@ def test_no_plaintext_is_left_after_a_failed_restore(memory_estate: MemoryEstate
     assert not spool(memory_estate)
 
 
+def test_a_server_that_cannot_lock_all_tables_is_not_restored_onto(
+    memory_estate: MemoryEstate, work: Recovery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.recovery.restore_databases.lacking_room", lambda *_words: "no room for locks")
+    with pytest.raises(RestoreFailed, match="no room for locks; nothing was changed"):
+        restore(work)
+    assert memory_estate.servers.postgres["dr"].databases == {}
+
+
 def refuse_removal(monkeypatch: pytest.MonkeyPatch) -> None:
     def remove(_volume: MemoryVolume, path: str) -> None:
         raise PermissionError(f"{path}: not permitted")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.cli.resume import resume_recovery, resume_restore_test
 from harness.core.clock import SYSTEM
-from harness.core.errors import Refused, UsageError
+from harness.core.errors import HarnessError, Refused, Unreadable, UsageError
 from harness.core.journal import Event
 from harness.evidence.folder import INPUTS, JOURNAL, RecordFolder
 from harness.evidence.journal import JournalFile
@@ -23,6 +24,7 @@ from harness.substrate.embedded.process_tree import boot, look
 from harness.substrate.embedded.undo_journal import JOURNAL as UNDO_JOURNAL
 from harness.substrate.embedded.undo_journal import Undo, UndoJournal
 from tests.memory_drill import PROMISE, header
+from tests.records import journal_rewritten
 
 WORDS = {"config": "estate.toml", "unsigned": ""}
 
@@ -161,3 +163,59 @@ def test_a_declaration_that_was_changed_is_refused(run: Path, folder: RecordFold
         UsageError, match=r"estate.toml: was changed since the restore test began; put it back \(it is "
     ):
         require_unchanged(begun, declared)
+
+
+CHANGED = [
+    ("json controls", "["),
+    ("json controls", "[" * 100_000),
+    ("json controls", "7"),
+    ("json controls", "[7]"),
+    ("json statements", "7"),
+    ("approver", 7),
+]
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(("fact", "value"), CHANGED)
+def test_a_journal_that_somebody_wrote_anew_is_refused_in_one_line(
+    run: Path, folder: RecordFolder, fact: str, value: object
+) -> None:
+    """The chain of its lines is whole: who may write to the record's folder can make another."""
+    killed(run, folder)
+
+    def changed(event: dict[str, object]) -> None:
+        facts = event["facts"]
+        assert isinstance(facts, dict)
+        if event["kind"] == "promised":
+            facts[fact] = value
+
+    journal_rewritten(folder.path / JOURNAL, changed)
+    with pytest.raises(Unreadable, match=r"the journal was changed|statements: "):
+        continued(run, require_resumable(run), header("restore test"), lambda _event: None)
+    assert (run / "sites").is_dir()  # nothing of the run was removed
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [("given", 7), ("at", "soon"), ("at", "2026-05-01T02:00:00"), ("monotonic", None), ("since_boot", float("nan"))],
+)
+def test_a_begin_that_somebody_changed_is_refused_in_one_line(
+    run: Path, folder: RecordFolder, fact: str, value: object
+) -> None:
+    killed(run, folder)
+    path = run / UNDO_JOURNAL
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**row, fact: value} if "work" in row else row) + "\n" for row in rows))
+    with pytest.raises(Unreadable, match=r"its journal was changed: it does not say how the work began .* sweep"):
+        require_resumable(run)
+
+
+@pytest.mark.attacks
+def test_an_option_that_is_gone_is_named(run: Path, folder: RecordFolder) -> None:
+    killed(run, folder)
+    for resumed in (resume_recovery, resume_restore_test):
+        with pytest.raises(
+            HarnessError, match=r"it does not say with which '\w+' the restore test began; `blackstart sw"
+        ):
+            resumed(run, require_resumable(run))

@@ -74,8 +74,8 @@ class Interrupted:
         said = list(contradictions(self.first.folder.path, record))
         try:
             ALONE.judge(list(map(json.loads, self.journal.path.read_text().splitlines())), [])
-        except ALONE.Refused as error:
-            said.append(f"alone: {error}")
+        except SystemExit as error:
+            said.append(f"alone: {str(error).removeprefix('REFUSED  ')}")
         return said
 
 
@@ -140,7 +140,7 @@ def test_a_failure_that_a_resumed_test_forgot_is_refused_by_both_verifiers(inter
     assert record.verdict == "KEPT"
     ours, alone = interrupted.refusals(record)
     assert ours.startswith("verdict: the journal notes what was not judged: ")
-    assert alone.startswith("alone: verdict: the journal notes what was not judged: ")
+    assert alone.startswith("alone: verdict: noted and not judged, ")
 
 
 def test_a_finding_that_was_to_be_judged_at_the_end_is_judged_once(interrupted: Interrupted) -> None:

@@ -13,7 +13,8 @@ from harness.backup.build import described_backups
 from harness.core.clock import SYSTEM
 from harness.core.errors import NoValidBackup
 from harness.recovery.exposure import measure_exposure
-from harness.repository.catalogue import Repository
+from harness.repository.catalogue import CommittedBackup, Repository, ordered
+from harness.repository.chain import Chain
 from harness.repository.format.layout import new_id
 from harness.repository.store.expunge import remove
 from harness.repository.upkeep.reaper import Reaped, reap
@@ -112,6 +113,18 @@ def test_r3_whatever_lies_in_the_bucket_costs_nobody_the_others(
     assert measure_exposure(repository, recipients.dr[0], SYSTEM.wall()).seconds is not None
     reap(repository)
     assert mine.path in keys_of(store, "shop")
+
+
+def test_thousands_of_notes_that_nobody_signed_cost_no_minutes() -> None:
+    """To put 50 backups among 2,000 notes of the year 2099 in order took half a minute, among 8,000 seven minutes."""
+    names = sorted((new_id(SYSTEM) for _ in range(200)), reverse=True)
+    found = {name: CommittedBackup(name, None) for name in names}
+    found |= {name: CommittedBackup(name, "not signed") for name in (new_id(AHEAD) for _ in range(8000))}
+    begun = SYSTEM.monotonic()
+    order = ordered(found, Chain(tuple(names)))
+    assert SYSTEM.monotonic() - begun < 10
+    assert [one.backup_id for one in order if one.damaged is None] == names
+    assert len(order) == len(found)
 
 
 def delete_commit(repository: Repository, backup_id: str) -> None:

@@ -74,6 +74,11 @@ def test_a_replaced_history_is_named() -> None:
     assert line.startswith("backup b4 (number 4), which was seen before, is not in the repository, and backup other")
 
 
+def test_a_deleted_backup_that_none_follows_is_named_by_who_has_seen_it() -> None:
+    (line,) = follow([FIRST, SECOND, link(4, SECOND)], [THIRD.head], (), NOW).findings
+    assert line == "backup b3 (number 3), which was seen before, is not in the repository: it was deleted"
+
+
 def test_what_follows_a_deleted_one_names_it() -> None:
     """The writer has a witness: the next backup follows the one that is gone, so that every reader notices."""
     left = [FIRST, SECOND, THIRD]

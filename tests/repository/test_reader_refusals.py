@@ -29,7 +29,7 @@ from harness.repository.format.recipients import read_private, read_public, wrap
 from harness.repository.format.seal import seal
 from harness.repository.format.unsigned import read_unsigned
 from harness.repository.lineage import lineage
-from harness.repository.reader import OpenBackup
+from harness.repository.reader import OpenBackup, small_object
 from harness.repository.store.read_only import ReadOnly
 from harness.repository.wal.catalogue import Shipped, read_wal
 from harness.repository.wal.reader import WalReader
@@ -113,6 +113,24 @@ def test_an_object_more_than_committed_is_found(
 def test_what_is_stored_of_a_damaged_backup_cannot_be_compared(repository: Repository) -> None:
     with pytest.raises(Unreadable, match="backup one: not signed by anyone"):
         repository.require_stored(CommittedBackup("one", "not signed by anyone"))
+
+
+def test_a_backup_that_nobody_signed_is_read_only_when_it_was_asked_for(repository: Repository) -> None:
+    """Of the format before, whose COMMIT anyone could write."""
+    old = new_id(SYSTEM)
+    repository.store.put(repository.layout.commit(old), (json.dumps({"format": UNSIGNED}).encode(),))
+    asked = replace(repository, trust=replace(repository.trust, allow_unsigned=True))
+    said = [next(one.damaged for one in of.committed() if one.backup_id == old) for of in (repository, asked)]
+    assert f"not signed ({UNSIGNED}): anyone may have written it" in str(said[0])
+    assert said[1] == f"store in memory, {repository.layout.manifest(old)}.json: does not exist"
+
+
+def test_a_small_object_is_read_no_further_than_it_may_be_long() -> None:
+    store = MemoryStore()
+    store.put("shop/commit/a", (b"eleven byte",))
+    assert small_object(store, "shop/commit/a", 11) == b"eleven byte"
+    with pytest.raises(Unreadable, match=r"^shop/commit/a: larger than the limit of 10 bytes$"):
+        small_object(store, "shop/commit/a", 10)
 
 
 def test_a_note_of_expired_backups_of_another_estate_counts_for_nothing(recipients: Recipients) -> None:

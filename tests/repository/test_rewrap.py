@@ -9,7 +9,7 @@ from harness.pem import fingerprint
 from harness.repository.catalogue import CommittedBackup, Repository
 from harness.repository.format.recipients import new_pair, read_public
 from harness.repository.store.port import ObjectStore
-from harness.repository.upkeep.rewrap import Rewrap, recipients_ever, require_recipients, rewrap, rewrap_wal
+from harness.repository.upkeep.rewrap import Rewrap, changes, recipients_ever, require_recipients, rewrap, rewrap_wal
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.writer import begin_wal
 from tests.repository.store_servers import Recipients, back_up
@@ -88,6 +88,18 @@ def test_a_recipient_that_is_added_again_keeps_his_key(
     before = bodies(store, estate)
     rewrap(repository, entry, recipients.dr[0], Rewrap((recipients.escrow[1],)))
     assert bodies(store, estate) == before
+
+
+def test_changes_that_cannot_be_made_are_refused_before_the_first(
+    repository: Repository, recipients: Recipients, entry: CommittedBackup
+) -> None:
+    assert list(changes(repository, recipients.dr[0], Rewrap((NEW[1],)))) == [entry.backup_id]
+    for remove, said in (
+        (name_of(recipients.escrow[1]), "would be left with 1 recipient, at least 2 are required"),
+        (name_of(NEW[1]), f"--remove {name_of(NEW[1])}: no backup has this recipient; recipients: "),
+    ):
+        with pytest.raises(UsageError, match=said):
+            changes(repository, recipients.dr[0], Rewrap(remove=(remove,)))
 
 
 def test_a_recipient_that_is_added_and_removed_at_once_is_not_there(

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import Refused
+from harness.core.service import KeyFunction
 from harness.estate.site import EstateSite, NodeStatus
 from harness.restore_test.interlock import Interlock, Production
 from harness.restore_test.restore_test import RestoreTest
 from harness.restore_test.targets import signature_of
 from harness.s3.client import ensure_bucket, tag
-from tests.memory_estate import MemoryEstate, shop_database
+from tests.memory_estate import MemoryEstate, Shop, shop_database
 from tests.restore_test.in_memory import made, require_cleared
 from tests.restore_test.signed import OTHER, signed
 from tests.traffic.backend import Backend
@@ -68,6 +69,29 @@ def test_a_site_that_is_not_listed_is_refused_before_it_is_activated(
     assert f"site dr refused as a drill target: {said}" in record.reasons[0]
     assert "2.2" not in memory_estate.messages()
     assert memory_estate.servers.postgres["dr"].databases == {}
+
+
+def test_a_site_whose_services_run_is_refused_before_it_is_activated(
+    memory_estate: MemoryEstate, locked: RestoreTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = type(memory_estate.fake.site("dr"))
+    monkeypatch.setattr("harness.restore_test.preflight.ExistingSite", site)
+    monkeypatch.setattr(site, "serves", lambda _site, node: node == "shop", raising=False)
+    (reason,) = locked.run().reasons
+    assert "site dr is in use: shop runs there; nothing was written to it" in reason
+    assert locked.activated_at is None
+
+
+def test_a_test_whose_key_functions_could_not_fail_is_refused_before_the_site_is_activated(
+    memory_estate: MemoryEstate, gateway: Backend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory_estate.backed_up()
+    passes = KeyFunction("the shop answers", "shop", "2.8.1", lambda _door: "greeted")
+    monkeypatch.setattr(Shop, "key_functions", lambda *_words: (passes,))
+    work = made(memory_estate, gateway, tmp_path)
+    (reason,) = work.run().reasons
+    assert "key function of shop asserts nothing: the shop answers" in reason
+    assert work.activated_at is None
 
 
 def test_a_site_that_holds_a_database_is_refused_and_keeps_it(memory_estate: MemoryEstate, locked: RestoreTest) -> None:

@@ -136,6 +136,24 @@ class Growing(list[int]):
         return super().__len__()
 
 
+class Late(list[int]):
+    """Writes that become more only when they are counted for the fourth time."""
+
+    counted = 0
+
+    def __len__(self) -> int:
+        self.counted += 1
+        return super().__len__() + (self.counted > 3)
+
+
+def test_a_write_inside_the_old_primary_is_waited_for(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.patience.PATIENCE.inside_write", 5.0)
+    inside = InsideClients(running=None, acknowledged=Late([1]))  # type: ignore[arg-type]
+    fenced = with_events(drill, event("fenced", 1.0), event("status", 2.0, subject="routing"))
+    with pytest.raises(Finding, match="still acknowledges"):
+        old_primary.require_fenced(fenced, inside)
+
+
 def test_an_old_primary_must_be_fenced_before_traffic_is_switched_and_be_silent(
     drill: Drill, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,5 +169,10 @@ def test_databases_that_were_restored_another_way_are_a_finding() -> None:
     recovery.require_restored_from(SimpleNamespace(backup={"mode": "physical"}), "physical")  # type: ignore[arg-type]
     with pytest.raises(Finding, match="in mode logical, not physical"):
         recovery.require_restored_from(SimpleNamespace(backup={"mode": "logical"}), "physical")  # type: ignore[arg-type]
+    sites = SimpleNamespace(dr=SimpleNamespace(strategy="warm"))
+    warm: Any = SimpleNamespace(sites=sites, backup=SimpleNamespace(mode="physical"))
+    recovery.require_declared_mode(SimpleNamespace(backup={"mode": "standby"}), warm)  # type: ignore[arg-type]
+    with pytest.raises(Finding, match="in mode logical, not physical or standby"):
+        recovery.require_declared_mode(SimpleNamespace(backup={"mode": "logical"}), warm)  # type: ignore[arg-type]
     with pytest.raises(Finding, match="in mode none, not logical"):
         recovery.require_restored_from(SimpleNamespace(backup={}), "logical")  # type: ignore[arg-type]

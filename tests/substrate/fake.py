@@ -83,8 +83,9 @@ class MemoryVolume:
             return Entry(path, FOLDER)
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
 
-    def adjust(self, entry: Entry) -> None:
-        """Do nothing: files have neither mode nor mtime."""
+    def adjust(self, entry: Entry) -> Entry:
+        """Return the entry: files have neither mode nor mtime."""
+        return entry
 
     def walk(self) -> Iterator[str]:
         """Yield the relative path of every file in it, sorted."""

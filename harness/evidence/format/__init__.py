@@ -1,1 +1,1 @@
-"""File formats of the evidence: what is written is canonical, and what is read back is checked strictly."""
+"""File formats of the evidence, what one file gives of another, and what is read back, which is checked strictly."""

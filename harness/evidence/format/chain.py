@@ -3,6 +3,7 @@
 One JSON object a line, hash-chained by the SHA-256 of the line before. A drill is in it from its opening on.
 """
 
+import errno
 import fcntl
 import hashlib
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from harness.core.clock import SYSTEM
 from harness.core.errors import Unreadable
 from harness.evidence.format.record_file import canonical
+from harness.regular_file import read_regular
 
 CHAIN = "chain.jsonl"
 GENESIS = "0" * 64
@@ -43,12 +45,10 @@ def read_chain(folder: Path) -> tuple[tuple[Link, ...], tuple[str, ...]]:
 
     Raises Unreadable with the first line that is wrong.
     """
-    path = folder / CHAIN
-    if not path.exists():
-        return (), ()
+    text = _content(folder / CHAIN)
     links: list[Link] = []
     hashes: list[str] = []
-    for at, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+    for at, line in enumerate(text.split(b"\n")[:-1], 1):
         try:
             link = LINK.validate_json(line[:LONGEST])
         except ValidationError as error:
@@ -60,6 +60,16 @@ def read_chain(folder: Path) -> tuple[tuple[Link, ...], tuple[str, ...]]:
         links.append(link)
         hashes.append(hashlib.sha256(line).hexdigest())
     return tuple(links), tuple(hashes)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:  # a link leads out of the folder, where a line would be written; a pipe never ends
+        reason = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+        raise Unreadable(f"{path}: cannot be read ({reason}); look who put it there, and move it away") from None
 
 
 def head_of_chain(folder: Path) -> str:
@@ -92,6 +102,7 @@ def add(folder: Path, kind: str, record: str, state: Callable[[str], str] = lamb
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    _content(path)  # before anything is made: a link may lead to a file that is not there
     path.touch()
     with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.core.errors import Unreadable
 from harness.core.record import ABSENT, FORMAT, NOT_MEASURED, NOT_STATED, DrillRecord, Statements
+from harness.regular_file import read_regular
 
 RECORD = "record.json"
 SCHEMA = "https://json-schema.org/draft/2020-12/schema"
@@ -62,8 +63,7 @@ def read_record(path: Path) -> DrillRecord:
     """Return the record in a `record.json` or in a record folder; raises Unreadable."""
     file = path / RECORD if path.is_dir() else path
     try:
-        with file.open("rb") as stream:
-            text = stream.read(LARGEST + 1)
+        text = read_regular(file, LARGEST + 1, links=True)
     except OSError as error:
         raise Unreadable(f"{file}: not a drill record ({error.strerror})") from None
     if len(text) > LARGEST:
@@ -89,6 +89,14 @@ def record_in(text: bytes, name: str) -> DrillRecord:
     if written(record) != text:  # a further key, a key that is there twice, or another form
         raise Unreadable(f"{name}: not a drill record as it was written: it has other keys, or is no canonical JSON")
     return record
+
+
+def statements_in(data: Any) -> Statements:
+    """Return the statements of a record from the data of its file; raises Unreadable."""
+    try:
+        return TypeAdapter(Statements).validate_json(json.dumps(_present(data, Statements)), strict=True)
+    except ValidationError as error:
+        raise Unreadable(f"statements: {error.errors()[0]['msg']}") from None
 
 
 def schema() -> Mapping[str, Any]:

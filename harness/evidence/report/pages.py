@@ -1,6 +1,7 @@
 """HTML and SVG pages from jinja2 templates. Everything from a record is escaped; no page has a script."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,15 +9,17 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.core.duration import figure, human
 from harness.core.record import NOBODY, DrillRecord
+from harness.core.text import visible
 from harness.core.told import Told
 from harness.evidence.report.chart import chart_of
-from harness.evidence.report.view import RecordView, view_of
+from harness.evidence.report.view import RecordView, view_of, visible_parts
 from harness.evidence.told import read_told
 
+BACKTICKS = re.compile(r"`([^`\n]+)`")
 FILES = (
     "record.json",
     "journal.jsonl",
@@ -64,7 +67,7 @@ def entry_of(record: DrillRecord, folder: Path, page: Path, signed_off: str = NO
     links = tuple(
         Link(name, Path(os.path.relpath(folder / name, page)).as_posix()) for name in FILES if (folder / name).is_file()
     )
-    return Entry(view_of(record), read_told(folder), signed_off, links)
+    return Entry(view_of(record), visible_parts(read_told(folder)), visible(signed_off), links)
 
 
 def overview(
@@ -103,6 +106,11 @@ def when(wall: str) -> str:
         return wall
 
 
+def code(text: str) -> Markup:
+    """Return text for a page: what stands in backticks is set as code, all of it is escaped."""
+    return Markup(BACKTICKS.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
 def render(template: str, **values: object) -> str:
     """Return a page of another package, from a template of this one."""
     return _page(template, **values)
@@ -122,7 +130,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters |= {"human": human, "figure": figure, "when": when}
+    made.filters |= {"human": human, "figure": figure, "when": when, "code": code}
     made.globals |= {"chart_of": chart_of}
     # The style is a file of ours: inside <style> it must not be escaped.
     style = made.loader.get_source(made, "style.css")[0] if made.loader else ""

@@ -10,6 +10,7 @@ from rich.text import Text
 from harness.core.clock import SYSTEM
 from harness.core.journal import Event
 from harness.core.record import DrillRecord
+from harness.core.text import visible
 from harness.evidence.report.view import RecordView, against, view_of
 
 STYLES = {"KEPT": "bold green", "BROKEN": "bold red", "UNKNOWN": "bold yellow"}
@@ -43,12 +44,12 @@ class Progress:
             self._total, self._since = int(str(event.facts["bytes"])), SYSTEM.monotonic()
         if event.kind not in SHOWN:
             return
-        facts = "  ".join(f"{k}={v}" for k, v in event.facts.items())
+        facts = visible("  ".join(f"{k}={v}" for k, v in event.facts.items()))
         line = Text.assemble(
             (f"{event.at - self._begun:7.1f} s  ", "dim"),
             (f"{event.message or '':<8}", "cyan"),
             (f"{event.kind:<12}", "bold red" if event.kind in ("failed", "struck", "stop") else ""),
-            f"{event.subject}  ",
+            f"{visible(event.subject)}  ",
             (facts, "dim"),
         )
         # A terminal has one line an event; a pipe or a file has all of it.

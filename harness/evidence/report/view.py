@@ -1,11 +1,15 @@
 """What pages, messages and lists show of a record: the only place outside the record that knows its field names."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
 
 from harness.core.duration import figure, human
 from harness.core.judge import Phase, Verdict
 from harness.core.record import DrillRecord, FindingEntry, KeyResult, LedgerResult, SeenMessage
+from harness.core.text import visible
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,20 @@ class RecordView:
         return f"{self.data_bytes / 1e6:,.0f} MB, {self.data_rows:,} rows" if self.restored else "not measured"
 
 
+def visible_parts(part: Part) -> Part:
+    """Return a record, or a part of one, whose texts can be shown: names of databases and answers are in it."""
+    found: Any = part
+    if isinstance(part, str):
+        found = visible(part)
+    elif isinstance(part, tuple):
+        found = tuple(visible_parts(one) for one in part)
+    elif isinstance(part, Mapping):
+        found = {visible_parts(name): visible_parts(one) for name, one in part.items()}
+    elif is_dataclass(part) and not isinstance(part, type):
+        found = replace(part, **{one.name: visible_parts(getattr(part, one.name)) for one in fields(part)})
+    return cast("Part", found)
+
+
 def loss_in_words(one: LedgerResult) -> str:
     """Return what a ledger lost."""
     if one.lost is None:
@@ -137,7 +155,8 @@ def restored_from(backup: Mapping[str, str | float]) -> str:
 
 
 def view_of(record: DrillRecord) -> RecordView:
-    """Return what readers see of a record."""
+    """Return what readers see of a record: no text of it commands a terminal, or turns a line of a page."""
+    record = visible_parts(record)
     promise, stated = record.promise, record.statements
     return RecordView(
         drill=record.drill,

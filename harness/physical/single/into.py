@@ -1,5 +1,6 @@
 """Where one database goes: an empty or a new database of a running server, never the one that was backed up."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -14,18 +15,28 @@ from harness.postgres.server import connect, one_line
 
 SUPERUSER = "SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
 ROLES = "SELECT rolname::text FROM pg_catalog.pg_roles"
+# Of a database that was made and is not filled yet, so that one that a killed restore left can be told from another.
+UNFINISHED = "by `blackstart restore`: not filled yet"
+LEFT = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_database
+               WHERE datname = %s AND pg_catalog.shobj_description(oid, 'pg_database') = %s)
+"""
 EXTENSIONS = "SELECT name::text FROM pg_catalog.pg_available_extensions"
 
 
 @dataclass(frozen=True, slots=True)
 class Into:
-    """A database of a server that is there. `new`: it does not exist yet; `system`: of the server; `major`: version."""
+    """A database of a server that is there. `new`: it does not exist yet; `system`: of the server; `major`: version.
+
+    `left`: an empty one of that name is there, which a restore made that was killed; it is made anew.
+    """
 
     sql: Sql
     name: str
     new: bool
     system: str
     major: int
+    left: bool = False
 
     @property
     def where(self) -> str:
@@ -60,11 +71,33 @@ class Into:
     def make(self, like: Database, *, owner: bool) -> None:
         """Create it, with encoding and locale of another. Raises RestoreFailed. `owner`: and with its owner."""
         wanted = replace(like, name=self.name, owner=like.owner if owner else self.sql.user)
+        if self.left and not is_left(self.sql, self.name):  # it was looked at before the backup was fetched
+            raise RestoreFailed(f"{self.where}: somebody has filled it meanwhile, and nothing is restored over it")
         try:
             with connect(self.sql) as connection:
+                if self.left:  # not by force: a restore that still runs is connected to it
+                    connection.execute(compose.SQL("DROP DATABASE {}").format(compose.Identifier(self.name)))
                 connection.execute(creation_of(wanted, self.major))
         except psycopg.Error as error:
             raise RestoreFailed(f"{self.where}: cannot be created: {one_line(error)}") from error
+
+    def begin(self) -> None:
+        """Say of a database that was made that it is not filled yet. Raises RestoreFailed."""
+        self._remark(UNFINISHED)
+
+    def finish(self) -> None:
+        """Say of a database that was made that it is filled. Raises RestoreFailed."""
+        self._remark(None)
+
+    def _remark(self, text: str | None) -> None:
+        comment = compose.SQL("COMMENT ON DATABASE {} IS {}").format(
+            compose.Identifier(self.name), compose.Literal(text)
+        )
+        try:
+            with connect(self.sql) as connection, suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute(comment)
+        except psycopg.Error as error:
+            raise RestoreFailed(f"{self.where}: its comment cannot be changed: {one_line(error)}") from error
 
     def drop(self) -> str:
         """Remove it after a failure; return why it is still there, "" if it is not."""
@@ -83,4 +116,11 @@ def look_into(sql: Sql, name: str) -> Into:
     ((superuser,),) = ask(ordinary, SUPERUSER)
     found = replace(sql, superuser=bool(superuser))
     facts = system_facts(found)
-    return Into(found, name, all(one.name != name for one in catalogue(found)), facts.identifier, facts.major)
+    left = is_left(found, name)
+    new = left or all(one.name != name for one in catalogue(found))
+    return Into(found, name, new, facts.identifier, facts.major, left)
+
+
+def is_left(sql: Sql, name: str) -> bool:
+    """Return whether a restore that was killed made a database, and nobody anything in it. Raises HarnessError."""
+    return ask(sql, LEFT, values=(name, UNFINISHED)) == [(True,)] and is_empty(sql, name)

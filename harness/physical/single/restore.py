@@ -1,7 +1,6 @@
 """Restore of one database: the server aside in a scratch folder, then the database into its target."""
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,16 +10,17 @@ from harness.core.journal import Journal
 from harness.core.node import Address
 from harness.core.service import Sql
 from harness.physical.choice import Wanted, Way
+from harness.physical.place import private_place
 from harness.physical.private_server import PORT
 from harness.physical.programs import programs_of
 from harness.physical.restore import PointInTime, restore
 from harness.physical.server import serving
+from harness.physical.single.aside import roll_back_prepared
 from harness.physical.single.into import Into
 from harness.physical.single.transfer import transfer
 from harness.postgres.identity import ask
 from harness.postgres.roles.data import Database, inspect
 from harness.repository.catalogue import Repository
-from harness.substrate.common.filesystem import remove_tree
 
 # Roles that owners, privileges (o, a) and policies (r) of the database name; initdb's superuser is in none of these.
 ROLES = """
@@ -33,11 +33,15 @@ EXTENSIONS = "SELECT extname::text FROM pg_catalog.pg_extension WHERE extname <>
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was loaded. `tables`, `rows`: their number, compared with the backup; `server`: what was restored aside."""
+    """What was loaded. `tables`, `rows`: their number, compared with the backup; `server`: what was restored aside.
+
+    `uncommitted`: transactions that were prepared and open, whose changes were not loaded, a line each.
+    """
 
     tables: int
     rows: int
     server: PointInTime
+    uncommitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +64,26 @@ def restore_one(
     one: One,
     journal: Journal,
     progress: Callable[[int], None] | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Load one database of the state at a target into another one. The scratch folder is removed in any case.
 
-    After an error the database that it was to go to is as it was before. Raises UsageError that names every obstacle,
-    otherwise as `harness.physical.restore.restore`.
+    After an error the database that it was to go to is as it was before. `tags`: variables by which a sweep finds what
+    a killed restore leaves on this machine. Raises UsageError that names every obstacle, otherwise as
+    `harness.physical.restore.restore`.
     """
 
     def admit(way: Way) -> None:
         system = way.backup.manifest.contents.system
         _refuse(one.into.obstacles(one.database, system.identifier, system.major), one.into)
 
-    with _scratch(one.scratch) as folder:
-        done = restore(repository, private_pem, wanted, folder, journal, progress, admit)
-        programs = programs_of(done.major)
+    with _scratch(one.scratch, tags or {}) as folder:
+        done = restore(repository, private_pem, wanted, folder, journal, progress, admit, tags, database=one.database)
+        programs = programs_of(done.major, tags)
         with serving(programs, folder, done.superuser) as place:
             source = sql_at(place, done.superuser)
             found = _database(source, one.database)
+            uncommitted = roll_back_prepared(source, one.database)
             roles = {str(name) for (name,) in ask(source, ROLES, one.database, (one.owners,))}
             if one.owners and one.into.new:
                 roles |= {found.owner}
@@ -86,7 +93,7 @@ def restore_one(
                 tables = transfer(programs, source, one.database, one.into, owners=one.owners)
     rows = sum(table.rows for table in tables)
     journal.mark("loaded", one.into.name, tables=len(tables), rows=rows)
-    return Loaded(len(tables), rows, done)
+    return Loaded(len(tables), rows, done, uncommitted)
 
 
 def _refuse(lines: tuple[str, ...], into: Into) -> None:
@@ -95,15 +102,12 @@ def _refuse(lines: tuple[str, ...], into: Into) -> None:
 
 
 @contextmanager
-def _scratch(home: Path) -> Iterator[Path]:
+def _scratch(home: Path, tags: Mapping[str, str]) -> Iterator[Path]:
     """Yield the name of a new data folder in `home`; all of it is removed at the end. Raises UsageError."""
     if not home.is_dir():
         raise UsageError(f"--scratch {home}: is no folder; name one on a disk with enough space")
-    made = Path(tempfile.mkdtemp(prefix="restore-", dir=home))
-    try:
+    with private_place(tags, home) as made:
         yield made / "data"
-    finally:
-        remove_tree(made)
 
 
 def sql_at(place: Path, superuser: str) -> Sql:
@@ -119,6 +123,10 @@ def _database(source: Sql, name: str) -> Database:
     for one in databases:
         if one.name == name and one.connectable:
             return one
+    if any(one.name == name for one in databases):
+        raise UsageError(
+            f"--database {name}: it allowed no connections then; restore the server with --into, and allow them there"
+        )
     there = ", ".join(one.name for one in databases if one.connectable)
     raise UsageError(f"--database {name}: the server had no such database then; it had {there}")
 
@@ -131,8 +139,10 @@ def _made(one: One, like: Database) -> Iterator[None]:
         return
     one.into.make(like, owner=one.owners)
     try:
+        one.into.begin()
         yield
     except BaseException as error:
         if left := one.into.drop():
             error.add_note(left)
         raise
+    one.into.finish()

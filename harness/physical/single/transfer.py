@@ -5,7 +5,6 @@ Nothing is on a disk in between, and the restore is one transaction.
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from harness.core.errors import RestoreFailed
 from harness.core.service import Sql
 from harness.parts.programs import client_program
 from harness.patience import PATIENCE
+from harness.physical.place import private_place
 from harness.physical.programs import Programs
 from harness.physical.single.into import Into
 from harness.postgres.client import TLS, conninfo, must_encrypt, session_variables
@@ -43,17 +43,20 @@ def transfer(programs: Programs, source: Sql, database: str, into: Into, *, owne
     load += ["--exit-on-error", "--no-password", "--no-tablespaces", "--no-subscriptions"]
     if not owners:
         load += ["--no-owner", "--no-privileges"]
-    with tempfile.TemporaryDirectory(prefix="blackstart-") as name:
-        place = Path(name)
+    with private_place(programs.tags) as place:
         passwords = place / "pgpass"
         passwords.touch(mode=0o600)
         passwords.write_text(f"*:*:*:*:{for_password_file(into.sql.password_ref)}\n")
         with (place / "dump").open("wb") as of_dump, (place / "load").open("wb") as of_load:
             codes = _piped(
-                ([*dump, f"--dbname={conninfo(source, database)}"], _env(source, programs.major), of_dump),
+                (
+                    [*dump, f"--dbname={conninfo(source, database)}"],
+                    {**_env(source, programs.major), **programs.tags},
+                    of_dump,
+                ),
                 (
                     [*load, f"--dbname={conninfo(into.sql, into.name)}"],
-                    _env(into.sql, into.major) | {"PGPASSFILE": str(passwords)},
+                    _env(into.sql, into.major) | {"PGPASSFILE": str(passwords), **programs.tags},
                     of_load,
                 ),
             )

@@ -14,6 +14,8 @@ from harness.core.journal import Journal
 from harness.core.wal import show_lsn
 from harness.patience import PATIENCE
 from harness.physical.choice import END, Way, way_from, ways
+from harness.physical.installation.lacking import TEMPLATE, lacking
+from harness.physical.installation.offered import Here
 from harness.physical.private_server import Running, raising_limits, running_server
 from harness.physical.programs import Programs, programs_of
 from harness.physical.restore import fill
@@ -94,6 +96,8 @@ class Follower:
         self._say(backup=way.name, timeline=way.timeline, shipped=way.end)
         remove_tree(self.folder.data)
         require_room(self.folder.data, way.size())
+        if own := lacking(way.facts.needs, Here(self._programs(way)), TEMPLATE).own:
+            raise RestoreFailed("; ".join(own))
         with made(self.folder.data):
             reader = WalReader(self.repository, self.private_pem)
             # A tail may be replaced while it is read: it is placed when the server runs.

@@ -5,7 +5,7 @@ taken before the snapshot, each waited for in short tries, so that other session
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 import psycopg
@@ -28,12 +28,16 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname <> 'info
        OR EXISTS (SELECT FROM pg_catalog.pg_extension WHERE c.oid = ANY(extconfig)))
 ORDER BY c.oid
 """
+# A prepared transaction keeps the virtual number of its session until a restart: the lock on itself names it.
 BLOCKERS = """
 SELECT n.nspname::text, c.relname::text, l.pid, a.usename::text, a.application_name, a.state, p.gid
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.virtualtransaction = '-1/' || p.transaction
+LEFT JOIN (
+    SELECT x.virtualtransaction, p.gid FROM pg_catalog.pg_prepared_xacts p
+    JOIN pg_catalog.pg_locks x ON x.locktype = 'transactionid' AND x.transactionid = p.transaction AND x.pid IS NULL
+) AS p ON p.virtualtransaction = l.virtualtransaction AND l.pid IS NULL
 WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
   AND n.nspname !~ '^pg_'
   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
@@ -55,22 +59,27 @@ Table = tuple[int, str, str]  # OID, schema, name
 
 
 def take_snapshot(
-    connection: Connection, patience: float, clock: Clock, stopped: Callable[[], bool]
+    connection: Connection,
+    patience: float,
+    clock: Clock,
+    stopped: Callable[[], bool],
+    without: Collection[int] = (),
 ) -> tuple[str, datetime, float]:
     """Lock every table and export a snapshot; return its name, and server time and monotonic seconds before it.
 
-    `connection`: outside a transaction. Raises psycopg.Error, of which LockNotAvailable: a lock was not granted within
-    `patience` seconds; HarnessError after `stopped`, and on a server without room for the locks.
+    `connection`: outside a transaction; `without`: OIDs of tables that are not locked. Raises psycopg.Error, of which
+    LockNotAvailable: a lock was not granted within `patience` seconds; HarnessError after `stopped`, and on a server
+    without room for the locks.
     """
     for _ in range(LISTINGS):
-        listed = connection.execute(LOCKED).fetchall()
+        listed = [table for table in connection.execute(LOCKED).fetchall() if table[0] not in without]
         connection.rollback()  # the query took a snapshot
         until = clock.monotonic() + patience
         try:
             _lock(connection, listed, until, clock, stopped)
             before = clock.monotonic()
             ((name, taken_at),) = connection.execute(EXPORT).fetchall()
-            known = {oid for oid, *_ in listed}
+            known = {*without, *(oid for oid, *_ in listed)}
             new = [table for table in connection.execute(LOCKED).fetchall() if table[0] not in known]
             _lock(connection, new, until, clock, stopped)
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):

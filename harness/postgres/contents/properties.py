@@ -1,7 +1,7 @@
 """Facts of a database that neither its rows nor its schema text hold, and what of it is not compared."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from psycopg import sql as compose
 
@@ -61,7 +61,7 @@ ORDER BY 1, 2, 3
 """
 # pg_dump leaves them to CREATE EXTENSION, unless the extension marked them as configuration.
 OF_EXTENSIONS = """
-SELECT n.nspname::text, c.relname::text, e.extname::text
+SELECT n.nspname::text, c.relname::text, e.extname::text, c.oid
 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class c ON c.oid = d.objid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
 WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e' AND c.relkind = 'r'
@@ -71,13 +71,13 @@ ORDER BY 1, 2
 SHOWN = 20  # of a kind; the others are a number
 
 
-def read_properties(connection: Connection) -> tuple[tuple[str, str], ...]:
+def read_properties(connection: Connection, without: Collection[int] = ()) -> tuple[tuple[str, str], ...]:
     """Return versions of extensions and of collations, tables of extensions, and facts of large objects.
 
-    The last are owners, grants and comments. Raises psycopg.Error.
+    The last are owners, grants and comments. `without`: OIDs of tables that are not read. Raises psycopg.Error.
     """
     found = [(f"{EXTENSION}{name}", version) for name, version in connection.execute(EXTENSIONS).fetchall()]
-    found += ((f"{MEMBER}{name}: {label}", some) for label, name, some in _tables_of_extensions(connection))
+    found += ((f"{MEMBER}{name}: {label}", some) for label, name, some in _tables_of_extensions(connection, without))
     ((digest, objects),) = connection.execute(LARGE_OBJECTS).fetchall()
     return (*found, *read_collations(connection), *([(OBJECTS, digest)] if objects else ()))
 
@@ -101,21 +101,26 @@ def other_versions(found: Iterable[tuple[str, str]], expected: Iterable[tuple[st
             )
 
 
-def read_not_compared(connection: Connection) -> tuple[str, ...]:
-    """Return a line for each thing that a restore computes, or that no dump holds. Raises psycopg.Error."""
+def read_not_compared(connection: Connection, without: Collection[int] = ()) -> tuple[str, ...]:
+    """Return a line for each thing that a restore computes, or that no dump holds, but for tables of these OIDs.
+
+    Raises psycopg.Error.
+    """
     lines = [
         (f"{what}s", f"{what} {qualified(schema, name) if schema else name}: {why}")
         for what, schema, name, why in connection.execute(NOT_COMPARED).fetchall()
     ]
-    for label, extension, some in _tables_of_extensions(connection):
+    for label, extension, some in _tables_of_extensions(connection, without):
         if some:
             lines.append(("tables of extensions", f"table {label} of extension {extension}: its rows are in no dump"))
     return tuple(_shortened(lines))
 
 
-def _tables_of_extensions(connection: Connection) -> Iterator[tuple[str, str, str]]:
+def _tables_of_extensions(connection: Connection, without: Collection[int]) -> Iterator[tuple[str, str, str]]:
     """Yield name and extension of each table whose rows are in no dump, and ROWS when it has any, else ""."""
-    for schema, name, extension in connection.execute(OF_EXTENSIONS).fetchall():
+    for schema, name, extension, oid in connection.execute(OF_EXTENSIONS).fetchall():
+        if oid in without:
+            continue
         some = compose.SQL("SELECT 1 FROM {} LIMIT 1").format(compose.Identifier(schema, name))
         yield qualified(schema, name), extension, ROWS if connection.execute(some).fetchall() else ""
 

@@ -8,7 +8,7 @@ Measured on 1 GB (6 million rows of 6 columns): 4 s of one core, as much as COPY
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,12 +48,14 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_
 ORDER BY 2, 3
 """
 # Without generated columns: no dump has their values, and to read a virtual one can raise an error. Without the column
-# of pg_cron's jobs that keeps them from running in a drill.
+# of pg_cron's jobs that keeps them from running in a drill, and what pg_cron writes into runs that its server ended.
 COLUMNS = """
 SELECT a.attrelid, a.attname::text, a.atttypid IN (25, 1043), a.attnotnull
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
   AND (a.attname <> 'active' OR a.attrelid IS DISTINCT FROM to_regclass('cron.job'))
+  AND (a.attname NOT IN ('status', 'return_message')
+       OR a.attrelid IS DISTINCT FROM to_regclass('cron.job_run_details'))
 ORDER BY a.attrelid, a.attname
 """
 # Contents without the zeros at the end of a page, which pg_dump writes for the holes of a sparse object, and length.
@@ -117,17 +119,23 @@ def qualified(schema: str, name: str) -> str:
     return ".".join(n if PLAIN.fullmatch(n) else '"' + n.replace('"', '""') + '"' for n in (schema, name))
 
 
-def list_tables(connection: Connection) -> tuple[Table, ...]:
-    """Return the tables whose rows are in a dump, sorted. Raises psycopg.Error."""
-    return tuple(Table(*row) for row in connection.execute(TABLES).fetchall())
+def list_tables(connection: Connection, without: Collection[int] = ()) -> tuple[Table, ...]:
+    """Return the tables whose rows are in a dump, sorted, but for these OIDs. Raises psycopg.Error."""
+    found = (Table(*row) for row in connection.execute(TABLES).fetchall())
+    return tuple(one for one in found if one.oid not in without)
 
 
-def read_tables(connection: Connection, *, digests: bool = True) -> tuple[TableFacts, ...]:
+def read_tables(
+    connection: Connection, *, digests: bool = True, without: Collection[int] = ()
+) -> tuple[TableFacts, ...]:
     """Return row count and digest of every table; large objects are one table, each object a row.
 
-    `digests`: False for counts only, with empty digests. Raises psycopg.Error, HarnessError naming the table.
+    `digests`: False for counts only, with empty digests; `without`: OIDs of tables that are not read. Raises
+    psycopg.Error, HarnessError naming the table.
     """
-    found = list(_summed(row for batch in _batches(connection, digests=digests) for row in batch.read(connection)))
+    found = list(
+        _summed(row for batch in _batches(connection, without, digests=digests) for row in batch.read(connection))
+    )
     if digests:
         ((objects, total),) = connection.execute(LARGE_OBJECTS).fetchall()
     else:
@@ -201,8 +209,8 @@ def apart(connection: Connection, query: compose.Composed) -> list[tuple[Any, ..
     return cursor.fetchall()
 
 
-def _batches(connection: Connection, *, digests: bool) -> Iterator[_Batch]:
-    tables = list_tables(connection)
+def _batches(connection: Connection, without: Collection[int], *, digests: bool) -> Iterator[_Batch]:
+    tables = list_tables(connection, without)
     for first in range(0, len(tables), TABLES_AT_ONCE):
         some = tables[first : first + TABLES_AT_ONCE]
         columns: dict[int, list[Column]] = {table.oid: [] for table in some}

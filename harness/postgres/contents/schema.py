@@ -3,8 +3,9 @@
 The text consists of entries, each with a header (kind, schema, name, owner) and its statements. What pg_dump writes
 differently for the same schema is made equal: versions, the random key of restricted mode, the order of grants, the
 order of columns in a child of a table, the versions that the server gives columns, and
-`(ARRAY['a'::varchar])::text[]`, which reads `ARRAY[('a'::varchar)::text]` once it was restored. The digest does
-not depend on the order of entries. Of what a drill switches off, only names and owners are compared. Roles, settings
+`(ARRAY['a'::varchar])::text[]`, which reads `ARRAY[('a'::varchar)::text]` once it was restored. Commutators and
+negators are left out: one that only one of two operators names, both have once they were restored. The digest does not
+depend on the order of entries. Of what a drill switches off, only names and owners are compared. Roles, settings
 and grants of the database itself are compared with the server's.
 """
 
@@ -33,6 +34,7 @@ COLUMN_VERSION = (
     r"(?m)^(ALTER (?:FOREIGN )?TABLE ONLY .* SET \()((?:[^()\n]*, )?)pg_attver=\d+((?:, [^()\n]*)?)(\);\n?)"
 )
 VERSION = re.compile(COLUMN_VERSION)
+LINKED = re.compile(r",\n    (?:COMMUTATOR|NEGATOR) = OPERATOR\(.*\)(?=,?\n)")
 IDENTIFIER = r'(?:"(?:[^"]|"")+"|\w+)'
 CAST = re.compile(rf"\)::({IDENTIFIER}(?:[ .]{IDENTIFIER})*(?:\(\d+(?:,\s*\d+)?\))?)\[\]")
 OPEN, CLOSE, QUOTES = "([", ")]", "'\""
@@ -153,6 +155,8 @@ def normalised(entry: Entry) -> str:
         return "\n".join(sorted(filter(None, (*apart, *GRANTED_BY.sub("", body).split("\n")))))
     if kind == "EVENT TRIGGER":
         body = "\n".join(line for line in SWITCH.sub("", body).split("\n") if line)
+    if kind == "OPERATOR":
+        body = LINKED.sub("", body)
     if kind == "TABLE" and "\nINHERITS (" in body:
         body = _columns_sorted(body)
     if "pg_attver=" in body:

@@ -1,12 +1,22 @@
-"""Objects of a user that no dump contains: those in schemas that PostgreSQL brings, of which pg_dump writes nothing."""
+"""What no dump contains: objects in schemas that PostgreSQL brings, and transactions that are prepared and open.
 
-from collections.abc import Iterator
+And what no base backup contains: the rows of unlogged tables.
+"""
+
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from harness.core.contents import PREPARED
 from harness.core.service import Sql
 from harness.postgres.contents.rows import qualified
 from harness.postgres.identity import ask
+from harness.postgres.session import Connection
 
+UNLOGGED = """
+SELECT n.nspname::text, c.relname::text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence = 'u' ORDER BY 1, 2
+"""
 # Of information_schema, which a superuser may make anew from a script, only what is not of that script.
 UNDUMPED = """
 SELECT n.nspname::text, o.kind, o.name FROM (
@@ -27,7 +37,12 @@ WHERE o.oid >= 16384 AND (n.nspname = 'information_schema' OR n.nspname ~ '^pg_'
       SELECT FROM pg_catalog.pg_depend d WHERE d.classid = o.class AND d.objid = o.oid AND d.deptype IN ('e', 'i'))
 ORDER BY 1, 2, 3
 """
-SHOWN = 5  # objects of a schema that a line names
+PREPARED_HERE = """
+SELECT database::text, gid, prepared::text, owner::text FROM pg_catalog.pg_prepared_xacts ORDER BY prepared, gid
+"""
+SHOWN = 5  # objects of a schema, or transactions of a database, that a line names
+
+Prepared = tuple[str, str, str, str]  # database, name of the transaction, time of PREPARE TRANSACTION, role
 
 
 def undumped(sql: Sql, database: str) -> Iterator[tuple[str, str]]:
@@ -37,3 +52,25 @@ def undumped(sql: Sql, database: str) -> Iterator[tuple[str, str]]:
         names = [f"{kind} {qualified(schema, name)}" for _, kind, name in found]
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         yield schema, ", ".join(names[:SHOWN]) + more
+
+
+def unlogged(connection: Connection) -> tuple[str, ...]:
+    """Return the unlogged tables of a database, which are empty after a crash or from a base backup.
+
+    Raises psycopg.Error.
+    """
+    return tuple(qualified(schema, name) for schema, name in connection.execute(UNLOGGED.encode()).fetchall())
+
+
+def prepared(sql: Sql) -> tuple[Prepared, ...]:
+    """Return the open transactions of a server that are prepared for a two-phase commit. Raises HarnessError."""
+    rows = ask(sql, PREPARED_HERE)
+    return tuple((str(database), str(gid), str(at), str(owner)) for database, gid, at, owner in rows)
+
+
+def prepared_gaps(found: Sequence[Prepared]) -> Iterator[tuple[str, str]]:
+    """Yield a name for the prepared transactions of each database, and in words which they are."""
+    for database in dict.fromkeys(database for database, *_ in found):
+        names = [f"{gid!r} of {at} by role {owner}" for of, gid, at, owner in found if of == database]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        yield f"{PREPARED}{database}", ", ".join(names[:SHOWN]) + more

@@ -2,12 +2,14 @@
 
 import select
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 from psycopg import Connection, Error, OperationalError, pq
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import Diagnostic
 
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
@@ -16,6 +18,7 @@ from harness.postgres.server import parameters
 from harness.vault import read_text_secret
 
 OLDEST = 15  # first major whose base backup is one stream with all tablespaces in it
+MOST_WARNINGS = 1000
 Row = tuple[str, ...]
 
 
@@ -30,7 +33,10 @@ class Identity:
 
 
 class Replication:
-    """A replication connection to a server. Used by one thread at a time; closed at the end of its `with` block."""
+    """A replication connection to a server. Used by one thread at a time; closed at the end of its `with` block.
+
+    `left_out`: the first warnings about what a base backup does not have, in the language of the server.
+    """
 
     def __init__(self, sql: Sql, application: str) -> None:
         self.where = f"PostgreSQL at {sql}"
@@ -51,6 +57,8 @@ class Replication:
                 f"{self.where}: no replication connection ({reason}); it needs a role with REPLICATION, and a line for "
                 f"`replication` in pg_hba.conf: `host replication {sql.user} ADDRESS/32 scram-sha-256`, and a reload"
             ) from None
+        self.left_out: list[str] = []
+        self._connection.add_notice_handler(self._noted)
         self._pg = self._connection.pgconn
         self._pg.nonblocking = 1  # otherwise sending waits inside of the client library, without end
         if self.major < OLDEST:
@@ -62,6 +70,12 @@ class Replication:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _noted(self, said: Diagnostic) -> None:
+        # Of its other functions are warnings about files that it has copied.
+        of_it = said.severity_nonlocalized == "WARNING" and said.source_function == "sendDir"
+        if of_it and said.message_primary and len(self.left_out) < MOST_WARNINGS:
+            self.left_out.append(said.message_primary)
 
     def close(self) -> None:
         """End the connection."""
@@ -95,13 +109,19 @@ class Replication:
 
     def result(self) -> pq.abc.PGresult | None:
         """Return the next result, None after the last. Raises HarnessError for an error of the server."""
+        result = self._result()
+        if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
+            with suppress(HarnessError):  # the connection takes the next command once all of this one was read
+                while self._result() is not None:
+                    pass
+            raise HarnessError(f"{self.where}: {_one_line(result.error_message)}")
+        return result
+
+    def _result(self) -> pq.abc.PGresult | None:
         with _explained(self.where):
             while self._pg.is_busy():
                 self.wait(PATIENCE.replication_silence, required=True)
-            result = self._pg.get_result()
-        if result is not None and result.status == pq.ExecStatus.FATAL_ERROR:
-            raise HarnessError(f"{self.where}: {_one_line(result.error_message)}")
-        return result
+            return self._pg.get_result()
 
     def wait(self, seconds: float, *, required: bool = False) -> None:
         """Wait until the server sends something, at most that long. Raises HarnessError if it is `required`."""

@@ -103,8 +103,12 @@ class WalStream:
                 self.connection.wait(wait)
                 message = self.connection.received()
             if message is None:
-                self.connection.end_copy()
-                self._follow(None)
+                # Raises what ended the stream where that is an error, of which the end of a copy says nothing.
+                result = self.connection.result()
+                if result is not None and result.status == pq.ExecStatus.COPY_IN:
+                    self.connection.end_copy()
+                    result = None
+                self._follow(result)
                 return
             yield piece_of(message) if message else None
 

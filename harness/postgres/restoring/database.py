@@ -32,6 +32,7 @@ HIDES = "a worker process died unexpectedly"  # follows the reason
 # several connections would make it while the data are loaded.
 # The jobs of pg_cron come last: they are held at once.
 LATE = ("CHECK CONSTRAINT", "TABLE DATA cron job")
+FULL = re.compile(r"could not extend file .*: wrote only|No space left on device")
 REFUSED_LANGUAGE = re.compile(r"permission denied for language (\w+)")
 NO_ENTRY = "pg_hba.conf"  # in the refusal of a connection
 VIEW_DATA = "MATERIALIZED VIEW DATA"
@@ -177,7 +178,9 @@ def _run_restore(sql: Sql, facts: DatabaseFacts, dump: Spooled, entries: Sequenc
 
 
 def _hint(errors: str) -> str:
-    """Return what to do about a refusal of the role that restores, "" for any other error."""
+    """Return what to do about a refusal of the role that restores or a full disk, "" for any other error."""
+    if FULL.search(errors):
+        return "; the disk of the database server is full"
     if language := REFUSED_LANGUAGE.search(errors):
         return f"; {remedy(f'language {language.group(1)}')}"
     return f"; let roles {PREFIX}* in as the superuser is" if NO_ENTRY in errors else ""
@@ -224,4 +227,4 @@ def reason(done: Completed) -> str:
     errors = errors_in(done.errors)
     lines = [line.strip() for line in done.errors.splitlines() if line.strip()] or ["no message"]
     first = next((line for line in errors if HIDES not in line), (*errors, lines[-1])[0])
-    return f"{first} ({code})"
+    return f"{' '.join(first.split())} ({code})"

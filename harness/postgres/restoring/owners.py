@@ -35,7 +35,7 @@ WITH text_of AS (
     UNION ALL SELECT t.tableoid, t.oid, t.typowner, CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END,
            t.typnamespace, t.typname
     FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
-    WHERE (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c')
+    WHERE (t.typtype IN ('b', 'd', 'e', 'r') OR c.relkind = 'c' OR NOT t.typisdefined)
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_type a WHERE a.typarray = t.oid)
     UNION ALL SELECT p.tableoid, p.oid, p.proowner,
            CASE p.prokind WHEN 'a' THEN 'AGGREGATE' WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.pronamespace,
@@ -191,6 +191,8 @@ def _session(sql: Sql, database: str) -> Iterator[Connection]:
         with connect(sql, database, application="blackstart owners", reading=False) as connection:
             connection.execute(f"SET client_encoding = '{RAW}'".encode())
             connection.execute(b"SET search_path = ''")
+            # As pg_restore has it: each statement is a commit, and would wait for the disk.
+            connection.execute(b"SET synchronous_commit = off")
             yield connection
     except (psycopg.Error, HarnessError) as error:
         raise RestoreFailed(f"database {database} at {sql.outside}: {said(error)}") from error

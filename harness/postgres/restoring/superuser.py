@@ -7,12 +7,14 @@ dump. Extensions and schemas are composed from their names.
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import psycopg
 
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import Sql
 from harness.postgres.allowed import Allowed, remedy
+from harness.postgres.restoring.routines import clauses
 from harness.postgres.restoring.toc import Entry
 from harness.postgres.server import connect, one_line, said
 from harness.postgres.session import RAW, Connection
@@ -22,8 +24,10 @@ EXTENSION = re.compile(rb"CREATE EXTENSION IF NOT EXISTS (%b) WITH SCHEMA (%b);\
 LITERAL = rb"(?:'(?:[^'\\]|'')*'| ?E'(?:[^'\\]|''|\\\\)*')"
 SUBSCRIPTION = re.compile(
     rb"CREATE SUBSCRIPTION %b CONNECTION %b PUBLICATION %b(?:, ?%b)* "
-    rb"WITH \(connect = false(?:, [a-z_]+ = (?:%b|[a-z_0-9]+))*\);\s*" % (NAME, LITERAL, NAME, NAME, LITERAL)
+    rb"WITH \(connect = false(?:, [a-z_]+ = (?:%b|NONE|[a-z_0-9]+))*\);\s*" % (NAME, LITERAL, NAME, NAME, LITERAL)
 )
+# One of several statements: a quoted name or text may contain what else ends it.
+STATEMENT = re.compile(rb"""((?:[^'";]++|'[^']*+'|"[^"]*+"|;(?!\n))+)(?:;\n|\Z)""")
 # Kind -> how each of its statements begins.
 FORMS: Mapping[str, str] = {
     "ACCESS METHOD": "CREATE ACCESS METHOD",
@@ -63,15 +67,15 @@ COMMENTED = (
     *("FOREIGN DATA WRAPPER", "OPERATOR CLASS", "OPERATOR FAMILY", "CAST", "TRANSFORM", "PUBLICATION", "SUBSCRIPTION"),
     LAST,
 )
+UNDEFINED = re.compile(rb"CREATE TYPE %b\.%b;\s*" % (NAME, NAME))  # a shell that nothing was made of
 # What the role of the restore owns until all is there, although a superuser made it.
 LENT = ("SERVER", "FOREIGN TABLE", "FUNCTION", "PROCEDURE", "AGGREGATE", "TYPE")
 # A foreign table of such a server reads a file, or what a program writes: its options are a superuser's.
 OF_FILES = re.compile(rb"CREATE SERVER (%b) (?:TYPE .* |VERSION .* )*FOREIGN DATA WRAPPER file_fdw\b" % NAME)
 SERVER = re.compile(rb"\)\nSERVER (%b)(?:\n|;)" % NAME)
-LANGUAGE = re.compile(rb'\n    LANGUAGE ([a-z_0-9]+|"(?:[^"]|"")+")[ \n]')
 TRUSTED = ("sql", "plpgsql")
-# Of a function: what only a superuser may say. The first two are words, the third may be a superuser's parameter.
-POWER = re.compile(rb"\bLEAKPROOF\b|\n    SUPPORT |\bSUPPORT |\n    SET ")
+# Of a function: what only a superuser may say. The first two are its alone, the third may be a superuser's parameter.
+POWER = frozenset((b"leakproof", b"support", b"set"))
 UNTRUSTED = """
 SELECT lanname FROM pg_catalog.pg_language WHERE NOT lanpltrusted AND lanname NOT IN ('internal', 'c')
 """
@@ -133,7 +137,7 @@ class Superuser:
         if entry.kind == "FOREIGN TABLE":
             return self._allowed.permits(_foreign(entry))
         if entry.kind == "TYPE":
-            return b"(\n    INPUT = " in entry.text
+            return b"(\n    INTERNALLENGTH = " in entry.text or UNDEFINED.fullmatch(entry.text) is not None
         if entry.kind == "AGGREGATE":
             return b"STYPE = internal" in entry.text
         return self._is_power(entry)
@@ -143,12 +147,14 @@ class Superuser:
 
         What nothing allows is left to the role of the restore, which the server refuses it.
         """
-        named = LANGUAGE.findall(entry.text)
-        language = named[0].decode(errors="backslashreplace").strip('"') if named else ""
+        words = clauses(entry.text)
+        named = [word for before, word in pairwise(words) if before == b"language"]
+        # A schema, a type or a value of a setting may have that name: then nothing is certain.
+        certain = len(named) == 1 == words.count(b"language")
+        language = _unquoted(named[0]).decode(errors="backslashreplace") if certain else ""
         if language not in TRUSTED:
             return self._allowed.permits(f"language {language}")
-        # Its body may say anything; one that names languages again could be in another.
-        return bool(POWER.search(entry.text)) and len(re.findall(rb"(?i)language", entry.text)) == 1
+        return not POWER.isdisjoint(words)
 
     def prepare(self, entries: Sequence[Entry], role: str) -> None:
         """Make schemas and extensions, which are first, for `role`. Raises RestoreFailed.
@@ -198,6 +204,8 @@ class Superuser:
             with connect(self.sql, self._database, application="blackstart restore", reading=False) as connection:
                 connection.execute(f"SET client_encoding = '{RAW}'".encode())
                 connection.execute(b"SET search_path = ''")
+                # As pg_restore has it: 10,000 schemas are 20,000 commits, each would wait for the disk.
+                connection.execute(b"SET synchronous_commit = off")
                 yield connection
         except (psycopg.Error, HarnessError) as error:
             raise RestoreFailed(f"database {self._database} at {self.sql.outside}: {said(error)}") from error
@@ -224,16 +232,11 @@ def statements(entry: Entry) -> tuple[bytes, ...]:
 
 
 def _apart(text: bytes) -> tuple[bytes, ...]:
-    """Return statements that end with a line; a quoted name or text may contain such an end."""
-    found, held = [], b""
-    for part in text.strip().removesuffix(b";").split(b";\n"):
-        held += part
-        if held.count(b"'") % 2 == 0 and held.count(b'"') % 2 == 0:
-            found.append(held.strip())
-            held = b""
-        else:
-            held += b";\n"
-    return (*found, *([held] if held else []))
+    """Return statements that end with a line; all of it is one where a quote is not closed."""
+    text = text.strip().removesuffix(b";")
+    found = tuple(STATEMENT.finditer(text))
+    whole = sum(len(one.group()) for one in found) == len(text)
+    return tuple(one[1].strip() for one in found) if whole else (text,)
 
 
 def quoted(name: bytes) -> bytes:

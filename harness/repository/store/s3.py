@@ -14,11 +14,11 @@ from minio.retention import Retention
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
 from harness.core.clock import SYSTEM
-from harness.core.errors import HarnessError, Unreadable
+from harness.core.errors import Denied, HarnessError, Unreadable
 from harness.core.node import Address
 from harness.core.service import REGION
 from harness.repository.store.http.connections import StorePatience, connections, patience_of, pause
-from harness.repository.store.http.explain import no_answer, s3_error, server_error
+from harness.repository.store.http.explain import no_answer, of_one_object, s3_error, server_error
 from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject, StoredVersion
 from harness.repository.store.s3_client import Client
@@ -26,6 +26,7 @@ from harness.repository.store.s3_client import Client
 CHUNK = 1 << 20
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
 UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidBucketState")
+NOT_LISTED = "not listed below a folder: let a rule of the bucket abort them"
 NOT_SUPPORTED = (405, 501)  # statuses of stores without object lock
 
 
@@ -85,11 +86,11 @@ class S3Store:
             return self._client.upload(self.bucket, self.prefix + key, chunks)
 
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
-        """Yield an object's bytes; raises Unreadable when it does not exist or ends before `offset`.
+        """Yield an object's bytes; raises Unreadable for one that does not exist, ends before `offset`, or is refused.
 
         What is cut off is asked for again from there on.
         """
-        with self._explained(key, "cannot be read"):
+        with self._explained(key, "cannot be read", reads=True):
             done, attempt, began, same = 0, 0, SYSTEM.monotonic(), dict[str, str]()
             while True:
                 left = length - done if length else 0
@@ -176,14 +177,21 @@ class S3Store:
         with self._explained(key, "cannot be stored"):
             done = [self._client.put_new(self.bucket, self.prefix + key) for _ in range(2)]
         yield "conditional put", "yes" if done == [True, False] else "no"
-        yield "unfinished uploads", "listed" if self._lists_uploads(prefix) else "not listed: let a rule abort them"
+        yield "unfinished uploads", "listed" if self._lists_uploads(prefix) else NOT_LISTED
 
     def _lists_uploads(self, prefix: str) -> bool:
+        # Some stores list those of one key only, and answer a question for a folder with an empty list.
+        key = f"{prefix}unfinished/upload"
+        with self._explained(key, "cannot be uploaded in parts"):
+            upload = self._client.begin(self.bucket, self.prefix + key)
         try:
-            self.abandon(prefix)
+            if self.abandon(f"{prefix}unfinished/"):
+                return True
         except HarnessError:
-            return False
-        return True
+            pass
+        with self._explained(key, "an unfinished upload cannot be aborted"):
+            self._client.cancel(self.bucket, self.prefix + key, upload)
+        return False
 
     @property
     def locks(self) -> bool:
@@ -214,15 +222,19 @@ class S3Store:
             return self._client.abandon(self.bucket, self.prefix + prefix, limit)
 
     @contextmanager
-    def _explained(self, key: str, what: str) -> Iterator[None]:
-        """Convert an exception of the client into one line with place, operation and reason."""
+    def _explained(self, key: str, what: str, *, reads: bool = False) -> Iterator[None]:
+        """Convert an exception of the client into one line with place, operation and reason.
+
+        `reads`: of one object, whose refusal costs no other.
+        """
         place = f"store {self.endpoint}, bucket {self.bucket}, {self.prefix + key or 'all keys'}"
         try:
             yield
         except S3Error as error:
             if error.code in ABSENT:
                 raise Unreadable(f"{place}: does not exist ({error.code})") from None
-            raise HarnessError(f"{place}: {what}: {s3_error(error)}") from None
+            kind = Denied if reads and of_one_object(error) else HarnessError
+            raise kind(f"{place}: {what}: {s3_error(error)}") from None
         except (ServerError, InvalidResponseError) as error:
             raise HarnessError(f"{place}: {what}: {server_error(' '.join(str(error).split())[:120])}") from None
         except (MinioException, HTTPError) as error:

@@ -60,15 +60,23 @@ class Client(Minio):
         if ready < PART:
             self._put_object(bucket, key, bytes(part[:ready]), {**TYPE, **self.object_headers})
             return ready
-        upload = self._create_multipart_upload(bucket, key, {**TYPE, **self.object_headers})
+        upload = self.begin(bucket, key)
         try:
             done, size = self._parts(bucket, key, upload, part, read)
             self._complete(bucket, key, upload, done, size)
         except BaseException:
             with suppress(MinioException, HTTPError):
-                self._abort_multipart_upload(bucket, key, upload)
+                self.cancel(bucket, key, upload)
             raise
         return size
+
+    def begin(self, bucket: str, key: str) -> str:
+        """Begin a multipart upload of an object and return its identifier."""
+        return self._create_multipart_upload(bucket, key, {**TYPE, **self.object_headers})
+
+    def cancel(self, bucket: str, key: str, upload: str) -> None:
+        """Abort a multipart upload."""
+        self._abort_multipart_upload(bucket, key, upload)
 
     def put_new(self, bucket: str, key: str) -> bool:
         """Store an object unless there is one; return whether it was stored. A store may not know the condition."""
@@ -126,8 +134,13 @@ class Client(Minio):
         count = 0
         for one in self.unfinished(bucket, prefix):
             if begun_before is None or (one.begun is not None and one.begun <= begun_before):
-                self._abort_multipart_upload(bucket, one.key, one.upload)
-                count += 1
+                try:
+                    self.cancel(bucket, one.key, one.upload)
+                except S3Error as error:
+                    if error.code != "NoSuchUpload":  # it has ended meanwhile, or the store lists what it does not have
+                        raise
+                else:
+                    count += 1
         return count
 
     def unfinished(self, bucket: str, prefix: str) -> tuple[Unfinished, ...]:

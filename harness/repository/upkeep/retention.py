@@ -20,6 +20,7 @@ from harness.repository.format.layout import Layout, new_id
 from harness.repository.lineage import lineage
 from harness.repository.store.expunge import expunge
 from harness.repository.store.port import ObjectStore
+from harness.repository.upkeep.expired import read_expired
 
 PERIODS: Mapping[str, Callable[[datetime], tuple[int, ...]]] = {
     "day": lambda at: (at.year, at.month, at.day),
@@ -64,10 +65,15 @@ def decide(repository: Repository, policy: Policy) -> tuple[Decision, ...]:
     Raises Refused with the reason when nothing may be removed (the chain is contradicted, too few kept backups were
     ever opened), HarnessError of the store or of a witness.
     """
-    catalogue, opened = repository.catalogue(), repository.opened(by_any=True)
+    catalogue, opened = repository.catalogue(notes=None), repository.opened(by_any=True)
     if catalogue.findings:
         raise Refused(
             f"retention: nothing is removed while the repository is in doubt: {'; '.join(catalogue.findings)}"
+        )
+    if denied := [entry for entry in catalogue.entries if entry.denied]:  # what it needs is not known
+        raise Refused(
+            f"retention: nothing is removed while the store does not show a COMMIT: {denied[0].damaged}; permit the "
+            "writer to read it, or remove that object if nobody trusted wrote it"
         )
     reasons = _reasons(catalogue, policy)
     shown = [entry for entry in catalogue.entries if _opened(entry, catalogue.entries, opened)]
@@ -150,8 +156,8 @@ def remove_expired(
     """
     store, layout = repository.store, repository.layout
     trust = replace(repository.trust, writers=(*repository.trust.writers, signing_key.public_key()))
-    before = [entry.key for entry in store.list(layout.of("expired"))]
-    noted = replace(repository, trust=trust).expired()
+    before = read_expired(store, layout, trust.writers, most=None)
+    noted = before.heads
     going = _going(decisions)[:MOST]
     names = [*_left_over(store, layout, noted, decisions), *going]
     if not names:
@@ -167,7 +173,7 @@ def remove_expired(
         else:
             yield name, ""
     if whole:
-        for key in before:
+        for key in before.keys:
             expunge(store, key)
 
 

@@ -145,10 +145,20 @@ def read_systems(repository: Repository, known: Iterable[str] = ()) -> tuple[Wal
     return tuple(_of(system, lists, damaged, repository.trust.systems) for system in systems)
 
 
+def newest_of(systems: Sequence[WalCatalogue]) -> str:
+    """Return the database system that the newest list is of, "" where none has a list."""
+    shipped = [one for one in systems if one.lists]
+    return max(shipped, key=lambda one: _order(one.lists[-1])).cluster if shipped else ""
+
+
+def _order(listed: WalList) -> tuple[int, int, datetime, str]:
+    return listed.sequence, listed.tail, listed.shipped_at, listed.run
+
+
 def _all_lists(repository: Repository, known: KnownLists | None = None) -> tuple[list[tuple[WalList, str]], list[str]]:
     """Return the trusted lists in order, each with its digest, and what cannot be trusted."""
     lists, failed = _lists(repository, {} if known is None else known)
-    lists.sort(key=lambda one: (one[0].sequence, one[0].tail, one[0].shipped_at, one[0].run))
+    lists.sort(key=lambda one: _order(one[0]))
     return lists, [f"{key}: {why}" for key, why in failed.items()]
 
 

@@ -11,6 +11,7 @@ from harness.core.record import DrillRecord
 from harness.core.sequence import Branch, unseen
 from harness.core.service import Containable
 from harness.drill.drill import Drill
+from harness.estate.config import Config
 from harness.estate.registry import not_contained
 from harness.estate.site import INFRASTRUCTURE
 from harness.patience import PATIENCE
@@ -56,10 +57,16 @@ def require_key_functions_passed(record: DrillRecord, service: str) -> None:
     require(not short, f"tested in fewer than {ROUNDS} rounds: {', '.join(sorted(short))}")
 
 
-def require_restored_from(record: DrillRecord, mode: str) -> None:
-    """Raise Finding unless the databases came back in that mode: `physical`, `standby`, or `logical`: from dumps."""
+def require_restored_from(record: DrillRecord, *modes: str) -> None:
+    """Raise Finding unless the databases came back in one mode: `physical`, `standby`, or `logical`: from dumps."""
     found = record.backup.get("mode", "none")
-    require(found == mode, f"the databases were restored in mode {found}, not {mode}")
+    require(found in modes, f"the databases were restored in mode {found}, not {' or '.join(modes)}")
+
+
+def require_declared_mode(record: DrillRecord, config: Config) -> None:
+    """Raise Finding unless the databases came back as declared: in the mode of backups, or from a warm standby."""
+    warm = ("standby",) if config.sites.dr.strategy == "warm" else ()
+    require_restored_from(record, config.backup.mode, *warm)
 
 
 def require_contained(drill: Drill) -> None:

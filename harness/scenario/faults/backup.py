@@ -1,6 +1,7 @@
 """Faults of backups: in the source, the offsite store and the keys."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from threading import Thread
 
@@ -27,22 +28,37 @@ ESCROW = RECIPIENTS[1]
 
 
 def during_dump(scene: Scene, work: Callable[[], object]) -> None:
-    """Call `work` in a thread as soon as the largest database is being dumped, which a table lock holds up."""
+    """Lock a table of the largest database; call `work` in a thread as soon as its dump waits for the table.
+
+    Raises HarnessError when the table cannot be locked; `scene.undo` raises it when no dump waited or `work` failed.
+    """
     sql = scene.environment.primary.place.sql
+    failures: list[Exception] = []
+    with ExitStack() as opened:
+        # Before the dump can begin: a thread that took the lock itself could be later than a short dump.
+        opened.enter_context(lock_table(sql, LARGEST, TABLE, PATIENCE.dump_begins))
+        held = opened.pop_all()
 
     def dumping() -> None:
         if not column(sql, "postgres", SNAPSHOTS):
             raise NotYet("no dump waits for the table")
 
     def wait_and_do() -> None:
-        with lock_table(sql, LARGEST, TABLE, PATIENCE.dump_begins) as lock:
-            wait_until(dumping, patience=PATIENCE.dump_begins, what="a running dump")
-            work()
-            lock.release()
+        with held:
+            try:
+                wait_until(dumping, patience=PATIENCE.dump_begins, what="a running dump")
+                work()
+            except Exception as error:  # noqa: BLE001 - raised again by `ended`
+                failures.append(error)
+
+    def ended() -> None:
+        thread.join(PATIENCE.dump_begins)
+        for error in failures:
+            raise HarnessError(f"the fault during a dump was not injected: {error}") from error
 
     thread = Thread(target=wait_and_do, daemon=True)
     thread.start()
-    scene.later(partial(thread.join, PATIENCE.dump_begins))
+    scene.later(ended)
 
 
 def kill_database(scene: Scene) -> None:

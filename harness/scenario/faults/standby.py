@@ -10,7 +10,7 @@ from harness.physical.standby.standby import Standby
 from harness.scenario.faults.fault import Fault, Scene, When
 from harness.substrate.embedded.process_tree import end_all
 
-STANDBY, NEEDS = "the standby", "needs_standby"
+STANDBY = "the standby"
 PAGE = 8192  # bytes
 TEMPLATE0 = "4"  # its OID, since PostgreSQL 15
 
@@ -57,6 +57,6 @@ def data_digest(scene: Scene) -> str:
 
 
 FAULTS = (
-    Fault("the death of its follower", When.NOW, kill_follower, None, followed, NEEDS, target=STANDBY),
-    Fault("a flipped bit in its data", When.NOW, flip_bit, None, data_digest, NEEDS, target=STANDBY),
+    Fault("the death of its follower", When.NOW, kill_follower, None, followed, target=STANDBY),
+    Fault("a flipped bit in its data", When.NOW, flip_bit, None, data_digest, target=STANDBY),
 )

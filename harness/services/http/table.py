@@ -1,15 +1,18 @@
 """The table of kind `http` in estate.toml. All that can be wrong in it is found when it is read."""
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.render import PLACEHOLDER
-from harness.declaration import Name, Reference, ServiceTable, Table, Word
+from harness.declaration import DatabaseName, Reference, ServiceTable, Table, VolumeName, Word, postgres_name
 from harness.traffic.declared import KeyTable, texts
 
+PATH = re.compile(r"/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*")  # of RFC 3986
+ANY = re.compile(r"@\{[a-z]+:[^}]*\}?")  # what looks like a placeholder
 GIVEN_SECRETS = ("db-password", "s3-access", "s3-secret")  # those of the site, besides the declared ones
 
 
@@ -19,6 +22,28 @@ def inside(value: str) -> str:
     if value.startswith("/") or ".." in parts:
         raise ValueError(f"{value!r} must be a folder inside the volume, without a leading / and without ..")
     return "/".join(parts)
+
+
+def role_name(value: str) -> str:
+    """Return `value` if a role may have that name, "" for none; raises ValueError."""
+    if value in ("public", "none") or value.startswith("pg_"):
+        raise ValueError(f"{value!r} is no name of a role: PostgreSQL has reserved it")
+    return postgres_name(value) if value else value
+
+
+def variables(values: dict[str, str]) -> dict[str, str]:
+    """Return the variables of a program; raises ValueError for a name that no variable has."""
+    for name in values:
+        if not name or "=" in name:
+            raise ValueError(f"{name!r} is no name of a variable: it has no =, and one character at least")
+    return values
+
+
+def path_prefix(value: str) -> str:
+    """Return the path that a service is at; raises ValueError for one that no request has."""
+    if not PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
+        raise ValueError(f"{value!r} is no path: a /, then letters, digits and -._~%!$&'()*+,;=:@/, without . and ..")
+    return value
 
 
 class ReferencedTable(Table):
@@ -40,14 +65,14 @@ class ReferencedTable(Table):
 class FilesTable(ReferencedTable):
     """A folder of a volume that is backed up, "" for the whole volume. `referenced`: one path in it a row."""
 
-    volume: Name
+    volume: VolumeName
     folder: Annotated[str, AfterValidator(inside)] = ""
 
 
 class BucketTable(ReferencedTable):
     """A bucket that is backed up. `referenced`: one object key a row."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]|\.[a-z0-9]){1,61}$", max_length=63)]
 
 
 class HttpTable(ServiceTable):
@@ -55,17 +80,17 @@ class HttpTable(ServiceTable):
 
     command: Annotated[tuple[Word, ...], Field(min_length=1)]  # a file beside `estate.toml` becomes its path
     image: str = ""
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: Annotated[dict[str, str], AfterValidator(variables)] = Field(default_factory=dict)
     secrets: dict[str, Reference] = Field(default_factory=dict)  # name -> reference, for `@{secret:NAME}` above
     ready: Annotated[str, Field(pattern=r"^/")] = "/"
     patience: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds until `ready` answers 200
-    databases: tuple[str, ...] = ()
-    role: str = ""  # that it connects to its databases as, "" for the name of the service
-    volumes: tuple[Name, ...] = ()  # those that `files` does not name
+    databases: tuple[DatabaseName, ...] = ()
+    role: Annotated[str, AfterValidator(role_name)] = ""  # of its databases, "" for the name of the service
+    volumes: tuple[VolumeName, ...] = ()  # those that `files` does not name
     files: tuple[FilesTable, ...] = ()
     buckets: tuple[BucketTable, ...] = ()
     volatile: tuple[str, ...] = ()  # tables, as `schema.name`, whose rows the program removes by itself
-    prefix: Annotated[str, Field(pattern=r"^/")]
+    prefix: Annotated[str, AfterValidator(path_prefix)]
     auth: bool = True  # whether requests need the gateway's key
     keys: tuple[KeyTable, ...]
 
@@ -79,6 +104,7 @@ class HttpTable(ServiceTable):
         """Refuse names that nothing else in this table declares: of databases, volumes, secrets, and in `reads`."""
         for kind, entries in (("files", self.files), ("buckets", self.buckets)):
             require(kind, (one.database for one in entries if one.database), self.databases, "databases")
+        _no_double("databases", self.databases)
         _no_double("files", (f"{one.volume}/{one.folder}" for one in self.files))
         _no_double("buckets", (one.name for one in self.buckets))
         _no_double("keys", (key.title for key in self.keys))
@@ -86,6 +112,14 @@ class HttpTable(ServiceTable):
         for key in self.keys:
             require(f"keys: {key.title}: reads", key.reads, backed_up, "files and buckets")
         secrets = (*self.secrets, *GIVEN_SECRETS)
+        if not self.command[0]:
+            raise ValueError("command: its first word is empty; write the program's name")
+        for text in texts((*self.command, *self.environment.values())):
+            for one in ANY.findall(text):
+                if not PLACEHOLDER.fullmatch(one):
+                    raise ValueError(f"{one}: no such placeholder; write @{{port:http}}, @{{volume:NAME}} or another")
+        for kind in ("port", "bind"):
+            require(kind, self._placeholders(kind), ("http",), "the ports")
         require("volume", self._placeholders("volume"), self.all_volumes, "files and volumes")
         require("secret", self._placeholders("secret"), secrets, "secrets")
         return self

@@ -47,7 +47,7 @@ class Clerk:
         if "error" in reply:
             raise Finding(f"log in as {LOGIN} to database {self.database}: {_reason(reply)}")
         user = reply["result"].get("uid")
-        if not isinstance(user, int):
+        if type(user) is not int:  # `false` for a wrong password is an int as well
             raise Finding(f"log in as {LOGIN} to database {self.database}: {path} returned no user")
         return user
 

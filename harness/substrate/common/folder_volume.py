@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import IO, cast
 
 from harness.core.errors import HarnessError, UsageError
-from harness.core.node import FILE, FOLDER, Entry
+from harness.core.node import FILE, FOLDER, MODE, Entry
 from harness.substrate.common.filesystem import parts_of
+from harness.substrate.common.rights import discard, make_below, unlock
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-PERMISSIONS = 0o777
 NO_ACCESS = "cannot be read"  # begin of the kind of a folder that is not listed
 KINDS = {
     stat.S_IFREG: FILE,
@@ -42,7 +42,10 @@ class FolderVolume:
     gone: Callable[[Path], None] = lambda _path: None
 
     def open(self, path: str, mode: str) -> IO[bytes]:
-        """Open for `rb`, `wb` or `ab`; parents are made with mode 0700, files with 0600. Raises OSError, UsageError."""
+        """Open for `rb`, `wb` or `ab`; parents are made with mode 0700, files with 0600. Raises OSError, UsageError.
+
+        A parent in which its owner may not write gets that right for `wb`.
+        """
         if mode not in ("rb", "wb", "ab"):
             raise UsageError(f"volume {self.root.name}: mode {mode!r} is not rb, wb or ab")
         *above, name = parts_of(self.root.name, path)
@@ -52,20 +55,28 @@ class FolderVolume:
 
             def below(name: str, flags: int) -> int:
                 # Without O_NONBLOCK the open of a FIFO would wait for its other end.
-                return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600, dir_fd=folder)
+                more = os.O_NOFOLLOW | os.O_NONBLOCK
+                try:
+                    return os.open(name, flags | more, 0o600, dir_fd=folder)
+                except PermissionError:
+                    if mode != "wb" or not unlock(".", folder):
+                        raise
+                    return os.open(name, flags | more, 0o600, dir_fd=folder)
 
             return cast("IO[bytes]", open(name, mode, opener=below))
 
     def scan(self, folder: str) -> Iterator[Entry]:
-        """Yield everything below `folder` but folders with something in them, sorted by path.
+        """Yield everything below `folder`, sorted by path, a folder after all that is in it.
 
         A folder that cannot be listed is named by its kind. Raises OSError for `folder` itself, UsageError.
         """
         top = "/".join(parts_of(self.root.name, folder)) if folder else ""
-        pending = self._inside(top)
+        pending, listed = self._inside(top), [""]  # the folders whose contents are pending, the innermost last
         while pending:
             entry = pending.pop()
-            if entry.kind != FOLDER:
+            if done := entry.path == listed[-1]:
+                listed.pop()
+            if done or entry.kind != FOLDER:
                 yield entry
                 continue
             try:
@@ -77,9 +88,8 @@ class FolderVolume:
                     why = error.strerror if isinstance(error, OSError) else str(error)
                     yield Entry(entry.path, f"{NO_ACCESS}: {why}")
                 continue
-            if not inside:
-                yield entry
-            pending += inside
+            listed.append(entry.path)
+            pending += [entry, *inside]
 
     def _inside(self, folder: str) -> list[Entry]:
         """Return what a folder contains, in the reverse order of the paths below it."""
@@ -110,17 +120,17 @@ class FolderVolume:
         with self._refusing_links(path), self._folder(above, make=False) as folder:
             return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ctime
 
-    def adjust(self, entry: Entry) -> None:
-        """Give a file the mode and mtime of `entry`; create an empty folder with its mode. Raises OSError."""
+    def adjust(self, entry: Entry) -> Entry:
+        """Give a file or a folder, which is created, mode and mtime of `entry`; return what it has then. OSError."""
         *above, name = parts_of(self.root.name, entry.path)
         with self._refusing_links(entry.path), self._folder(above, make=entry.kind == FOLDER) as folder:
             if entry.kind == FOLDER:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(name, 0o700, dir_fd=folder)
+                make_below(name, folder)
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
             try:
-                os.fchmod(descriptor, entry.mode & PERMISSIONS)
+                os.fchmod(descriptor, entry.mode & MODE.get(entry.kind, 0))
                 os.utime(descriptor, (entry.mtime, entry.mtime))
+                return _entry(entry.path, os.fstat(descriptor))
             finally:
                 os.close(descriptor)
 
@@ -133,17 +143,14 @@ class FolderVolume:
                 raise PermissionError(errno.EACCES, entry.kind, str(self.root / entry.path))
 
     def remove(self, path: str) -> None:
-        """Delete a file or a folder with all in it; a path that does not exist is no error."""
+        """Delete a file or a folder with all in it, write-protected or not; one that does not exist is no error."""
         *above, name = parts_of(self.root.name, path)
         with (
             contextlib.suppress(FileNotFoundError),
             self._refusing_links(path),
-            self._folder(above, make=False) as folder,
+            self._folder(above, make=False, owned=True) as folder,
         ):
-            try:
-                os.unlink(name, dir_fd=folder)
-            except IsADirectoryError:
-                shutil.rmtree(name, dir_fd=folder)
+            discard(name, folder)
         self.gone(self.root.joinpath(*above, name))
 
     def unpack(self, source: Path) -> None:
@@ -172,14 +179,19 @@ class FolderVolume:
         return sum(entry.size for entry in self.scan("") if entry.kind == FILE)
 
     @contextlib.contextmanager
-    def _folder(self, above: list[str], *, make: bool) -> Iterator[int]:
+    def _folder(self, above: list[str], *, make: bool, owned: bool = False) -> Iterator[int]:
+        """Yield a descriptor. `make`: what is missing is made; both: what its owner may not open is unlocked."""
         descriptor = os.open(self.root, OPEN_FOLDER)
         try:
             for name in above:
                 if make:
-                    with contextlib.suppress(FileExistsError):
-                        os.mkdir(name, 0o700, dir_fd=descriptor)
-                below = os.open(name, OPEN_FOLDER, dir_fd=descriptor)
+                    make_below(name, descriptor)
+                try:
+                    below = os.open(name, OPEN_FOLDER, dir_fd=descriptor)
+                except PermissionError:
+                    if not (make or owned) or not unlock(name, descriptor):
+                        raise
+                    below = os.open(name, OPEN_FOLDER, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
             yield descriptor
@@ -200,7 +212,7 @@ class FolderVolume:
 def _entry(path: str, status: os.stat_result) -> Entry:
     kind = KINDS.get(stat.S_IFMT(status.st_mode), "is no file")
     size = status.st_size if kind == FILE else 0
-    return Entry(path, kind, size, stat.S_IMODE(status.st_mode) & PERMISSIONS, status.st_mtime)
+    return Entry(path, kind, size, status.st_mode & MODE.get(kind, 0), status.st_mtime)
 
 
 def _order(entry: Entry) -> bytes:

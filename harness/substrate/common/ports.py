@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import count
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.core.clock import wait_until
-from harness.core.errors import HarnessError, PortInUse, TookTooLong
+from harness.core.errors import HarnessError, NodeExited, PortInUse, TookTooLong
 from harness.patience import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -26,10 +26,10 @@ TRIES = 1000
 LAUNCHES = 3  # of a node whose ports other programs took first
 APART = 251  # ports: more than one drill needs
 RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+TAKEN = re.compile(r"address already in use|port \d+ is in use", re.IGNORECASE)  # in the last lines of a program
 KINDS = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
-_given: set[int] = set()
 _lock = Lock()
-_turns = count(os.getpid() * APART)
+_claims: set[int] = set()  # blocks of ports that no other process on this machine gives
 
 
 @dataclass(slots=True)
@@ -86,32 +86,80 @@ def take_port() -> Port:
     """Return a free port that was not returned before; it is held.
 
     It lies below the range of ephemeral ports: no outgoing connection can take it while it is handed over. Each process
-    begins at another port, so that two drills do not collide while a program is slow to bind its port. Raises
-    HarnessError when all are in use.
+    gives the ports of blocks of its own, so that two drills do not collide while a program is slow to bind its port.
+    Raises HarnessError when all are in use.
     """
-    lowest, above = LOWEST, _ephemeral()
-    if above <= lowest:  # all ports of this machine are ephemeral
-        lowest, above = above, HIGHEST
+    lowest, above = _range()
     for _ in range(TRIES):
-        number = lowest + next(_turns) % (above - lowest)
         with _lock:
-            if number in _given:
-                continue
-            _given.add(number)
+            number = next(_numbers(), None)
+        if number is None:
+            break
         port = Port(number)
         if port.hold():
             return port
     raise HarnessError(f"{LOOPBACK}: no free port between {lowest} and {above}; end what listens there")
 
 
+def take_other_blocks() -> None:
+    """Give ports of other blocks from now on, in a forked process: its parent goes on with those it claimed."""
+    with _lock:
+        _numbers.cache_clear()
+        _claims.clear()
+
+
 def on_free_ports(launch: Callable[[], T]) -> T:
-    """Return what `launch` returns; after PortInUse it is tried again on other ports. Raises the last PortInUse."""
+    """Return what `launch` returns; it is tried again on other ports where one is in use. Raises the last refusal.
+
+    A port can be taken between its hand-over and the bind of a program that is slow to start, which then ends.
+    """
     for _ in range(LAUNCHES - 1):
         try:
             return launch()
         except PortInUse:  # no client knows the ports yet
             continue
+        except NodeExited as error:
+            if not TAKEN.search(str(error)):
+                raise
     return launch()
+
+
+@cache
+def _numbers() -> Iterator[int]:
+    """Return the ports that this process gives, each once: first those of blocks that it has claimed."""
+    return _of_blocks(*_range())
+
+
+def _of_blocks(lowest: int, above: int) -> Iterator[int]:
+    blocks = max(1, (above - lowest) // APART)
+    order = [(os.getpid() + number) % blocks for number in range(blocks)]
+    for block in order:
+        if _claim(block):
+            yield from range(lowest + block * APART, min(lowest + (block + 1) * APART, above))
+    for block in order:  # those of others, where all are claimed
+        if block not in _claims:
+            yield from range(lowest + block * APART, min(lowest + (block + 1) * APART, above))
+
+
+def _claim(block: int) -> bool:
+    """Claim a block until this process ends; return whether no other has it. Without abstract sockets none has.
+
+    The name of an abstract socket (unix(7)) is of a network namespace, as ports are, and goes with its process.
+    """
+    with socket.socket(socket.AF_UNIX) as made:
+        try:
+            made.bind(f"\0blackstart ports {block}")
+        except OSError:
+            return False
+        _claims.add(block)
+        made.detach()
+    return True
+
+
+def _range() -> tuple[int, int]:
+    """Return the lowest port that is given, and the one above the last."""
+    lowest, above = LOWEST, _ephemeral()
+    return (lowest, above) if lowest < above else (above, HIGHEST)  # else all ports of this machine are ephemeral
 
 
 @cache

@@ -8,7 +8,7 @@ environment: AGENT_ROOT is the folder that it serves, AGENT_PORT its port, AGENT
     DELETE /file/PATH   removes a file or a folder      GET  /walk        every file's path, as a JSON list
     PATCH  /file/PATH   appends to it                   PUT  /tar         unpacks a tar stream into the folder
     GET    /size        total size of all files       GET  /scan/PATH  everything below a folder, a JSON line each
-    GET    /stat/PATH   what is there, as JSON        PUT  /stat/PATH  sets mode and mtime, creates an empty folder
+    GET    /stat/PATH   what is there, as JSON        PUT  /stat/PATH  sets mode and mtime, creates a folder
     POST   /fill        uses up all free space          POST /drain       frees it again
 
 Errors: 404 not found, 409 a path that leaves the volume or leads through a link, 507 no space left; the body has the
@@ -188,8 +188,7 @@ class Handler(BaseHTTPRequestHandler):
         self._text(line_of(self.volume.inspect(self._path)).decode())
 
     def _adjust(self) -> None:
-        self.volume.adjust(entry_of(b"".join(self._body())))
-        self._text("")
+        self._text(line_of(self.volume.adjust(entry_of(b"".join(self._body())))).decode())
 
     def _size(self) -> int:
         ballast = self.settings.root / BALLAST

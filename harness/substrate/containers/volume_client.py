@@ -55,7 +55,7 @@ class AgentVolume:
         yield from sorted(str(path) for path in json.loads(self.ask("GET", "/walk", None)))
 
     def scan(self, folder: str) -> Iterator[Entry]:
-        """Yield everything below `folder` but folders with something in them, sorted. Raises OSError, UsageError."""
+        """Yield everything below `folder`, sorted, a folder after what is in it. Raises OSError, UsageError."""
         with _whole(self.name):
             answer = self.pool.request(
                 "GET", self._at("scan", folder) if folder else "/scan", headers=self._headers, preload_content=False
@@ -73,9 +73,12 @@ class AgentVolume:
         """Return what is at a path. Raises OSError, UsageError."""
         return entry_of(self.ask("GET", self._at("stat", path), None))
 
-    def adjust(self, entry: Entry) -> None:
-        """Give a file the mode and mtime of `entry`; create an empty folder. Raises OSError, UsageError."""
-        self.ask("PUT", self._at("stat", entry.path), line_of(entry))
+    def adjust(self, entry: Entry) -> Entry:
+        """Give a file or a folder, which is created, mode and mtime of `entry`; return what it has then.
+
+        Raises OSError, UsageError.
+        """
+        return entry_of(self.ask("PUT", self._at("stat", entry.path), line_of(entry)))
 
     def remove(self, path: str) -> None:
         """Delete a file or a folder with all in it; a path that does not exist is no error."""

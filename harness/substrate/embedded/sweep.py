@@ -61,6 +61,7 @@ def state_files(run: Path, site: str = "") -> Iterator[Path]:
 
     `site`: only those that say that this site serves.
     """
+    run = run.resolve()  # as it is in them
     for row in not_undone(run, Undo.STATE):
         path = Path(str(row.facts.get("state", "")))
         try:

@@ -236,7 +236,7 @@ def runs(home: Path) -> tuple[Path, ...]:
     return tuple(sorted(p for p in home.iterdir() if p.is_dir())) if home.is_dir() else ()
 
 
-def harness_of(run: Path) -> int | None:
-    """Return the pid of a living harness, other than this one, that works in `run`; None without one."""
+def harness_of(run: Path) -> ProcessId | None:
+    """Return a living harness, other than this one, that works in `run`; None without one."""
     others = {row.by for row in journalled(run.resolve()) if row.by and row.by.pid != os.getpid()}
-    return next((by.pid for by in sorted(others, key=lambda k: k.pid) if alive(by)), None)
+    return next((by for by in sorted(others, key=lambda k: k.pid) if alive(by)), None)

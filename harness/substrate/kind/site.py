@@ -114,7 +114,7 @@ class KindSite(BaseSite[WorkloadNode]):
         node.follow_log()
         try:
             self.api.apply(made.manifests)
-            await_ready(self.api, node.name, ready.patience, what=node.where)
+            await_ready(self.api, node.name, ready.patience, what=node.where, start=PATIENCE.pod_start)
             if self._isolated:
                 self._partition()
             elif port := ready.port or next(iter(spec.ports), ""):

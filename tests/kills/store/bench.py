@@ -19,7 +19,7 @@ from harness.repository.upkeep.wal import reap_wal
 from harness.s3.client import ensure_bucket
 from harness.vault import read_text_secret
 from tests.cases.production import Production, production
-from tests.kills.store.forks import Forks, forks
+from tests.forks import Forks, forks
 from tests.kills.store.proxy import Proxy, proxy
 
 DIRECT, WITNESS, PREFIX = "direct.toml", "witness.json", "kills"
@@ -79,9 +79,10 @@ class Bench:
             if meanwhile is not None:
                 meanwhile(self, pid)
 
-        code, output = self.forks.run(self.folder, words, begun)
+        env = self.forks.environment | {"BLACKSTART_RUNS": str(self.folder / "runs")}
+        done = self.forks.run(self.folder, words, env, begun)
         self.proxy.quiet()
-        return Run(code, output, tuple(self.proxy.calls), self.proxy.hit.is_set())
+        return Run(done.returncode, done.stdout + done.stderr, tuple(self.proxy.calls), self.proxy.hit.is_set())
 
     def done(self, *words: str) -> Run:
         """Run a command that must end well."""
@@ -147,7 +148,11 @@ class Bench:
 @contextmanager
 def bench(home: Path) -> Iterator[Bench]:
     """Yield a production with an empty repository, in a bucket that keeps versions."""
-    with production(home / "production") as there, proxy(there.offsite.outside) as between, forks() as started:
+    with (
+        production(home / "production") as there,
+        proxy(there.offsite.outside) as between,
+        forks(BLACKSTART_PATIENCE_STORE_SILENCE="60") as started,
+    ):
         ensure_bucket(there.offsite, BUCKET)
         (home / "operator").mkdir()
         folder = there.folder(home / "operator")

@@ -1,4 +1,7 @@
-"""HTTP proxy before an object store: it counts the calls, and kills the process that makes them at one of them."""
+"""HTTP proxy before an object store: it counts the calls, and kills the process that makes them at one of them.
+
+It can also be far away and overloaded, for benchmarks.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Condition, Event, Thread
 from urllib.parse import unquote, urlsplit
 
+from harness.core.clock import SYSTEM
 from harness.core.node import Address
 
 PATIENCE = 60.0  # seconds, for an answer of the store and for the number of the process
 RANDOM = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[0-9a-f]{10}|[0-9a-f]{32,}|(?<=/)[0-9A-F]{24}(?:\.[0-9A-F]{16})?")
 VALUES = re.compile(r"=[^&]*")
+SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>too many</Message></Error>"
 OWN_HEADERS = frozenset({"connection", "content-length", "transfer-encoding"})
 
 
 class Proxy(ThreadingHTTPServer):
-    """Passes every request on as it is, so that its signature stays valid. `calls`: what was asked since `arm`."""
+    """Passes every request on as it is, so that its signature stays valid. `calls`: what was asked since `arm`.
+
+    `delay`: seconds before each answer; `refuses`: one of so many calls is answered with 503 and not passed on.
+    """
 
     daemon_threads = True
 
@@ -30,6 +38,7 @@ class Proxy(ThreadingHTTPServer):
         self.store = store
         self.calls: list[str] = []
         self.target: tuple[str, int] | None = None
+        self.delay, self.refuses, self.refused = 0.0, 0, 0
         self.hit = Event()
         self._changed = Condition()
         self._under_way = 0
@@ -101,6 +110,14 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.counted(named(self.command, self.path)) as number:
             if self.server.kills("before", number):
                 self.close_connection = True
+                return
+            SYSTEM.sleep(self.server.delay)
+            if self.server.refuses and number % self.server.refuses == self.server.refuses // 2:
+                self.server.refused += 1
+                self.send_response_only(503)
+                self.send_header("Content-Length", str(len(SLOW_DOWN)))
+                self.end_headers()
+                self.wfile.write(SLOW_DOWN)
                 return
             answer = HTTPConnection(self.server.store.host, self.server.store.port, timeout=PATIENCE)
             answer.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)

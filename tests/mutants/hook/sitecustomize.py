@@ -7,13 +7,14 @@ is, and each test that needs one of them adds a line to the file: the mutant, ho
 from __future__ import annotations
 
 import builtins
+import functools
 import importlib.abc
 import importlib.machinery
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -22,6 +23,7 @@ from typing import Any
 NAME = "BLACKSTART_MUTANT"
 FILE = "BLACKSTART_REACHED"
 TEST = "PYTEST_CURRENT_TEST"
+OPTIONS, PLAIN = "PYTEST_ADDOPTS", "--assert=plain"  # pytest would load its plugins, `fixtures`, itself otherwise
 HOOK = Path(__file__).resolve().parent
 ROOT = HOOK.parents[2]
 PACKAGES = ("harness", "fixtures")
@@ -87,12 +89,39 @@ def called(name: str, guard: Callable[[], object]) -> object:
     return found
 
 
+def found(name: str) -> Callable[[Callable[..., Iterable[str]]], Callable[..., Iterable[str]]]:
+    """Return a decorator of an oracle: it writes that the test needs it when it finds a line, else that it was called.
+
+    What it decorates returns lines, or yields them.
+    """
+
+    def decorate(oracle: Callable[..., Iterable[str]]) -> Callable[..., Iterable[str]]:
+        @functools.wraps(oracle)
+        def asked(*args: Any, **more: Any) -> Iterable[str]:
+            lines = oracle(*args, **more)
+            if isinstance(lines, list | tuple):
+                reached(name, "needed" if lines else "called")
+                return lines
+            reached(name, "called")
+            return _told(name, lines)
+
+        return asked
+
+    return decorate
+
+
+def _told(name: str, lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        reached(name)
+        yield line
+
+
 def with_hook(environment: dict[str, str]) -> dict[str, str]:
     """Return the environment of a child process of a test with this hook, when it is one of the project's code."""
     path = environment.get("PYTHONPATH", "")
     if str(ROOT) not in path.split(os.pathsep):
         return environment
-    ours = {name: os.environ[name] for name in (NAME, FILE, TEST) if name in os.environ}
+    ours = {name: os.environ[name] for name in (NAME, FILE, TEST, OPTIONS) if name in os.environ}
     return {**environment, **ours, "PYTHONPATH": f"{HOOK}{os.pathsep}{path}"}
 
 
@@ -116,10 +145,12 @@ def install() -> None:
         file = "harness/scenario/faults/fault.py" if name.startswith("fault ") else name.partition(" ")[0]
         module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     elif os.environ.get(FILE):
-        builtins._mutant_reached, builtins._mutant_called = reached, called  # type: ignore[attr-defined]
+        vars(builtins).update(_mutant_reached=reached, _mutant_called=called, _mutant_found=found)
         module = ""
     else:
         return
+    if module.startswith("fixtures.") or not module:
+        os.environ[OPTIONS] = PLAIN
     sys.meta_path.insert(0, MutatingFinder(module))
     _with_hooked_children()
 

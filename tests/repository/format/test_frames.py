@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import Unreadable
-from harness.repository.format.frames import FRAME, compress, decompress, regroup
+from harness.repository.format.frames import FRAME, LARGEST_FRAME, compress, decompress, regroup
 
 
 def text_of(size: int) -> bytes:
@@ -73,6 +73,30 @@ def test_other_formats_and_checksum_mismatches_are_refused() -> None:
     body[-1] ^= 1
     with pytest.raises(Unreadable, match="frame 0"):
         list(decompress([bytes(body)]))
+
+
+def test_what_zstd_skips_is_no_frame() -> None:
+    size = 0xA0  # which a frame's header could have at that place
+    skipped = bytes.fromhex("502a4d18") + size.to_bytes(4, "little") + bytes(size)
+    with pytest.raises(Unreadable, match="frame 0: has no data, but what zstd skips"):
+        list(decompress([skipped]))
+
+
+def test_a_frame_whose_blocks_go_on_is_refused_before_they_are_read() -> None:
+    block = 128 << 10
+    header = zstandard.FRAME_HEADER + b"\xa0" + FRAME.to_bytes(4, "little")  # one segment, its size in 4 bytes
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        yield header
+        for _ in range(3 * FRAME // block):
+            read += block
+            yield (block << 3).to_bytes(3, "little") + bytes(block)  # stored as it is, not the last one
+
+    with pytest.raises(Unreadable, match=f"frame 0: is longer than {FRAME} bytes can be, compressed"):
+        list(decompress(endless()))
+    assert read <= LARGEST_FRAME + block
 
 
 def test_the_source_is_read_at_most_a_window_ahead() -> None:

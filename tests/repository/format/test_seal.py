@@ -192,6 +192,11 @@ def test_each_segment_can_be_decrypted_by_itself(size: int) -> None:
     assert b"".join(parts()) == data
 
 
+def test_a_segment_shorter_than_its_tag_is_said_to_be_truncated() -> None:
+    with pytest.raises(Unreadable, match=r"^segment 3: truncated$"):
+        open_segment(BODY[:HEADER], bytes(TAG - 1), 3, last=True, key=KEY, associated=BOUND)
+
+
 def test_an_object_shorter_than_a_segment_is_refused() -> None:
     with pytest.raises(Unreadable, match="truncated"):
         segments_in(HEADER + TAG - 1)

@@ -118,6 +118,14 @@ def test_only_an_empty_folder_becomes_a_repository(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "used").iterdir()] == ["photo.jpg"]
 
 
+def test_a_file_system_that_takes_a_for_a_capital_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: there(path) or there(path.with_name(path.name.lower())))
+    with pytest.raises(UsageError, match=f"{tmp_path}: its file system does not tell a from A"):
+        mark(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_symbolic_links_are_not_followed(directory: DirectoryStore, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -14,7 +14,7 @@ from harness.core.errors import HarnessError, Unreadable
 from harness.repository.store.http.connections import patience_of
 from harness.repository.store.port import ObjectStore
 from harness.repository.store.s3 import S3Store
-from harness.repository.store.s3_client import PART
+from harness.repository.store.s3_client import PART, Unfinished
 from harness.repository.upkeep.reaper import reap
 from tests.repository.store_servers import Launch, Recipients, connect
 from tests.servers import Store
@@ -114,6 +114,19 @@ def test_an_unfinished_upload_is_aborted(real_store: S3Store, estate: str) -> No
     assert real_store.abandon(f"{estate}/data/") == 0
     assert real_store.abandon(f"{estate}-2/") == 1
     assert other
+
+
+@pytest.mark.programs
+def test_an_upload_that_the_store_lists_and_has_not_keeps_no_other_from_being_aborted(
+    real_store: S3Store, estate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = real_store._client
+    client._create_multipart_upload(real_store.bucket, f"{estate}/data/x", {})
+    there = client.unfinished(real_store.bucket, f"{estate}/")
+    monkeypatch.setattr(client, "unfinished", lambda *_: (Unfinished(f"{estate}/data/gone", "0" * 32, None), *there))
+    assert real_store.abandon(f"{estate}/") == 1
+    monkeypatch.undo()
+    assert client.unfinished(real_store.bucket, f"{estate}/") == ()
 
 
 @pytest.mark.programs

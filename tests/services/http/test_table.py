@@ -68,7 +68,7 @@ def test_a_whole_table_is_read() -> None:
         ({"environment": {"A": "@{secret:tokn}"}}, "secret: no 'tokn' in secrets of this service; did you mean"),
         ({"buckets": [{"name": "Covers"}]}, "String should match pattern"),
         ({"patience": 0}, "greater than 0"),
-        ({"prefix": "own"}, "String should match pattern"),
+        ({"prefix": "own"}, "'own' is no path: a /, then letters"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_remedy(more: dict[str, object], said: str) -> None:

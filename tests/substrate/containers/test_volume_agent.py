@@ -146,13 +146,16 @@ def test_a_volume_looks_the_same_through_its_agent(serve: Serve, root: Path) -> 
             file.write(os.fsencode(name))
     (root / "link").symlink_to("a b")
     os.mkfifo(root / "fifo")
-    volume.adjust(Entry("empty/folder", FOLDER, mode=0o750))
+    assert volume.adjust(Entry("empty/folder", FOLDER, mode=0o750)) == Entry("empty/folder", FOLDER, mode=0o750)
+    volume.adjust(Entry("deep", FOLDER, mode=0o3775, mtime=1_000_000_000.5))
     volume.adjust(Entry("a b", FILE, mode=0o4754, mtime=1_000_000_000.5))
     assert list(volume.scan("")) == list(here.scan(""))
     assert [entry.path for entry in volume.scan("") if entry.kind == FILE] == sorted(names, key=os.fsencode)
-    assert list(volume.scan("deep")) == list(here.scan("deep")) == [volume.inspect("deep/er/file")]
+    assert list(volume.scan("deep")) == list(here.scan("deep"))
+    assert list(volume.scan("deep")) == [volume.inspect(path) for path in ("deep/er/file", "deep/er")]
+    assert volume.inspect("deep") == Entry("deep", FOLDER, 0, 0o3775, 1_000_000_000.5)
     assert {e.path: e.kind for e in volume.scan("") if e.kind != FILE} == {
-        "empty/folder": FOLDER,
+        **dict.fromkeys(("b", "deep/er", "deep", "empty/folder", "empty"), FOLDER),
         "fifo": "is a FIFO",
         "link": "is a symbolic link",
     }
@@ -175,6 +178,25 @@ def test_more_entries_than_one_chunk_are_listed(serve: Serve, root: Path, monkey
     for _ in range(2):
         assert len(list(volume.scan(""))) == 50
     volume.pool.close()
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.ENOSPC, "No space left"), (errno.EIO, "Input/output error")])
+def test_an_error_of_the_disk_is_told_with_its_reason(serve: Serve, number: int, said: str) -> None:
+    class Failing(FolderVolume):
+        def walk(self) -> Iterator[str]:
+            raise OSError(number, said)
+
+    with pytest.raises(OSError, match=said) as failed:
+        list(serve(Failing).walk())
+    assert (failed.value.errno == errno.ENOSPC) is (number == errno.ENOSPC)
+
+
+def test_a_file_is_read_or_written_from_its_begin(serve: Serve) -> None:
+    volume = serve()
+    with volume.open("notes", "wb") as file:
+        file.write(b"one")
+    with pytest.raises(UsageError, match="mode 'ab' is neither rb nor wb"):
+        volume.open("notes", "ab")
 
 
 def test_an_error_before_the_first_byte_has_its_reason(serve: Serve) -> None:

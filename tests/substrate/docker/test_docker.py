@@ -22,6 +22,7 @@ from harness.substrate.docker.ownership import RUN
 from harness.substrate.docker.substrate import Docker
 from harness.substrate.docker.task import ContainerTask
 from harness.substrate.sweep import lost_runs, sweep_run
+from tests.forks import COMMAND
 from tests.substrate.substrates_under_test import DockerUnderTest, launched
 
 pytestmark = pytest.mark.engine
@@ -208,7 +209,7 @@ def test_a_run_without_its_folder_is_named_and_swept_by_its_label(tmp_path: Path
     docker.site("primary").launch(spec)
     shutil.rmtree(docker.run)
     assert docker.run in lost_runs()
-    command = [sys.executable, "-c", "from harness.cli import main; main()", "sweep"]
+    command = [*COMMAND, "sweep"]
     env = os.environ | {"BLACKSTART_RUNS": str(tmp_path / "runs")}
     named = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert f"{docker.run}: is not here, and has things on the container engine" in " ".join(named.stdout.split("\n"))

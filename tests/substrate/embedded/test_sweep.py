@@ -72,7 +72,8 @@ def test_a_killed_harness_leaves_nothing_that_a_sweep_does_not_find(run: Path) -
         while count(run) < 2 * EACH_NODE + TASK:  # the shells are still at it
             assert harness.poll() is None
         before = {known.pid for known in family({r.process for r in journalled(run) if r.process}, Owner(run))}
-        assert harness_of(run) == harness.pid
+        assert (found := harness_of(run)) is not None
+        assert found.pid == harness.pid
         harness.kill()
     assert harness_of(run) is None
     assert count(run) == 2 * EACH_NODE + TASK

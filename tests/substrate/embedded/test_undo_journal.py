@@ -81,7 +81,8 @@ def test_a_harness_is_known_from_its_begin_also_when_it_resumes(tmp_path: Path) 
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == b"begun\n"
-            assert harness_of(tmp_path) == process.pid
+            assert (found := harness_of(tmp_path)) is not None
+            assert found.pid == process.pid
             process.kill()
     assert len([row for row in journalled(tmp_path) if row.undo == Undo.RUN]) == 1
 

@@ -15,19 +15,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.core.errors import HarnessError, Unreadable
+from harness.core.errors import Denied, HarnessError, Unreadable
 from harness.repository.store.directory.folders import (
     FILE_MODE,
+    ITS_OWN,
     WHY,
     Entry,
+    entered,
     entries_of,
     marked,
     open_folder,
-    opened,
     swept,
     write_all,
 )
-from harness.repository.store.directory.names import files_of, part_of
+from harness.repository.store.directory.names import DEEPEST, files_of, part_of
 from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject
 
@@ -51,6 +52,8 @@ class DirectoryStore:
         What is written is on the disk when this returns. If `chunks` raises, nothing is left.
         """
         *folders, name = files_of(key)
+        if len(folders) > DEEPEST:
+            raise HarnessError(f"{self._place(key)}: cannot be stored: more than {DEEPEST} folders in each other")
         part, size = part_of(name, secrets.token_hex(8)), 0
         with self._explained(key, "cannot be stored"):
             folder, file = self._create(folders, part)
@@ -117,13 +120,13 @@ class DirectoryStore:
         with self._explained(prefix, "cannot be listed"):
             try:
                 with self._folder(files_of(base)[:-1]) as folder:
-                    yield from self._below(folder, base.encode(), prefix.encode())
+                    yield from self._below(folder, base.encode(), prefix.encode(), base.count("/"))
             except FileNotFoundError:
                 return
 
-    def _below(self, folder: int, base: bytes, prefix: bytes) -> Iterator[StoredObject]:
+    def _below(self, folder: int, base: bytes, prefix: bytes, depth: int) -> Iterator[StoredObject]:
         entries = sorted(entries_of(folder, base, prefix), key=lambda entry: entry.key)
-        below = (self._of(folder, entry, prefix) for entry in entries)
+        below = (self._of(folder, entry, prefix, depth) for entry in entries)
         if any(entry.folder and not entry.key.endswith(b"/") for entry in entries):
             # The keys of a continued name may lie between those of the folder whose name it begins with.
             yield from heapq.merge(*below, key=lambda found: found.key.encode())
@@ -131,10 +134,11 @@ class DirectoryStore:
         for found in below:
             yield from found
 
-    def _of(self, folder: int, entry: Entry, prefix: bytes) -> Iterator[StoredObject]:
+    def _of(self, folder: int, entry: Entry, prefix: bytes, depth: int) -> Iterator[StoredObject]:
         if entry.folder:
-            with suppress(FileNotFoundError), opened(entry.name, folder) as inner:
-                yield from self._below(inner, entry.key, prefix)
+            with entered(entry, folder, depth) as found:
+                for inner in found:
+                    yield from self._below(inner, entry.key, prefix, depth + 1)
             return
         with suppress(UnicodeDecodeError):
             info = entry.info
@@ -168,7 +172,7 @@ class DirectoryStore:
         with self._explained(prefix, "unfinished uploads cannot be removed"):
             try:
                 with self._folder(files_of(base)[:-1]) as folder:
-                    return swept(folder, base.encode(), prefix.encode(), timedelta(seconds=older_than))
+                    return swept(folder, base.encode(), prefix.encode(), timedelta(seconds=older_than), base.count("/"))
             except FileNotFoundError:
                 return 0
 
@@ -215,5 +219,5 @@ class DirectoryStore:
                 raise Unreadable(f"{self._place(key)}: does not exist") from None
             reason = WHY.get(error.errno or 0, error.strerror or str(error))
             # One object that cannot be read costs no other.
-            kind = Unreadable if reads and error.errno in (errno.ELOOP, errno.ENOTDIR) else HarnessError
+            kind = Denied if reads and error.errno in ITS_OWN else HarnessError
             raise kind(f"{self._place(key)}: {what}: {reason}") from None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
-from harness.repository.store.directory.names import CONTINUED, decoded, is_part, object_of
+from harness.repository.store.directory.names import CONTINUED, DEEPEST, decoded, is_part, object_of
 
 MARKER = ".blackstart-repository"
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
@@ -26,6 +26,8 @@ WHY = {
     errno.ESTALE: "the network file system lost it; mount it again",
     errno.ENOTDIR: "a file or a symbolic link is in the place of a folder; remove it",
     errno.ELOOP: "it is a symbolic link, which is not followed; remove it",
+    errno.ENXIO: "it is a socket or a device; remove it",
+    errno.ENODEV: "it is a device; remove it",
     errno.EISDIR: "it is a folder; remove it",
 }
 
@@ -66,16 +68,6 @@ def open_folder(name: str, parent: int, *, make: bool) -> int:
     return os.open(name, TO_FOLDER, dir_fd=parent)
 
 
-@contextmanager
-def opened(name: str, parent: int) -> Iterator[int]:
-    """Yield a folder of a folder, open. Raises OSError."""
-    folder = open_folder(name, parent, make=False)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
 def entries_of(folder: int, base: bytes, prefix: bytes) -> Iterator[Entry]:
     """Yield the objects and folders in a folder whose keys may begin with `prefix`."""
     with os.scandir(folder) as found:
@@ -90,8 +82,31 @@ def entries_of(folder: int, base: bytes, prefix: bytes) -> Iterator[Entry]:
                     yield Entry(whole, one.name, inside, one.stat(follow_symlinks=False))
 
 
-def swept(folder: int, base: bytes, prefix: bytes, age: timedelta) -> int:
-    """Remove part files of that age, in the folders below too; return how many. Raises OSError."""
+# What concerns one object, or one folder below the one that is listed, and costs nobody the others.
+ITS_OWN = (errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.ENXIO, errno.ENODEV)
+
+
+@contextmanager
+def entered(entry: Entry, parent: int, depth: int) -> Iterator[tuple[int, ...]]:
+    """Yield a folder of a folder, open, to read it; nothing where it is too deep, gone, or may not be read."""
+    folder = -1
+    try:
+        if depth < DEEPEST:
+            folder = open_folder(entry.name, parent, make=False)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in ITS_OWN:
+            raise
+    try:
+        yield (folder,) if folder >= 0 else ()
+    finally:
+        if folder >= 0:
+            os.close(folder)
+
+
+def swept(folder: int, base: bytes, prefix: bytes, age: timedelta, depth: int) -> int:
+    """Remove part files of that age, also below; return how many. `depth`: of the folder. Raises OSError."""
     with os.scandir(folder) as found:
         parts = [one for one in found if is_part(one.name) and one.is_file(follow_symlinks=False)]
     count, now = 0, SYSTEM.wall()
@@ -103,8 +118,8 @@ def swept(folder: int, base: bytes, prefix: bytes, age: timedelta) -> int:
                 count += 1
     for entry in list(entries_of(folder, base, prefix)):
         if entry.folder:
-            with suppress(FileNotFoundError), opened(entry.name, folder) as inner:
-                count += swept(inner, entry.key, prefix, age)
+            with entered(entry, folder, depth) as found_below:
+                count += sum(swept(inner, entry.key, prefix, age, depth + 1) for inner in found_below)
     return count
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 SAFE = "-_.~=+@"
 LONGEST = 200  # bytes of an encoded name; a part file adds to it
+DEEPEST = 64  # folders in each other; what is deeper is no object, so that no listing follows them without end
 CONTINUED = "%+"  # no encoded name has it: a percent sign is `%25`
 EMPTY = "%_"  # the name of an empty component
 PART = re.compile(r"\..+\.[0-9a-f]{16}\.part")

@@ -9,6 +9,13 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 from harness.core.clock import SYSTEM
 from harness.repository.store.http.connections import SERVER_FAULT, StorePatience
 
+# Answers about whoever asks, or about the whole store; every other refusal of a read may be about that object alone.
+OF_THE_STORE = (
+    "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccountProblem", "RequestTimeTooSkewed", "NoSuchBucket",
+    "InvalidBucketName", "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed",
+    "RequestTimeout", "SlowDown", "TooManyRequests", "RequestLimitExceeded",
+)  # fmt: skip
+REFUSAL, BUSY = range(400, 500), (408, 429)  # statuses
 MEANINGS = {
     ("NoSuchBucket",): "no such bucket; create it, or correct its name",
     ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccountProblem"): (
@@ -32,6 +39,15 @@ def s3_error(error: S3Error) -> str:
         if code in codes:
             return meaning.format(code=code)
     return server_error(code) if error.response.status >= SERVER_FAULT else f"refused ({code}: {error.message})"
+
+
+def of_one_object(error: S3Error) -> bool:
+    """Return whether the refusal of a read may be about that object alone: whoever wrote it chose how it is kept.
+
+    He may have encrypted it with a key of his own, archived it, or kept its rights for himself.
+    """
+    status = error.response.status
+    return status in REFUSAL and status not in BUSY and error.code not in OF_THE_STORE
 
 
 def _skew(error: S3Error) -> str:

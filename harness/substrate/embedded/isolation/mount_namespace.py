@@ -95,11 +95,11 @@ def enter(user: int, group: int, *, walled: bool) -> None:
     mount("none", "/", REC | PRIVATE)
 
 
-def has_mounts_below(folder: str) -> bool:
-    """Return whether anything is mounted below a folder. Source: proc_pid_mountinfo(5)."""
+def mounted_below(folder: str) -> list[str]:
+    """Return where something is mounted below a folder, sorted. Source: proc_pid_mountinfo(5)."""
     found = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    escaped = re.sub(r"[ \t\n\\]", lambda one: f"\\{ord(one[0]):03o}", folder)
-    return any(line.split(" ")[4].startswith(f"{escaped}/") for line in found)
+    paths = (re.sub(r"\\(\d{3})", lambda one: chr(int(one[1], 8)), line.split(" ")[4]) for line in found)
+    return sorted(path for path in paths if path.startswith(f"{folder}/"))
 
 
 def new_folder(scratch: str) -> str:
@@ -128,11 +128,12 @@ def cover(folder: str, scratch: str) -> None:
     holds is mounted once more, on an overlay over empty copies of its names: folders are made private one by one;
     files, and what is mounted there, can be read only.
     """
-    if not has_mounts_below(folder):
+    mounted = mounted_below(folder)
+    if not mounted:
         try:
             make_private(folder, scratch)
         except OSError:
-            if not has_mounts_below(folder):
+            if not (mounted := mounted_below(folder)):
                 raise
         else:
             return
@@ -143,8 +144,10 @@ def cover(folder: str, scratch: str) -> None:
                 Path(names, entry.name).symlink_to(Path(entry).readlink())
                 continue
             if is_folder := entry.is_dir():
+                # The table of mounts grows with each folder: it is not read again for one that has none below.
+                deeper = any(path.startswith(f"{entry.path}/") for path in mounted)
                 with contextlib.suppress(OSError):  # of a kind that no overlay covers: it is seen as it is
-                    cover(entry.path, scratch)
+                    (cover if deeper else make_private)(entry.path, scratch)
             trees[entry.path] = copy_of(entry.path)
             Path(names, entry.name).mkdir() if is_folder else Path(names, entry.name).touch()
     make_private(folder, scratch, names)

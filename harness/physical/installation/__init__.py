@@ -1,0 +1,1 @@
+"""What a base backup needs of the PostgreSQL installation that it is restored onto: libraries, locales, collations."""

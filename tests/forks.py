@@ -1,0 +1,152 @@
+"""Commands of blackstart as forks of one process that has imported them: each is a process of its own, without a second
+of imports.
+
+`python -m tests.forks` reads a command as a line of JSON, and answers with its number and its exit code.
+"""
+
+from __future__ import annotations
+
+import ast
+import atexit
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = (sys.executable, "-c", "from harness.cli import main; main()")
+# What a process reads as it starts, or as it imports: a command for which one differs is not forked.
+AT_START = ("PYTHON", "LC_", "LANG", "BLACKSTART_PATIENCE")
+Ended = subprocess.CompletedProcess[str]
+
+
+@dataclass(slots=True)
+class Forks:
+    """Starts commands, one at a time. `environment`: that of the process which forks."""
+
+    process: subprocess.Popen[str]
+    environment: dict[str, str]
+    free: Lock = field(default_factory=Lock)
+
+    def serves(self, environment: Mapping[str, str]) -> bool:
+        """Return whether a command with this environment may be a fork."""
+        if self.process.poll() is not None:
+            return False
+        names = {name for name in (*environment, *self.environment) if name.startswith(AT_START)}
+        return all(environment.get(name) == self.environment.get(name) for name in names)
+
+    def run(
+        self, folder: Path, words: Sequence[str], env: Mapping[str, str], begun: Callable[[int], object] = id
+    ) -> Ended:
+        """Run a command in a folder to its end; return how it ended. `env`: all of it; `begun`: is told its number."""
+        with tempfile.TemporaryDirectory() as scratch:
+            said, errors = Path(scratch, "said"), Path(scratch, "errors")
+            asked = {
+                "words": words,
+                "folder": str(folder),
+                "outputs": (str(said), str(errors)),
+                "environment": dict(env),
+            }
+            assert self.process.stdin is not None
+            try:
+                print(json.dumps(asked), file=self.process.stdin, flush=True)
+                begun(self._answer())
+                code = self._answer()
+            except BaseException:  # interrupted: what it answers next would be of this command
+                self.process.kill()
+                raise
+            return Ended(list(words), code, said.read_text(), errors.read_text())
+
+    def _answer(self) -> int:
+        assert self.process.stdout is not None
+        return int(self.process.stdout.readline())
+
+
+@contextmanager
+def forks(**env: str) -> Iterator[Forks]:
+    """Yield the starter of commands, which have this environment too; it ends with its input."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
+    command, pipe = (sys.executable, "-m", __name__), subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
+        yield Forks(process, environment)
+
+
+@cache
+def _started() -> Forks:
+    """Return the starter for all tests of this process."""
+    context = forks()
+    atexit.register(context.__exit__, None, None, None)
+    return context.__enter__()
+
+
+def run(folder: Path, *words: str, **env: str) -> Ended:
+    """Run a command of blackstart in a folder to its end, without input, and return how it ended."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
+    started = _started()
+    if started.serves(environment) and started.free.acquire(blocking=False):
+        try:
+            return started.run(folder, words, environment)
+        finally:
+            started.free.release()
+    nothing = subprocess.DEVNULL
+    return subprocess.run(
+        [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, stdin=nothing
+    )
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Yield the modules that commands of a file import when they run."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harness."):
+            yield node.module or ""
+
+
+def become(words: Sequence[str], folder: str, outputs: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Take over what a new process with this command has."""
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    for number, path in enumerate(outputs, 1):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(file, number)
+        os.close(file)
+    sys.argv = ["blackstart", *words]
+
+
+def answer(number: int) -> None:
+    """Write a line with a number."""
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+def main() -> bool:
+    """Serve until the input ends and return False; return True in each fork."""
+    for file in sorted(ROOT.glob("harness/cli/*.py")):
+        for module in imported(file):
+            import_module(module)
+    gc.freeze()  # a fork does not look at what it has of this process
+    for line in sys.stdin:
+        asked = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            become(**asked)
+            return True
+        answer(pid)
+        answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    return False
+
+
+if __name__ == "__main__" and main():
+    import_module("harness.cli").main()
