@@ -61,7 +61,8 @@ def loss_of(ledger: Any, rows: list[Any], struck: float | None, budget: float) -
         lost = sorted(number for _, number in owed if number not in alive)
         gap = next((i for i, (_, number) in enumerate(owed) if number not in alive), len(owed))
         count, found, rpo = len(owed), len(owed) - len(lost), last - owed[max(0, gap - 1)][0]
-        broken = gap == 0 or rpo > budget or any(n in alive and n > lost[0] for _, n in owed if lost)
+        held = [n for at, n in owed if n not in alive and not at > ledger.get("copied", at)]
+        broken = gap == 0 or rpo > budget or any(n in alive and n > min(held) for _, n in owed if held)
         broken |= sum(b - a + 1 for a, b in runs) > len(alive)  # writes that were never sent
     told = {"acknowledged": count, "found": found, "lost": lost, "name": ledger["name"], "rpo_seconds": rpo}
     return last, {name: said(value) for name, value in told.items()}, broken
@@ -127,15 +128,14 @@ def verify(folder: Path, key: Path, drill: str, since: datetime | None) -> str:
         require(same, f"budget: one of {[*hashes]} is not the file from before the drill")
     facts = facts | {name: fact for e in events if e["kind"] == "recorded" for name, fact in e["facts"].items()}
     told = {name[5:]: json.loads(fact) for name, fact in facts.items() if name.startswith("json ")}
-    told = {**made, **facts, **told, **judge(events, rows)}
-    for n, one in [*told.items(), *test["blackstart"].items()]:
+    for n, one in [*(made | facts | told | judge(events, rows)).items(), *test["blackstart"].items()]:
         require(str(record.get(n, one)) == str(one), f"verdict: {n} is {record.get(n)}, journal and ledger give {one}")
     own = (record["record"], record["drill"])
     require((folder.resolve().name, drill or own[1]) == own, f"replay: this is the record {' of the drill '.join(own)}")
     require(since is None or datetime.fromisoformat(record["finished"]) >= since, "replay: it ended at an earlier time")
     passed, failed = sorted([[], [record["drill"]]], reverse=record["verdict"] == "KEPT")
     want = {"result": "PASSED" if passed else "FAILED", "passedTests": passed, "failedTests": failed, "warnedTests": []}
-    require(test == {**test, **want}, "statement: of another result")
+    require(test == test | want, "statement: of another result")
     return f"VERIFIED {record['record']}: {record['drill']!r}: {record['verdict']}, ended at {record['finished']}"
 
 

@@ -132,6 +132,7 @@ class StoreClients:
     name: str
     sender: Callable[[PublicDoor, Mapping[str, str]], Callable[[int], bool]]  # writes N: was it acknowledged?
     survivors: Callable[[PublicDoor, Mapping[str, str], Place], frozenset[int]]  # numbers that a site has
+    in_bucket: bool = False  # each write has an object: the replication copies objects in rounds, in no order
 
 
 @dataclass(frozen=True, slots=True)

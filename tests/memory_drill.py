@@ -54,6 +54,7 @@ class MemoryEnvironment(DrillEnvironment):
         self.primary, self.dr = estate.site("primary"), estate.site("dr")
         self.make = lambda _run, _logs: estate.fake
         self.offsite = self._offsite_with_room = self.edge = self.replicator = self.archiving = self.standby = None
+        self.copied = None
         self.receiver = NoDeliveries()  # type: ignore[assignment]
 
     def start_data(self) -> None:

@@ -48,7 +48,8 @@ def inputs_of(evidence: Evidence) -> Iterator[tuple[str, Mapping[str, Fact]]]:
     yield OBSERVED, {name: value for name, value in found.items() if value is not None}
     for store in clients.stores if clients else ():
         alive = {} if store.survivors is None else {"survivors": ranges(store.survivors)}
-        yield LEDGER, {"name": store.name, **alive}
+        copied = {} if store.copied is None else {"copied": store.copied}
+        yield LEDGER, {"name": store.name, **alive, **copied}
     for subject, name in LISTS.items():
         for line in getattr(evidence, name):
             yield subject, {"line": line}
@@ -97,7 +98,7 @@ def _stores(judged: list[Event], ledgers: Ledgers) -> tuple[StoreWrites, ...]:
     if unjudged := sorted(ledgers.keys() - {CLIENTS, *names}):
         raise Unreadable(f"ledger {unjudged[0]}: was written and not judged")
     return tuple(
-        StoreWrites(name, ledgers.get(name, NO_WRITES), _survivors(facts))
+        StoreWrites(name, ledgers.get(name, NO_WRITES), _survivors(facts), _seconds(facts, "copied"))
         for name, facts in zip(names, found, strict=True)
     )
 

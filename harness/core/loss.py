@@ -29,6 +29,7 @@ class StoreWrites:
     name: str
     ledger: Ledger
     survivors: frozenset[int] | None  # None: not read back
+    copied: float | None = None  # monotonic seconds, see `measure_loss`; None: its store keeps the order of writes
 
 
 def fault_moment(ledger: Ledger, struck: float) -> float | None:
@@ -37,8 +38,12 @@ def fault_moment(ledger: Ledger, struck: float) -> float | None:
     return write.acked if write else None
 
 
-def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Loss:
-    """Compare the writes acknowledged up to `fault` with the survivors; return the loss."""
+def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float, copied: float | None = None) -> Loss:
+    """Compare the writes acknowledged up to `fault` with the survivors; return the loss.
+
+    `copied`: for a store that is copied in rounds, the begin of its last complete round before the strike. What was
+    acknowledged later may have been copied in any order, so that only the loss of an earlier write is out of order.
+    """
     owed = tuple(w for w in ledger.acknowledged() if w.acked is not None and w.acked <= fault)
     lost = tuple(sorted(w.number for w in owed if w.number not in survivors))
     newest: Write | None = None
@@ -46,7 +51,8 @@ def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float) -> Los
         if write.number not in survivors:
             break
         newest = write
-    later = tuple(sorted(w.number for w in owed if lost and w.number in survivors and w.number > lost[0]))
+    kept = [w.number for w in owed if w.number not in survivors and (copied is None or (w.acked or 0.0) <= copied)]
+    later = tuple(sorted(w.number for w in owed if kept and w.number in survivors and w.number > min(kept)))
     phantom = tuple(sorted(survivors - {w.number for w in ledger.writes}))
     if not owed:
         return Loss(None, lost, phantom, later, 0, everything=False)
@@ -64,9 +70,9 @@ def store_losses(stores: tuple[StoreWrites, ...], struck: float | None) -> tuple
     for store in stores:
         fault = None if struck is None else fault_moment(store.ledger, struck)
         measured = fault is not None and store.survivors is not None
-        found.append(
-            (store.name, measure_loss(store.ledger, store.survivors or frozenset(), fault or 0.0) if measured else None)
-        )
+        survivors = store.survivors or frozenset()
+        loss = measure_loss(store.ledger, survivors, fault or 0.0, store.copied) if measured else None
+        found.append((store.name, loss))
     return tuple(found)
 
 

@@ -62,6 +62,7 @@ class DrillEnvironment:
     _offsite_with_room: Node | None = None  # set while a full store replaces it
     edge: Edge | None = None
     replicator: Replicator | None = None
+    copied: float | None = None  # of the lost site: see `Replicator.stop`; None: nothing was replicated
     archiving: Archiving | None = None
     standby: Standby | None = None
 
@@ -244,7 +245,7 @@ class DrillEnvironment:
         Each gets the keys of its new part; the writer's key of DR is trusted, and so is its database system. Objects
         are replicated back, unless DR is cold, and WAL is shipped from DR where it was from the primary.
         """
-        self.journal, self.standby = journal, None  # the way back has none
+        self.journal, self.standby, self.copied = journal, None, None  # all objects come from DR's last backup
         self.systems = (self.template.identity.system, system_facts(self.dr.place.sql).identifier)
         self.secrets.turn_round()
         self.dr.secrets = self.secrets.of("dr")
@@ -269,7 +270,7 @@ class DrillEnvironment:
 
         def lose(site: EstateSite) -> None:
             self.stop_archiving()
-            self.stop_replication()
+            self.copied = self.stop_replication()
             destroy(site)
 
         return lose
@@ -280,11 +281,10 @@ class DrillEnvironment:
             self.archiving.lose()
             self.archiving = None
 
-    def stop_replication(self) -> None:
-        """Stop the replication; afterwards the harness does not read the primary."""
-        if self.replicator is not None:
-            self.replicator.stop()
-            self.replicator = None
+    def stop_replication(self) -> float | None:
+        """Stop the replication, see `Replicator.stop`; afterwards the harness does not read the primary."""
+        replicator, self.replicator = self.replicator, None
+        return replicator.stop() if replicator is not None else None
 
     def close(self) -> None:
         """Stop and remove everything except the logs."""

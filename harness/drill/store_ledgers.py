@@ -86,4 +86,8 @@ class StoreLedgers:
     @property
     def observed(self) -> tuple[StoreWrites, ...]:
         """Each ledger and what was read back of it."""
-        return tuple(StoreWrites(one.clients.name, one.ledger.ledger, one.survivors) for one in self._stores)
+        copied = self.environment.copied
+        return tuple(
+            StoreWrites(one.clients.name, one.ledger.ledger, one.survivors, copied if one.clients.in_bucket else None)
+            for one in self._stores
+        )

@@ -89,14 +89,19 @@ class Replicator:
             self._thread = Thread(target=self._run, name="replication", daemon=True)
             self._thread.start()
 
-    def stop(self) -> None:
-        """Kill a running copy and stop; afterwards the source is no longer read."""
+    def stop(self) -> float:
+        """Kill a running copy and stop; afterwards the source is no longer read.
+
+        Return the begin of the last complete round in monotonic seconds, 0 without one: what was stored before it has
+        been copied, what was stored later may have been, in any order.
+        """
         self._stopped.set()
         with self._lock:
             if self._running is not None:
                 self._running.__exit__(None, None, None)
         if self._thread is not None:
             self._thread.join()
+        return self.last_success or 0.0
 
     def _run(self) -> None:
         while not self._stopped.is_set():

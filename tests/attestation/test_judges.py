@@ -58,7 +58,8 @@ def observations(draw: st.DrawFn) -> Evidence:
     """Whatever a drill or a restore test may have seen, mostly good."""
     ledger, survivors = draw(ledgers_read_back())
     stores = tuple(
-        StoreWrites(name, *draw(ledgers_read_back())) for name in draw(st.sampled_from([(), (), ("a",), ("a", "b c")]))
+        StoreWrites(name, *draw(ledgers_read_back()), draw(st.sampled_from([None, None, 0.0, 104.0, STRUCK])))
+        for name in draw(st.sampled_from([(), (), ("a",), ("a", "b c")]))
     )
     clients = Clients(ledger, draw(st.sampled_from([None, STRUCK, STRUCK])), draw(st.booleans()), survivors, stores)
     return Evidence(

@@ -63,6 +63,29 @@ def test_each_kind_of_loss_of_a_store_breaks_the_promise(survivors: frozenset[in
     assert found.reasons == (f"ledger {NAME}: {said}",)
 
 
+@pytest.mark.parametrize(
+    ("copied", "verdict"), [(None, Verdict.BROKEN), (8.31, Verdict.BROKEN), (8.29, Verdict.KEPT), (0.0, Verdict.KEPT)]
+)
+def test_objects_that_are_copied_in_rounds_keep_no_order_after_the_last_complete_one(
+    copied: float | None, verdict: Verdict
+) -> None:
+    whole = with_store(slow(), frozenset({1, 2, 3, 4, 5, 6, 8}))  # 7 was acknowledged at 8.3
+    assert whole.clients is not None
+    store = replace(whole.clients.stores[0], copied=copied)
+    found = judge(replace(whole, clients=replace(whole.clients, stores=(store,))))
+    said = (f"ledger {NAME}: writes are missing although later ones survived: first 7",)
+    assert (found.verdict, found.reasons) == (verdict, said if verdict is Verdict.BROKEN else ())
+    assert found.rpo == pytest.approx(2.0)  # from 6: a loss, in whichever order
+
+
+def test_a_loss_that_no_order_excuses_still_counts_for_the_rpo() -> None:
+    whole = with_store(slow(count=20), frozenset({1, 2, *range(4, 21)}))
+    assert whole.clients is not None
+    store = replace(whole.clients.stores[0], copied=-8.0)  # 3 was acknowledged at -7.7
+    found = judge(replace(whole, clients=replace(whole.clients, stores=(store,))))
+    assert found.reasons == (f"ledger {NAME}: RPO missed: 18.0 s of 10 s, 1 acknowledged writes lost (3)",)
+
+
 @pytest.mark.parametrize("ledger", [NO_WRITES, slow(STRUCK - STORE_SILENCE), Ledger.of([Write(1, STRUCK - 1.0)])])
 def test_a_silent_ledger_is_unknown(ledger: Ledger) -> None:
     found = judge(with_store(ledger, frozenset(range(1, 9)) if ledger.acknowledged() else frozenset()))
@@ -97,9 +120,13 @@ def test_every_ledger_has_a_result_that_of_the_clients_first() -> None:
     assert ledger_results(None, judge(unread)) == ()
 
 
+@pytest.mark.parametrize("copied", [None, 0.0, 7.5])
 @pytest.mark.parametrize("survivors", [None, frozenset(), frozenset({1, 2, 4})])
-def test_the_ledger_of_a_store_goes_through_the_journal(survivors: frozenset[int] | None) -> None:
+def test_the_ledger_of_a_store_goes_through_the_journal(survivors: frozenset[int] | None, copied: float | None) -> None:
     seen = replace(with_store(slow(), survivors), phases=())
+    assert seen.clients is not None
+    stores = (replace(seen.clients.stores[0], copied=copied),)
+    seen = replace(seen, clients=replace(seen.clients, stores=stores))
     ledgers = {CLIENTS: ledger_of(), NAME: slow()}
     assert evidence_in(journalled(seen).events, ledgers) == seen
 

@@ -52,7 +52,7 @@ def test_objects_are_replicated_and_missing_ones_are_named(
     assert dr.get("notifications", "later ü") == b"later"
     assert replicator.last_success is not None
     assert replicator.last_success > before
-    replicator.stop()
+    assert replicator.stop() == replicator.last_success
     rounds = replicator.rounds
     primary.put("notifications", "too late", b"lost")
     wanted = ["too late", "deep/er/large", "never was", "later ü"]

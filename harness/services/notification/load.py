@@ -50,7 +50,7 @@ def numbers(references: Iterable[str], pattern: re.Pattern[str] = NUMBERED) -> f
 
 def store_clients(service: str) -> tuple[StoreClients, ...]:
     """Return the clients that send messages with a file each: its object is stored before the message is accepted."""
-    return (StoreClients(f"{service} attachments", send_attached, attached),)
+    return (StoreClients(f"{service} attachments", send_attached, attached, in_bucket=True),)
 
 
 def content(number: int) -> bytes:
