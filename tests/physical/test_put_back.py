@@ -95,6 +95,30 @@ def put_back(archive: Archive, *lost: int) -> None:
     archive.db.node.start()
 
 
+def test_another_server_with_a_history_of_its_own_of_one_timeline_is_not_followed(alone: Archive) -> None:
+    """Two copies of one server, each promoted to timeline 2 at another position: WAL of both would restore neither."""
+    folder = folder_of(alone.db)
+    copy = folder.with_name("copy")
+    stop(alone)
+    shutil.copytree(folder, copy, symlinks=True)
+    alone.db.node.start()
+    promote(alone)
+    with receiving(alone):
+        write(alone, 2)
+        shipped(alone)
+    stop(alone)
+    shutil.rmtree(folder)
+    copy.rename(folder)
+    alone.db.node.start()
+    write(alone, 10)
+    promote(alone)
+    write(alone, 11, 12, 13)  # beyond what was shipped
+    before = read_wal(alone.repository).digests
+    with pytest.raises(HarnessError, match="its history of timeline 2 is not the one in the repository: two servers"):
+        alone.receiver(alone.source.slot, until=lsn(alone.db)).run(Event())
+    assert read_wal(alone.repository).digests == before
+
+
 def numbers(archive: Archive, tmp_path: Path, timeline: int = 0) -> list[int]:
     wanted, key = Wanted(read_target("latest"), timeline=timeline), archive.keys.dr[0]
     done = restore(archive.repository, key, wanted, tmp_path / f"data{timeline}", MemoryJournal())
@@ -116,17 +140,22 @@ def test_a_server_behind_its_archive_is_not_followed_until_it_begins_a_timeline(
     now = status_of(alone.repository, replace(server, now=server.now + timedelta(minutes=2)), DAILY, 1.0)
     assert now.lost_bytes is None  # it said 0
     assert any("was put back to an earlier state" in line for line in now.alarms)
-    stop(alone)
-    (folder_of(alone.db) / "recovery.signal").touch()
-    with (folder_of(alone.db) / "postgresql.auto.conf").open("a") as file:
-        file.write("restore_command = 'false'\n")
-    alone.db.node.start()
-    wait_until(lambda: promoted(alone), patience=30)
+    promote(alone)
     write(alone, 20)
     with receiving(alone):
         shipped(alone)
     assert numbers(alone, tmp_path) == [1, 20]
     assert numbers(alone, tmp_path, 1) == [1, 2, 3, 4]
+
+
+def promote(archive: Archive) -> None:
+    """Begin a new timeline on the server, in the way that the messages recommend."""
+    stop(archive)
+    (folder_of(archive.db) / "recovery.signal").touch()
+    with (folder_of(archive.db) / "postgresql.auto.conf").open("a") as file:
+        file.write("restore_command = 'false'\n")
+    archive.db.node.start()
+    wait_until(lambda: promoted(archive), patience=30)
 
 
 def promoted(archive: Archive) -> None:
