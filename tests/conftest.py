@@ -11,6 +11,7 @@ from typing import Any
 import fastjsonschema
 import pytest
 
+from harness.substrate.common.filesystem import keep_apart
 from tests.servers import substrate
 
 __all__ = ["substrate"]
@@ -22,6 +23,12 @@ def schema() -> Any:
     return fastjsonschema.compile(
         {**json.loads(SCHEMA.read_bytes()), "$schema": "http://json-schema.org/draft-07/schema#"}
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def folders_of_tests_lie_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A test that follows one that removed thousands of files does not create its own among them."""
+    keep_apart(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,12 @@
 """Private folders and files of a run: plain names, modes 0700 and 0600, complete removal."""
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
 import stat
+import struct
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
@@ -14,6 +16,8 @@ from harness.core.errors import HarnessError, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 FLUSHES = 16  # files that are written to disk at a time
+# From linux/fs.h: requests of ioctl that read and write the flags of a folder, and the flag that `chattr +T` sets.
+GET_FLAGS, SET_FLAGS, APART = 0x80086601, 0x40086602, 0x00020000
 Raised = tuple[type[BaseException], BaseException, TracebackType]
 
 
@@ -37,6 +41,24 @@ def make_folder(folder: Path) -> Path:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+def keep_apart(folder: Path) -> Path:
+    """Let the folders in `folder` be laid out far from each other, where the file system can; return it.
+
+    ext4 without a journal passes over inodes that were deleted in the last minutes, one by one (`recently_deleted` in
+    its ialloc.c): beside 4,000 removed files the creation of 4,000 took 1.5 s, and 0.1 s far from them. It derives the
+    place from the folder's name, so that this is for folders whose names are not used again.
+    """
+    with contextlib.suppress(OSError):  # another file system, or another owner: a matter of speed alone
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            (flags,) = struct.unpack("l", fcntl.ioctl(descriptor, GET_FLAGS, struct.pack("l", 0)))
+            if not flags & APART:
+                fcntl.ioctl(descriptor, SET_FLAGS, struct.pack("l", flags | APART))
+        finally:
+            os.close(descriptor)
     return folder
 
 

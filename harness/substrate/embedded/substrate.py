@@ -11,7 +11,7 @@ from harness.core.egress import Egress, Refused
 from harness.core.errors import HarnessError, TookTooLong, UsageError
 from harness.core.node import Address, Endpoint, NodeSpec, Running, Task, Volume
 from harness.patience import PATIENCE
-from harness.substrate.common.filesystem import make_folder, plain, remove_tree, write_files
+from harness.substrate.common.filesystem import keep_apart, make_folder, plain, remove_tree, write_files
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.common.logs import last_lines, log_file
 from harness.substrate.common.lost import Lost
@@ -255,7 +255,7 @@ class Embedded:
 
     def _make(self) -> None:
         try:
-            make_folder(self.run)
+            keep_apart(make_folder(self.run).parent)
         except OSError as error:
             raise UsageError(f"{self.run}: cannot be made ({error.strerror}); set BLACKSTART_RUNS") from None
 

@@ -1,11 +1,15 @@
-"""Files and folders are on the disk before a restore is called done."""
+"""Files and folders are on the disk before a restore is called done, and those of runs lie apart."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from harness.substrate.common.filesystem import write_to_disk
+from harness.substrate.common.filesystem import keep_apart, write_to_disk
+
+LSATTR = shutil.which("lsattr") or ""
 
 
 def test_every_file_and_folder_is_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,3 +39,17 @@ def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="Input/output error"):
         write_to_disk(tmp_path)
+
+
+@pytest.mark.skipif(not LSATTR, reason="no lsattr to see the flag")
+def test_folders_are_kept_apart_where_the_file_system_can(tmp_path: Path) -> None:
+    assert keep_apart(tmp_path) == keep_apart(tmp_path) == tmp_path
+    shown = subprocess.run([LSATTR, "-d", str(tmp_path)], capture_output=True, text=True, check=False)
+    if shown.returncode:
+        pytest.skip(f"no flags of folders here: {shown.stderr.strip()}")
+    assert "T" in shown.stdout.split()[0]
+
+
+@pytest.mark.parametrize("path", ["/proc/self", "/sys", "/dev/null", "/nowhere"])
+def test_a_file_system_that_cannot_is_left_as_it_is(path: str) -> None:
+    assert keep_apart(Path(path)) == Path(path)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.substrate.common import lost
 from harness.substrate.common.filesystem import remove_tree
@@ -17,6 +18,26 @@ def filled(folder: Path) -> Path:
     return folder
 
 
+def test_nothing_is_removed_beside_a_recovery(tmp_path: Path) -> None:
+    site, run = filled(tmp_path / "sites/primary"), Lost(tmp_path, least=0.0)
+    run.take(site)
+    assert not site.exists()
+    assert (tmp_path / "lost/primary-0/rows").exists()
+    run.wait()
+    assert not list((tmp_path / "lost").iterdir())
+
+
+def test_on_a_disk_that_is_nearly_full_a_folder_is_removed_at_once(tmp_path: Path) -> None:
+    run = Lost(tmp_path, least=1.1)
+    run.take(filled(tmp_path / "sites/primary"))
+
+    def probe() -> None:
+        if left := list((tmp_path / "lost").iterdir()):
+            raise NotYet(f"{left} are there")
+
+    wait_until(probe, patience=10, every=0.01)
+
+
 def test_a_folder_is_away_before_it_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go = threading.Event()
 
@@ -25,7 +46,7 @@ def test_a_folder_is_away_before_it_is_removed(tmp_path: Path, monkeypatch: pyte
         remove_tree(folder)
 
     monkeypatch.setattr(lost, "remove_tree", late)
-    site, run = filled(tmp_path / "sites/primary"), Lost(tmp_path)
+    site, run = filled(tmp_path / "sites/primary"), Lost(tmp_path, least=1.1)
     run.take(site)
     assert not site.exists()
     filled(site)  # a site that is made again under the same name
