@@ -5,22 +5,38 @@ back by a snapshot of its disk or of its machine. WAL of both states has the sam
 of both is damage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from harness.core.errors import HarnessError
-from harness.core.wal import read_lsn, show_lsn
+from harness.core.wal import read_history, read_lsn, show_lsn
 from harness.physical.shipper import History, Part
 from harness.postgres.replication.connection import Identity, Replication
+from harness.postgres.replication.stream import timeline_history
 from harness.repository.wal.catalogue import Shipped, WalCatalogue
 from harness.repository.wal.reader import digest_of_plain
 
 PUT_BACK = (
     "the server was put back to an earlier state, by a snapshot of its disk perhaps, or is a copy of the one whose WAL "
     "was shipped. Nothing is shipped, as WAL of two states in one timeline restores neither. Begin a new timeline: "
-    "stop the server, make an empty recovery.signal in its data folder, start it with restore_command = 'false', and "
-    "take a physical backup"
+    "stop the server, make an empty recovery.signal in its data folder"
 )
+
+
+def put_back(catalogue: WalCatalogue, timeline: int) -> str:
+    """Return what happened to a server that was put back, and how it begins a timeline that the repository lacks.
+
+    PostgreSQL takes the number after those whose histories it finds, and would follow the newest of them.
+    """
+    later = catalogue.timelines[-1:]
+    if not later or later[0] <= timeline:
+        return f"{PUT_BACK}, start it with restore_command = 'false', and take a physical backup"
+    first, last = (f"{number:08X}.history" for number in (timeline + 1, later[0]))
+    files = f"an empty file {first}" if first == last else f"empty files {first} to {last}"
+    return (
+        f"{PUT_BACK} and, as the repository has timelines up to {later[0]}, {files} in its pg_wal, start it with "
+        "restore_command = 'false' and recovery_target_timeline = 'current', and take a physical backup"
+    )
 
 
 def end_of(catalogue: WalCatalogue, timeline: int, before: datetime | None = None) -> int:
@@ -41,19 +57,26 @@ def behind(catalogue: WalCatalogue, timeline: int, position: int, before: dateti
     if end <= position:
         return ""
     at = f"the server is at {show_lsn(position)} of timeline {timeline}"
-    return f"{at}, and the repository has its WAL up to {show_lsn(end)}: {PUT_BACK}"
+    return f"{at}, and the repository has its WAL up to {show_lsn(end)}: {put_back(catalogue, timeline)}"
 
 
 def require_ahead(connection: Replication, identity: Identity, catalogue: WalCatalogue) -> None:
     """Raise HarnessError when the repository has WAL of the server's timeline that the server has not written.
 
     `identity`: of the server when the connection began; it is asked again before it is blamed, for WAL may have been
-    shipped meanwhile.
+    shipped meanwhile. A server in recovery is at the position of its replay, which says nothing of the WAL that it has.
     """
     if not behind(catalogue, identity.timeline, read_lsn(identity.position)):
         return
+    recovers = connection.recovers()  # first: one that is promoted meanwhile is no server that was put back
     now = connection.identify()
-    if line := behind(catalogue, now.timeline, read_lsn(now.position)):
+    line = behind(catalogue, now.timeline, read_lsn(now.position))
+    if line and recovers:
+        raise HarnessError(
+            f"{connection.where}: is in recovery, at {now.position} of timeline {now.timeline}, and the repository has "
+            f"its WAL up to {show_lsn(end_of(catalogue, now.timeline))}; nothing is shipped until it has replayed that"
+        )
+    if line:
         raise HarnessError(f"{connection.where}: {line}")
 
 
@@ -72,5 +95,36 @@ def require_same(where: str, item: Part | History, catalogue: WalCatalogue) -> N
         if digest_of_plain(item.data[: one.plain_size]) != one.plain_sha256:
             raise HarnessError(
                 f"{where}: its WAL from {show_lsn(one.start)} to {show_lsn(one.end)} of timeline {one.timeline} is not "
-                f"what is in the repository: {PUT_BACK}"
+                f"what is in the repository: {put_back(catalogue, one.timeline)}"
             )
+
+
+def continued(connection: Replication, identity: Identity, catalogue: WalCatalogue, restart: int) -> tuple[int, int]:
+    """Return where the archive is continued on this server, whose timeline may have left another one earlier.
+
+    `restart`: from which position on it is received where nothing was shipped of it. Raises HarnessError.
+    """
+    newest = identity.timeline
+    ends = read_history(timeline_history(connection, newest)[1]) if newest > 1 else ()
+    later = (*(one.timeline for one in ends[1:]), newest)
+    archive = _end_of(catalogue, {newest, *(one.timeline for one in ends)})
+    if archive is None:
+        return newest, restart
+    timeline, position = archive
+    for one, following in zip(ends, later, strict=False):
+        if one.timeline == timeline and position >= one.at:
+            return following, one.at
+    return archive
+
+
+def _end_of(catalogue: WalCatalogue, timelines: Collection[int]) -> tuple[int, int] | None:
+    """Return the timeline and the position at which the archive of some timelines ends, None where it has none."""
+    archived = [
+        (timeline, start, found[0].entry.end)
+        for (timeline, start), found in catalogue.segments.items()
+        if timeline in timelines and any(one.listed.purpose == "archive" for one in found)
+    ]
+    if not archived:
+        return None
+    timeline, _, end = max(archived)
+    return timeline, end

@@ -4,6 +4,7 @@ The server keeps what is not shipped: a position is confirmed only when the repo
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
@@ -14,7 +15,7 @@ from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import read_history, read_lsn, segment_start, show_lsn
 from harness.patience import PATIENCE
-from harness.physical.continuity import require_ahead, require_same
+from harness.physical.continuity import continued, require_ahead, require_same
 from harness.physical.shipper import History, Part, Shipper
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import (
@@ -27,7 +28,7 @@ from harness.postgres.replication.stream import (
     timeline_history,
 )
 from harness.repository.catalogue import Repository
-from harness.repository.wal.catalogue import WalCatalogue, read_wal
+from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
 from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.writer import Purpose, begin_wal
 
@@ -99,8 +100,7 @@ class Receiver:
             restart = self._slot(connection, identity)
             catalogue = read_wal(self.repository, identity.system)
             require_ahead(connection, identity, catalogue)
-            archive = _end_of(catalogue, identity.timeline)
-            timeline, position = _continued(connection, identity, archive, restart)
+            timeline, position = continued(connection, identity, catalogue, restart)
             size = identity.segment_size
             begin = segment_start(position, size)
             # Where the server still has it, the last whole segment is compared with what was shipped.
@@ -116,6 +116,9 @@ class Receiver:
             except HarnessError as error:
                 if REMOVED not in str(error):
                     raise
+                wal = read_wal(self.repository, identity.system)
+                timeline, position = continued(connection, identity, wal, restart)
+                position, _ = wal.reach(Leg(timeline, position, None))  # a backup may have shipped more
                 if position >= restart:  # the slot names WAL that is gone: of a server whose WAL was reset
                     drop_slot(connection, self.slot)
                     if position >= (restart := self._slot(connection, connection.identify())):
@@ -176,16 +179,22 @@ class Receiver:
         """Receive one timeline; return the next one and where it begins, None when the receiver was stopped."""
         stream = WalStream(connection, now.timeline)
         stream.begin(self.slot, now.start)
-        for piece in stream.pieces(LOOKED):
-            shipper.require_working()
-            if piece is not None:
-                self._take(stream, shipper, size, now, piece)
-            self._look(stream, shipper, now)
-            reached = self.until is not None and now.received >= self.until
-            if reached or (stop.is_set() and self._drained(piece)):
-                if now.data and not reached:
-                    self._hand(shipper, (stream, now), self._part(now, whole=False))
-                return None
+        try:
+            for piece in stream.pieces(LOOKED):
+                shipper.require_working()
+                if piece is not None:
+                    self._take(stream, shipper, size, now, piece)
+                self._look(stream, shipper, now)
+                reached = self.until is not None and now.received >= self.until
+                if reached or (stop.is_set() and self._drained(piece)):
+                    if now.data and not reached:
+                        self._hand(shipper, (stream, now), self._part(now, whole=False))
+                    return None
+        except HarnessError:
+            if now.data:  # the server may be lost, and this with it
+                with suppress(HarnessError):
+                    self._hand(shipper, None, self._part(now, whole=False))
+            raise
         if now.data:
             self._hand(shipper, None, self._part(now, whole=True))
         return stream.after
@@ -252,36 +261,6 @@ class Receiver:
         while not shipper.offer(item):
             if at is not None:
                 at[0].confirm(at[1].received, shipper.shipped)
-
-
-def _continued(
-    connection: Replication, identity: Identity, archive: tuple[int, int] | None, restart: int
-) -> tuple[int, int]:
-    """Return where the archive is continued on this server, whose timeline may have left another one earlier."""
-    if archive is None:
-        return identity.timeline, restart
-    timeline, position = archive
-    if timeline == identity.timeline:
-        return archive
-    ends = read_history(timeline_history(connection, identity.timeline)[1])
-    later = (*(one.timeline for one in ends[1:]), identity.timeline)
-    for one, following in zip(ends, later, strict=True):
-        if one.timeline == timeline:
-            return (following, one.at) if position >= one.at else archive
-    return identity.timeline, restart
-
-
-def _end_of(catalogue: WalCatalogue, newest: int) -> tuple[int, int] | None:
-    """Return the timeline and the position at which the archive ends, None where there is none of this server's."""
-    archived = [
-        (timeline, start, found[0].entry.end)
-        for (timeline, start), found in catalogue.segments.items()
-        if timeline <= newest and any(one.listed.purpose == "archive" for one in found)
-    ]
-    if not archived:
-        return None
-    timeline, _, end = max(archived)
-    return timeline, end
 
 
 def follow(receiver: Receiver, stop: Event, failed: Callable[[str], None]) -> None:

@@ -71,8 +71,12 @@ class Shipper:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Wait until all that was handed over is shipped; after an error only for what is under way."""
-        if error is not None:
+        """Wait until all that was handed over is shipped, after an error of the server too.
+
+        After an interruption wait for what is under way alone. Raises what stopped the shipper.
+        """
+        interrupted = error is not None and not isinstance(error, HarnessError)
+        if interrupted:
             self._failure = self._failure or error
         while self._thread.is_alive():
             try:
@@ -81,7 +85,7 @@ class Shipper:
             except Full:
                 continue
         self._thread.join()
-        if error is None:
+        if not interrupted:
             self.require_working()
 
     @property

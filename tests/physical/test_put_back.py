@@ -148,12 +148,12 @@ def test_a_server_behind_its_archive_is_not_followed_until_it_begins_a_timeline(
     assert numbers(alone, tmp_path, 1) == [1, 2, 3, 4]
 
 
-def promote(archive: Archive) -> None:
-    """Begin a new timeline on the server, in the way that the messages recommend."""
+def promote(archive: Archive, *settings: str) -> None:
+    """Begin a new timeline, as the message of a server that was put back says: nothing is there to be replayed."""
     stop(archive)
     (folder_of(archive.db) / "recovery.signal").touch()
     with (folder_of(archive.db) / "postgresql.auto.conf").open("a") as file:
-        file.write("restore_command = 'false'\n")
+        file.write("\n".join(("restore_command = 'false'", *settings, "")))
     archive.db.node.start()
     wait_until(lambda: promoted(archive), patience=30)
 
@@ -161,6 +161,44 @@ def promote(archive: Archive) -> None:
 def promoted(archive: Archive) -> None:
     if archive.db.one("postgres", "SELECT pg_is_in_recovery()"):
         raise NotYet("still in recovery")
+
+
+def test_a_new_timeline_gets_a_number_that_the_repository_does_not_have(alone: Archive, tmp_path: Path) -> None:
+    """The remedy ended in a refusal: the server's new timeline had the number of one that was shipped."""
+    folder = folder_of(alone.db)
+    kept = folder.with_name("snapshot")
+    stop(alone)
+    shutil.copytree(folder, kept, symlinks=True)
+    alone.db.node.start()
+    with receiving(alone):
+        write(alone, 2)
+        shipped(alone)
+    for number in (3, 4):
+        promote(alone)
+        with receiving(alone):
+            write(alone, number)
+            shipped(alone)
+    assert read_wal(alone.repository).timelines == (1, 2, 3)
+    stop(alone)
+    shutil.rmtree(folder)
+    kept.rename(folder)
+    alone.db.node.start()
+    with pytest.raises(HarnessError, match="was put back to an earlier state") as refused:
+        take_physical(alone.source, MemoryJournal())
+    assert "empty files 00000002.history to 00000003.history in its pg_wal" in str(refused.value)
+    assert "restore_command = 'false' and recovery_target_timeline = 'current'" in str(refused.value)
+    for name in ("00000002.history", "00000003.history"):
+        (folder / "pg_wal" / name).touch()
+    promote(alone, "recovery_target_timeline = 'current'")
+    receiver = alone.receiver(slot=alone.source.slot)
+    with alone.receiving(receiver):
+        write(alone, 20)
+        shipped(alone)
+    assert "hole" not in [event.kind for event in receiver.journal.events]
+    assert numbers(alone, tmp_path) == [1, 20]
+    take_physical(alone.source, MemoryJournal())
+    assert numbers(alone, tmp_path, 4) == [1, 20]
+    assert numbers(alone, tmp_path, 3) == [1, 2, 3, 4]
 
 
 def test_a_server_that_has_overtaken_its_archive_is_found_by_its_wal(alone: Archive, tmp_path: Path) -> None:

@@ -93,6 +93,10 @@ class Replication:
         number = int("".join(char for char in size if char.isdigit()))
         return Identity(system, int(timeline), position, number << (30 if size.endswith("GB") else 20))
 
+    def recovers(self) -> bool:
+        """Return whether the server replays WAL: a standby, or a restore. Raises HarnessError."""
+        return self.ask("SHOW in_hot_standby") == (("on",),)
+
     def ask(self, command: str) -> tuple[Row, ...]:
         """Return the rows that answer a command. Raises HarnessError."""
         self.send(command)
