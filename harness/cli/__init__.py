@@ -26,6 +26,7 @@ from harness.cli import (
     restore_test,
     resume,
     retention,
+    standby,
     targets,
     verify,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "restore_test",
     "resume",
     "retention",
+    "standby",
     "targets",
     "verify",
 ]

@@ -5,8 +5,9 @@ Sources: `src/include/access/xlog_internal.h`, `src/backend/access/transam/timel
 
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from harness.core.errors import Unreadable
 
@@ -90,6 +91,31 @@ def read_history(text: bytes) -> tuple[Switch, ...]:
     if not found or any(later.timeline <= one.timeline for one, later in pairwise(found)):
         raise Unreadable("timeline history: names no timeline, or not in ascending order")
     return tuple(found)
+
+
+def fork_of(one: Sequence[Switch], timeline: int, other: Sequence[Switch], its_timeline: int) -> Switch | None:
+    """Return the last timeline that two servers share, and where the first of them left it; None: both are on it.
+
+    Each server is given by its history and the timeline that it is on. Raises Unreadable where they share none. As
+    `findCommonAncestorTimeline` of `src/bin/pg_rewind/pg_rewind.c`.
+    """
+    mine = (*((past.timeline, past.at) for past in one), (timeline, None))
+    its = (*((past.timeline, past.at) for past in other), (its_timeline, None))
+    shared: Switch | None = None
+    for (number, end), (_, its_end) in takewhile(lambda both: both[0][0] == both[1][0], zip(mine, its, strict=False)):
+        if end is None and its_end is None:
+            return None
+        shared = Switch(number, min(at for at in (end, its_end) if at is not None))
+        if end != its_end:
+            return shared
+    if shared is None:
+        raise Unreadable(f"timelines {timeline} and {its_timeline} have no timeline in common")
+    return shared
+
+
+def timeline_at(history: Sequence[Switch], timeline: int, end: int) -> int:
+    """Return the timeline of the file that holds the WAL right before `end`, for a server on `timeline`."""
+    return next((past.timeline for past in history if end <= past.at), timeline)
 
 
 def read_header(data: bytes) -> Header:

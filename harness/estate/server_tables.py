@@ -134,16 +134,21 @@ def _joined(host: str, port: str) -> str:
     return f"{f'[{host}]' if ':' in host else host}:{port or SQL_PORT}"
 
 
-def sql_of_url(option: str, url: str, password_ref: str) -> tuple[Sql, str]:
-    """Return the server of a URL and the database that it names. Raises UsageError that names the option."""
+def server_of_url(option: str, url: str, password_ref: str) -> tuple[Sql, str]:
+    """Return the server of a URL, and the database that it names, "" for none. Raises UsageError with the option."""
     try:
         named = _of_url(url)
         name = str(named.pop("database", ""))
-        server = SqlTable.model_validate(named).connection(password_ref)
+        return SqlTable.model_validate(named).connection(password_ref), name
     except ValidationError as error:
         raise UsageError(f"{option}: {error.errors()[0]['msg']}") from None
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from None
+
+
+def sql_of_url(option: str, url: str, password_ref: str) -> tuple[Sql, str]:
+    """Return the server of a URL and the database that it names. Raises UsageError that names the option."""
+    server, name = server_of_url(option, url, password_ref)
     if not name or name in (MAINTENANCE, TEMPLATE, PRISTINE):
         raise UsageError(f"{option}: names no database of a user; write postgresql://USER@HOST:PORT/DATABASE")
     return server, name

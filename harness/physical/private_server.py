@@ -217,9 +217,9 @@ def _stop(process: subprocess.Popen[bytes], how: signal.Signals) -> int:
 
 
 def control_of(programs: Programs, folder: Path) -> dict[str, str]:
-    """Return the numbers in the control file of a data folder, by the names of pg_controldata. Raises RestoreFailed."""
+    """Return the control file of a data folder, by the names of pg_controldata. Raises RestoreFailed."""
     lines = (line.partition(":") for line in programs.run("pg_controldata", str(folder)).splitlines())
-    return {name: value.strip() for name, _, value in lines if value.strip().isdigit()}
+    return {name: value.strip() for name, _, value in lines}
 
 
 def limits_of(control: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from harness.core.errors import Unreadable
 from harness.core.wal import (
     LONG_HEADER,
     Switch,
+    fork_of,
     place_of_segment,
     read_header,
     read_history,
@@ -18,6 +19,7 @@ from harness.core.wal import (
     segment_name,
     segment_start,
     show_lsn,
+    timeline_at,
 )
 
 SIZE = 16 << 20
@@ -75,3 +77,32 @@ def test_the_header_of_a_segment_is_read() -> None:
     for data in wrong:
         with pytest.raises(Unreadable):
             read_header(data)
+
+
+@pytest.mark.parametrize(
+    ("one", "timeline", "other", "its", "fork"),
+    [
+        ((), 1, (Switch(1, 100),), 2, Switch(1, 100)),  # the other one was promoted
+        ((Switch(1, 100),), 2, (), 1, Switch(1, 100)),
+        ((Switch(1, 100),), 2, (Switch(1, 90),), 3, Switch(1, 90)),  # both were
+        ((Switch(1, 100),), 2, (Switch(1, 100), Switch(2, 200)), 3, Switch(2, 200)),
+        ((Switch(1, 100),), 3, (Switch(1, 100), Switch(2, 200)), 4, Switch(1, 100)),
+        ((), 1, (Switch(1, 100), Switch(2, 200)), 3, Switch(1, 100)),
+        ((Switch(1, 100),), 2, (Switch(1, 100),), 2, None),
+        ((), 1, (), 1, None),
+    ],
+)
+def test_where_two_servers_parted(
+    one: tuple[Switch, ...], timeline: int, other: tuple[Switch, ...], its: int, fork: Switch | None
+) -> None:
+    assert fork_of(one, timeline, other, its) == fork
+
+
+def test_servers_without_a_common_timeline() -> None:
+    with pytest.raises(Unreadable, match="timelines 2 and 3 have no timeline in common"):
+        fork_of((), 2, (), 3)
+
+
+def test_the_timeline_of_a_file() -> None:
+    history = (Switch(1, 100), Switch(2, 250))
+    assert [timeline_at(history, 3, end) for end in (100, 101, 250, 300)] == [1, 2, 2, 3]

@@ -1,0 +1,198 @@
+"""An old primary and the server that was promoted in its place, and what hinders that it follows that one."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.errors import MissingPart, Refused, RestoreFailed, Unreadable, UsageError
+from harness.core.service import Sql
+from harness.core.wal import Switch, fork_of, read_history, read_lsn, show_lsn
+from harness.physical.place import private_place
+from harness.physical.private_server import SEGMENT, control_of
+from harness.physical.programs import Programs, programs_of
+from harness.physical.standby.diverged import Diverged, diverged
+from harness.physical.standby.shelf import Shelf
+from harness.physical.unpack import SPACES, VERSION
+from harness.postgres.replication.connection import Identity, Replication
+from harness.postgres.replication.stream import timeline_history
+from harness.postgres.server import ask_row
+from harness.repository.catalogue import Repository
+from harness.repository.wal.catalogue import read_wal
+from harness.repository.wal.reader import WalReader
+
+NEEDED = ("pg_rewind", "pg_waldump")
+ASK = """
+SELECT pg_catalog.pg_is_in_recovery(),
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_tablespace
+        WHERE spcname NOT IN ('pg_default', 'pg_global'))::int
+"""
+ANEW = "restore a base backup of the promoted server in its place"
+
+
+@dataclass(frozen=True, slots=True)
+class OldPrimary:
+    """Data folder of a server that does not run. `control`: its control file, by the names of pg_controldata."""
+
+    folder: Path
+    programs: Programs
+    control: Mapping[str, str]
+
+    @property
+    def system(self) -> str:
+        """The identifier of its database system."""
+        return self.control["Database system identifier"]
+
+    @property
+    def settings_kept(self) -> Path:
+        """Where its settings are while it is rewound."""
+        return self.folder.with_name(f"{self.folder.name}-settings")
+
+    @property
+    def timeline(self) -> int:
+        """The timeline that it was on."""
+        names = ("Latest checkpoint's TimeLineID", "Min recovery ending loc's timeline")
+        return max(int(self.control[name]) for name in names)
+
+    @property
+    def checkpoint(self) -> int:
+        """The position at which its newest checkpoint begins."""
+        return read_lsn(self.control["Latest checkpoint location"])
+
+    @property
+    def replayed(self) -> int:
+        """The position up to which a standby had applied WAL, 0 for a primary."""
+        return read_lsn(self.control["Minimum recovery ending location"])
+
+    @property
+    def tablespaces(self) -> tuple[str, ...]:
+        """The OIDs of its tablespaces."""
+        return tuple(sorted(one.name for one in (self.folder / SPACES).glob("*")))
+
+    @property
+    def knows_pages(self) -> bool:
+        """Whether its WAL names every page that was changed, without which pg_rewind would miss some."""
+        return self.control["Data page checksum version"] != "0" or self.control["wal_log_hints setting"] == "on"
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The server that was promoted. `history`: of its timeline."""
+
+    sql: Sql
+    major: int
+    identity: Identity
+    history: tuple[Switch, ...]
+    recovering: bool
+    tablespaces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a rewind would do. `own`: what it would discard, None where the old primary has nothing of its own.
+
+    `followed`: whether the old primary is on the timeline of the promoted server already, and no rewind was killed
+    before its end.
+    """
+
+    old: OldPrimary
+    promoted: Promoted
+    shelf: Shelf
+    own: Diverged | None
+    followed: bool = False
+
+
+def plan_rewind(
+    folder: Path, sql: Sql, repository: Repository, private_pem: bytes, tags: Mapping[str, str] | None = None
+) -> Plan:
+    """Look at both servers and return what a rewind would do; nothing is changed. `tags`: see `programs_of`.
+
+    Raises UsageError for a folder that is no data folder, Refused with all obstacles, MissingPart, RestoreFailed where
+    WAL is lacking, HarnessError of the server or the store.
+    """
+    old, promoted = read_old(folder.absolute(), tags), read_promoted(sql)
+    if found := obstacles(old, promoted):
+        raise Refused("; ".join(found))
+    wal = read_wal(repository, old.system)
+    shelf = Shelf(wal, WalReader(repository, private_pem), int(old.control[SEGMENT]))
+    fork = fork_of(_history(old, shelf), old.timeline, promoted.history, promoted.identity.timeline)
+    if fork is None:
+        return Plan(old, promoted, shelf, None, followed=not old.settings_kept.is_dir())
+    if fork.timeline != old.timeline:
+        raise Refused(f"{old.folder}: was promoted itself, to timeline {old.timeline}, and is no old primary; {ANEW}")
+    with private_place(old.programs.tags) as place:
+        own = diverged(old.programs, old.folder, fork, shelf, place)
+    if own.end < old.replayed or own.end <= old.checkpoint >= fork.at:
+        raise RestoreFailed(
+            f"{old.folder}: its WAL can be read up to {show_lsn(own.end)} only, it was at "
+            f"{show_lsn(max(old.replayed, old.checkpoint))}; {ANEW}"
+        )
+    return Plan(old, promoted, shelf, own if own.end > fork.at else None)
+
+
+def read_old(folder: Path, tags: Mapping[str, str] | None = None) -> OldPrimary:
+    """Return what the data folder of an old primary says. Raises UsageError, MissingPart, RestoreFailed."""
+    try:
+        major = int((folder / VERSION).read_text().strip())
+        (folder / "global/pg_control").stat()
+    except (OSError, ValueError):
+        raise UsageError(f"{folder}: no data folder of a database server") from None
+    programs = programs_of(major, tags)
+    if lacking := [name for name in NEEDED if not (programs.folder / name).is_file()]:
+        raise MissingPart(f"{programs.folder}: {', '.join(lacking)} of PostgreSQL {major} is missing; install it")
+    return OldPrimary(folder, programs, control_of(programs, folder))
+
+
+def read_promoted(sql: Sql) -> Promoted:
+    """Return what the promoted server says. Raises HarnessError."""
+    recovering, tablespaces = ask_row(sql, ASK)
+    with Replication(sql, "blackstart rewind") as connection:
+        identity = connection.identify()
+        first = identity.timeline == 1
+        history = () if first else read_history(timeline_history(connection, identity.timeline)[1])
+        return Promoted(sql, connection.major, identity, history, recovering, tablespaces)
+
+
+def obstacles(old: OldPrimary, promoted: Promoted) -> Sequence[str]:
+    """Return a line for everything that hinders a rewind, whatever the servers have."""
+    where, there, found = str(old.folder), f"the server at {promoted.sql}", list[str]()
+    if (pid := running_in(old.folder)) is not None:
+        found.append(f"{where}: a server runs on it (process {pid}); stop it")
+    if old.programs.major != promoted.major:
+        found.append(f"{where}: of PostgreSQL {old.programs.major}, {there} of {promoted.major}; {ANEW}")
+    if old.system != promoted.identity.system:
+        other = promoted.identity.system
+        found.append(f"{where}: of database system {old.system}, {there} of {other}: it is no copy of it")
+    if promoted.recovering:
+        found.append(f"{there} is a standby; promote it first")
+    if not old.knows_pages:
+        found.append(f"{where}: has neither data checksums nor wal_log_hints, so changed pages would be missed; {ANEW}")
+    if old.tablespaces or promoted.tablespaces:
+        found.append(f"tablespaces are not rewound ({', '.join(old.tablespaces) or 'of the promoted server'}); {ANEW}")
+    return found
+
+
+def running_in(folder: Path) -> int | None:
+    """Return the process of the server that runs on a data folder, None where none does on this machine."""
+    try:
+        pid = abs(int((folder / "postmaster.pid").read_text().split()[0]))
+    except (OSError, ValueError, IndexError):
+        return None
+    process = Path(f"/proc/{pid}")
+    with suppress(PermissionError):  # of another user: taken for the server
+        try:
+            return pid if (process / "cwd").samefile(folder) else None
+        except FileNotFoundError:
+            return None
+    return pid
+
+
+def _history(old: OldPrimary, shelf: Shelf) -> tuple[Switch, ...]:
+    if old.timeline == 1:
+        return ()
+    name = f"{old.timeline:08X}.history"
+    own = old.folder / "pg_wal" / name
+    text = own.read_bytes() if own.is_file() else shelf.read(name)
+    if text is None:
+        raise Unreadable(f"{old.folder}: {name} is neither in its pg_wal nor in the repository; {ANEW}")
+    return read_history(text)

@@ -1,0 +1,165 @@
+"""Rewind of an old primary: its data folder becomes a standby of the server that was promoted in its place.
+
+By `pg_rewind`, with WAL of the repository where the data folder no longer has it. Source: PostgreSQL documentation,
+`pg_rewind`, "How It Works".
+"""
+
+import re
+from pathlib import Path
+
+from psycopg.conninfo import make_conninfo
+
+from harness.core.errors import Refused, RestoreFailed
+from harness.core.journal import Journal
+from harness.core.service import Sql
+from harness.core.wal import read_lsn, segment_name, segment_start, show_lsn, timeline_at
+from harness.physical.place import private_place
+from harness.physical.private_server import limits_of, sizes_of
+from harness.physical.standby.follower import SIGNAL
+from harness.physical.standby.old_primary import ANEW, OldPrimary, Plan, running_in
+from harness.physical.unpack import AUTO, LEFT_OVER
+from harness.postgres.server import ask_row, parameters, transaction
+from harness.substrate.common.filesystem import remove_tree, write_to_disk
+from harness.vault import for_password_file
+
+# pg_rewind puts those of the promoted server in their place: its addresses and paths are not of this machine.
+SETTINGS = ("postgresql.conf", AUTO, "pg_hba.conf", "pg_ident.conf")
+START = re.compile(r"START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+)")
+HAS = "SELECT pg_catalog.array_agg(name) FROM pg_catalog.pg_ls_waldir()"
+SAID = re.compile(r"pg_rewind: (?:error|fatal): (.*)")
+
+
+def rewind(plan: Plan, discard: int | None, passfile: Path | None, journal: Journal) -> None:
+    """Make the old primary a standby that streams from the promoted server; it is not started.
+
+    `discard`: the position from which its own WAL may be discarded; `passfile`: libpq's password file that its server
+    reads, None where it needs none. Raises Refused, before anything is changed, where other WAL would be discarded,
+    RestoreFailed, HarnessError.
+    """
+    old, own = plan.old, plan.own
+    if own is not None and discard != own.fork.at:
+        raise Refused(
+            f"{old.folder}: has what the promoted server lacks: {own}; --discard {show_lsn(own.fork.at)} gives it up"
+        )
+    if (pid := running_in(old.folder)) is not None:
+        raise Refused(f"{old.folder}: a server runs on it (process {pid}); stop it")
+    kept = old.settings_kept
+    if own is not None:
+        keep_settings(old.folder, kept)
+        _run(plan, journal)
+    if kept.is_dir():  # of a rewind that was killed as well
+        for one in kept.iterdir():
+            (old.folder / one.name).write_bytes(one.read_bytes())
+    follow(old.folder, plan.promoted.sql, passfile)
+    place_lacking(plan)
+    write_to_disk(old.folder)
+    remove_tree(kept)
+    journal.mark("rewound", str(old.folder), follows=str(plan.promoted.sql), discarded=str(own or ""))
+
+
+def keep_settings(folder: Path, kept: Path) -> None:
+    """Copy the settings of a data folder to a folder beside it; those of a rewind that was killed stay there."""
+    if kept.is_dir():
+        return
+    half = kept.with_name(f".{kept.name}")
+    remove_tree(half)
+    half.mkdir(mode=0o700)
+    for path in (folder / name for name in SETTINGS):
+        if path.is_file() and not path.is_symlink():
+            (half / path.name).write_bytes(path.read_bytes())
+    write_to_disk(half)
+    half.rename(kept)
+
+
+def follow(folder: Path, sql: Sql, passfile: Path | None) -> None:
+    """Have the server of a data folder follow another one as a standby when it is started. Raises OSError."""
+    words = {"user": sql.user, **parameters(sql), **({"passfile": str(passfile.absolute())} if passfile else {})}
+    path = folder / AUTO
+    lines = path.read_bytes().split(b"\n") if path.exists() else []
+    kept = [line for line in lines if LEFT_OVER.match(line) is None]
+    own = f"primary_conninfo = {_quoted(make_conninfo('', **words))}\nrecovery_target_timeline = 'latest'\n"
+    path.write_bytes(b"\n".join(kept) + b"\n# By `blackstart standby rewind`.\n" + own.encode())
+    (folder / "recovery.signal").unlink(missing_ok=True)
+    (folder / SIGNAL).touch(mode=0o600)
+
+
+def _run(plan: Plan, journal: Journal) -> None:
+    """Run pg_rewind. Raises RestoreFailed with its reason."""
+    old, sql = plan.old, plan.promoted.sql
+    with transaction(sql, "", "name a superuser") as connection:
+        connection.execute("CHECKPOINT")  # before that the control file has the timeline from before the promotion
+    words = {"user": sql.user, "dbname": sql.database, "application_name": "blackstart rewind", **parameters(sql)}
+    with private_place(old.programs.tags) as place, plan.shelf.command(place) as command:
+        passwords, config = place / "pgpass", place / "config"
+        passwords.touch(mode=0o600)
+        passwords.write_text(f"*:*:*:*:{for_password_file(sql.password_ref)}\n")
+        config.write_text(_config(old, command))
+        done = old.programs.end(
+            "pg_rewind", f"--target-pgdata={old.folder}", f"--source-server={make_conninfo('', **words)}",
+            "--restore-target-wal", f"--config-file={config}", variables={"PGPASSFILE": str(passwords)},
+        )  # fmt: skip
+    for line in done.stderr.splitlines():
+        journal.mark("log", "pg_rewind", line=line)
+    if done.returncode:
+        lines = done.stderr.splitlines()
+        said = next((found[1] for line in lines if (found := SAID.match(line))), lines[-1] if lines else "no reason")
+        said = "; ".join((said, *plan.shelf.failed))
+        raise RestoreFailed(
+            f"{old.folder}: pg_rewind: {said}; do not start a server on it before a rewind has ended well, or {ANEW}"
+        )
+
+
+def _config(old: OldPrimary, command: str) -> str:
+    """Return the configuration with which pg_rewind has a crashed server recover, and asks for the restore_command.
+
+    The old primary's own may load libraries, or remove WAL that is needed to find the pages that were changed.
+    """
+    settings = {
+        **limits_of(old.control),
+        **sizes_of(old.control),
+        "restore_command": command,
+        "wal_log_hints": old.control["wal_log_hints setting"],
+        "wal_keep_size": "1TB",
+        "wal_recycle": "off",
+        "archive_mode": "off",
+        "dynamic_shared_memory_type": "mmap",
+        "lc_messages": "C",
+    }
+    return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
+
+
+def place_lacking(plan: Plan) -> None:
+    """Write WAL into pg_wal that the replay needs and the promoted server has no longer.
+
+    Raises RestoreFailed where it is nowhere, HarnessError.
+    """
+    label = plan.old.folder / "backup_label"  # of pg_rewind
+    rewound = label.exists()
+    start = plan.old.checkpoint
+    if rewound:
+        found = START.search(label.read_text())
+        if found is None:
+            raise RestoreFailed(f"{label}: names no position; {ANEW}")
+        start = read_lsn(found[1])
+    folder, shelf, promoted = plan.old.folder, plan.shelf, plan.promoted
+    streamed = {*ask_row(promoted.sql, HAS)[0]}
+    end = read_lsn(promoted.identity.position)
+    for at in range(segment_start(start, shelf.size), end, shelf.size):
+        timeline = timeline_at(promoted.history, promoted.identity.timeline, at + shelf.size)
+        path = folder / "pg_wal" / segment_name(timeline, at, shelf.size)
+        # Without a rewind a file may end with what the old primary had written.
+        if path.name in streamed or (rewound and path.exists()):
+            continue
+        if (data := shelf.read(path.name, whole=True)) is None:
+            why = "".join(f" ({line})" for line in shelf.failed)
+            raise RestoreFailed(
+                f"{folder}: WAL {path.name} is neither on the promoted server nor in the repository{why}; {ANEW}"
+            )
+        path.touch(mode=0o600)
+        path.write_bytes(data)
+
+
+def _quoted(value: str) -> str:
+    """Return a value as a file of PostgreSQL's settings has it."""
+    escaped = value.replace("\\", "\\\\").replace("'", "''")
+    return f"'{escaped}'"
