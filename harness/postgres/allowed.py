@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 # What it may name.
 ALLOWABLE = ("role", "setting", "language", "grant", "function", "foreign data wrapper", "foreign table")
-LEFT_OUT = ("role", "setting")  # what `[restore.exclude]` may name
+LEFT_OUT = ("role", "setting", "security label")  # what `[restore.exclude]` may name
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import psycopg
 
@@ -12,6 +13,7 @@ from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres import facts as figures
 from harness.postgres.contents import properties, rows
+from harness.postgres.contents.labels import loaded
 from harness.postgres.contents.prepared_locks import oids, prepared_locks
 from harness.postgres.contents.schema_check import MISSING, Dump, compared
 from harness.postgres.dump import chunks, schema_task
@@ -99,8 +101,12 @@ def _schema(sql: Sql, facts: DatabaseFacts, site: Site, stored: Dump) -> Iterato
     def found() -> Iterator[bytes]:
         return chunks(site.run(schema_task(site, sql, facts.name)), PATIENCE.dump)
 
+    @cache
+    def takes_labels(provider: str) -> bool:
+        return bool(loaded(sql, (provider,), facts.name))
+
     try:
-        for line in compared(found, stored, facts.schema):
+        for line in compared(found, stored, facts.schema, takes_labels):
             yield f"schema: {line}"
     except BackupFailed as error:
         raise HarnessError(f"schema of database {facts.name} at {sql.outside}: {error}") from error

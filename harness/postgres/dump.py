@@ -1,5 +1,6 @@
 """Dumps: one snapshot for each database; its facts are counted in the same snapshot."""
 
+import re
 from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -29,8 +30,14 @@ SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE application_name = %s AND pid <> pg_catalog.pg_backend_pid()
 """
 # PostgreSQL has no text of more than 1 GB, and pg_dump reads a value as text: a bytea has two characters a byte.
-TOO_LARGE = "invalid memory alloc request size"
-SMALLER = "a value in it is too large for pg_dump (a bytea of 500 MB is): split it, or store it as a large object"
+# A row is one line of COPY, and has no more either; in it a line break, a tab and a backslash have two characters.
+TOO_LARGE = re.compile(
+    "invalid memory alloc request size|string buffer exceeds maximum allowed length|Cannot enlarge string buffer"
+)
+SMALLER = (
+    "a value or a row in it has more than 1 GB as text (a bytea of 500 MB has), which pg_dump cannot read: "
+    "split it, or store it as a large object"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +139,8 @@ def _take(
 
 
 def _blocker(sql: Sql, database: str, error: BaseException) -> str:
-    """Return, after a lock timeout, which session has the lock; after a value that is too large, what to do."""
-    if TOO_LARGE in str(error):
+    """Return, after a lock timeout, which session has the lock; after a value or row that is too large, what to do."""
+    if TOO_LARGE.search(str(error)):
         return f"; {SMALLER}"
     if not TIMED_OUT.search(str(error)):
         return ""

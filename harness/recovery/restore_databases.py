@@ -12,6 +12,7 @@ from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place, Sql
 from harness.postgres import checks
 from harness.postgres.allowed import NOTHING, Allowed
+from harness.postgres.contents import labels
 from harness.postgres.contents.locks import lacking_room
 from harness.postgres.restoring import quiet
 from harness.postgres.restoring.database import Loaded, Spooled, restore_database
@@ -104,7 +105,8 @@ class DatabaseRestore:
     def execute(self) -> None:
         """Restore roles, then every database, the largest first. Raises RestoreFailed, Unreadable."""
         sql, found = self.place.sql, data.inspect(self.place.sql)
-        admitted = admission.admit(self.server, found, admission.contexts(sql), self.allowed)
+        providers = labels.loaded(sql, (label.provider for label in self.server.labels))
+        admitted = admission.admit(self.server, found, admission.contexts(sql), self.allowed, providers)
         self._server, self.refused = admitted.data, admitted.refused
         for line in (*restore.restore(sql, self.server, found), *admitted.excluded):
             self._note(line)
@@ -115,6 +117,11 @@ class DatabaseRestore:
         for name, loaded in self.loaded.items():
             if loaded.by_superuser:
                 self._note(f"database {name}: made by a superuser: {', '.join(loaded.by_superuser)}")
+            without = {one: labels.objects_named(name, objects) for one, objects in loaded.unlabelled.items()}
+            refused, excluded = labels.left_out(without, self.allowed)
+            self.refused = (*self.refused, *refused)
+            for line in excluded:
+                self._note(line)
 
     def _database(self, found: data.ServerData, facts: DatabaseFacts) -> Loaded:
         sql, name = self.place.sql, facts.name

@@ -54,6 +54,11 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.relkind = 'r' AND EXISTS (
     SELECT FROM pg_catalog.pg_attribute WHERE attrelid = c.oid AND attgenerated = 's' AND NOT attisdropped)
 UNION ALL
+SELECT 'index', n.nspname, c.relname, 'it is invalid, no dump has it; build it anew by REINDEX, or drop it'
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE (NOT i.indisready OR NOT i.indisvalid AND c.relkind <> 'I') AND n.nspname !~ '^pg_'
+UNION ALL
 SELECT 'subscription', '', subname, 'of its definition, only name and owner'
 FROM pg_catalog.pg_subscription
 WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
@@ -107,7 +112,7 @@ def read_not_compared(connection: Connection, without: Collection[int] = ()) -> 
     Raises psycopg.Error.
     """
     lines = [
-        (f"{what}s", f"{what} {qualified(schema, name) if schema else name}: {why}")
+        ("indexes" if what == "index" else f"{what}s", f"{what} {qualified(schema, name) if schema else name}: {why}")
         for what, schema, name, why in connection.execute(NOT_COMPARED).fetchall()
     ]
     for label, extension, some in _tables_of_extensions(connection, without):

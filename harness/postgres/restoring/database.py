@@ -1,8 +1,8 @@
 """Restore of one database from its dump in the spool, by pg_restore."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from harness.core.contents import DatabaseFacts
@@ -60,12 +60,14 @@ class Loaded:
     """A restored database.
 
     `views`: materialised views to fill, in order; `held`: what was held meanwhile; `by_superuser`: what of the dump a
-    superuser had to make.
+    superuser had to make; `unlabelled`: providers of security labels that the server has not loaded, and the objects
+    that have their labels.
     """
 
     views: tuple[bytes, ...]
     held: tuple[quiet.Held, ...]
     by_superuser: tuple[str, ...] = ()
+    unlabelled: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: Allowed = NOTHING) -> Loaded:
@@ -91,7 +93,7 @@ def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: All
     if last:
         align_owners(sql, facts.name, last, allowed)
     views = tuple(entry.line.removeprefix(f"{VIEW_DATA} ".encode()) for entry in entries if entry.kind == VIEW_DATA)
-    return Loaded(views, held, tuple(superuser.made))
+    return Loaded(views, held, tuple(superuser.made), superuser.unlabelled)
 
 
 @dataclass(frozen=True, slots=True)

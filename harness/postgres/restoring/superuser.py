@@ -14,6 +14,7 @@ import psycopg
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import Sql
 from harness.postgres.allowed import Allowed, remedy
+from harness.postgres.contents.labels import LABEL, is_loaded, provider_of, statements_of
 from harness.postgres.restoring.routines import clauses
 from harness.postgres.restoring.toc import Entry
 from harness.postgres.server import connect, one_line, said
@@ -26,8 +27,6 @@ SUBSCRIPTION = re.compile(
     rb"CREATE SUBSCRIPTION %b CONNECTION %b PUBLICATION %b(?:, ?%b)* "
     rb"WITH \(connect = false(?:, [a-z_]+ = (?:%b|NONE|[a-z_0-9]+))*\);\s*" % (NAME, LITERAL, NAME, NAME, LITERAL)
 )
-# One of several statements: a quoted name or text may contain what else ends it.
-STATEMENT = re.compile(rb"""((?:[^'";]++|'[^']*+'|"[^"]*+"|;(?!\n))+)(?:;\n|\Z)""")
 # Kind -> how each of its statements begins.
 FORMS: Mapping[str, str] = {
     "ACCESS METHOD": "CREATE ACCESS METHOD",
@@ -122,11 +121,16 @@ def _foreign(entry: Entry) -> str:
 
 
 class Superuser:
-    """A superuser's session in a database that is being restored. `made`: what it made, for the record."""
+    """A superuser's session in a database that is being restored. `made`: what it made, for the record.
+
+    `unlabelled`: providers of security labels that the server has not loaded, and the objects that have their labels.
+    """
 
     def __init__(self, sql: Sql, database: str, allowed: Allowed) -> None:
         self.sql, self._database, self._allowed = sql, database, allowed
         self.made: list[str] = []
+        self.unlabelled: dict[str, list[str]] = {}
+        self._loaded: dict[str, bool] = {}
 
     def makes(self, entry: Entry) -> bool:
         """Return whether a superuser has to make an entry that is admitted."""
@@ -193,9 +197,20 @@ class Superuser:
         with self._session() as connection:
             for entry in entries:
                 for statement in statements(entry):
-                    self._try(connection, entry, statement)
+                    if entry.kind != LABEL or self._takes_label(connection, entry, provider_of(statement)):
+                        self._try(connection, entry, statement)
                 if entry.kind not in UNSAID:
                     self.made.append(f"{entry.kind.lower()} {str(entry).removeprefix(f'{entry.kind} ')}")
+
+    def _takes_label(self, connection: Connection, entry: Entry, provider: str) -> bool:
+        """Return whether the server takes labels of a provider, and note those that it does not take."""
+        if provider and provider not in self._loaded:
+            self._loaded[provider] = is_loaded(connection, provider)
+        if self._loaded.get(provider, True):
+            return True
+        of, name = self.unlabelled.setdefault(provider, []), str(entry).removeprefix(f"{LABEL} ")
+        of += () if name in of else (name,)
+        return False
 
     @contextmanager
     def _session(self) -> Iterator[Connection]:
@@ -223,20 +238,12 @@ class Superuser:
 def statements(entry: Entry) -> tuple[bytes, ...]:
     """Return the statements of an entry, each of a form of its kind; raises RestoreFailed for any other text."""
     form = re.compile(FORMS[entry.kind].replace(" ", r"\s+").encode() + rb"\s")
-    found = _apart(entry.text) if entry.kind in SEVERAL else (entry.text.strip().removesuffix(b";"),)
+    found = statements_of(entry.text) if entry.kind in SEVERAL else (entry.text.strip().removesuffix(b";"),)
     if entry.kind == "SUBSCRIPTION" and not SUBSCRIPTION.fullmatch(entry.text):
         raise RestoreFailed(f"{entry}: its text is not what pg_dump writes; use another backup")
     if not found or not all(form.match(statement) for statement in found):
         raise RestoreFailed(f"{entry}: its text is not what pg_dump writes; use another backup")
     return found
-
-
-def _apart(text: bytes) -> tuple[bytes, ...]:
-    """Return statements that end with a line; all of it is one where a quote is not closed."""
-    text = text.strip().removesuffix(b";")
-    found = tuple(STATEMENT.finditer(text))
-    whole = sum(len(one.group()) for one in found) == len(text)
-    return tuple(one[1].strip() for one in found) if whole else (text,)
 
 
 def quoted(name: bytes) -> bytes:

@@ -6,12 +6,13 @@ be harmless or in a role with power, a setting that only a superuser may make or
 with pg_catalog behind another schema, a grant on a parameter. What is not admitted is left out of the role, and named.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from harness.core.errors import Unreadable
 from harness.core.service import Sql
 from harness.postgres.allowed import Allowed, quoted, remedy
+from harness.postgres.contents.labels import left_out
 from harness.postgres.identity import ask
 from harness.postgres.roles.data import PATH, Grant, Membership, Role, ServerData, Setting
 from harness.postgres.roles.restore import split_names
@@ -49,9 +50,16 @@ def contexts(sql: Sql) -> dict[str, str]:
     return {str(name).lower(): str(context) for name, context in ask(sql, CONTEXTS)}
 
 
-def admit(data: ServerData, found: ServerData, known: Mapping[str, str], allowed: Allowed) -> Admitted:
-    """Return what of `data` is restored onto the server `found`. `known`: contexts of its parameters.
+def admit(
+    data: ServerData,
+    found: ServerData,
+    known: Mapping[str, str],
+    allowed: Allowed,
+    providers: Collection[str] = (),
+) -> Admitted:
+    """Return what of `data` is restored onto the server `found`.
 
+    `known`: contexts of its parameters; `providers`: those of security labels that it has loaded.
     A role with power that the server has already keeps its attributes and its password: a backup takes over none.
     Raises Unreadable for data that refer to a role which they do not have.
     """
@@ -61,8 +69,13 @@ def admit(data: ServerData, found: ServerData, known: Mapping[str, str], allowed
     memberships = tuple(work.memberships())
     settings = tuple(s for s in data.settings if work.setting(s))
     parameters = tuple(g for g in data.parameters if work.parameter(g))
-    made = replace(data, roles=roles, memberships=memberships, settings=settings, parameters=parameters)
-    return Admitted(made, tuple(work.refused), tuple(work.excluded), tuple(work.admitted))
+    labels = tuple(one for one in data.labels if one.provider in providers)
+    without: dict[str, str] = {}
+    for one in (one for one in data.labels if one not in labels):
+        without[one.provider] = ", ".join(filter(None, (without.get(one.provider), f"{one.kind} {one.name}")))
+    refused, excluded = left_out(without, allowed)
+    made = replace(data, roles=roles, memberships=memberships, settings=settings, parameters=parameters, labels=labels)
+    return Admitted(made, (*work.refused, *refused), (*work.excluded, *excluded), tuple(work.admitted))
 
 
 def _require_roles(data: ServerData) -> None:

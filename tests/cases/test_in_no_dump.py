@@ -1,0 +1,43 @@
+"""What pg_dump passes over in silence, or cannot read: each is named, with what to do."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from harness.core.errors import BackupFailed
+from tests.cases.estate import CaseEstate
+
+pytestmark = pytest.mark.cases
+INVALID = "it is invalid, no dump has it; build it anew by REINDEX, or drop it"
+
+
+def test_an_index_that_was_not_completed_is_named(estate: CaseEstate) -> None:
+    """One of a partitioned table that waits for those of its partitions is in the dump."""
+    estate.create(
+        "app",
+        "CREATE TABLE t AS SELECT 1 AS n FROM generate_series(1, 2)",
+        "CREATE TABLE parts (n int) PARTITION BY RANGE (n)",
+        "CREATE TABLE part PARTITION OF parts DEFAULT",
+        "CREATE INDEX waiting ON ONLY parts (n)",
+    )
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        estate.run("app", 'CREATE UNIQUE INDEX CONCURRENTLY "Half" ON t (n)')
+    estate.declare("app")
+    contents = estate.back_up().contents
+    assert (contents.uncovered, contents.not_compared) == ((), (f'database app: index public."Half": {INVALID}',))
+    restored = estate.restore()
+    assert restored.findings == ()
+    assert estate.rows("app", "SELECT relname FROM pg_class WHERE relkind IN ('i', 'I') AND oid > 16384") == [
+        ("waiting",)
+    ]
+
+
+def test_a_row_of_more_than_1_gb_is_refused_with_what_to_do(estate: CaseEstate) -> None:
+    """Each value has less: PostgreSQL stores the row, and COPY has no line for it."""
+    estate.create("app", "CREATE TABLE t (n int, a text, b text)")
+    estate.run("app", "INSERT INTO t (a) VALUES (repeat('a', 550000000))", "UPDATE t SET b = a")
+    estate.declare("app")
+    with pytest.raises(BackupFailed, match=r"COPY public\.t .*a row in it has more than 1 GB as text.*: split it"):
+        estate.back_up()
+    assert estate.facts("1.7.1")
