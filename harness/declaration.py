@@ -13,6 +13,7 @@ from harness.core.service import Arrivals, Place, PublicDoor, Route, Service, Sq
 BOTH_SITES = ("primary", "dr")
 WITH_CLIENTS = ("clients", *BOTH_SITES)
 LONGEST_NAME = 63  # bytes of a name in PostgreSQL
+CLOSED = "template0"
 INFRASTRUCTURE = ("postgres", "objects", "spool")  # volumes of a site that are no service's
 
 
@@ -36,6 +37,13 @@ def postgres_name(value: str) -> str:
     return value
 
 
+def database_name(value: str) -> str:
+    """Return `value` if a service may have a database of that name; raises ValueError."""
+    if value == CLOSED:
+        raise ValueError(f"{value!r} takes no connections: it is PostgreSQL's own; give the database another name")
+    return postgres_name(value)
+
+
 def volume_name(value: str) -> str:
     """Return `value` if a service may have a volume of that name; raises ValueError."""
     if value in INFRASTRUCTURE:
@@ -44,7 +52,7 @@ def volume_name(value: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
-DatabaseName = Annotated[str, AfterValidator(postgres_name)]
+DatabaseName = Annotated[str, AfterValidator(database_name)]
 VolumeName = Annotated[Name, AfterValidator(volume_name)]
 Reference = Annotated[str, AfterValidator(reference)]
 Word = Annotated[str, AfterValidator(beside)]

@@ -1,10 +1,12 @@
 """Tables of declared HTTP requests: key functions, and the writes that data loss is measured with."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,10 +14,57 @@ from harness.declaration import Table, Word
 from harness.traffic.json_path import parse_path
 
 PLACEHOLDER = re.compile(r"@\{([^}]*)\}")
+HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # sections 5.5
+OF_THE_CLIENT = ("content-length", "transfer-encoding", "connection")
+BODILESS = (204, 205, 304)
+UNREACHED = (502, 503, 504)  # of a gateway whose service is gone
 NEW, NUMBER, ANSWER = "new", "number", "answer:"  # a value that is new in each run, of a write, of the answer before
 NOTHING_ASSERTED = (
     "asserts nothing but the status: add `contains`, `sha256` or `value` (of this request or of one in `then`)"
 )
+
+
+def request_path(value: str) -> str:
+    """Return the path of a request; raises ValueError for one that servers take for another."""
+    if {".", ".."} & set(unquote(value.partition("?")[0]).split("/")):
+        raise ValueError(f"{value!r} has . or .. in it, and servers resolve that; write the path that is meant")
+    return value
+
+
+def sendable(values: dict[str, str]) -> dict[str, str]:
+    """Return the headers of a request; raises ValueError for what no client can send."""
+    for name, value in values.items():
+        if not HEADER.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header: letters, digits and !#$%&'*+.^_`|~-")
+        if name.lower() in OF_THE_CLIENT:
+            raise ValueError(f"{name} is set by the client; remove it")
+        if not in_header(value):
+            raise ValueError(f"{name}: its value must be in one line, of characters of ISO 8859-1")
+    return values
+
+
+def in_header(value: str) -> bool:
+    """Return whether a header can have that value."""
+    return VALUE.fullmatch(value) is not None
+
+
+def in_json(value: Any) -> Any:
+    """Return a value of TOML that JSON has too; raises ValueError for a date, a time, and what is no number."""
+    if isinstance(value, dict):
+        return {name: in_json(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [in_json(one) for one in value]
+    if not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError(f"{value} has no form in JSON; put it in quotes")
+    return value
+
+
+def one_line(value: str) -> str:
+    """Return a name; raises ValueError for a blank one, and one of several lines."""
+    if not value.isprintable() or (value and not value.strip()):
+        raise ValueError("must be one line with something in it")
+    return value
 
 
 def json_path(value: str) -> str:
@@ -52,7 +101,7 @@ class ValueTable(Table):
     """A value in a JSON answer: its path, and what it must be."""
 
     path: JsonPath
-    equals: Any
+    equals: Annotated[Any, AfterValidator(in_json)]
 
 
 class UploadTable(Table):
@@ -78,9 +127,9 @@ class RequestTable(Table):
     """A request. Strings may contain `@{new}`, a value that is new in each run."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = "GET"
-    path: Annotated[str, Field(pattern=r"^(/|@\{answer:)")]
-    headers: dict[str, str] = Field(default_factory=dict, repr=False)
-    json_body: Annotated[Any, Field(alias="json")] = None
+    path: Annotated[str, Field(pattern=r"^(/|@\{answer:)"), AfterValidator(request_path)]
+    headers: Annotated[dict[str, str], AfterValidator(sendable)] = Field(default_factory=dict, repr=False)
+    json_body: Annotated[Any, Field(alias="json"), AfterValidator(in_json)] = None
     form: dict[str, str] = Field(default_factory=dict)
     body: str | None = None
     upload: UploadTable | None = None
@@ -107,11 +156,21 @@ class RequestTable(Table):
 class ExchangeTable(RequestTable):
     """A request and the answer that is expected; `then`: the next one, which may contain `@{answer:JSON-PATH}`."""
 
-    status: Annotated[int, Field(ge=100, le=599)] = 200
+    status: Annotated[int, Field(ge=200, le=599)] = 200
     contains: Annotated[str, AfterValidator(visible)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$"), AfterValidator(of_content)] | None = None
     value: ValueTable | None = None
     then: Annotated["ExchangeTable | None", Field()] = None
+
+    @model_validator(mode="after")
+    def answers_for_the_service(self) -> Self:
+        """Refuse a status that the service does not give, and what an answer of that status cannot have."""
+        if self.status in UNREACHED:
+            raise ValueError(f"status: {self.status} is what the gateway answers without the service; name another")
+        if self.status in BODILESS and self.asserts:
+            wanted = next(name for name in ("contains", "sha256", "value") if getattr(self, name))
+            raise ValueError(f"status: an answer of {self.status} has no body, and `{wanted}` asks for one")
+        return self
 
     @property
     def chain(self) -> tuple["ExchangeTable", ...]:
@@ -133,7 +192,7 @@ class ExchangeTable(RequestTable):
 class KeyTable(ExchangeTable):
     """A key function. `reads`: the volumes and buckets of the service whose content the answer shows."""
 
-    name: str = ""
+    name: Annotated[str, AfterValidator(one_line)] = ""
     reads: tuple[str, ...] = ()
 
     @property

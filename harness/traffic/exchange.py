@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from urllib3.filepost import encode_multipart_formdata
 
 from harness.core.errors import Finding, UsageError
 from harness.core.service import Answer, PublicDoor
-from harness.traffic.declared import ANSWER, NEW, PLACEHOLDER, ExchangeTable, RequestTable
+from harness.traffic.declared import ANSWER, NEW, PLACEHOLDER, ExchangeTable, RequestTable, in_header
 from harness.traffic.json_path import same, values_at
 
+SAFE = "!#$%&'()*+,/:;=?@[]"  # what stays in a path as it is; a program may answer with any other character
 SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
 
 
@@ -56,10 +57,13 @@ def run_exchange(door: PublicDoor, declared: ExchangeTable, headers: Mapping[str
 def encode(declared: RequestTable, look_up: Callable[[str], object]) -> Encoded:
     """Return the request; `look_up` returns the value of a placeholder by its name. Raises Finding as it does."""
     headers = {name: str(_filled(text, look_up)) for name, text in declared.headers.items()}
+    for name, value in headers.items():
+        if not in_header(value):
+            raise Finding(f"header {name}: {value[:SHOWN]!r} cannot be sent in a header")
     body, kind = _body(declared, look_up)
     if body is not None and not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = kind
-    return Encoded(declared.method, str(_filled(declared.path, look_up)), headers, body)
+    return Encoded(declared.method, quote(str(_filled(declared.path, look_up)), SAFE), headers, body)
 
 
 def _body(declared: RequestTable, look_up: Callable[[str], object]) -> tuple[bytes | None, str]:

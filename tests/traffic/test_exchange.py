@@ -137,3 +137,15 @@ def test_a_value_in_a_json_answer(path: str, equals: object, passes: bool) -> No
 def test_an_answer_that_is_no_json_is_a_finding() -> None:
     with pytest.raises(Finding, match="not JSON: b'<html>'"):
         values_at(b"<html>", "a")
+
+
+def test_a_path_of_an_answer_is_sent_whatever_characters_it_has() -> None:
+    """A name with a space was a traceback; one with a line break in a header is a finding."""
+    door = Store(
+        kept={"/a": b'{"at": "/my ph\\u00f6to\\n1.jpg?w=1&h=%20"}', "/my%20ph%C3%B6to%0A1.jpg?w=1&h=%20": b"it"}
+    )
+    then = {"path": "@{answer:at}", "contains": "it"}
+    assert "200, 2 bytes" in run_exchange(door, key(path="/a", then=then), {})
+    headers = {"X-At": "@{answer:at}"}
+    with pytest.raises(Finding, match=r"header X-At: '/my phöto\\n1\.jpg.*' cannot be sent in a header"):
+        run_exchange(door, key(path="/a", then={"path": "/a", "contains": "at", "headers": headers}), {})

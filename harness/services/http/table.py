@@ -11,7 +11,8 @@ from harness.core.render import PLACEHOLDER
 from harness.declaration import DatabaseName, Reference, ServiceTable, Table, VolumeName, Word, postgres_name
 from harness.traffic.declared import KeyTable, texts
 
-PATH = re.compile(r"/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*")  # of RFC 3986
+PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # of RFC 3986
+TABLE = re.compile(r'(?:[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")\.(?:[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")')
 ANY = re.compile(r"@\{[a-z]+:[^}]*\}?")  # what looks like a placeholder
 GIVEN_SECRETS = ("db-password", "s3-access", "s3-secret")  # those of the site, besides the declared ones
 
@@ -39,6 +40,20 @@ def variables(values: dict[str, str]) -> dict[str, str]:
     return values
 
 
+def a_query(value: str) -> str:
+    """Return a query, "" for none; raises ValueError for white space."""
+    if value and not value.strip():
+        raise ValueError("must be a query, or be left out for all that is there")
+    return value
+
+
+def table_name(value: str) -> str:
+    """Return the name of a table as the checks of a restore write it; raises ValueError for any other form."""
+    if not TABLE.fullmatch(value):
+        raise ValueError(f'{value!r} is no table with its schema, quoted as in SQL: public.entry, or public."Entry"')
+    return value
+
+
 def path_prefix(value: str) -> str:
     """Return the path that a service is at; raises ValueError for one that no request has."""
     if not PATH.fullmatch(value) or {".", ".."} & set(value.split("/")):
@@ -46,11 +61,14 @@ def path_prefix(value: str) -> str:
     return value
 
 
+TableName = Annotated[str, AfterValidator(table_name)]
+
+
 class ReferencedTable(Table):
     """What of a folder or bucket a backup must hold: what `referenced` returns, a query on `database`; else all."""
 
     database: str = ""
-    referenced: str = ""
+    referenced: Annotated[str, AfterValidator(a_query)] = ""
 
     @model_validator(mode="after")
     def query_has_database(self) -> Self:
@@ -82,14 +100,16 @@ class HttpTable(ServiceTable):
     image: str = ""
     environment: Annotated[dict[str, str], AfterValidator(variables)] = Field(default_factory=dict)
     secrets: dict[str, Reference] = Field(default_factory=dict)  # name -> reference, for `@{secret:NAME}` above
-    ready: Annotated[str, Field(pattern=r"^/")] = "/"
+    ready: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
     patience: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds until `ready` answers 200
     databases: tuple[DatabaseName, ...] = ()
     role: Annotated[str, AfterValidator(role_name)] = ""  # of its databases, "" for the name of the service
     volumes: tuple[VolumeName, ...] = ()  # those that `files` does not name
     files: tuple[FilesTable, ...] = ()
     buckets: tuple[BucketTable, ...] = ()
-    volatile: tuple[str, ...] = ()  # tables, as `schema.name`, whose rows the program removes by itself
+    volatile: tuple[
+        Annotated[str, AfterValidator(table_name)], ...
+    ] = ()  # tables, as `schema.name`, whose rows the program removes by itself
     prefix: Annotated[str, AfterValidator(path_prefix)]
     auth: bool = True  # whether requests need the gateway's key
     keys: tuple[KeyTable, ...]
