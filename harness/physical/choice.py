@@ -1,6 +1,7 @@
 """Choice of the base backup and of the WAL for a target, from the catalogue: what cannot be reached is refused."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -135,12 +136,30 @@ def ways(
             f"estate {repository.estate}: {named or 'no physical backup can be restored'}: "
             f"{'; '.join((*reasons, *other)) or 'none is committed; take one with `blackstart backup --mode physical`'}"
         ) from refused
-    raise Refused(_outside(wanted.target, found, (*reasons, *other)))
+    raise Refused(_outside(wanted.target, found, wal, (*reasons, *other)))
 
 
-def _outside(target: Target, found: Sequence[Way], reasons: Sequence[str]) -> str:
-    lines = "; ".join((*(way.range for way in found), *reasons))
+def _outside(target: Target, found: Sequence[Way], wal: WalCatalogue, reasons: Sequence[str]) -> str:
+    lines = "; ".join((*(way.range for way in found), *reasons, *_other_timelines(target, found, wal)))
     return f"{target} is outside of what can be reached, or not found there; there is: {lines}"
+
+
+def _other_timelines(target: Target, found: Sequence[Way], wal: WalCatalogue) -> Iterator[str]:
+    """Yield the hint of the newest other timeline that reaches a target, or may do so; nothing without one."""
+    fits: dict[int, bool] = {}
+    for way in found:
+        for timeline in wal.timelines:
+            if timeline == way.timeline or fits.get(timeline):
+                continue
+            with suppress(Unreadable):
+                other = way_from(way.backup, wal, timeline)
+                known = _fits(other, target)
+                if known or (known is None and target.time is None):
+                    fits[timeline] = bool(known)
+    if sure := [timeline for timeline, known in fits.items() if known]:
+        yield f"timeline {max(sure)} reaches it: give --timeline {max(sure)}"
+    elif fits:
+        yield f"if it is of timeline {max(fits)}, give --timeline {max(fits)}"
 
 
 def way_from(backup: OpenBackup, wal: WalCatalogue, timeline: int = 0) -> Way:

@@ -60,12 +60,31 @@ def behind(catalogue: WalCatalogue, timeline: int, position: int, before: dateti
     return f"{at}, and the repository has its WAL up to {show_lsn(end)}: {put_back(catalogue, timeline)}"
 
 
+def resized(catalogue: WalCatalogue, size: int) -> str:
+    """Return a line when WAL of a server whose segments had another size is in the repository, else "".
+
+    `size`: of a segment now, in bytes. Positions do not say which size a segment of a repository has.
+    """
+    other = next((one.segment_size for one in catalogue.lists if one.segment_size != size), 0)
+    if not other:
+        return ""
+    return (
+        f"its WAL segments are of {size >> 20} MB, and those in the repository of {other >> 20} MB (pg_resetwal "
+        "--wal-segsize); a repository is restored from with one size: declare another bucket or directory for its "
+        f"backups, or stop the server, set the size back with pg_resetwal --wal-segsize={other >> 20}, and take a "
+        "physical backup"
+    )
+
+
 def require_ahead(connection: Replication, identity: Identity, catalogue: WalCatalogue) -> None:
     """Raise HarnessError when the repository has WAL of the server's timeline that the server has not written.
 
     `identity`: of the server when the connection began; it is asked again before it is blamed, for WAL may have been
     shipped meanwhile. A server in recovery is at the position of its replay, which says nothing of the WAL that it has.
+    Raises HarnessError as well where its segments have another size by now.
     """
+    if line := resized(catalogue, identity.segment_size):
+        raise HarnessError(f"{connection.where}: {line}")
     if not behind(catalogue, identity.timeline, read_lsn(identity.position)):
         return
     recovers = connection.recovers()  # first: one that is promoted meanwhile is no server that was put back

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from harness.core.errors import BackupFailed, HarnessError, Unreadable, UsageError
 from harness.core.wal import HISTORY, SEGMENT, place_of_segment, read_header, read_history, show_lsn
+from harness.physical.continuity import resized
 from harness.physical.receive import Keys
 from harness.physical.source import served_since, system_beside
 from harness.repository.catalogue import Repository
@@ -59,6 +60,8 @@ def _push_segment(
         raise BackupFailed(f"{name}: {len(data)} bytes from {show_lsn(header.start)}: not the segment of this name")
     if header.timeline != timeline and not _forked_within(path, header.timeline, start, header.size):
         raise BackupFailed(f"{name}: contains WAL of timeline {header.timeline}")
+    if line := resized(catalogue, header.size):
+        raise BackupFailed(f"{name}: {line}")
     if _there(catalogue.segments.get((timeline, start), ()), data, name):
         return f"{name}: is in the repository"
     writer = begin_wal(

@@ -116,17 +116,31 @@ class Receiver:
             except HarnessError as error:
                 if REMOVED not in str(error):
                     raise
-                wal = read_wal(self.repository, identity.system)
-                timeline, position = continued(connection, identity, wal, restart)
-                position, _ = wal.reach(Leg(timeline, position, None))  # a backup may have shipped more
-                if position >= restart:  # the slot names WAL that is gone: of a server whose WAL was reset
-                    drop_slot(connection, self.slot)
-                    if position >= (restart := self._slot(connection, connection.identify())):
-                        raise
-                # Going on is better than nothing: the catalogue names the hole until a new backup is beyond it.
-                self.journal.mark("hole", self.slot, begins=show_lsn(position), ends=show_lsn(restart))
-                start = identity.timeline, segment_start(restart, identity.segment_size)
-                self.receive(connection, identity, start, stop)
+                self._beyond(connection, identity, restart, error, stop)
+
+    def _beyond(
+        self, connection: Replication, identity: Identity, restart: int, error: HarnessError, stop: Event
+    ) -> None:
+        """Receive from where the server has its WAL, behind some that it does not have. Raises as `run`.
+
+        `restart`: of the slot; `error`: what the server said, raised where it has no later WAL.
+        """
+        wal = read_wal(self.repository, identity.system)
+        timeline, position = continued(connection, identity, wal, restart)
+        position, _ = wal.reach(Leg(timeline, position, None))  # a backup may have shipped more
+        kept = position < restart
+        if not kept:  # the slot names WAL that is gone: of a server whose WAL was reset
+            drop_slot(connection, self.slot)
+            if position >= (restart := self._slot(connection, connection.identify())):
+                raise error
+        # Going on is better than nothing: the catalogue names the hole until a new backup is beyond it.
+        self.journal.mark("hole", self.slot, begins=show_lsn(position), ends=show_lsn(restart))
+        try:
+            self.receive(connection, identity, (identity.timeline, segment_start(restart, identity.segment_size)), stop)
+        except HarnessError as again:
+            if REMOVED not in str(again) or not kept:
+                raise
+            self._beyond(connection, identity, 0, again, stop)
 
     def receive(self, connection: Replication, identity: Identity, start: tuple[int, int], stop: Event) -> None:
         """Receive from a position of a timeline on, by a connection whose server was identified. Raises as `run`."""

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
+import pytest
+
+from harness.core.errors import BackupFailed, HarnessError
 from harness.core.journal import MemoryJournal
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
 from harness.physical.private_server import control_of, sizes_of
 from harness.physical.programs import programs_of
+from harness.physical.push import push
 from harness.physical.restore import restore
 from harness.physical.target import read_target
 from harness.postgres import server as postgres
 from harness.recovery.take_over import room_for
+from harness.repository.wal.catalogue import read_wal
 from harness.substrate.embedded.substrate import Embedded
-from tests.physical.conftest import Archive
+from tests.physical.conftest import Archive, folder_of, lsn
+from tests.physical.test_put_back import alone, numbers, receiving, shipped, write
 from tests.physical.test_restore import running
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients
 from tests.servers import DatabaseServer, secret_files
 
+__all__ = ["alone"]
 LARGE = "--wal-segsize=64"
 
 
@@ -47,3 +55,42 @@ def test_segments_of_64_mb(substrate: Embedded, tmp_path: Path, recipients: Reci
     assert room_for(programs_of(18), done.folder, db.sql) == ""
     with running(done.folder, tmp_path / "run") as session:
         assert session.execute("SELECT i FROM kept").fetchall() == [(1,)]
+
+
+def resize(archive: Archive, size: int) -> None:
+    archive.db.execute("postgres", "ALTER SYSTEM SET min_wal_size = '256MB'")
+    programs_of(18).run("pg_ctl", "stop", "--mode=fast", "-D", str(folder_of(archive.db)))
+    archive.db.node.kill()
+    programs_of(18).run("pg_resetwal", f"--wal-segsize={size}", "-D", str(folder_of(archive.db)))
+    archive.db.node.start()
+
+
+def test_a_server_whose_segments_were_resized(alone: Archive, recipients: Recipients, tmp_path: Path) -> None:
+    """A backup failed as if WAL were late, and the receiver shipped what kept older backups from being restored."""
+    resize(alone, 32)
+    said = r"its WAL segments are of 32 MB, and those in the repository of 16 MB \(pg_resetwal --wal-segsize\)"
+    before = read_wal(alone.repository).digests
+    with pytest.raises(HarnessError, match=said) as refused:
+        take_physical(alone.source, MemoryJournal())
+    assert "declare another bucket or directory" in str(refused.value)
+    assert "pg_resetwal --wal-segsize=16, and take a physical backup" in str(refused.value)
+    with pytest.raises(HarnessError, match=said):
+        alone.receiver(slot=alone.source.slot, until=lsn(alone.db)).run(Event())
+    segment = folder_of(alone.db) / "pg_wal" / str(alone.db.one("postgres", "SELECT pg_walfile_name(pg_switch_wal())"))
+    with pytest.raises(BackupFailed, match=said):
+        push(segment, alone.repository, alone.source.keys)
+    assert read_wal(alone.repository).digests == before
+    other = replace(alone, repository=recipients.repository(MemoryStore()))
+    kept(other, 2)
+    assert numbers(other, tmp_path) == [1, 2]
+    resize(alone, 16)
+    kept(alone, 3)
+    assert numbers(alone, tmp_path, 1) == [1, 2, 3]
+
+
+def kept(archive: Archive, number: int) -> None:
+    """Take a backup, and ship a row that is written after it."""
+    with receiving(archive):
+        take_physical(archive.source, MemoryJournal())
+        write(archive, number)
+        shipped(archive)
