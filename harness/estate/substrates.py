@@ -176,7 +176,7 @@ SUBSTRATES = {
         SubstrateKind(
             name="embedded",
             make=_embedded,
-            serves=frozenset({"needs_room"}),
+            serves=frozenset({"needs_room", "needs_processes"}),
             unshown_here=isolation.limits,
         ),
         SubstrateKind(

@@ -37,11 +37,16 @@ def require_no_write_believed(drill: Drill) -> None:
     require(not believed, f"the old primary took writes that clients believe: {', '.join(map(str, believed))}")
 
 
-def require_fenced(drill: Drill, inside: InsideClients) -> None:
-    """The old primary was fenced before clients were led to DR, and acknowledges nothing since."""
+def routed_at(drill: Drill) -> float:
+    """Return when clients were led to DR, in monotonic seconds; raises Finding when they were not."""
     routed = [event.at for event in drill.journal.events if event.kind == "status" and event.subject == "routing"]
     require(routed, "traffic was not switched")
-    require(event_of(drill, "fenced").at < routed[-1], "traffic was switched before the old primary was fenced")
+    return routed[-1]
+
+
+def require_fenced(drill: Drill, inside: InsideClients) -> None:
+    """The old primary was fenced before clients were led to DR, and acknowledges nothing since."""
+    require(event_of(drill, "fenced").at < routed_at(drill), "traffic was switched before the old primary was fenced")
     seen = len(inside.acknowledged)
 
     def one_more() -> None:
