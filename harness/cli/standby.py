@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from secrets import token_hex
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.app import ESTATE, REPORTS, ConfigFile, LiveFile, Reports, app, help_alone, runs, say, warn
+from harness.cli.app import ESTATE, REPORTS, ConfigFile, LiveFile, Reports, app, help_alone, runs, say
 from harness.cli.backup import LIVE
 from harness.cli.restore import PASSWORD
+
+if TYPE_CHECKING:
+    from harness.physical.standby.old_primary import Plan
 
 standby_app = typer.Typer(help="Have an old primary follow the promoted server: rewind.", rich_markup_mode=None)
 standby_app.callback(invoke_without_command=True)(help_alone)
@@ -43,37 +45,51 @@ def standby_rewind(
     """
     from harness.backup.verify import Where, reader_of
     from harness.cli.keys import folder_of
-    from harness.core.errors import UsageError
-    from harness.core.wal import read_lsn, show_lsn
+    from harness.core.errors import Unreadable, UsageError
+    from harness.core.wal import read_lsn
     from harness.estate.config import load_config
+    from harness.estate.existing import new_run, workspace
     from harness.estate.server_tables import server_of_url
     from harness.evidence.journal import JournalFile
     from harness.physical.standby.old_primary import plan_rewind
     from harness.physical.standby.rewind import rewind
+    from harness.substrate.embedded.process_tree import Owner
 
-    given, loaded = read_lsn(discard) if discard else None, load_config(config)
+    try:
+        given = read_lsn(discard) if discard else None
+    except Unreadable as error:
+        raise UsageError(f"--discard {error}") from None
     sql, database = server_of_url("--promoted", promoted, password)
     if database:
         raise UsageError("--promoted: names a database; a server follows all of them: postgresql://USER@HOST:PORT")
     if passfile is not None and not passfile.is_file():
         raise UsageError(f"--passfile {passfile}: no such file")
+    loaded = load_config(config)
     repository, key = reader_of(loaded, Where(at, folder_of("dr", loaded, config), reports))
     if key is None:
         raise UsageError("standby: DR's private key (recipient.pem) is not among the declared secrets; add it there")
-    plan = plan_rewind(folder, sql, repository, key)
-    old, history = plan.old, plan.promoted.history
+    run, logs = new_run(runs(), "rewind"), runs().parent / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with workspace(run, logs):  # a sweep of it removes the password of pg_rewind, where this command is killed
+        plan = plan_rewind(folder, sql, repository, key, Owner(run, "rewind/pg_rewind").tags)
+        if not say_plan(plan) or not apply:
+            return
+        rewind(plan, given, passfile, JournalFile(logs / f"{run.name}.jsonl"))
+    say(f"REWOUND {plan.old.folder}: follows {sql} when it is started; take a new physical backup of that one")
+
+
+def say_plan(plan: Plan) -> bool:
+    """Print what a rewind would do; return whether there is something to do."""
+    from harness.core.wal import show_lsn
+
+    old, promoted = plan.old, plan.promoted
     say(f"{old.folder}: database system {old.system}, timeline {old.timeline}, {old.control['Database cluster state']}")
-    left = f", left the one before at {show_lsn(history[-1].at)}" if history else ""
-    say(f"{sql}: promoted, timeline {plan.promoted.identity.timeline}{left}")
+    left = f", left the one before at {show_lsn(promoted.history[-1].at)}" if promoted.history else ""
+    say(f"{promoted.sql}: promoted, timeline {promoted.identity.timeline}{left}")
     if plan.followed:
         say("nothing to rewind: both are on the same timeline")
-        return
-    say(f"LOST with --apply: {plan.own}" if plan.own else "nothing to rewind: it has nothing that the other one lacks")
-    if not apply:
-        more = f" --discard {show_lsn(plan.own.fork.at)}" if plan.own else ""
-        warn(f"nothing was changed; --apply{more} has it follow {sql}")
-        return
-    logs = runs().parent / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    rewind(plan, given, passfile, JournalFile(logs / f"rewind-{token_hex(4)}.jsonl"))
-    say(f"REWOUND {old.folder}: follows {sql} when it is started; take a new physical backup of that one")
+    elif plan.own is None:
+        say("nothing to rewind: it has nothing that the other one lacks; --apply has it follow that")
+    else:
+        say(f"LOST with --apply --discard {show_lsn(plan.own.fork.at)}: {plan.own}")
+    return not plan.followed

@@ -51,23 +51,17 @@ class Parted:
     crashed: Path
     stopped: Path
 
-    @property
-    def folder(self) -> Path:
-        return folder_of(self.old.db)
-
     def use(self, copy: Path) -> Path:
         """Have the old primary have these data; return its data folder."""
         self.old.db.node.kill()
-        for path in (self.folder, self.folder.with_name("data-settings")):
+        for path in (folder_of(self.old.db), folder_of(self.old.db).with_name("data-settings")):
             shutil.rmtree(path, ignore_errors=True)
-        shutil.copytree(copy, self.folder, symlinks=True)
-        return self.folder
+        shutil.copytree(copy, folder_of(self.old.db), symlinks=True)
+        return folder_of(self.old.db)
 
     def plan(self, folder: Path | None = None) -> Plan:
-        return plan_rewind(folder or self.folder, self.promoted.sql, self.old.repository, self.old.keys.dr[0])
-
-    def rows(self) -> list[int]:
-        return rows(self.old.db)
+        old = self.old
+        return plan_rewind(folder or folder_of(old.db), self.promoted.sql, old.repository, old.keys.dr[0])
 
 
 def rows(server: DatabaseServer) -> list[int]:
@@ -130,7 +124,7 @@ def passfile(tmp_path: Path) -> Path:
 
 def await_rows(parted: Parted, expected: Sequence[int]) -> None:
     def there() -> None:
-        if (found := parted.rows()) != expected:
+        if (found := rows(parted.old.db)) != expected:
             raise NotYet(f"{found}")
 
     wait_until(there, patience=30)
@@ -192,12 +186,16 @@ def test_the_command_says_what_is_lost_and_changes_nothing_without_its_two_optio
         return capsys.readouterr().out
 
     control = (folder / "global/pg_control").read_bytes()
-    fork = re.search(r"\nLOST with --apply: WAL from (0/\w+) to 0/\w+ of timeline 1, in which 3 trans", command())
+    fork = re.search(
+        r"\nLOST with --apply --discard (0/\w+): WAL from \1 to 0/\w+ of timeline 1, in which 3 trans", command()
+    )
     assert fork is not None
     with pytest.raises(Refused, match=f"--discard {fork[1]} gives it up"):
         command(apply=True)
     with pytest.raises(UsageError, match="names a database"):
         command(database="/shop")
+    with pytest.raises(UsageError, match="--discard 'all': no position in the WAL"):
+        command("all", apply=True)
     assert (folder / "global/pg_control").read_bytes() == control
     assert not list(folder.parent.glob("*settings*"))
     capsys.readouterr()

@@ -30,6 +30,8 @@ class Diverged:
         what = f"WAL from {show_lsn(self.fork.at)} to {show_lsn(self.end)} of timeline {self.fork.timeline}"
         if not self.commits:
             return f"{what}, in which no transaction committed"
+        if self.commits == 1:
+            return f"{what}, in which 1 transaction committed, at {self.first} UTC"
         return f"{what}, in which {self.commits} transactions committed, from {self.first} to {self.last} UTC"
 
 

@@ -1,7 +1,6 @@
 """An old primary and the server that was promoted in its place, and what hinders that it follows that one."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.reader import WalReader
 
 NEEDED = ("pg_rewind", "pg_waldump")
+SERVERS = ("postgres", "postmaster")  # names of their processes
 ASK = """
 SELECT pg_catalog.pg_is_in_recovery(),
        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_tablespace
@@ -173,18 +173,25 @@ def obstacles(old: OldPrimary, promoted: Promoted) -> Sequence[str]:
 
 
 def running_in(folder: Path) -> int | None:
-    """Return the process of the server that runs on a data folder, None where none does on this machine."""
+    """Return a process of the server that runs on a data folder, None where none does on this machine.
+
+    One in a container has another number in its `postmaster.pid`; each process of a server works in its data folder.
+    """
     try:
-        pid = abs(int((folder / "postmaster.pid").read_text().split()[0]))
+        noted = abs(int((folder / "postmaster.pid").read_text().split()[0]))
     except (OSError, ValueError, IndexError):
-        return None
-    process = Path(f"/proc/{pid}")
-    with suppress(PermissionError):  # of another user: taken for the server
+        noted = None
+    for process in Path("/proc").iterdir():
         try:
-            return pid if (process / "cwd").samefile(folder) else None
-        except FileNotFoundError:
-            return None
-    return pid
+            name = (process / "comm").read_text().strip()
+            if (name in SERVERS or process.name == str(noted)) and (process / "cwd").samefile(folder):
+                return int(process.name)
+        except PermissionError:  # of another user
+            if process.name == str(noted):
+                return noted
+        except (OSError, ValueError):  # it has ended, or is no process
+            continue
+    return None
 
 
 def _history(old: OldPrimary, shelf: Shelf) -> tuple[Switch, ...]:

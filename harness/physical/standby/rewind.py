@@ -77,7 +77,8 @@ def follow(folder: Path, sql: Sql, passfile: Path | None) -> None:
     path = folder / AUTO
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     kept = [line for line in lines if LEFT_OVER.match(line) is None]
-    own = f"primary_conninfo = {_quoted(make_conninfo('', **words))}\nrecovery_target_timeline = 'latest'\n"
+    own = f"primary_conninfo = {_quoted(make_conninfo('', **words))}\n"
+    own += "primary_slot_name = ''\nrecovery_target_timeline = 'latest'\n"
     path.write_bytes(b"\n".join(kept) + b"\n# By `blackstart standby rewind`.\n" + own.encode())
     (folder / "recovery.signal").unlink(missing_ok=True)
     (folder / SIGNAL).touch(mode=0o600)
