@@ -181,12 +181,14 @@ class DatabaseNeeds:
 class Needs:
     """What a server needs of its installation. `library_path`: its dynamic_library_path, "" where it is not known.
 
-    `preloaded`: the settings that load a library at a start or at a connection, each with the library.
+    `preloaded`: the settings that load a library at a start or at a connection, each with the library. `untold`: those
+    that the role of the backup was not told.
     """
 
     library_path: str = ""
     preloaded: tuple[tuple[str, str], ...] = ()
     databases: tuple[DatabaseNeeds, ...] = ()
+    untold: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

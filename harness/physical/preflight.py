@@ -6,7 +6,7 @@ from pathlib import Path
 from harness.core.errors import Finding, MissingPart, UsageError
 from harness.physical.choice import Way
 from harness.physical.incremental.parts import held, require_parts
-from harness.physical.installation.lacking import Lacking, lacking
+from harness.physical.installation.lacking import Lacking, lacking, not_compared
 from harness.physical.installation.offered import Here
 from harness.physical.programs import Programs, programs_of
 from harness.physical.unpack import require_empty, require_room, spaces_of
@@ -23,7 +23,7 @@ def preflight(
 ) -> tuple[Programs, tuple[str, ...]]:
     """Return the programs of the restore, and what the installation lacks that keeps nobody from it, a line each.
 
-    The arguments are those of `harness.physical.restore.restore`. Raises UsageError that names every obstacle.
+    What is not compared has a line as well. The arguments are those of `harness.physical.restore.restore`. Raises UsageError that names every obstacle.
     """
     found: list[Programs] = []
     told: list[str] = []
@@ -32,7 +32,7 @@ def preflight(
         found.append(programs_of(way.backup.manifest.contents.system.major, tags))
         lacks = lacking(way.facts.needs, Here(found[0]), database)
         refused, others = _weighed(lacks, aside=aside is not None, elsewhere=elsewhere)
-        told.extend(others)
+        told.extend((*others, *not_compared(way.facts.needs, database)))
         if refused:
             raise UsageError("; ".join(refused))
 

@@ -8,6 +8,7 @@ import psycopg
 
 from harness.core.errors import BackupFailed, HarnessError, Refused
 from harness.core.service import Sql
+from harness.physical.installation.needs import LOCAL, SESSION, SHARED
 from harness.postgres.replication.base import INCREMENTAL
 from harness.postgres.replication.connection import OLDEST, Replication
 from harness.postgres.server import connect, one_line
@@ -18,6 +19,15 @@ SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
        pg_catalog.pg_is_in_recovery() AS standby,
        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
        (SELECT rolsuper OR rolreplication FROM pg_catalog.pg_roles WHERE rolname = current_user) AS replicates,
+       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE') AND
+       pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE') AS control,
+       (SELECT CASE WHEN rolsuper THEN -1 ELSE rolconnlimit END FROM pg_catalog.pg_roles
+        WHERE rolname = current_user) AS connections,
+       pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE') AS settings,
+       pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE') AND
+       pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'SELECT') AS files,
+       ARRAY(SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2
+             AND NOT pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1) AS closed,
        pg_catalog.current_setting('wal_level') AS wal_level,
        pg_catalog.current_setting('max_wal_senders')::int AS senders,
        (SELECT count(*) FROM pg_catalog.pg_stat_replication) AS sending,
@@ -30,6 +40,7 @@ SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
        ARRAY(SELECT spcname::text FROM pg_catalog.pg_tablespace
              WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1) AS tablespaces
 """
+CONNECTIONS = 3  # of a physical backup: two, and one that its server has not ended yet
 FULL = "take a physical one: `blackstart backup --mode physical`"
 
 
@@ -37,6 +48,9 @@ FULL = "take a physical one: `blackstart backup --mode physical`"
 class Answers:
     """What a server says. `replicates`: whether the role may; `senders`, `slots`: how many are allowed.
 
+    `control`: whether the role may ask for the identifier of the system; `connections`: how many it may have, -1: any;
+    `settings`, `files`: whether it is told which libraries the server loads, and those of files; `closed`: databases
+    that it may not connect to.
     `sending`, `made`: how many of them are in use; `has_slot`, `received`: whether the slot of the continuous archive
     is there, and whether somebody receives from it. `keeps`: max_slot_wal_keep_size in MB, -1 without limit;
     `summarize_wal`: None before PostgreSQL 17.
@@ -47,6 +61,11 @@ class Answers:
     standby: bool
     superuser: bool
     replicates: bool
+    control: bool
+    connections: int
+    settings: bool
+    files: bool
+    closed: Sequence[str]
     wal_level: str
     senders: int
     sending: int
@@ -127,6 +146,17 @@ def _failures(found: Answers) -> Iterator[str]:
         yield "is a standby; name the primary"
     if not found.replicates:
         yield f"user {found.user} has no right to replicate; ALTER ROLE {found.user} REPLICATION, or name another user"
+    if not found.control:
+        functions = "pg_control_system()", "pg_control_checkpoint()"
+        yield (
+            f"user {found.user} may not execute {' and '.join(functions)}; GRANT EXECUTE ON FUNCTION "
+            f"{', '.join(functions)} TO {found.user}"
+        )
+    if 0 <= found.connections < CONNECTIONS:
+        yield (
+            f"user {found.user} has CONNECTION LIMIT {found.connections}, and a physical backup needs {CONNECTIONS}; "
+            f"ALTER ROLE {found.user} CONNECTION LIMIT {CONNECTIONS + 1}"
+        )
     if found.wal_level == "minimal":
         yield (
             "wal_level is minimal, its WAL cannot be restored from; ALTER SYSTEM SET wal_level = replica, and restart "
@@ -172,6 +202,11 @@ def _warnings(found: Answers) -> Iterator[str]:
                 f"{name}: {free} is free, and a backup beside `blackstart wal receive` needs {needed}; raise it and "
                 "restart the server"
             )
+    if found.connections == CONNECTIONS:
+        yield (
+            f"user {found.user} has CONNECTION LIMIT {CONNECTIONS}, and a backup beside `blackstart wal receive` needs "
+            f"{CONNECTIONS + 1}; raise it"
+        )
     if found.keeps < 0:
         yield (
             "max_slot_wal_keep_size is -1: a replication slot that nobody receives from fills the server's disk; "
@@ -181,4 +216,25 @@ def _warnings(found: Answers) -> Iterator[str]:
         yield (
             f"tablespaces {', '.join(found.tablespaces)}: a recovery onto a DR site restores the dumps in place of a "
             "base backup that has some; move what is in them into pg_default, or restore by `blackstart restore --to`"
+        )
+    yield from _untold(found)
+
+
+def _untold(found: Answers) -> Iterator[str]:
+    """Yield what the role is not told, so that a restore cannot compare it."""
+    names = [*(() if found.settings else (SHARED,)), *(() if found.files else (SESSION, LOCAL))]
+    if names:
+        grants = [*(() if found.settings else (f"GRANT pg_read_all_settings TO {found.user}",))]
+        if not found.files:
+            grants.append(f"GRANT EXECUTE ON FUNCTION pg_show_all_file_settings() TO {found.user}")
+            grants.append(f"GRANT SELECT ON pg_file_settings TO {found.user}")
+        yield (
+            f"user {found.user} is not told {', '.join(names)} of the server, and a restore does not compare them; "
+            f"{'; '.join(grants)}"
+        )
+    if found.closed:
+        closed = ", ".join(found.closed)
+        yield (
+            f"user {found.user} may not connect to {closed}, and what is in there is not compared at a restore; GRANT "
+            f"CONNECT ON DATABASE {closed} TO {found.user}"
         )

@@ -49,6 +49,21 @@ def lacking(needs: Needs, offered: Offered, database: str = "") -> Lacking:
     )
 
 
+def not_compared(needs: Needs, database: str = "") -> tuple[str, ...]:
+    """Return a line for what the role of a backup was not told. `database`: the one that is used, "": all."""
+    lines = []
+    if needs.untold:
+        lines.append(
+            f"{', '.join(needs.untold)}: not compared, for the role of the backup was not told; `blackstart check` "
+            "names the grants"
+        )
+    unread = [one for one in needs.databases if one.unread and database in ("", one.name)]
+    for reason in dict.fromkeys(one.unread for one in unread):
+        of = named(one.name for one in unread if one.unread == reason)
+        lines.append(f"{of}: libraries and collations are not compared: {reason}")
+    return tuple(lines)
+
+
 def _locales(databases: Collection[DatabaseNeeds], offered: Offered) -> tuple[str, ...]:
     lines = []
     for name in dict.fromkeys(name for one in databases for name in (one.collate, one.ctype)):

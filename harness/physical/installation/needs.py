@@ -22,7 +22,10 @@ SELECT s.name || CASE WHEN s.sourcefile IS NULL THEN ' of its command line'
 """
 DATA = "JOIN pg_catalog.pg_settings d ON d.name = 'data_directory'"
 STARTED = f"{NAMED} FROM pg_catalog.pg_settings s {DATA} WHERE s.name = '{SHARED}'"
-MAY_READ_FILES = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')"
+MAY_READ_FILES = """
+SELECT pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE')
+   AND pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'SELECT')
+"""
 OF_FILES = f"{NAMED} FROM pg_catalog.pg_file_settings s {DATA} WHERE s.name IN ('{SESSION}', '{LOCAL}') AND s.applied"
 OF_ROLES = """
 SELECT concat_ws(' ', split_part(line, '=', 1), 'of role ' || pg_catalog.quote_ident(r.rolname),
@@ -51,12 +54,15 @@ def read_needs(sql: Sql) -> Needs:
 
     Which libraries it loads at its start only a role with `pg_read_all_settings` is told.
     """
-    queries = (STARTED, *((OF_FILES,) if ask(sql, MAY_READ_FILES) == [(True,)] else ()), OF_ROLES)
-    found = [(str(name), str(text)) for query in queries for name, text in ask(sql, query)]
+    files = ask(sql, MAY_READ_FILES) == [(True,)]
+    started = ask(sql, STARTED)
+    rows = (*started, *(ask(sql, OF_FILES) if files else ()), *ask(sql, OF_ROLES))
+    found = [(str(name), str(text)) for name, text in rows]
+    untold = (*(() if started else (SHARED,)), *(() if files else (SESSION, LOCAL)))
     preloaded = tuple((name, library) for name, text in found for library in _listed(text))
-    rows = ((str(name), str(by), str(collate), str(ctype)) for name, by, collate, ctype in ask(sql, DATABASES))
+    databases = ((str(name), str(by), str(collate), str(ctype)) for name, by, collate, ctype in ask(sql, DATABASES))
     path = "".join(str(value) for (value,) in ask(sql, PATH))
-    return Needs(path, preloaded, tuple(_of_database(sql, DatabaseNeeds(*row)) for row in rows))
+    return Needs(path, preloaded, tuple(_of_database(sql, DatabaseNeeds(*row)) for row in databases), untold)
 
 
 def _listed(text: str) -> list[str]:
