@@ -23,7 +23,8 @@ def preflight(
 ) -> tuple[Programs, tuple[str, ...]]:
     """Return the programs of the restore, and what the installation lacks that keeps nobody from it, a line each.
 
-    What is not compared has a line as well. The arguments are those of `harness.physical.restore.restore`. Raises UsageError that names every obstacle.
+    What is not compared has a line as well. The arguments are those of `harness.physical.restore.restore`. Raises
+    UsageError that names every obstacle.
     """
     found: list[Programs] = []
     told: list[str] = []
