@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from harness.cli.standby import standby_rewind
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import Refused, RestoreFailed, UsageError
 from harness.core.journal import MemoryJournal
@@ -28,7 +26,6 @@ from harness.postgres import server as postgres
 from harness.repository.format.recipients import new_pair
 from harness.substrate.embedded.node import ProcessNode
 from harness.substrate.embedded.substrate import Embedded
-from tests.forks import ROOT
 from tests.physical.conftest import Archive, folder_of
 from tests.physical.test_put_back import receiving, shipped, write
 from tests.repository.memory_store import MemoryStore
@@ -171,39 +168,6 @@ def test_it_follows_with_the_rows_of_the_promoted_server_and_without_its_own(
     assert parted.old.db.one("postgres", "SELECT pg_promote()") is True
     parted.old.db.execute("postgres", "INSERT INTO kept VALUES (1000)")
     assert not list(folder.parent.glob("*settings*"))
-
-
-def test_the_command_says_what_is_lost_and_changes_nothing_without_its_two_options(
-    parted: Parted, passfile: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder, sql = parted.use(parted.crashed), parted.promoted.sql
-    monkeypatch.setattr("harness.backup.verify.reader_of", lambda *_: (parted.old.repository, parted.old.keys.dr[0]))
-    monkeypatch.setenv("BLACKSTART_RUNS", str(passfile.parent / "runs"))
-
-    def command(discard: str = "", *, apply: bool = False, database: str = "") -> str:
-        url = f"postgresql://postgres@{sql.outside}{database}"
-        standby_rewind(folder, url, sql.password_ref, passfile, discard, apply, ROOT / "estate.toml")
-        return capsys.readouterr().out
-
-    control = (folder / "global/pg_control").read_bytes()
-    fork = re.search(
-        r"\nLOST with --apply --discard (0/\w+): WAL from \1 to 0/\w+ of timeline 1, in which 3 trans", command()
-    )
-    assert fork is not None
-    with pytest.raises(Refused, match=f"--discard {fork[1]} gives it up"):
-        command(apply=True)
-    with pytest.raises(UsageError, match="names a database"):
-        command(database="/shop")
-    with pytest.raises(UsageError, match="--discard 'all': no position in the WAL"):
-        command("all", apply=True)
-    assert (folder / "global/pg_control").read_bytes() == control
-    assert not list(folder.parent.glob("*settings*"))
-    capsys.readouterr()
-    assert f"\nREWOUND {folder}: follows {sql} when it is started" in command(fork[1], apply=True)
-    parted.old.db.node.start()
-    await_rows(parted, rows(parted.promoted))
-    stop(parted.old.db)
-    assert command().endswith("nothing to rewind: both are on the same timeline\n")
 
 
 def test_with_wal_that_only_the_repository_has(parted: Parted, passfile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
