@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from harness.core.errors import BackupFailed
+from harness.postgres.checks import differences
 from tests.cases.estate import CaseEstate
 
 pytestmark = pytest.mark.cases
@@ -41,3 +42,18 @@ def test_a_row_of_more_than_1_gb_is_refused_with_what_to_do(estate: CaseEstate) 
     with pytest.raises(BackupFailed, match=r"COPY public\.t .*a row in it has more than 1 GB as text.*: split it"):
         estate.back_up()
     assert estate.facts("1.7.1")
+
+
+def test_a_database_without_the_schema_public_comes_back_without_it(estate: CaseEstate) -> None:
+    """It was there again; before PostgreSQL 15 everybody may create objects in it."""
+    estate.create("app", "DROP SCHEMA public", "CREATE SCHEMA own", "CREATE TABLE own.t AS SELECT 1 AS n")
+    estate.create("other")
+    estate.run("postgres", "DROP SCHEMA public")
+    estate.declare("app", "other")
+    facts = {one.name: one for one in estate.back_up().contents.databases}
+    assert estate.restore().findings == ()
+    schemas = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema' ORDER BY 1"
+    found = {name: [schema for (schema,) in estate.rows(name, schemas)] for name in ("app", "other", "postgres")}
+    assert found == {"app": ["own"], "other": ["public"], "postgres": []}
+    estate.run("app", "CREATE SCHEMA public", site="dr")
+    assert differences(estate.dr.place.sql, facts["app"]) == ("schema public: not in the backup",)

@@ -9,6 +9,7 @@ from harness.postgres.contents.rows import qualified
 from harness.postgres.session import Connection
 
 EXTENSIONS = "SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY 1"
+PUBLIC = "SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'public'"
 # A null list of grants means the default; after a GRANT and its REVOKE the same stands written out.
 LARGE_OBJECTS = """
 SELECT coalesce(sum(pg_catalog.hashtextextended(concat_ws(' ', m.oid, pg_catalog.pg_get_userbyid(m.lomowner), (
@@ -37,6 +38,7 @@ KNOWN_SINCE = 150000  # first version that knows the version of a database's col
 OBJECTS = "large objects"  # the property with their owners, grants and comments
 EXTENSION = "extension "  # a property with the version of one begins with it
 PLPGSQL = f"{EXTENSION}plpgsql"
+NO_PUBLIC = "no schema public"  # a property: it was dropped, of which a dump says nothing
 MEMBER = "table of extension "  # a property begins with it: whether one that no dump holds had rows
 ROWS = "rows"
 COLLATION = "collation "  # likewise; it may differ after a restore, which builds indexes anew
@@ -79,9 +81,12 @@ SHOWN = 20  # of a kind; the others are a number
 def read_properties(connection: Connection, without: Collection[int] = ()) -> tuple[tuple[str, str], ...]:
     """Return versions of extensions and of collations, tables of extensions, and facts of large objects.
 
-    The last are owners, grants and comments. `without`: OIDs of tables that are not read. Raises psycopg.Error.
+    And whether the schema public was dropped. The last facts are owners, grants and comments. `without`: OIDs of
+    tables that are not read. Raises psycopg.Error.
     """
     found = [(f"{EXTENSION}{name}", version) for name, version in connection.execute(EXTENSIONS).fetchall()]
+    if not connection.execute(PUBLIC).fetchall():
+        found.append((NO_PUBLIC, ""))
     found += ((f"{MEMBER}{name}: {label}", some) for label, name, some in _tables_of_extensions(connection, without))
     ((digest, objects),) = connection.execute(LARGE_OBJECTS).fetchall()
     return (*found, *read_collations(connection), *([(OBJECTS, digest)] if objects else ()))
@@ -145,6 +150,10 @@ def differences(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, 
     here, there = ({name: v for name, v in of if not name.startswith(COLLATION)} for of in (found, expected))
     if PLPGSQL not in there:  # every new database has it, and pg_dump never drops it
         here.pop(PLPGSQL, None)
+    if NO_PUBLIC in there and NO_PUBLIC not in here:
+        yield "schema public: not in the backup"
+    here.pop(NO_PUBLIC, None)
+    there.pop(NO_PUBLIC, None)
     for name in here.keys() | there.keys():
         if name.startswith(MEMBER):  # one that `ALTER EXTENSION ... ADD` made a member is not made by CREATE EXTENSION
             if name not in here and there[name] == ROWS:

@@ -12,6 +12,7 @@ from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres.allowed import NOTHING, Allowed, remedy
 from harness.postgres.client import client_task
+from harness.postgres.contents.properties import NO_PUBLIC
 from harness.postgres.restoring import quiet
 from harness.postgres.restoring.owners import align_owners, grant_all, refused_grants
 from harness.postgres.restoring.restorer import PREFIX, restorer
@@ -107,7 +108,8 @@ class _Load:
 
     def load(self, entries: Sequence[Entry]) -> None:
         """Make schemas and extensions, then what is before the data, the data, what is after them."""
-        self.superuser.prepare(entries, self.sql.user)
+        public = NO_PUBLIC not in dict(self.facts.properties)
+        self.superuser.prepare(entries, self.sql.user, public=public)
         old = major(self.sql) < STATISTICS
         kept = [
             entry

@@ -160,12 +160,16 @@ class Superuser:
             return self._allowed.permits(f"language {language}")
         return not POWER.isdisjoint(words)
 
-    def prepare(self, entries: Sequence[Entry], role: str) -> None:
+    def prepare(self, entries: Sequence[Entry], role: str, *, public: bool = True) -> None:
         """Make schemas and extensions, which are first, for `role`. Raises RestoreFailed.
+
+        `public`: whether the schema of that name, which every new database has, is kept.
 
         Nothing of the dump is there yet that the script of an extension could call.
         """
         with self._session() as connection:
+            if not public:
+                connection.execute(b"DROP SCHEMA IF EXISTS public")
             for entry in entries:
                 if entry.kind == "SCHEMA":
                     words = quoted(entry.name), quoted(role.encode())
