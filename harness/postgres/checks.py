@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import psycopg
 
@@ -13,7 +12,7 @@ from harness.core.service import Sql
 from harness.patience import PATIENCE
 from harness.postgres import facts as figures
 from harness.postgres.contents import properties, rows
-from harness.postgres.contents.labels import loaded
+from harness.postgres.contents.abilities import possible
 from harness.postgres.contents.prepared_locks import oids, prepared_locks
 from harness.postgres.contents.schema_check import MISSING, Dump, compared
 from harness.postgres.dump import chunks, schema_task
@@ -101,12 +100,8 @@ def _schema(sql: Sql, facts: DatabaseFacts, site: Site, stored: Dump) -> Iterato
     def found() -> Iterator[bytes]:
         return chunks(site.run(schema_task(site, sql, facts.name)), PATIENCE.dump)
 
-    @cache
-    def takes_labels(provider: str) -> bool:
-        return bool(loaded(sql, (provider,), facts.name))
-
     try:
-        for line in compared(found, stored, facts.schema, takes_labels):
+        for line in compared(found, stored, facts.schema, possible(sql, facts.name)):
             yield f"schema: {line}"
     except BackupFailed as error:
         raise HarnessError(f"schema of database {facts.name} at {sql.outside}: {error}") from error

@@ -13,9 +13,10 @@ from harness.core.judged import FINDING
 from harness.core.parallel import in_parallel
 from harness.core.service import Contained, Place, Service, Sql
 from harness.postgres.allowed import NOTHING, Allowed
+from harness.postgres.contents.abilities import has_lz4
 from harness.postgres.identity import occupied, system_facts
 from harness.postgres.restoring.restorer import clerk
-from harness.postgres.restoring.toc import without_versions
+from harness.postgres.restoring.toc import adapted
 from harness.recovery.consistency import consistency
 from harness.recovery.restore_databases import SPOOL, DatabaseRestore, dump_path, require_locks, require_version
 from harness.recovery.restore_files import FileRestore
@@ -102,13 +103,16 @@ class Restore:
 
     def _dumps(self) -> dict[str, Callable[[], None]]:
         """Return one call for each dump, which writes it into the spool."""
-        spool = self.place.site.volume(SPOOL)
+        spool, lz4 = self.place.site.volume(SPOOL), has_lz4(self.place.sql)
 
         def dump(path: str) -> None:
+            tables: list[str] = []
             with self._in_spool(), spool.open(path, "wb") as target:
-                for chunk in without_versions(self.backup.read(path)):
+                for chunk in adapted(self.backup.read(path), lz4=lz4, changed=tables.append):
                     target.write(chunk)
                     self.on_bytes(len(chunk))
+            if tables:
+                self.databases.note_compression(path, tables)
 
         return {d.name: partial(dump, dump_path(d)) for d in self.contents.databases}
 

@@ -1,7 +1,7 @@
 """Restore of a server's databases, part of message 2.4.2: roles and settings, then a few databases at a time."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,6 +22,7 @@ from harness.repository.catalogue import OpenBackup
 
 SPOOL = "spool"
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*", re.ASCII)  # in arguments of programs
+SHOWN = 5  # tables that a note names
 JOBS = 2  # connections that load one database
 
 
@@ -142,6 +143,12 @@ class DatabaseRestore:
         }
         for name, lines in in_parallel(calls, limit=self.parallel).items():
             yield from (f"{name}: {line}" for line in lines)
+
+    def note_compression(self, path: str, tables: Sequence[str]) -> None:
+        """Note the tables of a dump whose columns are not compressed by lz4, which the server was built without."""
+        name = next(d.name for d in self.contents.databases if dump_path(d) == path)
+        shown = ", ".join(tables[:SHOWN]) + (f" and {len(tables) - SHOWN} more" if len(tables) > SHOWN else "")
+        self._note(f"database {name}: this server was built without lz4, its own compression is used: {shown}")
 
     def note_collations(self) -> None:
         """Note which collations sort by another version than at the source. Raises HarnessError."""

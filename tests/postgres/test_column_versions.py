@@ -8,7 +8,7 @@ from io import BytesIO
 import pytest
 
 from harness.postgres.contents.schema import SchemaText
-from harness.postgres.restoring.toc import read_contents, without_versions
+from harness.postgres.restoring.toc import adapted, read_contents
 from tests.postgres_archive import Made, archive
 
 TABLE = """CREATE TABLE public.word (
@@ -40,7 +40,7 @@ def test_a_dump_sets_none_and_keeps_its_places_and_its_rows(size: int) -> None:
         Made("TABLE DATA", "word", "", "public", copy="COPY t FROM stdin;"),
     )
     dump = archive(*entries) + ROWS
-    found = b"".join(without_versions(pieces(dump, size)))
+    found = b"".join(adapted(pieces(dump, size)))
     assert len(found) == len(dump)
     assert found.endswith(ROWS)
     (table, _) = read_contents("it", BytesIO(found), {"TABLE"})
@@ -51,7 +51,7 @@ def test_a_dump_sets_none_and_keeps_its_places_and_its_rows(size: int) -> None:
 def test_what_is_no_dump_is_passed_on_as_it_is(end: int) -> None:
     whole = archive(Made("VIEW", "v", "CREATE VIEW v AS SELECT 1;\n" * 20, "public"))
     for data in (whole[:end], b"{}" + whole[:end], whole):
-        assert b"".join(without_versions(pieces(data, 11))) == data
+        assert b"".join(adapted(pieces(data, 11))) == data
 
 
 def test_a_schema_with_them_is_equal_to_one_without() -> None:
@@ -61,3 +61,21 @@ def test_a_schema_with_them_is_equal_to_one_without() -> None:
     for side, text in zip(sides, texts, strict=True):
         assert list(side.chunks(((header + text).encode(),)))
     assert sides[0].digest == sides[1].digest != sides[2].digest
+
+
+def test_a_table_is_made_without_a_compression_that_the_server_has_not() -> None:
+    """A statement before it that was taken out has left its blanks; the text of a function stays as it is."""
+    set_lz4 = "ALTER TABLE ONLY public.word ALTER COLUMN v SET COMPRESSION lz4;\n"
+    set_pglz = set_lz4.replace("lz4", "pglz")
+    entries = (
+        Made("FUNCTION", "f()", f"CREATE FUNCTION f()\n{set_lz4}", "public"),
+        Made("TABLE", "word", TABLE + set_lz4 + set_pglz, "public"),
+    )
+    changed: list[str] = []
+    dump = archive(*entries) + ROWS
+    found = b"".join(adapted(pieces(dump, 7), lz4=False, changed=changed.append))
+    assert (len(found), changed) == (len(dump), ["TABLE public.word"])
+    function, table = read_contents("it", BytesIO(found), {"TABLE", "FUNCTION"})
+    assert function.text.decode().endswith(set_lz4)
+    assert b"".join(table.text.split()) == b"".join((PLAIN + set_pglz).encode().split())
+    assert b"".join(adapted(pieces(archive(entries[1]), 7))).count(b"lz4") == 1

@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from harness.postgres.contents.labels import LABEL, provider_of, statements_of
 from harness.postgres.contents.schema import Entry, Key, SchemaText
 
 Dump = Callable[[], Iterable[bytes]]  # each call reads it from the beginning
@@ -31,13 +30,13 @@ class _Differing:
 
 
 def compared(
-    found: Dump, stored: Dump, digest: str, takes_labels: Callable[[str], bool] = lambda _provider: True
+    found: Dump, stored: Dump, digest: str, possible: Callable[[Entry], Entry | None] = lambda entry: entry
 ) -> Iterator[str]:
     """Yield how the dumped schema differs from the stored one, whose digest is `digest`, one line an object.
 
     Of servers or client programs of different major versions only names and owners are compared: each version writes
-    some statements in another way. `takes_labels`: whether this server has loaded a provider of security labels; those
-    of others are not compared. Raises what reading either of them raises.
+    some statements in another way. `possible` returns what of a stored entry this server can
+    have, None for nothing. Raises what reading either of them raises.
     """
     here: dict[Key, list[bytes]] = defaultdict(list)
     now = SchemaText()
@@ -47,31 +46,19 @@ def compared(
         return
     then, missing = SchemaText(), _Differing()
     for whole in then.entries(stored()):
-        for entry in _without_labels(whole, takes_labels):
-            if entry.digest in here.get(entry.key, ()):
-                here[entry.key].remove(entry.digest)
-            else:
-                missing.add(entry)
+        part = possible(whole)
+        if part is None:
+            continue
+        if part.digest in here.get(part.key, ()):
+            here[part.key].remove(part.digest)
+        else:
+            missing.add(part)
     left = {key for key, digests in here.items() if digests}
     surplus = _Differing()
     for entry in SchemaText().entries(found()):
         if entry.key in left and entry.digest in here[entry.key]:
             surplus.add(entry)
     yield from _lines(missing, surplus, exact=now.majors == then.majors)
-
-
-def _without_labels(entry: Entry, takes_labels: Callable[[str], bool]) -> Iterator[Entry]:
-    """Yield an entry without the labels that this server does not take, if anything is left."""
-    if entry.key.kind != LABEL:
-        yield entry
-        return
-    statements = statements_of(entry.body.encode(errors="surrogateescape"))
-    taken = [one for one in statements if not (provider := provider_of(one)) or takes_labels(provider)]
-    if len(taken) == len(statements):
-        yield entry
-    elif taken:
-        body = b"".join(b"%b;\n" % one for one in taken).decode(errors="surrogateescape")
-        yield Entry(entry.key, entry.owner, body.strip("\n"))
 
 
 def _lines(missing: _Differing, surplus: _Differing, *, exact: bool) -> Iterator[str]:

@@ -5,13 +5,14 @@ src/bin/pg_dump/pg_backup_archiver.c of PostgreSQL 14 to 18 (archive versions 1.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from sys import intern
 from typing import Protocol
 
 from harness.core.errors import RestoreFailed
-from harness.postgres.contents.schema import COLUMN_VERSION, without_version
+from harness.postgres.contents.abilities import BY_LZ4
+from harness.postgres.contents.schema import COLUMN_VERSION, STORED, without_version
 
 MAGIC = b"PGDMP"
 OLDEST, NEWEST = (1, 14), (1, 16)
@@ -23,6 +24,7 @@ MOST = 2 << 30  # bytes of a whole table of contents
 CHUNK = 1 << 20
 OPTION = b"pg_attver="
 VERSION = re.compile(COLUMN_VERSION.encode())
+COMPRESSED = re.compile(BY_LZ4.encode())
 DATES = 7  # numbers: second, minute, hour, day, month, year, daylight saving
 NULL = -1
 LONGEST = 300  # characters of an entry in a message
@@ -91,11 +93,14 @@ def read_contents(what: str, source: Source, texts: Collection[str]) -> tuple[En
     return tuple(entry for entry in entries if _taken(entry))
 
 
-def without_versions(dump: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield a dump whose tables do not set `pg_attver`: blanks of the same length stand there, and no place changes.
+def adapted(
+    dump: Iterable[bytes], *, lz4: bool = True, changed: Callable[[str], None] = lambda _table: None
+) -> Iterator[bytes]:
+    """Yield a dump whose tables set nothing that another server may not know; blanks stand there, no place changes.
 
-    PostgreSQL sets that option itself since November 2026 (15.20 and its like). A pg_dump from before takes it for the
-    user's, and a server from before refuses it. What is no dump in custom format is passed on as it is.
+    PostgreSQL sets `pg_attver` itself since November 2026 (15.20 and its like). A pg_dump from before takes it for the
+    user's, and a server from before refuses it. `lz4`: whether the server was built with that compression; `changed` is
+    called with each table that would have it. What is no dump in custom format is passed on as it is.
     """
     chunks = iter(dump)
     reader = _Copying(_Chunks(chunks))
@@ -103,9 +108,12 @@ def without_versions(dump: Iterable[bytes]) -> Iterator[bytes]:
         version = reader.head()
         for _ in range(reader.number()):
             begin = len(reader.copied)
-            _entry(reader, version)
+            made = _entry(reader, version)
             if OPTION in (entry := bytes(reader.copied[begin:])):
                 reader.copied[begin:] = VERSION.sub(lambda found: without_version(found).ljust(len(found[0])), entry)
+            if not lz4 and made.kind in STORED and COMPRESSED.search(entry := bytes(reader.copied[begin:])):
+                reader.copied[begin:] = COMPRESSED.sub(lambda found: b" " * len(found[0]), entry)
+                changed(str(made))
             if len(reader.copied) > CHUNK:
                 yield bytes(reader.copied)
                 reader.copied.clear()

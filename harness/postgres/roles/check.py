@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import fields, replace
 
 from harness.core.service import Sql
+from harness.postgres.contents.abilities import COMPRESSION, LZ4, has_lz4
 from harness.postgres.identity import ask
 from harness.postgres.roles.data import Grant, Membership, Role, ServerData, Setting, inspect
 
@@ -34,11 +35,21 @@ def differences(sql: Sql, data: ServerData, names: Collection[str]) -> tuple[str
 
 
 def settable(sql: Sql, found: ServerData, data: ServerData) -> tuple[Setting, ...]:
-    """Return the settings of `data` that the server `found` knows: a newer version may have dropped a parameter."""
+    """Return the settings of `data` that the server `found` knows: a newer version may have dropped a parameter.
+
+    One that was built without lz4 does not know that value either. Raises HarnessError.
+    """
+    compressed = any(by_lz4(s) for s in data.settings) and not has_lz4(sql)
+    settings = tuple(s for s in data.settings if not (compressed and by_lz4(s)))
     if found.major <= data.major:
-        return data.settings
+        return settings
     known = {str(name) for (name,) in ask(sql, KNOWN)}
-    return tuple(s for s in data.settings if "." in s.name or s.name.lower() in known)
+    return tuple(s for s in settings if "." in s.name or s.name.lower() in known)
+
+
+def by_lz4(setting: Setting) -> bool:
+    """Return whether a setting needs a server that was built with lz4."""
+    return setting.name.lower() == COMPRESSION and setting.value.lower() == LZ4
 
 
 def _roles(found: ServerData, data: ServerData, kept: Collection[str]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from psycopg import sql as compose
 
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import Sql
-from harness.postgres.roles.check import OPTIONS, among, settable
+from harness.postgres.roles.check import OPTIONS, among, by_lz4, settable
 from harness.postgres.roles.data import GRANTS, Database, Grant, Membership, Role, ServerData, Setting
 from harness.postgres.roles.grants import align, by_dependency
 from harness.postgres.server import connect, one_line
@@ -31,7 +31,7 @@ def restore(sql: Sql, data: ServerData, found: ServerData) -> tuple[str, ...]:
 
     `found`: what the server had before. The superuser we come as and the bootstrap superuser keep the attributes and
     the password that they have on this server; other roles that are already there become those of the backup. Returns
-    what could not be set because this version of PostgreSQL does not know it, one line each.
+    what could not be set because this server does not know it, one line each.
     """
     kept = {found.user, found.bootstrap}
     there = {role.name: role.until for role in found.roles}
@@ -51,7 +51,8 @@ def restore(sql: Sql, data: ServerData, found: ServerData) -> tuple[str, ...]:
         _settings(connection, found, known, names, {""})
     _labels(sql, data, "ROLE", {role.name for role in data.roles})
     return tuple(
-        f"setting {s.name} of role {s.role or 'ALL'}: PostgreSQL {found.major} does not know it"
+        f"setting {s.name} of role {s.role or 'ALL'}: "
+        + ("this server was built without lz4" if by_lz4(s) else f"PostgreSQL {found.major} does not know it")
         for s in data.settings
         if s not in known
     )
