@@ -7,6 +7,7 @@ import pytest
 
 from harness.core.errors import BackupFailed
 from harness.postgres.checks import differences
+from harness.postgres.server import connect
 from tests.cases.estate import CaseEstate
 
 pytestmark = pytest.mark.cases
@@ -57,3 +58,39 @@ def test_a_database_without_the_schema_public_comes_back_without_it(estate: Case
     assert found == {"app": ["own"], "other": ["public"], "postgres": []}
     estate.run("app", "CREATE SCHEMA public", site="dr")
     assert differences(estate.dr.place.sql, facts["app"]) == ("schema public: not in the backup",)
+
+
+def test_what_a_restore_cannot_leave_half_done_is_named(estate: CaseEstate) -> None:
+    """An interrupted DETACH: the rows are no longer the parent's there. Foreign keys that are not checked there."""
+    estate.create(
+        "app",
+        "CREATE TABLE parts (n int) PARTITION BY LIST (n)",
+        "CREATE TABLE one PARTITION OF parts FOR VALUES IN (1)",
+        "INSERT INTO parts VALUES (1)",
+        "CREATE TABLE parent (id int PRIMARY KEY)",
+        "CREATE TABLE child (id int REFERENCES parent)",
+        "ALTER TABLE child DISABLE TRIGGER ALL",
+    )
+    with connect(estate.primary.place.sql, "app", autocommit=False) as reader:
+        reader.execute("SELECT FROM parts")
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            estate.run("app", "SET statement_timeout = '1s'", "ALTER TABLE parts DETACH PARTITION one CONCURRENTLY")
+    assert estate.rows("app", "SELECT n FROM parts", "primary") == []
+    estate.declare("app")
+    assert estate.back_up().contents.not_compared == (
+        "database app: table public.child: triggers of its foreign keys are disabled, and a restore enables them",
+        "database app: table public.one: its DETACH was interrupted, and a restore makes it a partition again",
+    )
+    assert estate.restore().findings == ()
+
+
+def test_what_a_hardened_database_revokes_needs_no_permission(estate: CaseEstate) -> None:
+    """The restore was refused: it asked for leave to take rights away."""
+    revoked = ("EXECUTE ON FUNCTION pg_sleep(float8)", "SELECT ON pg_user", "USAGE ON LANGUAGE plpgsql")
+    estate.create("app", *(f"REVOKE {what} FROM PUBLIC" for what in revoked))
+    estate.declare("app")
+    estate.back_up()
+    assert estate.restore().findings == ()
+    held = "SELECT proacl::text FROM pg_proc WHERE proname = 'pg_sleep' UNION ALL "
+    held += "SELECT relacl::text FROM pg_class WHERE relname = 'pg_user'"
+    assert estate.rows("app", held) == estate.rows("app", held, "primary")

@@ -61,6 +61,15 @@ FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE (NOT i.indisready OR NOT i.indisvalid AND c.relkind <> 'I') AND n.nspname !~ '^pg_'
 UNION ALL
+SELECT 'table', n.nspname, c.relname, 'its DETACH was interrupted, and a restore makes it a partition again'
+FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE i.inhdetachpending
+UNION ALL
+SELECT 'table', n.nspname, c.relname, 'triggers of its foreign keys are disabled, and a restore enables them'
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE EXISTS (SELECT FROM pg_catalog.pg_trigger
+              WHERE tgrelid = c.oid AND tgisinternal AND tgconstraint <> 0 AND tgenabled <> 'O' AND tgparentid = 0)
+UNION ALL
 SELECT 'subscription', '', subname, 'of its definition, only name and owner'
 FROM pg_catalog.pg_subscription
 WHERE subdbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())

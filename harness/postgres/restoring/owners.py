@@ -124,8 +124,10 @@ def refused_grants(entries: Iterable[Entry], allowed: Allowed) -> Iterator[str]:
 
 
 def _on_system(entry: Entry) -> str:
-    """Return the object of PostgreSQL itself that an entry grants on, "" for another."""
+    """Return the object of PostgreSQL itself that an entry grants on, "" for another, and where it only revokes."""
     for match in _grants(entry):
+        if match[0].startswith(b"REVOKE"):
+            continue  # it only takes away
         schema = (match.groupdict().get("schema") or b"").strip(b'"')
         if schema.startswith(SYSTEM):
             where = b"%b %b.%b" % (match["kind"], schema, match["name"])
