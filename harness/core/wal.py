@@ -81,7 +81,7 @@ def place_of_segment(name: str, size: int) -> tuple[int, int]:
 def read_history(text: bytes) -> tuple[Switch, ...]:
     """Return the timelines before one, oldest first, each with its end. Raises Unreadable for no history."""
     found = []
-    for line in text.decode("utf-8", "replace").splitlines():
+    for line in text.decode("utf-8", "replace").split("\n"):  # the reason of a line may have any other character
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         words = HISTORY_LINE.match(line)

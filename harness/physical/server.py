@@ -14,6 +14,8 @@ from harness.physical.place import private_place
 from harness.physical.private_server import Connect, Running, connect, raising_limits, running_server
 from harness.physical.programs import Programs
 
+NAMED = "recovery_target_name"
+
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
@@ -39,11 +41,23 @@ def replay(
     stop.
     """
     (folder / "recovery.signal").touch(mode=0o600)
-    return raising_limits(
+    done = raising_limits(
         programs,
         folder,
         lambda limits: _replay(programs, folder, superuser, {**limits, **common}, target, promoted),
     )
+    if "\n" in (name := target.get(NAMED, "")):
+        _write_on_one_line(folder, name)
+    return done
+
+
+def _write_on_one_line(folder: Path, name: str) -> None:
+    """Write the name of a restore point on one line of the history of the timeline that began at it.
+
+    PostgreSQL writes it there as it is, and then does not start on a history whose lines it cannot read.
+    """
+    newest = max((folder / "pg_wal").glob("*.history"))
+    newest.write_bytes(newest.read_bytes().replace(name.encode(), name.replace("\n", " ").encode()))
 
 
 def _replay(

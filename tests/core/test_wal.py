@@ -57,6 +57,7 @@ def test_a_name_for_another_segment_size_is_refused() -> None:
 def test_a_history_is_read() -> None:
     text = b"# comment\n1\t0/3000110\tno recovery target specified\n\n2\t0/5000000\tbefore \xff\n"
     assert read_history(text) == (Switch(1, 0x3000110), Switch(2, 0x5000000))
+    assert read_history('1\t0/30\tat restore point "a\u2028b\x0bc\r"\n'.encode()) == (Switch(1, 0x30),)
     for wrong in (b"", b"1\n", b"x\t0/1\t\n", b"2\t0/1\t\n1\t0/2\t\n", b"1\t0/1/2\t\n", b"1\tnothing\t\n"):
         with pytest.raises(Unreadable):
             read_history(wrong)

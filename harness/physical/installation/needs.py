@@ -27,12 +27,12 @@ SELECT pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()
    AND pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'SELECT')
 """
 OF_FILES = f"{NAMED} FROM pg_catalog.pg_file_settings s {DATA} WHERE s.name IN ('{SESSION}', '{LOCAL}') AND s.applied"
+# Not filtered by the server: what was set in a database of another encoding may be no text there.
 OF_ROLES = """
-SELECT concat_ws(' ', split_part(line, '=', 1), 'of role ' || pg_catalog.quote_ident(r.rolname),
-                 'of database ' || pg_catalog.quote_ident(d.datname)), substr(line, strpos(line, '=') + 1)
+SELECT concat('', ' of role ' || pg_catalog.quote_ident(r.rolname),
+              ' of database ' || pg_catalog.quote_ident(d.datname)), line
 FROM pg_catalog.pg_db_role_setting s CROSS JOIN unnest(s.setconfig) AS line
 LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole LEFT JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase
-WHERE line ~ '^(session|local)_preload_libraries=' ORDER BY 1
 """
 DATABASES = """
 SELECT datname::text, datlocprovider::text, datcollate::text, datctype::text FROM pg_catalog.pg_database
@@ -56,8 +56,12 @@ def read_needs(sql: Sql) -> Needs:
     """
     files = ask(sql, MAY_READ_FILES) == [(True,)]
     started = ask(sql, STARTED)
-    rows = (*started, *(ask(sql, OF_FILES) if files else ()), *ask(sql, OF_ROLES))
+    rows = (*started, *(ask(sql, OF_FILES) if files else ()))
     found = [(str(name), str(text)) for name, text in rows]
+    for of, line in sorted((str(of), str(line)) for of, line in ask(sql, OF_ROLES)):
+        name, _, text = line.partition("=")
+        if name in (SESSION, LOCAL):
+            found.append((f"{name}{of}", text))
     untold = (*(() if started else (SHARED,)), *(() if files else (SESSION, LOCAL)))
     preloaded = tuple((name, library) for name, text in found for library in _listed(text))
     databases = ((str(name), str(by), str(collate), str(ctype)) for name, by, collate, ctype in ask(sql, DATABASES))
