@@ -15,6 +15,7 @@ PAYLOAD, STATEMENT = "application/vnd.in-toto+json", "https://in-toto.io/Stateme
 TEST, LISTS = "https://in-toto.io/attestation/test-result/v0.1", ("uncovered", "not done", "finding", "doubt")
 BUDGETS = ("name", "owner", "reason", "rto_seconds", "rpo_seconds", "exposure_seconds", "missing_files")
 UNSIGNED = ("statement.dsse.json/", "phases.svg/", "logs/", "sign-off-")  # beginnings of the names of other files
+COUNTS, SECONDS = ("missing_files", "checks"), ("struck", "activated", "key", "exposure", "copied", *BUDGETS[3:6])
 
 
 def require(truth: object, reason: str) -> None:
@@ -22,31 +23,19 @@ def require(truth: object, reason: str) -> None:
         raise SystemExit("REFUSED  " + "".join(one if one.isprintable() else ascii(one)[1:-1] for one in reason))
 
 
-def said(value: Any) -> Any:
-    value = "not measured" if value is None else round(value, 3) if isinstance(value, float) else value
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def signed_statement(text: bytes, key: Any) -> Any:
-    envelope, mine = json.loads(text.decode()), sha256(key.public_bytes_raw()).hexdigest()[:32]
-    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
-    found = [base64.b64decode(one["sig"]) for one in envelope["signatures"] if one["keyid"] == mine]
-    whole = len(found) == 1 and all(base64.b64encode(one) in text for one in (payload, *found))
-    require(whole, f"signature: signed with another key than {mine}, or its base64 was changed")
-    key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
-    about = (kind.decode(), (own := json.loads(payload))["_type"], own["predicateType"])
-    require(about == (PAYLOAD, STATEMENT, TEST), "signature: no in-toto statement about a test")
-    own |= {"signing_key": f"ed25519 {mine}", "format": "blackstart-record/2", "signed_off_by": "nobody signed off"}
-    return {"expected": "not stated", **own}
+def said(v: Any) -> Any:
+    return "not measured" if v is None else v if type(v) is not float else r if (r := round(v, 3)) % 1 else int(r)
 
 
 def read_journal(lines: list[str]) -> list[Any]:
-    events, last = list(map(json.loads, lines)), "0" * 64
+    events, last = [json.loads(line, parse_constant=int) for line in lines], "0" * 64
     wrong = "events are swapped" if {e["n"] for e in events} == {*range(1, len(events) + 1)} else "event {} is missing"
     for at, (e, line) in enumerate(zip(events, lines, strict=True), 1):
         require(e["n"] == at, f"journal: {wrong.format(at)}: line {at} has event {e['n']}")
         require(e["prev"] == last and json.dumps(e, ensure_ascii=False) == line, f"journal: line {at - 1} was changed")
-        last = sha256(line.encode()).hexdigest()
+        own, odd = [*map(type, e.values())], {*map(type, e["facts"].values())} - {str, int, float, bool}
+        require(own == [int, float, *[str] * 4, dict, str] and not odd, f"journal: line {at} is no event")
+        last, _ = sha256(line.encode()).hexdigest(), datetime.fromisoformat(e["wall"])
     return events
 
 
@@ -57,13 +46,13 @@ def loss_of(ledger: Any, rows: list[Any], struck: float | None, budget: float) -
     last, count, found, lost, rpo, broken = owed[-1][0] if owed else None, len(acked), None, None, None, False
     if owed and "survivors" in ledger:
         runs = [(int(a), int(b or a)) for a, _, b in (run.partition("-") for run in ledger["survivors"].split())]
+        require(sorted(ends := [n for a, b in runs for n in (a, b + 1)]) == ends, "verdict: survivors out of order")
         alive = {n for n in {row["number"] for row in own} if any(a <= n <= b for a, b in runs)}
-        lost = sorted(number for _, number in owed if number not in alive)
+        lost, size = sorted(number for _, number in owed if number not in alive), sum(b - a + 1 for a, b in runs)
         gap = next((i for i, (_, number) in enumerate(owed) if number not in alive), len(owed))
         count, found, rpo = len(owed), len(owed) - len(lost), last - owed[max(0, gap - 1)][0]
-        held = [n for at, n in owed if n not in alive and not at > ledger.get("copied", at)]
-        broken = gap == 0 or rpo > budget or any(n in alive and n > min(held) for _, n in owed if held)
-        broken |= sum(b - a + 1 for a, b in runs) > len(alive)  # writes that were never sent
+        first = min((n for at, n in owed if n not in alive and not at > ledger.get("copied", at)), default=1e999)
+        broken = gap == 0 or rpo > budget or any(n in alive and n > first for _, n in owed) or size > len(alive)
     told = {"acknowledged": count, "found": found, "lost": lost, "name": ledger["name"], "rpo_seconds": rpo}
     return last, {name: said(value) for name, value in told.items()}, broken
 
@@ -72,55 +61,67 @@ def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
     budget = events[begin := max(i for i, event in enumerate(events) if event["kind"] == "promised")]["facts"]
     last = max(i for i, e in enumerate(events) if (e["kind"], e["subject"]) == ("judged", "observed"))
     seen, judged = events[last]["facts"], [e for e in events[last:] if e["kind"] == "judged"]
+    for n, v in (fact for e in (events[begin], *judged) for fact in e["facts"].items() if fact[0] in COUNTS + SECONDS):
+        require(type(v) in (int, float)[: 2 - (n in COUNTS)] and 0 <= v < 1e11, "verdict: judged by no number")
     uncovered, undone, findings, doubts = ([e["facts"]["line"] for e in judged if e["subject"] == s] for s in LISTS)
     noted = {e["facts"].get("error") for e in events[begin:] if e["kind"] in LISTS} - {None, *findings, *doubts}
-    need = {("struck", seen.get("struck")), ("held", seen.get("key"))} - {("struck", None), ("held", None)}
-    need -= {(event["kind"], event["at"]) for event in events}
-    require(not noted | need, f"verdict: noted and not judged, or judged at other times than noted: {noted | need}")
+    noted |= {("struck", seen.get("struck")), ("held", seen.get("key"))} - {(e["kind"], e["at"]) for e in events}
+    noted -= {("struck", None), ("held", None)}
+    require(not noted, f"verdict: noted and not judged, or judged at other times than noted: {noted}")
     drill, struck, witnessed = budget["mode"] == "drill", seen.get("struck"), seen.get("witnessed") is True
-    broken, doubtful, origin, ledgers, rpo, lost = bool(findings), bool(doubts), seen.get("activated"), [], None, None
+    broken, doubtful, origin, ledgers, rpo = bool(findings), bool(doubts), seen.get("activated"), [], None
     if drill:
         stores = [{**seen, "name": "clients"}, *(e["facts"] for e in judged if e["subject"] == "ledger")]
         found = [loss_of(one, rows, struck, budget["rpo_seconds"]) for one in stores]
-        origin, ledgers = found[0][0], [one for _, one, _ in found]
+        origin, ledgers, broken = found[0][0], [one for _, one, _ in found], broken or any(bad for *_, bad in found)
         require({r.get("ledger", "clients") for r in rows} <= {one["name"] for one in ledgers}, "ledger: not judged")
-        lost, rpos = ledgers[0]["lost"], [one["rpo_seconds"] for one in ledgers]
-        rpo = max(rpos) if "not measured" not in rpos else None
+        rpo = max(rpos) if "not measured" not in (rpos := [one["rpo_seconds"] for one in ledgers]) else None
         doubtful |= rpo is None or any(struck - at > (30.0 if n else 2.0) for n, (at, _, _) in enumerate(found))
-        broken |= any(bad for _, _, bad in found)
-    took = None if origin is None or "key" not in seen else seen["key"] - origin
-    phases, begun = 0.0, {"detect": origin}
+    took, phases, begun = None if origin is None or "key" not in seen else seen["key"] - origin, 0.0, {"detect": origin}
     for e in (e for e in events[begin:last] if origin is not None and e["at"] >= origin):
         begun |= {e["subject"]: e["at"]} if e["kind"] == "begin" else {}
         phases += e["at"] - begun.pop(e["subject"], e["at"]) if e["kind"] in ("end", "failed") else 0.0
     doubtful |= drill and (not witnessed or (took or 0.0) - phases > max(0.01 * (took or 0.0), 0.25))
-    lacking = uncovered + undone != [] or seen["checks"] == 0 or "exposure" not in seen
+    lacking = bool(uncovered + undone) or not seen["checks"] or "exposure" not in seen
     doubtful |= lacking and (drill or not findings + doubts)
-    require(0 <= seen["missing_files"] < 1e9 and 0 <= seen.get("exposure", 0) < 1e11, "verdict: judged by no number")
     broken |= seen["missing_files"] > budget["missing_files"] or seen.get("exposure", 0) > budget["exposure_seconds"]
     bad = took > budget["rto_seconds"] if took else drill and not (undone or "key" in seen or (doubts and not findings))
     verdict = "BROKEN" if (broken | bad) and (not drill or witnessed or findings) else "UNKNOWN" if doubtful else "KEPT"
     figures = {"verdict": verdict, "rto_seconds": took if drill else None, "exposure_seconds": seen.get("exposure")}
-    return {name: said(one) for name, one in {**figures, "rpo_seconds": rpo, "lost": lost, "ledgers": ledgers}.items()}
+    figures |= {n: ledgers[0][n] if ledgers else None for n in ("lost", "acknowledged")}
+    return {name: said(one) for name, one in {**figures, "rpo_seconds": rpo, "ledgers": ledgers}.items()}
 
 
-def verify(folder: Path, key: Path, drill: str, since: datetime | None) -> str:
+def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
     odd = [p.name for p in folder.rglob("*") if p.is_symlink() or not (p.is_file() or p.is_dir())]
     require(not odd, f"file: {odd} is a link or a pipe")
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     require("statement.dsse.json" in files, "signature: the record is unsigned")
-    test = (made := signed_statement(files["statement.dsse.json"], load_pem_public_key(key.read_bytes())))["predicate"]
-    events = read_journal(files["journal.jsonl"].decode().removesuffix("\n").split("\n"))
-    record, ledger, facts = json.loads(text := files["record.json"]), files.get("ledger.jsonl", b""), {}
+    text, key = files["statement.dsse.json"], load_pem_public_key(key.read_bytes())
+    envelope, mine = json.loads(text.decode()), sha256(key.public_bytes_raw()).hexdigest()[:32]
+    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
+    found = [base64.b64decode(one["sig"]) for one in envelope["signatures"] if one["keyid"] == mine]
+    whole = len(found) == 1 and all(base64.b64encode(one) in text for one in (payload, *found))
+    require(whole, f"signature: signed with another key than {mine}, or its base64 was changed")
+    key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+    about = (kind.decode(), (made := {"expected": "not stated", **json.loads(payload)})["_type"], made["predicateType"])
+    require(about == (PAYLOAD, STATEMENT, TEST), "signature: no in-toto statement about a test")
+    made |= {"signing_key": f"ed25519 {mine}", "format": "blackstart-record/2", "signed_off_by": "nobody signed off"}
+    events, ledger = read_journal(files["journal.jsonl"][:-1].decode().split("\n")), files.get("ledger.jsonl", b"")
+    record, facts, test = json.loads(text := files["record.json"]), {}, made["predicate"]
     subjects, inputs = ({o["name"]: o["digest"]["sha256"] for o in p} for p in (made["subject"], test["configuration"]))
     for n, digest in subjects.items():
         allowed = record["backup"].values() if n[:7] == "backup:" else [sha256(files.get(n, b"")).hexdigest()]
         require(digest in allowed, f"file: {n} was changed")
     odd = [n for n in files if (n not in subjects or n[:7] == "backup:") and not f"{n}/".startswith(UNSIGNED)]
     form = json.dumps(record if len(record) == 57 else 0, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-    rows = list(map(json.loads, ledger.splitlines()))
-    require("".join(json.dumps(row) + "\n" for row in rows).encode() == ledger, "ledger: not as it was written")
     require(form == text and not odd, f"file: {odd} is not signed" if odd else "file: record.json is no canonical JSON")
+    rows, times = [json.loads(line, parse_constant=int) for line in ledger.splitlines()], dict[Any, Any]()
+    require(b"".join(json.dumps(r).encode()[:400] + b"\n" for r in rows) == ledger, "ledger: not as it was written")
+    for row in ({"ledger": "clients"} | row for row in rows):
+        of, kind = (row["ledger"], row["number"]), "acked" if "acked" in row else "sent"
+        once = [*map(type, row.values())] == [str, int, float] and times.setdefault((of, kind), row) is row
+        require(once and of[1] >= 0 and times[of, "sent"]["sent"] <= row[kind], f"ledger: {row} is no write")
     for facts in (event["facts"] for event in events if event["kind"] == "promised"):
         require(record["promise"] == {name: facts[name] for name in BUDGETS}, "budget: record.json has others")
         hashes = {name[7:]: digest for name, digest in facts.items() if name.startswith("sha256 ")}
@@ -130,11 +131,10 @@ def verify(folder: Path, key: Path, drill: str, since: datetime | None) -> str:
     told = {name[5:]: json.loads(fact) for name, fact in facts.items() if name.startswith("json ")}
     for n, one in [*(made | facts | told | judge(events, rows)).items(), *test["blackstart"].items()]:
         require(str(record.get(n, one)) == str(one), f"verdict: {n} is {record.get(n)}, journal and ledger give {one}")
-    own = (record["record"], record["drill"])
+    own, it, kept = (record["record"], record["drill"]), [record["drill"]], record["verdict"] == "KEPT"
     require((folder.resolve().name, drill or own[1]) == own, f"replay: this is the record {' of the drill '.join(own)}")
     require(since is None or datetime.fromisoformat(record["finished"]) >= since, "replay: it ended at an earlier time")
-    passed, failed = sorted([[], [record["drill"]]], reverse=record["verdict"] == "KEPT")
-    want = {"result": "PASSED" if passed else "FAILED", "passedTests": passed, "failedTests": failed, "warnedTests": []}
+    want = {"result": ("FAILED", "PASSED")[kept], "passedTests": it[:kept], "failedTests": it[kept:], "warnedTests": []}
     require(test == test | want, "statement: of another result")
     return f"VERIFIED {record['record']}: {record['drill']!r}: {record['verdict']}, ended at {record['finished']}"
 

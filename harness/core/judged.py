@@ -161,7 +161,10 @@ def numbers_in(text: str) -> frozenset[int]:
     if not RANGES.fullmatch(text):
         raise Unreadable(f"survivors {text[:40]!r}: not numbers such as `1-120 125`")
     runs = [(int(first), int(last or first)) for first, _, last in (run.partition("-") for run in text.split())]
-    if sum(max(0, last - first) + 1 for first, last in runs) > MOST:
+    ends = [number for first, last in runs for number in (first, last + 1)]
+    if ends != sorted(ends):  # a run backwards would hide numbers that were never written from who only counts
+        raise Unreadable(f"survivors {text[:40]!r}: the numbers are not in order")
+    if sum(last - first + 1 for first, last in runs) > MOST:
         raise Unreadable(f"survivors: more than {MOST} numbers")
     return frozenset(number for first, last in runs for number in range(first, last + 1))
 

@@ -158,7 +158,9 @@ def _line(path: Path, number: int, text: bytes) -> tuple[_Line, Event]:
     except (ValueError, RecursionError) as error:
         reason = str(error)
     else:
-        return line, event
+        if json.dumps(asdict(line), ensure_ascii=False).encode("utf-8", "replace") == text:
+            return line, event
+        reason = "not as it was written"  # other readers may take another type for something else
     raise Unreadable(f"{path.name}: line {number} is not a journal line ({reason})")
 
 
