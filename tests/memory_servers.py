@@ -22,7 +22,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, dump, facts, identity
-from harness.postgres.contents import locks, prepared_locks, properties, rows, undumped
+from harness.postgres.contents import abilities, locks, prepared_locks, properties, rows, undumped
 from harness.postgres.restoring import owners, quiet, restorer
 from harness.postgres.roles import admission
 from harness.postgres.roles import data as roles
@@ -101,6 +101,7 @@ class MemoryPostgres:
         of_server: dict[str, Rows] = {
             identity.SYSTEM: [(self.identifier, self.version, 1)],
             locks.ROOM: [(7_680, 64)],
+            abilities.KNOWS: [(True,)],
             identity.CATALOGUE: [
                 (name, True, False, -1, "postgres") for name in sorted({*self.databases, identity.MAINTENANCE})
             ],
@@ -144,6 +145,7 @@ class MemoryPostgres:
             rows.OBJECTS: [(0,)],
             **{query: [] for query in OF_NOTHING},
             properties.EXTENSIONS: [("plpgsql", "1.0")],
+            properties.PUBLIC: [()],
             properties.LARGE_OBJECTS: [("0", 0)],
             facts.SEQUENCES: [(*name.split("."), 1, False, 0) for name in sorted(found.sequences)],
         }
