@@ -14,8 +14,6 @@ import pytest
 
 from harness.attestation.statement import PAYLOAD, SIGNED
 from harness.attestation.verify import verify
-from harness.core.errors import Unreadable
-from harness.core.judged import numbers_in
 from harness.evidence.format.record_file import canonical
 from harness.signing import read_envelope, sign
 from tests.attestation.conftest import Sealed
@@ -159,9 +157,3 @@ def test_both_verifiers_come_to_the_same_result_on_what_is_changed_at_random(sea
         if (alone and not every) or (ours and not alone):
             wrong.append((seed, alone, ours))
     assert wrong == []
-
-
-@pytest.mark.parametrize("text", ["1-3 3", "1-5 2-3", "4 1", "1-3 9-7 12", "12 9-7"])
-def test_survivors_are_in_order(text: str) -> None:
-    with pytest.raises(Unreadable, match="not in order"):
-        numbers_in(text)

@@ -155,3 +155,9 @@ def test_what_was_noted_is_found_once_and_only_in_resumed_work() -> None:
     assert resumed_events(journal.events) == ()
     journal.mark(RESUMED, "recovery")
     assert resumed_events(journal.events) == journal.events
+
+
+@pytest.mark.parametrize("text", ["1-3 3", "1-5 2-3", "4 1", "1-3 9-7 12", "12 9-7"])
+def test_survivors_are_in_order(text: str) -> None:
+    with pytest.raises(Unreadable, match="not in order"):
+        numbers_in(text)
