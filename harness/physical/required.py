@@ -15,7 +15,8 @@ from harness.postgres.server import connect, one_line
 
 APPLICATION = "blackstart check"
 ASKED = """
-SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
+SELECT pg_catalog.quote_ident(current_user) AS user,
+       pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
        pg_catalog.pg_is_in_recovery() AS standby,
        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
        (SELECT rolsuper OR rolreplication FROM pg_catalog.pg_roles WHERE rolname = current_user) AS replicates,
@@ -26,7 +27,8 @@ SELECT pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
        pg_catalog.pg_has_role('pg_read_all_settings', 'USAGE') AS settings,
        pg_catalog.has_function_privilege('pg_catalog.pg_show_all_file_settings()', 'EXECUTE') AND
        pg_catalog.has_table_privilege('pg_catalog.pg_file_settings', 'SELECT') AS files,
-       ARRAY(SELECT datname::text FROM pg_catalog.pg_database WHERE datallowconn AND datconnlimit <> -2
+       ARRAY(SELECT pg_catalog.quote_ident(datname) FROM pg_catalog.pg_database
+             WHERE datallowconn AND datconnlimit <> -2
              AND NOT pg_catalog.has_database_privilege(oid, 'CONNECT') ORDER BY 1) AS closed,
        pg_catalog.current_setting('wal_level') AS wal_level,
        pg_catalog.current_setting('max_wal_senders')::int AS senders,
@@ -48,6 +50,7 @@ FULL = "take a physical one: `blackstart backup --mode physical`"
 class Answers:
     """What a server says. `replicates`: whether the role may; `senders`, `slots`: how many are allowed.
 
+    `user`: the role, quoted where SQL needs it, as are the names in `closed`;
     `control`: whether the role may ask for the identifier of the system; `connections`: how many it may have, -1: any;
     `settings`, `files`: whether it is told which libraries the server loads, and those of files; `closed`: databases
     that it may not connect to.
@@ -136,7 +139,7 @@ def _ask(sql: Sql, slot: str) -> Answers:
             row, names = cursor.fetchone(), [column.name for column in cursor.description or ()]
     except psycopg.Error as error:
         raise HarnessError(f"PostgreSQL at {sql}: {one_line(error)}") from error
-    return Answers(sql.user, **dict(zip(names, row or (), strict=True)))
+    return Answers(**dict(zip(names, row or (), strict=True)))
 
 
 def _failures(found: Answers) -> Iterator[str]:

@@ -15,6 +15,7 @@ from harness.physical.choice import Wanted
 from harness.physical.required import ask_required
 from harness.physical.restore import restore
 from harness.physical.target import read_target
+from harness.vault import read_text_secret
 from tests.physical.conftest import Archive
 from tests.physical.test_required import ENDLESS, SLOT, begins, refused, replicator
 
@@ -96,3 +97,23 @@ def test_functions_that_were_revoked_and_a_limit_of_connections_are_said_before_
         take_physical(replace(archive.source, sql=plain), MemoryJournal())
     finally:
         server.execute("postgres", f"GRANT EXECUTE ON {functions} TO PUBLIC")
+
+
+def test_a_remedy_is_a_statement_that_the_server_takes(archive: Archive) -> None:
+    """Names were not quoted in it."""
+    server, role = archive.db, '"Back-up"'
+    server.execute("postgres", f"CREATE ROLE {role} LOGIN PASSWORD 'p' CONNECTION LIMIT 1", 'CREATE DATABASE "a B"')
+    server.execute("postgres", 'REVOKE CONNECT ON DATABASE "a B" FROM PUBLIC')
+    sql = replace(server.sql, user="Back-up")
+    try:
+        server.execute("postgres", f"ALTER ROLE {role} PASSWORD '{read_text_secret(sql.password_ref)}'")
+        found = ask_required(sql, SLOT)
+        lines = (*found.failures, *found.warnings)
+        parts = [part for line in lines if line.startswith(f"user {role} ") for part in line.split("; ")[1:]]
+        remedies = [part.partition(",")[0] if part.startswith("ALTER") else part for part in parts]
+        assert len(remedies) == 6
+        server.execute("postgres", *remedies)
+        assert ask_required(sql, SLOT).failures == ()
+        begins(ask_required(sql, SLOT).warnings, ENDLESS)
+    finally:
+        server.execute("postgres", 'DROP DATABASE "a B"', f"DROP OWNED BY {role}", f"DROP ROLE {role}")
