@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from harness.core.errors import HarnessError
 from harness.repository.format.layout import Layout
-from harness.repository.store.port import ObjectStore, Versioned
+from harness.repository.store.port import Closable, ObjectStore, StoredObject, Versioned
 
 
 def expunge(store: ObjectStore, key: str) -> None:
@@ -33,6 +33,13 @@ def hide(store: ObjectStore, key: str) -> bool:
     return not isinstance(store, Versioned)
 
 
+def all_below(store: ObjectStore, prefix: str) -> list[StoredObject]:
+    """Return every object below a prefix, to be deleted. Raises HarnessError, also for what a listing passes over."""
+    if isinstance(store, Closable):
+        store.require_open(prefix)
+    return list(store.list(prefix))
+
+
 def remove(
     store: ObjectStore, layout: Layout, backup_id: str, erase: Callable[[ObjectStore, str], bool] = discard
 ) -> bool:
@@ -43,6 +50,6 @@ def remove(
     store.abandon(layout.data(backup_id))
     gone = True
     for prefix in layout.whole(backup_id):
-        for entry in list(store.list(prefix)):
+        for entry in all_below(store, prefix):
             gone = erase(store, entry.key) and gone
     return erase(store, layout.intent(backup_id)) and gone

@@ -71,6 +71,14 @@ class Sweepable(Protocol):
 
 
 @runtime_checkable
+class Closable(Protocol):
+    """What a store can do whose listings pass over what its user may not read."""
+
+    def require_open(self, prefix: str) -> None:
+        """Raise HarnessError for a part below `prefix` that listings pass over."""
+
+
+@runtime_checkable
 class Probed(Protocol):
     """What a store says about itself when it is probed."""
 

@@ -1,6 +1,6 @@
 """Removal of backups that were never committed. It stops where COMMITs seem to have been lost."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from harness.core.clock import Clock
 from harness.core.errors import HarnessError
 from harness.repository.catalogue import Repository
-from harness.repository.format.layout import begun_at
+from harness.repository.format.layout import Layout, begun_at
 from harness.repository.hidden import ever_committed
 from harness.repository.store.expunge import discard, hide, remove
-from harness.repository.store.port import Sweepable
+from harness.repository.store.port import ObjectStore, Sweepable
 
 ABANDONED = 24 * 3600.0  # seconds
 SHOWN = 3  # names in an alert
@@ -22,22 +22,23 @@ SHOWN = 3  # names in an alert
 class Reaped:
     """Names of removed backups, and of those that lack their COMMIT although they were complete: nothing is removed.
 
-    `left`: of the removed, those of which the store may keep older versions.
+    `left`: of the removed, those of which the store may keep older versions; `refused`: why others were not removed.
     """
 
     removed: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     @property
     def note(self) -> str:
-        """What is left of what was removed, as one line; "" when nothing is."""
-        if not self.left:
-            return ""
-        return (
-            f"{', '.join(self.left)}: deleted; older versions stay where the bucket keeps them, as these keys may not "
-            "list or delete versions; let a lifecycle rule of the bucket remove them"
+        """What is left of what was to be removed, as one line; "" when nothing is."""
+        why = (
+            "deleted; older versions stay where the bucket keeps them, as these keys may not list or delete versions; "
+            "let a lifecycle rule of the bucket remove them"
         )
+        kept = (f"{', '.join(self.left)}: {why}",) if self.left else ()
+        return "; ".join((*kept, *(f"not removed: {line}" for line in self.refused)))
 
     @property
     def alarm(self) -> str:
@@ -79,13 +80,27 @@ def reap(repository: Repository, older_than: float = ABANDONED) -> Reaped:
     expired = {head.backup_id for head in repository.expired()}
     if lost := (having["manifest"] - having["intent"] | known & set(newest)) - kept - expired:
         return Reaped(lost=tuple(sorted(lost)))
-    staying = tuple(name for name in left if not remove(store, layout, name, erase))
+    staying, refused = _removed(store, layout, left, erase)
     for backup_id in sorted(having["intent"] & kept):
         erase(store, layout.intent(backup_id))
     if isinstance(store, Sweepable):
         with suppress(HarnessError):  # keys that may not list uploads: a lifecycle rule of the bucket aborts them
             store.sweep(f"{repository.estate}/", older_than)
-    return Reaped(removed=left, left=staying)
+    removed = tuple(name for name in left if name not in refused)
+    return Reaped(removed=removed, left=staying, refused=tuple(f"{name}: {why}" for name, why in refused.items()))
+
+
+def _removed(
+    store: ObjectStore, layout: Layout, names: Sequence[str], erase: Callable[[ObjectStore, str], bool]
+) -> tuple[tuple[str, ...], Mapping[str, str]]:
+    """Remove backups; return those of which versions stay, and why others were not removed, which costs no backup."""
+    staying, refused = list[str](), dict[str, str]()
+    for name in names:
+        try:
+            staying += [] if remove(store, layout, name, erase) else [name]
+        except HarnessError as error:
+            refused[name] = str(error)
+    return tuple(staying), refused
 
 
 def _old(newest: Mapping[str, datetime], kept: AbstractSet[str], clock: Clock, older_than: float) -> tuple[str, ...]:

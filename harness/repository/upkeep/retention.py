@@ -18,7 +18,7 @@ from harness.repository.format.commit import Predecessor
 from harness.repository.format.expiry import MOST, Expiry
 from harness.repository.format.layout import Layout, new_id
 from harness.repository.lineage import lineage
-from harness.repository.store.expunge import expunge
+from harness.repository.store.expunge import all_below, expunge
 from harness.repository.store.port import ObjectStore
 from harness.repository.upkeep.expired import read_expired
 
@@ -213,6 +213,6 @@ def _note(repository: Repository, noted: Sequence[Head], decisions: Sequence[Dec
 def _erase(store: ObjectStore, layout: Layout, backup_id: str) -> None:
     expunge(store, layout.commit(backup_id))
     for prefix in reversed(layout.whole(backup_id)):
-        for entry in list(store.list(prefix)):
+        for entry in all_below(store, prefix):
             expunge(store, entry.key)
     expunge(store, layout.intent(backup_id))  # deleted after COMMIT, but a version of it may be left

@@ -21,6 +21,7 @@ from harness.repository.store.directory.folders import (
     ITS_OWN,
     WHY,
     Entry,
+    closed,
     entered,
     entries_of,
     marked,
@@ -123,6 +124,18 @@ class DirectoryStore:
                     yield from self._below(folder, base.encode(), prefix.encode(), base.count("/"))
             except FileNotFoundError:
                 return
+
+    def require_open(self, prefix: str) -> None:
+        """Raise HarnessError for a folder below `prefix` that may not be read: what is in it would stay."""
+        base = prefix[: prefix.rfind("/") + 1]
+        with self._explained(prefix, "cannot be listed"):
+            try:
+                with self._folder(files_of(base)[:-1]) as folder:
+                    found = next(closed(folder, base.encode(), prefix.encode(), base.count("/")), None)
+            except FileNotFoundError:
+                return
+        if found is not None:
+            raise HarnessError(f"{self._place(found.decode(errors='replace'))}: cannot be listed: {WHY[errno.EACCES]}")
 
     def _below(self, folder: int, base: bytes, prefix: bytes, depth: int) -> Iterator[StoredObject]:
         entries = sorted(entries_of(folder, base, prefix), key=lambda entry: entry.key)

@@ -105,6 +105,25 @@ def entered(entry: Entry, parent: int, depth: int) -> Iterator[tuple[int, ...]]:
             os.close(folder)
 
 
+def closed(folder: int, base: bytes, prefix: bytes, depth: int) -> Iterator[bytes]:
+    """Yield what keys begin with below folders that `entered` passes over as they may not be read. Raises OSError."""
+    for entry in list(entries_of(folder, base, prefix)):
+        if entry.folder and depth < DEEPEST:
+            with entered(entry, folder, depth) as found:
+                if not found and not _gone(entry.name, folder):
+                    yield entry.key
+                for inner in found:
+                    yield from closed(inner, entry.key, prefix, depth + 1)
+
+
+def _gone(name: str, parent: int) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return False
+
+
 def swept(folder: int, base: bytes, prefix: bytes, age: timedelta, depth: int) -> int:
     """Remove part files of that age, also below; return how many. `depth`: of the folder. Raises OSError."""
     with os.scandir(folder) as found:
