@@ -23,7 +23,8 @@ def await_writes(writer: LedgerWriter, ledger: LedgerFile, first: int = FIRST_WR
 
     def running() -> None:
         if (count := len(ledger.ledger.acknowledged())) < first:
-            raise NotYet(f"{count} writes acknowledged, {writer.consecutive_failures} failed in a row")
+            why = f", the last with: {writer.refusal}" if writer.refusal else ""
+            raise NotYet(f"{count} writes acknowledged, {writer.consecutive_failures} failed in a row{why}")
 
     wait_until(running, patience=PATIENCE.first_writes, what=f"the first acknowledged writes of ledger {ledger.name}")
 

@@ -13,8 +13,10 @@ from harness.traffic.declared import ClientsTable, RequestTable
 from harness.traffic.door import GATEWAY_KEY, basic_auth
 from harness.traffic.exchange import Encoded, encode
 from harness.traffic.json_path import values_at
+from harness.traffic.ledger_writer import NotAcknowledged
 
 OK = 200
+SHOWN = 100  # characters of an answer that a refusal repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,10 @@ class DeclaredLoad:
         return ClientLoad(self.sender, self.survivors, self.restored)
 
     def sender(self, door: PublicDoor, secrets: Mapping[str, str]) -> Callable[[int], bool]:
-        """Return a function that sends write N and returns whether it was acknowledged. Raises HarnessError."""
+        """Return a function that sends write N and returns True; it raises OSError where that is not acknowledged.
+
+        Raises HarnessError.
+        """
         key = self._key(secrets)
 
         def send(number: int) -> bool:
@@ -38,7 +43,10 @@ class DeclaredLoad:
             answer = door.request(
                 sent.method, sent.path, body=sent.body, headers={**key, **sent.headers}, patience=PATIENCE.ledger_write
             )
-            return answer.status == self.table.status
+            if answer.status != self.table.status:
+                said = answer.body.decode("utf-8", "replace")[:SHOWN]
+                raise NotAcknowledged(f"{sent.what}: answered {answer.status}, not {self.table.status}: {said}")
+            return True
 
         return send
 

@@ -8,6 +8,10 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 
 
+class NotAcknowledged(OSError):
+    """A write was answered with something else than its acknowledgement, which the message says."""
+
+
 class LedgerSink(Protocol):
     """Where writes are recorded; `acked` returns once the record is on disk."""
 
@@ -19,7 +23,10 @@ class LedgerSink(Protocol):
 
 
 class LedgerWriter:
-    """A thread that sends `rate` numbered writes a second, each once; `send` returns whether it was acknowledged."""
+    """A thread that sends `rate` numbered writes a second, each once; `send` returns whether it was acknowledged.
+
+    `refusal`: why the newest write that failed did, "" where nobody said so.
+    """
 
     def __init__(self, send: Callable[[int], bool], ledger: LedgerSink, rate: float = 10.0) -> None:
         self._send = send
@@ -28,6 +35,7 @@ class LedgerWriter:
         self._stopping = Event()
         self._number = self._failures = 0
         self._reason = ""
+        self.refusal = ""
         self._ended = self._reported = False
         self._thread = Thread(target=self._run, name="ledger-writer", daemon=True)
 
@@ -87,8 +95,8 @@ class LedgerWriter:
         self._ledger.sent(number, SYSTEM.monotonic())
         try:
             accepted = self._send(number)
-        except OSError:
-            accepted = False
+        except OSError as error:
+            accepted, self.refusal = False, str(error) or type(error).__name__
         if accepted:
             self._ledger.acked(number, SYSTEM.monotonic())
         self._failures = 0 if accepted else self._failures + 1

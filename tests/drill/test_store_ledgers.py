@@ -19,6 +19,7 @@ from harness.declaration import StoreClients
 from harness.drill.drill import Drill
 from harness.evidence.ledger import read_ledgers
 from harness.patience import PATIENCE
+from harness.traffic.ledger_writer import NotAcknowledged
 from tests.memory_drill import drill_of, start
 from tests.memory_estate import MemoryEstate
 
@@ -33,6 +34,7 @@ class Orders:
     forgets: range = range(0)
     error: Exception | None = None
     accepts: bool = True
+    refuses: str = ""
     in_bucket: bool = False
 
     @property
@@ -41,6 +43,8 @@ class Orders:
         return StoreClients(NAME, send, self.read, self.in_bucket)
 
     def take(self, door: PublicDoor, number: int) -> bool:
+        if self.refuses:
+            raise NotAcknowledged(self.refuses)
         if not self.accepts or door.request("GET", "/").status != 200:
             return False
         self.taken.append(number)
@@ -161,6 +165,9 @@ def test_a_ledger_that_no_store_accepts_is_named_before_the_strike(
     start(opened)
     opened.stores.start((orders.clients,), RATE)
     with pytest.raises(TookTooLong, match=f"the first acknowledged writes of ledger {NAME}"):
+        opened.stores.await_first()
+    orders.refuses = "POST /orders: answered 500, not 201: out of paper"
+    with pytest.raises(TookTooLong, match=r"failed in a row, the last with: POST /orders: answered 500.* out of paper"):
         opened.stores.await_first()
     opened.close()
 

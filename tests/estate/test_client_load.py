@@ -15,6 +15,7 @@ from harness.core.errors import Finding, HarnessError
 from harness.core.service import Answer
 from harness.estate.config import Config
 from harness.estate.registry import client_load, load_service
+from harness.traffic.ledger_writer import NotAcknowledged
 from tests.servers import secret_files
 
 SITES = {"primary": {"edge": "127.0.0.2"}, "dr": {"edge": "127.0.0.3"}}
@@ -90,7 +91,8 @@ def test_a_write_carries_its_number_and_is_acknowledged_by_its_status(secrets: d
     assert load.survivors(program, secrets) == {1, 12}
     assert all(key.startswith("Basic ") for key in program.keys)
     program.status = 503
-    assert send(13) is False
+    with pytest.raises(NotAcknowledged, match=r"POST /own/entries: answered 503, not 20[01]: "):
+        send(13)
     assert load.survivors(program, secrets) == {1, 12}
 
 
