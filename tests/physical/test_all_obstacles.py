@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.core.contents import Needs
 from harness.core.errors import UsageError
 from harness.physical import preflight as module
 from harness.physical.installation.lacking import Lacking
@@ -35,7 +36,7 @@ def test_what_the_installation_lacks_is_an_obstacle_as_a_folder_with_files_is(
     monkeypatch.setattr(module, "lacking", lambda *_words: lacks)
     contents = SimpleNamespace(system=SimpleNamespace(major=18))
     backup = SimpleNamespace(backup_id="one", manifest=SimpleNamespace(contents=contents))
-    way: Any = SimpleNamespace(parents=(), backup=backup, size=lambda: 0, facts=SimpleNamespace(needs=None))
+    way: Any = SimpleNamespace(parents=(), backup=backup, size=lambda: 0, facts=SimpleNamespace(needs=Needs()))
     folder = tmp_path / "data"
     done: tuple[Any, tuple[str, ...]] = preflight(way, folder, None, elsewhere=False, database="")
     assert done == ("the programs", lacks.libraries)
