@@ -110,7 +110,6 @@ class MemoryPostgres:
             checks.BACKENDS: list(connected),
             checks.SESSIONS: [(sum(database in values for database, _ in self.sessions),)],
             restorer.OWNER: [("postgres",)],
-            abilities.KNOWS: [(True,)],
             roles.VERSION: [(int(float(self.version)), "postgres", "postgres")],
             roles.ROLES: [(role, *[False] * 7, -1, None, None, None) for role in sorted(self.roles)],
             roles.DATABASES: [
