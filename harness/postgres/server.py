@@ -233,8 +233,13 @@ def transaction(sql: Sql, database: str, hint: str) -> Iterator[Connection]:
 def make_database(server: Sql, name: str, role: str, password_ref: str) -> None:
     """Create the role and its database if they are missing, and set the role's password.
 
-    Raises HarnessError when the server refuses, UsageError when the password cannot be read.
+    Raises HarnessError when the server refuses, UsageError when the password cannot be read, and for our own role.
     """
+    if role == server.user:
+        raise UsageError(
+            f"database {name}: role {role} is the superuser that blackstart connects as; its password stays; "
+            "give the service another `role`"
+        )
     with connect(server) as connection:
         # Hashed on the client, so that the password reaches neither the server nor its log.
         password = read_text_secret(password_ref).encode()

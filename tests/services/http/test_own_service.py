@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import Finding, HarnessError, MissingPart
+from harness.core.errors import Finding, HarnessError, MissingPart, UsageError
 from harness.core.node import Address, Ready, Site
 from harness.core.service import S3, Objects, Place, Seedable, Service, Sql, Tree
 from harness.patience import PATIENCE
@@ -137,6 +137,14 @@ def test_its_databases_are_created_once_and_owned_by_its_role(place: Place, tmp_
     with postgres.connect(sql, "own", user="own", password_ref=place.secrets["own-db"]) as connection:
         (count,) = connection.execute("SELECT count(*) FROM entries").fetchone() or (None,)
     assert count == 0
+
+
+def test_a_program_that_connects_as_our_superuser_is_refused(place: Place) -> None:
+    """It got the program's password, and nothing could connect any longer."""
+    service: Seedable = HttpService("own", changed(PLAIN, role="postgres"))
+    given = replace(place, secrets={**place.secrets, "postgres-db": "env:NONE"})
+    with pytest.raises(UsageError, match=r"role postgres is the superuser .* give the service another `role`"):
+        service.seed(given)
 
 
 def test_its_needs_and_backup_sources_are_declared() -> None:
