@@ -3,8 +3,10 @@
 Who may delete and overwrite in such a bucket puts them out of sight without removing them.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -16,6 +18,7 @@ from harness.repository.format.layout import Layout
 from harness.repository.store.port import Historical, ObjectStore, StoredVersion
 
 FETCHED = 16  # versions at a time
+MOST = 1024  # older versions of COMMITs that are read: whoever may write to the bucket decides how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +43,56 @@ class Version:
         return f"{over} over {self.key} in the bucket, whose version {self.version} is signed and complete; {back}"
 
 
+@dataclass(frozen=True, slots=True)
+class Older:
+    """Older versions of notes, which are read one after the other; `unread`: a finding when not all are, else ""."""
+
+    versions: Iterator[Version]
+    unread: str = ""
+
+
 def hidden_versions(
-    store: ObjectStore, prefix: str, largest: int, wanted: Callable[[str], bool] = lambda key: True
-) -> tuple[Version, ...]:
+    store: ObjectStore,
+    prefix: str,
+    largest: int,
+    wanted: Callable[[str], bool] = lambda key: True,
+    most: int | None = None,
+) -> Older:
     """Return the older versions of notes below `prefix` whose contents are not those that reads find.
 
-    Those above `largest` bytes are no notes. Raises HarnessError, also where the key may not list or read versions.
+    Those above `largest` bytes are no notes. `most`: how many are read, all for None; the oldest of each key come
+    first, as nobody can write under the name of a backup before its writer made it up. Raises HarnessError, also where
+    the key may not list or, while they are read, read versions.
     """
     if not isinstance(store, Historical):
-        return ()
+        return Older(iter(()))
     every = list(store.versions(prefix))
-    older = [one for one in _older(every) if one.size <= largest and wanted(one.key)]
-    newest = {one.key: one for one in every if one.newest}
-    texts = in_order(lambda one: _text(store, one, largest), older, FETCHED)
-    return tuple(
-        Version(one.key, one.version, one.key not in newest or newest[one.key].marker, text)
-        for one, text in texts
-        if text is not None
+    older = _oldest_first([one for one in _older(every) if one.size <= largest and wanted(one.key)])
+    read = older[:most]
+    unread = (
+        f"{prefix} has {len(older)} older versions of notes, of which {len(read)} were read: somebody wrote there, and "
+        "a signed one among the others would not be noticed; look at who may write to the bucket, and delete the "
+        "versions that are not yours"
     )
+    return Older(_versions(store, every, read, largest), unread if len(read) < len(older) else "")
+
+
+def _versions(
+    store: Historical, every: Sequence[StoredVersion], read: Sequence[StoredVersion], largest: int
+) -> Iterator[Version]:
+    newest = {one.key: one for one in every if one.newest}
+    for one, text in in_order(lambda one: _text(store, one, largest), read, FETCHED):
+        if text is not None:
+            yield Version(one.key, one.version, one.key not in newest or newest[one.key].marker, text)
+
+
+def _oldest_first(versions: Sequence[StoredVersion]) -> list[StoredVersion]:
+    """Return the oldest version of each key, then the second oldest, and so on. Listings begin with the newest."""
+    ages, counts = list[tuple[int, int]](), Counter[str]()
+    for at in range(len(versions) - 1, -1, -1):
+        ages.append((counts[versions[at].key], at))
+        counts[versions[at].key] += 1
+    return [versions[at] for _, at in sorted(ages)]
 
 
 def ever_committed(store: ObjectStore, layout: Layout) -> frozenset[str]:
@@ -72,10 +107,14 @@ def ever_committed(store: ObjectStore, layout: Layout) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class HiddenCommits:
-    """The backups whose signed COMMIT is hidden, each with the version of it. `unseen`: why none can be looked for."""
+    """The backups whose signed COMMIT is hidden, each with the version of it. `unseen`: why none can be looked for.
+
+    `unread`: a finding when there are too many versions to be read, "" when all were read.
+    """
 
     versions: tuple[tuple[Head, Version], ...]
     unseen: str = ""
+    unread: str = ""
 
     @property
     def names(self) -> frozenset[str]:
@@ -84,28 +123,28 @@ class HiddenCommits:
 
     def findings(self, oldest: int) -> tuple[str, ...]:
         """Return a line for each that is newer than the backup with the number `oldest`: others may have expired."""
-        return tuple(f"{head} is hidden: {one.place}" for head, one in self.versions if head.sequence > oldest)
+        hidden = (f"{head} is hidden: {one.place}" for head, one in self.versions if head.sequence > oldest)
+        return (*filter(None, (self.unread,)), *hidden)
 
     def without(self, digests: Sequence[str]) -> "HiddenCommits":
         """Return those whose COMMIT has none of these digests."""
-        return HiddenCommits(tuple(one for one in self.versions if one[0].digest not in digests), self.unseen)
+        left = tuple(one for one in self.versions if one[0].digest not in digests)
+        return replace(self, versions=left)
 
 
 def hidden_commits(store: ObjectStore, layout: Layout, writers: Sequence[Ed25519PublicKey]) -> HiddenCommits:
     """Return the backups of an estate whose COMMIT is hidden; what no trusted writer signed is passed over."""
     found: dict[str, tuple[Head, Version]] = {}
     try:
-        versions = hidden_versions(store, layout.of("commit"), LARGEST_COMMIT)
+        older = hidden_versions(store, layout.of("commit"), LARGEST_COMMIT, most=MOST)
+        for one in older.versions:
+            with suppress(Unreadable):
+                commit = read_commit(one.text, writers)
+                if commit.estate == layout.estate and layout.commit(commit.backup_id) == one.key:
+                    found[one.digest] = Head(commit.sequence, commit.backup_id, one.digest), one
     except HarnessError as error:  # what can be read without versions is read all the same
         return HiddenCommits((), f"{error}; a COMMIT that was hidden there by a delete marker would not be noticed")
-    for one in versions:
-        try:
-            commit = read_commit(one.text, writers)
-        except Unreadable:
-            continue
-        if commit.estate == layout.estate and layout.commit(commit.backup_id) == one.key:
-            found[one.digest] = Head(commit.sequence, commit.backup_id, one.digest), one
-    return HiddenCommits(tuple(found.values()))
+    return HiddenCommits(tuple(found.values()), unread=older.unread)
 
 
 def _older(every: list[StoredVersion]) -> Iterator[StoredVersion]:

@@ -80,7 +80,7 @@ def _last_tails(repository: Repository) -> frozenset[str]:
 def _lists(repository: Repository, prefix: str, only: frozenset[str] | None = None) -> Iterator[Hidden]:
     wanted = (lambda key: key in only) if only is not None else (lambda key: True)
     layout = repository.layout
-    for one in hidden_versions(repository.store, prefix, LARGEST_LIST, wanted):
+    for one in hidden_versions(repository.store, prefix, LARGEST_LIST, wanted).versions:
         try:
             listed = read_wal_list(one.text, repository.trust.writers)
         except Unreadable:
