@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Lock
 
 from harness.core.contents import Contents, DatabaseFacts, SystemFacts
 from harness.core.errors import RestoreFailed, Unreadable
@@ -81,6 +82,7 @@ class DatabaseRestore:
     loaded: Mapping[str, Loaded] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     _server: data.ServerData | None = None
+    _lock: Lock = field(default_factory=Lock)
 
     @property
     def contents(self) -> Contents:
@@ -181,5 +183,6 @@ class DatabaseRestore:
         return stale, (*held, *(quiet.Held(name, "materialised view", view.name, view.schema) for view in stale))
 
     def _note(self, line: str) -> None:
-        self.notes = (*self.notes, line)
+        with self._lock:  # several databases are restored at a time
+            self.notes = (*self.notes, line)
         self.journal.mark("log", "restore", note=line)

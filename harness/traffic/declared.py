@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, model_validator
 
+from harness.core.text import odd_in
 from harness.declaration import Table, Word
 from harness.traffic.json_path import parse_path
 
@@ -62,8 +63,10 @@ def in_json(value: Any) -> Any:
 
 def one_line(value: str) -> str:
     """Return a name; raises ValueError for a blank one, and one of several lines."""
-    if not value.isprintable() or (value and not value.strip()):
-        raise ValueError("must be one line with something in it")
+    if odd := odd_in(value):
+        raise ValueError(f"{value!r} must be one line without control characters ({odd})")
+    if value and not value.strip():
+        raise ValueError("must have something in it")
     return value
 
 

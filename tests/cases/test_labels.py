@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from harness.core.errors import Finding
+from harness.postgres.contents.labels import loaded
 from tests.cases.estate import CaseEstate
 from tests.cases.test_sign_off import sign_off
 
@@ -45,6 +46,17 @@ def test_they_are_a_finding_each_and_all_else_comes_back(estate: CaseEstate) -> 
     assert restored.findings == (f'{SHARED}: {NOT}masks"', f'{OBJECTS}: {NOT}masks"', f'{ODD}: {NOT}odd "one""')
     assert estate.rows("app", "SELECT n FROM t") == [(1,)]
     assert estate.rows("app", "SELECT FROM pg_seclabel UNION ALL SELECT FROM pg_shseclabel") == []
+
+
+def test_no_event_trigger_of_the_backup_runs_when_the_server_is_asked_for_a_provider(estate: CaseEstate) -> None:
+    estate.create("app", "CREATE TABLE fired ()")
+    estate.run(
+        "app",
+        "CREATE FUNCTION no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no DDL here'; END$$",
+        "CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION no_ddl()",
+        "ALTER EVENT TRIGGER no_ddl ENABLE ALWAYS",
+    )
+    assert loaded(estate.site("primary").place.sql, ["masks", "sepgsql"], "app") == frozenset()
 
 
 def test_they_are_left_out_on_purpose(estate: CaseEstate) -> None:

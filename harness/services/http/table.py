@@ -9,10 +9,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.render import PLACEHOLDER
 from harness.declaration import DatabaseName, Reference, ServiceTable, Table, VolumeName, Word, postgres_name
+from harness.postgres.contents.rows import qualified
 from harness.traffic.declared import KeyTable, texts
 
 PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # of RFC 3986
-TABLE = re.compile(r'(?:[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")\.(?:[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")')
+NAME = r'[a-z_][a-z0-9_$]*|"(?:[^"]|"")+"'
+TABLE = re.compile(rf"({NAME})\.({NAME})")
 ANY = re.compile(r"@\{[a-z]+:[^}]*\}?")  # what looks like a placeholder
 GIVEN_SECRETS = ("db-password", "s3-access", "s3-secret")  # those of the site, besides the declared ones
 
@@ -49,9 +51,9 @@ def a_query(value: str) -> str:
 
 def table_name(value: str) -> str:
     """Return the name of a table as the checks of a restore write it; raises ValueError for any other form."""
-    if not TABLE.fullmatch(value):
+    if (found := TABLE.fullmatch(value)) is None:
         raise ValueError(f'{value!r} is no table with its schema, quoted as in SQL: public.entry, or public."Entry"')
-    return value
+    return qualified(*(one[1:-1].replace('""', '"') if one.startswith('"') else one for one in found.groups()))
 
 
 def path_prefix(value: str) -> str:

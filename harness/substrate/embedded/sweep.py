@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.errors import HarnessError
 from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.embedded.process_tree import Owner, end_all
 from harness.substrate.embedded.shared_memory import remove, unlink
@@ -37,10 +38,16 @@ def sweep(run: Path, *, resumed: bool = False) -> Swept:
     for file in noted:
         _remove(file)
     kept = (JOURNAL, UNDO) if resumed or not_undone(run, *ELSEWHERE) else ()
-    removed = len(noted)
-    for entry in sorted(run.iterdir(), key=lambda entry: entry.name == JOURNAL) if run.is_dir() else ():
-        if entry.name not in kept:  # the journal last: a sweep that is killed can be repeated
-            removed += _remove(entry)
+    removed, failed = len(noted), list[str]()
+    for entry in run.iterdir() if run.is_dir() else ():
+        if entry.name not in (*kept, JOURNAL):
+            try:
+                removed += _remove(entry)
+            except HarnessError as error:
+                failed.append(str(error))
+    if failed:  # the journal is there: the sweep can be repeated, as one that was killed
+        raise HarnessError("; ".join(failed))
+    removed += JOURNAL not in kept and (run / JOURNAL).exists()
     if not kept:
         remove_tree(run)
     return Swept(killed, removed)

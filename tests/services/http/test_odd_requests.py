@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.services.http.table import table_name
 from tests.cli.test_oddities import DATABASES, RIGHT, check, with_more
 
 KEYS = next(line for line in RIGHT.splitlines() if line.startswith("keys ="))
@@ -39,7 +40,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "the same of a second request": (
         asked('contains = "x", then = { path = "/guestbook/b", status = 503 }'), "status: 503 is what the gateway"),
     "no final answer": (asked('contains = "x", status = 100'), "status: must be greater than or equal to 200"),
-    "a name of two lines": (asked('contains = "x", name = "a\\nb"'), "name: must be one line with something in it"),
+    "a name of two lines": (asked('contains = "x", name = "a\\nb"'), "one line without control characters (U+000A)"),
     "a prefix with a broken escape": (RIGHT.replace("/guestbook", "/gu%zz"), "prefix: '/gu%zz' is no path"),
     "a path of two lines to be ready at": (RIGHT.replace('ready = "/"', 'ready = "/a\\n"'), "ready: must match"),
     "a query without words": (
@@ -68,7 +69,21 @@ def test_it_is_one_clear_line(tmp_path: Path, name: str) -> None:
         asked('contains = "x", status = 404, headers = { X-Name = "Jürgen", Host = "other.test" }'),
         asked('contains = "@{new}", method = "POST", json = { a = [1.5, true, { b = "2020-01-01" }] }'),
         with_more('volatile = ["public.entry", "\\"My Schema\\".\\"a \\"\\"b\\""]'),
+        asked('contains = "x", name = "Accueil\u00a0: page \U0001f468\u200d\U0001f4bb"'),
     ],
 )
 def test_what_can_be_sent_is_taken(tmp_path: Path, text: str) -> None:
     assert check(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "as_checks_write_it"),
+    [
+        ("public.entry", "public.entry"),
+        ('"public"."entry"', "public.entry"),
+        ('public."Entry"', 'public."Entry"'),
+        ('"a.b"."c ""d"""', '"a.b"."c ""d"""'),
+    ],
+)
+def test_a_volatile_table_is_named_as_the_checks_of_a_restore_name_it(declared: str, as_checks_write_it: str) -> None:
+    assert table_name(declared) == as_checks_write_it

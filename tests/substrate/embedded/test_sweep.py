@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.errors import HarnessError
 from harness.core.node import NodeSpec
+from harness.substrate.common.filesystem import remove_tree
 from harness.substrate.embedded.process_tree import RUN_TAG, Owner, boot, family, look
 from harness.substrate.embedded.substrate import Embedded
 from harness.substrate.embedded.sweep import UNDO, sweep
@@ -225,6 +227,26 @@ def test_the_state_file_of_a_run_is_removed_and_that_of_another_is_left(run: Pat
     state.write_text(json.dumps({"run": str(run if owner == "this" else tmp_path / "runs/two")}))
     sweep(run)
     assert state.exists() == (owner == "another")
+
+
+def test_one_folder_that_cannot_be_removed_keeps_no_other_nor_the_journal_from_being_swept(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        if folder.name == "lost":
+            raise HarnessError(f"{folder}: cannot be removed (Read-only file system); remove it by hand")
+        remove_tree(folder)
+
+    for name in ("a", "lost", "secrets"):
+        (run / name).mkdir(parents=True)
+    UndoJournal(run).note(Undo.RUN, what="a run")
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.substrate.embedded.sweep.remove_tree", refuse)
+        with pytest.raises(HarnessError, match=r"lost: cannot be removed \(Read-only file system\); remove it by hand"):
+            sweep(run)
+    assert sorted(one.name for one in run.iterdir()) == ["lost", JOURNAL]
+    sweep(run)
+    assert not run.exists()
 
 
 def test_a_sweep_of_a_missing_run_does_nothing(tmp_path: Path) -> None:
