@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 PAYLOAD, STATEMENT = "application/vnd.in-toto+json", "https://in-toto.io/Statement/v1"
 TEST, LISTS = "https://in-toto.io/attestation/test-result/v0.1", ("uncovered", "not done", "finding", "doubt")
 BUDGETS = ("name", "owner", "reason", "rto_seconds", "rpo_seconds", "exposure_seconds", "missing_files")
-UNSIGNED = ("statement.dsse.json/", "phases.svg/", "logs/", "sign-off-")  # beginnings of the names of other files
+UNSIGNED, NONE = ("statement.dsse.json/", "phases.svg/", "logs/", "sign-off-"), {("struck", None), ("held", None)}
 COUNTS, SECONDS = ("missing_files", "checks"), ("struck", "activated", "key", "exposure", "copied", *BUDGETS[3:6])
 
 
@@ -28,14 +28,15 @@ def said(v: Any) -> Any:
 
 
 def read_journal(lines: list[str]) -> list[Any]:
-    events, last = [json.loads(line, parse_constant=int) for line in lines], "0" * 64
+    events, last = [json.loads(line, parse_constant=int) for line in lines[:-1]], "0" * 64
     wrong = "events are swapped" if {e["n"] for e in events} == {*range(1, len(events) + 1)} else "event {} is missing"
-    for at, (e, line) in enumerate(zip(events, lines, strict=True), 1):
+    for at, (e, line) in enumerate(zip(events, lines[:-1], strict=True), 1):
         require(e["n"] == at, f"journal: {wrong.format(at)}: line {at} has event {e['n']}")
         require(e["prev"] == last and json.dumps(e, ensure_ascii=False) == line, f"journal: line {at - 1} was changed")
         own, odd = [*map(type, e.values())], {*map(type, e["facts"].values())} - {str, int, float, bool}
         require(own == [int, float, *[str] * 4, dict, str] and not odd, f"journal: line {at} is no event")
         last, _ = sha256(line.encode()).hexdigest(), datetime.fromisoformat(e["wall"])
+    require(not lines[-1], "journal: its last line is not complete")
     return events
 
 
@@ -63,15 +64,14 @@ def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
     seen, judged = events[last]["facts"], [e for e in events[last:] if e["kind"] == "judged"]
     for n, v in (fact for e in (events[begin], *judged) for fact in e["facts"].items() if fact[0] in COUNTS + SECONDS):
         require(type(v) in (int, float)[: 2 - (n in COUNTS)] and 0 <= v < 1e11, "verdict: judged by no number")
-    uncovered, undone, findings, doubts = ([e["facts"]["line"] for e in judged if e["subject"] == s] for s in LISTS)
+    missed, undone, findings, doubts = ([e["facts"]["line"] for e in judged if e["subject"] == s] for s in LISTS)
     noted = {e["facts"].get("error") for e in events[begin:] if e["kind"] in LISTS} - {None, *findings, *doubts}
     noted |= {("struck", seen.get("struck")), ("held", seen.get("key"))} - {(e["kind"], e["at"]) for e in events}
-    noted -= {("struck", None), ("held", None)}
-    require(not noted, f"verdict: noted and not judged, or judged at other times than noted: {noted}")
+    require(noted <= NONE, f"verdict: noted and not judged, or judged at other times than noted: {noted - NONE}")
     drill, struck, witnessed = budget["mode"] == "drill", seen.get("struck"), seen.get("witnessed") is True
     broken, doubtful, origin, ledgers, rpo = bool(findings), bool(doubts), seen.get("activated"), [], None
     if drill:
-        stores = [{**seen, "name": "clients"}, *(e["facts"] for e in judged if e["subject"] == "ledger")]
+        stores = [seen | {"name": "clients", "copied": 1e99}, *(e["facts"] for e in judged if e["subject"] == "ledger")]
         found = [loss_of(one, rows, struck, budget["rpo_seconds"]) for one in stores]
         origin, ledgers, broken = found[0][0], [one for _, one, _ in found], broken or any(bad for *_, bad in found)
         require({r.get("ledger", "clients") for r in rows} <= {one["name"] for one in ledgers}, "ledger: not judged")
@@ -82,8 +82,7 @@ def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
         begun |= {e["subject"]: e["at"]} if e["kind"] == "begin" else {}
         phases += e["at"] - begun.pop(e["subject"], e["at"]) if e["kind"] in ("end", "failed") else 0.0
     doubtful |= drill and (not witnessed or (took or 0.0) - phases > max(0.01 * (took or 0.0), 0.25))
-    lacking = bool(uncovered + undone) or not seen["checks"] or "exposure" not in seen
-    doubtful |= lacking and (drill or not findings + doubts)
+    doubtful |= (missed + undone or not seen["checks"] or "exposure" not in seen) and (drill or not findings + doubts)
     broken |= seen["missing_files"] > budget["missing_files"] or seen.get("exposure", 0) > budget["exposure_seconds"]
     bad = took > budget["rto_seconds"] if took else drill and not (undone or "key" in seen or (doubts and not findings))
     verdict = "BROKEN" if (broken | bad) and (not drill or witnessed or findings) else "UNKNOWN" if doubtful else "KEPT"
@@ -107,7 +106,7 @@ def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
     about = (kind.decode(), (made := {"expected": "not stated", **json.loads(payload)})["_type"], made["predicateType"])
     require(about == (PAYLOAD, STATEMENT, TEST), "signature: no in-toto statement about a test")
     made |= {"signing_key": f"ed25519 {mine}", "format": "blackstart-record/2", "signed_off_by": "nobody signed off"}
-    events, ledger = read_journal(files["journal.jsonl"][:-1].decode().split("\n")), files.get("ledger.jsonl", b"")
+    events, ledger = read_journal(files["journal.jsonl"].decode().split("\n")), files.get("ledger.jsonl", b"")
     record, facts, test = json.loads(text := files["record.json"]), {}, made["predicate"]
     subjects, inputs = ({o["name"]: o["digest"]["sha256"] for o in p} for p in (made["subject"], test["configuration"]))
     for n, digest in subjects.items():
@@ -118,9 +117,10 @@ def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
     require(form == text and not odd, f"file: {odd} is not signed" if odd else "file: record.json is no canonical JSON")
     rows, times = [json.loads(line, parse_constant=int) for line in ledger.splitlines()], dict[Any, Any]()
     require(b"".join(json.dumps(r).encode()[:400] + b"\n" for r in rows) == ledger, "ledger: not as it was written")
-    for row in ({"ledger": "clients"} | row for row in rows):
-        of, kind = (row["ledger"], row["number"]), "acked" if "acked" in row else "sent"
-        once = [*map(type, row.values())] == [str, int, float] and times.setdefault((of, kind), row) is row
+    for row in rows:
+        of, kind = (row.get("ledger", "clients"), row["number"]), "acked" if "acked" in row else "sent"
+        like = [("ledger", str), ("number", int), (kind, float)][-len(row) :]
+        once = [(n, type(v)) for n, v in row.items()] == like and times.setdefault((of, kind), row) is row
         require(once and of[1] >= 0 and times[of, "sent"]["sent"] <= row[kind], f"ledger: {row} is no write")
     for facts in (event["facts"] for event in events if event["kind"] == "promised"):
         require(record["promise"] == {name: facts[name] for name in BUDGETS}, "budget: record.json has others")

@@ -14,6 +14,7 @@ import pytest
 
 from harness.attestation.statement import PAYLOAD, SIGNED
 from harness.attestation.verify import verify
+from harness.core.judged import ranges
 from harness.evidence.format.record_file import canonical
 from harness.signing import read_envelope, sign
 from tests.attestation.conftest import Sealed
@@ -108,6 +109,7 @@ CHANGES: dict[str, Callable[[Lines, Lines], object]] = {
     "a negative number": lambda _, rows: [row.update(number=-1) for row in rows if row["number"] == rows[0]["number"]],
     "a further field": lambda _, rows: rows[0].update(was=1),
     "a long line": lambda _, rows: rows.append({"ledger": "x" * 400, "number": 1, "sent": 1.0}),
+    "a name after the number": lambda _, rows: rows.append({"number": 10**9, "sent": 1.0, "ledger": "clients"}),
     "both times": lambda _, rows: acked(rows).update(sent=1.0),
     "runs that are backwards": lambda e, _: observed(e).update(survivors=observed(e)["survivors"] + " 99999-99000"),
     "checks that are a text": lambda e, _: observed(e).update(checks="0"),
@@ -129,6 +131,37 @@ def test_a_line_in_another_form_is_refused_by_both(sealed: Sealed, name: str) ->
     alone, ours, _ = results(sealed)
     assert alone
     assert ours
+
+
+def test_writes_of_clients_are_not_copied_in_rounds(sealed: Sealed) -> None:
+    """A fact `copied`, which is one of stores, excused a loss in the middle for the stand-alone verifier alone."""
+
+    def lost_between(events: Lines, rows: Lines) -> None:
+        struck = observed(events)["struck"]
+        owed = sorted(row["number"] for row in rows if row.get("acked", struck + 1) <= struck and "ledger" not in row)
+        assert len(owed) > 2
+        observed(events).update(copied=0.0, survivors=ranges(owed[:-2] + owed[-1:]))
+
+    rewritten(sealed, lost_between)
+    assert results(sealed)[:2] == ("", [])
+    assert json.loads((sealed.folder / "record.json").read_bytes())["verdict"] == "BROKEN"
+
+
+def test_a_journal_whose_last_line_is_not_complete_is_refused_by_both(sealed: Sealed) -> None:
+    """Its last byte was cut off, whatever it was."""
+    rewritten(sealed, lambda _events, _rows: None)
+    journal = sealed.folder / "journal.jsonl"
+    before = journal.read_bytes()
+    payload = json.loads(read_envelope((sealed.folder / SIGNED).read_bytes(), PAYLOAD).payload)
+    for end in (b"", b"x"):
+        journal.write_bytes(before[:-1] + end)
+        for one in payload["subject"]:
+            if one["name"] == journal.name:
+                one["digest"]["sha256"] = hashlib.sha256(journal.read_bytes()).hexdigest()
+        (sealed.folder / SIGNED).write_bytes(sign(PAYLOAD, json.dumps(payload).encode(), [sealed.private]))
+        alone, ours, _ = results(sealed)
+        assert "its last line is not complete" in alone
+        assert "its last line is not complete" in "".join(ours)
 
 
 def mutate(events: Lines, rows: Lines, chance: random.Random) -> None:
