@@ -57,17 +57,22 @@ def hidden_versions(
     largest: int,
     wanted: Callable[[str], bool] = lambda key: True,
     most: int | None = None,
+    likely: Callable[[], Callable[[str], bool]] = lambda: lambda key: False,
 ) -> Older:
     """Return the older versions of notes below `prefix` whose contents are not those that reads find.
 
     Those above `largest` bytes are no notes. `most`: how many are read, all for None; the oldest of each key come
-    first, as nobody can write under the name of a backup before its writer made it up. Raises HarnessError, also where
+    first, as nobody can write under the name of a backup before its writer made it up. `likely`: asked where there are
+    more than `most`; the keys for which what it returns is true come before all others. Raises HarnessError, also where
     the key may not list or, while they are read, read versions.
     """
     if not isinstance(store, Historical):
         return Older(iter(()))
     every = list(store.versions(prefix))
     older = _oldest_first([one for one in _older(every) if one.size <= largest and wanted(one.key)])
+    if most is not None and len(older) > most:
+        before = likely()
+        older.sort(key=lambda one: not before(one.key))
     read = older[:most]
     unread = (
         f"{prefix} has {len(older)} older versions of notes, of which {len(read)} were read: somebody wrote there, and "
@@ -100,9 +105,14 @@ def ever_committed(store: ObjectStore, layout: Layout) -> frozenset[str]:
 
     Raises HarnessError, also where the key may not list versions.
     """
+    return _names(store, layout, "commit")
+
+
+def _names(store: ObjectStore, layout: Layout, kind: str) -> frozenset[str]:
+    """Return the names of backups that an object of a kind was ever written for, as far as versions are kept."""
     if not isinstance(store, Historical):
         return frozenset()
-    return frozenset(layout.id_in(one.key) for one in store.versions(layout.of("commit")) if not one.marker)
+    return frozenset(layout.id_in(one.key) for one in store.versions(layout.of(kind)) if not one.marker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +145,14 @@ class HiddenCommits:
 def hidden_commits(store: ObjectStore, layout: Layout, writers: Sequence[Ed25519PublicKey]) -> HiddenCommits:
     """Return the backups of an estate whose COMMIT is hidden; what no trusted writer signed is passed over."""
     found: dict[str, tuple[Head, Version]] = {}
+
+    def likely() -> Callable[[str], bool]:
+        """Names that somebody made up have, unless he made up more, no manifest; without one no backup opens."""
+        whole = _names(store, layout, "manifest")
+        return lambda key: layout.id_in(key) in whole
+
     try:
-        older = hidden_versions(store, layout.of("commit"), LARGEST_COMMIT, most=MOST)
+        older = hidden_versions(store, layout.of("commit"), LARGEST_COMMIT, most=MOST, likely=likely)
         for one in older.versions:
             with suppress(Unreadable):
                 commit = read_commit(one.text, writers)

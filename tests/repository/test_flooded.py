@@ -26,7 +26,11 @@ class KeepingStore(MemoryStore):
     fetched: int = 0
 
     def versions(self, prefix: str) -> Iterator[StoredVersion]:
-        """Yield the older versions; a delete marker is over those of each key."""
+        """Yield the older versions, a delete marker over those of each key, and what is read."""
+        hidden = {key for key, _ in self.older}
+        for one in self.list(prefix):
+            if one.key not in hidden:
+                yield StoredVersion(one.key, "read", one.etag, one.size, marker=False, newest=True)
         for key in dict.fromkeys(key for key, _ in self.older if key.startswith(prefix)):
             yield StoredVersion(key, "marker", "", 0, marker=True, newest=True)
             for at, (name, _) in enumerate(self.older):
@@ -66,3 +70,22 @@ def test_a_hidden_commit_is_found_below_five_thousand_versions(recipients: Recip
     assert any(f"has 5001 older versions of notes, of which {MOST} were read" in line for line in found.findings)
     assert store.fetched == MOST
     assert peak < 32 << 20  # it was 314 MiB
+
+
+@pytest.mark.parametrize("manifest", ["read", "deleted"])
+def test_made_up_names_do_not_keep_a_hidden_commit_from_being_read(recipients: Recipients, manifest: str) -> None:
+    """Names that sort before it, two versions each: within one age the order was that of the listing."""
+    store = KeepingStore()
+    repository = recipients.repository(store)
+    genuine = back_up(repository, recipients)
+    key, whole = repository.layout.commit(genuine.backup_id), repository.layout.manifest(genuine.backup_id)
+    store.older = [
+        (repository.layout.commit(f"20200101T000000.{n:06}Z-0123456789"), None) for n in range(1_100) for _ in range(2)
+    ]
+    for name in (key, *((whole,) if manifest == "deleted" else ())):
+        store.older.append((name, b"".join(store.get(name))))
+        store.delete(name)
+    findings = repository.catalogue().findings
+    assert any(genuine.backup_id in line and "is hidden: a delete marker is over" in line for line in findings)
+    assert any(f"has 2201 older versions of notes, of which {MOST} were read" in line for line in findings)
+    assert store.fetched == MOST
