@@ -65,7 +65,8 @@ def resized(catalogue: WalCatalogue, size: int) -> str:
 
     `size`: of a segment now, in bytes. Positions do not say which size a segment of a repository has.
     """
-    other = next((one.segment_size for one in catalogue.lists if one.segment_size != size), 0)
+    named = (shipped.listed.segment_size for every in catalogue.segments.values() for shipped in every)
+    other = next((one for one in named if one != size), 0)  # a history alone has no size, and never expires
     if not other:
         return ""
     return (

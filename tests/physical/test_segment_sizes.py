@@ -10,8 +10,10 @@ import pytest
 
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.journal import MemoryJournal
+from harness.core.wal import Switch
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
+from harness.physical.continuity import resized
 from harness.physical.private_server import control_of, sizes_of
 from harness.physical.programs import programs_of
 from harness.physical.push import push
@@ -19,7 +21,9 @@ from harness.physical.restore import restore
 from harness.physical.target import read_target
 from harness.postgres import server as postgres
 from harness.recovery.take_over import room_for
+from harness.repository.upkeep.wal import remove_wal
 from harness.repository.wal.catalogue import read_wal
+from harness.repository.wal.writer import WalWriter, begin_wal
 from harness.substrate.embedded.substrate import Embedded
 from tests.physical.conftest import Archive, folder_of, lsn
 from tests.physical.test_put_back import alone, numbers, receiving, shipped, write
@@ -86,6 +90,28 @@ def test_a_server_whose_segments_were_resized(alone: Archive, recipients: Recipi
     resize(alone, 16)
     kept(alone, 3)
     assert numbers(alone, tmp_path, 1) == [1, 2, 3]
+
+
+def test_a_timeline_history_alone_has_no_segment_size(recipients: Recipients) -> None:
+    """It never expires: once all WAL of the old size had, it refused every backup of the resized server."""
+    repository = recipients.repository(MemoryStore())
+
+    def writer(size: int) -> WalWriter:
+        return begin_wal(repository, "7391", size, recipients.public, recipients.writer[0], read_wal(repository).head)
+
+    old = writer(16 << 20)
+    old.commit([old.put(1, 0, bytes(16 << 20))], None)
+    switches = [Switch(1, 16 << 20)]
+    old.commit([old.put_history("00000002.history", 2, b"1\t0/1000000\tno recovery target\n", switches)], None)
+    both = read_wal(repository)
+    assert "of 32 MB, and those in the repository of 16 MB" in resized(both, 32 << 20)
+    list(remove_wal(repository, [one for one in both.lists if not one.entries[0].is_history]))
+    alone = read_wal(repository)
+    assert [*alone.histories] == [2]
+    assert (resized(alone, 32 << 20), alone.segment_size) == ("", 0)
+    new = writer(32 << 20)
+    new.commit([new.put(2, 32 << 20, bytes(32 << 20))], None)
+    assert (resized(read_wal(repository), 32 << 20), read_wal(repository).segment_size) == ("", 32 << 20)
 
 
 def kept(archive: Archive, number: int) -> None:

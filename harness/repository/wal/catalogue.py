@@ -55,8 +55,10 @@ class WalCatalogue:
 
     @property
     def segment_size(self) -> int:
-        """Return the bytes of a segment; 0 when nothing is listed."""
-        return self.lists[-1].segment_size if self.lists else 0
+        """Return the bytes of a segment, of the newest that is listed; 0 when none is."""
+        # A list that names a history alone has none, and stays when the WAL around it, of another size, expires.
+        named = (one.segment_size for one in reversed(self.lists) if not all(entry.is_history for entry in one.entries))
+        return next(named, 0)
 
     @property
     def timelines(self) -> tuple[int, ...]:
