@@ -13,7 +13,7 @@ from harness.core.wal import read_history, read_lsn, show_lsn
 from harness.physical.shipper import History, Part
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import timeline_history
-from harness.repository.wal.catalogue import Shipped, WalCatalogue
+from harness.repository.wal.catalogue import Leg, Shipped, WalCatalogue
 from harness.repository.wal.reader import digest_of_plain
 
 PUT_BACK = (
@@ -119,22 +119,27 @@ def require_same(where: str, item: Part | History, catalogue: WalCatalogue) -> N
             )
 
 
-def continued(connection: Replication, identity: Identity, catalogue: WalCatalogue, restart: int) -> tuple[int, int]:
+def continued(
+    connection: Replication, identity: Identity, catalogue: WalCatalogue, restart: int, *, shipped: bool = False
+) -> tuple[int, int]:
     """Return where the archive is continued on this server, whose timeline may have left another one earlier.
 
-    `restart`: from which position on it is received where nothing was shipped of it. Raises HarnessError.
+    `restart`: from which position on it is received where nothing was shipped of it; `shipped`: behind what backups
+    shipped after the end of the archive. Raises HarnessError.
     """
     newest = identity.timeline
     ends = read_history(timeline_history(connection, newest)[1]) if newest > 1 else ()
     later = (*(one.timeline for one in ends[1:]), newest)
     archive = _end_of(catalogue, {newest, *(one.timeline for one in ends)})
-    if archive is None:
-        return newest, restart
-    timeline, position = archive
+    timeline, position = archive or (newest, restart)
     for one, following in zip(ends, later, strict=False):
+        if one.timeline == timeline and shipped:
+            position, _ = catalogue.reach(Leg(timeline, position, one.at))
         if one.timeline == timeline and position >= one.at:
-            return following, one.at
-    return archive
+            timeline, position = following, one.at
+    if shipped:
+        position, _ = catalogue.reach(Leg(timeline, position, None))
+    return timeline, position
 
 
 def _end_of(catalogue: WalCatalogue, timelines: Collection[int]) -> tuple[int, int] | None:

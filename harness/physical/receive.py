@@ -28,7 +28,7 @@ from harness.postgres.replication.stream import (
     timeline_history,
 )
 from harness.repository.catalogue import Repository
-from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
+from harness.repository.wal.catalogue import WalCatalogue, read_wal
 from harness.repository.wal.heads import remember_wal
 from harness.repository.wal.writer import Purpose, begin_wal
 
@@ -104,12 +104,8 @@ class Receiver:
             size = identity.segment_size
             begin = segment_start(position, size)
             # Where the server still has it, the last whole segment is compared with what was shipped.
-            before = begin - size
-            if (
-                position == begin
-                and (timeline, before) in catalogue.segments
-                and segment_start(restart, size) <= before
-            ):
+            before, oldest = begin - size, segment_start(restart, size)
+            if position == begin and (timeline, before) in catalogue.segments and oldest <= before:
                 begin = before
             try:
                 self.receive(connection, identity, (timeline, begin), stop)
@@ -125,22 +121,32 @@ class Receiver:
 
         `restart`: of the slot; `error`: what the server said, raised where it has no later WAL.
         """
-        wal = read_wal(self.repository, identity.system)
-        timeline, position = continued(connection, identity, wal, restart)
-        position, _ = wal.reach(Leg(timeline, position, None))  # a backup may have shipped more
-        kept = position < restart
-        if not kept:  # the slot names WAL that is gone: of a server whose WAL was reset
+        size = identity.segment_size
+        timeline, position = self._shipped_to(connection, identity, restart)
+        kept = position < segment_start(restart, size)
+        if not kept:
+            try:  # the slot may well have what follows
+                return self.receive(connection, identity, (timeline, segment_start(position, size)), stop)
+            except HarnessError as again:
+                if REMOVED not in str(again):
+                    raise
+            # The slot names WAL that is gone: of a server whose WAL was reset.
+            _, position = self._shipped_to(connection, identity, restart)
             drop_slot(connection, self.slot)
             if position >= (restart := self._slot(connection, connection.identify())):
                 raise error
         # Going on is better than nothing: the catalogue names the hole until a new backup is beyond it.
         self.journal.mark("hole", self.slot, begins=show_lsn(position), ends=show_lsn(restart))
         try:
-            self.receive(connection, identity, (identity.timeline, segment_start(restart, identity.segment_size)), stop)
+            self.receive(connection, identity, (identity.timeline, segment_start(restart, size)), stop)
         except HarnessError as again:
             if REMOVED not in str(again) or not kept:
                 raise
             self._beyond(connection, identity, 0, again, stop)
+
+    def _shipped_to(self, connection: Replication, identity: Identity, restart: int) -> tuple[int, int]:
+        """Return the timeline and the position up to which WAL was shipped without a gap, also by a backup."""
+        return continued(connection, identity, read_wal(self.repository, identity.system), restart, shipped=True)
 
     def receive(self, connection: Replication, identity: Identity, start: tuple[int, int], stop: Event) -> None:
         """Receive from a position of a timeline on, by a connection whose server was identified. Raises as `run`."""
