@@ -15,7 +15,7 @@ from harness.postgres.server import connect
 from harness.repository.wal.catalogue import Leg, read_wal
 from harness.repository.wal.findings import holes
 from tests.physical.conftest import Archive, folder_of, lsn
-from tests.physical.test_put_back import SIZE, alone, numbers, shipped, write
+from tests.physical.test_put_back import SIZE, alone, numbers, promote, shipped, write
 
 __all__ = ["alone"]
 
@@ -37,28 +37,34 @@ def test_a_hole_begins_where_the_repository_ends(alone: Archive) -> None:
     assert read_wal(alone.repository).reach(Leg(1, first, None))[0] == start
 
 
-def test_a_slot_that_has_the_wal_behind_what_a_backup_shipped_is_used(alone: Archive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("promoted", [False, True])
+def test_a_slot_that_has_the_wal_behind_what_a_backup_shipped_is_used(
+    alone: Archive, tmp_path: Path, promoted: bool
+) -> None:
     """The slot was dropped, though it had all of it, and a hole was noted up to the newest checkpoint."""
     slot, sql = alone.source.slot, "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
     first = max(at for _, at in read_wal(alone.repository).segments)
     write(alone, 2, 3)
+    if promoted:  # the backup's WAL leads from one timeline to the next
+        promote(alone)
+        write(alone, 30)
     alone.db.execute("postgres", "CHECKPOINT")  # a slot that is made now keeps the WAL from here on
     write(alone, 4, 5)
-    alone.receiver(slot="other", purpose="backup", until=lsn(alone.db)).run(Event())
+    end = lsn(alone.db)
+    alone.receiver(slot="other", purpose="backup", until=end).run(Event())
     alone.db.execute("postgres", sql, f"SELECT pg_create_physical_replication_slot('{slot}', true)", "CHECKPOINT")
     kept = {place_of_segment(one.name, SIZE)[1] for one in (folder_of(alone.db) / "pg_wal").glob("0000*0?")}
     restart = int(str(alone.db.one("postgres", "SELECT restart_lsn - '0/0'::pg_lsn FROM pg_replication_slots")))
-    reached = read_wal(alone.repository).reach(Leg(1, first, None))[0]
     assert first + SIZE not in kept
-    assert first + SIZE < restart < reached
+    assert first + SIZE < restart < end
     assert segment_start(restart, SIZE) in kept
     receiver = alone.receiver(slot=slot)
     with alone.receiving(receiver):
         write(alone, 7)
         shipped(alone)
     assert not {"hole", "created"} & {event.kind for event in receiver.journal.events}
-    assert [*holes(read_wal(alone.repository), 1)] == []
-    assert numbers(alone, tmp_path) == [1, 2, 3, 4, 5, 7]
+    assert [*holes(read_wal(alone.repository), 1), *holes(read_wal(alone.repository), 2)] == []
+    assert numbers(alone, tmp_path) == [1, 2, 3, 4, 5, 7, *((30,) if promoted else ())]
 
 
 def lost() -> AbstractContextManager[object]:
