@@ -12,7 +12,11 @@ from harness.cli.backup import LIVE
 from harness.cli.restore import PASSWORD
 
 if TYPE_CHECKING:
+    from harness.backup.verify import Where
+    from harness.estate.config import Config
     from harness.physical.standby.old_primary import Plan
+    from harness.physical.standby.shelf import Source
+    from harness.repository.catalogue import Repository
 
 standby_app = typer.Typer(help="Have an old primary follow the promoted server: rewind.", rich_markup_mode=None)
 standby_app.callback(invoke_without_command=True)(help_alone)
@@ -40,10 +44,11 @@ def standby_rewind(
 ) -> None:
     """Make an old primary a standby of the server that was promoted in its place, by pg_rewind. It is not started.
 
-    WAL that the data folder no longer has is taken from the repository. What the old primary alone has is printed, and
-    lost with --apply: it is a mistake unless --discard names the position from which on. Its settings are kept.
+    WAL that neither has any more is taken from the repository, with DR's private key, which is not needed otherwise.
+    What the old primary alone has is printed, and lost with --apply: it is a mistake unless --discard names the
+    position from which on. All files in the folder that PostgreSQL did not make (settings, keys, logs) are kept.
     """
-    from harness.backup.verify import Where, reader_of
+    from harness.backup.verify import Where
     from harness.cli.keys import folder_of
     from harness.core.errors import Unreadable, UsageError
     from harness.core.wal import read_lsn
@@ -65,17 +70,29 @@ def standby_rewind(
     if passfile is not None and not passfile.is_file():
         raise UsageError(f"--passfile {passfile}: no such file")
     loaded = load_config(config)
-    repository, key = reader_of(loaded, Where(at, folder_of("dr", loaded, config), reports))
-    if key is None:
-        raise UsageError("standby: DR's private key (recipient.pem) is not among the declared secrets; add it there")
+    source = _source(loaded, Where(at, folder_of("dr", loaded, config), reports))
     run, logs = new_run(runs(), "rewind"), runs().parent / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with workspace(run, logs):  # a sweep of it removes the password of pg_rewind, where this command is killed
-        plan = plan_rewind(folder, sql, repository, key, Owner(run, "rewind/pg_rewind").tags)
+        plan = plan_rewind(folder, sql, source, Owner(run, "rewind/pg_rewind").tags)
         if not say_plan(plan) or not apply:
             return
         rewind(plan, given, passfile, JournalFile(logs / f"{run.name}.jsonl"))
     say(f"REWOUND {plan.old.folder}: follows {sql} when it is started; take a new physical backup of that one")
+
+
+def _source(config: Config, where: Where) -> Source:
+    """Return what gives the repository and DR's private key, once WAL of it is needed; it raises HarnessError."""
+    from harness.backup.verify import reader_of
+    from harness.core.errors import UsageError
+
+    def opened() -> tuple[Repository, bytes]:
+        repository, key = reader_of(config, where)
+        if key is None:
+            raise UsageError("DR's private key (recipient.pem) is not among the declared secrets; add it there")
+        return repository, key
+
+    return opened
 
 
 def say_plan(plan: Plan) -> bool:

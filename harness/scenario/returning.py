@@ -51,7 +51,7 @@ def rewind_primary(drill: Drill) -> Sql:
     if not isinstance(volume, FolderVolume):
         raise HarnessError(f"site {primary.site.name}: its data are in no folder of this machine")
     key = read_secret(environment.secrets.of("dr")[PRIVATE_KEY])
-    plan = plan_rewind(volume.root / DATA, dr, environment.repository, key, Owner(run, "primary/rewind").tags)
+    plan = plan_rewind(volume.root / DATA, dr, lambda: (environment.repository, key), Owner(run, "primary/rewind").tags)
     own = plan.own
     if own is None:
         raise Refused("the old primary has nothing of its own: a rewind would show nothing")

@@ -39,12 +39,14 @@ PASSWORD = "superuser of old"
 class Parted:
     """An old primary that is stopped, and the server that was promoted without its rows 100 and more.
 
-    Copies of its data folder: `before`, shut down before the promotion; `crashed`, `stopped` after it, with its rows.
+    Copies of its data folder: `before`, shut down before the promotion; `behind`, crashed before it with WAL after its
+    checkpoint; `crashed`, `stopped` after it, with its rows.
     """
 
     old: Archive
     promoted: DatabaseServer
     before: Path
+    behind: Path
     crashed: Path
     stopped: Path
 
@@ -58,7 +60,7 @@ class Parted:
 
     def plan(self, folder: Path | None = None) -> Plan:
         old = self.old
-        return plan_rewind(folder or folder_of(old.db), self.promoted.sql, old.repository, old.keys.dr[0])
+        return plan_rewind(folder or folder_of(old.db), self.promoted.sql, lambda: (old.repository, old.keys.dr[0]))
 
 
 def rows(server: DatabaseServer) -> list[int]:
@@ -78,6 +80,11 @@ def parted(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory, recipi
     before = copy_of(old, home / "before", crash=False)
     with receiving(old):
         write(old, 2)
+        db.execute("postgres", "CHECKPOINT", "SELECT pg_switch_wal()", "CREATE TABLE filled AS SELECT 1 AS i")
+        db.execute("postgres", "SELECT pg_switch_wal()", "INSERT INTO filled VALUES (2)")
+        shipped(old)
+    behind = copy_of(old, home / "behind", crash=True)
+    with receiving(old):
         shipped(old)
         site = substrate.site("promoted")
         data = site.volume("postgres").root / "data"  # type: ignore[attr-defined]
@@ -92,7 +99,7 @@ def parted(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory, recipi
     promoted = DatabaseServer(site, node, postgres.sql_of(node, db.sql.password_ref))
     promoted.execute("postgres", "INSERT INTO kept VALUES (3)")
     assert rows(promoted) == [1, 2, 3]
-    return Parted(old, promoted, before, crashed, stopped)
+    return Parted(old, promoted, before, behind, crashed, stopped)
 
 
 def copy_of(old: Archive, into: Path, *, crash: bool) -> Path:
@@ -202,7 +209,7 @@ def test_a_rewind_that_was_killed_before_it_had_its_settings_back_is_ended(
         killed.setattr("harness.physical.standby.rewind.follow", lambda *_words: pytest.exit("killed"))
         with pytest.raises(pytest.exit.Exception):
             rewind(plan, plan.own.fork.at, passfile, MemoryJournal())
-    assert not (folder / "standby.signal").exists()
+    assert (folder / "standby.signal").exists()
     again = parted.plan()
     assert (again.own, again.followed) == (None, False)
     rewind(again, None, passfile, MemoryJournal())
@@ -216,9 +223,9 @@ def test_with_wal_that_nobody_has_or_can_open_it_is_refused(parted: Parted, reci
     only_in_repository(folder)
     said = "where the servers parted, is neither in .* nor in the repository"
     with pytest.raises(RestoreFailed, match=f"{said}$"):
-        plan_rewind(folder, promoted, recipients.repository(MemoryStore()), recipients.dr[0])
+        plan_rewind(folder, promoted, lambda: (recipients.repository(MemoryStore()), recipients.dr[0]))
     with pytest.raises(RestoreFailed, match=rf"{said} \(WAL of run .* does not open it"):
-        plan_rewind(folder, promoted, parted.old.repository, new_pair()[0])
+        plan_rewind(folder, promoted, lambda: (parted.old.repository, new_pair()[0]))
 
 
 def test_one_that_has_nothing_of_its_own_follows_without_a_rewind(parted: Parted, passfile: Path) -> None:

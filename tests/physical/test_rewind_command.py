@@ -71,6 +71,7 @@ def test_an_old_primary_follows_the_server_that_was_restored_and_promoted(
         running = blackstart(folder, *words)
         assert (running.returncode, f"{data}: a server runs on it" in running.stderr) == (3, True), running.stderr
         node.kill()
+        (folder / "secrets/dr/recipient.pem").rename(folder / "recipient.pem")  # all WAL is in the data folder
         control = (data / "global/pg_control").read_bytes()
         said = blackstart(folder, *words)
         lost = r"\nLOST with --apply --discard (0/\w+): WAL from \1 to 0/\w+ of timeline 1, in which 1 transaction"

@@ -35,17 +35,18 @@ class Diverged:
         return f"{what}, in which {self.commits} transactions committed, from {self.first} to {self.last} UTC"
 
 
-def diverged(programs: Programs, folder: Path, fork: Switch, shelf: Shelf, place: Path) -> Diverged:
+def diverged(programs: Programs, folder: Path, fork: Switch, reached: int, shelf: Shelf, place: Path) -> Diverged:
     """Return what is in the WAL of an old primary after the fork; it ends at the fork where there is none.
 
-    `place`: an empty folder. Raises RestoreFailed where WAL is neither in the data folder nor in the repository.
+    `reached`: where its control file says that it was: a server has all WAL after that itself, without which it could
+    not recover. `place`: an empty folder. Raises RestoreFailed where WAL is neither there nor in the repository.
     """
     at = segment_start(fork.at, shelf.size)
     while True:
         name = segment_name(fork.timeline, at, shelf.size)
         if (own := folder / "pg_wal" / name).is_file():
             (place / name).symlink_to(own.absolute())
-        elif (data := shelf.read(name)) is not None:
+        elif at <= max(reached, fork.at) and (data := shelf.read(name)) is not None:
             (place / name).write_bytes(data)
         else:
             break
@@ -53,13 +54,19 @@ def diverged(programs: Programs, folder: Path, fork: Switch, shelf: Shelf, place
     if not any(place.iterdir()):
         why = f" ({'; '.join(shelf.failed)})" if shelf.failed else ""
         raise RestoreFailed(f"WAL {name}, where the servers parted, is neither in {folder} nor in the repository{why}")
-    words = (f"--path={place}", f"--timeline={fork.timeline}", f"--start={show_lsn(fork.at)}")
+    end = end_of(programs, place, fork.timeline, fork.at)
+    if end == fork.at:
+        return Diverged(fork, end)
+    words = (f"--path={place}", f"--timeline={fork.timeline}", f"--start={show_lsn(fork.at)}", f"--end={show_lsn(end)}")
+    return Diverged(fork, end, *_commits(programs, *words))
+
+
+def end_of(programs: Programs, folder: Path, timeline: int, start: int) -> int:
+    """Return up to which position WAL in a folder can be read from `start` on; that itself where it cannot."""
+    words = (f"--path={folder}", f"--timeline={timeline}", f"--start={show_lsn(start)}")
     # It ends with an error at the end of the WAL of a server that crashed. The caller compares with the checkpoint.
     found = BETWEEN.search(programs.end("pg_waldump", "--stats", *words).stdout)
-    if found is None:
-        return Diverged(fork, fork.at)
-    count, first, last = _commits(programs, *words, f"--end={found[2]}")
-    return Diverged(fork, read_lsn(found[2]), count, first, last)
+    return start if found is None else read_lsn(found[2])
 
 
 def _commits(programs: Programs, *words: str) -> tuple[int, str, str]:

@@ -10,15 +10,14 @@ from harness.core.wal import Switch, fork_of, read_history, read_lsn, show_lsn
 from harness.physical.place import private_place
 from harness.physical.private_server import SEGMENT, control_of
 from harness.physical.programs import Programs, programs_of
-from harness.physical.standby.diverged import Diverged, diverged
-from harness.physical.standby.shelf import Shelf
+from harness.physical.standby.aside import Aside, mounted_in
+from harness.physical.standby.diverged import Diverged, diverged, end_of
+from harness.physical.standby.follower import SIGNAL
+from harness.physical.standby.shelf import Shelf, Source
 from harness.physical.unpack import SPACES, VERSION
 from harness.postgres.replication.connection import Identity, Replication
 from harness.postgres.replication.stream import timeline_history
 from harness.postgres.server import ask_row
-from harness.repository.catalogue import Repository
-from harness.repository.wal.catalogue import read_wal
-from harness.repository.wal.reader import WalReader
 
 NEEDED = ("pg_rewind", "pg_waldump")
 SERVERS = ("postgres", "postmaster")  # names of their processes
@@ -44,9 +43,14 @@ class OldPrimary:
         return self.control["Database system identifier"]
 
     @property
-    def settings_kept(self) -> Path:
-        """Where its settings are while it is rewound."""
-        return self.folder.with_name(f"{self.folder.name}-settings")
+    def aside(self) -> Aside:
+        """Where the files that PostgreSQL did not make are while it is rewound."""
+        return Aside(self.folder)
+
+    @property
+    def no_standby_yet(self) -> bool:
+        """Whether pg_rewind has ended, or a base backup was put there, and no server has been told to be a standby."""
+        return (self.folder / "backup_label").exists() and not (self.folder / SIGNAL).exists()
 
     @property
     def timeline(self) -> int:
@@ -58,6 +62,11 @@ class OldPrimary:
     def checkpoint(self) -> int:
         """The position at which its newest checkpoint begins."""
         return read_lsn(self.control["Latest checkpoint location"])
+
+    @property
+    def redo(self) -> int:
+        """The position from which a server replays after that checkpoint."""
+        return read_lsn(self.control["Latest checkpoint's REDO location"])
 
     @property
     def replayed(self) -> int:
@@ -91,43 +100,67 @@ class Promoted:
 class Plan:
     """What a rewind would do. `own`: what it would discard, None where the old primary has nothing of its own.
 
-    `followed`: whether the old primary is on the timeline of the promoted server already, and no rewind was killed
-    before its end.
+    `shared`: up to which position its own WAL is whole and the promoted server's too; `unfinished`: whether a rewind of
+    it was killed before its end; `followed`: whether it is on the timeline of the promoted server already, by a rewind
+    that was not.
     """
 
     old: OldPrimary
     promoted: Promoted
     shelf: Shelf
     own: Diverged | None
+    shared: int = 0
+    unfinished: bool = False
     followed: bool = False
 
 
-def plan_rewind(
-    folder: Path, sql: Sql, repository: Repository, private_pem: bytes, tags: Mapping[str, str] | None = None
-) -> Plan:
+def plan_rewind(folder: Path, sql: Sql, source: Source, tags: Mapping[str, str] | None = None) -> Plan:
     """Look at both servers and return what a rewind would do; nothing is changed. `tags`: see `programs_of`.
 
+    `source`: returns the repository and the key that opens it; it is called when WAL is needed that the folder lacks.
     Raises UsageError for a folder that is no data folder, Refused with all obstacles, MissingPart, RestoreFailed where
     WAL is lacking, HarnessError of the server or the store.
     """
     old, promoted = read_old(folder.absolute(), tags), read_promoted(sql)
     if found := obstacles(old, promoted):
         raise Refused("; ".join(found))
-    wal = read_wal(repository, old.system)
-    shelf = Shelf(wal, WalReader(repository, private_pem), int(old.control[SEGMENT]))
+    shelf = Shelf(source, old.system, int(old.control[SEGMENT]))
     fork = fork_of(_history(old, shelf), old.timeline, promoted.history, promoted.identity.timeline)
     if fork is None:
-        return Plan(old, promoted, shelf, None, followed=not old.settings_kept.is_dir())
+        return _of_one_timeline(old, promoted, shelf)
     if fork.timeline != old.timeline:
         raise Refused(f"{old.folder}: was promoted itself, to timeline {old.timeline}, and is no old primary; {ANEW}")
-    with private_place(old.programs.tags) as place:
-        own = diverged(old.programs, old.folder, fork, shelf, place)
+    reached = max(old.replayed, old.checkpoint)
+    if old.control["Database cluster state"] == "shut down" and reached < fork.at:
+        own = Diverged(fork, fork.at)  # that checkpoint is the last that it wrote
+    else:
+        with private_place(old.programs.tags) as place:
+            own = diverged(old.programs, old.folder, fork, reached, shelf, place)
     if own.end < old.replayed or own.end <= old.checkpoint >= fork.at:
         raise RestoreFailed(
-            f"{old.folder}: its WAL can be read up to {show_lsn(own.end)} only, it was at "
-            f"{show_lsn(max(old.replayed, old.checkpoint))}; {ANEW}"
+            f"{old.folder}: its WAL can be read up to {show_lsn(own.end)} only, it was at {show_lsn(reached)}; {ANEW}"
         )
-    return Plan(old, promoted, shelf, own if own.end > fork.at else None)
+    if own.end == fork.at:
+        whole = end_of(old.programs, old.folder / "pg_wal", fork.timeline, old.checkpoint)
+        return Plan(old, promoted, shelf, None, min(whole, fork.at))
+    if mounted := mounted_in(old.folder):
+        raise Refused(f"{', '.join(mounted)}: pg_rewind would remove what is mounted into the data folder; unmount it")
+    aside = old.aside
+    if refusal := aside.refusal(aside.marker(old.system, fork, promoted.identity.timeline)):
+        raise Refused(refusal)
+    return Plan(old, promoted, shelf, own, unfinished=aside.noted() is not None)
+
+
+def _of_one_timeline(old: OldPrimary, promoted: Promoted, shelf: Shelf) -> Plan:
+    """Return what is to do for an old primary on the timeline of the promoted server. Raises Refused."""
+    aside, noted, timeline = old.aside, old.aside.noted(), promoted.identity.timeline
+    why, forks = "", (*promoted.history, Switch(timeline, 0))
+    if noted is not None:
+        why = aside.refusal(aside.marker(old.system, noted.fork if noted.fork in forks else forks[-1], timeline))
+    if why and old.no_standby_yet:
+        raise Refused(why)
+    unfinished = noted is not None and not why
+    return Plan(old, promoted, shelf, None, unfinished=unfinished, followed=not (unfinished or old.no_standby_yet))
 
 
 def read_old(folder: Path, tags: Mapping[str, str] | None = None) -> OldPrimary:

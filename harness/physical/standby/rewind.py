@@ -5,6 +5,7 @@ By `pg_rewind`, with WAL of the repository where the data folder no longer has i
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
@@ -19,14 +20,18 @@ from harness.physical.standby.follower import SIGNAL
 from harness.physical.standby.old_primary import ANEW, OldPrimary, Plan, running_in
 from harness.physical.unpack import AUTO, LEFT_OVER
 from harness.postgres.server import ask_row, parameters, transaction
-from harness.substrate.common.filesystem import remove_tree, write_to_disk
+from harness.substrate.common.filesystem import write_to_disk
 from harness.vault import for_password_file
 
-# pg_rewind puts those of the promoted server in their place: its addresses and paths are not of this machine.
-SETTINGS = ("postgresql.conf", AUTO, "pg_hba.conf", "pg_ident.conf")
 START = re.compile(r"START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+)")
 HAS = "SELECT pg_catalog.array_agg(name) FROM pg_catalog.pg_ls_waldir()"
+BEGUN = "need to copy"  # what pg_rewind says right before it changes the folder
+COPIED = re.compile(r"\s*\d+/\d+ kB \(\d+%\) copied\s*|\s*")
 SAID = re.compile(r"pg_rewind: (?:error|fatal): (.*)")
+
+
+class Unchanged(RestoreFailed):
+    """pg_rewind has failed before it changed the data folder."""
 
 
 def rewind(plan: Plan, discard: int | None, passfile: Path | None, journal: Journal) -> None:
@@ -43,32 +48,36 @@ def rewind(plan: Plan, discard: int | None, passfile: Path | None, journal: Jour
         )
     if (pid := running_in(old.folder)) is not None:
         raise Refused(f"{old.folder}: a server runs on it (process {pid}); stop it")
-    kept = old.settings_kept
-    if own is not None:
-        keep_settings(old.folder, kept)
-        _run(plan, journal)
-    if kept.is_dir():  # of a rewind that was killed as well
-        for one in kept.iterdir():
-            (old.folder / one.name).write_bytes(one.read_bytes())
-    follow(old.folder, plan.promoted.sql, passfile)
-    place_lacking(plan)
+    if again := own is not None or plan.unfinished:
+        _rewound(plan, journal)
+    wal = old.folder / "pg_wal"
+    with private_place(old.programs.tags, wal) as place:  # of the file system to which its files go
+        lacking = fetch_lacking(plan, place)
+        follow(old.folder, plan.promoted.sql, passfile)
+        for path in lacking:
+            path.replace(wal / path.name)
     write_to_disk(old.folder)
-    remove_tree(kept)
+    if again:
+        old.aside.remove()
     journal.mark("rewound", str(old.folder), follows=str(plan.promoted.sql), discarded=str(own or ""))
 
 
-def keep_settings(folder: Path, kept: Path) -> None:
-    """Copy the settings of a data folder to a folder beside it; those of a rewind that was killed stay there."""
-    if kept.is_dir():
-        return
-    half = kept.with_name(f".{kept.name}")
-    remove_tree(half)
-    half.mkdir(mode=0o700)
-    for path in (folder / name for name in SETTINGS):
-        if path.is_file() and not path.is_symlink():
-            (half / path.name).write_bytes(path.read_bytes())
-    write_to_disk(half)
-    half.rename(kept)
+def _rewound(plan: Plan, journal: Journal) -> None:
+    """Run pg_rewind where it has not ended, and put back what PostgreSQL did not make."""
+    old, own, aside = plan.old, plan.own, plan.old.aside
+    if own is not None:
+        with transaction(plan.promoted.sql, "", "name a superuser") as connection:
+            connection.execute("CHECKPOINT")  # before that the control file has the timeline from before the promotion
+        fresh = aside.move_away(aside.marker(old.system, own.fork, plan.promoted.identity.timeline))
+        try:
+            _run(plan, journal)
+        except Unchanged as error:
+            if not fresh:  # a rewind before this one may have changed it
+                raise RestoreFailed(f"{error}; its settings are in {aside.place}") from None
+            aside.undo()
+            raise
+    (old.folder / SIGNAL).touch(mode=0o600)  # before all else: without it a second primary would start
+    aside.put_back()
 
 
 def follow(folder: Path, sql: Sql, passfile: Path | None) -> None:
@@ -85,10 +94,8 @@ def follow(folder: Path, sql: Sql, passfile: Path | None) -> None:
 
 
 def _run(plan: Plan, journal: Journal) -> None:
-    """Run pg_rewind. Raises RestoreFailed with its reason."""
+    """Run pg_rewind; the folder is that of a standby then. Raises Unchanged, else RestoreFailed, with its reason."""
     old, sql = plan.old, plan.promoted.sql
-    with transaction(sql, "", "name a superuser") as connection:
-        connection.execute("CHECKPOINT")  # before that the control file has the timeline from before the promotion
     words = {"user": sql.user, "dbname": sql.database, "application_name": "blackstart rewind", **parameters(sql)}
     with private_place(old.programs.tags) as place, plan.shelf.command(place) as command:
         passwords, config = place / "pgpass", place / "config"
@@ -97,16 +104,20 @@ def _run(plan: Plan, journal: Journal) -> None:
         config.write_text(_config(old, command))
         done = old.programs.end(
             "pg_rewind", f"--target-pgdata={old.folder}", f"--source-server={make_conninfo('', **words)}",
-            "--restore-target-wal", f"--config-file={config}", variables={"PGPASSFILE": str(passwords)},
+            "--restore-target-wal", f"--config-file={config}", "--write-recovery-conf", "--progress",
+            variables={"PGPASSFILE": str(passwords)},
         )  # fmt: skip
-    for line in done.stderr.splitlines():
+    lines = [line for line in done.stderr.splitlines() if COPIED.fullmatch(line) is None]
+    for line in lines:
         journal.mark("log", "pg_rewind", line=line)
     if done.returncode:
-        lines = done.stderr.splitlines()
         said = next((found[1] for line in lines if (found := SAID.match(line))), lines[-1] if lines else "no reason")
         said = "; ".join((said, *plan.shelf.failed))
+        if not any(BEGUN in line for line in lines):
+            raise Unchanged(f"{old.folder}: pg_rewind: {said}; nothing was rewound")
         raise RestoreFailed(
-            f"{old.folder}: pg_rewind: {said}; do not start a server on it before a rewind has ended well, or {ANEW}"
+            f"{old.folder}: pg_rewind: {said}; do not start a server on it before a rewind has ended well, or {ANEW}; "
+            f"its settings are in {old.aside.place}"
         )
 
 
@@ -129,14 +140,14 @@ def _config(old: OldPrimary, command: str) -> str:
     return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
 
 
-def place_lacking(plan: Plan) -> None:
-    """Write WAL into pg_wal that the replay needs and the promoted server has no longer.
+def fetch_lacking(plan: Plan, place: Path) -> Sequence[Path]:
+    """Write WAL into a folder that the replay needs, and that neither pg_wal nor the promoted server has; return it.
 
     Raises RestoreFailed where it is nowhere, HarnessError.
     """
     label = plan.old.folder / "backup_label"  # of pg_rewind
     rewound = label.exists()
-    start = plan.old.checkpoint
+    start = plan.old.redo
     if rewound:
         found = START.search(label.read_text())
         if found is None:
@@ -144,20 +155,23 @@ def place_lacking(plan: Plan) -> None:
         start = read_lsn(found[1])
     folder, shelf, promoted = plan.old.folder, plan.shelf, plan.promoted
     streamed = {*ask_row(promoted.sql, HAS)[0]}
-    end = read_lsn(promoted.identity.position)
+    end, fetched = read_lsn(promoted.identity.position), list[Path]()
     for at in range(segment_start(start, shelf.size), end, shelf.size):
         timeline = timeline_at(promoted.history, promoted.identity.timeline, at + shelf.size)
-        path = folder / "pg_wal" / segment_name(timeline, at, shelf.size)
-        # Without a rewind a file may end with what the old primary had written.
-        if path.name in streamed or (rewound and path.exists()):
+        name = segment_name(timeline, at, shelf.size)
+        # Without a rewind a file may end with what the old primary had written: it is whole up to there alone.
+        whole = rewound or at + shelf.size <= plan.shared
+        if name in streamed or (whole and (folder / "pg_wal" / name).is_file()):
             continue
-        if (data := shelf.read(path.name, whole=True)) is None:
+        if (data := shelf.read(name, whole=True)) is None:
             why = "".join(f" ({line})" for line in shelf.failed)
             raise RestoreFailed(
-                f"{folder}: WAL {path.name} is neither on the promoted server nor in the repository{why}; {ANEW}"
+                f"{folder}: WAL {name} is neither on the promoted server nor in the repository{why}; {ANEW}"
             )
-        path.touch(mode=0o600)
-        path.write_bytes(data)
+        fetched.append(place / name)
+        fetched[-1].touch(mode=0o600)
+        fetched[-1].write_bytes(data)
+    return fetched
 
 
 def _quoted(value: str) -> str:

@@ -2,17 +2,20 @@
 
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingUnixStreamServer
-from threading import Thread
+from threading import Lock, Thread
 
 from harness.core.errors import HarnessError, Unreadable
 from harness.core.wal import HISTORY, place_of_segment
-from harness.repository.wal.catalogue import Shipped, WalCatalogue
+from harness.repository.catalogue import Repository
+from harness.repository.wal.catalogue import Shipped, WalCatalogue, read_wal
 from harness.repository.wal.reader import WalReader
+
+Source = Callable[[], tuple[Repository, bytes]]  # the repository, and the private key that opens it
 
 # Its process has neither keys nor the declaration: it asks this one, and fails when this one is gone.
 ASK = """\
@@ -32,14 +35,16 @@ with open(sys.argv[2], "wb") as file:
 class Shelf:
     """Files of the shipped WAL of one database system. `size`: bytes of a segment; `served`: names that were read.
 
-    `failed`: why a file that is listed could not be read.
+    `source`: asked when the first file is; `failed`: why a file that is listed, or the repository, could not be read.
     """
 
-    wal: WalCatalogue
-    reader: WalReader
+    source: Source
+    system: str
     size: int
     served: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    _opened: tuple[WalCatalogue, WalReader] | None = None
+    _opening: Lock = field(default_factory=Lock, repr=False)  # pg_rewind asks in other threads
 
     def read(self, name: str, *, whole: bool = False) -> bytes | None:
         """Return a file, as long as a server expects it; None for one that is not listed or cannot be read.
@@ -47,22 +52,31 @@ class Shelf:
         `whole`: not one whose end is lacking.
         """
         try:
-            shipped = self._listed(name)
+            wal, reader = self._open()
+            shipped = self._listed(wal, name)
             if shipped is None or (whole and shipped.entry.plain_size != self.size):
                 return None
-            data = self.reader.read(shipped)
+            data = reader.read(shipped)
         except HarnessError as error:
-            self.failed.append(str(error))
+            if str(error) not in self.failed:
+                self.failed.append(str(error))
             return None
         self.served.append(name)
         return data if shipped.entry.is_history else data + bytes(self.size - len(data))
 
-    def _listed(self, name: str) -> Shipped | None:
+    def _open(self) -> tuple[WalCatalogue, WalReader]:
+        with self._opening:
+            if self._opened is None:
+                repository, private_pem = self.source()
+                self._opened = read_wal(repository, self.system), WalReader(repository, private_pem)
+            return self._opened
+
+    def _listed(self, wal: WalCatalogue, name: str) -> Shipped | None:
         if history := HISTORY.fullmatch(name):
-            return self.wal.histories.get(int(history[1], 16))
-        if self.wal.segment_size not in (0, self.size):
-            raise Unreadable(f"WAL in the repository has segments of {self.wal.segment_size} bytes, not {self.size}")
-        return next(iter(self.wal.segments.get(place_of_segment(name, self.size), ())), None)
+            return wal.histories.get(int(history[1], 16))
+        if wal.segment_size not in (0, self.size):
+            raise Unreadable(f"WAL in the repository has segments of {wal.segment_size} bytes, not {self.size}")
+        return next(iter(wal.segments.get(place_of_segment(name, self.size), ())), None)
 
     @contextmanager
     def command(self, place: Path) -> Iterator[str]:
