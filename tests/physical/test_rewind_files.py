@@ -18,7 +18,7 @@ from harness.physical.standby.old_primary import Plan, plan_rewind
 from harness.physical.standby.rewind import rewind
 from harness.repository.catalogue import Repository
 from tests.physical.conftest import folder_of
-from tests.physical.test_rewind import Parted, await_rows, only_in_repository, parted, passfile, rows, stop
+from tests.physical.test_rewind import PASSWORD, Parted, await_rows, only_in_repository, parted, passfile, rows, stop
 
 __all__ = ["parted", "passfile"]
 KEPT = "data-settings"
@@ -112,6 +112,7 @@ def test_they_are_moved_back_after_a_kill_at_any_step(
     for step in (f"{aside}.Aside.put_back", f"{aside}.Aside._back", "harness.physical.standby.rewind.follow"):
         killed(monkeypatch, step, lambda: rewound(parted, passfile))
         assert (folder / "standby.signal").exists()
+        assert not [path for path in folder.glob("*.conf") if PASSWORD in path.read_text()]  # pg_rewind writes one
         plan = parted.plan()
         assert (plan.own, plan.followed) == (None, False)
     rewound(parted, passfile)
