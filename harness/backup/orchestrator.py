@@ -111,7 +111,7 @@ class BackupOrchestrator:
         fingerprints = self._fingerprints()
         found = reap(self.repository, ABANDONED)
         if found.note:
-            self.journal.mark("log", "older versions stay", note=found.note)
+            self.journal.mark("log", "what was to be removed stays", note=found.note)
         if found.alarm:
             self._lost(found.alarm)
         writer = self.repository.begin(system.identifier, recipients, read_text_secret(self.signing_key))

@@ -113,7 +113,7 @@ def _reap(repository: Repository, journal: Journal, lost: Callable[[str], None] 
     for name in found.removed:
         journal.mark("removed", name, why="left by a backup that was never committed")
     if found.note:
-        journal.mark("log", "older versions stay", note=found.note)
+        journal.mark("log", "what was to be removed stays", note=found.note)
     if found.alarm:
         journal.mark("log", "backups were lost", error=found.alarm)
         if lost is not None:

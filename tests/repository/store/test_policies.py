@@ -95,7 +95,10 @@ class Work:
         killed.add("globals", (b"x",))
         shipper = begin_wal(self.repository, "7391", SIZE, self.recipients.public, self.recipients.writer[0], None)
         shipper.put(1, 0, b"begun")
-        assert killed.backup_id in reap(self.repository, -5.0).removed
+        found = reap(self.repository, -5.0)
+        if found.refused:
+            raise HarnessError("; ".join(found.refused))
+        assert killed.backup_id in found.removed
         assert reap_wal(self.repository, -5.0)
         assert not [one.key for one in self.store.list(f"{ESTATE}/") if killed.backup_id in one.key]
 
