@@ -266,3 +266,22 @@ def test_another_system_and_a_running_server_are_refused_in_one_line(parted: Par
 def test_a_folder_without_a_server_is_refused(parted: Parted, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"^{tmp_path}: no data folder of a database server$"):
         parted.plan(tmp_path)
+
+
+def test_a_server_that_was_started_since_the_plan_is_refused(parted: Parted, passfile: Path) -> None:
+    parted.use(parted.stopped)
+    plan = parted.plan()
+    assert plan.own is not None
+    parted.old.db.node.start()
+    with pytest.raises(Refused, match=r"a server runs on it \(process \d+\); stop it$"):
+        rewind(plan, plan.own.fork.at, passfile, MemoryJournal())
+
+
+def test_one_that_was_promoted_itself_is_refused(parted: Parted) -> None:
+    """Both are on a timeline 2, each of its own."""
+    (parted.use(parted.stopped) / "standby.signal").touch()
+    parted.old.db.node.start()
+    parted.old.db.execute("postgres", "SELECT pg_promote()")
+    stop(parted.old.db)
+    with pytest.raises(Refused, match="was promoted itself, to timeline 2, and is no old primary; restore a base"):
+        parted.plan()

@@ -82,6 +82,7 @@ def test_an_old_primary_follows_the_server_that_was_restored_and_promoted(
             (3, f"--discard {fork[1]} gives it up", ("--apply", "--discard", "0/1")),
             (2, "--discard 'all': no position in the WAL", ("--apply", "--discard", "all")),
             (2, "names a database", ("--promoted", f"{url}/shop")),
+            (2, "--passfile passwords: no such file", ("--passfile", "passwords", "--apply", "--discard", fork[1])),
         ):
             refused = blackstart(folder, *words, *more)
             assert (refused.returncode, why in refused.stderr) == (code, True), refused.stderr
