@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -79,37 +80,35 @@ def stop(archive: Archive) -> None:
     archive.db.node.kill()
 
 
-def put_back(archive: Archive, *lost: int) -> None:
-    """Write rows and ship them, then put the data folder back to the state before."""
+@contextmanager
+def snapshot(archive: Archive) -> Iterator[None]:
+    """Put the data folder back to the state before the block."""
     folder = folder_of(archive.db)
     kept = folder.with_name("snapshot")
     stop(archive)
     shutil.copytree(folder, kept, symlinks=True)
     archive.db.node.start()
-    with receiving(archive):
-        write(archive, *lost)
-        shipped(archive)
+    yield
     stop(archive)
     shutil.rmtree(folder)
     kept.rename(folder)
     archive.db.node.start()
 
 
+def put_back(archive: Archive, *lost: int) -> None:
+    """Write rows and ship them, then put the data folder back to the state before."""
+    with snapshot(archive), receiving(archive):
+        write(archive, *lost)
+        shipped(archive)
+
+
 def test_another_server_with_a_history_of_its_own_of_one_timeline_is_not_followed(alone: Archive) -> None:
     """Two copies of one server, each promoted to timeline 2 at another position: WAL of both would restore neither."""
-    folder = folder_of(alone.db)
-    copy = folder.with_name("copy")
-    stop(alone)
-    shutil.copytree(folder, copy, symlinks=True)
-    alone.db.node.start()
-    promote(alone)
-    with receiving(alone):
-        write(alone, 2)
-        shipped(alone)
-    stop(alone)
-    shutil.rmtree(folder)
-    copy.rename(folder)
-    alone.db.node.start()
+    with snapshot(alone):
+        promote(alone)
+        with receiving(alone):
+            write(alone, 2)
+            shipped(alone)
     write(alone, 10)
     promote(alone)
     write(alone, 11, 12, 13)  # beyond what was shipped
@@ -165,30 +164,20 @@ def promoted(archive: Archive) -> None:
 
 def test_a_new_timeline_gets_a_number_that_the_repository_does_not_have(alone: Archive, tmp_path: Path) -> None:
     """The remedy ended in a refusal: the server's new timeline had the number of one that was shipped."""
-    folder = folder_of(alone.db)
-    kept = folder.with_name("snapshot")
-    stop(alone)
-    shutil.copytree(folder, kept, symlinks=True)
-    alone.db.node.start()
-    with receiving(alone):
-        write(alone, 2)
-        shipped(alone)
-    for number in (3, 4):
-        promote(alone)
-        with receiving(alone):
-            write(alone, number)
-            shipped(alone)
-    assert read_wal(alone.repository).timelines == (1, 2, 3)
-    stop(alone)
-    shutil.rmtree(folder)
-    kept.rename(folder)
-    alone.db.node.start()
+    with snapshot(alone):
+        for number in (2, 3, 4):
+            if number > 2:
+                promote(alone)
+            with receiving(alone):
+                write(alone, number)
+                shipped(alone)
+        assert read_wal(alone.repository).timelines == (1, 2, 3)
     with pytest.raises(HarnessError, match="was put back to an earlier state") as refused:
         take_physical(alone.source, MemoryJournal())
     assert "empty files 00000002.history to 00000003.history in its pg_wal" in str(refused.value)
     assert "restore_command = 'false' and recovery_target_timeline = 'current'" in str(refused.value)
     for name in ("00000002.history", "00000003.history"):
-        (folder / "pg_wal" / name).touch()
+        (folder_of(alone.db) / "pg_wal" / name).touch()
     promote(alone, "recovery_target_timeline = 'current'")
     receiver = alone.receiver(slot=alone.source.slot)
     with alone.receiving(receiver):

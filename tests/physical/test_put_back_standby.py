@@ -10,16 +10,11 @@ import pytest
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
-from harness.physical.programs import programs_of
 from tests.physical.conftest import Archive, folder_of
 from tests.physical.test_put_back import alone, numbers, receiving, shipped, write
+from tests.physical.test_rewind import stop
 
 __all__ = ["alone"]
-
-
-def shut_down(archive: Archive) -> None:
-    programs_of(18).run("pg_ctl", "stop", "--mode=fast", "-D", str(folder_of(archive.db)))
-    archive.db.node.kill()
 
 
 def replayed(archive: Archive) -> None:
@@ -31,7 +26,7 @@ def test_a_standby_that_has_not_replayed_what_was_shipped_is_waited_for(alone: A
     """It has the WAL in its pg_wal; its position is that of its replay until it receives again."""
     folder = folder_of(alone.db)
     earlier = folder.with_name("earlier")
-    shut_down(alone)
+    stop(alone.db)
     shutil.copytree(folder, earlier, symlinks=True)
     alone.db.node.start()
     with receiving(alone):
