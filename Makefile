@@ -97,7 +97,7 @@ report: setup  ## build the report of the newest drills
 	@$(BIN)/blackstart report
 
 bench: setup  ## run every benchmark
-	@for one in memory logical tenants site_loss clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
+	@for one in memory logical tenants site_loss big_estate clusters leftovers; do echo "== $$one"; $(BIN)/python -m benchmarks.$$one || exit 1; done
 
 bench-repository: setup  ## physical backups, restores and WAL beside pgBackRest, Barman and a pipe (root; ROUNDS=5)
 	$(BIN)/python -m benchmarks.repository --record $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -23,6 +23,12 @@ def rows_of(name: str) -> Rows:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
 
 
+def of_newest_day(rows: Rows) -> Rows:
+    """Return the rows of the newest day among them."""
+    newest = max((row["at"][:10] for row in rows), default="")
+    return [row for row in rows if row["at"].startswith(newest)]
+
+
 def add(name: str, row: DataclassInstance) -> None:
     """Add a row to those of a benchmark."""
     with (RESULTS / f"{name}.jsonl").open("a", encoding="utf-8") as file:

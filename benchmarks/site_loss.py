@@ -25,6 +25,7 @@ import psutil
 
 from benchmarks import page
 from benchmarks.rows import ROOT, add
+from benchmarks.sections.drills import SUBSTRATES
 from harness.core.clock import SYSTEM
 from harness.evidence.folder import read_record, records
 
@@ -63,14 +64,14 @@ def peak() -> Iterator[list[int]]:
     thread.join()
 
 
-def drill(substrate: str) -> Row:
-    """Run one drill and return its row."""
+def drill(substrate: str, *options: str) -> Row:
+    """Run one drill and return its row. `options`: of the command line of pytest."""
     name, _, strategy = substrate.partition(",")
     with tempfile.TemporaryDirectory() as reports, peak() as most:
         words = [sys.executable, "-m", "pytest", "-q", "features/estate/site_loss.feature"]
         more = [f"--substrate={name}", f"--strategy={strategy}", f"--reports={reports}"]
         load, begun = os.getloadavg()[0], SYSTEM.monotonic()
-        done = subprocess.run([*words, *more], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run([*words, *more, *options], cwd=ROOT, capture_output=True, text=True, check=False)
         wall = SYSTEM.monotonic() - begun
         found = records(Path(reports))
         if not found:
@@ -93,7 +94,7 @@ def drill(substrate: str) -> Row:
 def main() -> None:
     """Run the drills that were asked for and write the page."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("substrates", nargs="*", default=list(page.SUBSTRATES))
+    parser.add_argument("substrates", nargs="*", default=list(SUBSTRATES))
     parser.add_argument("--runs", type=int, default=1)
     asked = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} processors")

@@ -17,7 +17,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ from pathlib import Path
 
 from benchmarks import page
 from benchmarks.repository.measure import AS_USER, USER, busy, cpu_of, measure
-from benchmarks.repository.servers import SEGMENTS, Servers, rivals
+from benchmarks.repository.servers import SEGMENTS, Servers, rivals, write_bytecode
 from benchmarks.repository.sides import OURS, Sides, Work
-from benchmarks.rows import ROOT, add
+from benchmarks.rows import add
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.parts.programs import program
@@ -130,13 +129,6 @@ def _require_rows(servers: Servers) -> None:
             raise HarnessError(f"{found.name}: {found.read_text().strip()} rows instead of {servers.rows}")
 
 
-def _compile() -> None:
-    """Write the bytecode of blackstart and its packages, as an installation has it and as the other tools have it."""
-    folders = (str(ROOT / "harness"), sysconfig.get_path("purelib"))
-    # A package may have files for other versions of Python, which cannot be compiled.
-    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", *folders], capture_output=True, check=False)
-
-
 def _position(name: str, beyond: int = 0) -> str:
     at = (int(name[8:16], 16) << 32) + int(name[16:], 16) * SEGMENT + beyond
     return f"{at >> 32:X}/{at & 0xFFFFFFFF:X}"
@@ -159,7 +151,7 @@ def main() -> None:
     for path in (*map(program, ("postgres", "weed", "rclone")), sys.executable):
         if subprocess.run([*AS_USER, "test", "-x", path], check=False).returncode:
             raise HarnessError(f"{path}: closed to user {USER}, whom the sides run as; chmod o+x the folders above it")
-    _compile()
+    write_bytecode()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout  # noqa: S607
     servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-bench-")), rivals())
     try:

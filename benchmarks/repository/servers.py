@@ -9,10 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.repository.measure import AS_USER, USER
+from benchmarks.rows import ROOT
 from harness.core.clock import NotYet, wait_until
 from harness.parts.programs import program
 
@@ -189,6 +192,13 @@ def rivals() -> Path:
     if not (RIVALS / "bin/pgbackrest").exists():
         subprocess.run([str(FETCH), str(RIVALS)], check=True)
     return RIVALS / "bin"
+
+
+def write_bytecode() -> None:
+    """Write the bytecode of blackstart and its packages, as an installation has it and as the other tools have it."""
+    folders = (str(ROOT / "harness"), sysconfig.get_path("purelib"))
+    # A package may have files for other versions of Python, which cannot be compiled.
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", *folders], capture_output=True, check=False)
 
 
 def note(key: str) -> str:
