@@ -1,13 +1,14 @@
 """Status of the backups now: what would be lost if the site were gone this second, and what endangers it."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger
 
+from harness.core.errors import HarnessError
 from harness.core.service import Sql
 from harness.estate.backup_config import CRON_FIELDS
 from harness.physical.continuity import behind
@@ -20,7 +21,6 @@ from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
 from harness.repository.wal.findings import wal_findings
 
 LATE = 1.5  # intervals after which a backup is overdue
-SKEW = timedelta(minutes=1)  # between the clocks of the server and of who ships its WAL
 FULL = 0.8  # share of max_slot_wal_keep_size from which on the slot is in danger
 READABLE = 0o644  # the node exporter runs as another user
 ASKED = """
@@ -84,6 +84,14 @@ def server_state(sql: Sql, slot: str) -> ServerState:
     return ServerState(**dict(zip(names, (*row[:-1], None if limit < 0 else limit << 20), strict=True)))
 
 
+def ask_server(sql: Sql, slot: str) -> ServerState | str:
+    """Return what the primary says of its WAL, or why it does not answer."""
+    try:
+        return server_state(sql, slot)
+    except HarnessError as error:
+        return str(error)
+
+
 def interval_of(expression: str, now: datetime) -> timedelta:
     """Return the time between the next two runs of a six-field cron."""
     trigger = CronTrigger(**dict(zip(CRON_FIELDS, expression.split(), strict=True)), timezone="UTC")
@@ -92,17 +100,20 @@ def interval_of(expression: str, now: datetime) -> timedelta:
     return second - first if first and second else timedelta(days=1)
 
 
-def status_of(repository: Repository, server: ServerState | str, schedule: str, budget: float) -> Status:
-    """Return the status. `server`: what the primary says, or why it says nothing; `budget`: `backup.wal_seconds`.
+def status_of(repository: Repository, ask: Callable[[], ServerState | str], schedule: str, budget: float) -> Status:
+    """Return the status. `ask`: what the primary says now, or why it says nothing; `budget`: `backup.wal_seconds`.
 
     Raises HarnessError of the store.
     """
+    server = ask()
     catalogue = repository.catalogue()
     broken = broken_chains(catalogue.entries)
     every = [entry for entry in catalogue.entries if entry.damaged is None and entry.backup_id not in broken]
     # A server that was made anew has nothing in the backups of the one before.
     system = server.system if isinstance(server, ServerState) else newest_system(every)
     wal = read_wal(repository, system)
+    if isinstance(server, ServerState) and _put_back(server, wal):
+        server = ask()  # more may have been shipped since: by a receiver at work, by a push
     trusted = [entry for entry in every if system in ("", entry.system)]
     now = server.now if isinstance(server, ServerState) else repository.clock.wall()
     snapshots = [entry.snapshot_at for entry in trusted if entry.snapshot_at is not None]
@@ -157,8 +168,7 @@ def _loss(
 
 def _put_back(server: ServerState, wal: WalCatalogue) -> str:
     """Return a line when the repository has WAL of the server's timeline that the server has not written, else ""."""
-    # More may have been shipped since the server was asked: by a receiver at work, by a push.
-    return "" if server.active else behind(wal, server.timeline, server.flushed, server.now - SKEW)
+    return "" if server.active else behind(wal, server.timeline, server.flushed)
 
 
 def _archive_alarms(server: ServerState, rpo: float | None, budget: float, *, archived: bool) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated
@@ -22,7 +23,6 @@ from harness.cli.app import (
 from harness.cli.backup import LIVE, NOT_UP, has_primary
 
 if TYPE_CHECKING:
-    from harness.backup.status import ServerState
     from harness.estate.config import Config
     from harness.physical.source import PhysicalSource
 
@@ -88,17 +88,12 @@ def status(
     Lost: if the site were gone this second. Exit code 1 with an alarm.
     """
     from harness.alerts.alerts import Alerts
-    from harness.backup.status import server_state, status_of, write_gauges
-    from harness.core.errors import HarnessError
+    from harness.backup.status import ask_server, status_of, write_gauges
     from harness.estate.config import load_config
 
     loaded, found = load_config(config), source(config, at)
-    server: ServerState | str
-    try:
-        server = server_state(found.sql, found.slot)
-    except HarnessError as error:
-        server = str(error)
-    now = status_of(found.repository, server, loaded.backup.schedule, loaded.backup.wal_seconds)
+    ask = partial(ask_server, found.sql, found.slot)
+    now = status_of(found.repository, ask, loaded.backup.schedule, loaded.backup.wal_seconds)
     seconds, lost = shown(now.rpo_seconds, "s"), shown(now.lost_bytes, "bytes")
     say(f"lost if the site were gone now: {seconds} of writes, {lost} of WAL")
     say(f"newest backup: {shown(now.backup_age_seconds, 's')} old; one is due every {now.interval_seconds:.0f} s")

@@ -6,7 +6,6 @@ of both is damage.
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 
 from harness.core.errors import HarnessError
 from harness.core.wal import read_history, read_lsn, show_lsn
@@ -39,21 +38,18 @@ def put_back(catalogue: WalCatalogue, timeline: int) -> str:
     )
 
 
-def end_of(catalogue: WalCatalogue, timeline: int, before: datetime | None = None) -> int:
-    """Return up to which position WAL of a timeline is in the repository, 0 without any.
-
-    `before`: what was shipped until then alone.
-    """
+def end_of(catalogue: WalCatalogue, timeline: int) -> int:
+    """Return up to which position WAL of a timeline is in the repository, 0 without any."""
     found = (shipped for (of, _), every in catalogue.segments.items() if of == timeline for shipped in every)
-    return max((one.entry.end for one in found if before is None or one.listed.shipped_at <= before), default=0)
+    return max((one.entry.end for one in found), default=0)
 
 
-def behind(catalogue: WalCatalogue, timeline: int, position: int, before: datetime | None = None) -> str:
+def behind(catalogue: WalCatalogue, timeline: int, position: int) -> str:
     """Return a line when a server that is at that position has not written all that was shipped of it, else "".
 
-    `before`: what was shipped until then alone, where the server was asked first.
+    The server is to be asked after the catalogue was read: WAL may be shipped meanwhile. No clock is compared.
     """
-    end = end_of(catalogue, timeline, before)
+    end = end_of(catalogue, timeline)
     if end <= position:
         return ""
     at = f"the server is at {show_lsn(position)} of timeline {timeline}"

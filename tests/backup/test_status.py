@@ -30,7 +30,7 @@ def limited(archive: Archive) -> Iterator[Archive]:
 
 
 def alarms(archive: Archive, state: ServerState | str) -> str:
-    return "\n".join(status_of(archive.repository, state, DAILY, 1.0).alarms)
+    return "\n".join(status_of(archive.repository, lambda: state, DAILY, 1.0).alarms)
 
 
 def test_nothing_is_lost_while_the_archive_follows_and_it_says_so_when_it_does_not(limited: Archive) -> None:
@@ -40,13 +40,13 @@ def test_nothing_is_lost_while_the_archive_follows_and_it_says_so_when_it_does_n
         limited.db.execute("postgres", "CREATE TABLE watched (i int)")
 
         def followed() -> None:
-            now = status_of(limited.repository, server_state(source.sql, source.slot), DAILY, 1.0)
+            now = status_of(limited.repository, lambda: server_state(source.sql, source.slot), DAILY, 1.0)
             if (now.rpo_seconds, now.lost_bytes, now.alarms) != (0.0, 0, ()):
                 raise NotYet(str(now))
 
         wait_until(followed, patience=30)
     limited.db.execute("postgres", "INSERT INTO watched SELECT generate_series(1, 10000)")
-    now = status_of(limited.repository, server_state(source.sql, source.slot), DAILY, 1.0)
+    now = status_of(limited.repository, lambda: server_state(source.sql, source.slot), DAILY, 1.0)
     assert now.rpo_seconds is not None
     assert now.rpo_seconds > 0
     assert now.lost_bytes is not None
@@ -59,7 +59,7 @@ def test_nothing_is_lost_while_the_archive_follows_and_it_says_so_when_it_does_n
 
 
 def test_without_a_backup_there_is_an_alarm_and_no_number(archive: Archive) -> None:
-    now = status_of(archive.repository, server_state(archive.db.sql, "none"), DAILY, 1.0)
+    now = status_of(archive.repository, lambda: server_state(archive.db.sql, "none"), DAILY, 1.0)
     assert (now.rpo_seconds, now.lost_bytes, now.backup_age_seconds) == (None, None, None)
     assert now.alarms == ("no trusted backup is in the repository; take one with `blackstart backup`",)
 
@@ -95,7 +95,7 @@ def test_a_stopped_archive_is_late_and_a_lost_slot_is_named(archive: Archive) ->
 def test_backups_of_the_server_before_do_not_count_for_one_that_was_made_anew(archive: Archive) -> None:
     take_physical(archive.source, MemoryJournal())
     anew = replace(SOUND, now=server_state(archive.db.sql, "none").now, flushed=0)
-    now = status_of(archive.repository, anew, DAILY, 1.0)
+    now = status_of(archive.repository, lambda: anew, DAILY, 1.0)
     assert (now.rpo_seconds, now.lost_bytes, now.backup_age_seconds) == (None, None, None)
     assert any("no trusted backup of database system 7391 is in the repository" in line for line in now.alarms)
 
@@ -108,7 +108,8 @@ def test_the_interval_is_that_of_the_schedule() -> None:
 def test_gauges_are_written_whole(archive: Archive, tmp_path: Path) -> None:
     take_physical(archive.source, MemoryJournal())
     system = server_state(archive.db.sql, "none").system
-    now = status_of(archive.repository, replace(SOUND, system=system, flushed=lsn(archive.db)), DAILY, 1.0)
+    state = replace(SOUND, system=system, flushed=lsn(archive.db))
+    now = status_of(archive.repository, lambda: state, DAILY, 1.0)
     path = tmp_path / "blackstart.prom"
     write_gauges(path, "shop", now)
     text = path.read_text()

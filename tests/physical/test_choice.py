@@ -79,7 +79,7 @@ def test_the_backup_of_a_server_that_was_made_anew_is_restored(
     assert not [line for line in lines if line.wrong]
     assert [line.backup for line in lines][-2:] == ["WAL", "WAL"]
     state = server_state(new.source.sql, new.source.slot)
-    assert not [line for line in status_of(declared, state, "0 0 3 * * *", 30.0).alarms if "WAL of" in line]
+    assert not [line for line in status_of(declared, lambda: state, "0 0 3 * * *", 30.0).alarms if "WAL of" in line]
     # Both are followed by the witness from their first segment on: the list of either cannot be deleted unnoticed.
     for wal in read_systems(declared):
         assert wal.head is not None

@@ -153,7 +153,7 @@ def test_a_chain_without_one_of_its_parents_is_not_restored(chain: Archive, tmp_
     if how != "of an object":  # what no key is needed for
         (row,) = (one for one in described_backups(repository, chain.keys.dr[0])[0] if one["id"] == second.backup_id)
         assert reason in str(row["damaged"])
-        assert any(reason in line for line in status_of(repository, "down", "0 0 3 * * *", 1.0).alarms)
+        assert any(reason in line for line in status_of(repository, lambda: "down", "0 0 3 * * *", 1.0).alarms)
 
 
 def test_the_next_one_is_not_built_on_a_broken_chain(chain: Archive) -> None:

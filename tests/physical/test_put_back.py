@@ -7,14 +7,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from functools import partial
+from itertools import chain, count, repeat
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from harness.backup.status import server_state, status_of
-from harness.core.clock import NotYet, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.core.wal import Switch, segment_start
@@ -133,10 +134,7 @@ def test_a_server_behind_its_archive_is_not_followed_until_it_begins_a_timeline(
         take_physical(alone.source, MemoryJournal())
     with pytest.raises(HarnessError, match=said):
         alone.receiver(alone.source.slot).run(Event())
-    server = server_state(alone.db.sql, alone.source.slot)
-    now = status_of(alone.repository, server, DAILY, 1.0)
-    assert not any("was put back" in line for line in now.alarms), "more may have been shipped since it was asked"
-    now = status_of(alone.repository, replace(server, now=server.now + timedelta(minutes=2)), DAILY, 1.0)
+    now = status_of(alone.repository, partial(server_state, alone.db.sql, alone.source.slot), DAILY, 1.0)
     assert now.lost_bytes is None  # it said 0
     assert any("was put back to an earlier state" in line for line in now.alarms)
     promote(alone)
@@ -145,6 +143,26 @@ def test_a_server_behind_its_archive_is_not_followed_until_it_begins_a_timeline(
         shipped(alone)
     assert numbers(alone, tmp_path) == [1, 20]
     assert numbers(alone, tmp_path, 1) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+def test_the_clock_of_who_ships_wal_does_not_say_whether_a_server_was_put_back(alone: Archive, minutes: int) -> None:
+    """With clocks ten minutes apart, WAL that was shipped meanwhile was an alarm, and a server put back was none."""
+    clock = replace(SYSTEM, wall=lambda: SYSTEM.wall() + timedelta(minutes=minutes))
+    archive = replace(alone, repository=replace(alone.repository, clock=clock))
+    ask = partial(server_state, archive.db.sql, archive.source.slot)
+    with snapshot(archive):
+        first = ask()
+        with receiving(archive):
+            write(archive, 2, 3)
+            shipped(archive)
+        later = chain((first,), repeat(ask()))
+        now = status_of(archive.repository, lambda: next(later), DAILY, 1.0)
+        assert now.lost_bytes is not None
+        assert not any("was put back" in line for line in now.alarms)
+    now = status_of(archive.repository, ask, DAILY, 1.0)
+    assert now.lost_bytes is None
+    assert any("was put back to an earlier state" in line for line in now.alarms)
 
 
 def promote(archive: Archive, *settings: str) -> None:

@@ -77,7 +77,7 @@ def test_a_hidden_newest_backup_is_named_by_all_that_chooses_one(
     assert finding.startswith(f"backup {newer.backup_id} (number 2) is hidden: {over} in the bucket, whose version ")
     assert described_backups(fresh, recipients.dr[0])[1] == (finding,)
     assert [one.said for one in verify_all(fresh, recipients.dr[0], every=False) if one.backup == "chain"] == [finding]
-    assert finding in status_of(fresh, "not asked", DAILY, 30.0).alarms
+    assert finding in status_of(fresh, lambda: "not asked", DAILY, 30.0).alarms
 
 
 @pytest.mark.parametrize("hide", [delete, overwrite])
