@@ -42,7 +42,7 @@ SELECT pg_catalog.quote_ident(current_user) AS user,
        ARRAY(SELECT spcname::text FROM pg_catalog.pg_tablespace
              WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1) AS tablespaces
 """
-CONNECTIONS = 3  # of a physical backup: two, and one that its server has not ended yet
+CONNECTIONS = 2  # of a physical backup: one, and one that its server has not ended yet; WAL senders do not count
 FULL = "take a physical one: `blackstart backup --mode physical`"
 
 
@@ -207,8 +207,8 @@ def _warnings(found: Answers) -> Iterator[str]:
             )
     if found.connections == CONNECTIONS:
         yield (
-            f"user {found.user} has CONNECTION LIMIT {CONNECTIONS}, and a backup beside `blackstart wal receive` needs "
-            f"{CONNECTIONS + 1}; raise it"
+            f"user {found.user} has CONNECTION LIMIT {CONNECTIONS}, and `blackstart status` beside a backup needs "
+            f"{CONNECTIONS + 1}; ALTER ROLE {found.user} CONNECTION LIMIT {CONNECTIONS + 1}"
         )
     if found.keeps < 0:
         yield (

@@ -80,21 +80,23 @@ def test_functions_that_were_revoked_and_a_limit_of_connections_are_said_before_
     """`blackstart check` passed, and the backup failed after it had begun."""
     server = archive.db
     functions = "FUNCTION pg_control_system(), pg_control_checkpoint()"
-    server.execute("postgres", f"REVOKE EXECUTE ON {functions} FROM PUBLIC", "ALTER ROLE plain CONNECTION LIMIT 2")
+    server.execute("postgres", f"REVOKE EXECUTE ON {functions} FROM PUBLIC", "ALTER ROLE plain CONNECTION LIMIT 1")
     try:
         begins(
             ask_required(plain, SLOT).failures,
             "user plain may not execute pg_control_system() and pg_control_checkpoint(); GRANT EXECUTE ON FUNCTION",
-            "user plain has CONNECTION LIMIT 2, and a physical backup needs 3; ALTER ROLE plain CONNECTION LIMIT 4",
+            "user plain has CONNECTION LIMIT 1, and a physical backup needs 2; ALTER ROLE plain CONNECTION LIMIT 3",
         )
         refused(archive, plain)
-        server.execute("postgres", f"GRANT EXECUTE ON {functions} TO plain", "ALTER ROLE plain CONNECTION LIMIT 3")
+        server.execute("postgres", f"GRANT EXECUTE ON {functions} TO plain", "ALTER ROLE plain CONNECTION LIMIT 2")
         found = ask_required(plain, SLOT)
         assert found.failures == ()
-        assert "user plain has CONNECTION LIMIT 3, and a backup beside `blackstart wal receive` needs 4" in str(
+        assert "user plain has CONNECTION LIMIT 2, and `blackstart status` beside a backup needs 3" in str(
             found.warnings
         )
-        take_physical(replace(archive.source, sql=plain), MemoryJournal())
+        source = replace(archive.source, sql=plain)
+        with archive.receiving(replace(archive.receiver(slot=source.slot), sql=plain)):  # it was refused
+            take_physical(source, MemoryJournal())
     finally:
         server.execute("postgres", f"GRANT EXECUTE ON {functions} TO PUBLIC")
 
