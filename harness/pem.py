@@ -46,7 +46,7 @@ def fingerprint(public: Raw) -> str:
 
 def public_in(text: str | bytes, kind: type[Public], what: str) -> Public:
     """Return the public key in `text`; raises UsageError for anything else, also for a private key."""
-    pem = _pem(text)
+    pem = _pem(text, what)
     if b"PRIVATE KEY" in pem:
         raise UsageError(f"{what}: this is a private key; give the public key, and remove the private one from here")
     try:
@@ -60,8 +60,9 @@ def public_in(text: str | bytes, kind: type[Public], what: str) -> Public:
 
 def private_in(text: str | bytes, kind: type[Private], what: str) -> Private:
     """Return the private key in `text`; raises UsageError for anything else."""
+    pem = _pem(text, what)
     try:
-        key = load_pem_private_key(_pem(text), None)
+        key = load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Without the library's message, which might contain a part of the key.
         raise UsageError(f"{what}: not an unencrypted private key in PEM; give the .pem file") from None
@@ -70,8 +71,11 @@ def private_in(text: str | bytes, kind: type[Private], what: str) -> Private:
     return key
 
 
-def _pem(text: str | bytes) -> bytes:
-    return text.encode() if isinstance(text, str) else text
+def _pem(text: str | bytes, what: str) -> bytes:
+    pem = text.encode() if isinstance(text, str) else text
+    if (keys := pem.count(b"-----BEGIN ")) > 1:  # the library reads the first and passes over the others
+        raise UsageError(f"{what}: {keys} keys in one file; give each a file of its own")
+    return pem
 
 
 def _name(kind: type[object]) -> str:

@@ -11,6 +11,7 @@ CONSISTENT = "immediate"  # as soon as the base backup is consistent: its own WA
 KINDS = (TIME, POSITION, TRANSACTION, NAME)
 FORMS = "latest, time=2026-03-01T12:00:00Z, lsn=0/3000028, xid=1234, name=NAME, before=xid:1234 (or lsn:, time:)"
 FIRST = 3  # transaction ID of a user
+DIGITS = 20  # of the largest one with its epoch
 LONGEST_NAME = 63  # bytes of the name of a restore point
 
 
@@ -58,11 +59,19 @@ def read_target(text: str) -> Target:
         except Unreadable as error:
             raise UsageError(f"--to {text!r}: {error}") from None
         return Target(kind, show_lsn(position), before, position=position)
-    if kind == TRANSACTION and not (value.isdecimal() and value.isascii() and FIRST <= int(value) < 1 << 32):
-        raise UsageError(f"--to {text!r}: no transaction ID; it is a number, as pg_current_xact_id() gives it")
+    if kind == TRANSACTION:
+        return Target(kind, _transaction(text, value), before)
     if len(value.encode()) > LONGEST_NAME:
         raise UsageError(f"--to {text!r}: longer than the {LONGEST_NAME} bytes of a restore point's name")
     return Target(kind, value, before)
+
+
+def _transaction(text: str, value: str) -> str:
+    """Return a transaction ID as WAL has it: pg_current_xact_id() gives 64 bits, of which WAL has the lower 32."""
+    number = int(value) if value.isdecimal() and value.isascii() and len(value) <= DIGITS else 0
+    if number >= 1 << 64 or (number := number % (1 << 32)) < FIRST:
+        raise UsageError(f"--to {text!r}: no transaction ID; it is a number, as pg_current_xact_id() gives it")
+    return str(number)
 
 
 def _time(value: str) -> datetime:

@@ -19,6 +19,9 @@ from harness.physical.target import read_target
         ("lsn=3000028", "no position in the WAL"),
         ("xid=-1", "no transaction ID"),
         ("xid=2", "no transaction ID"),
+        (f"xid={(1 << 32) + 2}", "no transaction ID"),
+        (f"xid={1 << 64}", "no transaction ID"),
+        (f"xid={'9' * 5000}", "no transaction ID"),
         ("before=name:noon", "a restore point is not a change"),
         ("before=latest", "none of latest"),
         ("name=", "none of latest"),
@@ -38,3 +41,9 @@ def test_a_time_is_read_in_any_zone() -> None:
     }
     assert target.time is not None
     assert target.time.utcoffset() == timedelta(0)
+
+
+def test_a_transaction_may_be_named_with_its_epoch() -> None:
+    """pg_current_xact_id(), which the refusal names, gives 64 bits; after 4 billion transactions none was taken."""
+    for text in ("xid=1234", f"xid={(1 << 32) + 1234}", f"before=xid:{(7 << 32) + 1234}"):
+        assert read_target(text).settings["recovery_target_xid"] == "1234"

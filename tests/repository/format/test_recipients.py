@@ -51,6 +51,7 @@ def ed25519_pair() -> tuple[bytes, bytes]:
         (new_pair()[0].decode(), "this is a private key"),
         (ed25519_pair()[1].decode(), "Ed25519"),
         ("\xff\x00", "not a public key"),
+        (new_pair()[1].decode() * 2, "recipient: 2 keys in one file; give each a file of its own"),
     ],
 )
 def test_a_bad_recipient_is_refused_in_one_line(text: str, word: str) -> None:
@@ -59,7 +60,9 @@ def test_a_bad_recipient_is_refused_in_one_line(text: str, word: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", new_pair()[1].decode(), ed25519_pair()[0].decode()])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", new_pair()[1].decode(), ed25519_pair()[0].decode(), new_pair()[0].decode() * 2]
+)
 def test_a_bad_private_key_is_refused_in_one_line_without_its_content(text: str) -> None:
     with pytest.raises(UsageError, match="private key") as caught:
         read_private(text)
