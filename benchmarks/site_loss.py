@@ -1,5 +1,7 @@
 """Site loss on every substrate, side by side: `python -m benchmarks.site_loss [--runs N] [substrate[,cold] ...]`.
 
+With the way back to the primary, from a backup and by a rewind (`BACK`), which begins with a site loss as well: of it
+the record of the failback is what counts.
 Each drill is a process of its own (`pytest features/estate/site_loss.feature`), one after the other, the substrates
 taking turns so that none has the quiet half of the machine's day. Of each: seconds of wall, RTO and its phases and
 the verdict from the drill's record, and the peak of memory over all processes of the machine, containers included,
@@ -25,8 +27,9 @@ import psutil
 
 from benchmarks import page
 from benchmarks.rows import ROOT, add
-from benchmarks.sections.drills import SUBSTRATES
+from benchmarks.sections.drills import BACK, SUBSTRATES
 from harness.core.clock import SYSTEM
+from harness.drill.failback import FAILBACK
 from harness.evidence.folder import read_record, records
 
 MIB = 1 << 20
@@ -66,9 +69,11 @@ def peak() -> Iterator[list[int]]:
 
 def drill(substrate: str, *options: str) -> Row:
     """Run one drill and return its row. `options`: of the command line of pytest."""
-    name, _, strategy = substrate.partition(",")
+    name, _, strategy = substrate.partition(":")[0].partition(",")
+    back = BACK.get(substrate)
+    what = ["features/estate/failback.feature", "-k", back] if back else ["features/estate/site_loss.feature"]
     with tempfile.TemporaryDirectory() as reports, peak() as most:
-        words = [sys.executable, "-m", "pytest", "-q", "features/estate/site_loss.feature"]
+        words = [sys.executable, "-m", "pytest", "-q", *what]
         more = [f"--substrate={name}", f"--strategy={strategy}", f"--reports={reports}"]
         load, begun = os.getloadavg()[0], SYSTEM.monotonic()
         done = subprocess.run([*words, *more, *options], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -77,6 +82,8 @@ def drill(substrate: str, *options: str) -> Row:
         if not found:
             raise SystemExit(f"{substrate}: no record (exit code {done.returncode}):\n{done.stdout[-2000:]}")
         record = read_record(found[-1])
+        if back and not record.drill.endswith(FAILBACK):
+            raise SystemExit(f"{substrate}: there was no way back: {record.verdict}, {record.reasons}")
     return Row(
         SYSTEM.wall().isoformat(timespec="seconds"),
         os.cpu_count() or 0,
@@ -94,7 +101,7 @@ def drill(substrate: str, *options: str) -> Row:
 def main() -> None:
     """Run the drills that were asked for and write the page."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("substrates", nargs="*", default=list(SUBSTRATES))
+    parser.add_argument("substrates", nargs="*", default=[*SUBSTRATES, *BACK])
     parser.add_argument("--runs", type=int, default=1)
     asked = parser.parse_args()
     print(f"{platform.machine()}, {os.cpu_count()} processors")

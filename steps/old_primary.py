@@ -1,11 +1,9 @@
-"""Steps of a primary that is not dead: it is frozen, cut off and lives on, or fenced and comes back."""
+"""Steps of a primary that is not dead: it is frozen, or cut off and lives on."""
 
 from pytest_bdd import then, when
 
 from harness.core.record import DrillRecord
-from harness.core.service import Sql
 from harness.drill.drill import Drill
-from harness.scenario import returning
 from harness.scenario.checks import old_primary
 from harness.scenario.faults.fault import Scene
 from harness.scenario.inside_clients import InsideClients, start_inside_clients
@@ -36,33 +34,3 @@ def _(drill: Drill, inside: InsideClients) -> None:
 @then("the writes that only the old primary took are named by number")
 def _(record: DrillRecord, inside: InsideClients) -> None:
     old_primary.require_diverged_named(record, inside)
-
-
-@when("the primary site is lost to a fence that destroys nothing")
-def _(drill: Drill) -> None:
-    returning.lose_to_a_fence(drill)
-
-
-@when("the old primary takes a write that nobody else has")
-def _(drill: Drill) -> None:
-    returning.write_alone(drill)
-
-
-@when("the old primary is rewound and started as a standby of the DR site", target_fixture="returned")
-def _(drill: Drill) -> Sql:
-    return returning.rewind_primary(drill)
-
-
-@then("the old primary has every write of the DR site and not its own one")
-def _(drill: Drill, returned: Sql) -> None:
-    returning.require_follows(drill, returned)
-
-
-@when("the DR site is fenced and the old primary is promoted")
-def _(drill: Drill, returned: Sql) -> None:
-    returning.promote(drill, returned)
-
-
-@then("the old primary takes writes again and has all that the DR site acknowledged")
-def _(drill: Drill, returned: Sql) -> None:
-    returning.require_takes_writes(drill, returned)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from benchmarks.rows import Rows, of_newest_day, spread, table
 
 SUBSTRATES = ("embedded", "embedded,cold", "embedded,warm", "docker", "kind", "kind,cold")
+# The way back from DR to the primary: what `pytest -k` selects of `features/estate/failback.feature`.
+BACK = {"embedded: back from a backup": "example and rebuilt", "embedded,warm: back by a rewind": "example and rewound"}
 FIGURES = {"whole drill, s": "wall", "RTO, s": "rto", "RPO, s": "rpo", "peak memory, MiB": "memory"}
 PAIR = {
     "both ready, s": "ready",
@@ -19,13 +21,14 @@ def site_loss(rows: Rows) -> list[str]:
     lines: list[str] = []
     for processors in sorted({row["processors"] for row in rows}):
         here = [row for row in rows if row["processors"] == processors]
-        of = {s: of_newest_day([row for row in here if row["substrate"] == s]) for s in SUBSTRATES}
-        shown = [s for s in SUBSTRATES if of[s]]
+        of = {s: of_newest_day([row for row in here if row["substrate"] == s]) for s in (*SUBSTRATES, *BACK)}
+        shown = [s for s in of if of[s]]
+        longest = sorted((row for s in shown for row in of[s]), key=lambda row: -len(row["phases"]))
         kept = [f"{sum(r['verdict'] == 'KEPT' for r in of[s])} of {len(of[s])}" for s in shown]
         body = [["day", *(of[s][0]["at"][:10] for s in shown)], ["KEPT", *kept]]
         for what, key in FIGURES.items():
             body.append([what, *(spread(r[key] for r in of[s]) for s in shown)])
-        for phase in here[0]["phases"]:
+        for phase in dict.fromkeys(phase for row in longest for phase in row["phases"]):
             body.append([f"of RTO: {phase}, s", *(spread(r["phases"].get(phase) for r in of[s]) for s in shown)])
         lines += ["", f"## Site loss, example estate (200 MB of bulk), {processors} processors", ""]
         lines += table(["", *shown], body)

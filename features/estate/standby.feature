@@ -16,18 +16,6 @@ Feature: A warm standby of the database server is promoted when the primary site
     And the databases are those of the standby
     And every message of the mission was seen
 
-  @needs_processes
-  Scenario: A primary that was fenced follows the DR site once it is rewound, and is promoted as the way back
-    When the primary site is lost to a fence that destroys nothing
-    And the estate is recovered
-    And the old primary takes a write that nobody else has
-    And the old primary is rewound and started as a standby of the DR site
-    Then the promise is kept
-    And the databases are those of the standby
-    And the old primary has every write of the DR site and not its own one
-    When the DR site is fenced and the old primary is promoted
-    Then the old primary takes writes again and has all that the DR site acknowledged
-
   Scenario Outline: A base backup is restored when the standby suffered "<damage>"
     Given the standby suffers "<damage>"
     When the primary site is lost

@@ -15,6 +15,7 @@ from harness.core.node import Fillable, Node, Site, Substrate
 from harness.core.parallel import in_parallel
 from harness.core.service import S3, PublicDoor, Service, Sql
 from harness.drill.archiving import Archiving, start_archiving
+from harness.drill.returned import Returned
 from harness.drill.template import Template, clone, load_objects
 from harness.drill.warm import await_standby, start_standby
 from harness.estate.config import Config
@@ -65,6 +66,7 @@ class DrillEnvironment:
     copied: float | None = None  # of the lost site: see `Replicator.stop`; None: nothing was replicated
     archiving: Archiving | None = None
     standby: Standby | None = None
+    returned: Returned | None = None  # of a failback: the old primary's database server, rewound
 
     def __post_init__(self) -> None:
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,8 +106,7 @@ class DrillEnvironment:
 
     def refill_offsite(self, limit_mb: int) -> None:
         """Restart the offsite store with a size limit of `limit_mb`; its objects are kept. Raises HarnessError."""
-        volume = self.offsite_site.volume("objects")
-        if isinstance(volume, Fillable):
+        if isinstance(volume := self.offsite_site.volume("objects"), Fillable):
             volume.fill()
             return
         if self.offsite is not None:
@@ -116,8 +117,7 @@ class DrillEnvironment:
 
     def revive_offsite(self) -> None:
         """Restart a killed offsite store, and remove the limit of `refill_offsite`. Raises HarnessError."""
-        volume = self.offsite_site.volume("objects")
-        if isinstance(volume, Fillable):
+        if isinstance(volume := self.offsite_site.volume("objects"), Fillable):
             volume.drain()
         if self._offsite_with_room is not None:
             if self.offsite is not None:
@@ -236,7 +236,7 @@ class DrillEnvironment:
         """Return the recovery on the DR site of this environment, with disposable containment. Raises HarnessError."""
         return recovery_of(
             self.connections, self.opened_edge, self.journal, "disposable",
-            freshness=freshness, on_bytes=on_bytes, run=self.run, standby=self.standby,
+            freshness=freshness, on_bytes=on_bytes, run=self.run, standby=self.standby or self.returned,
         )  # fmt: skip
 
     def turn_round(self, journal: Journal) -> None:
@@ -291,8 +291,9 @@ class DrillEnvironment:
         try:
             self.stop_archiving()
             self.stop_replication()
-            if self.standby is not None:
-                self.standby.end()
+            for follower in (self.standby, self.returned):
+                if follower is not None:
+                    follower.end()
         finally:
             self.receiver.__exit__(None, None, None)
             self.alert_sink.__exit__(None, None, None)

@@ -38,7 +38,7 @@ def refine(record: DrillRecord) -> tuple[Proposal, ...]:
     lost = [f"{len(one.lost)} of {one.name}, first {one.lost[0]}" for one in view.ledgers if one.lost]
     if lost:
         gap = f"acknowledged writes lost: {'; '.join(lost)}"
-        shipped = record.backup.get("mode") in ("physical", "standby")
+        shipped = record.backup.get("mode") in ("physical", "standby", "rewound")
         change = "shorten [backup] wal_seconds, or replicate objects sooner" if shipped else ARCHIVE
         proposals.append(Proposal(change, gap))
     if view.diverged:

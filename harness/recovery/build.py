@@ -10,8 +10,8 @@ from harness.core.service import Containment, Sql
 from harness.estate.connections import Connections
 from harness.estate.registry import entry_of, start_messages
 from harness.estate.secrets import PRIVATE_KEY
-from harness.physical.standby.standby import Standby
 from harness.recovery.assertions import run_assertions
+from harness.recovery.choose_server import Standby
 from harness.recovery.recovery import Recovery, TrafficRouter
 
 

@@ -1,17 +1,39 @@
 """Choice of what the database server is restored from: a standby, base backups, or the dumps; message 2.3."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from harness.core.contents import Contents
 from harness.core.errors import Finding, HarnessError, NotARecipient, reason_of
 from harness.core.wal import show_lsn
 from harness.physical.choice import END, Wanted, Way, ways
-from harness.physical.standby.standby import Standby
+from harness.physical.standby.folder import State
 from harness.repository.catalogue import Repository
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
+from harness.repository.wal.reader import WalReader
 
 TRIED = 3  # base backups that are tried, the newest first, before the dumps are restored
+
+
+class Standby(Protocol):
+    """A server that follows the lost one: a warm standby, or an old primary that was rewound and comes back."""
+
+    @property
+    def mode(self) -> str:
+        """The mode of a restore that promotes it, for the record."""
+
+    @property
+    def backup(self) -> str:
+        """The base backup that it was made from, "" for none. Raises RestoreFailed when it cannot be told."""
+
+    def take(self, way: Way, reader: WalReader, into: Path, progress: Callable[[int], None]) -> State:
+        """Move its data to `into`, with all WAL of the way; return how far it was. Raises RestoreFailed."""
+
+    def end(self) -> None:
+        """SIGKILL it, and remove its data. Raises HarnessError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +84,7 @@ def choose_server(
     followed: Way | str = ServerChoice().standby
     if standby is not None and found:
         try:
-            wanted = Wanted(END.target, standby.backup)
+            wanted = Wanted(END.target, standby.backup or found[0].name)
             followed = next(ways(repository, catalogue_.entries, wal, private_pem.encode(), wanted))
             if (followed.timeline, followed.end) < (found[0].timeline, found[0].end):
                 followed = f"{followed.range}, and base backup {found[0].name} up to {show_lsn(found[0].end)}"

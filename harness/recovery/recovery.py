@@ -24,12 +24,11 @@ from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
 from harness.estate.site import EstateSite, NodeStatus
-from harness.physical.standby.standby import Standby
 from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.restoring.restorer import clerk
 from harness.recovery import key_functions, start
 from harness.recovery.assertions import AssertionResult
-from harness.recovery.choose_server import DUMPS, ServerChoice, choose_server
+from harness.recovery.choose_server import DUMPS, ServerChoice, Standby, choose_server
 from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
 from harness.recovery.restore_server import ServerRestore

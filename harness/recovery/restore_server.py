@@ -22,13 +22,12 @@ from harness.physical.programs import Programs, programs_of
 from harness.physical.restore import fill, replay_way
 from harness.physical.server import Replayed
 from harness.physical.standby.folder import State
-from harness.physical.standby.standby import Standby
 from harness.physical.unpack import made, require_room, set_aside
 from harness.postgres.contents.undumped import prepared, prepared_gaps
 from harness.postgres.identity import catalogue, holds_user_data, system_facts
 from harness.postgres.restoring import quiet
 from harness.postgres.server import connect
-from harness.recovery.choose_server import ServerChoice
+from harness.recovery.choose_server import ServerChoice, Standby
 from harness.recovery.read_server import Read, compared, read_database
 from harness.recovery.restorable import require_restorable
 from harness.recovery.take_over import room_for, take_over
@@ -38,7 +37,6 @@ from harness.substrate.common.filesystem import make_folder, remove_tree, write_
 from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.embedded.process_tree import Owner
 
-STANDBY = "standby"  # mode of a restore that promotes one
 SCRATCH = "restored-server"  # folder in a run folder
 
 
@@ -188,7 +186,7 @@ class ServerRestore:
             return {}
         last, covered = self.done.last_commit, self.way.covered_until
         return {
-            "mode": STANDBY if self.followed is not None else "physical",
+            "mode": self.standby.mode if self.standby and self.followed else "physical",
             "base_backup": self.way.name,
             "wal_end": show_lsn(self.way.end),
             "wal_covers_until": covered.isoformat(timespec="milliseconds") if covered else "not known",
@@ -215,7 +213,7 @@ class ServerRestore:
         folder = make_folder(self.scratch) / DATA
         self.followed = standby.take(way, WalReader(self.repository, self.private_pem.encode()), folder, self._progress)
         self.way = way
-        self.journal.mark("taken over", STANDBY, was=str(self.followed), end=show_lsn(way.end))
+        self.journal.mark("taken over", standby.mode, was=str(self.followed), end=show_lsn(way.end))
 
     def _give_up(self, error: BaseException) -> None:
         """Note why the standby is not used, and remove it."""
@@ -266,9 +264,10 @@ class ServerRestore:
         if self.way is None or self.done is None:
             return
         end = f"WAL up to {show_lsn(self.done.position)} on timeline {self.way.timeline}"
-        copy = (
-            f"the standby, made from base backup {self.way.name}," if self.followed else f"base backup {self.way.name}"
-        )
+        copy = f"base backup {self.way.name}"
+        if self.followed is not None:
+            made = self.followed.backup
+            copy = f"the standby, made from base backup {made}," if made else "the rewound server of the old primary"
         self._note(f"databases are from {copy} and {end}, not from the dumps")
         for line in compared(found, self.dumps):
             self._note(line)

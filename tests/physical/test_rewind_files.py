@@ -221,6 +221,7 @@ def test_settings_of_a_killed_rewind_are_not_used_once_a_server_was_started(
         killed(monkeypatch, f"harness.physical.standby.rewind.{where}", lambda: rewound(parted, passfile))
         for path in (folder.parent / KEPT / "files").iterdir():
             path.rename(folder / path.name)
+        folder.chmod(0o700)  # against what the message of PostgreSQL's refusal is there for
         parted.old.db.node.start()
         stop(parted.old.db)
         if followed:

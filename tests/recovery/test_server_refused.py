@@ -72,7 +72,7 @@ def test_nothing_is_replayed_that_was_not_unpacked(work: ServerRestore) -> None:
 
 def test_a_standby_that_cannot_be_chosen_is_not_taken(work: ServerRestore) -> None:
     with pytest.raises(RestoreFailed, match=r"^there is no standby$"):
-        work._take(SimpleNamespace(take=lambda *_words: pytest.fail("taken")))  # type: ignore[arg-type]
+        work._take(SimpleNamespace(take=lambda *_words: pytest.fail("taken")))
 
 
 def test_a_standby_that_could_not_be_connected_to_here_is_not_taken(
@@ -83,7 +83,7 @@ def test_a_standby_that_could_not_be_connected_to_here_is_not_taken(
     monkeypatch.setattr(restorable, "lacking", lambda *_words: Lacking(locales=("locale de_DE is missing",)))
     work.choice = SimpleNamespace(standby=way())  # type: ignore[assignment]
     with pytest.raises(UsageError, match="locale de_DE is missing"):
-        work._take(SimpleNamespace(take=lambda *_words: pytest.fail("taken")))  # type: ignore[arg-type]
+        work._take(SimpleNamespace(take=lambda *_words: pytest.fail("taken")))
 
 
 @pytest.mark.parametrize(

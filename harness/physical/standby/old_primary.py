@@ -11,7 +11,7 @@ from harness.physical.place import private_place
 from harness.physical.private_server import SEGMENT, control_of
 from harness.physical.programs import Programs, programs_of
 from harness.physical.standby.aside import Aside, mounted_in
-from harness.physical.standby.diverged import Diverged, diverged, end_of
+from harness.physical.standby.diverged import Diverged, Other, diverged, end_of, parted
 from harness.physical.standby.follower import SIGNAL
 from harness.physical.standby.shelf import Shelf, Source
 from harness.physical.unpack import SPACES, VERSION
@@ -26,6 +26,7 @@ SELECT pg_catalog.pg_is_in_recovery(),
        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_tablespace
         WHERE spcname NOT IN ('pg_default', 'pg_global'))::int
 """
+READ = "SELECT pg_catalog.pg_read_binary_file('pg_wal/' || %s::text, %s::bigint, %s::bigint, true)"
 ANEW = "restore a base backup of the promoted server in its place"
 
 
@@ -160,7 +161,40 @@ def _of_one_timeline(old: OldPrimary, promoted: Promoted, shelf: Shelf) -> Plan:
     if why and old.no_standby_yet:
         raise Refused(why)
     unfinished = noted is not None and not why
-    return Plan(old, promoted, shelf, None, unfinished=unfinished, followed=not (unfinished or old.no_standby_yet))
+    if unfinished or old.no_standby_yet:
+        return Plan(old, promoted, shelf, None, unfinished=unfinished)
+    end = _same_until(old, promoted, shelf)
+    return Plan(old, promoted, shelf, None, end, followed=(old.folder / SIGNAL).exists())
+
+
+def _same_until(old: OldPrimary, promoted: Promoted, shelf: Shelf) -> int:
+    """Return the end of WAL of a server that ran on the timeline of the promoted one, all of which that one has.
+
+    Raises Refused where it was a primary there, RestoreFailed where that cannot be told, HarnessError.
+    """
+    timeline = promoted.identity.timeline
+    start = Switch(timeline, promoted.history[-1].at if promoted.history else 0)
+    checkpoint = max(start.at, old.redo)
+    end = end_of(old.programs, old.folder / "pg_wal", timeline, checkpoint)
+    kept: dict[str, bytes | None] = {}
+
+    def theirs(name: str, offset: int, length: int) -> bytes | None:
+        found: bytes | None = ask_row(promoted.sql, READ, name, offset, length)[0]
+        if found is not None:
+            return found
+        if name not in kept:
+            kept.clear()  # a segment may have 1 GB
+            kept[name] = shelf.read(name)
+        whole = kept[name]
+        return None if whole is None else whole[offset : offset + length]
+
+    other = Other(read_lsn(promoted.identity.position), shelf.size, theirs)
+    if found := parted(old.programs, old.folder, start, (checkpoint, end), other):
+        raise Refused(
+            f"{old.folder}: was started as a primary on timeline {timeline}, that of the promoted server, which lacks "
+            f"{found}; pg_rewind cannot rewind a server on the same timeline; {ANEW}"
+        )
+    return end
 
 
 def read_old(folder: Path, tags: Mapping[str, str] | None = None) -> OldPrimary:

@@ -5,6 +5,7 @@ By `pg_rewind`, with WAL of the repository where the data folder no longer has i
 """
 
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import read_lsn, segment_name, segment_start, show_lsn, timeline_at
 from harness.physical.place import private_place
-from harness.physical.private_server import limits_of, sizes_of
+from harness.physical.private_server import control_of, limits_of, sizes_of
 from harness.physical.standby.follower import SIGNAL
 from harness.physical.standby.old_primary import ANEW, OldPrimary, Plan, running_in
 from harness.physical.unpack import AUTO, LEFT_OVER
@@ -26,6 +27,9 @@ from harness.vault import for_password_file
 START = re.compile(r"START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+)")
 HAS = "SELECT pg_catalog.array_agg(name) FROM pg_catalog.pg_ls_waldir()"
 BEGUN = "need to copy"  # what pg_rewind says right before it changes the folder
+CLEAN = ("shut down", "shut down in recovery")  # states of a control file with which pg_rewind begins
+# A server starts on no data folder in which others may write. Without the right to enter it they cannot.
+BAR = stat.S_IWOTH
 COPIED = re.compile(r"\s*\d+/\d+ kB \(\d+%\) copied\s*|\s*")
 SAID = re.compile(r"pg_rewind: (?:error|fatal): (.*)")
 
@@ -56,6 +60,7 @@ def rewind(plan: Plan, discard: int | None, passfile: Path | None, journal: Jour
         follow(old.folder, plan.promoted.sql, passfile)
         for path in lacking:
             path.replace(wal / path.name)
+    unbar(old.folder)
     write_to_disk(old.folder)
     if again:
         old.aside.remove()
@@ -75,22 +80,48 @@ def _rewound(plan: Plan, journal: Journal) -> None:
             if not fresh:  # a rewind before this one may have changed it
                 raise RestoreFailed(f"{error}; its settings are in {aside.place}") from None
             aside.undo()
+            unbar(old.folder)
             raise
     (old.folder / SIGNAL).touch(mode=0o600)  # before all else: without it a second primary would start
     aside.put_back()
 
 
+def bar(folder: Path) -> None:
+    """Have no server start on a data folder, which has pages of two servers, until `unbar`. Raises Unchanged.
+
+    What PostgreSQL says then: "data directory has invalid permissions".
+    """
+    try:
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) | BAR)
+    except OSError as error:
+        raise Unchanged(
+            f"{folder}: {error.strerror}: its mode cannot be changed, by which no server starts on it meanwhile; "
+            "rewind it as the user that it belongs to"
+        ) from None
+
+
+def unbar(folder: Path) -> None:
+    """Take away the mode by which no server starts on a data folder. Raises OSError."""
+    if (mode := stat.S_IMODE(folder.stat().st_mode)) & BAR:
+        folder.chmod(mode & ~BAR)
+
+
 def follow(folder: Path, sql: Sql, passfile: Path | None) -> None:
     """Have the server of a data folder follow another one as a standby when it is started. Raises OSError."""
-    words = {"user": sql.user, **parameters(sql), **({"passfile": str(passfile.absolute())} if passfile else {})}
     path = folder / AUTO
     lines = path.read_bytes().split(b"\n") if path.exists() else []
     kept = [line for line in lines if LEFT_OVER.match(line) is None]
-    own = f"primary_conninfo = {_quoted(make_conninfo('', **words))}\n"
+    own = f"primary_conninfo = {_quoted(conninfo(sql, passfile))}\n"
     own += "primary_slot_name = ''\nrecovery_target_timeline = 'latest'\n"
     path.write_bytes(b"\n".join(kept) + b"\n# By `blackstart standby rewind`.\n" + own.encode())
     (folder / "recovery.signal").unlink(missing_ok=True)
     (folder / SIGNAL).touch(mode=0o600)
+
+
+def conninfo(sql: Sql, passfile: Path | None) -> str:
+    """Return the connection by which a standby streams from a server, without a password. `passfile`: libpq's."""
+    words = {"user": sql.user, **parameters(sql), **({"passfile": str(passfile.absolute())} if passfile else {})}
+    return make_conninfo("", **words)
 
 
 def _run(plan: Plan, journal: Journal) -> None:
@@ -102,9 +133,12 @@ def _run(plan: Plan, journal: Journal) -> None:
         passwords.touch(mode=0o600)
         passwords.write_text(f"*:*:*:*:{for_password_file(sql.password_ref)}\n")
         config.write_text(_config(old, command))
+        _recover(old, config, journal)
+        bar(old.folder)
         done = old.programs.end(
             "pg_rewind", f"--target-pgdata={old.folder}", f"--source-server={make_conninfo('', **words)}",
-            "--restore-target-wal", f"--config-file={config}", "--write-recovery-conf", "--progress",
+            "--restore-target-wal", "--no-ensure-shutdown", f"--config-file={config}", "--write-recovery-conf",
+            "--progress",
             variables={"PGPASSFILE": str(passwords)},
         )  # fmt: skip
     lines = [line for line in done.stderr.splitlines() if COPIED.fullmatch(line) is None]
@@ -116,9 +150,26 @@ def _run(plan: Plan, journal: Journal) -> None:
         if not any(BEGUN in line for line in lines):
             raise Unchanged(f"{old.folder}: pg_rewind: {said}; nothing was rewound")
         raise RestoreFailed(
-            f"{old.folder}: pg_rewind: {said}; do not start a server on it before a rewind has ended well, or {ANEW}; "
+            f"{old.folder}: pg_rewind: {said}; no server can be started on it, by its mode, before a rewind has ended "
+            f"well: rewind it again, or {ANEW}; "
             f"its settings are in {old.aside.place}"
         )
+
+
+def _recover(old: OldPrimary, config: Path, journal: Journal) -> None:
+    """Have the server of a folder that was not shut down recover, as pg_rewind would. Raises Unchanged.
+
+    pg_rewind itself would do it on a folder on which no server can be started any more.
+    """
+    if control_of(old.programs, old.folder)["Database cluster state"] in CLEAN:
+        return
+    words = ("--single", "-F", "-D", str(old.folder), "-c", f"config_file={config}", "template1")
+    done = old.programs.end("postgres", *words)
+    lines = done.stderr.splitlines()
+    for line in lines:
+        journal.mark("log", "postgres --single", line=line)
+    if done.returncode:
+        raise Unchanged(f"{old.folder}: its crash recovery failed: {lines[-1] if lines else 'no reason'}")
 
 
 def _config(old: OldPrimary, command: str) -> str:

@@ -25,6 +25,11 @@ class Standby:
     collect: Callable[[], None] = lambda: None
 
     @property
+    def mode(self) -> str:
+        """The mode of a restore that promotes it, for the record."""
+        return "standby"
+
+    @property
     def backup(self) -> str:
         """The base backup that it was made from. Raises RestoreFailed when its follower said nothing."""
         return self.folder.state().backup
