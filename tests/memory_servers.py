@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, dump, facts, identity
-from harness.postgres.contents import abilities, locks, prepared_locks, properties, rows, undumped
+from harness.postgres.contents import abilities, additions, locks, prepared_locks, properties, rows, undumped
 from harness.postgres.restoring import owners, quiet, restorer
 from harness.postgres.roles import admission
 from harness.postgres.roles import data as roles
@@ -42,7 +43,7 @@ OTHERS = (
 )
 OF_NOTHING = (
     *(properties.COLLATIONS, properties.OF_DATABASE, properties.NOT_COMPARED, properties.OF_EXTENSIONS),
-    undumped.UNDUMPED,
+    *(undumped.UNDUMPED, additions.ADDED),
     *(quiet.TRIGGERS, quiet.INSTALLED, owners.OF_SUPERUSERS, owners.STATEMENTS, locks.LOCKED, dump.END),
 )
 PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")
@@ -176,10 +177,8 @@ class MemoryConnection:
 
     @property
     def info(self) -> SimpleNamespace:
-        status = {"server_encoding": "UTF8"}
-        return SimpleNamespace(
-            dbname=self.database, server_version=int(float(self.server.version) * 10000), parameter_status=status.get
-        )
+        version, status = int(float(self.server.version) * 10000), {"server_encoding": "UTF8"}
+        return SimpleNamespace(dbname=self.database, server_version=version, parameter_status=status.get)
 
     def cancel(self) -> None:
         """Do nothing: no query takes time."""
@@ -198,7 +197,7 @@ class MemoryConnection:
             answer = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
         return SimpleNamespace(
             fetchall=lambda: answer, fetchone=lambda: next(iter(answer), None), description=next(iter(answer), ("",)),
-            nextset=iter((True, True, None)).__next__,  # the answers of three statements, where there are several
+            fetchmany=partial(next, iter((answer, []))), nextset=iter((True, True, None)).__next__,
         )  # fmt: skip
 
     @contextmanager

@@ -5,17 +5,18 @@ Small files are read ahead by a few threads; a larger one is streamed, exactly a
 
 import hashlib
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, bucket_name, encoded
+from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, bucket_name
 from harness.core.contents import FolderFacts, Missing, TreeFacts
 from harness.core.errors import BackupFailed
 from harness.core.node import Readable
 from harness.core.parallel import in_order
 from harness.core.service import Objects, Place
+from harness.on_disk import Names
 from harness.s3.objects import Bucket
 
 SHORTER = "became shorter while it was read"
@@ -164,21 +165,20 @@ def reason_of(error: Exception) -> str:
     return str(error)
 
 
-def pack_objects(place: Place, objects: Objects, referenced: Sequence[str] | None) -> Archive:
+def pack_objects(place: Place, objects: Objects, referenced: Iterable[str] | None) -> Archive:
     """Return the archive of the `referenced` objects of a bucket, of every object for None.
 
     Raises BackupFailed for a bucket that does not exist, HarnessError for a store without an answer.
     """
-    bucket = Bucket(place.s3, objects.bucket)
+    bucket, names = Bucket(place.s3, objects.bucket), Names(referenced or ())
     if not bucket.exists():
         raise BackupFailed(
             f"bucket {objects.bucket}: the store at {place.s3.outside} has none of that name; create it, or correct "
             "its declaration"
         )
-    names = None if referenced is None else sorted(set(referenced), key=encoded)
     return Archive(
         bucket_name(objects.bucket),
-        bucket.keys if names is None else lambda: names,
+        bucket.keys if referenced is None else lambda: names,
         partial(open_object, bucket),
         objects.found,
     )

@@ -5,17 +5,18 @@ A folder follows everything that is in it, so that its mode and time are set whe
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import IO
 
-from harness.backup.archive import Member, encoded
+from harness.backup.archive import Member
 from harness.backup.pack import Archive, Passed, Unavailable, reason_of
 from harness.core.contents import FolderFacts, Missing
 from harness.core.errors import BackupFailed, UsageError
 from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
 from harness.core.service import Place, Tree
+from harness.on_disk import Names
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -44,7 +45,7 @@ def plain(path: str) -> str:
     return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
-def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Archive:
+def pack_tree(place: Place, tree: Tree, referenced: Iterable[str] | None) -> Archive:
     """Return the archive of the `referenced` files of a tree, of every file for None.
 
     An optional folder that does not exist is empty. Raises BackupFailed for another one that does not exist,
@@ -60,11 +61,14 @@ def pack_tree(place: Place, tree: Tree, referenced: Sequence[str] | None) -> Arc
         folders=tuple(_leading_to(volume, tree.folder)),
     )
     if referenced is not None:
-        names = sorted(set(referenced), key=encoded)
-        archive.lost += [Missing.of(name, reason) for name in names if (reason := no_path(name))]
         # Two spellings of one path are one file: an archive with a name twice is refused at the restore.
-        paths = {plain(name): name for name in names if not no_path(name)}
-        archive.names = lambda: with_folders([paths[name] for name in sorted(paths, key=encoded)])
+        paths = Names()
+        for name in Names(referenced):
+            if reason := no_path(name):
+                archive.lost.append(Missing.of(name, reason))
+            else:
+                paths.put(plain(name), name)
+        archive.names = lambda: with_folders(path for _, path in paths.items())
         return archive
     try:
         if tree.folder and (kind := volume.inspect(tree.folder).kind) != FOLDER:

@@ -11,41 +11,36 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Self
 
-import zstandard
-
 from harness.backup.archive import CHUNK, SMALL, WORKERS, Member, Tally, in_json, member_of
 from harness.backup.tar import members, shown
 from harness.core.contents import TreeFacts
 from harness.core.errors import RestoreFailed, reason_of
 from harness.core.node import Readable
+from harness.on_disk import Lines, Names
 
 Write = Callable[[Member, Readable], None]
 
 
 class Inventory:
-    """The members of an archive with the SHA-256 of their contents, compressed: far less memory than their names."""
+    """The members of an archive with the SHA-256 of their contents, in little memory however many they are."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._packer = zstandard.ZstdCompressor().compressobj()
-        self._packed = bytearray()
+        self._lines = Lines()
 
     def add(self, member: Member, digest: str) -> None:
-        """Add a member. `digest`: of its content, hex."""
+        """Add a member. `digest`: of its content, hex. Raises HarnessError where the disk is full."""
         line = member.line(digest)
         if member.folder:  # of a file both are set when it is written
             line = in_json({**json.loads(line), "mode": member.mode, "mtime": member.mtime}) + "\n"
-        self._packed += self._packer.compress(line.encode())
+        self._lines.add(line.encode())
 
     def members(self) -> Iterator[tuple[Member, str]]:
-        """Yield every member with the digest of its content, in the order of the archive; no more can be added."""
-        self._packed += self._packer.flush()
-        self._packer = zstandard.ZstdCompressor().compressobj()
-        with zstandard.ZstdDecompressor().stream_reader(bytes(self._packed), read_across_frames=True) as packed:
-            for line in io.BufferedReader(packed, CHUNK):
-                data = json.loads(line)
-                digest, headers = data.pop("sha256"), "headers" in data
-                yield Member(**data, object=headers), digest
+        """Yield every member with the digest of its content, in the order of the archive."""
+        for line in self._lines:
+            data = json.loads(line)
+            digest, headers = data.pop("sha256"), "headers" in data
+            yield Member(**data, object=headers), digest
 
 
 class _Stream(io.RawIOBase):
@@ -87,17 +82,17 @@ def unpack(name: str, chunks: Iterator[bytes], expected: TreeFacts, write: Write
 
     A folder's mode and time are set when all archives of its volume are unpacked: by what this returns.
     What the backup names as missing is passed over. A member that exceeds the manifest's number of files or of bytes is
-    refused at its header, and so is a second one of a name. `write` is called in several threads. Raises RestoreFailed.
+    refused at its header, and so is a second one of a name. `write` is called in several threads. Raises RestoreFailed,
+    HarnessError.
     """
     tally, inventory, lost = Tally(name), Inventory(name), {missing.name for missing in expected.missing}
-    seen: set[int] = set()  # hashes: far less memory than the names
+    seen = Names()
     stream = io.BufferedReader(_Stream(chunks), CHUNK)
     with _Writers(_typed(name, write)) as writers:
         for header, content in members(name, stream):
             member = member_of(name, header)
-            if (known := hash(member.name)) in seen:
+            if not seen.add(member.name):
                 raise RestoreFailed(f"{name}: {shown(member.name)} is in the archive twice; use another backup")
-            seen.add(known)
             if member.name in lost and not member.folder:  # that a folder is no file does not lose it
                 continue
             _require_room(name, member, tally.facts, expected)

@@ -13,6 +13,7 @@ from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Task
 from harness.core.parallel import Stops, in_parallel
 from harness.core.service import Objects, Place, Tree
+from harness.on_disk import Names
 from harness.patience import PATIENCE
 from harness.postgres import dump
 from harness.postgres.contents.schema import SchemaText
@@ -113,7 +114,7 @@ class Work:
                 self.gone.append(name)
                 return None
             block.enter_context(self.stops.calling(snapshot.cancel))
-            referenced = {id(source): snapshot.column(source.referenced) for source in sources}
+            referenced = {id(source): snapshot.names(source.referenced) for source in sources}
             facts: list[DatabaseFacts] = []
             schema = SchemaText()
 
@@ -138,7 +139,7 @@ class Work:
             self.writer.add(path, change(dump.chunks(running, PATIENCE.dump)))
 
     def _files(
-        self, source: Source, referenced: Sequence[str] | None, paths: Mapping[int, str], trees: dict[str, TreeFacts]
+        self, source: Source, referenced: Names | None, paths: Mapping[int, str], trees: dict[str, TreeFacts]
     ) -> None:
         path = paths[id(source)]
         archive = self._archive(source, referenced)
@@ -147,7 +148,7 @@ class Work:
         self.writer.add(path, archive.chunks())
         trees[path] = replace(archive.facts, path=path)
 
-    def _archive(self, source: Source, referenced: Sequence[str] | None) -> Archive:
+    def _archive(self, source: Source, referenced: Names | None) -> Archive:
         if isinstance(source, Tree):
             return pack_tree(self.place, source, referenced)
         return pack_objects(self.place, source, referenced)

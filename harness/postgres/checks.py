@@ -1,7 +1,8 @@
 """Comparison of a restored database with the facts in its backup, and checks of client sessions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg
 
@@ -9,6 +10,7 @@ from harness.core.contents import DatabaseFacts, SequenceFacts, TableFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Site
 from harness.core.service import Sql
+from harness.on_disk import Names
 from harness.patience import PATIENCE
 from harness.postgres import facts as figures
 from harness.postgres.contents import properties, rows
@@ -20,6 +22,8 @@ from harness.postgres.identity import ask
 from harness.postgres.server import connect, one_line, said
 from harness.postgres.session import Connection
 
+T = TypeVar("T")
+
 BACKENDS = """
 SELECT pid, application_name, backend_start FROM pg_catalog.pg_stat_activity
 WHERE datname = %s AND usename = %s AND backend_type = 'client backend' ORDER BY pid
@@ -27,10 +31,13 @@ WHERE datname = %s AND usename = %s AND backend_type = 'client backend' ORDER BY
 SESSIONS = "SELECT sessions FROM pg_catalog.pg_stat_database WHERE datname = %s"
 
 
-def differences(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored: Dump = tuple) -> tuple[str, ...]:
+def differences(
+    sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored: Dump = tuple, lz4: bool | None = None
+) -> tuple[str, ...]:
     """Return how a database differs from `facts`, one line a difference. Raises HarnessError without an answer.
 
-    `site`: where pg_dump runs, for the comparison with the schema that `stored` reads from the backup.
+    `site`: where pg_dump runs, for the comparison with the schema that `stored` reads from the backup. `lz4`: whether
+    the server can compress by that, None when it was not asked yet.
     """
     with _reading(sql, facts) as connection:
         database = figures.read_database(connection)
@@ -43,7 +50,7 @@ def differences(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored
         *_tables(tables, facts.tables),
         *_sequences(sequences, facts.sequences),
         *properties.differences(found, facts.properties),
-        *(_schema(sql, facts, site, stored) if site and facts.schema else ()),
+        *(_schema(sql, facts, site, stored, lz4) if site and facts.schema else ()),
     )
 
 
@@ -94,14 +101,14 @@ def _reading(sql: Sql, facts: DatabaseFacts) -> Iterator[Connection]:
             raise HarnessError(f"database {facts.name} at {sql.outside}: {said(error)}") from error
 
 
-def _schema(sql: Sql, facts: DatabaseFacts, site: Site, stored: Dump) -> Iterator[str]:
+def _schema(sql: Sql, facts: DatabaseFacts, site: Site, stored: Dump, lz4: bool | None = None) -> Iterator[str]:
     """Yield how the schema differs from the stored one, with `schema: ` before each line."""
 
     def found() -> Iterator[bytes]:
         return chunks(site.run(schema_task(site, sql, facts.name)), PATIENCE.dump)
 
     try:
-        for line in compared(found, stored, facts.schema, possible(sql, facts.name)):
+        for line in compared(found, stored, facts.schema, possible(sql, facts.name, lz4)):
             yield f"schema: {line}"
     except BackupFailed as error:
         raise HarnessError(f"schema of database {facts.name} at {sql.outside}: {error}") from error
@@ -162,10 +169,19 @@ def sessions(sql: Sql, database: str) -> int:
     return int(str(rows[0][0])) if rows else 0
 
 
+def names(sql: Sql, database: str, query: str) -> Names:
+    """Return the column of a service's query as text, without NULLs, each value once. Raises HarnessError."""
+    return _column(sql, database, query, figures.names)
+
+
 def column(sql: Sql, database: str, query: str) -> tuple[str, ...]:
-    """Return the first column of a service's query as text, without NULLs. Raises HarnessError."""
+    """Return the column of a service's query as text, without NULLs, in memory. Raises HarnessError."""
+    return _column(sql, database, query, figures.column)
+
+
+def _column(sql: Sql, database: str, query: str, ask_for: Callable[[Connection, str], T]) -> T:
     with connect(sql, database) as connection:
         try:
-            return figures.column(connection, query)
+            return ask_for(connection, query)
         except psycopg.Error as error:
             raise HarnessError(f"PostgreSQL at {sql.outside}, database {database}: {one_line(error)}") from error

@@ -14,6 +14,7 @@ from harness.core.contents import DatabaseFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Running, Site, Task
 from harness.core.service import Sql
+from harness.on_disk import Names
 from harness.patience import PATIENCE
 from harness.postgres import facts as figures
 from harness.postgres.client import client_task, how_it_ended
@@ -54,10 +55,10 @@ class Snapshot:
     without: Collection[int] = ()  # OIDs of tables that are neither locked nor read
     late: Event = field(default_factory=Event)  # set when the patience for the whole of it has ended
 
-    def column(self, query: str) -> tuple[str, ...]:
-        """Return a query's first column as text, without NULLs, as of the snapshot. Raises BackupFailed."""
+    def names(self, query: str) -> Names:
+        """Return a query's column as text, without NULLs, as of the snapshot. Raises BackupFailed, HarnessError."""
         try:
-            return figures.column(self.connection, query)
+            return figures.names(self.connection, query)
         except psycopg.Error as error:
             query = " ".join(query.split())
             raise BackupFailed(f"database {self.database}: {self.reason(error)}; query: {query}") from error

@@ -1,14 +1,19 @@
 """Facts of a database, but for its rows: pg_database, sequences; and how a session reads them."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql as compose
 
 from harness.core.contents import SequenceFacts
+from harness.on_disk import Names
 from harness.postgres.contents.rows import apart, qualified
 from harness.postgres.session import Connection, speak_bytes
+
+T = TypeVar("T")
 
 # Of an extension's sequences, pg_dump writes the values of those that it marked as configuration.
 SEQUENCES = """
@@ -23,6 +28,7 @@ ORDER BY 1, 2
 """
 VALUE = compose.SQL("SELECT {}, last_value, is_called FROM {}")
 SEQUENCES_AT_ONCE = 500
+ROWS = 1000  # of a service's query that are read at a time
 # As JSON: which columns have provider and locale depends on the version.
 DATABASE = """
 SELECT pg_catalog.pg_get_userbyid(d.datdba), pg_catalog.pg_encoding_to_char(d.encoding),
@@ -93,19 +99,30 @@ def read_database(connection: Connection) -> DatabaseRow:
     return DatabaseRow(*row)
 
 
-def column(connection: Connection, query: str) -> tuple[str, ...]:
-    """Return the one column of a service's query as text, without NULLs, with the search path of the owner.
+def names(connection: Connection, query: str) -> Names:
+    """Return the values of the one column of a service's query as text, without NULLs, each once.
 
-    One message to the server, so that other threads may use the connection meanwhile. Raises psycopg.Error, also for
-    several statements or columns: what all but the first return would be left out.
+    It is asked with the search path of the owner, in one message to the server, so that other threads may use the
+    connection meanwhile. Raises psycopg.Error, also for several statements or columns: what all but the first return
+    would be left out; HarnessError.
     """
+    return _column(connection, query, Names)
+
+
+def column(connection: Connection, query: str) -> tuple[str, ...]:
+    """Return what `names` does in the order in which the server returns it, in memory. Raises psycopg.Error."""
+    return _column(connection, query, tuple)
+
+
+def _column(connection: Connection, query: str, into: Callable[[Iterable[str]], T]) -> T:
     cursor = connection.execute(f"{SEARCH_PATH};\n{query}\n;{NO_SEARCH_PATH}".encode())
     cursor.nextset()
     columns = len(cursor.description or ())
-    rows = cursor.fetchall() if columns == 1 else []
+    parts = iter(partial(cursor.fetchmany, ROWS), []) if columns == 1 else ()
+    found = into(str(row[0]) for rows in parts for row in rows if row[0] is not None)
     if columns != 1 or not cursor.nextset() or cursor.nextset():
         raise psycopg.ProgrammingError(ONE_COLUMN)
-    return tuple(str(row[0]) for row in rows if row[0] is not None)
+    return found
 
 
 def read_sequences(connection: Connection, without: Collection[int] = ()) -> tuple[Sequence, ...]:

@@ -104,6 +104,7 @@ class Restore:
     def _dumps(self) -> dict[str, Callable[[], None]]:
         """Return one call for each dump, which writes it into the spool."""
         spool, lz4 = self.place.site.volume(SPOOL), has_lz4(self.place.sql)
+        self.databases.lz4 = lz4
 
         def dump(path: str) -> None:
             tables: list[str] = []

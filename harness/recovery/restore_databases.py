@@ -80,6 +80,7 @@ class DatabaseRestore:
     allowed: Allowed = NOTHING
     refused: tuple[str, ...] = ()  # what is not restored because nothing allows it, a line each
     loaded: Mapping[str, Loaded] = field(default_factory=dict)
+    lz4: bool | None = None  # whether DR's server can compress by that; None until it was asked
     notes: tuple[str, ...] = ()
     _server: data.ServerData | None = None
     _lock: Lock = field(default_factory=Lock)
@@ -111,7 +112,7 @@ class DatabaseRestore:
         providers = labels.loaded(sql, (label.provider for label in self.server.labels))
         admitted = admission.admit(self.server, found, admission.contexts(sql), self.allowed, providers)
         self._server, self.refused = admitted.data, admitted.refused
-        for line in (*restore.restore(sql, self.server, found), *admitted.excluded):
+        for line in (*restore.restore(sql, self.server, found, self.lz4), *admitted.excluded):
             self._note(line)
         for line in admitted.allowed:
             self._note(f"{line}: restored, as [restore.allow] says")
@@ -128,7 +129,7 @@ class DatabaseRestore:
 
     def _database(self, found: data.ServerData, facts: DatabaseFacts) -> Loaded:
         sql, name = self.place.sql, facts.name
-        restore.create_database(sql, self.server, found, name)
+        restore.create_database(sql, self.server, found, name, self.lz4)
         spooled = Spooled(self.place.site, SPOOL, dump_path(facts), JOBS)
         loaded = restore_database(sql, facts, spooled, self.allowed)
         restore.finish_database(sql, self.server, name)
@@ -137,10 +138,12 @@ class DatabaseRestore:
     def differences(self) -> Iterator[str]:
         """Yield how the restored server differs from the backup, one line a difference. Raises HarnessError."""
         names = [d.name for d in self.contents.databases]
-        yield from (f"server: {line}" for line in check.differences(self.place.sql, self.server, names))
+        yield from (f"server: {line}" for line in check.differences(self.place.sql, self.server, names, self.lz4))
         place = self.place
         calls = {
-            d.name: partial(checks.differences, place.sql, d, place.site, partial(self.backup.read, schema_path(d)))
+            d.name: partial(
+                checks.differences, place.sql, d, place.site, partial(self.backup.read, schema_path(d)), self.lz4
+            )
             for d in self.contents.databases
         }
         for name, lines in in_parallel(calls, limit=self.parallel).items():

@@ -24,6 +24,7 @@ from harness.core.journal import Journal
 from harness.core.node import Volume
 from harness.core.parallel import in_order
 from harness.core.service import Objects, Place, Service, Sql, Tree
+from harness.on_disk import Names
 from harness.postgres import checks
 from harness.recovery.restore_folders import Unpacked, settle
 from harness.recovery.write_files import into_bucket, into_volume
@@ -143,18 +144,18 @@ def missing_references(place: Place, services: Sequence[Service]) -> tuple[str, 
         if names is None:
             continue
         if isinstance(source := group[0], Tree):
-            found = in_order(partial(_absent_file, place.site.volume(source.volume), source), sorted(names))
+            found = in_order(partial(_absent_file, place.site.volume(source.volume), source), names)
             lost += [f"{name}: {path}: {reason}" for path, reason in found if reason]
         else:
             lost += [f"{name}: {key}: no such object" for key in missing(place.s3, source.bucket, names)]
     return tuple(lost)
 
 
-def referenced(place: Place, group: Group) -> frozenset[str] | None:
+def referenced(place: Place, group: Group) -> Names | None:
     """Return what databases refer to now, None where everything belongs to the tree or bucket. Raises HarnessError."""
     if not all(source.referenced for source in group):
         return None
-    return frozenset(name for of in group for name in checks.column(place.sql, of.database, of.referenced))
+    return Names(name for of in group for name in checks.names(place.sql, of.database, of.referenced))
 
 
 def _absent_file(volume: Volume, tree: Tree, path: str) -> str:
@@ -194,7 +195,7 @@ def files_lost_since(
         group = known[inventory.name]
         names = referenced(place, group)
         if names is not None and isinstance(group[0], Tree):
-            names = frozenset(map(plain, names))
+            names = Names(map(plain, names))
         wanted = ((m, d) for m, d in inventory.members() if names is None or m.name in names)
         for (member, _), (reason, gone) in in_order(partial(_compare, opener_of(place, group[0])), wanted):
             if reason:
@@ -232,7 +233,7 @@ def confused(bucket: Bucket, inventory: Inventory) -> Iterator[str]:
 
     SeaweedFS stores a backslash as a slash, several slashes as one, and nothing below a slash at the end.
     """
-    odd = {same for member, _ in inventory.members() if (same := _same_key(member.name)) != member.name}
+    odd = Names(same for member, _ in inventory.members() if (same := _same_key(member.name)) != member.name)
     suspects = ((m, d) for m, d in inventory.members() if _same_key(m.name) in odd)
     for (member, _), (reason, _gone) in in_order(partial(_compare, partial(open_object, bucket)), suspects):
         if reason:

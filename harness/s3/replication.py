@@ -10,6 +10,7 @@ from harness.core.journal import Journal
 from harness.core.node import Running, Site, Task
 from harness.core.parallel import in_order
 from harness.core.service import S3
+from harness.on_disk import Names
 from harness.parts.programs import program
 from harness.patience import PATIENCE
 from harness.s3.client import roots
@@ -152,9 +153,10 @@ def missing(target: S3, bucket: str, referenced: Iterable[str]) -> tuple[str, ..
 
     Stores list some keys in another form (SeaweedFS a backslash as a slash): what is not listed is asked for.
     """
-    wanted = set(referenced)
+    wanted = Names(referenced)
     if not wanted:
         return ()
     found = Bucket(target, bucket)
-    wanted.difference_update(found.keys())
-    return tuple(key for key, there in in_order(found.has, sorted(wanted)) if not there)
+    for listed in iter(found.keys()):
+        wanted.discard(listed)
+    return tuple(key for key, there in in_order(found.has, wanted) if not there)

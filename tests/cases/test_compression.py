@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.core.service import Sql
+from harness.postgres.contents import abilities
+from harness.postgres.roles import check
+from harness.recovery import restore
 from tests.cases.estate import CaseEstate, other_server
 from tests.cases.majors import OWN, asked_major, debian_programs, npm_programs, served_by
 
@@ -36,7 +40,23 @@ def source(estate: CaseEstate, tmp_path: Path) -> Iterator[CaseEstate]:
         yield estate
 
 
+@pytest.fixture
+def asked_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The server is asked whether it knows lz4 at the restore of the dumps, and at no other place."""
+    asked, has_lz4 = list[Sql](), abilities.has_lz4
+
+    def asking(sql: Sql) -> bool:
+        asked.append(sql)
+        return has_lz4(sql)
+
+    for where in (abilities, check, restore):
+        monkeypatch.setattr(where, "has_lz4", asking)
+    yield
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("major", [15, OWN])
+@pytest.mark.usefixtures("asked_once")
 def test_they_come_back_with_its_own_compression(source: CaseEstate, tmp_path: Path, major: int) -> None:
     """The restore was refused: compression method lz4 not supported."""
     programs = npm_programs(15) if major != OWN else None
@@ -51,6 +71,7 @@ def test_they_come_back_with_its_own_compression(source: CaseEstate, tmp_path: P
     assert {NOTE, SETTING} <= {*restored.notes}
 
 
+@pytest.mark.usefixtures("asked_once")
 def test_they_come_back_as_they_were_where_it_is_known(source: CaseEstate, tmp_path: Path) -> None:
     with served_by(debian_programs(), 15), other_server(source, "dr", tmp_path):
         restored = source.restore()

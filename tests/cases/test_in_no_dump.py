@@ -84,6 +84,45 @@ def test_what_a_restore_cannot_leave_half_done_is_named(estate: CaseEstate) -> N
     assert estate.restore().findings == ()
 
 
+def test_what_was_added_to_tables_and_views_of_an_extension_is_named(estate: CaseEstate) -> None:
+    """It was lost in silence: pg_dump leaves members of an extension, and all that is on them, to CREATE EXTENSION."""
+    estate.create(
+        "app",
+        "CREATE TABLE m (a int PRIMARY KEY, b text)",
+        "CREATE INDEX of_it ON m (a, b)",
+        "CREATE VIEW v AS SELECT a FROM m",
+        "CREATE TABLE untouched (a int PRIMARY KEY)",
+        "CREATE EXTENSION citext",
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        "CREATE TABLE child (n int)",
+        "BEGIN; ALTER EXTENSION citext ADD TABLE m; ALTER EXTENSION citext ADD VIEW v; COMMIT",
+        "BEGIN; CREATE TABLE own (a int PRIMARY KEY); CREATE INDEX ON own (a);"
+        " ALTER EXTENSION citext ADD TABLE own; COMMIT",
+        'CREATE TRIGGER "T" BEFORE INSERT ON own FOR EACH ROW EXECUTE FUNCTION f()',
+        "CREATE INDEX i ON own (a)",
+        "CREATE RULE r AS ON DELETE TO own DO INSTEAD NOTHING",
+        "ALTER TABLE own ADD COLUMN c int DEFAULT 5",
+        "ALTER TABLE own ADD CONSTRAINT k CHECK (a > 0)",
+        "CREATE POLICY p ON own USING (true)",
+        "ALTER TABLE own ENABLE ROW LEVEL SECURITY",
+        "CREATE STATISTICS s ON a, c FROM own",
+        "ALTER TABLE child ADD FOREIGN KEY (n) REFERENCES own",
+        "CREATE TRIGGER t INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION f()",
+        "CREATE EXTENSION hstore",
+    )
+    estate.declare("app")
+    named = estate.back_up().contents.not_compared
+    of_own = (
+        "column c, constraint k, default of c, index i, its options (row security, replica identity, storage), "
+        'policy p, rule r, statistics s, trigger "T"'
+    )
+    said = "was added or changed, and is in no dump"
+    assert f"database app: table public.own of extension citext: {said}: {of_own}" in named
+    (of_view,) = [line for line in named if "view public.v of extension citext" in line]
+    assert of_view.endswith("trigger t")
+    assert not [line for line in named if "hstore" in line or "untouched" in line or "child" in line]
+
+
 def test_what_a_hardened_database_revokes_needs_no_permission(estate: CaseEstate) -> None:
     """The restore was refused: it asked for leave to take rights away."""
     revoked = ("EXECUTE ON FUNCTION pg_sleep(float8)", "SELECT ON pg_user", "USAGE ON LANGUAGE plpgsql")

@@ -158,7 +158,7 @@ def test_the_patience_of_a_dump_ends_its_queries_too(server: DatabaseServer, mon
         pytest.raises(BackupFailed, match=r"^database jobs: not done within 1 s; cancelled; query: SELECT pg_sleep"),
         open_snapshot(server.sql, NAME) as snapshot,
     ):
-        snapshot.column("SELECT pg_sleep(60)")
+        snapshot.names("SELECT pg_sleep(60)")
     assert SYSTEM.monotonic() - began < 10
 
 
@@ -173,7 +173,7 @@ def test_an_interruption_ends_query_and_dump_on_the_server(server: DatabaseServe
                 until(server, DUMPS, 1)
                 assert isinstance(running, ProcessTask)
                 os.kill(running.child.pid, signal.SIGSTOP)  # as if it hung
-                under_way.append((running, pool.submit(snapshot.column, "SELECT pg_sleep(60)")))
+                under_way.append((running, pool.submit(snapshot.names, "SELECT pg_sleep(60)")))
                 until(server, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'", 1)
                 raise KeyboardInterrupt
 

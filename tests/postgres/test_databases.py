@@ -70,11 +70,11 @@ def test_a_query_in_the_snapshot_sees_what_the_dump_holds(dr: DatabaseServer) ->
         with open_snapshot(dr.sql, "postgres") as snapshot:
             dr.execute("postgres", "DELETE FROM files")
             query = "SELECT path FROM files WHERE path LIKE '%' -- all"
-            assert snapshot.column(query) == ("a%s", "b")
+            assert [*snapshot.names(query)] == ["a%s", "b"]
             assert snapshot.connection.execute("SHOW search_path").fetchone() == ("",)
             assert column(dr.sql, "postgres", query) == ()
             with pytest.raises(BackupFailed, match=r'database postgres: .*"nowhere" does not exist; query: SELECT 1'):
-                snapshot.column("SELECT 1\n  FROM nowhere")
+                snapshot.names("SELECT 1\n  FROM nowhere")
     finally:
         dr.execute("postgres", "DROP TABLE files")
 
@@ -89,7 +89,7 @@ def test_a_query_that_names_more_than_its_first_column_is_refused(dr: DatabaseSe
         pytest.raises(BackupFailed, match="database postgres: the query is not one statement that returns one column"),
         open_snapshot(dr.sql, "postgres") as snapshot,
     ):
-        snapshot.column(query)
+        snapshot.names(query)
     with pytest.raises(HarnessError, match="several become one with UNION ALL"):
         column(dr.sql, "postgres", query)
 
@@ -111,7 +111,7 @@ def test_a_query_of_a_service_has_the_search_path_of_the_owner(dr: DatabaseServe
             )
         dr.execute("postgres", setting)
         with open_snapshot(dr.sql, "kept") as snapshot:
-            assert snapshot.column("SELECT name FROM place") == (expected,)
+            assert [*snapshot.names("SELECT name FROM place")] == [expected]
         assert column(dr.sql, "kept", "SELECT name FROM place;") == (expected,)
     finally:
         dr.execute("postgres", "DROP DATABASE kept", "DROP ROLE keeper")

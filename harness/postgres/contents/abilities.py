@@ -21,12 +21,13 @@ def has_lz4(sql: Sql) -> bool:
     return ask(sql, KNOWS, values=(LZ4, COMPRESSION)) == [(True,)]
 
 
-def possible(sql: Sql, database: str) -> Callable[[Entry], Entry | None]:
+def possible(sql: Sql, database: str, lz4: bool | None = None) -> Callable[[Entry], Entry | None]:
     """Return a function that returns what of an entry the server of a database can have, None for nothing.
 
-    It asks the server once for each ability that an entry needs. Raises HarnessError.
+    It asks the server once for each ability that an entry needs. `lz4`: whether it can compress by that, None when it
+    was not asked yet. Raises HarnessError.
     """
-    known: dict[str, bool] = {}
+    known: dict[str, bool] = {} if lz4 is None else {"": lz4}
 
     def takes(provider: str) -> bool:
         if provider not in known:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from psycopg import sql as compose
 
+from harness.postgres.contents.additions import additions
 from harness.postgres.contents.rows import qualified
 from harness.postgres.session import Connection
 
@@ -132,6 +133,7 @@ def read_not_compared(connection: Connection, without: Collection[int] = ()) -> 
     for label, extension, some in _tables_of_extensions(connection, without):
         if some:
             lines.append(("tables of extensions", f"table {label} of extension {extension}: its rows are in no dump"))
+    lines += [("changed members of extensions", line) for line in additions(connection)]
     return tuple(_shortened(lines))
 
 

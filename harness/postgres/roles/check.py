@@ -15,11 +15,11 @@ OPTIONS = 16  # the first version in which a membership has options, and a grant
 KNOWN = "SELECT pg_catalog.lower(name) FROM pg_catalog.pg_settings"
 
 
-def differences(sql: Sql, data: ServerData, names: Collection[str]) -> tuple[str, ...]:
+def differences(sql: Sql, data: ServerData, names: Collection[str], lz4: bool | None = None) -> tuple[str, ...]:
     """Return how a server differs from `data` in all but the databases' contents, one line a difference.
 
-    `names`: the restored databases. The attributes and the password of the superusers that were on this server before
-    are its own. Raises HarnessError.
+    `names`: the restored databases; `lz4`: as `settable` has it. The attributes and the password of the superusers
+    that were on this server before are its own. Raises HarnessError.
     """
     found = inspect(sql)
     roles = {"", *(role.name for role in data.roles)}
@@ -27,19 +27,20 @@ def differences(sql: Sql, data: ServerData, names: Collection[str]) -> tuple[str
     return (
         *_roles(found, data, kept),
         *_compared("membership", _members(found, data, roles), _members(data, found, roles)),
-        *_settings(found, data, settable(sql, found, data), {"", *names}),
+        *_settings(found, data, settable(sql, found, data, lz4), {"", *names}),
         *_compared("grant", _grants(found, roles, names), _grants(data, roles, names)),
         *_databases(found, data, names),
         *_compared("security label", _labels(found, roles, names), _labels(data, roles, names)),
     )
 
 
-def settable(sql: Sql, found: ServerData, data: ServerData) -> tuple[Setting, ...]:
+def settable(sql: Sql, found: ServerData, data: ServerData, lz4: bool | None = None) -> tuple[Setting, ...]:
     """Return the settings of `data` that the server `found` knows: a newer version may have dropped a parameter.
 
-    One that was built without lz4 does not know that value either. Raises HarnessError.
+    One that was built without lz4 does not know that value either. `lz4`: whether it was built with it, None when it
+    was not asked yet. Raises HarnessError.
     """
-    compressed = any(by_lz4(s) for s in data.settings) and not has_lz4(sql)
+    compressed = any(by_lz4(s) for s in data.settings) and not (has_lz4(sql) if lz4 is None else lz4)
     settings = tuple(s for s in data.settings if not (compressed and by_lz4(s)))
     if found.major <= data.major:
         return settings

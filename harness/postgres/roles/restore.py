@@ -26,12 +26,12 @@ PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 PROVIDER, RULES, BUILTIN = 15, 16, 17  # first versions with these options of CREATE DATABASE
 
 
-def restore(sql: Sql, data: ServerData, found: ServerData) -> tuple[str, ...]:
+def restore(sql: Sql, data: ServerData, found: ServerData, lz4: bool | None = None) -> tuple[str, ...]:
     """Make roles, memberships, grants on parameters and settings of roles. All of them or, with RestoreFailed, none.
 
-    `found`: what the server had before. The superuser we come as and the bootstrap superuser keep the attributes and
-    the password that they have on this server; other roles that are already there become those of the backup. Returns
-    what could not be set because this server does not know it, one line each.
+    `found`: what the server had before; `lz4`: as `settable` has it. The superuser we come as and the bootstrap
+    superuser keep the attributes and the password that they have on this server; other roles that are already there
+    become those of the backup. Returns what could not be set because this server does not know it, one line each.
     """
     kept = {found.user, found.bootstrap}
     there = {role.name: role.until for role in found.roles}
@@ -47,7 +47,7 @@ def restore(sql: Sql, data: ServerData, found: ServerData) -> tuple[str, ...]:
         names = {"", *(role.name for role in data.roles)}
         here = [grant for grant in found.parameters if grant.grantee in names]
         align(connection, "PARAMETER", here, data.parameters)
-        known = settable(sql, found, data)
+        known = settable(sql, found, data, lz4)
         _settings(connection, found, known, names, {""})
     _labels(sql, data, "ROLE", {role.name for role in data.roles})
     return tuple(
@@ -58,7 +58,7 @@ def restore(sql: Sql, data: ServerData, found: ServerData) -> tuple[str, ...]:
     )
 
 
-def create_database(sql: Sql, data: ServerData, found: ServerData, name: str) -> None:
+def create_database(sql: Sql, data: ServerData, found: ServerData, name: str, lz4: bool | None = None) -> None:
     """Create a database, empty; one of initdb gets its owner. Then its settings. Raises RestoreFailed, Unreadable.
 
     Settings come first, as what is restored (a CHECK constraint, an index on an expression) may depend on them; the
@@ -80,7 +80,7 @@ def create_database(sql: Sql, data: ServerData, found: ServerData, name: str) ->
         raise RestoreFailed(f"database {name} at {sql.outside}: cannot be created: {one_line(error)}") from error
     names = {"", *(role.name for role in data.roles)}
     with changing(sql, f"settings of database {name}") as connection:
-        _settings(connection, found, settable(sql, found, data), names, {name})
+        _settings(connection, found, settable(sql, found, data, lz4), names, {name})
 
 
 def finish_database(sql: Sql, data: ServerData, name: str) -> None:
