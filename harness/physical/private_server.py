@@ -38,6 +38,11 @@ LIMITS = {
     "max_prepared_xacts setting": "max_prepared_transactions",
     "max_locks_per_xact setting": "max_locks_per_transaction",
 }
+# Databases that initdb makes, of which one may be dropped or allow no connections.
+MAINTENANCE = ("template1", "postgres")
+REFUSED = "FATAL:  "  # begin of what a server says of a connection
+# Starting up, in recovery; a conflict with the WAL of a dropped database: it will pass.
+PASSING = ("FATAL:  the database system is ", "FATAL:  terminating connection ")
 SEGMENT = "Bytes per WAL segment"  # line of pg_controldata
 PORT = 5432  # of the socket alone; said on both sides, for PGPORT and a program's own default may be another
 ALONE = {
@@ -71,7 +76,7 @@ SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.pg_last_wal_replay_lsn()::text
 """
 
 
-Connect = Callable[[str], psycopg.Connection]  # to a database of that name, as the superuser
+Connect = Callable[[str], psycopg.Connection]  # to a database of that name, as the superuser; "": to one of initdb's
 
 
 class Unreached(RestoreFailed):
@@ -101,14 +106,20 @@ class Running:
     superuser: str
 
     def state(self) -> State:
-        """Return its state. Raises NotYet while it does not answer, Unreached or RestoreFailed when it has ended."""
+        """Return its state. Raises NotYet while it does not answer, Unreached or RestoreFailed when it has ended.
+
+        A server that refuses every connection, as without the locale of its databases, raises RestoreFailed as well.
+        """
         if self.process.poll() is not None:
             raise ended(self.place / "log")
         try:
             with connect(self.place, self.superuser) as connection:
                 row = connection.execute(STATE).fetchone()
         except psycopg.Error as error:
-            raise NotYet(" ".join(str(error).split())) from None
+            said = " ".join(str(error).split())
+            if is_refusal(error):
+                raise RestoreFailed(f"the restored server refuses connections: {said}") from None
+            raise NotYet(said) from None
         if row is None:
             raise NotYet("no answer")
         return State(row[0], read_lsn(row[1]) if row[1] else 0, row[2] == "paused", row[3])
@@ -155,12 +166,30 @@ def raising_limits(programs: Programs, folder: Path, work: Callable[[Mapping[str
             limits |= raised
 
 
-def connect(place: Path, superuser: str, database: str = "template1") -> psycopg.Connection:
-    """Connect without what `ALTER ROLE` and `ALTER DATABASE ... SET`, or a login trigger, of the backup would do.
+def is_refusal(error: psycopg.Error) -> bool:
+    """Return whether a server refused a connection for good; not while it starts, or where nobody answered."""
+    said = str(error)
+    return REFUSED in said and not any(one in said for one in PASSING)
 
-    They override the command line of the server: a library would be loaded out of the data folder, an operator in
-    their search path would run as the superuser.
+
+def connect(place: Path, superuser: str, database: str = "") -> psycopg.Connection:
+    """Connect to a database, "": to the first of `MAINTENANCE` that takes connections. Raises psycopg.Error.
+
+    Nothing is done of what `ALTER ROLE` and `ALTER DATABASE ... SET`, or a login trigger, of the backup would do: they
+    override the command line of the server; a library would be loaded out of the data folder, an operator in their
+    search path would run as the superuser.
     """
+    *others, last = (database,) if database else MAINTENANCE
+    for name in others:
+        try:
+            return _connect(place, superuser, name)
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+    return _connect(place, superuser, last)
+
+
+def _connect(place: Path, superuser: str, database: str) -> psycopg.Connection:
     return open_session(
         str(place),
         more={"search_path": "pg_catalog"},

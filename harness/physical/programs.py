@@ -13,6 +13,9 @@ from harness.substrate.embedded.spawn import wrapper
 # What a restore runs, and since which major it is there.
 NEEDED = {"pg_controldata": 0, "pg_verifybackup": 0, "pg_checksums": 0, "pg_combinebackup": 17}
 
+# Where the C library finds locales that are not in the system's own place: the preflight asks it for them here.
+LOCALES = ("LOCPATH", "LOCALE_ARCHIVE")
+
 
 @dataclass(frozen=True, slots=True)
 class Programs:
@@ -31,7 +34,8 @@ class Programs:
     @property
     def environment(self) -> dict[str, str]:
         """Return the environment variables of a program."""
-        return {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath), **self.tags}
+        places = {name: os.environ[name] for name in LOCALES if name in os.environ}
+        return {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath), **places, **self.tags}
 
     def end(
         self, name: str, *arguments: str, variables: Mapping[str, str] | None = None

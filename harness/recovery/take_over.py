@@ -38,7 +38,7 @@ def take_over(connect: Connect, sql: Sql) -> tuple[quiet.Held, ...]:
 
 
 def _changed(connect: Connect, sql: Sql) -> tuple[quiet.Held, ...]:
-    with connect("template1") as connection:
+    with connect("") as connection:
         password = read_text_secret(sql.password_ref).encode()
         verifier = connection.pgconn.encrypt_password(password, sql.user.encode(), b"scram-sha-256").decode()
         known = connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", (sql.user,)).fetchone()

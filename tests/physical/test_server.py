@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from harness.core.clock import wait_until
-from harness.core.errors import MissingPart
-from harness.physical.private_server import UNREACHED, Running, Unreached, ended, running_server
+from harness.core.errors import MissingPart, RestoreFailed
+from harness.physical.private_server import UNREACHED, Running, Unreached, connect, ended, is_refusal, running_server
 from harness.physical.programs import Programs, programs_of
 from harness.physical.server import replay
 
@@ -69,3 +69,52 @@ def test_limits_that_were_raised_after_the_base_backup_are_raised_for_the_replay
         with psycopg.connect(host=str(place), user="postgres", dbname="postgres") as session:
             rows = session.execute("SELECT i FROM kept ORDER BY i").fetchall()
     assert rows == [(1,), (2,), (3,)][: 2 if target else 3]
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Path:
+    """A data folder, of a server whose template1 takes no connections, and neither does `postgres` but for a test."""
+    programs, folder = programs_of(18), tmp_path / "closed"
+    programs.run("initdb", "-U", "postgres", "-D", str(folder), "--no-sync")
+    run_on(
+        programs, folder, tmp_path / "e", 20, "ALTER DATABASE template1 ALLOW_CONNECTIONS false", "CREATE DATABASE one"
+    )
+    return folder
+
+
+def test_a_server_whose_template1_takes_no_connections_is_restored(closed: Path, tmp_path: Path) -> None:
+    programs, place = programs_of(18), tmp_path / "run"
+    replay(programs, closed, "postgres", {"recovery_target_timeline": "1"}, {})
+    place.mkdir(mode=0o700)
+    with running_server(programs, closed, place, {}) as process:
+        wait_until(Running(process, place, "postgres").promoted, patience=30)
+        with connect(place, "postgres") as session:
+            assert session.info.dbname == "postgres"
+
+
+def test_a_server_that_refuses_every_connection_is_not_waited_for(closed: Path, tmp_path: Path) -> None:
+    """As one whose databases have a locale that this machine lacks: it was waited for for four hours."""
+    programs, place = programs_of(18), tmp_path / "run"
+    place.mkdir(mode=0o700)
+    with running_server(programs, closed, place, {}) as process:
+        wait_until(Running(process, place, "postgres").promoted, patience=30)
+        with psycopg.connect(host=str(place), user="postgres", dbname="one", autocommit=True) as session:
+            session.execute("ALTER DATABASE postgres ALLOW_CONNECTIONS false")
+        with pytest.raises(RestoreFailed, match=r'refuses connections: .* "postgres" is not currently accepting'):
+            Running(process, place, "postgres").state()
+
+
+def test_what_passes_is_no_refusal() -> None:
+    said = "connection failed: connection to server on socket /x/.s.PGSQL.5432 failed: FATAL:  "
+    assert not is_refusal(psycopg.OperationalError(f"{said}the database system is starting up"))
+    assert not is_refusal(psycopg.OperationalError(f"{said}terminating connection due to conflict with recovery"))
+    assert not is_refusal(psycopg.OperationalError("connection to server on socket failed: No such file or directory"))
+    assert is_refusal(psycopg.OperationalError(f"{said}database locale is incompatible with operating system"))
+
+
+def test_programs_find_the_locales_that_the_preflight_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCPATH", "/somewhere/locales")
+    monkeypatch.delenv("LOCALE_ARCHIVE", raising=False)
+    environment = programs_of(18).environment
+    assert (environment["LOCPATH"], environment["LC_ALL"]) == ("/somewhere/locales", "C")
+    assert "LOCALE_ARCHIVE" not in environment

@@ -32,11 +32,12 @@ def other_collations(connect: Callable[[str], Connection], needs: Needs) -> tupl
 
     What counts is the version that the catalogue has, and that by which the primary sorted at the backup: a primary
     whose library was exchanged has both. A database that refuses the connection is named with the reason. `connect`:
-    as the superuser to a database. Raises psycopg.Error, HarnessError where template1 cannot be connected to.
+    as the superuser to a database, "": to one of those that initdb makes. Raises psycopg.Error, HarnessError where
+    none of these can be connected to.
     """
     sorted_by = {(one.name, name): version for one in needs.databases for name, version in one.collations}
     found: dict[str, list[str]] = {}
-    with connect("template1") as connection:
+    with connect("") as connection:
         rows = connection.execute(DATABASES).fetchall()
     for name, connectable, recorded, actual in rows:
         before = (recorded, sorted_by.get((name, OF_DATABASE)))

@@ -11,7 +11,7 @@ from harness.core.node import Address
 from harness.core.service import Sql
 from harness.physical.choice import Wanted, Way
 from harness.physical.place import private_place
-from harness.physical.private_server import PORT
+from harness.physical.private_server import PORT, connect
 from harness.physical.programs import programs_of
 from harness.physical.restore import PointInTime, restore
 from harness.physical.server import serving
@@ -111,11 +111,13 @@ def _scratch(home: Path, tags: Mapping[str, str]) -> Iterator[Path]:
 
 
 def sql_at(place: Path, superuser: str) -> Sql:
-    """Return the connection to a server that `serving` runs. It asks for no password."""
+    """Return the connection to a server that `serving` runs. It asks for no password. Raises psycopg.Error."""
+    with connect(place, superuser) as connection:  # to one of those that initdb makes
+        database = connection.info.dbname
     password = place / "password"
     password.touch(mode=0o600)
     address = Address(str(place), PORT)
-    return Sql(address, address, superuser, f"file:{password}", "template1")
+    return Sql(address, address, superuser, f"file:{password}", database)
 
 
 def _database(source: Sql, name: str) -> Database:
