@@ -1,9 +1,16 @@
-"""Reading of a file in a folder that others may write to: a pipe is not waited for, and a device is not read."""
+"""Files that are read and replaced whole, in a folder that others may write to.
+
+A pipe is not waited for, a device is not read, and nothing is left of a file that could not be replaced.
+"""
 
 import errno
 import os
 import stat
+import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+OWN = 0o600
 
 
 def read_regular(path: Path, most: int = -1, *, links: bool = False) -> bytes:
@@ -18,3 +25,19 @@ def read_regular(path: Path, most: int = -1, *, links: bool = False) -> bytes:
         raise OSError(errno.EINVAL, "is no regular file")
     with os.fdopen(opened, "rb") as file:
         return file.read(most)
+
+
+def replace_file(path: Path, data: bytes, mode: int = OWN) -> None:
+    """Replace a file, synced to its disk, or leave it as it was and nothing beside it. Raises OSError."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).replace(path)
+    except OSError:
+        with suppress(OSError):
+            Path(name).unlink()
+        raise

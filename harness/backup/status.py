@@ -1,6 +1,5 @@
 """Status of the backups now: what would be lost if the site were gone this second, and what endangers it."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -14,6 +13,7 @@ from harness.estate.backup_config import CRON_FIELDS
 from harness.physical.continuity import behind
 from harness.physical.receive import ALIVE
 from harness.postgres.server import ask_row
+from harness.regular_file import replace_file
 from harness.repository.catalogue import Repository
 from harness.repository.committed import CommittedBackup, newest_system
 from harness.repository.lineage import broken_chains
@@ -200,7 +200,7 @@ def _slot_alarms(server: ServerState, *, archived: bool) -> Iterator[str]:
 
 
 def write_gauges(path: Path, estate: str, status: Status) -> None:
-    """Write the status as a textfile of Prometheus' node exporter, whole or not at all. Raises OSError."""
+    """Write the status as a textfile of Prometheus' node exporter, whole or not at all. Raises HarnessError."""
     values = {
         "blackstart_rpo_now_seconds": ("Age of the oldest write that would be lost now.", status.rpo_seconds),
         "blackstart_wal_lost_bytes": ("WAL that is not in the repository.", status.lost_bytes),
@@ -214,8 +214,9 @@ def write_gauges(path: Path, estate: str, status: Status) -> None:
     for name, (text, value) in values.items():
         if value is not None:
             lines += [f"# HELP {name} {text}", f"# TYPE {name} gauge", f'{name}{{estate="{estate}"}} {value}']
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write("\n".join((*lines, "")))
-    made = Path(file.name)
-    made.chmod(READABLE)
-    made.replace(path)
+    try:
+        replace_file(path, "\n".join((*lines, "")).encode(), READABLE)
+    except OSError as error:
+        raise HarnessError(
+            f"textfile {path}: cannot be written ({error.strerror}); name a file in a folder that can be written"
+        ) from None

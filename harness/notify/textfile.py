@@ -6,7 +6,6 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/ (text-based
 import fcntl
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from harness.core.judge import Verdict
 from harness.evidence.report.view import RecordView
+from harness.regular_file import replace_file
 
 LARGEST = 4_000_000  # bytes; a larger file is not ours and is replaced
 SAMPLE = re.compile(r'(?P<name>blackstart_[a-z_]+)\{(?P<labels>(?:[a-z_]+="(?:[^"\\\n]|\\.)*",?)+)\} (?P<value>\S+)')
@@ -45,7 +45,8 @@ def write_textfile(path: Path, view: RecordView, undelivered: int) -> None:
         stay = [(n, labels, value) for n, labels, value in before if _drill(labels) != ours or n == KEPT_AT]
         fresh = list(samples(view, undelivered, ours))
         written = {(name, labels) for name, labels, _ in fresh}
-        _replace(path, text_of([*(one for one in stay if one[:2] not in written), *fresh]))
+        text = text_of([*(one for one in stay if one[:2] not in written), *fresh])
+        replace_file(path, text.encode(), READABLE)
 
 
 def samples(view: RecordView, undelivered: int, labels: str) -> Iterator[tuple[str, str, str]]:
@@ -122,17 +123,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _replace(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(READABLE)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise

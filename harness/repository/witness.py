@@ -7,7 +7,6 @@ when each backup was last opened completely, and last restored without a finding
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -18,7 +17,7 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from harness.core.errors import HarnessError
-from harness.regular_file import read_regular
+from harness.regular_file import read_regular, replace_file
 from harness.repository.chain import Head
 from harness.repository.format.manifest import canonical, explained
 from harness.repository.store.port import ObjectStore
@@ -100,11 +99,7 @@ class FileWitness:
             with _alone(self.path.parent):
                 known = self._all()
                 text = canonical(_plain({**known, estate: _bounded(known.get(estate, Seen()) | seen)}))
-                with tempfile.NamedTemporaryFile(dir=self.path.parent, delete=False) as file:
-                    file.write(text)
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(file.name).replace(self.path)
+                replace_file(self.path, text)
         except OSError as error:
             raise HarnessError(
                 f"witness {self.path}: cannot be written ({error.strerror}); a rollback of the repository would not be "

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.backup.status import ServerState, interval_of, server_state, status_of, write_gauges
+from harness.backup.status import ServerState, Status, interval_of, server_state, status_of, write_gauges
 from harness.core.clock import NotYet, wait_until
+from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
 from harness.core.wal import read_lsn
 from harness.physical.backup import take_physical
@@ -119,3 +120,13 @@ def test_gauges_are_written_whole(archive: Archive, tmp_path: Path) -> None:
     write_gauges(path, "shop", replace(now, rpo_seconds=None))
     assert "rpo_now" not in path.read_text()
     assert [one.name for one in tmp_path.iterdir()] == ["blackstart.prom"]
+
+
+@pytest.mark.parametrize("name", ["absent/blackstart.prom", "folder"])
+def test_gauges_that_cannot_be_written_are_named_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+    """The message named a file of a random name, which stayed."""
+    (tmp_path / "folder").mkdir()
+    now = Status(0.0, 0, 1.0, 86400.0, None, None, ())
+    with pytest.raises(HarnessError, match=f"textfile .*/{name}: cannot be written .*; name a file in a folder"):
+        write_gauges(tmp_path / name, "shop", now)
+    assert [one.name for one in tmp_path.iterdir()] == ["folder"]
