@@ -39,6 +39,18 @@ def test_a_task_that_fails_is_an_error(dr: Site) -> None:
         traces._paths(dr, "exit 3")
 
 
+def test_a_primary_without_namespaces_writes_nothing_outside_its_folder(
+    dr: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folders are those of the machine: what a task left there would stay."""
+    monkeypatch.setattr(EmbeddedSite, "namespaced", False)
+    monkeypatch.setattr(traces, "_paths", lambda *_words: pytest.fail("a task was to write"))
+    journal = MemoryJournal()
+    found = leave_traces(dr, journal)
+    assert found == Traces((str(dr.folder),), living=False)  # type: ignore[attr-defined]
+    assert [event.facts["by"] for event in journal.events if event.kind == "isolation"] == ["preflight"]
+
+
 def test_a_primary_that_could_write_nowhere_shows_nothing(dr: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EmbeddedSite, "namespaced", True)
     monkeypatch.setattr(traces, "_paths", lambda *_words: ())

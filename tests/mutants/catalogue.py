@@ -42,8 +42,8 @@ ENGINE = (
     "harness/scenario/checks/cluster.py",
     "harness/scenario/cluster_jobs.py",
 )
-# They keep a command or a task from writing or removing outside its own folder. No test runs without them, for the sake
-# of the machine that it would run on.
+# They keep a command or a task from writing or removing outside its own folder. A test runs without them behind a wall
+# alone (`wall.py`), for the sake of the machine that it runs on.
 UNSAFE = (
     "harness/substrate/common/filesystem.py ",
     "harness/substrate/common/folder_volume.py ",
@@ -55,16 +55,16 @@ UNSAFE = (
 
 
 class Bar(StrEnum):
-    """Why a mutant is not run."""
+    """Why a mutant is not run everywhere: where no engine is, or where no wall can be made."""
 
     NONE = ""
     ENGINE = "needs a container engine"
-    UNSAFE = "would let a test write or remove outside its folder"
+    UNSAFE = "would let a test write or remove outside its folder, and this machine can make no wall"
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One mutant. `path`: the file that is changed; `bar`: why it is not run, or why no test notices it."""
+    """One mutant. `path`: the file that is changed; `bar`: why it is not run here, or why no test notices it."""
 
     kind: Kind
     name: str

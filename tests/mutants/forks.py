@@ -23,7 +23,8 @@ from _pytest.runner import runtestprotocol
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.substrate.common import ports
-from tests.mutants.catalogue import ROOT, Mutant, mutated
+from tests.mutants import wall
+from tests.mutants.catalogue import ROOT, Bar, Mutant, mutated
 from tests.mutants.hook.sitecustomize import NAME, install
 from tests.mutants.rows import KILLED, LATE, SURVIVED
 from tests.mutants.sites import Kind
@@ -59,7 +60,7 @@ class Child:
 
 @dataclass(slots=True)
 class Forks:
-    """Runs mutants on the collected tests.
+    """Runs mutants on the collected tests, those that could do harm behind a wall (`wall.py`).
 
     `told` is called with each result as it comes: KILLED, SURVIVED or LATE, the test that noticed it, and the seconds.
     `noticed`: by mutant, the test that noticed it, and the seconds until then.
@@ -82,20 +83,24 @@ class Forks:
                     self.noticed[child.mutant] = (name, took)
                 print(f"{outcome} {name}, {took:.1f} s: {child.mutant.name}", flush=True)
                 self.told(child.mutant, outcome, name, took)
-        names = list(dict.fromkeys(name for name, _ in self.noticed.values()))
-        alone = [(None, (names[begin : begin + TOGETHER],)) for begin in range(0, len(names), TOGETHER)]
-        for child in self._run(session, alone):
-            for mutant, (name, took) in self.noticed.items():
-                if name in child.failed:
-                    print(f"{name} fails without a mutant as well: {mutant.name}", flush=True)
-                    self.told(mutant, SURVIVED, "", took)
+        for walled in (False, True):
+            noticed = {one: by for one, by in self.noticed.items() if (one.bar is Bar.UNSAFE) is walled}
+            names = list(dict.fromkeys(name for name, _ in noticed.values()))
+            alone = [(None, (names[begin : begin + TOGETHER],)) for begin in range(0, len(names), TOGETHER)]
+            for child in self._run(session, alone, walled=walled):
+                for mutant, (name, took) in noticed.items():
+                    if name in child.failed:
+                        print(f"{name} fails without a mutant as well: {mutant.name}", flush=True)
+                        self.told(mutant, SURVIVED, "", took)
         return True
 
-    def _run(self, session: pytest.Session, every: Sequence[tuple[Mutant | None, Tries]]) -> Iterator[Child]:
+    def _run(
+        self, session: pytest.Session, every: Sequence[tuple[Mutant | None, Tries]], *, walled: bool = False
+    ) -> Iterator[Child]:
         waiting, running = list(every), list[Child]()
         while waiting or running:
             while waiting and len(running) < self.at_once:
-                running.append(self._fork(session, *waiting.pop(0)))
+                running.append(self._fork(session, *waiting.pop(0), walled=walled))
             ready, _, _ = select.select([child.pipe for child in running], [], [], 1.0)
             for child in list(running):
                 child.late = SYSTEM.monotonic() - child.began > PATIENCE
@@ -106,7 +111,7 @@ class Forks:
                     _end(child)
                     yield child
 
-    def _fork(self, session: pytest.Session, mutant: Mutant | None, tries: Tries) -> Child:
+    def _fork(self, session: pytest.Session, mutant: Mutant | None, tries: Tries, *, walled: bool) -> Child:
         reading, writing = os.pipe()
         pid = os.fork()
         if pid:
@@ -115,7 +120,9 @@ class Forks:
         try:
             os.setsid()
             _silence()
-            _separate(session)
+            folder = _separate(session)
+            if walled or (mutant is not None and mutant.bar is Bar.UNSAFE):
+                wall.enter(folder)
             if mutant is not None:
                 apply(mutant)
             for line in failures(session, tries):
@@ -146,12 +153,13 @@ def _silence() -> None:
         os.dup2(nothing, stream)
 
 
-def _separate(session: pytest.Session) -> None:
-    """Give a child ports and a folder for temporary files of its own: it runs beside others."""
+def _separate(session: pytest.Session) -> Path:
+    """Give a child ports and a folder for temporary files of its own, which is returned: it runs beside others."""
     ports.take_other_blocks()
     factory = session.config._tmp_path_factory  # type: ignore[attr-defined]
     factory._basetemp = factory.getbasetemp() / str(os.getpid())
     factory._basetemp.mkdir()
+    return Path(factory._basetemp).resolve()
 
 
 def failures(session: pytest.Session, tries: Tries) -> Iterator[str]:

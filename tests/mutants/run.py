@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import page
+from tests.mutants import wall
 from tests.mutants.catalogue import ROOT, Bar, Mutant, mutants
 from tests.mutants.forks import Forks, Tries, chosen
 from tests.mutants.reached import Needs, needs_in, record
@@ -75,10 +76,10 @@ def noticed(tries: Mapping[Mutant, Tries], at_once: int, kept: Callable[[Row], N
 
     `kept` is called with each row as it comes. A mutant without tests has survived, or would need a container engine.
     """
-    found = {one: Row(one.name, one.kind, UNTRIED if any(tries[one]) else one.bar or SURVIVED) for one in tries}
+    found = {one: Row(one.name, one.kind, UNTRIED if any(tries[one]) else engine(one) or SURVIVED) for one in tries}
 
     def told(mutant: Mutant, outcome: str, by: str, took: float) -> None:
-        kind_of_end = outcome if outcome == KILLED or not mutant.bar else mutant.bar
+        kind_of_end = outcome if outcome == KILLED or mutant.bar is not Bar.ENGINE else mutant.bar
         found[mutant] = Row(mutant.name, mutant.kind, kind_of_end, by, round(took, 1))
         kept(found[mutant])
 
@@ -122,13 +123,25 @@ def told(found: Sequence[Row], every: int) -> int:
     tried = sum(row.outcome in (KILLED, SURVIVED) for row in found)
     rate = (tried - len(survivors)) / tried if tried else 0.0
     print(f"kill rate {rate:.1%} of {tried} mutants; there are {every}")
-    untried = any(row.outcome in (UNTRIED, LATE) for row in found)
-    return 0 if rate == 1 and not untried else 1
+    left = any(row.outcome in (UNTRIED, LATE, Bar.UNSAFE) for row in found)
+    return 0 if rate == 1 and not left else 1
+
+
+def engine(mutant: Mutant) -> str:
+    """Return why no test notices a mutant without a container engine, "" for one that needs none."""
+    return mutant.bar if mutant.bar is Bar.ENGINE else ""
 
 
 def was_tried(row: Row) -> bool:
     """Return whether the tests of a mutant have run."""
     return row.outcome in (KILLED, SURVIVED)
+
+
+def without_wall() -> str:
+    """Return why the mutants that could do harm are not run on this machine, which is printed; "" where they are."""
+    if why := wall.obstacle():
+        print(f"no wall can be made on this machine, for mutants that could do harm: {why}")
+    return why
 
 
 def main() -> None:
@@ -145,9 +158,10 @@ def main() -> None:
     every, known = mutants(), rows()
     before = {one: known[one.name].outcome if one.name in known else UNTRIED for one in every}
     given = needs_in(asked.reached.read_text(encoding="utf-8")) if asked.reached else None
-    unfinished = {UNTRIED, LATE, Bar.ENGINE}
+    unfinished = {UNTRIED, *before.values()} - {KILLED, SURVIVED}
+    no_wall = without_wall()
     wanted = {SURVIVED, *unfinished} if asked.survivors else unfinished if asked.untried else None
-    able = [one for one in every if re.search(asked.only, one.name) and one.bar is not Bar.UNSAFE]
+    able = [one for one in every if re.search(asked.only, one.name) and not (no_wall and one.bar is Bar.UNSAFE)]
     able = [one for one in able if wanted is None or before[one] in wanted]
     if given is not None:
         able = [one for one in able if one.name in given]
@@ -157,7 +171,8 @@ def main() -> None:
         print(f"of {len(able)} that a test notices; docs/BENCHMARKS.md has the others")
         able = random.Random(asked.seed).sample(able, min(asked.sample, len(able)))  # noqa: S311 - no secret
     table = {one.name: known.get(one.name, Row(one.name, one.kind, UNTRIED)) for one in every}
-    table |= {one.name: Row(one.name, one.kind, one.bar) for one in every if one.bar and before[one] != KILLED}
+    table |= {one.name: Row(one.name, one.kind, engine(one)) for one in every if engine(one) and before[one] != KILLED}
+    barred = [Row(one.name, one.kind, one.bar) for one in every if no_wall and one.bar is Bar.UNSAFE]
 
     def keep(row: Row) -> None:
         table[row.name] = row
@@ -166,7 +181,9 @@ def main() -> None:
 
     if given is not None:  # what these tests do not notice, others may
         found = dict(run(able, known, given, lambda row: keep(row) if row.outcome == KILLED else None, asked.at_once))
-        untried = {one: Row(one.name, one.kind, one.bar or UNTRIED) for one in found if found[one].outcome != KILLED}
+        untried = {
+            one: Row(one.name, one.kind, engine(one) or UNTRIED) for one in found if found[one].outcome != KILLED
+        }
         found |= untried
     else:
         found = dict(run([one for one in able if before[one] == KILLED], known, None, lambda _row: None, asked.at_once))
@@ -179,7 +196,7 @@ def main() -> None:
         keep(row)
     if not asked.sample:
         page.write()
-    rest = [row for row in table.values() if row.outcome == Bar.UNSAFE and re.search(asked.only, row.name)]
+    rest = [row for row in barred if re.search(asked.only, row.name) and not asked.sample]
     sys.exit(told([*found.values(), *rest], len(every)))
 
 

@@ -13,6 +13,7 @@ from textwrap import dedent
 
 import pytest
 
+from tests.mutants import wall
 from tests.mutants.catalogue import ROOT, Bar, Mutant, bar_of, mutants, mutated
 from tests.mutants.forks import chosen
 from tests.mutants.hook import sitecustomize
@@ -185,6 +186,8 @@ def test_one_survivor_is_red_and_what_cannot_be_run_is_counted_apart(capsys: pyt
     assert "SURVIVED two" in capsys.readouterr().out
     assert told([], 3) == 1
     assert told([killed, Row("four", Kind.GUARD, UNTRIED)], 3) == 1
+    assert told([killed, Row("five", Kind.GUARD, Bar.UNSAFE)], 3) == 1
+    assert "this machine can make no wall" in capsys.readouterr().out
 
 
 def test_a_name_selects_its_parameters_and_not_what_begins_alike() -> None:
@@ -192,3 +195,57 @@ def test_a_name_selects_its_parameters_and_not_what_begins_alike() -> None:
     assert chosen("tests/a.py::test_x[1]", ("tests",))
     assert not chosen("tests/a.py::test_xy", ("tests/a.py::test_x",))
     assert bar_of("harness/substrate/sweep.py require_run: x") is Bar.UNSAFE
+
+
+REMOVE = "import os, sys; os.remove(sys.argv[1])"
+
+
+def behind(scratch: Path, work: Callable[[], object]) -> int:
+    """Do something behind the wall; return the exit code of the process, 9 where it raised."""
+    if not (pid := os.fork()):
+        try:
+            wall.enter(scratch)
+            work()
+        except BaseException:  # noqa: BLE001 - nothing of the parent's may run here
+            os._exit(9)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    if why := wall.obstacle():
+        pytest.fail(f"this machine can make no wall: {why}")
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "scratch"
+
+
+def test_behind_the_wall_nothing_outside_can_be_changed(scratch: Path) -> None:
+    kept, other = scratch.parent / "kept", subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    kept.write_text("before")
+    tries: dict[str, Callable[[], object]] = {
+        "written": lambda: kept.write_text("after"),
+        "removed": kept.unlink,
+        "made": (ROOT / "made-by-a-mutant").touch,
+        "moved": lambda: kept.rename(kept.with_name("elsewhere")),
+        "killed": lambda: os.kill(other.pid, 9),
+        "of a child": lambda: subprocess.run(
+            [sys.executable, "-c", f"import os; os.remove({str(kept)!r})"], check=True
+        ),
+    }
+    for number, (name, work) in enumerate(tries.items()):
+        (own := scratch / str(number)).mkdir()
+        assert (name, behind(own, work)) == (name, 9)
+    assert (kept.read_text(), other.poll(), (ROOT / "made-by-a-mutant").exists()) == ("before", None, False)
+    other.kill()
+    other.wait()
+
+
+def test_behind_the_wall_the_own_folder_can_be_changed(scratch: Path) -> None:
+    assert behind(scratch, lambda: (scratch / "made").write_text("here")) == 0
+    assert (scratch / "made").read_text() == "here"
+
+
+def test_a_wall_with_a_hole_is_noticed_before_a_mutant_is_run(scratch: Path) -> None:
+    with pytest.raises(AssertionError, match="can be written behind the wall"):
+        wall.require_closed(scratch)

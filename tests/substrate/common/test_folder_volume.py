@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, UsageError
+from harness.substrate.common.filesystem import plain
 from harness.substrate.common.folder_volume import FolderVolume
 
 
@@ -49,3 +50,16 @@ def test_a_folder_that_is_there_is_not_mixed_with_the_new_one(tmp_path: Path) ->
     with pytest.raises(HarnessError, match=r"volume root: .*cannot be moved"):
         FolderVolume(root).adopt(source)
     assert (source / "data/base/1").exists()
+
+
+@pytest.mark.parametrize("mode", ["r+b", "w", "x"])
+def test_a_file_is_opened_in_three_modes_alone(tmp_path: Path, mode: str) -> None:
+    with pytest.raises(UsageError, match=f"mode '{mode.replace('+', '.')}' is not rb, wb or ab"):
+        FolderVolume(tmp_path).open("file", mode)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "/etc", "-a", "a b"])
+def test_a_name_that_would_be_a_path_names_no_folder(name: str) -> None:
+    with pytest.raises(UsageError, match="not a name for a volume; use letters, digits"):
+        plain("volume", name)
