@@ -1,4 +1,4 @@
-"""Stand-alone verifier of a blackstart record (docs/RECORD.md), not of sign-offs: Python 3.11 and `cryptography`."""
+"""Stand-alone verifier of a blackstart record (docs/RECORD.md): Python 3.11 and `cryptography`."""
 
 import argparse
 import base64
@@ -6,6 +6,7 @@ import json
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -15,6 +16,7 @@ PAYLOAD, STATEMENT = "application/vnd.in-toto+json", "https://in-toto.io/Stateme
 TEST, LISTS = "https://in-toto.io/attestation/test-result/v0.1", ("uncovered", "not done", "finding", "doubt")
 BUDGETS = ("name", "owner", "reason", "rto_seconds", "rpo_seconds", "exposure_seconds", "missing_files")
 UNSIGNED, NONE = ("statement.dsse.json/", "phases.svg/", "logs/", "sign-off-"), {("struck", None), ("held", None)}
+said = lambda v: "not measured" if v is None else v if type(v) is not float else r if (r := round(v, 3)) % 1 else int(r)
 COUNTS, SECONDS = ("missing_files", "checks"), ("struck", "activated", "key", "exposure", "copied", *BUDGETS[3:6])
 
 
@@ -23,39 +25,24 @@ def require(truth: object, reason: str) -> None:
         raise SystemExit("REFUSED  " + "".join(one if one.isprintable() else ascii(one)[1:-1] for one in reason))
 
 
-def said(v: Any) -> Any:
-    return "not measured" if v is None else v if type(v) is not float else r if (r := round(v, 3)) % 1 else int(r)
-
-
-def read_journal(lines: list[str]) -> list[Any]:
-    events, last = [json.loads(line, parse_constant=int) for line in lines[:-1]], "0" * 64
-    wrong = "events are swapped" if {e["n"] for e in events} == {*range(1, len(events) + 1)} else "event {} is missing"
-    for at, (e, line) in enumerate(zip(events, lines[:-1], strict=True), 1):
-        require(e["n"] == at, f"journal: {wrong.format(at)}: line {at} has event {e['n']}")
-        require(e["prev"] == last and json.dumps(e, ensure_ascii=False) == line, f"journal: line {at - 1} was changed")
-        own, odd = [*map(type, e.values())], {*map(type, e["facts"].values())} - {str, int, float, bool}
-        require(own == [int, float, *[str] * 4, dict, str] and not odd, f"journal: line {at} is no event")
-        last, _ = sha256(line.encode()).hexdigest(), datetime.fromisoformat(e["wall"])
-    require(not lines[-1], "journal: its last line is not complete")
-    return events
-
-
-def loss_of(ledger: Any, rows: list[Any], struck: float | None, budget: float) -> tuple[Any, dict[str, Any], bool]:
+def loss_of(ledger: Any, rows: list[Any], struck: Any, budget: float, led: float) -> tuple[Any, Any, Any, Any]:
     own = [row for row in rows if row.get("ledger", "clients") == ledger["name"]]
     acked = sorted((row["acked"], row["number"]) for row in own if "acked" in row)
     owed = [one for one in acked if struck is not None and one[0] <= struck]
-    last, count, found, lost, rpo, broken = owed[-1][0] if owed else None, len(acked), None, None, None, False
+    last, count, found, lost, rpo, more = owed[-1][0] if owed else None, len(acked), None, None, None, dict[str, Any]()
     if owed and "survivors" in ledger:
         runs = [(int(a), int(b or a)) for a, _, b in (run.partition("-") for run in ledger["survivors"].split())]
         require(sorted(ends := [n for a, b in runs for n in (a, b + 1)]) == ends, "verdict: survivors out of order")
-        alive = {n for n in {row["number"] for row in own} if any(a <= n <= b for a, b in runs)}
-        lost, size = sorted(number for _, number in owed if number not in alive), sum(b - a + 1 for a, b in runs)
-        gap = next((i for i, (_, number) in enumerate(owed) if number not in alive), len(owed))
-        count, found, rpo = len(owed), len(owed) - len(lost), last - owed[max(0, gap - 1)][0]
-        first = min((n for at, n in owed if n not in alive and not at > ledger.get("copied", at)), default=1e999)
-        broken = gap == 0 or rpo > budget or any(n in alive and n > first for _, n in owed) or size > len(alive)
+        alive, known = {n for a, b in runs for n in range(a, min(b, a + 10**7) + 1)}, {row["number"] for row in own}
+        gone = [one for one in acked if one[1] not in alive]
+        count, found, lost = len(owed), sum(n in alive for _, n in owed), sorted(n for _, n in gone)
+        rpo = max([last, *(at for at, _ in gone)]) - acked[max(0, (acked.index(gone[0]) if gone else count) - 1)][0]
+        first = min((n for at, n in gone if at <= last and not at > ledger.get("copied", at)), default=1e999)
+        late = {row["number"] for row in own if row.get("sent", 0) > led}
+        more = {"phantom": sorted(alive - known), "own": [n for n in lost if n in late], "missed": rpo > budget}
+        more |= {"out_of_order": sorted(n for _, n in owed if n in alive and n > first), "none": gone[:1] == acked[:1]}
     told = {"acknowledged": count, "found": found, "lost": lost, "name": ledger["name"], "rpo_seconds": rpo}
-    return last, {name: said(value) for name, value in told.items()}, broken
+    return last, {name: said(value) for name, value in told.items()}, more, rpo
 
 
 def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
@@ -69,44 +56,54 @@ def judge(events: list[Any], rows: list[Any]) -> dict[str, Any]:
     noted |= {("struck", seen.get("struck")), ("held", seen.get("key"))} - {(e["kind"], e["at"]) for e in events}
     require(noted <= NONE, f"verdict: noted and not judged, or judged at other times than noted: {noted - NONE}")
     drill, struck, witnessed = budget["mode"] == "drill", seen.get("struck"), seen.get("witnessed") is True
-    broken, doubtful, origin, ledgers, rpo = bool(findings), bool(doubts), seen.get("activated"), [], None
-    if drill:
-        stores = [seen | {"name": "clients", "copied": 1e99}, *(e["facts"] for e in judged if e["subject"] == "ledger")]
-        found = [loss_of(one, rows, struck, budget["rpo_seconds"]) for one in stores]
-        origin, ledgers, broken = found[0][0], [one for _, one, _ in found], broken or any(bad for *_, bad in found)
-        require({r.get("ledger", "clients") for r in rows} <= {one["name"] for one in ledgers}, "ledger: not judged")
-        rpo = max(rpos) if "not measured" not in (rpos := [one["rpo_seconds"] for one in ledgers]) else None
-        doubtful |= rpo is None or any(struck - at > (30.0 if n else 2.0) for n, (at, _, _) in enumerate(found))
-    took, phases, begun = None if origin is None or "key" not in seen else seen["key"] - origin, 0.0, {"detect": origin}
+    stores = [seen | {"name": "clients", "copied": 1e99}, *(e["facts"] for e in judged if e["subject"] == "ledger")]
+    origin = loss_of(stores[0], rows, struck, 0.0, 0.0)[0] if drill else seen.get("activated")
+    took = None if origin is None or "key" not in seen else seen["key"] - origin
+    phases, led, begun = 0.0, 1e999, {"detect": origin}
     for e in (e for e in events[begin:last] if origin is not None and e["at"] >= origin):
         begun |= {e["subject"]: e["at"]} if e["kind"] == "begin" else {}
-        phases += e["at"] - begun.pop(e["subject"], e["at"]) if e["kind"] in ("end", "failed") else 0.0
-    doubtful |= drill and (not witnessed or (took or 0.0) - phases > max(0.01 * (took or 0.0), 0.25))
+        if e["kind"] in ("end", "failed") and e["subject"] in begun:
+            phases, led = phases + e["at"] - begun.pop(e["subject"]), e["at"] if e["subject"] == "switch" else led
+    found = [loss_of(one, rows, struck, budget["rpo_seconds"], led) for one in stores if drill]
+    ledgers, broken = [one[1] for one in found], bool(findings) or any(any(more.values()) for *_, more, _ in found)
+    require({r.get("ledger", "clients") for r in rows if drill} <= {s["name"] for s in stores}, "ledger: not judged")
+    rpo = max(rpos) if drill and "not measured" not in (rpos := [one["rpo_seconds"] for one in ledgers]) else None
+    doubtful = drill and (rpo is None or any(struck - at > (30.0 if n else 2.0) for n, (at, *_) in enumerate(found)))
+    doubtful |= bool(doubts) or (drill and (not witnessed or (took or 0.0) - phases > max(0.01 * (took or 0.0), 0.25)))
     doubtful |= (missed + undone or not seen["checks"] or "exposure" not in seen) and (drill or not findings + doubts)
     broken |= seen["missing_files"] > budget["missing_files"] or seen.get("exposure", 0) > budget["exposure_seconds"]
     bad = took > budget["rto_seconds"] if took else drill and not (undone or "key" in seen or (doubts and not findings))
     verdict = "BROKEN" if (broken | bad) and (not drill or witnessed or findings) else "UNKNOWN" if doubtful else "KEPT"
     figures = {"verdict": verdict, "rto_seconds": took if drill else None, "exposure_seconds": seen.get("exposure")}
-    figures |= {n: ledgers[0][n] if ledgers else None for n in ("lost", "acknowledged")}
+    first = ledgers[0] | found[0][2] if drill else {}
+    figures |= {n: first.get(n) for n in ("lost", "acknowledged", "phantom", "out_of_order")}
     return {name: said(one) for name, one in {**figures, "rpo_seconds": rpo, "ledgers": ledgers}.items()}
 
 
-def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
+def verify(folder: Path, keys: list[Path], drill: str, since: datetime | None) -> str:
     odd = [p.name for p in folder.rglob("*") if p.is_symlink() or not (p.is_file() or p.is_dir())]
     require(not odd, f"file: {odd} is a link or a pipe")
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     require("statement.dsse.json" in files, "signature: the record is unsigned")
-    text, key = files["statement.dsse.json"], load_pem_public_key(key.read_bytes())
+    text, key = files["statement.dsse.json"], load_pem_public_key(keys[0].read_bytes())
     envelope, mine = json.loads(text.decode()), sha256(key.public_bytes_raw()).hexdigest()[:32]
     payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
     found = [base64.b64decode(one["sig"]) for one in envelope["signatures"] if one["keyid"] == mine]
-    whole = len(found) == 1 and all(base64.b64encode(one) in text for one in (payload, *found))
+    whole = [base64.b64encode(one) in text for one in (payload, *found)] == [True, True]
     require(whole, f"signature: signed with another key than {mine}, or its base64 was changed")
     key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
     about = (kind.decode(), (made := {"expected": "not stated", **json.loads(payload)})["_type"], made["predicateType"])
     require(about == (PAYLOAD, STATEMENT, TEST), "signature: no in-toto statement about a test")
     made |= {"signing_key": f"ed25519 {mine}", "format": "blackstart-record/2", "signed_off_by": "nobody signed off"}
-    events, ledger = read_journal(files["journal.jsonl"].decode().split("\n")), files.get("ledger.jsonl", b"")
+    lines, ledger, last = files["journal.jsonl"].decode().split("\n"), files.get("ledger.jsonl", b""), "0" * 64
+    events = [json.loads(line, parse_constant=int) for line in lines[:-1]]
+    for at, (e, line) in enumerate(zip(events, lines[:-1], strict=True), 1):
+        require(e["n"] == at, f"journal: event {at} is missing, or events are swapped: line {at} has event {e['n']}")
+        require(e["prev"] == last and json.dumps(e, ensure_ascii=False) == line, f"journal: line {at - 1} was changed")
+        types, more = [*map(type, e.values())], {*map(type, e["facts"].values())} - {str, int, float, bool}
+        require(types == [int, float, *[str] * 4, dict, str] and not more, f"journal: line {at} is no event")
+        last, _ = sha256(line.encode()).hexdigest(), datetime.fromisoformat(e["wall"])
+    require(not lines[-1], "journal: its last line is not complete")
     record, facts, test = json.loads(text := files["record.json"]), {}, made["predicate"]
     subjects, inputs = ({o["name"]: o["digest"]["sha256"] for o in p} for p in (made["subject"], test["configuration"]))
     for n, digest in subjects.items():
@@ -136,12 +133,15 @@ def verify(folder: Path, key: Any, drill: str, since: datetime | None) -> str:
     require(since is None or datetime.fromisoformat(record["finished"]) >= since, "replay: it ended at an earlier time")
     want = {"result": ("FAILED", "PASSED")[kept], "passedTests": it[:kept], "failedTests": it[kept:], "warnedTests": []}
     require(test == test | want, "statement: of another result")
-    return f"VERIFIED {record['record']}: {record['drill']!r}: {record['verdict']}, ended at {record['finished']}"
+    beside = Path(__file__).with_name("verify_record_more.py")
+    check = run_path(str(beside))["check"] if beside.is_file() else lambda *_: f"no {beside.name}"
+    words = check(record, files, events, rows, keys, loss_of)
+    return f"VERIFIED {record['record']}: {own[1]!r}: {record['verdict']}, ended at {record['finished']}; {words}"
 
 
 if __name__ == "__main__":
     (parser := argparse.ArgumentParser()).add_argument("folder", type=Path)
-    parser.add_argument("--key", type=Path, required=True, help="public key in PEM, not from the folder")
+    parser.add_argument("--key", type=Path, required=True, action="append", dest="keys", help="PEM; more: of people")
     parser.add_argument("--drill", default="", help="the drill that it must be")
     parser.add_argument("--since", type=datetime.fromisoformat, help="when it must have ended at the earliest")
     try:

@@ -14,6 +14,7 @@ from harness.core.errors import REPORTED, Finding, MissingPart, Refused, UsageEr
 from harness.core.ledger import CLIENTS, Ledger
 from harness.core.loss import Loss, StoreWrites, fault_moment, measure_loss, store_losses, worst_rpo
 
+SWITCH = "switch"  # the phase that leads clients to the DR site: from its begin on they may write there
 RECOVERY_PHASES = ("activate", "select", "fetch", "open", "restore", "db", "app", "switch", "key")
 SHOWN = 5  # lost writes listed in one reason
 
@@ -95,6 +96,12 @@ class Evidence:
         if self.clients is None:
             return self.activated
         return None if self.clients.struck is None else fault_moment(self.clients.ledger, self.clients.struck)
+
+    @property
+    def led(self) -> float | None:
+        """When clients had been led to the DR site, None when they were not."""
+        ends = [phase.end_seconds for phase in self.phases if phase.name == SWITCH]
+        return self.origin + ends[-1] if self.origin is not None and ends else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,21 +218,23 @@ def _losses(promise: Promise, ledger: str, loss: Loss, rpa: float) -> Iterator[s
         yield f"{ledger}the recovered system contains writes that were never sent: {loss.phantom[:SHOWN]}"
     if loss.out_of_order:
         yield f"{ledger}writes are missing although later ones survived: first {loss.lost[0]}"
+    if loss.own:
+        yield f"{ledger}the DR site has lost writes that it acknowledged itself: {loss.own[:SHOWN]}"
 
 
 def judge(evidence: Evidence) -> Judgement:
     """Return the judgement. An observed breach is BROKEN even when there are doubts."""
     origin, clients = evidence.origin, evidence.clients
     took = None if origin is None or evidence.key is None else evidence.key - origin
-    loss = None
+    loss, led = None, evidence.led
     if clients is not None and origin is not None and clients.survivors is not None:
-        loss = measure_loss(clients.ledger, clients.survivors, origin)
+        loss = measure_loss(clients.ledger, clients.survivors, origin, led=led)
     reasons = list(doubts(evidence, origin))
     if clients is not None and took is not None:
         gap = unattributed(evidence.phases, took)
         if gap > max(UNATTRIBUTED * took, UNATTRIBUTED_FLOOR):
             reasons.append(f"{gap:.2f} s of the recovery are outside all phases")
-    stores = store_losses(clients.stores, clients.struck) if clients is not None else ()
+    stores = store_losses(clients.stores, clients.struck, led) if clients is not None else ()
     broken = breaches(evidence, took, ((CLIENTS, loss), *stores))
     verdict = Verdict.UNKNOWN if reasons else Verdict.KEPT
     if broken and (clients is None or clients.witnessed or evidence.findings):

@@ -1,13 +1,15 @@
 """Loss of acknowledged writes, by ledger. RPO is defined only here.
 
 `RPA = fault - t*`; `fault`: time of the last acknowledgement before the strike; `t*`: acknowledgement time of the
-newest write such that it and every earlier write survived.
+newest write such that it and every earlier write survived. A write that was acknowledged after the fault and is not
+there is lost as well: the RPA then counts from the last such acknowledgement, which is later than the fault.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
-from harness.core.ledger import Ledger, Write
+from harness.core.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +17,18 @@ class Loss:
     """Writes of the ledger that are missing in the recovered system, by number."""
 
     rpa: float | None  # seconds; None without an acknowledged write
-    lost: tuple[int, ...]
+    lost: tuple[int, ...]  # whenever they were acknowledged
     phantom: tuple[int, ...]
     out_of_order: tuple[int, ...]
-    acknowledged: int
+    acknowledged: int  # up to the fault
     everything: bool  # no write survived, so that `rpa` is only a lower bound
+    late: tuple[int, ...] = ()  # of the lost ones, those that were acknowledged after the fault
+    own: tuple[int, ...] = ()  # of the lost ones, those that clients sent once they had been led to the DR site
+
+    @property
+    def found(self) -> int:
+        """Number of the writes that were acknowledged up to the fault and are there."""
+        return self.acknowledged - len(self.lost) + len(self.late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +47,46 @@ def fault_moment(ledger: Ledger, struck: float) -> float | None:
     return write.acked if write else None
 
 
-def measure_loss(ledger: Ledger, survivors: frozenset[int], fault: float, copied: float | None = None) -> Loss:
-    """Compare the writes acknowledged up to `fault` with the survivors; return the loss.
+def measure_loss(
+    ledger: Ledger, survivors: frozenset[int], fault: float, copied: float | None = None, led: float | None = None
+) -> Loss:
+    """Compare the acknowledged writes with the survivors; return the loss.
 
     `copied`: for a store that is copied in rounds, the begin of its last complete round before the strike. What was
     acknowledged later may have been copied in any order, so that only the loss of an earlier write is out of order.
+    `led`: when clients had been led to the DR site, in monotonic seconds; None when they were not.
     """
-    owed = tuple(w for w in ledger.acknowledged() if w.acked is not None and w.acked <= fault)
-    lost = tuple(sorted(w.number for w in owed if w.number not in survivors))
-    newest: Write | None = None
-    for write in owed:
-        if write.number not in survivors:
-            break
-        newest = write
-    kept = [w.number for w in owed if w.number not in survivors and (copied is None or (w.acked or 0.0) <= copied)]
-    later = tuple(sorted(w.number for w in owed if kept and w.number in survivors and w.number > min(kept)))
+    acked = [(w.acked, w) for w in ledger.acknowledged() if w.acked is not None]
+    gone = [(at, w) for at, w in acked if w.number not in survivors]
+    owed = [(at, w) for at, w in acked if at <= fault]
+    lost = tuple(sorted(w.number for _, w in gone))
+    late = tuple(sorted(w.number for at, w in gone if at > fault))
+    own = tuple(sorted(w.number for _, w in gone if led is not None and w.sent > led))
+    kept = [w.number for at, w in gone if at <= fault and (copied is None or at <= copied)]
+    later = tuple(sorted(w.number for _, w in owed if kept and w.number in survivors and w.number > min(kept)))
     phantom = tuple(sorted(survivors - {w.number for w in ledger.writes}))
     if not owed:
-        return Loss(None, lost, phantom, later, 0, everything=False)
-    start = newest if newest else owed[0]
-    rpa = fault - (start.acked if start.acked is not None else fault)
-    return Loss(rpa, lost, phantom, later, len(owed), everything=newest is None)
+        return Loss(None, lost, phantom, later, 0, everything=False, late=late, own=own)
+    end = max((fault, *(at for at, _ in gone)))
+    before = [at for at, w in takewhile(lambda one: one[1].number in survivors, acked) if at <= end]
+    start = before[-1] if before else owed[0][0]
+    return Loss(end - start, lost, phantom, later, len(owed), everything=not before, late=late, own=own)
 
 
-def store_losses(stores: tuple[StoreWrites, ...], struck: float | None) -> tuple[tuple[str, Loss | None], ...]:
+def store_losses(
+    stores: tuple[StoreWrites, ...], struck: float | None, led: float | None = None
+) -> tuple[tuple[str, Loss | None], ...]:
     """Return the loss of the ledger of each store; None where nothing was acknowledged or read back.
 
     It counts from the last acknowledgement of that ledger before the strike: the pause of a slow client is no loss.
+    `led`: see `measure_loss`.
     """
     found: list[tuple[str, Loss | None]] = []
     for store in stores:
         fault = None if struck is None else fault_moment(store.ledger, struck)
         measured = fault is not None and store.survivors is not None
         survivors = store.survivors or frozenset()
-        loss = measure_loss(store.ledger, survivors, fault or 0.0, store.copied) if measured else None
+        loss = measure_loss(store.ledger, survivors, fault or 0.0, store.copied, led) if measured else None
         found.append((store.name, loss))
     return tuple(found)
 

@@ -15,7 +15,7 @@ from harness.core.overhead import overhead
 from harness.core.record import DrillRecord
 from harness.core.service import Sql
 from harness.declaration import ClientLoad
-from harness.drill.divergence import taken_alone
+from harness.drill.divergence import late_writes, taken_alone
 from harness.drill.environment import DrillEnvironment
 from harness.drill.live_databases import live_databases, note_absent
 from harness.drill.scope import missing, not_drilled, with_digest
@@ -262,9 +262,8 @@ class Drill:
         return exposed.seconds
 
     def _outcome(self, exposed: float | None) -> Outcome:
-        config, services = self.environment.config, self.environment.services
-        dr, events = self.environment.dr.site, self.journal.events
-        results = Results(self.selected, self.restored, self.tested, self.signed_off)
+        config, services, events = self.environment.config, self.environment.services, self.journal.events
+        dr, results = self.environment.dr.site, Results(self.selected, self.restored, self.tested, self.signed_off)
         clients = Clients(
             ledger=self.ledger.ledger,
             struck=self.struck.at if self.struck else None,
@@ -272,6 +271,7 @@ class Drill:
             survivors=self.surviving,
             stores=self.stores.observed,
         )
+        self.notes |= late_writes(clients, events)
         seen = Evidence(
             promise=self.header.promise,
             clients=clients,

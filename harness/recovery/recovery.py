@@ -19,6 +19,7 @@ from harness.core.errors import (
     reason_of,
 )
 from harness.core.journal import Event, Journal, phase
+from harness.core.judge import SWITCH
 from harness.core.judged import FINDING
 from harness.core.node import Address
 from harness.core.record import KeyResult
@@ -37,8 +38,6 @@ from harness.recovery.traffic_switch import RoutingStatus
 from harness.repository.catalogue import OpenBackup, Repository
 from harness.repository.chain import Head
 from harness.vault import read_text_secret
-
-SWITCH = "switch"  # the phase from whose begin on clients may write to the DR site
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ def resigned(folder: Path, data: Any) -> None:
 def refused(sealed: Sealed) -> tuple[bool, bool]:
     """Return whether blackstart, and the stand-alone verifier, refuse the record."""
     try:
-        ALONE.verify(sealed.folder, sealed.pem, "", None)
+        ALONE.verify(sealed.folder, [sealed.pem], "", None)
         alone = False
     except (SystemExit, LookupError, ValueError, TypeError, AttributeError):
         alone = True

@@ -18,7 +18,7 @@ from harness.core.judged import ranges
 from harness.evidence.format.record_file import canonical
 from harness.signing import read_envelope, sign
 from tests.attestation.conftest import Sealed
-from tests.attestation.test_judges import ALONE
+from tests.attestation.test_judges import ALONE, MORE
 
 pytestmark = [pytest.mark.attacks, pytest.mark.damages_records]
 FIGURES = "verdict|rto_seconds|rpo_seconds|exposure_seconds|lost|ledgers|acknowledged"
@@ -45,8 +45,11 @@ def rewritten(sealed: Sealed, change: Callable[[Lines, Lines], object]) -> None:
     count = record["judged"]["journal_events"]
     head = hashlib.sha256(chained(events)[count - 1]).hexdigest()
     record["judged"] |= {"journal_head_sha256": head, "ledger_sha256": hashlib.sha256(ledger).hexdigest()}
+    with suppress(SystemExit, LookupError, ValueError, TypeError, AttributeError):
+        record["reasons"] = json.loads(canonical(MORE.reasons(events, rows, ALONE.loss_of)))
     for event in events:
         if event["kind"] == "recorded":
+            event["facts"]["json reasons"] = canonical(record["reasons"]).decode()
             event["facts"]["json judged"] = canonical(record["judged"]).decode()
     lines = chained(events)
     with suppress(SystemExit, LookupError, ValueError, TypeError, AttributeError):  # it will be refused
@@ -77,7 +80,7 @@ def results(sealed: Sealed) -> tuple[str, list[str], tuple[str, ...]]:
     """Return why the stand-alone verifier refuses a record, else ""; what blackstart says of its form, and of all."""
     said = ""
     try:
-        ALONE.verify(sealed.folder, sealed.pem, "", None)
+        ALONE.verify(sealed.folder, [sealed.pem], "", None)
     except (SystemExit, LookupError, ValueError, TypeError, AttributeError) as error:
         said = str(error) or repr(error)
     refusals = verify(sealed.folder, [sealed.public]).refusals
@@ -140,7 +143,8 @@ def test_writes_of_clients_are_not_copied_in_rounds(sealed: Sealed) -> None:
         struck = observed(events)["struck"]
         owed = sorted(row["number"] for row in rows if row.get("acked", struck + 1) <= struck and "ledger" not in row)
         assert len(owed) > 2
-        observed(events).update(copied=0.0, survivors=ranges(owed[:-2] + owed[-1:]))
+        alive = {row["number"] for row in rows if "ledger" not in row} - {owed[-2]}
+        observed(events).update(copied=0.0, survivors=ranges(alive))
 
     rewritten(sealed, lost_between)
     assert results(sealed)[:2] == ("", [])

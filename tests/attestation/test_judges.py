@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import re
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.attestation.statement import seal
+from harness.attestation.verify import verify
 from harness.core.clock import SYSTEM
 from harness.core.journal import END, MemoryJournal
 from harness.core.judge import Clients, Evidence, Promise, judge
@@ -19,14 +24,17 @@ from harness.core.judged import JUDGED, PROMISED, evidence_in, inputs_of, promis
 from harness.core.ledger import CLIENTS, Ledger, Write
 from harness.core.loss import StoreWrites
 from harness.core.record import ledger_results
-from harness.evidence.format.record_file import as_data
+from harness.evidence.format.record_file import as_data, canonical
+from tests.attestation.conftest import Sealed
+from tests.attestation.test_verify import alone
+from tests.records import journal_rewritten
 
 FILE = Path(__file__).resolve().parents[2] / "docs/verify_record.py"
 STRUCK = 110.0
 
 
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("verify_record", FILE)
+def load(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -34,7 +42,7 @@ def load() -> ModuleType:
     return module
 
 
-ALONE = load()
+ALONE, MORE = load(FILE), load(FILE.with_name("verify_record_more.py"))
 NUMBERS = st.frozensets(st.integers(0, 24), max_size=24)
 PROMISES = st.builds(
     lambda rto, rpo, exposure, files: Promise("p", rto, rpo, exposure, "ops", "because", files),
@@ -75,7 +83,8 @@ def observations(draw: st.DrawFn) -> Evidence:
 
 
 @given(
-    observations(), st.lists(st.tuples(st.sampled_from(["begin", END, "failed"]), st.sampled_from("ab")), max_size=8)
+    observations(),
+    st.lists(st.tuples(st.sampled_from(["begin", END, "failed"]), st.sampled_from(["a", "switch"])), max_size=8),
 )
 @settings(max_examples=600, deadline=None)
 def test_both_judges_agree(seen: Evidence, marks: list[tuple[str, str]]) -> None:
@@ -106,7 +115,62 @@ def test_both_judges_agree(seen: Evidence, marks: list[tuple[str, str]]) -> None
     said = ALONE.said
     assert (found["verdict"], found["rto_seconds"]) == (ours.verdict, said(ours.rto))
     assert (found["rpo_seconds"], found["exposure_seconds"]) == (said(ours.rpo), said(ours.exposure))
-    assert found["lost"] == said(list(ours.loss.lost) if ours.loss else None)
+    for name in ("lost", "phantom", "out_of_order"):
+        assert found[name] == said(list(getattr(ours.loss, name)) if ours.loss else None)
+    assert sorted(MORE.reasons([asdict(event) for event in journal.events], rows, ALONE.loss_of)) == sorted(
+        ours.reasons
+    )
     assert found["ledgers"] == [
         {**as_data(one), "rpo_seconds": said(one.rpo_seconds)} for one in ledger_results(evidence.clients, ours)
     ]
+
+
+def rewritten(sealed: Sealed, **fields: Any) -> None:
+    """Forge fields of a record, also in the journal's event that repeats them, and sign all of it with its key."""
+
+    def repeated(event: dict[str, Any]) -> None:
+        for name, value in fields.items():
+            if f"json {name}" in event["facts"]:
+                event["facts"][f"json {name}"] = canonical(value).decode()
+
+    journal_rewritten(sealed.folder / "journal.jsonl", repeated)
+    record = json.loads((sealed.folder / "record.json").read_bytes())
+    (sealed.folder / "record.json").write_bytes(canonical({**record, **fields}) + b"\n")
+    seal(sealed.folder, sealed.private)
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("phantom", [7]), ("out_of_order", [3]), ("lost", [1]), ("reasons", ["RTO missed: 9.0 s of 5 s"])],
+)
+def test_what_journal_and_ledger_do_not_give_is_refused_by_both(sealed: Sealed, field: str, value: Any) -> None:
+    """Whoever has the key wrote it into the record, and into the journal where that repeats the record."""
+    rewritten(sealed, **{field: value})
+    assert any(f"the record says {field}" in line for line in verify(sealed.folder, [sealed.public]).refusals)
+    assert f"REFUSED  verdict: {field}" in alone(sealed).stderr
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    ("number", "later", "said"),
+    [
+        (-1, 0.01, "lost"),  # while the primary was being destroyed
+        (-1, 1e6, "DR site has lost writes that it acknowledged itself"),
+    ],
+)
+def test_a_write_that_was_acknowledged_after_the_strike_and_is_lost_is_not_silent(
+    sealed: Sealed, number: int, later: float, said: str
+) -> None:
+    ledger, struck = sealed.folder / "ledger.jsonl", 0.0
+    for event in map(json.loads, (sealed.folder / "journal.jsonl").read_text().splitlines()):
+        struck = event["at"] if event["kind"] == "struck" else struck
+    new = max(json.loads(line)["number"] for line in ledger.read_text().splitlines()) - number
+    rows = [{"number": new, "sent": struck + later - 0.001}, {"number": new, "acked": struck + later}]
+    with ledger.open("a") as file:
+        file.writelines(json.dumps(row) + "\n" for row in rows)
+    seal(sealed.folder, sealed.private)
+    refused = "\n".join(verify(sealed.folder, [sealed.public]).refusals)
+    assert re.search(r"the record says lost\b", refused)
+    assert said in refused
+    assert "REFUSED  verdict" in alone(sealed).stderr

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from harness.attestation.sign_off import KIND, SignedOff, sign_off, signed_off_b
 from harness.attestation.verify import verify
 from harness.core.errors import Refused, Unreadable
 from harness.evidence.format.record_file import canonical
-from harness.signing import read_signing_key, sign
+from harness.signing import read_signing_key, read_verify_key, sign
 from tests.attestation.conftest import Sealed
 from tests.attestation.test_sign_off import OWNER, changed, run
 from tests.attestation.test_verify import alone
@@ -92,3 +95,62 @@ def test_a_file_that_was_added_is_named_and_refused_by_both(sealed: Sealed) -> N
     sign_off(sealed.folder, "The Owner", "", None)
     assert verify(sealed.folder, [sealed.public]).refusals == ()
     assert alone(sealed).returncode == 0
+
+
+def test_the_stand_alone_verifier_says_who_signed_off(sealed: Sealed) -> None:
+    assert alone(sealed).stdout.endswith("; nobody signed off\n")
+    sign_off(sealed.folder, "A Name", "seen", None)
+    sign_off(sealed.folder, "The Owner", "", read_signing_key(OWNER[0]))
+    said = alone(sealed)
+    assert ("A Name at" in said.stdout, "(by name, without a key)" in said.stdout) == (True, True), said.stderr
+    assert "not verified" in said.stdout
+    owner = sealed.pem.with_name("owner.pub")
+    owner.write_bytes(OWNER[1])
+    said = alone(sealed, "--key", str(owner))
+    assert ("signed with key" in said.stdout, "not verified" in said.stdout) == (True, False), said.stderr
+
+
+def altered(data: dict[str, Any], **fields: str) -> dict[str, Any]:
+    note = json.loads(base64.b64decode(data["payload"]))
+    return {**data, "payload": base64.b64encode(canonical({**note, **fields})).decode()}
+
+
+def unsigned(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "signatures": [{**data["signatures"][0], "sig": base64.b64encode(bytes(64)).decode()}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (unsigned, "does not verify"),
+        (lambda data: altered(data, by="The Board"), "does not verify"),
+        (lambda data: altered(data, record_sha256="0" * 64), "does not verify|of another record"),
+        (lambda data: altered(data, key="0" * 32), "says that it is signed with key"),
+        (lambda data: json.loads(base64.b64decode(data["payload"])), "says that it is signed with key"),
+    ],
+    ids=["signature", "name", "record", "key", "no envelope"],
+)
+def test_a_sign_off_that_was_forged_is_refused_by_both(
+    sealed: Sealed, change: Callable[[dict[str, Any]], dict[str, Any]], said: str
+) -> None:
+    path = sign_off(sealed.folder, "The Owner", "", read_signing_key(OWNER[0]))
+    owner = sealed.pem.with_name("owner.pub")
+    owner.write_bytes(OWNER[1])
+    assert alone(sealed, "--key", str(owner)).returncode == 0
+    path.write_text(json.dumps(change(json.loads(path.read_bytes()))))
+    with pytest.raises(Unreadable, match=said):
+        signed_off_by(sealed.folder, [sealed.public, read_verify_key(OWNER[1])])
+    done = alone(sealed, "--key", str(owner))
+    assert (done.returncode, "REFUSED" in done.stderr) == (1, True), done.stdout
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"at": TIMES[0]}, {"at": TIMES[1]}, {"record_sha256": "0" * 64}, {"by": "x\x1b[2J"}, {"by": " "}, {"format": "2"}],
+)
+def test_an_odd_sign_off_by_name_is_refused_by_both(sealed: Sealed, fields: dict[str, str]) -> None:
+    sign_off(sealed.folder, "The Owner", "", None)
+    changed(sealed, **fields)
+    with pytest.raises(Unreadable):
+        signed_off_by(sealed.folder)
+    assert "REFUSED  sign-off: sign-off-" in alone(sealed).stderr

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from harness.core.errors import Unreadable
-from harness.core.judge import STORE_SILENCE, Clients, Evidence, Verdict, judge
+from harness.core.judge import STORE_SILENCE, Clients, Evidence, Phase, Verdict, judge
 from harness.core.judged import evidence_in
 from harness.core.ledger import CLIENTS, NO_WRITES, Ledger, Write
-from harness.core.loss import StoreWrites, store_losses
+from harness.core.loss import StoreWrites, measure_loss, store_losses
 from harness.core.record import LedgerResult, ledger_results
 from tests.core.test_judge import evidence, ledger_of
 from tests.core.test_judged import journalled
@@ -136,3 +136,35 @@ def test_a_ledger_that_was_written_and_not_judged_is_refused() -> None:
     assert isinstance(whole.clients, Clients)
     with pytest.raises(Unreadable, match="ledger shop orders: was written and not judged"):
         evidence_in(journalled(whole).events, {CLIENTS: ledger_of(), NAME: slow()})
+
+
+def test_a_write_that_was_acknowledged_after_the_fault_and_is_not_there_is_lost() -> None:
+    """The primary acknowledges until the strike has ended. The RPO counts from the last one that is lost."""
+    ledger = Ledger.of(Write(n, n - 0.1, float(n)) for n in range(1, 15))
+    whole = measure_loss(ledger, frozenset(range(1, 15)), 10.0)
+    assert (whole.rpa, whole.lost, whole.acknowledged, whole.found) == (0.0, (), 10, 10)
+    late = measure_loss(ledger, frozenset({*range(1, 12), 14}), 10.0)
+    assert (late.rpa, late.lost, late.late, late.own) == (2.0, (12, 13), (12, 13), ())
+    assert (late.acknowledged, late.found, late.out_of_order, late.everything) == (10, 10, (), False)
+    more = measure_loss(ledger, frozenset(range(1, 9)), 10.0)
+    assert (more.rpa, more.found, more.late) == (6.0, 8, (11, 12, 13, 14))
+    none = measure_loss(ledger, frozenset(), 10.0)
+    assert (none.rpa, none.everything) == (13.0, True)
+
+
+def test_a_write_that_the_dr_site_acknowledged_itself_and_lost_breaks_the_promise() -> None:
+    """Whatever the RPO: no disaster excuses it. Those from before its clients were led there may be of the primary."""
+    ledger = Ledger.of(Write(n, n - 0.1, float(n)) for n in range(1, 15))
+    for led, own in ((12.5, (13,)), (13.0, ()), (None, ())):
+        loss = measure_loss(ledger, frozenset({*range(1, 13), 14}), 10.0, led=led)
+        assert (loss.lost, loss.late, loss.own) == ((13,), (13,), own)
+    seen = with_store(slow(), frozenset(range(1, 9)))
+    assert seen.clients is not None
+    store = seen.clients.stores[0]
+    one_more = Ledger((*store.ledger.writes, Write(9, 31.0, 31.1)))
+    seen = replace(seen, clients=replace(seen.clients, stores=(replace(store, ledger=one_more),)))
+    assert judge(seen).stores[0][1].lost == (9,)  # type: ignore[union-attr]
+    seen = replace(seen, phases=(*seen.phases, Phase("switch", 15.0, 20.0)))
+    found = judge(seen)
+    assert found.verdict is Verdict.BROKEN
+    assert f"ledger {NAME}: the DR site has lost writes that it acknowledged itself: (9,)" in found.reasons

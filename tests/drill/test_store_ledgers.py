@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from harness.attestation.verify import contradictions
-from harness.core.clock import NotYet, wait_until
+from harness.core.clock import SYSTEM, NotYet, wait_until
 from harness.core.errors import Finding, HarnessError, TookTooLong
-from harness.core.ledger import CLIENTS
+from harness.core.journal import END, Event
+from harness.core.judge import SWITCH, Clients
+from harness.core.ledger import CLIENTS, Ledger, Write
 from harness.core.record import DrillRecord
 from harness.core.service import Place, PublicDoor
 from harness.declaration import StoreClients
+from harness.drill.divergence import late_writes
 from harness.drill.drill import Drill
 from harness.evidence.ledger import read_ledgers
 from harness.patience import PATIENCE
@@ -105,7 +108,8 @@ def test_the_worst_ledger_is_the_rpo_of_the_drill(drill: Drill, orders: Orders) 
     record = after(drill, orders, 20)
     store = record.ledgers[1]
     assert store.found == 1
-    assert store.lost == tuple(range(2, store.acknowledged + 1))
+    assert store.lost is not None
+    assert store.lost[: store.acknowledged - 1] == tuple(range(2, store.acknowledged + 1))  # and later ones
     assert store.rpo_seconds
     assert record.rpo_seconds == max(one.rpo_seconds or 0.0 for one in record.ledgers)
     assert list(contradictions(drill.folder.path, record)) == []
@@ -191,3 +195,16 @@ def test_a_store_that_falls_silent_before_the_strike_is_unknown(
     assert len(orders.taken) <= quiet + 1
     assert record.verdict == "UNKNOWN"
     assert record.reasons == (f"ledger {NAME}: no acknowledged write in the 0.2 s before the strike",)
+
+
+def test_writes_between_the_begin_of_the_strike_and_the_switch_are_noted() -> None:
+    ledger = Ledger.of(Write(n, n - 0.1, float(n)) for n in range(1, 9))
+    events = tuple(Event(at, SYSTEM.wall(), kind, SWITCH, "", {}) for kind, at in (("begin", 5.0), (END, 6.5)))
+    note = "acknowledged after the strike had begun"
+    clients = Clients(ledger, 3.5, witnessed=True, survivors=frozenset({1, 2, 3, 5, 7, 8}))
+    assert late_writes(clients, events) == {
+        note: "3 writes, before clients had been led to the DR site; lost of these: 4, 6"
+    }
+    assert late_writes(replace(clients, survivors=frozenset(range(1, 9))), events)[note].endswith("of these: none")
+    assert late_writes(replace(clients, survivors=None), events) == {}
+    assert late_writes(replace(clients, struck=8.0), events) == {}

@@ -10,13 +10,13 @@ import pytest
 
 from harness.attestation.verify import contradictions
 from harness.core.errors import Finding, HarnessError, Refused
+from harness.core.judge import SWITCH
 from harness.core.record import DrillRecord
 from harness.evidence.folder import JOURNAL, RecordFolder
 from harness.evidence.journal import JournalFile
 from harness.evidence.record import conclude_unstarted, open_record
 from harness.recovery.begun import note_begun
 from harness.recovery.recover import NAME
-from harness.recovery.recovery import SWITCH
 from harness.recovery.resume import NOT_MEASURED, continued, require_resumable
 from harness.restore_test.restore_test import RestoreTest
 from tests.attestation.test_judges import ALONE
