@@ -34,13 +34,13 @@ def loss_of(ledger: Any, rows: list[Any], struck: Any, budget: float, led: float
         runs = [(int(a), int(b or a)) for a, _, b in (run.partition("-") for run in ledger["survivors"].split())]
         require(sorted(ends := [n for a, b in runs for n in (a, b + 1)]) == ends, "verdict: survivors out of order")
         alive, known = {n for a, b in runs for n in range(a, min(b, a + 10**7) + 1)}, {row["number"] for row in own}
-        gone = [one for one in acked if one[1] not in alive]
-        count, found, lost = len(owed), sum(n in alive for _, n in owed), sorted(n for _, n in gone)
-        rpo = max([last, *(at for at, _ in gone)]) - acked[max(0, (acked.index(gone[0]) if gone else count) - 1)][0]
-        first = min((n for at, n in gone if at <= last and not at > ledger.get("copied", at)), default=1e999)
-        late = {row["number"] for row in own if row.get("sent", 0) > led}
-        more = {"phantom": sorted(alive - known), "own": [n for n in lost if n in late], "missed": rpo > budget}
-        more |= {"out_of_order": sorted(n for _, n in owed if n in alive and n > first), "none": gone[:1] == acked[:1]}
+        gone = [one for one in owed if one[1] not in alive]
+        count, found, lost = len(owed), len(owed) - len(gone), sorted(n for _, n in gone)
+        rpo = last - owed[max(0, (owed.index(gone[0]) if gone else count) - 1)][0]
+        first = min((n for at, n in gone if not at > ledger.get("copied", at)), default=1e999)
+        late = {n for _, n in acked} & {row["number"] for row in own if row.get("sent", 0) > led} - alive
+        more = {"phantom": sorted(alive - known), "own": sorted(late), "missed": rpo > budget}
+        more |= {"out_of_order": sorted(n for _, n in owed if n in alive and n > first), "none": gone[:1] == owed[:1]}
     told = {"acknowledged": count, "found": found, "lost": lost, "name": ledger["name"], "rpo_seconds": rpo}
     return last, {name: said(value) for name, value in told.items()}, more, rpo
 

@@ -118,7 +118,7 @@ def sign_off(name: str, text: bytes, record: Any, digest: str, keys: dict[str, A
     require(datetime.fromisoformat(record["finished"]) <= at <= latest, f"sign-off: {name} is old, or of the future")
     how = f"signed with key {note['key']}" if note["key"] in keys else f"says key {note['key']}, not verified"
     how = "NOT A PERSON'S key" if record["signing_key"] == f"ed25519 {note['key']}" else how
-    return note["at"], f"{note['by']} at {note['at']} ({how if note['key'] else 'by name, without a key'})"
+    return note["at"], f"{note['by']!r} at {note['at']} ({how if note['key'] else 'by name, without a key'})"
 
 
 def check(record: Any, files: Any, events: Any, rows: Any, paths: list[Path], loss_of: Callable[..., Any]) -> str:

@@ -1,9 +1,11 @@
 """Collections whose memory does not grow: what exceeds a few MiB is in a temporary file of SQLite, which has no name.
 
-SQLite puts it into $SQLITE_TMPDIR, $TMPDIR, /var/tmp or /tmp, and removes its name at once.
+It is in $SQLITE_TMPDIR, else where Python has temporary files ($TMPDIR, /tmp). SQLite removes its name at once.
 """
 
+import os
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator
 from threading import Lock
 
@@ -11,6 +13,7 @@ import zstandard
 
 from harness.core.errors import HarnessError
 
+PLACE = "SQLITE_TMPDIR"
 PAGE = 1000  # names that are read at a time
 BLOCK = 64 << 10  # bytes that are compressed at a time
 
@@ -20,6 +23,7 @@ class _Table:
 
     def __init__(self, columns: str) -> None:
         self._lock = Lock()
+        os.environ.setdefault(PLACE, tempfile.gettempdir())  # SQLite's own choice may be another one
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self.run("PRAGMA journal_mode = OFF")
         self.run(f"CREATE TABLE t ({columns}")
@@ -31,8 +35,9 @@ class _Table:
                 done = self._database.execute(statement, values)
                 return done.fetchall(), done.rowcount
             except sqlite3.Error as error:
+                where = os.environ.get(PLACE, "")
                 raise HarnessError(
-                    f"temporary files: {error}; make room in the folder of TMPDIR, or set it to another one"
+                    f"temporary files in {where}: {error}; make room there, or name another folder with {PLACE}"
                 ) from error
 
 
@@ -76,6 +81,11 @@ class Names:
 
     def __bool__(self) -> bool:
         return bool(self._table.run("SELECT name FROM t LIMIT 1")[0])
+
+
+def names_of(names: Iterable[str]) -> Names:
+    """Return texts as a set: the one that they are, where they are one. Raises HarnessError for a disk that is full."""
+    return names if isinstance(names, Names) else Names(names)
 
 
 class Lines:

@@ -46,9 +46,9 @@ def fingerprint(public: Raw) -> str:
 
 def public_in(text: str | bytes, kind: type[Public], what: str) -> Public:
     """Return the public key in `text`; raises UsageError for anything else, also for a private key."""
-    pem = _pem(text, what)
-    if b"PRIVATE KEY" in pem:
+    if b"PRIVATE KEY" in (text.encode() if isinstance(text, str) else text):  # the worse of two mistakes
         raise UsageError(f"{what}: this is a private key; give the public key, and remove the private one from here")
+    pem = _pem(text, what)
     try:
         key = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):

@@ -48,7 +48,9 @@ class SignedOff:
         elif self.key:
             known = self.key in map(fingerprint, keys)
             how = f"signed with key {self.key}" if known else f"says key {self.key}, not verified: give it with --key"
-        return f"{self.by} at {self.at} ({how}){f': {self.remark}' if self.remark else ''}"
+        # Quoted, and on one line: a name or a remark may look like another sign-off, or like another answer.
+        remark = f": {' / '.join(self.remark.split(chr(10)))!r}" if self.remark else ""
+        return f"{self.by!r} at {self.at} ({how}){remark}"
 
 
 def sign_off(folder: Path, name: str, remark: str, key: Ed25519PrivateKey | None) -> Path:

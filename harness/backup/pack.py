@@ -16,7 +16,7 @@ from harness.core.errors import BackupFailed
 from harness.core.node import Readable
 from harness.core.parallel import in_order
 from harness.core.service import Objects, Place
-from harness.on_disk import Names
+from harness.on_disk import names_of
 from harness.s3.objects import Bucket
 
 SHORTER = "became shorter while it was read"
@@ -170,7 +170,7 @@ def pack_objects(place: Place, objects: Objects, referenced: Iterable[str] | Non
 
     Raises BackupFailed for a bucket that does not exist, HarnessError for a store without an answer.
     """
-    bucket, names = Bucket(place.s3, objects.bucket), Names(referenced or ())
+    bucket, names = Bucket(place.s3, objects.bucket), names_of(referenced or ())
     if not bucket.exists():
         raise BackupFailed(
             f"bucket {objects.bucket}: the store at {place.s3.outside} has none of that name; create it, or correct "

@@ -16,7 +16,7 @@ from harness.core.contents import FolderFacts, Missing
 from harness.core.errors import BackupFailed, UsageError
 from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
 from harness.core.service import Place, Tree
-from harness.on_disk import Names
+from harness.on_disk import Names, names_of
 
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -63,7 +63,7 @@ def pack_tree(place: Place, tree: Tree, referenced: Iterable[str] | None) -> Arc
     if referenced is not None:
         # Two spellings of one path are one file: an archive with a name twice is refused at the restore.
         paths = Names()
-        for name in Names(referenced):
+        for name in names_of(referenced):
             if reason := no_path(name):
                 archive.lost.append(Missing.of(name, reason))
             else:

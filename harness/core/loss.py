@@ -1,8 +1,8 @@
 """Loss of acknowledged writes, by ledger. RPO is defined only here.
 
 `RPA = fault - t*`; `fault`: time of the last acknowledgement before the strike; `t*`: acknowledgement time of the
-newest write such that it and every earlier write survived. A write that was acknowledged after the fault and is not
-there is lost as well: the RPA then counts from the last such acknowledgement, which is later than the fault.
+newest write such that it and every earlier write survived. What the primary acknowledged after the fault, while the
+strike ended it, is named in the record (`harness.drill.divergence`) and is not part of the RPA.
 """
 
 from collections.abc import Iterable
@@ -17,18 +17,12 @@ class Loss:
     """Writes of the ledger that are missing in the recovered system, by number."""
 
     rpa: float | None  # seconds; None without an acknowledged write
-    lost: tuple[int, ...]  # whenever they were acknowledged
+    lost: tuple[int, ...]
     phantom: tuple[int, ...]
     out_of_order: tuple[int, ...]
     acknowledged: int  # up to the fault
     everything: bool  # no write survived, so that `rpa` is only a lower bound
-    late: tuple[int, ...] = ()  # of the lost ones, those that were acknowledged after the fault
-    own: tuple[int, ...] = ()  # of the lost ones, those that clients sent once they had been led to the DR site
-
-    @property
-    def found(self) -> int:
-        """Number of the writes that were acknowledged up to the fault and are there."""
-        return self.acknowledged - len(self.lost) + len(self.late)
+    own: tuple[int, ...] = ()  # missing, and sent once clients had been led to the DR site
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +44,26 @@ def fault_moment(ledger: Ledger, struck: float) -> float | None:
 def measure_loss(
     ledger: Ledger, survivors: frozenset[int], fault: float, copied: float | None = None, led: float | None = None
 ) -> Loss:
-    """Compare the acknowledged writes with the survivors; return the loss.
+    """Compare the writes acknowledged up to `fault` with the survivors; return the loss.
 
     `copied`: for a store that is copied in rounds, the begin of its last complete round before the strike. What was
     acknowledged later may have been copied in any order, so that only the loss of an earlier write is out of order.
-    `led`: when clients had been led to the DR site, in monotonic seconds; None when they were not.
+    `led`: when clients had been led to the DR site, in monotonic seconds, None when they were not: a write that they
+    sent later was acknowledged there.
     """
     acked = [(w.acked, w) for w in ledger.acknowledged() if w.acked is not None]
-    gone = [(at, w) for at, w in acked if w.number not in survivors]
     owed = [(at, w) for at, w in acked if at <= fault]
+    gone = [(at, w) for at, w in owed if w.number not in survivors]
     lost = tuple(sorted(w.number for _, w in gone))
-    late = tuple(sorted(w.number for at, w in gone if at > fault))
-    own = tuple(sorted(w.number for _, w in gone if led is not None and w.sent > led))
-    kept = [w.number for at, w in gone if at <= fault and (copied is None or at <= copied)]
+    own = tuple(sorted(w.number for _, w in acked if led is not None and w.sent > led and w.number not in survivors))
+    kept = [w.number for at, w in gone if copied is None or at <= copied]
     later = tuple(sorted(w.number for _, w in owed if kept and w.number in survivors and w.number > min(kept)))
     phantom = tuple(sorted(survivors - {w.number for w in ledger.writes}))
     if not owed:
-        return Loss(None, lost, phantom, later, 0, everything=False, late=late, own=own)
-    end = max((fault, *(at for at, _ in gone)))
-    before = [at for at, w in takewhile(lambda one: one[1].number in survivors, acked) if at <= end]
+        return Loss(None, lost, phantom, later, 0, everything=False, own=own)
+    before = [at for at, _ in takewhile(lambda one: one[1].number in survivors, owed)]
     start = before[-1] if before else owed[0][0]
-    return Loss(end - start, lost, phantom, later, len(owed), everything=not before, late=late, own=own)
+    return Loss(fault - start, lost, phantom, later, len(owed), everything=not before, own=own)
 
 
 def store_losses(

@@ -162,7 +162,7 @@ def ledger_results(clients: Clients | None, judgement: Judgement) -> tuple[Ledge
     return tuple(
         LedgerResult(name, len(ledger.acknowledged()), None, None, None)
         if loss is None
-        else LedgerResult(name, loss.acknowledged, loss.found, loss.lost, loss.rpa)
+        else LedgerResult(name, loss.acknowledged, loss.acknowledged - len(loss.lost), loss.lost, loss.rpa)
         for name, ledger, loss in ((CLIENTS, clients.ledger, judgement.loss), *stores)
     )
 

@@ -1,6 +1,7 @@
 """Environment of a drill: both sites, offsite store, front door, name service and clients."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -288,13 +289,12 @@ class DrillEnvironment:
 
     def close(self) -> None:
         """Stop and remove everything except the logs."""
-        try:
-            self.stop_archiving()
-            self.stop_replication()
-            for follower in (self.standby, self.returned):
+        with ExitStack() as ends:  # each of them, whatever the others do; the last one first
+            ends.callback(self.substrate.sweep)
+            ends.push(self.alert_sink)
+            ends.push(self.receiver)
+            for follower in (self.returned, self.standby):
                 if follower is not None:
-                    follower.end()
-        finally:
-            self.receiver.__exit__(None, None, None)
-            self.alert_sink.__exit__(None, None, None)
-            self.substrate.sweep()
+                    ends.callback(follower.end)
+            ends.callback(self.stop_replication)
+            ends.callback(self.stop_archiving)

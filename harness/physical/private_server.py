@@ -8,14 +8,14 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 import psycopg
 
-from harness.core.clock import NotYet
+from harness.core.clock import SYSTEM, NotYet
 from harness.core.errors import RestoreFailed
 from harness.core.wal import read_lsn, show_lsn
 from harness.patience import PATIENCE
@@ -41,8 +41,9 @@ LIMITS = {
 # Databases that initdb makes, of which one may be dropped or allow no connections.
 MAINTENANCE = ("template1", "postgres")
 REFUSED = "FATAL:  "  # begin of what a server says of a connection
-# Starting up, in recovery; a conflict with the WAL of a dropped database: it will pass.
-PASSING = ("FATAL:  the database system is ", "FATAL:  terminating connection ")
+# Starting up, in recovery; a conflict with WAL that is replayed: it will pass.
+PASSING = ("FATAL:  the database system is ", "FATAL:  terminating connection ", "FATAL:  canceling ")
+LASTING = 10.0  # seconds after which a refusal is one for good
 SEGMENT = "Bytes per WAL segment"  # line of pg_controldata
 PORT = 5432  # of the socket alone; said on both sides, for PGPORT and a program's own default may be another
 ALONE = {
@@ -104,6 +105,7 @@ class Running:
     process: subprocess.Popen[bytes]
     place: Path
     superuser: str
+    _refused: list[float] = field(default_factory=list)  # when, since the last answer
 
     def state(self) -> State:
         """Return its state. Raises NotYet while it does not answer, Unreached or RestoreFailed when it has ended.
@@ -118,8 +120,11 @@ class Running:
         except psycopg.Error as error:
             said = " ".join(str(error).split())
             if is_refusal(error):
+                self._refused.append(SYSTEM.monotonic())
+            if self._refused and SYSTEM.monotonic() - self._refused[0] >= LASTING:
                 raise RestoreFailed(f"the restored server refuses connections: {said}") from None
             raise NotYet(said) from None
+        self._refused.clear()
         if row is None:
             raise NotYet("no answer")
         return State(row[0], read_lsn(row[1]) if row[1] else 0, row[2] == "paused", row[3])

@@ -17,6 +17,7 @@ APPLICATION = "blackstart check"
 ASKED = """
 SELECT pg_catalog.quote_ident(current_user) AS user,
        pg_catalog.current_setting('server_version_num')::int / 10000 AS major,
+       pg_catalog.current_setting('server_version_num')::int %% 10000 AS minor,
        pg_catalog.pg_is_in_recovery() AS standby,
        (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
        (SELECT rolsuper OR rolreplication FROM pg_catalog.pg_roles WHERE rolname = current_user) AS replicates,
@@ -42,7 +43,10 @@ SELECT pg_catalog.quote_ident(current_user) AS user,
        ARRAY(SELECT spcname::text FROM pg_catalog.pg_tablespace
              WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY 1) AS tablespaces
 """
-CONNECTIONS = 2  # of a physical backup: one, and one that its server has not ended yet; WAL senders do not count
+CONNECTIONS = 2  # of a physical backup: one, and one that its server has not ended yet
+# Minor release of each major since which WAL senders do not count for CONNECTION LIMIT. Source: release notes of 17.3.
+UNCOUNTED = {14: 16, 15: 11, 16: 7, 17: 3}
+SENDERS = 2  # of a backup beside `blackstart wal receive`
 FULL = "take a physical one: `blackstart backup --mode physical`"
 
 
@@ -61,6 +65,7 @@ class Answers:
 
     user: str
     major: int
+    minor: int
     standby: bool
     superuser: bool
     replicates: bool
@@ -79,6 +84,11 @@ class Answers:
     keeps: int
     summarize_wal: str | None
     tablespaces: Sequence[str]
+
+    @property
+    def sessions(self) -> int:
+        """How many connections a physical backup beside the receiver has that count for CONNECTION LIMIT."""
+        return CONNECTIONS + (SENDERS if self.minor < UNCOUNTED.get(self.major, 0) else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +165,10 @@ def _failures(found: Answers) -> Iterator[str]:
             f"user {found.user} may not execute {' and '.join(functions)}; GRANT EXECUTE ON FUNCTION "
             f"{', '.join(functions)} TO {found.user}"
         )
-    if 0 <= found.connections < CONNECTIONS:
+    if 0 <= found.connections < found.sessions:
         yield (
-            f"user {found.user} has CONNECTION LIMIT {found.connections}, and a physical backup needs {CONNECTIONS}; "
-            f"ALTER ROLE {found.user} CONNECTION LIMIT {CONNECTIONS + 1}"
+            f"user {found.user} has CONNECTION LIMIT {found.connections}, and a physical backup needs "
+            f"{found.sessions}; ALTER ROLE {found.user} CONNECTION LIMIT {found.sessions + 1}"
         )
     if found.wal_level == "minimal":
         yield (
@@ -205,10 +215,10 @@ def _warnings(found: Answers) -> Iterator[str]:
                 f"{name}: {free} is free, and a backup beside `blackstart wal receive` needs {needed}; raise it and "
                 "restart the server"
             )
-    if found.connections == CONNECTIONS:
+    if found.connections == found.sessions:
         yield (
-            f"user {found.user} has CONNECTION LIMIT {CONNECTIONS}, and `blackstart status` beside a backup needs "
-            f"{CONNECTIONS + 1}; ALTER ROLE {found.user} CONNECTION LIMIT {CONNECTIONS + 1}"
+            f"user {found.user} has CONNECTION LIMIT {found.connections}, and `blackstart status` beside a backup "
+            f"needs {found.sessions + 1}; ALTER ROLE {found.user} CONNECTION LIMIT {found.sessions + 1}"
         )
     if found.keeps < 0:
         yield (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -152,25 +151,15 @@ def test_what_journal_and_ledger_do_not_give_is_refused_by_both(sealed: Sealed, 
 
 
 @pytest.mark.attacks
-@pytest.mark.parametrize(
-    ("number", "later", "said"),
-    [
-        (-1, 0.01, "lost"),  # while the primary was being destroyed
-        (-1, 1e6, "DR site has lost writes that it acknowledged itself"),
-    ],
-)
-def test_a_write_that_was_acknowledged_after_the_strike_and_is_lost_is_not_silent(
-    sealed: Sealed, number: int, later: float, said: str
-) -> None:
+def test_a_write_that_the_dr_site_acknowledged_itself_and_lost_is_not_silent(sealed: Sealed) -> None:
     ledger, struck = sealed.folder / "ledger.jsonl", 0.0
     for event in map(json.loads, (sealed.folder / "journal.jsonl").read_text().splitlines()):
         struck = event["at"] if event["kind"] == "struck" else struck
-    new = max(json.loads(line)["number"] for line in ledger.read_text().splitlines()) - number
-    rows = [{"number": new, "sent": struck + later - 0.001}, {"number": new, "acked": struck + later}]
+    new = max(json.loads(line)["number"] for line in ledger.read_text().splitlines()) + 1
+    rows = [{"number": new, "sent": struck + 1e6 - 0.001}, {"number": new, "acked": struck + 1e6}]
     with ledger.open("a") as file:
         file.writelines(json.dumps(row) + "\n" for row in rows)
     seal(sealed.folder, sealed.private)
     refused = "\n".join(verify(sealed.folder, [sealed.public]).refusals)
-    assert re.search(r"the record says lost\b", refused)
-    assert said in refused
+    assert "DR site has lost writes that it acknowledged itself" in refused
     assert "REFUSED  verdict" in alone(sealed).stderr

@@ -44,8 +44,8 @@ def test_a_person_signs_off_by_name_and_by_key(sealed: Sealed, tmp_path: Path) -
     assert signed.key
     done = run("verify", sealed.folder, "--key", sealed.pem, "--key", tmp_path / "owner.pub")
     assert done.exit_code == 0
-    assert "signed off by A. Reviewer at " in done.output
-    assert "(by name, without a key); The Owner at" in done.output
+    assert "signed off by 'A. Reviewer' at " in done.output
+    assert "(by name, without a key); 'The Owner' at" in done.output
     assert "nobody" not in done.output
 
 

@@ -102,7 +102,7 @@ def test_the_stand_alone_verifier_says_who_signed_off(sealed: Sealed) -> None:
     sign_off(sealed.folder, "A Name", "seen", None)
     sign_off(sealed.folder, "The Owner", "", read_signing_key(OWNER[0]))
     said = alone(sealed)
-    assert ("A Name at" in said.stdout, "(by name, without a key)" in said.stdout) == (True, True), said.stderr
+    assert ("'A Name' at" in said.stdout, "(by name, without a key)" in said.stdout) == (True, True), said.stderr
     assert "not verified" in said.stdout
     owner = sealed.pem.with_name("owner.pub")
     owner.write_bytes(OWNER[1])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.errors import RestoreFailed
+from harness.core.errors import Refused, RestoreFailed
 from harness.physical.programs import programs_of
-from tests.physical.test_rewind import Parted, parted, passfile
+from tests.physical.test_rewind import Parted, parted, passfile, stop
 from tests.physical.test_rewind_files import KEPT, contents, follows, killed, rewound
 
 __all__ = ["parted", "passfile"]
@@ -95,3 +95,27 @@ class Unsettable:
 
     def __rand__(self, _mode: int) -> int:
         return 0
+
+
+def test_a_rewind_that_did_not_end_is_no_standby_when_its_files_were_moved_away(parted: Parted, passfile: Path) -> None:
+    """It said "nothing to rewind", and no server started on the folder."""
+    folder = parted.use(parted.stopped)
+    rewound(parted, passfile)
+    folder.chmod(0o702)
+    with pytest.raises(Refused, match=r"others may write to it, .* nothing of that rewind is in"):
+        parted.plan()
+    folder.chmod(OWNER)
+    parted.plan()
+
+
+def test_a_standby_whose_wal_cannot_be_read_is_not_called_one_that_follows(parted: Parted, passfile: Path) -> None:
+    folder = parted.use(parted.stopped)
+    rewound(parted, passfile)
+    follows(parted)
+    stop(parted.old.db)
+    assert parted.plan().followed
+    for path in (folder / "pg_wal").glob("0000000*"):
+        if "." not in path.name:
+            path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(RestoreFailed, match=r"its WAL from .* on cannot be read; restore a base backup"):
+        parted.plan()

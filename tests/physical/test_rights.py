@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.journal import MemoryJournal
 from harness.core.service import Sql
+from harness.physical import required
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
 from harness.physical.required import ask_required
@@ -99,6 +100,16 @@ def test_functions_that_were_revoked_and_a_limit_of_connections_are_said_before_
             take_physical(source, MemoryJournal())
     finally:
         server.execute("postgres", f"GRANT EXECUTE ON {functions} TO PUBLIC")
+
+
+@pytest.mark.parametrize(("major", "minor", "needs"), [(15, 10, 4), (15, 11, 2), (17, 2, 4), (18, 0, 2)])
+def test_wal_senders_count_for_the_limit_of_older_minor_releases(
+    archive: Archive, major: int, minor: int, needs: int
+) -> None:
+    found = replace(required._ask(archive.db.sql, SLOT), major=major, minor=minor, connections=needs)
+    assert not any("CONNECTION LIMIT" in line for line in required._failures(found))
+    (line,) = required._failures(replace(found, connections=needs - 1))
+    assert f"has CONNECTION LIMIT {needs - 1}, and a physical backup needs {needs}; ALTER ROLE" in line
 
 
 def test_a_remedy_is_a_statement_that_the_server_takes(archive: Archive) -> None:

@@ -1,5 +1,6 @@
 """An old primary and the server that was promoted in its place, and what hinders that it follows that one."""
 
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ SELECT pg_catalog.pg_is_in_recovery(),
         WHERE spcname NOT IN ('pg_default', 'pg_global'))::int
 """
 READ = "SELECT pg_catalog.pg_read_binary_file('pg_wal/' || %s::text, %s::bigint, %s::bigint, true)"
+# A server starts on no data folder in which others may write. Without the right to enter it they cannot.
+BAR = stat.S_IWOTH
 ANEW = "restore a base backup of the promoted server in its place"
 
 
@@ -125,6 +128,11 @@ def plan_rewind(folder: Path, sql: Sql, source: Source, tags: Mapping[str, str] 
     old, promoted = read_old(folder.absolute(), tags), read_promoted(sql)
     if found := obstacles(old, promoted):
         raise Refused("; ".join(found))
+    if is_barred(old.folder) and old.aside.noted() is None:
+        raise Refused(
+            f"{old.folder}: others may write to it, which is how a rewind keeps servers off it until it has ended, and "
+            f"nothing of that rewind is in {old.aside.place}; put that folder back if it was moved, else {ANEW}"
+        )
     shelf = Shelf(source, old.system, int(old.control[SEGMENT]))
     fork = fork_of(_history(old, shelf), old.timeline, promoted.history, promoted.identity.timeline)
     if fork is None:
@@ -152,6 +160,11 @@ def plan_rewind(folder: Path, sql: Sql, source: Source, tags: Mapping[str, str] 
     return Plan(old, promoted, shelf, own, unfinished=aside.noted() is not None)
 
 
+def is_barred(folder: Path) -> bool:
+    """Return whether a data folder has the mode by which no server starts on it, until a rewind of it has ended."""
+    return bool(stat.S_IMODE(folder.stat().st_mode) & BAR)
+
+
 def _of_one_timeline(old: OldPrimary, promoted: Promoted, shelf: Shelf) -> Plan:
     """Return what is to do for an old primary on the timeline of the promoted server. Raises Refused."""
     aside, noted, timeline = old.aside, old.aside.noted(), promoted.identity.timeline
@@ -176,6 +189,8 @@ def _same_until(old: OldPrimary, promoted: Promoted, shelf: Shelf) -> int:
     start = Switch(timeline, promoted.history[-1].at if promoted.history else 0)
     checkpoint = max(start.at, old.redo)
     end = end_of(old.programs, old.folder / "pg_wal", timeline, checkpoint)
+    if end <= checkpoint:  # the record of its own checkpoint is behind that
+        raise RestoreFailed(f"{old.folder}: its WAL from {show_lsn(checkpoint)} on cannot be read; {ANEW}")
     kept: dict[str, bytes | None] = {}
 
     def theirs(name: str, offset: int, length: int) -> bytes | None:

@@ -16,9 +16,9 @@ from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import read_lsn, segment_name, segment_start, show_lsn, timeline_at
 from harness.physical.place import private_place
-from harness.physical.private_server import control_of, limits_of, sizes_of
+from harness.physical.private_server import MAINTENANCE, control_of, limits_of, sizes_of
 from harness.physical.standby.follower import SIGNAL
-from harness.physical.standby.old_primary import ANEW, OldPrimary, Plan, running_in
+from harness.physical.standby.old_primary import ANEW, BAR, OldPrimary, Plan, is_barred, running_in
 from harness.physical.unpack import AUTO, LEFT_OVER
 from harness.postgres.server import ask_row, parameters, transaction
 from harness.substrate.common.filesystem import write_to_disk
@@ -28,9 +28,8 @@ START = re.compile(r"START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+)")
 HAS = "SELECT pg_catalog.array_agg(name) FROM pg_catalog.pg_ls_waldir()"
 BEGUN = "need to copy"  # what pg_rewind says right before it changes the folder
 CLEAN = ("shut down", "shut down in recovery")  # states of a control file with which pg_rewind begins
-# A server starts on no data folder in which others may write. Without the right to enter it they cannot.
-BAR = stat.S_IWOTH
 COPIED = re.compile(r"\s*\d+/\d+ kB \(\d+%\) copied\s*|\s*")
+FATAL = re.compile(r"\b(FATAL|PANIC): ")
 SAID = re.compile(r"pg_rewind: (?:error|fatal): (.*)")
 
 
@@ -60,8 +59,9 @@ def rewind(plan: Plan, discard: int | None, passfile: Path | None, journal: Jour
         follow(old.folder, plan.promoted.sql, passfile)
         for path in lacking:
             path.replace(wal / path.name)
-    unbar(old.folder)
     write_to_disk(old.folder)
+    unbar(old.folder)
+    write_to_disk(old.folder)  # its mode
     if again:
         old.aside.remove()
     journal.mark("rewound", str(old.folder), follows=str(plan.promoted.sql), discarded=str(own or ""))
@@ -102,8 +102,8 @@ def bar(folder: Path) -> None:
 
 def unbar(folder: Path) -> None:
     """Take away the mode by which no server starts on a data folder. Raises OSError."""
-    if (mode := stat.S_IMODE(folder.stat().st_mode)) & BAR:
-        folder.chmod(mode & ~BAR)
+    if is_barred(folder):
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) & ~BAR)
 
 
 def follow(folder: Path, sql: Sql, passfile: Path | None) -> None:
@@ -163,13 +163,15 @@ def _recover(old: OldPrimary, config: Path, journal: Journal) -> None:
     """
     if control_of(old.programs, old.folder)["Database cluster state"] in CLEAN:
         return
-    words = ("--single", "-F", "-D", str(old.folder), "-c", f"config_file={config}", "template1")
+    words = ("--single", "-F", "-D", str(old.folder), "-c", f"config_file={config}", MAINTENANCE[0])
     done = old.programs.end("postgres", *words)
     lines = done.stderr.splitlines()
     for line in lines:
         journal.mark("log", "postgres --single", line=line)
-    if done.returncode:
-        raise Unchanged(f"{old.folder}: its crash recovery failed: {lines[-1] if lines else 'no reason'}")
+    # Where there is no such database it has recovered and ended nevertheless.
+    if done.returncode and control_of(old.programs, old.folder)["Database cluster state"] not in CLEAN:
+        said = next((line for line in lines if FATAL.search(line)), lines[-1] if lines else "no reason")
+        raise Unchanged(f"{old.folder}: its crash recovery failed: {said}")
 
 
 def _config(old: OldPrimary, command: str) -> str:

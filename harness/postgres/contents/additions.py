@@ -1,7 +1,8 @@
 """What a user added to tables and views of an extension: pg_dump leaves those to CREATE EXTENSION, additions too.
 
 Nothing in the catalogues says who added it. What CREATE EXTENSION makes has the transaction of the membership; what
-ALTER EXTENSION ... UPDATE or pg_upgrade made looks as if a user had added it, and is named too.
+ALTER EXTENSION ... UPDATE or pg_upgrade made looks as if a user had added it, and is named too. So are a column with a
+privilege of its own, and options that an extension gave a table with privileges: GRANT writes their rows anew.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ WITH member (oid, made, extension, kind, schema, name, own) AS (
            CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialised view' WHEN 'f' THEN 'foreign table'
            ELSE 'table' END, n.nspname::text, c.relname::text,
            c.xmin <> d.xmin AND (c.relrowsecurity OR c.reloptions IS NOT NULL OR
-                                 c.relreplident <> CASE WHEN c.relkind IN ('r', 'p') THEN 'd' ELSE 'n' END)
+                                 c.relreplident <> CASE WHEN c.relkind IN ('r', 'p', 'm') THEN 'd' ELSE 'n' END)
     FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
     JOIN pg_catalog.pg_class c ON c.oid = d.objid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.refclassid = 'pg_catalog.pg_extension'::regclass
@@ -32,8 +33,12 @@ WITH member (oid, made, extension, kind, schema, name, own) AS (
     SELECT a.relation, 'trigger ' || quote_ident(t.tgname) FROM added a JOIN pg_catalog.pg_trigger t ON t.oid = a.oid
     WHERE a.class = 'pg_catalog.pg_trigger'::regclass AND NOT t.tgisinternal
     UNION ALL
-    SELECT a.relation, 'rule ' || quote_ident(r.rulename) FROM added a JOIN pg_catalog.pg_rewrite r ON r.oid = a.oid
-    WHERE a.class = 'pg_catalog.pg_rewrite'::regclass AND r.rulename <> '_RETURN'
+    SELECT member.oid, 'trigger ' || quote_ident(t.tgname)  -- switched on or off
+    FROM member JOIN pg_catalog.pg_trigger t ON t.tgrelid = member.oid
+    WHERE NOT t.tgisinternal AND t.xmin <> member.made AND t.tgenabled <> 'O'
+    UNION ALL
+    SELECT a.relation, CASE r.rulename WHEN '_RETURN' THEN 'its query' ELSE 'rule ' || quote_ident(r.rulename) END
+    FROM added a JOIN pg_catalog.pg_rewrite r ON r.oid = a.oid WHERE a.class = 'pg_catalog.pg_rewrite'::regclass
     UNION ALL
     SELECT a.relation, 'policy ' || quote_ident(p.polname) FROM added a JOIN pg_catalog.pg_policy p ON p.oid = a.oid
     WHERE a.class = 'pg_catalog.pg_policy'::regclass
@@ -53,7 +58,7 @@ WITH member (oid, made, extension, kind, schema, name, own) AS (
     UNION ALL
     SELECT member.oid, 'column ' || quote_ident(c.attname)
     FROM member JOIN pg_catalog.pg_attribute c ON c.attrelid = member.oid
-    WHERE c.attnum > 0 AND NOT c.attisdropped AND c.attacl IS NULL AND c.xmin <> member.made
+    WHERE c.attnum > 0 AND NOT c.attisdropped AND c.xmin <> member.made
     UNION ALL
     SELECT member.oid, 'its options (row security, replica identity, storage)' FROM member WHERE own
 )
@@ -70,4 +75,4 @@ def additions(connection: Connection) -> Iterator[str]:
         parts = list(dict.fromkeys(str(what) for *_, what in found))
         more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
         where = f"{kind} {qualified(schema, name)} of extension {extension}"
-        yield f"{where}: was added or changed, and is in no dump: {', '.join(parts[:SHOWN])}{more}"
+        yield f"{where}: may have been added or changed, and is in no dump: {', '.join(parts[:SHOWN])}{more}"

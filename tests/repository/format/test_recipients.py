@@ -51,6 +51,7 @@ def ed25519_pair() -> tuple[bytes, bytes]:
         (new_pair()[0].decode(), "this is a private key"),
         (ed25519_pair()[1].decode(), "Ed25519"),
         ("\xff\x00", "not a public key"),
+        (new_pair()[1].decode() + new_pair()[0].decode(), "this is a private key"),
         (new_pair()[1].decode() * 2, "recipient: 2 keys in one file; give each a file of its own"),
     ],
 )
