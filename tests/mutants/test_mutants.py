@@ -221,8 +221,13 @@ def scratch(tmp_path: Path) -> Path:
 
 
 def test_behind_the_wall_nothing_outside_can_be_changed(scratch: Path) -> None:
-    kept, other = scratch.parent / "kept", subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    kept = scratch.parent / "kept"
     kept.write_text("before")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        tried_behind_the_wall(scratch, kept, other)
+
+
+def tried_behind_the_wall(scratch: Path, kept: Path, other: subprocess.Popen[bytes]) -> None:
     tries: dict[str, Callable[[], object]] = {
         "written": lambda: kept.write_text("after"),
         "removed": kept.unlink,
@@ -237,8 +242,6 @@ def test_behind_the_wall_nothing_outside_can_be_changed(scratch: Path) -> None:
         (own := scratch / str(number)).mkdir()
         assert (name, behind(own, work)) == (name, 9)
     assert (kept.read_text(), other.poll(), (ROOT / "made-by-a-mutant").exists()) == ("before", None, False)
-    other.kill()
-    other.wait()
 
 
 def test_behind_the_wall_the_own_folder_can_be_changed(scratch: Path) -> None:
