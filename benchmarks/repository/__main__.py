@@ -17,14 +17,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks import page
 from benchmarks.repository.measure import AS_USER, USER, busy, cpu_of, measure
-from benchmarks.repository.servers import SEGMENTS, Servers, rivals, write_bytecode
+from benchmarks.repository.servers import SEGMENTS, Servers, running, write_bytecode
 from benchmarks.repository.sides import OURS, Sides, Work
 from benchmarks.rows import add
 from harness.core.clock import SYSTEM
@@ -153,13 +151,8 @@ def main() -> None:
             raise HarnessError(f"{path}: closed to user {USER}, whom the sides run as; chmod o+x the folders above it")
     write_bytecode()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-bench-")), rivals())
-    try:
-        servers.work.chmod(0o755)
-        servers.set_up(asked.gigabytes)
+    with running(asked.gigabytes) as servers:
         rounds(servers, asked, commit.strip())
-    finally:
-        servers.end()
     if asked.record:
         page.write()
 

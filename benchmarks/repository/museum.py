@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from benchmarks import page
-from benchmarks.repository.servers import BUCKET, Servers, rivals
+from benchmarks.repository.servers import BUCKET, Servers, running
 from benchmarks.repository.sides import PGBACKREST, Sides
 from benchmarks.rows import RESULTS
 from harness.core.errors import HarnessError
@@ -150,17 +148,12 @@ class Museum:
 
 def main() -> None:
     """Do all damages, write the rows and the page."""
-    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-museum-")), rivals())
     found: list[Row] = []
     say: Callable[[str], None] = print
-    try:
-        servers.work.chmod(0o755)
-        servers.set_up(0.03)
+    with running(0.03) as servers:
         for row in Museum(servers, Sides(servers, 0, servers.ports[10])).rows():
             say(f"{row.tool}: {row.damage}: exit code {row.code}: {row.said}")
             found.append(row)
-    finally:
-        servers.end()
     text = "".join(f"{json.dumps(asdict(row))}\n" for row in found)
     (RESULTS / "museum.jsonl").write_text(text, encoding="utf-8")
     page.write()

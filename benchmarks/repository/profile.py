@@ -11,14 +11,12 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks import page
 from benchmarks.repository.measure import AS_USER
-from benchmarks.repository.servers import Servers, rivals, write_bytecode
+from benchmarks.repository.servers import Servers, running, write_bytecode
 from benchmarks.repository.sides import OURS, PGBACKREST, Sides
 from benchmarks.rows import add
 from harness.core.clock import SYSTEM
@@ -85,10 +83,7 @@ def main() -> None:
         raise HarnessError("no program perf on PATH; apt-get install linux-perf")
     write_bytecode()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-bench-")), rivals())
-    try:
-        servers.work.chmod(0o755)
-        servers.set_up(asked.gigabytes)
+    with running(asked.gigabytes) as servers:
         sides = Sides(servers, 0, servers.ports[10])
         servers.sql("CHECKPOINT")
         wanted = (OURS, PGBACKREST)
@@ -102,8 +97,6 @@ def main() -> None:
                 row = Row(at, commit.strip(), os.cpu_count() or 0, asked.gigabytes, one.side, seconds, shares)
                 print(row, flush=True)
                 add("profile", row)
-    finally:
-        servers.end()
     page.write()
 
 

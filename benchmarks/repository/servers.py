@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.repository.measure import AS_USER, USER
@@ -185,6 +187,18 @@ class Servers:
                 except subprocess.TimeoutExpired:
                     started.kill()
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+@contextmanager
+def running(gigabytes: float) -> Iterator[Servers]:
+    """Yield the servers with a database of that size; after the block they are ended and their folder is removed."""
+    servers = Servers(Path(tempfile.mkdtemp(prefix="blackstart-bench-")), rivals())
+    try:
+        servers.work.chmod(0o755)
+        servers.set_up(gigabytes)
+        yield servers
+    finally:
+        servers.end()
 
 
 def rivals() -> Path:
