@@ -1,8 +1,10 @@
 """Restore to a point in time: base backup and WAL into an empty data folder, replayed to the target and promoted."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from os import stat_result
 from pathlib import Path
 
 from harness.core.contents import Needs
@@ -18,6 +20,7 @@ from harness.physical.programs import Programs
 from harness.physical.server import Replayed, replay
 from harness.physical.unpack import (
     AUTO,
+    hand_over,
     made,
     place_wal,
     put_back,
@@ -31,6 +34,8 @@ from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
 from harness.repository.wal.reader import WalReader
 from harness.substrate.common.filesystem import write_to_disk
+
+ROOTS = "its files are root's, as whom PostgreSQL does not start; give them to its user, such as"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +98,14 @@ def restore(
             journal.mark("log", "preflight", note=line)
         promoted = _Promoted(way.facts.needs)
         try:
-            with made(folder):
+            with made(folder) as was:
                 reader = WalReader(repository, private_pem)
                 way = fill(way, reader, folder, programs, journal, progress, keep=aside is None)  # noqa: PLW2901
                 kept = set_aside(folder)
                 done = replay_way(way, wanted, folder, programs, journal, promoted.look)
                 if aside is None:
                     put_back(folder, kept)
-                    for one in (folder, spaces_of(folder)):
-                        write_to_disk(one)
+                    _finish(folder, was)
         except Unreached as error:
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)
@@ -114,6 +118,13 @@ def restore(
             programs.major, way.facts.checksums,
         )  # fmt: skip
     raise Refused(f"{wanted.target} was not reached; there is: {'; '.join((*tried, *lost))}")
+
+
+def _finish(folder: Path, was: stat_result | None) -> None:
+    """Give what was restored to its owner, and write it to the disk."""
+    hand_over(was, folder, spaces_of(folder))
+    for one in (folder, spaces_of(folder)):
+        write_to_disk(one)
 
 
 @dataclass(slots=True)
@@ -201,8 +212,11 @@ def _warnings(way: Way, folder: Path, done: Replayed) -> tuple[str, ...]:
     lines = [f"a newer timeline was not followed: {reason}" for reason in way.passed_over]
     lines += [f"archiving, replication and subscriptions are off: see the end of {folder / AUTO}"]
     lines.append("take a new physical backup of it once it is in use: this one is of the timeline before")
-    if tablespaces_of(way.backup):
-        lines.append(f"tablespaces are in {spaces_of(folder)}")
+    spaces = (spaces_of(folder),) if tablespaces_of(way.backup) else ()
+    if folder.stat().st_uid == 0:
+        command = shlex.join(("chown", "-R", "postgres", str(folder), *map(str, spaces)))
+        lines.append(f"{ROOTS} `{command}`")
+    lines += [f"tablespaces are in {one}" for one in spaces]
     if done.position < way.end:
         lines.append(f"WAL from {show_lsn(done.position)} to {show_lsn(way.end)} was not replayed")
     return tuple(lines)

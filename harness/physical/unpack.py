@@ -3,6 +3,7 @@
 import ctypes
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from ctypes import c_int64
@@ -71,8 +72,8 @@ def spaces_of(folder: Path) -> Path:
 
 def require_room(folder: Path, needed: int) -> None:
     """Raise UsageError when the disk of a folder has less than `needed` bytes."""
-    stat = os.statvfs(folder.absolute().parent)
-    free = stat.f_bavail * stat.f_frsize
+    disk = os.statvfs(folder.absolute().parent)
+    free = disk.f_bavail * disk.f_frsize
     if free < needed:
         raise UsageError(
             f"--into {folder}: {free >> 20} MiB are free, {needed >> 20} MiB are needed; name another disk"
@@ -80,20 +81,41 @@ def require_room(folder: Path, needed: int) -> None:
 
 
 @contextmanager
-def made(folder: Path) -> Iterator[None]:
-    """Make the data folder and that of its tablespaces; after an error both are as they were before."""
-    spaces, there = spaces_of(folder), folder.is_dir()
+def made(folder: Path) -> Iterator[os.stat_result | None]:
+    """Make the data folder and that of its tablespaces; after an error both are as they were before.
+
+    Yield owner and mode of the empty folder that was there, None where none was.
+    """
+    spaces, was = spaces_of(folder), folder.stat() if folder.is_dir() else None
     require_empty(spaces)
     folder.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:
+        os.chown(folder, 0, 0)  # PostgreSQL's programs are run in a namespace where root owns nothing of others
     folder.chmod(0o700)
     try:
-        yield
+        yield was
     except BaseException:
         remove_tree(folder)
         remove_tree(spaces)
-        if there:
+        if was is not None:
             folder.mkdir(mode=0o700)
+            hand_over(was, folder)
+            folder.chmod(stat.S_IMODE(was.st_mode))
         raise
+
+
+def hand_over(was: os.stat_result | None, *folders: Path) -> None:
+    """Give folders, with all in them, to the owner of the empty folder that was there. Only root can; nobody else does.
+
+    Raises OSError.
+    """
+    if was is None or os.geteuid() != 0:
+        return
+    for folder in folders:
+        # From below: until the folder itself is his, its new owner cannot put a link in the way.
+        for at, places, files in os.walk(folder, topdown=False):
+            for path in (*(Path(at, name) for name in (*places, *files)), *((folder,) if Path(at) == folder else ())):
+                os.chown(path, was.st_uid, was.st_gid, follow_symlinks=False)
 
 
 def unpack(

@@ -1,5 +1,7 @@
 """An old primary and the server that was promoted in its place, and what hinders that it follows that one."""
 
+import os
+import pwd
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -219,10 +221,20 @@ def read_old(folder: Path, tags: Mapping[str, str] | None = None) -> OldPrimary:
         (folder / "global/pg_control").stat()
     except (OSError, ValueError):
         raise UsageError(f"{folder}: no data folder of a database server") from None
+    if os.geteuid() == 0 and (owner := folder.stat().st_uid) != 0:
+        # As root PostgreSQL's programs do not run; what root runs them as may not read what is another's.
+        raise UsageError(f"{folder}: belongs to {_name_of(owner)}, not to root; run this as that user (sudo -u)")
     programs = programs_of(major, tags)
     if lacking := [name for name in NEEDED if not (programs.folder / name).is_file()]:
         raise MissingPart(f"{programs.folder}: {', '.join(lacking)} of PostgreSQL {major} is missing; install it")
     return OldPrimary(folder, programs, control_of(programs, folder))
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"
 
 
 def read_promoted(sql: Sql) -> Promoted:

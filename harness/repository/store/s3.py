@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Self
 
@@ -19,6 +19,7 @@ from harness.core.node import Address
 from harness.core.service import REGION
 from harness.repository.store.http.connections import StorePatience, connections, patience_of, pause
 from harness.repository.store.http.explain import no_answer, of_one_object, s3_error, server_error
+from harness.repository.store.http.listing import NotAListingError
 from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject, StoredVersion
 from harness.repository.store.s3_client import Client
@@ -113,10 +114,8 @@ class S3Store:
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects below `prefix`, sorted by key."""
         with self._explained(prefix, "cannot be listed"):
-            for entry in self._client.list_objects(self.bucket, self.prefix + prefix, recursive=True):
-                if entry.object_name is not None and entry.last_modified is not None and not entry.is_dir:
-                    key = entry.object_name.removeprefix(self.prefix)
-                    yield StoredObject(key, entry.size or 0, entry.last_modified, entry.etag or "")
+            for one in self._client.objects(self.bucket, self.prefix + prefix):
+                yield replace(one, key=one.key.removeprefix(self.prefix)) if self.prefix else one
 
     def delete(self, key: str) -> None:
         """Delete one object."""
@@ -235,6 +234,8 @@ class S3Store:
                 raise Unreadable(f"{place}: does not exist ({error.code})") from None
             kind = Denied if reads and of_one_object(error) else HarnessError
             raise kind(f"{place}: {what}: {s3_error(error)}") from None
+        except NotAListingError as error:
+            raise HarnessError(f"{place}: {what}: {error}") from None
         except (ServerError, InvalidResponseError) as error:
             raise HarnessError(f"{place}: {what}: {server_error(' '.join(str(error).split())[:120])}") from None
         except (MinioException, HTTPError) as error:

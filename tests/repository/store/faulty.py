@@ -17,6 +17,7 @@ from harness.core.clock import SYSTEM
 from harness.repository.store.http.connections import StorePatience
 from harness.repository.store.s3 import S3Store
 
+LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 ERROR = "<?xml version='1.0'?><Error><Code>{}</Code><Message>{}</Message></Error>"
 # Long enough for a busy machine; where a limit is reached, a test shortens that one.
 QUICK = StorePatience(connect=10.0, silence=10.0, complete=30.0, repeats=60.0, connects=0.5)
@@ -58,6 +59,7 @@ class Faulty:
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    lists: list[bytes] = field(default_factory=list)  # what the next lists answer; an empty one after them
     lock: threading.Lock = field(default_factory=threading.Lock)
     port: int = 0
 
@@ -110,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.read(key)
         if kind in ("complete", "abort") and upload not in self.at.uploads:
             return 404, ERROR.format("NoSuchUpload", "gone").encode(), {}
-        answer = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        answer = self.at.lists.pop(0) if kind == "list" and self.at.lists else LIST
         if kind == "put":
             self.at.objects[key] = body
         elif kind == "part":

@@ -1,0 +1,75 @@
+"""Listing of a store: its XML, read as far as it is needed.
+
+Source: the answers of ListObjectsV2 and ListMultipartUploads in the S3 API. `Minio.list_objects` takes 0.2 ms of a
+processor for each object, which was a third of `verify --quick` with 10,000 segments of WAL.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree as ET
+
+from minio.error import MinioException
+from urllib3 import BaseHTTPResponse
+
+from harness.repository.store.port import StoredObject
+
+SHOWN = 80  # characters of an answer that is no listing
+
+
+class NotAListingError(MinioException):
+    """An answer that is no listing, or one that cannot be gone on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One answer. `space`: the namespace before each of its names."""
+
+    root: ET.Element
+    space: str
+
+    @classmethod
+    def of(cls, answer: BaseHTTPResponse) -> Self:
+        """Return an answer's listing. Raises NotAListingError for one that is no XML."""
+        try:
+            root = ET.fromstring(answer.data)  # noqa: S314 - expat expands no external entities
+        except (ET.ParseError, ValueError):
+            begin = " ".join(answer.data[:SHOWN].decode(errors="replace").split())
+            raise NotAListingError(f"the answer is no whole list ({begin!r}); is this an S3 store's address?") from None
+        return cls(root, root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else "")
+
+    def said(self, name: str) -> str:
+        """Return the text of a field of the whole answer, "" where it is not there."""
+        return self.root.findtext(self.space + name, "")
+
+    def objects(self) -> Iterator[StoredObject]:
+        """Yield the objects of ListObjectsV2, without those that stand for folders. Raises NotAListingError."""
+        quoted, begin = self.said("EncodingType") == "url", len(self.space)
+        for element in self.root.iter(f"{self.space}Contents"):
+            found = {field.tag[begin:]: field.text or "" for field in element}
+            key = unquote_plus(found.get("Key", "")) if quoted else found.get("Key", "")
+            if key.endswith("/"):
+                continue
+            try:
+                size, modified = int(found.get("Size", "0")), _time(found["LastModified"])
+            except (KeyError, ValueError):
+                raise NotAListingError(f"{key!r} is listed without its size or its time; mend the store") from None
+            yield StoredObject(key, size, modified, found.get("ETag", "").replace('"', ""))
+
+    def following(self, now: str) -> str:
+        """Return what the next request goes on from, "" where the list is whole. Raises NotAListingError.
+
+        `now`: what this one went on from: a store that says it again would list the same objects without end.
+        """
+        if self.said("IsTruncated").lower() != "true":
+            return ""
+        if (token := self.said("NextContinuationToken")) in ("", now):
+            raise NotAListingError("the store says that there is more and not from where; mend the store")
+        return token
+
+
+def _time(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
