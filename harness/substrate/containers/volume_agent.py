@@ -82,6 +82,7 @@ class Handler(BaseHTTPRequestHandler):
     """Handler of one connection; HTTP/1.1, so that one connection serves many small files."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are written one after the other: the body waited 40 ms for an ACK
     settings: ClassVar[Settings]
     _begun = False  # whether the head of the answer to this request was sent
 
