@@ -55,7 +55,9 @@ class Listing:
             try:
                 size, modified = int(found.get("Size", "0")), _time(found["LastModified"])
             except (KeyError, ValueError):
-                raise NotAListingError(f"{key!r} is listed without its size or its time; mend the store") from None
+                raise NotAListingError(
+                    f"{key!r} is listed without its size or its time, which ListObjectsV2 has"
+                ) from None
             yield StoredObject(key, size, modified, found.get("ETag", "").replace('"', ""))
 
     def following(self, now: str) -> str:
@@ -66,7 +68,7 @@ class Listing:
         if self.said("IsTruncated").lower() != "true":
             return ""
         if (token := self.said("NextContinuationToken")) in ("", now):
-            raise NotAListingError("the store says that there is more and not from where; mend the store")
+            raise NotAListingError("the store says that there is more and not from where; it must know ListObjectsV2")
         return token
 
 
