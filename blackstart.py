@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 PACKAGED = HERE / "harness" / "bundle"  # as in harness.parts.places, of which nothing is imported in vain
 FILES = PACKAGED if PACKAGED.is_dir() else HERE
 MARK = "estate.toml"
+PLUGIN = "fixtures.plugin"  # with all steps and fixtures
 USAGE = "usage: "  # what a message of argparse begins with
 LISTED = "\n  "  # before each line of a message that lists several mistakes
 
@@ -31,7 +32,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         return
     if str(FILES) not in sys.path:
         sys.path.insert(0, str(FILES))  # their packages are called `steps` and `fixtures`, and are found nowhere else
-    early_config.pluginmanager.import_plugin("fixtures.plugin")
+    if early_config.pluginmanager.is_blocked(PLUGIN):
+        raise pytest.UsageError(f"-p no:{PLUGIN} would leave every drill out; remove it")
+    early_config.pluginmanager.import_plugin(PLUGIN)
 
 
 def is_asked_for(config: pytest.Config) -> bool:
