@@ -25,6 +25,7 @@ from harness.substrate.common.filesystem import remove_tree
 VERSION = "PG_VERSION"
 SPACES = "pg_tblspc"
 MAIN = "base"  # the archive of the data folder
+MAP = "tablespace_map"  # by it PostgreSQL makes links to anywhere when it starts; no base backup that we take has it
 STEP = 4 << 20  # bytes of a file from which on their storing is begun
 FETCHED = 3  # segments at a time
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -227,6 +228,8 @@ def _extract(found: Iterable[Member], folder: Path, links: dict[str, Path], *, a
         info, name = member.info, PurePosixPath(member.info.name)
         if name.is_absolute() or ".." in name.parts:
             raise RestoreFailed(f"{info.name}: a path that leads out of the data folder")
+        if str(name) == MAP:
+            raise RestoreFailed(f"{info.name}: would lead tablespaces out of the data folder; use another backup")
         path = folder / name
         if again and not info.isdir():
             path.unlink(missing_ok=True)

@@ -8,12 +8,13 @@ import pytest
 
 from harness.core.errors import Unreadable
 from harness.core.journal import MemoryJournal
+from harness.patience import PATIENCE
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
 from harness.physical.restore import restore
 from harness.physical.target import read_target
 from harness.physical.unpack import AUTO, QUIET, put_back, set_aside
-from tests.physical.conftest import Archive
+from tests.physical.conftest import Archive, folder_of
 
 
 def test_a_command_and_targets_in_the_backup_are_not_used_by_the_replay(archive: Archive, tmp_path: Path) -> None:
@@ -32,6 +33,22 @@ def test_a_command_and_targets_in_the_backup_are_not_used_by_the_replay(archive:
     assert "work_mem = '7MB'" in text
     assert "recovery_" not in text
     assert "archive_mode = 'off'" in text
+
+
+def test_a_standby_signal_that_was_left_on_the_primary_does_not_keep_the_replay_from_ending(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running primary passes it over. The server of the replay was a standby by it, and waited for hours."""
+    monkeypatch.setattr(PATIENCE, "restore_database", 60.0)
+    signal = folder_of(archive.db) / "standby.signal"
+    signal.touch(mode=0o600)
+    try:
+        take_physical(archive.source, MemoryJournal())
+    finally:
+        signal.unlink()
+    wanted, key = Wanted(read_target("latest")), archive.keys.dr[0]
+    done = restore(archive.repository, key, wanted, tmp_path / "data", MemoryJournal())
+    assert not [*done.folder.glob("*.signal")]
 
 
 TRIGGERS = """
