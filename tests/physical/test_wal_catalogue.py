@@ -212,6 +212,18 @@ def test_a_way_leads_over_a_switch_and_writes_after_it_are_found(
     assert "000000010000000000000004 and 0 more are of timeline 1 after its end at 0/300064" in findings(repository)
 
 
+def test_two_servers_that_were_promoted_to_one_timeline_are_found(
+    repository: Repository, recipients: Recipients
+) -> None:
+    """Segments that follow each other hide it: of each there is one copy."""
+    one, other = writer(repository, recipients), writer(repository, recipients)
+    for made, at, numbers in ((one, 3 * SIZE, [3, 4]), (other, 5 * SIZE, [5])):
+        made.commit([made.put_history("00000002.history", 2, b"%d" % at, (Switch(1, at),))], SEEN)
+        ship(made, numbers, timeline=2)
+    assert "00000002.history is in the repository with different contents" in findings(repository)
+    assert "two servers were promoted to this timeline" in findings(repository)
+
+
 def test_a_list_that_no_trusted_writer_signed_counts_for_nothing(
     repository: Repository, recipients: Recipients
 ) -> None:

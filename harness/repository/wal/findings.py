@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from harness.core.wal import segment_name, show_lsn
 from harness.repository.catalogue import Repository
 from harness.repository.chain import Head
+from harness.repository.format.wal import TimelineEnd
 from harness.repository.wal.catalogue import Shipped, WalCatalogue
 from harness.repository.wal.heads import KnownHeads, head_of, known_heads
 from harness.repository.wal.hidden import hidden_line, oldest_batch
@@ -19,6 +20,7 @@ def wal_findings(repository: Repository, catalogue: WalCatalogue) -> tuple[str, 
         *hidden_line(repository, catalogue),
         *missing_lists(catalogue, known),
         *_duplicates(catalogue),
+        *_two_histories(catalogue),
         *_timelines(catalogue),
     ]
     lines += [line for timeline in catalogue.timelines for line in holes(catalogue, timeline)]
@@ -59,6 +61,22 @@ def _duplicates(catalogue: WalCatalogue) -> Iterator[str]:
             yield (
                 f"{found[0].entry.name} is in the repository with different contents (runs {runs}): two servers write "
                 "the same timeline; restore from a backup before it, or name the timeline"
+            )
+
+
+def _two_histories(catalogue: WalCatalogue) -> Iterator[str]:
+    """Yield a line for each timeline of which two histories say different things: the older one is restored by."""
+    said: dict[str, dict[tuple[TimelineEnd, ...], str]] = {}
+    for one in catalogue.lists:
+        for entry in one.entries:
+            if entry.is_history:
+                said.setdefault(entry.name, {}).setdefault(entry.switches, one.run)
+    for name, runs in sorted(said.items()):
+        if len(runs) > 1:
+            yield (
+                f"{name} is in the repository with different contents (runs {', '.join(sorted(runs.values()))}): two "
+                "servers were promoted to this timeline; restore to a timeline before it, and take a new physical "
+                "backup of the server that stays"
             )
 
 
