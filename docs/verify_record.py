@@ -85,13 +85,13 @@ def verify(folder: Path, keys: list[Path], drill: str, since: datetime | None) -
     require(not odd, f"file: {odd} is a link or a pipe")
     files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     require("statement.dsse.json" in files, "signature: the record is unsigned")
-    text, key = files["statement.dsse.json"], load_pem_public_key(keys[0].read_bytes())
-    envelope, mine = json.loads(text.decode()), sha256(key.public_bytes_raw()).hexdigest()[:32]
-    payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
-    found = [base64.b64decode(one["sig"]) for one in envelope["signatures"] if one["keyid"] == mine]
-    whole = [base64.b64encode(one) in text for one in (payload, *found)] == [True, True]
-    require(whole, f"signature: signed with another key than {mine}, or its base64 was changed")
-    key.verify(found[0], b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+    envelope, key = json.loads(files["statement.dsse.json"].decode()), load_pem_public_key(keys[0].read_bytes())
+    mine, kind = sha256(key.public_bytes_raw()).hexdigest()[:32], envelope["payloadType"].encode()
+    signed = dict(every := [(one["keyid"], one["sig"]) for one in envelope["signatures"]])
+    payload, *found = map(base64.b64decode, texts := [envelope["payload"], *signed.values()])
+    whole = [base64.b64encode(one).decode() for one in (payload, *found)] == texts and len(signed) == len(every) <= 16
+    require(whole and mine in signed, f"signature: signed with another key than {mine}, twice, or in another form")
+    key.verify(base64.b64decode(signed[mine]), b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
     about = (kind.decode(), (made := {"expected": "not stated", **json.loads(payload)})["_type"], made["predicateType"])
     require(about == (PAYLOAD, STATEMENT, TEST), "signature: no in-toto statement about a test")
     made |= {"signing_key": f"ed25519 {mine}", "format": "blackstart-record/2", "signed_off_by": "nobody signed off"}

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 KIND, LARGEST, JOINERS = "application/vnd.blackstart.sign-off+json", 64 << 10, "\u200c\u200d"
 FIELDS = {"by": "", "at": "", "record_sha256": "", "remark": "", "key": "", "format": "blackstart-sign-off/1"}
+MOST, KEYID = 16, re.compile(r"[0-9a-zA-Z:._-]{1,128}").fullmatch  # signatures, and the name of the key of each
 LISTS = ("uncovered", "not done", "finding", "doubt")
 
 
@@ -93,7 +95,8 @@ def opened(text: bytes, keys: dict[str, Any]) -> tuple[bytes, list[str]]:
     texts = [envelope["payload"], *(one["sig"] for one in envelope["signatures"])]
     payload, *signatures = map(base64.b64decode, texts)
     whole = [base64.b64encode(one).decode() for one in (payload, *signatures)] == texts and len({*names}) == len(names)
-    require(whole and envelope["payloadType"] == KIND, "sign-off: its base64 or type was changed")
+    whole = whole and len(names) <= MOST and all(map(KEYID, names)) and envelope["payloadType"] == KIND
+    require(whole, "sign-off: its base64, its type or the names of its keys were changed")
     for name, signature in zip(names, signatures, strict=True):
         if name in keys:
             keys[name].verify(signature, b"DSSEv1 %d %s %d %s" % (len(KIND), KIND.encode(), len(payload), payload))
@@ -124,6 +127,8 @@ def sign_off(name: str, text: bytes, record: Any, digest: str, keys: dict[str, A
 def check(record: Any, files: Any, events: Any, rows: Any, paths: list[Path], loss_of: Callable[..., Any]) -> str:
     why = sorted(reasons(events, rows, loss_of))
     require(sorted(record["reasons"]) == why, f"verdict: reasons {record['reasons']}: journal and ledger give {why}")
+    names = [one["keyid"] for one in json.loads(files["statement.dsse.json"])["signatures"]]
+    require(all(map(KEYID, names)), "signature: the name of a key in the statement is none")
     keys = [load_pem_public_key(path.read_bytes()) for path in paths]
     known = {sha256(key.public_bytes_raw()).hexdigest()[:32]: key for key in keys}
     digest = sha256(files["record.json"]).hexdigest()

@@ -250,3 +250,34 @@ def test_what_is_compared_with_a_budget_is_a_number_for_both(sealed: Sealed, fac
     refused = "\n".join(verify(sealed.folder, [sealed.public]).refusals)
     assert "is not a journal line" in refused or "missing_files -1: not a number" in refused
     assert re.search("verdict: judged by no number|REFUSED .*'NaN'", alone(sealed).stderr)
+
+
+SIG = base64.b64encode(bytes(64)).decode()
+OTHER = {"keyid": "5c" * 16, "sig": SIG}
+
+
+@pytest.mark.attacks
+@pytest.mark.parametrize(
+    ("added", "good"),
+    [
+        ([OTHER], True),
+        ([OTHER, OTHER], False),
+        ([{"keyid": "5c", "sig": "!!!!"}], False),
+        ([{"keyid": "5c", "sig": SIG[:-3] + "B=="}], False),
+        ([{"keyid": "", "sig": SIG}], False),
+        ([{"keyid": "sch\u00f6n", "sig": SIG}], False),
+        ([{"keyid": 5, "sig": SIG}], False),
+        ([{"keyid": "5c"}], False),
+        ([{"keyid": f"{n:02x}", "sig": SIG} for n in range(15)], True),
+        ([{"keyid": f"{n:02x}", "sig": SIG} for n in range(16)], False),
+    ],
+    ids=["another", "another twice", "no base64", "spare bits", "no name", "no ASCII", "a number", "none", "16", "17"],
+)
+def test_signatures_that_others_added_are_read_alike(sealed: Sealed, added: list[Any], good: bool) -> None:
+    """The stand-alone verifier looked at its own alone, and verified what blackstart refuses."""
+    path = sealed.folder / SIGNED
+    data = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**data, "signatures": [*data["signatures"], *added]}), encoding="utf-8")
+    ours, done = verify(sealed.folder, [sealed.public]).refusals, alone(sealed)
+    assert (not ours, done.returncode == 0) == (good, good), (ours, done.stdout, done.stderr)
+    assert good or "REFUSED  signature" in done.stderr
