@@ -40,8 +40,6 @@ def replay(
     connect. Raises Unreached when the WAL ends before the target, RestoreFailed when the server does not start or
     stop.
     """
-    # One that was left on the primary takes precedence: a standby waits at the end of the WAL for more.
-    (folder / "standby.signal").unlink(missing_ok=True)
     (folder / "recovery.signal").touch(mode=0o600)
     done = raising_limits(
         programs,

@@ -39,6 +39,9 @@ primary_conninfo = ''
 primary_slot_name = ''
 max_logical_replication_workers = '0'
 """
+# Left on the primary, which passes them over while it runs. By the first, which comes before recovery.signal, a
+# replay waits at the end of the WAL for more; with the second no server of PostgreSQL 12 or newer starts.
+LEFT = ("standby.signal", "recovery.conf")
 # A leftover of an earlier recovery: two targets refuse every start, and a command is run by the next recovery.
 LEFT_OVER = re.compile(rb"[ \t\r]*(recovery_\w+|archive_cleanup_command|restore_command|primary_conninfo)\b", re.I)
 
@@ -199,13 +202,15 @@ def _place(folder: Path, name: str, data: bytes, lacking: int) -> None:
 
 
 def set_aside(folder: Path) -> bytes:
-    """Take the primary's settings out of a data folder, and return them. Raises Unreadable."""
+    """Take out of a data folder what says how the primary starts, and return its settings. Raises Unreadable."""
     path = folder / AUTO
     try:
         kept = path.read_bytes() if path.exists() else b""
         path.write_bytes(QUIET)
+        for name in LEFT:
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise Unreadable(f"{path}: cannot be changed ({error.strerror})") from None
+        raise Unreadable(f"{error.filename}: cannot be changed ({error.strerror})") from None
     return kept
 
 

@@ -55,6 +55,14 @@ def test_the_plugin_that_collects_drills_cannot_be_left_out(tmp_path: Path) -> N
     assert (done.returncode, "would leave every drill out" in done.stderr) == (USAGE, True), done.stdout + done.stderr
 
 
+def test_other_names_of_tests_leave_no_drill_out(tmp_path: Path) -> None:
+    folder = own(tmp_path / "own")
+    (folder / "pytest.ini").write_text("[pytest]\npython_functions = check_*\n")
+    (folder / "check_other.py").write_text("def check_other() -> None:\n    assert __name__\n")
+    done = drill(folder, "features", "check_other.py")
+    assert (done.returncode, (folder / "ran").read_text()) == (0, "gwt"), done.stdout + done.stderr
+
+
 def test_a_feature_whose_name_ends_otherwise_is_named(tmp_path: Path) -> None:
     folder = own(tmp_path / "own")
     (folder / "features/two.Feature").write_text(OTHER)

@@ -35,20 +35,21 @@ def test_a_command_and_targets_in_the_backup_are_not_used_by_the_replay(archive:
     assert "archive_mode = 'off'" in text
 
 
-def test_a_standby_signal_that_was_left_on_the_primary_does_not_keep_the_replay_from_ending(
-    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["standby.signal", "recovery.conf"])
+def test_a_file_that_was_left_on_the_primary_does_not_decide_how_the_replay_ends(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """A running primary passes it over. The server of the replay was a standby by it, and waited for hours."""
+    """A running primary passes it over. The server of the replay waited for hours as a standby, or did not start."""
     monkeypatch.setattr(PATIENCE, "restore_database", 60.0)
-    signal = folder_of(archive.db) / "standby.signal"
-    signal.touch(mode=0o600)
+    left = folder_of(archive.db) / name
+    left.touch(mode=0o600)
     try:
         take_physical(archive.source, MemoryJournal())
     finally:
-        signal.unlink()
+        left.unlink()
     wanted, key = Wanted(read_target("latest")), archive.keys.dr[0]
     done = restore(archive.repository, key, wanted, tmp_path / "data", MemoryJournal())
-    assert not [*done.folder.glob("*.signal")]
+    assert not (done.folder / name).exists()
 
 
 TRIGGERS = """
