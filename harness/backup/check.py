@@ -22,6 +22,7 @@ from harness.pem import fingerprint
 from harness.physical.programs import programs_of
 from harness.physical.required import ask_required
 from harness.physical.source import slot_name
+from harness.postgres.checks import outdated_collations
 from harness.postgres.client import must_encrypt
 from harness.postgres.identity import ask, catalogue
 from harness.postgres.server import SUPERUSER_PASSWORD, connect
@@ -111,7 +112,8 @@ def check_physical(report: Report, where: str, sql: Sql, config: Config, *, incr
 def check_databases(report: Report, config: Config, services: Sequence[Service], sql: Sql) -> None:
     """Check that every declared database exists, and every role that services connect as."""
     with report.noting("existing.primary.sql"):
-        there = {entry.name for entry in catalogue(sql)}
+        entries = catalogue(sql)
+        there = {entry.name for entry in entries}
         roles = {str(name) for (name,) in ask(sql, ROLES)}
         for name in sorted(config.databases.keys() - there):
             report.found(f"databases.{name}", f"no database {name!r} on {sql} that could be asked; correct the name")
@@ -126,6 +128,9 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
             specs = kind_of(config, service.name).secrets(service.name, table) if sources.databases else ()
             for role in [spec.role for spec in specs if spec.role and spec.role not in roles]:
                 report.gap(where, f"no role {role!r} on {sql}; a restored service could not log in as it")
+        for name in [entry.name for entry in entries if entry.connectable and entry.valid]:
+            for line in outdated_collations(sql, name):
+                report.warn(f"database {name}", line)
 
 
 def check_buckets(report: Report, config: Config, services: Sequence[Service], s3: S3) -> None:

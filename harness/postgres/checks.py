@@ -62,6 +62,15 @@ def other_collations(sql: Sql, facts: DatabaseFacts) -> tuple[str, ...]:
         return tuple(properties.other_versions(properties.read_collations(connection), facts.properties))
 
 
+def outdated_collations(sql: Sql, database: str) -> tuple[str, ...]:
+    """Return a line for each collation by whose version a server sorts no more. Raises HarnessError."""
+    with connect(sql, database) as connection:
+        try:
+            return properties.outdated(connection)
+        except psycopg.Error as error:
+            raise HarnessError(f"database {database} at {sql.outside}: {one_line(error)}") from error
+
+
 def losses(sql: Sql, facts: DatabaseFacts, site: Site | None = None, stored: Dump = tuple) -> tuple[str, ...]:
     """Return what a database lacks of `facts` once services write to it, one line each. Raises HarnessError.
 

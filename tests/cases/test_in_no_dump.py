@@ -5,12 +5,16 @@ from __future__ import annotations
 import psycopg
 import pytest
 
+from harness.backup.check import check_databases
 from harness.core.errors import BackupFailed
+from harness.estate.report import Report
 from harness.postgres.checks import differences
 from harness.postgres.server import connect
 from tests.cases.estate import CaseEstate
+from tests.cases.majors import OWN, asked_major
 
 pytestmark = pytest.mark.cases
+OLDEST = 14  # knows no version of the collation of a database itself
 INVALID = "it is invalid, no dump has it; build it anew by REINDEX, or drop it"
 
 
@@ -145,3 +149,31 @@ def test_what_a_hardened_database_revokes_needs_no_permission(estate: CaseEstate
     held = "SELECT proacl::text FROM pg_proc WHERE proname = 'pg_sleep' UNION ALL "
     held += "SELECT relacl::text FROM pg_class WHERE relname = 'pg_user'"
     assert estate.rows("app", held) == estate.rows("app", held, "primary")
+
+
+def test_indexes_that_another_version_of_a_collation_built_are_named(estate: CaseEstate) -> None:
+    """An exchanged library, as after an upgrade of the system: PostgreSQL says so to who connects, and serves on."""
+    provider, locale = ("builtin", "C.UTF-8") if asked_major() == OWN else ("icu", "de")
+    of_database = asked_major() > OLDEST
+    options = f" LOCALE_PROVIDER {provider} {provider}_LOCALE '{locale}' LOCALE 'C'" if of_database else ""
+    estate.run("postgres", f"CREATE DATABASE app TEMPLATE template0{options}")
+    estate.run(
+        "app",
+        f"CREATE COLLATION german (provider = {provider}, locale = '{locale}')",
+        "CREATE TABLE t (a text PRIMARY KEY COLLATE german, b text UNIQUE)",
+        "INSERT INTO t VALUES ('z', 'z'), ('a', 'a')",
+        "UPDATE pg_collation SET collversion = '0.8' WHERE collname = 'german'",
+        *(("UPDATE pg_database SET datcollversion = '0.9' WHERE datname = 'app'",) if of_database else ()),
+    )
+    estate.declare("app")
+    named = [line for line in estate.back_up().contents.not_compared if "REINDEX DATABASE NAME" in line]
+    wanted = [("public.german", "0.8", "ALTER COLLATION public.german REFRESH VERSION")]
+    if of_database:
+        wanted.insert(0, ("of the database", "0.9", "ALTER DATABASE NAME REFRESH COLLATION VERSION"))
+    for line, (name, version, remedy) in zip(named, wanted, strict=True):
+        assert line.startswith(f"database app: collation {name}: indexes were built by version {version}, and this ")
+        assert line.endswith(f"; REINDEX DATABASE NAME, then {remedy}")
+    report = Report()
+    check_databases(report, estate.config, (), estate.primary.place.sql)
+    assert (list(map(str, report.warnings)), report.defects) == (named, [])
+    assert estate.restore().findings == ()

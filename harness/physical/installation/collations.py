@@ -7,6 +7,7 @@ import psycopg
 from harness.core.contents import Needs
 from harness.core.errors import HarnessError
 from harness.physical.installation.lacking import named
+from harness.postgres.contents.properties import COLLATIONS, OWN, rebuild
 from harness.postgres.server import one_line
 from harness.postgres.session import Connection
 
@@ -14,17 +15,6 @@ DATABASES = """
 SELECT datname::text, datallowconn, datcollversion, pg_catalog.pg_database_collation_actual_version(oid)
 FROM pg_catalog.pg_database WHERE datconnlimit <> -2 ORDER BY 1
 """
-# Of a column, an index, a domain or a type of a user; initdb's collations are in use where one of those is named.
-RECORDED = """
-SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname), c.collversion,
-       pg_catalog.pg_collation_actual_version(c.oid)
-FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
-WHERE c.collprovider <> 'd' AND (c.oid >= 16384 OR EXISTS (
-    SELECT FROM pg_catalog.pg_depend d
-    WHERE d.refclassid = 'pg_catalog.pg_collation'::regclass AND d.refobjid = c.oid AND d.objid >= 16384))
-ORDER BY 1
-"""
-OF_DATABASE = "of the database"  # as the backup names the collation of a database itself
 
 
 def other_collations(connect: Callable[[str], Connection], needs: Needs) -> tuple[str, ...]:
@@ -40,11 +30,11 @@ def other_collations(connect: Callable[[str], Connection], needs: Needs) -> tupl
     with connect("") as connection:
         rows = connection.execute(DATABASES).fetchall()
     for name, connectable, recorded, actual in rows:
-        before = (recorded, sorted_by.get((name, OF_DATABASE)))
+        before = (recorded, sorted_by.get((name, OWN)))
         if actual is not None and (other := _others(before, actual)):
             line = (
                 f"text was sorted by version {other} of its collation, and is by {actual} here: indexes on it "
-                "may be wrong; before use REINDEX DATABASE NAME, then ALTER DATABASE NAME REFRESH COLLATION VERSION"
+                f"may be wrong; before use {rebuild(OWN)}"
             )
             found.setdefault(line, []).append(name)
         if connectable:
@@ -56,7 +46,7 @@ def other_collations(connect: Callable[[str], Connection], needs: Needs) -> tupl
 def _within(connect: Callable[[str], Connection], name: str, sorted_by: dict[tuple[str, str], str]) -> Iterator[str]:
     try:
         with connect(name) as connection:
-            rows = connection.execute(RECORDED).fetchall()
+            rows = connection.execute(COLLATIONS).fetchall()
     except psycopg.Error as error:
         yield f"refuses the connection: {one_line(error)}"
         return
@@ -67,7 +57,7 @@ def _within(connect: Callable[[str], Connection], name: str, sorted_by: dict[tup
         if actual is not None and (other := _others((recorded, sorted_by.get((name, label))), actual)):
             yield (
                 f"collation {label} sorted by version {other}, and by {actual} here: indexes with it may be wrong; "
-                f"before use REINDEX DATABASE NAME, then ALTER COLLATION {label} REFRESH VERSION"
+                f"before use {rebuild(label)}"
             )
 
 

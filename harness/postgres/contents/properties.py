@@ -21,18 +21,20 @@ SELECT coalesce(sum(pg_catalog.hashtextextended(concat_ws(' ', m.oid, pg_catalog
 ), pg_catalog.obj_description(m.oid, 'pg_largeobject')) COLLATE "C", 0)), 0)::text, count(*)
 FROM pg_catalog.pg_largeobject_metadata m
 """
-# Those in use whose order depends on a library: of the database, and what a user made or used.
+# Those in use whose order has a version: made by a user, or of a column, an index, a domain or a type of one. With the
+# version by which indexes were built, and that by which the server sorts.
 COLLATIONS = """
-SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname),
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname), c.collversion,
        pg_catalog.pg_collation_actual_version(c.oid)
 FROM pg_catalog.pg_collation c JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
-WHERE c.collprovider IN ('i', 'c') AND (c.oid >= 16384 OR EXISTS (
+WHERE c.collprovider <> 'd' AND (c.oid >= 16384 OR EXISTS (
     SELECT FROM pg_catalog.pg_depend d
     WHERE d.refclassid = 'pg_catalog.pg_collation'::regclass AND d.refobjid = c.oid AND d.objid >= 16384))
 ORDER BY 1
 """
+OWN = "of the database"  # the name of the collation of a database itself, here
 OF_DATABASE = """
-SELECT 'of the database', pg_catalog.pg_database_collation_actual_version(oid)
+SELECT 'of the database', datcollversion, pg_catalog.pg_database_collation_actual_version(oid)
 FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
 """
 KNOWN_SINCE = 150000  # first version that knows the version of a database's collation
@@ -103,11 +105,30 @@ def read_properties(connection: Connection, without: Collection[int] = ()) -> tu
 
 
 def read_collations(connection: Connection) -> tuple[tuple[str, str], ...]:
-    """Return the versions of the collations in use, each a property: those of the libraries. Raises psycopg.Error."""
-    of_database = OF_DATABASE if connection.info.server_version >= KNOWN_SINCE else ""
-    queries = (query for query in (of_database, COLLATIONS) if query)
-    rows = (row for query in queries for row in connection.execute(query.encode()).fetchall())
-    return tuple((f"{COLLATION}{name}", version) for name, version in rows if version is not None)
+    """Return the versions by which the collations in use sort, each a property. Raises psycopg.Error."""
+    return tuple((f"{COLLATION}{name}", actual) for name, _, actual in _collations(connection) if actual is not None)
+
+
+def outdated(connection: Connection) -> tuple[str, ...]:
+    """Return a line for each collation by whose version the server sorts no more. Raises psycopg.Error."""
+    return tuple(
+        f"{COLLATION}{name}: indexes were built by version {recorded}, and this server sorts by {actual}: on text they "
+        f"may be wrong here and in a base backup, a dump has none of them; {rebuild(name)}"
+        for name, recorded, actual in _collations(connection)
+        if recorded is not None and actual is not None and recorded != actual
+    )
+
+
+def rebuild(collation: str) -> str:
+    """Return what to do with indexes that another version of a collation built."""
+    what = "DATABASE NAME REFRESH COLLATION VERSION" if collation == OWN else f"COLLATION {collation} REFRESH VERSION"
+    return f"REINDEX DATABASE NAME, then ALTER {what}"
+
+
+def _collations(connection: Connection) -> list[tuple[str, str | None, str | None]]:
+    """Return name, recorded and actual version of the collations in use."""
+    queries = (OF_DATABASE, COLLATIONS) if connection.info.server_version >= KNOWN_SINCE else (COLLATIONS,)
+    return [row for query in queries for row in connection.execute(query.encode()).fetchall()]
 
 
 def other_versions(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -134,6 +155,7 @@ def read_not_compared(connection: Connection, without: Collection[int] = ()) -> 
         if some:
             lines.append(("tables of extensions", f"table {label} of extension {extension}: its rows are in no dump"))
     lines += [("changed members of extensions", line) for line in additions(connection)]
+    lines += [("collations", line) for line in outdated(connection)]
     return tuple(_shortened(lines))
 
 
