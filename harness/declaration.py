@@ -69,8 +69,10 @@ class Table(BaseModel):
         """Refuse a number in quotes, `true` for 1, `nan`, and a zero byte, which no program and no server takes."""
         types = set(_types(cls.model_fields[info.field_name or ""].annotation))
         if types & {int, float}:
-            if isinstance(value, bool) and bool not in types:
-                raise ValueError(f"must be a number, not {str(value).lower()}")
+            inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,)
+            for one in inside:
+                if isinstance(one, bool) and bool not in types:
+                    raise ValueError(f"must be a number, not {str(one).lower()}")
             if isinstance(value, str) and str not in types:
                 raise ValueError("must be a number, without quotes")
         if isinstance(value, float) and not math.isfinite(value):

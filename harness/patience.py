@@ -54,6 +54,7 @@ class Patience:
     front_door: float = 10.0  # nginx tests or reloads a configuration
     front_door_ready: float = 10.0  # nginx gets ready
     heartbeat: float = 10.0  # the heartbeat URL answers
+    delivery: float = 30.0  # an alert, a message or a heartbeat is delivered, however slowly its target answers
     http_ready: float = 60.0  # a declared program gets ready
     image_base: float = 900.0  # the base image is made
     image_minio: float = 1800.0  # MinIO is built

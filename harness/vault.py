@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from harness.core.errors import UsageError
+from harness.core.text import odd_in
 
 
 def read_secret(reference: str) -> bytes:
@@ -28,6 +29,26 @@ def read_text_secret(reference: str) -> str:
         return read_secret(reference).decode()
     except UnicodeDecodeError:
         raise UsageError(f"secret {reference}: not UTF-8 text; store it as UTF-8") from None
+
+
+def read_store_keys(access_ref: str, secret_ref: str) -> tuple[str, str]:
+    """Return the two keys of an object store. Raises UsageError, without any value, for one that is none.
+
+    An empty one, one with a line break or another character that is not shown, or a space at an end; an access key that
+    is not ASCII, which no request can carry.
+    """
+    keys = []
+    for reference in (access_ref, secret_ref):
+        key = read_text_secret(reference)
+        wrong = "is empty" if not key.strip() else "begins or ends with a space" if key != key.strip(" ") else ""
+        if odd := odd_in(key):
+            wrong = f"has a character {odd} in it" + (", of Windows' line ends" if odd == "U+000D" else "")
+        if not wrong and reference == access_ref and not key.isascii():
+            wrong = "is not ASCII"
+        if wrong:
+            raise UsageError(f"secret {reference}: a key of an object store {wrong}; store the key alone, on one line")
+        keys.append(key)
+    return keys[0], keys[1]
 
 
 def for_password_file(reference: str) -> str:

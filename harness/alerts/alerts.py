@@ -3,8 +3,10 @@
 import logging
 from dataclasses import dataclass
 
+from harness.alerts.deadline import TooLate, within
 from harness.core.errors import HarnessError
 from harness.core.text import visible, visible_lines
+from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
 # These loggers write the URL, which may contain a token.
@@ -43,8 +45,16 @@ def _notify(reference: str, title: str, body: str) -> bool:
 
     for name in SILENCED:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    target = apprise.Apprise()
+    # A message that follows a redirect is asked for, not sent: a login page would take it for us.
+    target = apprise.Apprise(asset=apprise.AppriseAsset(http_redirects=False))
     added = target.add(read_text_secret(reference))
     # As text, so that a target which shows HTML has it escaped: names of others are in it.
     plain = apprise.NotifyFormat.TEXT
-    return bool(added and target.notify(title=visible(title), body=visible_lines(body), body_format=plain))
+
+    def send() -> bool:
+        return bool(target.notify(title=visible(title), body=visible_lines(body), body_format=plain))
+
+    try:
+        return bool(added) and within(PATIENCE.delivery, send, f"alert to {reference}")
+    except TooLate:
+        return False

@@ -92,12 +92,17 @@ def ask_server(sql: Sql, slot: str) -> ServerState | str:
         return str(error)
 
 
-def interval_of(expression: str, now: datetime) -> timedelta:
-    """Return the time between the next two runs of a six-field cron."""
+def interval_of(expression: str, now: datetime, newest: datetime | None = None) -> timedelta:
+    """Return the time between the next two runs of a six-field cron, or from the newest backup to the run after it.
+
+    The longer of the two: on a Sunday nothing is late of a schedule for the days of the week.
+    """
     trigger = CronTrigger(**dict(zip(CRON_FIELDS, expression.split(), strict=True)), timezone="UTC")
     first = trigger.get_next_fire_time(None, now)
     second = trigger.get_next_fire_time(first, first + timedelta(microseconds=1)) if first else None
-    return second - first if first and second else timedelta(days=1)
+    between = second - first if first and second else timedelta(days=1)
+    due = trigger.get_next_fire_time(None, newest) if newest is not None else None
+    return max(between, due - newest) if due is not None and newest is not None else between
 
 
 def status_of(repository: Repository, ask: Callable[[], ServerState | str], schedule: str, budget: float) -> Status:
@@ -117,8 +122,9 @@ def status_of(repository: Repository, ask: Callable[[], ServerState | str], sche
     trusted = [entry for entry in every if system in ("", entry.system)]
     now = server.now if isinstance(server, ServerState) else repository.clock.wall()
     snapshots = [entry.snapshot_at for entry in trusted if entry.snapshot_at is not None]
-    age = (now - max(snapshots)).total_seconds() if snapshots else None
-    interval = interval_of(schedule, now).total_seconds()
+    newest = max(snapshots, default=None)
+    age = (now - newest).total_seconds() if newest is not None else None
+    interval = interval_of(schedule, now, newest).total_seconds()
     alarms = [*catalogue.findings, *wal_findings(repository, wal)]
     alarms += [f"backup {name} cannot be restored: {reason}" for name, reason in broken.items()]
     if age is None:

@@ -45,13 +45,17 @@ def controls(
     from harness.controls.declared import FILE, read_declared
     from harness.controls.runs import read_runs
     from harness.core.clock import SYSTEM
-    from harness.core.controls import Status, findings, matrix
+    from harness.core.controls import SKEW, Status, findings, matrix
 
     now = moment(at)
     declared = read_declared(file, Path(FILE), max(now, SYSTEM.wall()))
     runs, damaged = read_runs(reports)
     for line in damaged:
         warn(f"blackstart: not counted: {line}")
+    for run in runs:
+        if run.ended - max(now, SYSTEM.wall()) > SKEW:
+            when = f"{run.ended:%Y-%m-%d}"
+            warn(f"blackstart: not counted: {run.record}: it ended in the future ({when}); look at the clocks")
     rows = chosen(matrix(runs, declared.exempts, now, declared.intervals), only or [])
     wanted = {row.control.id for row in rows}
     found = [one for one in findings(runs, declared.exempts, now) if not only or wanted & set(one.run.controls)]

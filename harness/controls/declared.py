@@ -56,7 +56,7 @@ def read_declared(path: Path | None, default: Path, now: datetime) -> Declared:
     except ValidationError as error:
         raise explain(error, ControlsTable, file, data) from None
     for one in table.exception:
-        if one.until > (now + LONGEST).date():
+        if one.until - now.date() > LONGEST:
             raise UsageError(
                 f"{file}: exception of {one.scenario!r}: until {one.until} is more than a year ahead; renew it"
             )

@@ -188,4 +188,4 @@ def _row(control: Control, runs: Sequence[Run], opened: Sequence[Finding], now: 
 
 def _until(runs: Iterable[Run], now: datetime) -> Iterator[Run]:
     """Yield the runs that had ended; one of the future would be fresh for ever."""
-    return (run for run in runs if run.ended <= now + SKEW)
+    return (run for run in runs if run.ended - now <= SKEW)

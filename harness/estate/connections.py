@@ -21,7 +21,7 @@ from harness.repository.store.s3 import S3Store
 from harness.repository.witness import FileWitness, MemoryWitness, StoreWitness
 from harness.s3.server import ACCESS, SECRET
 from harness.signing import read_verify_key
-from harness.vault import read_secret, read_text_secret
+from harness.vault import read_secret, read_store_keys
 
 BUCKET = "backups"
 
@@ -144,7 +144,7 @@ class Connections:
             raise UsageError(f"estate {self.config.estate.name}: its repository has no address and no directory")
         if lacking := [name for name in (ACCESS, SECRET) if name not in where.secrets]:
             raise UsageError(f"store at {where}: no secret {lacking[0]}; add it")
-        keys = (read_text_secret(where.secrets[ACCESS]), read_text_secret(where.secrets[SECRET]))
+        keys = read_store_keys(where.secrets[ACCESS], where.secrets[SECRET])
         return S3Store.connect(
             where.address.host,
             where.address.port,

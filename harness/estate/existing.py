@@ -196,7 +196,7 @@ def repository_to_write(config: Config, trusted: tuple[str, ...]) -> Repository:
     """
     offsite = connect_offsite(config)
     if offsite.read_only:
-        raise UsageError("existing.offsite.read_only: its recipients cannot be changed; set it to false")
+        raise UsageError("existing.offsite.read_only: nothing there can be changed or removed; set it to false")
     second = witness_store(config)
     return Connections(config, (), offsite, trusted=trusted, witness=witness_of(config), second=second).repository
 

@@ -8,7 +8,16 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator, model_v
 from harness.core.node import Address
 from harness.core.service import REGION
 from harness.declaration import Name, Table
-from harness.estate.server_tables import Beside, RepositoryServer, S3Server, S3Table, SqlServer, SqlTable, address
+from harness.estate.server_tables import (
+    Beside,
+    RepositoryServer,
+    S3Server,
+    S3Table,
+    SqlServer,
+    SqlTable,
+    address,
+)
+from harness.estate.store_names import BucketName, Region
 
 
 def endpoint(value: object, _inner: ValidatorFunctionWrapHandler) -> Address:
@@ -63,7 +72,7 @@ class StoreTable(Table):
 class WitnessStoreTable(StoreTable):
     """Another store that keeps the newest backup seen, too: who can write to both can hide a deletion."""
 
-    bucket: Annotated[str, Field(min_length=1)] = ""
+    bucket: Annotated[BucketName, Field(min_length=1)] = ""
 
     @model_validator(mode="after")
     def named(self) -> Self:
@@ -76,10 +85,10 @@ class WitnessStoreTable(StoreTable):
 class ExistingOffsiteTable(StoreTable):
     """An existing offsite repository."""
 
-    bucket: Annotated[str, Field(min_length=1)] = "backups"
+    bucket: Annotated[BucketName, Field(min_length=1)] = "backups"
     read_only: bool = True  # nothing is written to it
     tls: bool = True  # HTTPS with certificate verification, where `s3` does not say it
-    region: str = REGION  # where `s3` does not say it
+    region: Region = REGION  # where `s3` does not say it
     witness: Beside | None = None  # file that keeps the newest backup seen; beside the records where it is not named
     witness_store: WitnessStoreTable | None = None
     systems: tuple[Annotated[str, Field(pattern=r"^[0-9]{1,20}$")], ...] = ()  # database systems whose backups are read

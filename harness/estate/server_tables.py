@@ -13,6 +13,7 @@ from harness.core.errors import UsageError
 from harness.core.node import Address
 from harness.core.service import REGION, S3, Sql, SqlTls
 from harness.declaration import Table
+from harness.estate.store_names import Prefix, Region, host_name
 from harness.postgres.identity import MAINTENANCE, PRISTINE, TEMPLATE
 from harness.postgres.server import SUPERUSER
 
@@ -40,7 +41,7 @@ def address(text: str) -> Address:
     if not host or not port.isdigit() or not 0 < int(port) <= LAST_PORT or (":" in host and host[0] != "["):
         shown = "" if "@" in text else f"{text!r} "  # what follows a user may be a password
         raise ValueError(f"{shown}is not an address; write HOST:PORT")
-    return Address(host.strip("[]"), int(port))
+    return Address(host_name(host.strip("[]")), int(port))
 
 
 Beside = Annotated[Path, AfterValidator(beside)]
@@ -162,7 +163,7 @@ class S3Table(Table):
     port: Port | None = None
     tls: bool | None = None
     ca: Beside | None = None  # PEM file; without one the certificates that the system trusts
-    region: Annotated[str, Field(min_length=1)] | None = None
+    region: Region | None = None
     path_style: bool | None = None  # by default true, except at Amazon
 
     @model_validator(mode="after")
@@ -171,6 +172,8 @@ class S3Table(Table):
         if bool(self.endpoint) == bool(self.host) or (self.endpoint and self.port):
             raise ValueError("needs endpoint, or host and port")
         _ = self.address
+        if self.tls is not None and self._scheme not in ("", "https" if self.tls else "http"):
+            raise ValueError(f"tls is {str(self.tls).lower()} and the endpoint is {self._scheme}; remove one of them")
         if self.ca and not self.encrypted(default=True):
             raise ValueError("ca is declared and TLS is off; set tls = true")
         return self
@@ -179,20 +182,26 @@ class S3Table(Table):
     def address(self) -> Address:
         """Host and port."""
         if self.host:
-            return Address(self.host.strip("[]"), self.port or (HTTPS if self.encrypted(default=True) else HTTP))
+            return Address(
+                host_name(self.host.strip("[]")), self.port or (HTTPS if self.encrypted(default=True) else HTTP)
+            )
         if "://" not in self.endpoint:
             return address(self.endpoint)
         url = urlsplit(self.endpoint)
-        if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/") or url.query or url.username:
+        beyond = url.path.strip("/") or url.query or url.fragment or "@" in url.netloc
+        if url.scheme not in {"http", "https"} or not url.hostname or beyond:
             raise ValueError("endpoint is no address of an object store; write HOST:PORT or https://HOST:PORT")
-        return Address(url.hostname, url.port or (HTTPS if url.scheme == "https" else HTTP))
+        return Address(host_name(url.hostname), url.port or (HTTPS if url.scheme == "https" else HTTP))
 
     def encrypted(self, *, default: bool) -> bool:
         """Return whether TLS is used, `default` where neither `tls`, the endpoint nor `ca` say it."""
         if self.tls is not None:
             return self.tls
-        scheme, _, rest = self.endpoint.partition("://")
-        return scheme == "https" if rest else bool(self.ca) or default
+        return self._scheme == "https" if self._scheme else bool(self.ca) or default
+
+    @property
+    def _scheme(self) -> str:
+        return self.endpoint.partition("://")[0].lower() if "://" in self.endpoint else ""
 
     def connection(self, access_ref: str, secret_ref: str) -> S3:
         """Return the connection; the references are those of its keys."""
@@ -224,10 +233,10 @@ class RepositoryTable(S3Table):
     `storage_class`, `encryption`, `kms_key`: of each new object, as the store names them.
     """
 
-    prefix: Annotated[str, AfterValidator(lambda value: value.strip("/"))] = ""
+    prefix: Prefix = ""
     storage_class: Annotated[str, Field(pattern=r"^([A-Z][A-Z0-9_]*)?$"), AfterValidator(readable)] = ""
     encryption: Literal["", "AES256", "aws:kms", "aws:kms:dsse"] = ""
-    kms_key: str = ""
+    kms_key: Annotated[str, Field(pattern=r"^[!-~]*$")] = ""
 
     @model_validator(mode="after")
     def keyed(self) -> Self:

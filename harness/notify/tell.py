@@ -6,6 +6,7 @@ from pathlib import Path
 import requests
 
 from harness.alerts.alerts import Alerts
+from harness.alerts.deadline import within
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, UsageError, reason_of
 from harness.core.judge import Verdict
@@ -57,12 +58,16 @@ def tell_not_started(what: str, estate: str, reason: str, notify: NotifyTable) -
 def beat(reference: str) -> None:
     """Call the heartbeat URL behind a reference. Raises UsageError for no URL, HarnessError when it is not answered."""
     url = read_text_secret(reference)
-    if not url.startswith(("https://", "http://")):
+    if not url.lower().startswith(("https://", "http://")):
         raise UsageError(f"heartbeat {reference}: not a http or https URL")
-    try:
+
+    def call() -> int:
         # Of the body nothing is read: it may never end.
         with requests.get(url, timeout=PATIENCE.heartbeat, stream=True) as answer:
-            status = answer.status_code
+            return answer.status_code
+
+    try:
+        status = within(PATIENCE.delivery, call, f"heartbeat {reference}")
     except requests.RequestException as error:  # its message contains the URL, which may be a secret
         raise HarnessError(f"heartbeat {reference}: {type(error).__name__}") from None
     if status >= BAD:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import Denied, HarnessError, NoValidBackup, Unreadable
 from harness.core.parallel import in_order
-from harness.repository.chain import Chain, Head, Link, follow, newest
+from harness.repository.chain import CLOCK, Chain, Head, Link, follow, newest
 from harness.repository.committed import CommittedBackup
 from harness.repository.format.commit import LARGEST_COMMIT, Commit, digest_of, read_commit
 from harness.repository.format.layout import UNSIGNED, Layout
@@ -30,7 +30,7 @@ from harness.repository.reader import OpenBackup, Progress, open_backup, small_o
 from harness.repository.store.pieces import Pieces
 from harness.repository.store.port import ObjectStore
 from harness.repository.upkeep.expired import MOST_NOTES, read_expired
-from harness.repository.witness import MemoryWitness, Witness
+from harness.repository.witness import MemoryWitness, Seen, Witness
 from harness.repository.writer import Receipt, Writer, begin
 
 __all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repository", "Selection", "Trust", "Writer"]
@@ -222,8 +222,7 @@ class Repository:
         backup.verify(progress)
         for witness in self.witnesses:
             with suppress(HarnessError):  # the catalogue names a witness that does not work
-                seen = witness.read(self.estate)
-                witness.write(self.estate, replace(seen, opened={**seen.opened, entry.digest: self.clock.wall()}))
+                witness.write(self.estate, Seen(opened={entry.digest: self.clock.wall()}))
         return backup
 
     def shown(self, entry: CommittedBackup, private_pem: str | bytes, *, again: bool = False) -> datetime | None:
@@ -232,7 +231,7 @@ class Repository:
         Return when it was opened before, None when it was opened now. `again`: open it in any case. Raises as `open`.
         """
         last = self.opened().get(entry.digest)
-        if last is not None and last >= self.clock.wall() - PERIOD and not again:
+        if last is not None and within_period(last, self.clock.wall()) and not again:
             self.require_stored(entry)
             return last
         self.verified(entry, private_pem)
@@ -268,7 +267,12 @@ class Repository:
         for witness in self.witnesses:
             seen = witness.read(self.estate)
             if seen.head is None or head.sequence > seen.head.sequence:
-                witness.write(self.estate, replace(seen, head=head))
+                witness.write(self.estate, Seen(head=head))
+
+
+def within_period(last: datetime, now: datetime) -> bool:
+    """Return whether what was done then need not be done again; a time in the future is of a clock that was wrong."""
+    return now - PERIOD <= last <= now + CLOCK
 
 
 def _link(commit: Commit, digest: str) -> Link:

@@ -39,22 +39,18 @@ class Seen:
     restored: Mapping[str, datetime] = field(default_factory=dict)
 
     def __or__(self, later: "Seen") -> "Seen":
-        """Return what both know: a process that read the witness before another wrote takes nothing back."""
+        """Return what both know. The later note of a time stands: the clock of the earlier one may have been ahead."""
         both = self.wal.keys() & later.wal.keys()
         return Seen(
             _newer(self.head, later.head) if self.head and later.head else self.head or later.head,
-            _latest(self.opened, later.opened),
+            {**self.opened, **later.opened},
             {**self.wal, **later.wal, **{one: _newer(self.wal[one], later.wal[one]) for one in both}},
-            _latest(self.restored, later.restored),
+            {**self.restored, **later.restored},
         )
 
 
 def _newer(one: Head, other: Head) -> Head:
     return one if one.sequence > other.sequence else other
-
-
-def _latest(one: Mapping[str, datetime], other: Mapping[str, datetime]) -> Mapping[str, datetime]:
-    return {**one, **other, **{digest: max(one[digest], other[digest]) for digest in one.keys() & other.keys()}}
 
 
 class Witness(Protocol):
@@ -64,7 +60,7 @@ class Witness(Protocol):
         """Return what is known; raises HarnessError when it cannot be read."""
 
     def write(self, estate: str, seen: Seen) -> None:
-        """Keep what was seen, with what is known already; raises HarnessError."""
+        """Keep what was seen now, with what is known already, which `seen` need not repeat; raises HarnessError."""
 
 
 @dataclass(slots=True)
@@ -89,17 +85,21 @@ class FileWitness:
     path: Path
 
     def read(self, estate: str) -> Seen:
-        """Return what is known, nothing when there is no file. Raises HarnessError for a file that is no witness."""
+        """Return what is known, nothing when there is no file. Raises HarnessError for a file that is no witness.
+
+        A link to a file that is not there is an error: the disk of the witness is not mounted.
+        """
         return self._all().get(estate, Seen())
 
     def write(self, estate: str, seen: Seen) -> None:
         """Keep what was seen; raises HarnessError."""
         try:
+            path = Path(os.path.realpath(self.path))  # the file that a link leads to is read, so it is written
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(self.path.parent):
+            with _alone(path.parent):
                 known = self._all()
                 text = canonical(_plain({**known, estate: _bounded(known.get(estate, Seen()) | seen)}))
-                replace_file(self.path, text)
+                replace_file(path, text)
         except OSError as error:
             raise HarnessError(
                 f"witness {self.path}: cannot be written ({error.strerror}); a rollback of the repository would not be "
@@ -110,6 +110,11 @@ class FileWitness:
         try:
             text = read_regular(self.path, LARGEST + 1, links=True)
         except FileNotFoundError:
+            if self.path.is_symlink():
+                raise HarnessError(
+                    f"witness {self.path}: is a link to {self.path.readlink()}, which is not there; mount its disk, or "
+                    "remove the link"
+                ) from None
             return {}
         except OSError as error:
             raise HarnessError(f"witness {self.path}: cannot be read ({error.strerror}); check its mode") from None

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from xml.etree.ElementTree import ParseError
 
 import certifi
 import urllib3
@@ -15,7 +16,7 @@ from harness.core.clock import wait_until
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import S3
 from harness.patience import PATIENCE
-from harness.vault import read_text_secret
+from harness.vault import read_store_keys
 
 RETRIES = 2
 ESTATE = "blackstart-estate"  # the key of the tag
@@ -25,7 +26,8 @@ EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 
 # All exceptions of a request to a store that is down, full or owned by others.
 SILENT = (urllib3.exceptions.HTTPError, OSError)
-ERRORS = (MinioException, *SILENT, ValueError)  # the last: a key that the client refuses
+# The last two: a key that the client refuses, an answer that is not XML.
+ERRORS = (MinioException, *SILENT, ValueError, ParseError)
 
 
 def roots(s3: S3) -> str | None:
@@ -42,10 +44,11 @@ def client(s3: S3) -> Minio:
         cert_reqs="CERT_REQUIRED",
         ca_certs=roots(s3),
     )
+    access, secret = read_store_keys(s3.access_key_ref, s3.secret_key_ref)
     made = Minio(
         str(s3.outside),
-        access_key=read_text_secret(s3.access_key_ref),
-        secret_key=read_text_secret(s3.secret_key_ref),
+        access_key=access,
+        secret_key=secret,
         secure=s3.tls,
         region=s3.region,  # set, so that it is not asked for
         http_client=pool,

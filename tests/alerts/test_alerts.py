@@ -3,12 +3,14 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
 from harness.alerts.alerts import Alerts, Delivery
+from harness.alerts.deadline import within
 from harness.alerts.sink import AlertSink
 from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, UsageError
@@ -106,3 +108,67 @@ def test_a_name_of_others_commands_no_reader_of_an_alert(sink: AlertSink, tmp_pa
     assert plain.body == f"one\n{plain.title}"
     assert "<img" not in page.body
     assert "\x1b" not in page.title + page.body
+
+
+def slowly(reply: bytes) -> Iterator[int]:
+    """Yield a port at which every request gets `reply`, and then one byte a moment without an end."""
+    ended = Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with suppress(OSError):
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(reply)
+                    while not ended.wait(0.02):
+                        connection.sendall(b"x")
+
+        thread = Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "reply", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999\r\n\r\n"]
+)
+def test_a_target_that_answers_without_an_end_is_given_up(
+    reply: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The timeout of a client covers one read: an answer that drips never reaches it, and the alert would hang."""
+    monkeypatch.setattr("harness.patience.PATIENCE.delivery", 0.5)
+    for port in slowly(reply):
+        alerts = Alerts((reference(tmp_path, "slow", f"json://127.0.0.1:{port}/"),))
+        with pytest.raises(HarnessError, match="could not be delivered"):
+            alerts.send("title", "body")
+
+
+def test_an_alert_that_is_redirected_was_not_delivered(sink: AlertSink, tmp_path: Path) -> None:
+    """A client follows with a GET and no body, and a login page answers with 200."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        where = f"http://127.0.0.1:{sink.url.rpartition(':')[2].strip('/')}/"
+        answer = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer.encode())
+
+        thread = Thread(target=serve)
+        thread.start()
+        alerts = Alerts((reference(tmp_path, "moved", f"json://127.0.0.1:{server.getsockname()[1]}/"),))
+        with pytest.raises(HarnessError, match="could not be delivered"):
+            alerts.send("title", "body")
+        thread.join()
+
+
+def test_work_within_its_time_is_itself() -> None:
+    def fails() -> None:
+        raise TimeoutError("its own")
+
+    assert within(5.0, lambda: 7, "work") == 7
+    with pytest.raises(TimeoutError, match="its own"):
+        within(5.0, fails, "work")

@@ -106,6 +106,17 @@ def test_the_interval_is_that_of_the_schedule() -> None:
     assert interval_of("0 */10 * * * *", NOW) == timedelta(minutes=10)
 
 
+def test_a_weekend_without_a_run_makes_no_backup_late() -> None:
+    weekdays, friday = "0 15 2 * * mon-fri", datetime(2026, 3, 6, 2, 15, 30, tzinfo=UTC)
+    for day in range(3):
+        assert interval_of(weekdays, friday + timedelta(days=day), friday) == timedelta(days=3, seconds=-30)
+    monday = friday + timedelta(days=3)
+    assert interval_of(weekdays, monday + timedelta(hours=1), monday) == timedelta(days=1)
+    assert interval_of(DAILY, friday + timedelta(days=90), friday) == timedelta(days=1)
+    leap = datetime(2028, 2, 28, tzinfo=UTC)
+    assert interval_of("0 0 0 29 2 *", leap, leap) == timedelta(days=4 * 365 + 1)
+
+
 def test_gauges_are_written_whole(archive: Archive, tmp_path: Path) -> None:
     take_physical(archive.source, MemoryJournal())
     system = server_state(archive.db.sql, "none").system

@@ -104,6 +104,7 @@ def test_an_interval_of_your_own(here: Path) -> None:
         (EXCEPTION.format("2026-05-20").replace("until = 2026-05-20", ""), "needs until"),
         (EXCEPTION.format((SYSTEM.wall() + timedelta(days=800)).date()), "more than a year ahead"),
         ('[interval_days]\n"NIST-CP-4" = 0\n', "interval_days.NIST-CP-4"),
+        ('[interval_days]\n"NIST-CP-4" = true\n', "interval_days: must be a number, not true"),
         ("[interval_day]\n", "did you mean 'interval_days'"),
     ],
 )
@@ -111,6 +112,20 @@ def test_a_mistake_in_the_file_is_one_line(here: Path, text: str, said: str) -> 
     (here / "controls.toml").write_text(text)
     with pytest.raises(UsageError, match=said):
         run("controls")
+
+
+def test_a_record_of_the_future_is_named() -> None:
+    leave(replace(kept(), finished="2999-05-02T02:00:00+00:00"))
+    _, said = run("controls", "--only", "NIST-CP-4")
+    assert "it ended in the future (2999-05-02); look at the clocks" in said
+    assert "gap" in said
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+def test_any_day_can_be_asked_for(here: Path, day: str) -> None:
+    leave(replace(kept(), finished="9999-12-31T23:59:59-14:00"), replace(kept(), finished="0001-01-01T00:00:00+14:00"))
+    (here / "controls.toml").write_text(EXCEPTION.format(SYSTEM.wall().date()))
+    run("controls", "--at", day)
 
 
 @pytest.mark.parametrize("words", [("--at", "yesterday"), ("--only", "NIST-CP-44"), ("--file", "none.toml")])

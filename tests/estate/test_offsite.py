@@ -42,12 +42,31 @@ def declared(tmp_path: Path, offsite: str, more: str = "") -> Path:
         ("read_only = true\n", "existing.offsite: needs s3, or directory"),
         ('directory = "/d"\n' + S3, "existing.offsite: needs s3, or directory"),
         ('s3 = "store:9000"\n', "existing.offsite: s3 needs secrets"),
-        ('directory = "/d"\nbucket = "b"\n', "existing.offsite: a directory has no bucket"),
+        ('directory = "/d"\nbucket = "backups"\n', "existing.offsite: a directory has no bucket"),
         ('directory = "/d"\nsecrets = "keys"\n', "existing.offsite: a directory has no secrets"),
         (S3 + 'storage_class = "GLACIER"\n', "existing.offsite.s3.storage_class: GLACIER: its objects take hours"),
         (S3 + 'storage_class = "a b"\n', "existing.offsite.s3.storage_class: must match"),
         (S3 + 'encryption = "rot13"\n', "existing.offsite.s3.encryption: must be"),
         (S3 + 'kms_key = "k"\n', "existing.offsite.s3: kms_key needs encryption"),
+        (S3 + 'encryption = "aws:kms"\nkms_key = "a\\nb"\n', "existing.offsite.s3.kms_key: must match"),
+        (S3 + 'region = "eu west"\n', "existing.offsite.s3.region: must match"),
+        ('region = "ü"\n' + S3, "existing.offsite.region: must match"),
+        (S3 + 'prefix = "../other"\n', "existing.offsite.s3.prefix: needs names between slashes"),
+        (S3 + 'prefix = "a//b"\n', "existing.offsite.s3.prefix: needs names between slashes"),
+        (S3 + 'prefix = "a\\nb"\n', "existing.offsite.s3.prefix: needs names between slashes"),
+        (S3 + "tls = false\n", "existing.offsite.s3: tls is false and the endpoint is https"),
+        *(
+            (S3.replace("store.test", odd), "existing.offsite.s3: endpoint is no address of an object store")
+            for odd in ("store.test/path", "user:word@store.test", ":word@store.test", "store.test#x", "store.test?x=y")
+        ),
+        *(
+            (S3.replace("https://store.test", odd), "existing.offsite.s3: is no name of a host")
+            for odd in ("http://sto re:1", "sto re:1", "https://" + "a" * 64 + ".test")
+        ),
+        *(
+            (f'bucket = "{odd}"\n{S3}', f"existing.offsite.bucket: {odd!r} is no name of a bucket")
+            for odd in ("a", "bücket", "a/b", "192.168.1.1", "x" * 64, " backups", "a..b", "-a-")
+        ),
         (
             'directory = "/d"\n[existing.offsite.witness_store]\ns3 = "s:1"\nsecrets = "keys"\n',
             "witness_store: needs b",
@@ -58,6 +77,33 @@ def test_a_mistake_is_one_line(tmp_path: Path, offsite: str, reason: str) -> Non
     with pytest.raises(UsageError) as failed:
         load_config(declared(tmp_path, offsite))
     assert reason in str(failed.value)
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("HTTPS", True), ("https", True), ("HTTP", False), ("http", False)])
+def test_the_scheme_of_an_endpoint_may_be_in_capitals(tmp_path: Path, scheme: str, *, secure: bool) -> None:
+    text = S3.replace("https", scheme)
+    assert connect_offsite(load_config(declared(tmp_path, text))).tls is secure
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "reason"),
+    [
+        ("s3-access", "", "is empty"),
+        ("s3-access", "zebra\r\n", "has a character U\\+000D in it, of Windows' line ends"),
+        ("s3-secret", "zebra\ntwo\n", "has a character U\\+000A in it"),
+        ("s3-access", "\ufeffzebra", "has a character U\\+FEFF in it"),
+        ("s3-secret", " zebra", "begins or ends with a space"),
+        ("s3-access", "zebré", "is not ASCII"),
+    ],
+)
+def test_a_key_that_no_request_can_carry_is_refused_and_never_shown(
+    tmp_path: Path, name: str, key: str, reason: str
+) -> None:
+    config = load_config(declared(tmp_path, S3))
+    (tmp_path / "keys" / name).write_bytes(key.encode())
+    with pytest.raises(UsageError, match=f"keys/{name}: a key of an object store {reason}") as failed:
+        _ = Connections(config, (), connect_offsite(config)).store
+    assert "zebr" not in str(failed.value)
 
 
 @pytest.mark.parametrize("table", ["backup", "restore"])

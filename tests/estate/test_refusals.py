@@ -107,7 +107,7 @@ def test_a_check_notes_a_certificate_that_is_no_file(tmp_path: Path) -> None:
 
 def test_recipients_of_a_read_only_repository_are_not_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(existing, "connect_offsite", lambda _config: SimpleNamespace(read_only=True))
-    with pytest.raises(UsageError, match="read_only: its recipients cannot be changed; set it to false"):
+    with pytest.raises(UsageError, match="read_only: nothing there can be changed or removed; set it to false"):
         existing.repository_to_write(config(), ())
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from harness.alerts.sink import AlertSink
 from harness.core.clock import SYSTEM
-from harness.core.errors import UsageError
+from harness.core.errors import HarnessError, UsageError
 from harness.core.record import DrillRecord
 from harness.estate.config import Config, load_config
 from harness.estate.notify_config import NotifyTable
@@ -240,3 +240,12 @@ def test_a_mistake_in_the_declaration_is_named(tmp_path: Path, table: str, said:
     with pytest.raises(UsageError, match=said) as refused:
         declared(tmp_path, table)
     assert 'secret"' not in str(refused.value)
+
+
+def test_a_heartbeat_that_answers_without_an_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.patience.PATIENCE.delivery", 0.2)
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as silent,  # it takes the connection, and says nothing
+        pytest.raises(HarnessError, match=r"heartbeat file:.*: no end within 0.2 s"),
+    ):
+        beat(reference(tmp_path, "slow", f"HTTP://127.0.0.1:{silent.getsockname()[1]}/{TOKEN}"))

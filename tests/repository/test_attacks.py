@@ -190,6 +190,38 @@ def test_a_witness_that_cannot_be_read_is_a_finding_and_stops_no_recovery(
     assert witness.path.read_bytes() == text  # it may hold what is needed to see a rollback
 
 
+def test_a_witness_whose_disk_is_not_mounted_is_no_empty_one(
+    repository: Repository, recipients: Recipients, witness: FileWitness, tmp_path: Path
+) -> None:
+    """A link to it leads nowhere then, and a rollback would go unnoticed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    witness.path.parent.mkdir()
+    witness.path.symlink_to(disk / "kept.json")
+    (disk / "kept.json").write_bytes(b"{}")
+    mine = back_up(repository, recipients)
+    assert repository.latest_valid(recipients.dr[0]).findings == ()
+    assert witness.path.is_symlink()
+    assert mine.backup_id in (disk / "kept.json").read_text()
+    disk.rename(tmp_path / "elsewhere")
+    chosen = repository.latest_valid(recipients.dr[0])
+    assert "kept.json, which is not there; mount its disk, or remove the link" in chosen.findings[0]
+    assert not disk.exists()
+
+
+def test_what_was_opened_while_the_clock_was_ahead_is_opened_again(
+    repository: Repository, recipients: Recipients, witness: FileWitness
+) -> None:
+    """Else it would be taken for opened until that time has come."""
+    back_up(repository, recipients)
+    (entry,) = repository.committed()
+    replace(repository, clock=AHEAD).verified(entry, recipients.dr[0])
+    assert repository.opened()[entry.digest] > SYSTEM.wall()
+    assert repository.shown(entry, recipients.dr[0]) is None
+    assert repository.opened()[entry.digest] <= SYSTEM.wall()
+    assert repository.shown(entry, recipients.dr[0]) is not None
+
+
 def test_a_witness_in_a_second_store_notices_what_the_first_forgot(
     repository: Repository, recipients: Recipients, witness: FileWitness
 ) -> None:

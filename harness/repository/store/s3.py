@@ -18,11 +18,18 @@ from harness.core.errors import Denied, HarnessError, Unreadable
 from harness.core.node import Address
 from harness.core.service import REGION
 from harness.repository.store.http.connections import StorePatience, connections, patience_of, pause
-from harness.repository.store.http.explain import no_answer, of_one_object, s3_error, server_error
+from harness.repository.store.http.explain import (
+    no_answer,
+    odd_answer,
+    of_damage,
+    of_one_object,
+    s3_error,
+    server_error,
+)
 from harness.repository.store.http.listing import NotAListingError
 from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject, StoredVersion
-from harness.repository.store.s3_client import Client
+from harness.repository.store.s3_client import Client, OddAnswer, understood
 
 CHUNK = 1 << 20
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
@@ -128,7 +135,7 @@ class S3Store:
             if not self._keeps_versions():
                 self._client.remove_object(self.bucket, self.prefix + key)
                 return
-            found = self._client.list_objects(self.bucket, self.prefix + key, recursive=True, include_version=True)
+            found = self._client.versions(self.bucket, self.prefix + key)
             for entry in list(found):
                 if entry.object_name == self.prefix + key:
                     self._client.remove_object(self.bucket, self.prefix + key, version_id=entry.version_id)
@@ -136,7 +143,7 @@ class S3Store:
     def versions(self, prefix: str) -> Iterator[StoredVersion]:
         """Yield every version below `prefix`; nothing of a store without versions."""
         with self._explained(prefix, "its versions cannot be listed"):
-            found = self._client.list_objects(self.bucket, self.prefix + prefix, recursive=True, include_version=True)
+            found = self._client.versions(self.bucket, self.prefix + prefix)
             try:
                 for entry in found:
                     yield StoredVersion(
@@ -162,7 +169,8 @@ class S3Store:
 
     def _keeps_versions(self) -> bool:
         try:
-            return self._client.get_bucket_versioning(self.bucket).status is not None
+            with understood():
+                return self._client.get_bucket_versioning(self.bucket).status is not None
         except S3Error as error:
             if error.response.status in NOT_SUPPORTED:
                 return False
@@ -197,7 +205,8 @@ class S3Store:
         """Whether the bucket was made with object lock."""
         with self._explained("", "cannot be asked for object lock"):
             try:
-                self._client.get_object_lock_config(self.bucket)
+                with understood():
+                    self._client.get_object_lock_config(self.bucket)
             except S3Error as error:
                 if error.code in UNLOCKED or error.response.status in NOT_SUPPORTED:
                     return False
@@ -232,11 +241,29 @@ class S3Store:
         except S3Error as error:
             if error.code in ABSENT:
                 raise Unreadable(f"{place}: does not exist ({error.code})") from None
-            kind = Denied if reads and of_one_object(error) else HarnessError
+            kind = Denied if reads and (of_one_object(error) or self._shows(key, error)) else HarnessError
             raise kind(f"{place}: {what}: {s3_error(error)}") from None
         except NotAListingError as error:
             raise HarnessError(f"{place}: {what}: {error}") from None
-        except (ServerError, InvalidResponseError) as error:
-            raise HarnessError(f"{place}: {what}: {server_error(' '.join(str(error).split())[:120])}") from None
+        except (OddAnswer, InvalidResponseError) as error:
+            kind = Denied if reads and self._shows(key, error) else HarnessError
+            raise kind(f"{place}: {what}: {odd_answer(error)}") from None
+        except ServerError as error:
+            kind = Denied if reads and self._shows(key, error) else HarnessError
+            raise kind(f"{place}: {what}: {server_error(' '.join(str(error).split())[:120])}") from None
         except (MinioException, HTTPError) as error:
-            raise HarnessError(f"{place}: {what}: {no_answer(error, self.patience)}") from None
+            kind = Denied if reads and self._shows(key, error) else HarnessError
+            raise kind(f"{place}: {what}: {no_answer(error, self.patience)}") from None
+
+    def _shows(self, key: str, error: Exception) -> bool:
+        """Return whether a read that failed may be that of a damaged object alone: the store still lists it.
+
+        A volume of the store that is lost, or a bad disk, must not cost the other backups.
+        """
+        if not of_damage(error):
+            return False
+        whole = self.prefix + key
+        try:
+            return any(one.key == whole for one in self._client.objects(self.bucket, whole))
+        except (MinioException, HTTPError):
+            return False

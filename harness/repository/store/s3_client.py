@@ -3,16 +3,18 @@
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import cast
+from typing import Any, cast
+from xml.etree import ElementTree as ET
 
 from minio import Minio
-from minio.datatypes import Part
+from minio.datatypes import Object, Part, parse_list_objects
 from minio.error import MinioException, S3Error
 from minio.time import from_iso8601utc
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError
@@ -25,6 +27,22 @@ REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED, HTTPStatu
 IN_FLIGHT = 2  # parts of one object at a time: a store that answers late does not stop the stream
 MOST_PARTS = 10_000
 TYPE = {"Content-Type": "application/octet-stream"}
+
+
+class OddAnswer(MinioException):
+    """An answer that no S3 store gives: a page of a proxy, a listing without an end."""
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Convert what the client raises for an answer that it cannot read into OddAnswer."""
+    try:
+        yield
+    except HTTPError:  # some are ValueErrors as well
+        raise
+    except (ValueError, ET.ParseError) as error:
+        raise OddAnswer(f"its answer is not that of an S3 store ({' '.join(str(error).split())[:80]})") from None
+
 
 Query = dict[str, str | list[str] | tuple[str]]
 
@@ -55,6 +73,30 @@ class Client(Minio):
 
     object_headers: Mapping[str, str] = {}
 
+    def _execute(self, *words: Any, **more: Any) -> BaseHTTPResponse:
+        with understood():
+            return super()._execute(*words, **more)
+
+    def versions(self, bucket: str, prefix: str) -> Iterator[Object]:
+        """Yield every version and delete marker of the objects whose key starts with `prefix`.
+
+        Raises OddAnswer for a listing that comes back to where it was.
+        """
+        query: Query = {"delimiter": "", "encoding-type": "url", "max-keys": "1000", "prefix": prefix, "versions": ""}
+        been: set[tuple[str | None, str | None]] = {(None, None)}
+        while True:
+            answer = self._execute("GET", bucket, query_params=query)
+            with understood():
+                found, more, after, version = parse_list_objects(answer)
+            # A store that does not know the prefix lists what is not ours, and what is listed may be removed.
+            yield from (one for one in found if (one.object_name or "").startswith(prefix))
+            if not more:
+                return
+            if (after, version) in been:
+                raise OddAnswer("its listing begins again and again")
+            been.add((after, version))
+            query |= {"key-marker": str(after)} | ({"version-id-marker": version} if version else {})
+
     def upload(self, bucket: str, key: str, chunks: Iterable[bytes]) -> int:
         """Store a stream as one object, two parts in memory; return its size. A failed upload is aborted."""
         read = reader_of(chunks)
@@ -75,7 +117,8 @@ class Client(Minio):
 
     def begin(self, bucket: str, key: str) -> str:
         """Begin a multipart upload of an object and return its identifier."""
-        return self._create_multipart_upload(bucket, key, {**TYPE, **self.object_headers})
+        with understood():
+            return self._create_multipart_upload(bucket, key, {**TYPE, **self.object_headers})
 
     def cancel(self, bucket: str, key: str, upload: str) -> None:
         """Abort a multipart upload."""
@@ -93,7 +136,8 @@ class Client(Minio):
 
     def _complete(self, bucket: str, key: str, upload: str, done: list[Part], size: int) -> None:
         try:
-            self._complete_multipart_upload(bucket, key, upload, done)
+            with understood():
+                self._complete_multipart_upload(bucket, key, upload, done)
         except S3Error as error:
             # Repeated after an answer that was lost: the store had done it by then.
             if error.code != "NoSuchUpload" or self.stat_object(bucket, key).size != size:
@@ -168,7 +212,8 @@ class Client(Minio):
                 fields = (upload.findtext(listed.space + one, "") for one in ("Key", "UploadId", "Initiated"))
                 key, name, begun = fields
                 if key.startswith(prefix):
-                    found.append(Unfinished(key, name, from_iso8601utc(begun) if begun else None))
+                    with understood():
+                        found.append(Unfinished(key, name, from_iso8601utc(begun) if begun else None))
             following = {
                 "key-marker": listed.said("NextKeyMarker"),
                 "upload-id-marker": listed.said("NextUploadIdMarker"),

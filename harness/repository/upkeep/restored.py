@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 
 from harness.core.errors import HarnessError
 from harness.repository.catalogue import CommittedBackup, Repository
+from harness.repository.witness import Seen
 
 
 def last_restored(repository: Repository) -> Mapping[str, datetime]:
@@ -24,6 +24,4 @@ def note_restored(repository: Repository, entry: CommittedBackup) -> None:
     """Note in every witness that a backup was restored now, and passed. Raises nothing of a witness."""
     for witness in repository.witnesses:
         with suppress(HarnessError):
-            seen = witness.read(repository.estate)
-            now = {**seen.restored, entry.digest: repository.clock.wall()}
-            witness.write(repository.estate, replace(seen, restored=now))
+            witness.write(repository.estate, Seen(restored={entry.digest: repository.clock.wall()}))

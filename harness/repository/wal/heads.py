@@ -1,12 +1,13 @@
 """What witnesses know of the shipped WAL: the newest batch of each database system."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.core.errors import HarnessError
 from harness.repository.catalogue import Repository
 from harness.repository.chain import Head
 from harness.repository.format.wal import WalLink
 from harness.repository.wal.catalogue import WalCatalogue
+from harness.repository.witness import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,6 @@ def remember_batch(repository: Repository, cluster: str, link: WalLink) -> None:
     """Tell every witness a batch, unless it knows a newer one of this database system. Raises HarnessError."""
     head = _as_head(link)
     for witness in repository.witnesses:
-        seen = witness.read(repository.estate)
-        known = seen.wal.get(cluster)
+        known = witness.read(repository.estate).wal.get(cluster)
         if known is None or head.sequence > known.sequence:
-            witness.write(repository.estate, replace(seen, wal={**seen.wal, cluster: head}))
+            witness.write(repository.estate, Seen(wal={cluster: head}))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from harness.backup.verify import INVALID, Verified, verify_chain, verify_wal
 from harness.core.errors import Unreadable, UsageError
-from harness.repository.catalogue import PERIOD, Catalogue, CommittedBackup
+from harness.repository.catalogue import Catalogue, CommittedBackup, within_period
 from harness.repository.upkeep.restored import last_restored, note_restored
 from harness.repository.wal.catalogue import read_wal
 from harness.repository.wal.findings import wal_findings
@@ -25,10 +25,10 @@ def verify_restored(scratch: Scratch, *, every: bool, only: str = "") -> Iterato
     entries = [one for one in catalogue.entries if only in ("", one.backup_id)]
     if only and not entries:
         raise UsageError(f"--backup {only}: there is no such backup; `blackstart backups` lists them")
-    known, since = last_restored(repository), repository.clock.wall() - PERIOD
+    known, now = last_restored(repository), repository.clock.wall()
     for entry in entries:
         last = known.get(entry.digest) if entry.damaged is None else None
-        if last is None or last < since or every or only:
+        if last is None or not within_period(last, now) or every or only:
             yield from _restored(scratch, catalogue, entry)
             continue
         try:

@@ -38,6 +38,7 @@ class Fault:
     """`status` with `code`; or before an answer `reset` the connection, or be `silent` for so many seconds.
 
     `done`: whether it was carried out all the same. `cut`: bytes of the body after which the connection is lost.
+    `body`, `headers`: of the answer, in place of the error with `code`.
     """
 
     status: int = 0
@@ -46,6 +47,8 @@ class Fault:
     silent: float = 0.0
     done: bool = False
     cut: int = -1
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 BUCKET = "bucket"
@@ -103,7 +106,8 @@ class Handler(BaseHTTPRequestHandler):
             self.reset()
             return
         if fault.status:
-            status, answer = fault.status, ERROR.format(fault.code, "injected").encode()
+            status, more = fault.status, fault.headers
+            answer = ERROR.format(fault.code, "injected").encode() if fault.body is None else fault.body
         self.answer(status, answer, more, fault.cut)
 
     def act(self, kind: str, key: str, query: dict[str, list[str]], body: bytes) -> Reply:
@@ -113,6 +117,9 @@ class Handler(BaseHTTPRequestHandler):
         if kind in ("complete", "abort") and upload not in self.at.uploads:
             return 404, ERROR.format("NoSuchUpload", "gone").encode(), {}
         answer = self.at.lists.pop(0) if kind == "list" and self.at.lists else LIST
+        if kind == "list" and answer is LIST:
+            below = [name for name in sorted(self.at.objects) if name.startswith(query.get("prefix", [""])[0])]
+            answer = listing(*below)
         if kind == "put":
             self.at.objects[key] = body
         elif kind == "part":
@@ -156,6 +163,15 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve  # noqa: N815
+
+
+def listing(*keys: str, time: str = "2026-11-04T02:00:00.000Z", size: str = "1", more: str = "") -> bytes:
+    """Return a page of a listing. `more`: what says that there are others."""
+    found = "".join(
+        f"<Contents><Key>{key}</Key><LastModified>{time}</LastModified><ETag>x</ETag><Size>{size}</Size></Contents>"
+        for key in keys
+    )
+    return f"<ListBucketResult><Name>{BUCKET}</Name>{more}{found}</ListBucketResult>".encode()
 
 
 def _kind(method: str, key: str, query: dict[str, list[str]]) -> str:

@@ -243,7 +243,7 @@ def test_a_failed_sync_is_no_stored_object(directory: DirectoryStore, monkeypatc
 
     directory.put("a", (b"old",))
     monkeypatch.setattr(os, "fsync", failing)
-    with pytest.raises(HarnessError, match="a: cannot be stored: Input/output error"):
+    with pytest.raises(HarnessError, match="a: cannot be stored: its disk does not read or write it"):
         directory.put("a", (b"new",))
     assert b"".join(directory.get("a")) == b"old"
     assert _names(directory) == [MARKER, "a"]

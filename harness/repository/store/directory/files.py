@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.core.errors import Denied, HarnessError, Unreadable
 from harness.repository.store.directory.folders import (
+    DAMAGED,
     FILE_MODE,
     ITS_OWN,
     WHY,
@@ -106,7 +107,7 @@ class DirectoryStore:
                 raise Unreadable(f"{self._place(key)}: has {found.st_size} bytes, none at {offset}")
             end = offset + length if length else found.st_size
             while offset < end:
-                with self._explained(key, "cannot be read"):
+                with self._explained(key, "cannot be read", reads=True):
                     chunk = os.pread(file, min(CHUNK, end - offset), offset)
                 if not chunk:
                     return
@@ -232,5 +233,5 @@ class DirectoryStore:
                 raise Unreadable(f"{self._place(key)}: does not exist") from None
             reason = WHY.get(error.errno or 0, error.strerror or str(error))
             # One object that cannot be read costs no other.
-            kind = Denied if reads and error.errno in ITS_OWN else HarnessError
+            kind = Denied if reads and error.errno in (*ITS_OWN, *DAMAGED) else HarnessError
             raise kind(f"{self._place(key)}: {what}: {reason}") from None

@@ -29,7 +29,12 @@ WHY = {
     errno.ENXIO: "it is a socket or a device; remove it",
     errno.ENODEV: "it is a device; remove it",
     errno.EISDIR: "it is a folder; remove it",
+    errno.EIO: "its disk does not read or write it; look at the log of this machine's kernel, and at the disk",
+    errno.EBADMSG: "its file system finds it damaged; look at the log of this machine's kernel, and at the disk",
+    errno.EUCLEAN: "its file system finds it damaged; look at the log of this machine's kernel, and at the disk",
 }
+# Of one object that is read: a bad sector costs nobody the others.
+DAMAGED = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,12 +32,14 @@ class Listing:
 
     @classmethod
     def of(cls, answer: BaseHTTPResponse) -> Self:
-        """Return an answer's listing. Raises NotAListingError for one that is no XML."""
+        """Return an answer's listing. Raises NotAListingError for one that is none: a page of a proxy may be XML."""
         try:
             root = ET.fromstring(answer.data)  # noqa: S314 - expat expands no external entities
         except (ET.ParseError, ValueError):
+            root = ET.Element("")
+        if not root.tag.rpartition("}")[2].startswith("List"):  # ListBucketResult, ListMultipartUploadsResult
             begin = " ".join(answer.data[:SHOWN].decode(errors="replace").split())
-            raise NotAListingError(f"the answer is no whole list ({begin!r}); is this an S3 store's address?") from None
+            raise NotAListingError(f"the answer is no whole list ({begin!r}); is this an S3 store's address?")
         return cls(root, root.tag.partition("}")[0] + "}" if root.tag.startswith("{") else "")
 
     def said(self, name: str) -> str:
