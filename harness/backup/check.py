@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.backup.plan import listed_buckets, plan_of, some, undeclared
+from harness.backup.tree import is_left_out
 from harness.core.contents import PREPARED
 from harness.core.errors import BackupFailed, MissingPart, UsageError
 from harness.core.service import S3, Place, Service, Sql, Tree
@@ -162,8 +163,7 @@ def check_volumes(report: Report, site: str, config: Config, services: Sequence[
     for service in services:
         sources = service.sources()
         trees = {tree.volume for tree in sources.trees if not tree.optional}
-        rest = set(sources.volumes) - {volume for volume, _ in sources.disposable}
-        rest = (rest | {tree.volume for tree in sources.trees if tree.optional}) - trees
+        rest = {*sources.volumes, *(tree.volume for tree in sources.trees)} - trees
         for name in sorted(trees | rest):
             if name in folders or f"volume {name}" in config.backup.exclude:
                 continue
@@ -273,10 +273,8 @@ def check_coverage(report: Report, config: Config, services: Sequence[Service]) 
 
 def _files(place: Place, tree: Tree) -> int:
     """Return the number of files of a tree that no service declares, 0 for any other: a backup reads them."""
-    if not tree.found:
-        return 0
-    inside = tuple(f"{folder}/" for folder in tree.without)
-    return sum(not path.startswith(inside) for path in place.site.volume(tree.volume).walk())
+    paths = place.site.volume(tree.volume).walk() if tree.found else ()
+    return sum(not is_left_out(path, tree) for path in paths)
 
 
 def require_backup(config: Config) -> None:

@@ -159,24 +159,34 @@ def _trees(place: Place, services: Sequence[Service], exclude: Mapping[str, str]
         if f"volume {volume}" in exclude:
             gaps.append(Gap(f"volume {volume}", "left out", exclude[f"volume {volume}"]))
             continue
-        if _is_elsewhere(place, volume) and (volume in claimed or _rest(volume, (), services) is not None):
+        if _is_elsewhere(place, volume):
             why = f"its folder is not declared; name it under [existing.{place.site.name}.volumes], or exclude it"
             gaps.append(Gap(f"volume {volume}", why))
             continue
         wanted += claimed.get(volume, ())
-        if (rest := _rest(volume, claimed.get(volume, ()), services)) is not None:
+        rest = _rest(volume, claimed.get(volume, ()), services)
+        if rest is not None and _name(rest) in exclude:
+            gaps.append(Gap(_name(rest), "left out", exclude[_name(rest)]))
+        elif rest is not None:
             wanted.append(rest)
     return tuple(wanted), gaps
 
 
 def _rest(volume: str, trees: Sequence[Tree], services: Sequence[Service]) -> Tree | None:
-    """Return a tree of what is in the volume outside its declared folders, None where nothing of it is needed."""
-    if any(volume == name for service in services for name, _ in service.sources().disposable):
-        return None
+    """Return a tree of what is in the volume outside its declared folders, None where those are all of it."""
     folders = tuple(sorted(tree.folder.strip("/") for tree in trees))
     if "" in folders:
         return None
-    return Tree(volume_name(volume), volume, "", without=folders, found=True)
+    made_anew = (path for service in services for of, path in service.sources().disposable if of == volume)
+    return Tree(volume_name(volume), volume, "", without=folders, disposable=tuple(made_anew), found=True)
+
+
+def _name(rest: Tree) -> str:
+    """Return what a gap and `[backup.exclude]` call the part of a volume that no service declares.
+
+    Where services declare another part, to exclude the volume would leave that out as well.
+    """
+    return f"rest of volume {rest.volume}" if rest.without else f"volume {rest.volume}"
 
 
 def undeclared(tree: Tree, files: int) -> Gap | None:
@@ -188,9 +198,9 @@ def undeclared(tree: Tree, files: int) -> Gap | None:
         return None
     outside = f" outside {', '.join(tree.without)}" if tree.without else ""
     return Gap(
-        f"volume {tree.volume}",
+        _name(tree),
         f"no service declares its {files} files{outside}: backed up as found, not checked with a database; "
-        "name their folder in `files` of the service, or exclude the volume",
+        f"name their folder in `files` of a service, or exclude {_name(tree)!r}",
     )
 
 

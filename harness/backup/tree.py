@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import IO
 
@@ -117,19 +118,27 @@ def with_folders(paths: Iterable[str]) -> Iterator[str]:
         inside.pop()
 
 
+def is_left_out(path: str, tree: Tree) -> bool:
+    """Return whether a path in a tree, or a folder that it is in, belongs to another tree or is disposable."""
+    if f"{path}/".startswith(tuple(f"{folder.strip('/')}/" for folder in tree.without)):
+        return True
+    parts = path.split("/")
+    return any(fnmatchcase("/".join(parts[: one.count("/") + 1]), one) for one in tree.disposable)
+
+
 def _every_file(archive: Archive, volume: Volume, tree: Tree) -> Iterator[str]:
     top = f"{tree.folder}/" if tree.folder else ""
     others = tuple(f"{folder.strip('/')}/" for folder in tree.without)
     archive.lost.clear()  # the names may be asked for more than once
     for entry in volume.scan(tree.folder):
         path = entry.path.removeprefix(top)
-        if f"{path}/".startswith(others):
+        if is_left_out(path, tree):
             continue
         if entry.kind == FILE:
             yield path
         elif entry.kind == FOLDER:
             # One that leads to a declared tree is among the folders of that.
-            if not tree.found or not any(other.startswith(f"{path}/") for other in others):
+            if not tree.found or not any(other.startswith(f"{path}/") for other in (*others, *tree.disposable)):
                 yield FolderName(path)
         else:
             archive.lost.append(Missing.of(path, entry.kind))

@@ -84,6 +84,7 @@ class Tree:
     referenced: str = ""  # a query on `database`: one relative path a row, of a file that must exist; "": every file
     sha1_named: bool = False  # its name is its SHA-1, which is checked
     without: tuple[str, ...] = ()  # folders in `folder` that belong to other trees
+    disposable: tuple[str, ...] = ()  # patterns of paths in it that are left out: `sessions`, `logs/*.log`
     found: bool = False  # no service declares it
     optional: bool = False  # its program makes the folder only when it has a file for it
 
@@ -107,7 +108,7 @@ class Sources:
     fingerprints: tuple[str, ...] = ()  # names of secrets of which only a digest is backed up
     objects: tuple[Objects, ...] = ()
     volumes: tuple[str, ...] = ()  # all volumes that its programs write to
-    disposable: tuple[tuple[str, str], ...] = ()  # volume -> why it needs nothing but its trees
+    disposable: tuple[tuple[str, str], ...] = ()  # volume, pattern of what its programs make anew: sessions, caches
     role: str = ""  # that its programs connect to the databases as, "" for the owner of each
     read: tuple[str, ...] = ()  # volumes and buckets whose content a key function reads
     volatile: tuple[str, ...] = ()  # tables, `schema.name`, whose rows its programs remove by themselves
@@ -208,6 +209,29 @@ class Containable(Protocol):
 
     def release(self, place: Place, contained: Contained) -> None:
         """Undo a reversible `contain`; raises HarnessError."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssertionResult:
+    """What one assertion on a restored database found. `detail`: what is there, or why it has no result."""
+
+    database: str
+    name: str
+    passed: bool
+    detail: str
+
+    @property
+    def line(self) -> str:
+        """One line for the record and for a finding."""
+        return f"database {self.database}: {self.name}: {'' if self.passed else 'FAILED: '}{self.detail}"
+
+
+@runtime_checkable
+class Asserting(Protocol):
+    """A service that looks at restored data which its programs read only when somebody needs them."""
+
+    def assertions(self, place: Place) -> Sequence[AssertionResult]:
+        """Return what it finds, before its programs start. What cannot be asked is a failed assertion."""
 
 
 @runtime_checkable

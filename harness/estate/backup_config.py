@@ -16,6 +16,7 @@ EXCLUDABLE = {
     PREPARED: f"`{PREPARED}NAME`",
     "bucket ": "`bucket NAME`",
     "volume ": "`volume NAME`",
+    "rest of volume ": "`rest of volume NAME`",
     "path ": "`path PATH`",
 }
 
@@ -76,8 +77,9 @@ class BackupTable(Table):
     `mode`: dumps alone, or "physical": a base backup as well, and WAL that is shipped continuously. A recovery then
     restores the database server from those, and from the dumps where it cannot.
     `parallel`: connections to the primary's server that a backup opens at most. `exclude`: `database NAME`,
-    `schema NAME of database NAME` (one that PostgreSQL brings), `bucket NAME`, `volume NAME` or `path PATH` (that a
-    service names, outside its volumes) -> why it is in no backup.
+    `schema NAME of database NAME` (one that PostgreSQL brings), `bucket NAME`, `volume NAME`, `rest of volume NAME`
+    (what no service declares of it) or `path PATH` (that a service names, outside its volumes) -> why it is in no
+    backup.
     `lock_days`: for how long the store keeps a backup from being deleted; 0: not at all. `wal_seconds`: after which
     WAL is in the repository at the latest, where it is shipped continuously.
     `bandwidth`: bytes per second that are sent to the repository at most, over all threads of a command; 0: no limit.

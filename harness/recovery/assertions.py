@@ -1,7 +1,6 @@
-"""Assertions of the declaration on restored databases: read-only queries, and what they must return."""
+"""Assertions on restored databases: those of the declaration, read-only queries, and those of services."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from functools import partial
@@ -10,7 +9,7 @@ import psycopg
 
 from harness.core.errors import HarnessError, reason_of
 from harness.core.parallel import in_parallel
-from harness.core.service import Sql
+from harness.core.service import Asserting, AssertionResult, Place, Service, Sql
 from harness.estate.config import AssertionTable, Config
 from harness.patience import PATIENCE
 from harness.postgres.server import connect, one_line
@@ -20,21 +19,6 @@ MOST_ROWS = 1000  # of a result that are read
 READ_ONLY = "SET TRANSACTION READ ONLY"
 
 
-@dataclass(frozen=True, slots=True)
-class AssertionResult:
-    """What one assertion found. `detail`: what the query returned, or why it has no result."""
-
-    database: str
-    name: str
-    passed: bool
-    detail: str
-
-    @property
-    def line(self) -> str:
-        """One line for the record and for a finding."""
-        return f"database {self.database}: {self.name}: {'' if self.passed else 'FAILED: '}{self.detail}"
-
-
 def run_assertions(config: Config, sql: Sql) -> tuple[AssertionResult, ...]:
     """Ask every declared query of the restored databases of a server; return the results in declaration order.
 
@@ -42,6 +26,14 @@ def run_assertions(config: Config, sql: Sql) -> tuple[AssertionResult, ...]:
     """
     asked = {name: partial(_of_database, sql, name, table.assertions) for name, table in config.databases.items()}
     return tuple(result for results in in_parallel(asked).values() for result in results)
+
+
+def asserted_by(services: Sequence[Service], place: Place) -> tuple[AssertionResult, ...]:
+    """Return what the services that look at their restored data found on a site."""
+    asking = {
+        service.name: partial(service.assertions, place) for service in services if isinstance(service, Asserting)
+    }
+    return tuple(result for results in in_parallel(asking).values() for result in results)
 
 
 def _of_database(sql: Sql, database: str, assertions: Sequence[AssertionTable]) -> tuple[AssertionResult, ...]:

@@ -23,12 +23,12 @@ from harness.core.judge import SWITCH
 from harness.core.judged import FINDING
 from harness.core.node import Address
 from harness.core.record import KeyResult
-from harness.core.service import Contained, Containment, PublicDoor, Service, Sql
+from harness.core.service import AssertionResult, Contained, Containment, PublicDoor, Service, Sql
 from harness.estate.site import EstateSite, NodeStatus
 from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.restoring.restorer import clerk
 from harness.recovery import key_functions, start
-from harness.recovery.assertions import AssertionResult
+from harness.recovery.assertions import asserted_by
 from harness.recovery.choose_server import DUMPS, ServerChoice, Standby, choose_server
 from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
@@ -244,9 +244,9 @@ class Recovery:
         )  # fmt: skip
 
     def _assert(self, restored: Restored) -> Restored:
-        """Ask the declared assertions; return the result with a line for each, and a finding for each that failed."""
+        """Ask all assertions; return the result with a line for each, and a finding for each that failed."""
         with clerk(self.dr.place.sql) as sql:
-            results = self.assertions(sql)
+            results = (*self.assertions(sql), *asserted_by(self.services, replace(self.dr.place, sql=sql)))
         for one in results:
             self.journal.mark("assertion", one.name, database=one.database, passed=one.passed, detail=one.detail)
         failed = tuple(f"assertion failed: {one.line}" for one in results if not one.passed)

@@ -128,7 +128,41 @@ def test_case_8_files_outside_the_declared_folder_are_named(estate: CaseEstate) 
     estate.put_file("uploads", "mail/b.txt", b"nobody declared this folder")
     estate.back_up()
     (gap,) = estate.contents.uncovered
-    assert gap.startswith("volume uploads: no service declares its 1 files outside media")
+    assert gap.startswith("rest of volume uploads: no service declares its 1 files outside media")
+
+
+def test_the_rest_of_a_volume_is_excluded_without_what_a_service_declares_of_it(estate: CaseEstate) -> None:
+    estate.create("app")
+    estate.put_file("uploads", "media/a.txt", b"declared")
+    estate.put_file("uploads", "mail/b.txt", b"nobody declared this folder")
+    estate.declare("app", trees=[Tree("media", "uploads", "media")], volumes=["uploads"])
+    estate.back_up()
+    (gap,) = estate.contents.uncovered
+    assert gap.endswith("or exclude 'rest of volume uploads'")
+    estate.backup = {"exclude": {"rest of volume uploads": "mail is kept by its server"}}
+    estate.back_up()
+    assert (estate.contents.uncovered, [gap.what for gap in estate.contents.gaps]) == ((), ["rest of volume uploads"])
+    estate.restore()
+    assert estate.file("uploads", "media/a.txt") == b"declared"
+    assert list(estate.dr.site.volume("uploads").walk()) == ["media/a.txt"]
+
+
+def test_what_a_program_makes_anew_is_no_reason_to_pass_over_the_rest_of_its_volume(estate: CaseEstate) -> None:
+    estate.create("app")
+    for path in ("media/a", "sessions/x/1", ".app/log-1.txt", ".app/kept", "sessions.old/2", "filestore/other/3"):
+        estate.put_file("data", path, path.encode())
+    estate.declare(
+        "app",
+        trees=[Tree("media", "data", "media")],
+        volumes=["data"],
+        disposable=[("data", "sessions"), ("data", ".app/log*.txt"), ("elsewhere", "filestore")],
+    )
+    estate.back_up()
+    (gap,) = estate.contents.uncovered
+    assert gap.startswith("rest of volume data: no service declares its 3 files outside media")
+    estate.restore()
+    found = set(estate.dr.site.volume("data").walk())
+    assert found == {"media/a", ".app/kept", "sessions.old/2", "filestore/other/3"}
 
 
 def test_the_store_of_the_primary_is_asked_although_no_service_has_a_bucket(estate: CaseEstate) -> None:

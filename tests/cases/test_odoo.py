@@ -22,6 +22,7 @@ pytestmark = [
 ]
 TENANTS = ("first", "second")
 SECRETS = ("odoo-db", "odoo-admin")
+MODULES = "load every installed module"
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +34,22 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 @pytest.fixture
 def tenants(shop: Shop, estate: CaseEstate) -> CaseEstate:
     """The estate with an Odoo of two databases on its primary."""
+    return with_tenants(shop, estate, Odoo("odoo", TENANTS))
+
+
+def with_tenants(shop: Shop, estate: CaseEstate, odoo: Odoo) -> CaseEstate:
+    """Put the prepared Odoo with the tenants' databases in the place of the estate's primary, declared as `odoo`."""
+    there = {name for (name,) in shop.rows(Odoo(), "SELECT datname FROM pg_database")}
     for name in TENANTS:
-        shop.copy(name)
+        if name not in there:
+            shop.copy(name)
     own = {name: shop.place.secrets[name] for name in SECRETS}
     primary = EstateSite(shop.place.site, {**shop.place.secrets, **estate.primary.secrets}, {}, shop.place.sql)
     primary.nodes[STORE] = estate.primary.nodes[STORE]
     primary.start_store()
     estate.primary = primary
     estate.dr.secrets = {**estate.dr.secrets, **own}
-    estate.service = Odoo("odoo", TENANTS)  # type: ignore[assignment]
+    estate.service = odoo  # type: ignore[assignment]
     return estate
 
 
@@ -52,6 +60,25 @@ def files_of(place: Place, database: str) -> dict[str, bytes]:
             with volume.open(path, "rb") as file:
                 found[path.removeprefix(start)] = file.read()
     return found
+
+
+def test_the_files_of_a_database_that_is_not_declared_come_back_and_are_named(shop: Shop, estate: CaseEstate) -> None:
+    odoo = Odoo("odoo", TENANTS[:1])
+    with_tenants(shop, estate, odoo)
+    estate.back_up()
+    (gap,) = estate.contents.uncovered
+    assert gap.startswith("rest of volume odoo: no service declares its ")
+    estate.restore()
+    assert files_of(estate.dr.place, TENANTS[1]) == files_of(shop.place, TENANTS[1]) != {}
+
+
+def test_a_module_whose_files_dr_lacks_is_named(shop: Shop) -> None:
+    odoo = shop.copy("modules")
+    shop.rows(odoo, "INSERT INTO ir_module_module (name, state) VALUES ('own_letters', 'installed') RETURNING id")
+    with shop.running(odoo) as door:
+        verdicts = shop.verdicts(odoo, door)
+    assert "installed modules are not loaded: own_letters; put their files" in verdicts.pop(MODULES)
+    assert set(verdicts.values()) == {"passed"}
 
 
 def test_both_databases_of_an_odoo_come_back_and_answer(shop: Shop, tenants: CaseEstate) -> None:

@@ -29,7 +29,7 @@ from harness.core.node import Address, Endpoint
 from harness.core.record import FORMAT, Promised
 from harness.core.render import render, secrets_in
 from harness.core.sequence import MESSAGES, Branch, expected, unseen
-from harness.core.service import Answer, Contained, KeyFunction, Sources, Sql
+from harness.core.service import Answer, AssertionResult, Contained, KeyFunction, Sources, Sql
 from tests.records import a_record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -166,3 +166,8 @@ def test_an_ipv6_address_is_written_in_brackets_and_all_hosts_of_a_server_are_na
     first, second = Address("fd00::1", 5432), Address("db.shop.test", 5433)
     assert str(first) == "[fd00::1]:5432"
     assert str(Sql(first, first, "odoo", "env:PG", others=(second,))) == "[fd00::1]:5432,db.shop.test:5433"
+
+
+def test_the_line_of_an_assertion_says_whether_it_failed() -> None:
+    assert AssertionResult("n8n", "credentials", True, "all 2 can").line == "database n8n: credentials: all 2 can"
+    assert AssertionResult("n8n", "credentials", False, "1 of 2").line == "database n8n: credentials: FAILED: 1 of 2"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import pytest
 
 from harness.core.errors import RestoreFailed
-from harness.core.service import Sql
+from harness.core.judged import FINDING
+from harness.core.service import AssertionResult, Place, Sql
 from harness.recovery.recovery import Recovery
 from harness.recovery.restore import Restored
 from harness.recovery.restore_databases import SPOOL
-from tests.memory_estate import BUCKET, NAME, MemoryEstate
+from tests.memory_estate import BUCKET, NAME, MemoryEstate, Shop
 from tests.substrate.fake import MemoryVolume, Outcome
 
 
@@ -49,6 +53,34 @@ def test_a_server_that_cannot_lock_all_tables_is_not_restored_onto(
     with pytest.raises(RestoreFailed, match="no room for locks; nothing was changed"):
         restore(work)
     assert memory_estate.servers.postgres["dr"].databases == {}
+
+
+@dataclass
+class LookingShop(Shop):
+    """A shop that looks at its restored data."""
+
+    found: tuple[AssertionResult, ...] = ()
+    asked: list[str] = field(default_factory=list)
+
+    def assertions(self, place: Place) -> Sequence[AssertionResult]:
+        self.asked.append(place.sql.user)
+        return self.found
+
+
+def test_what_a_service_finds_in_its_restored_data_is_a_line_and_a_failure_a_finding(
+    memory_estate: MemoryEstate, work: Recovery
+) -> None:
+    whole, sealed = AssertionResult(NAME, "packages", True, "all"), AssertionResult(NAME, "letters", False, "1 of 2")
+    shop = LookingShop(found=(whole, sealed))
+    work.services = (shop,)
+    restored = restore(work)
+    assert restored.assertions == (f"database {NAME}: packages: all", f"database {NAME}: letters: FAILED: 1 of 2")
+    assert restored.findings == (f"assertion failed: database {NAME}: letters: FAILED: 1 of 2",)
+    assert [event.facts["reason"] for event in memory_estate.journal.events if event.kind == FINDING] == [
+        f"assertion failed: database {NAME}: letters: FAILED: 1 of 2"
+    ]
+    assert len(shop.asked) == 1
+    assert shop.asked != [work.dr.place.sql.user], "a view of a backup could act as the superuser"
 
 
 def refuse_removal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from harness.core.errors import HarnessError
 from harness.core.node import Address, NodeSpec, Ready, runs_images
-from harness.core.service import Contained, Containment, KeyFunction, Place, PublicDoor, Sources, Tree
+from harness.core.service import AssertionResult, Contained, Containment, KeyFunction, Place, PublicDoor, Sources, Tree
 from harness.parts.programs import program
 from harness.patience import PATIENCE
-from harness.services.n8n import contain, keys
+from harness.services.n8n import assertions, contain, keys
 from harness.vault import read_text_secret
 
 IMAGE = "n8n"
@@ -48,7 +48,12 @@ VOLATILE = tuple(
         *("workflow_publication_trigger_status", "workflow_published_version", "workflow_statistics_delta"),
     )
 )
-DISPOSABLE = "event logs, caches, a settings file with the key, and community nodes, which the database lists"
+# The journal of a crash, event logs, caches, a settings file with the key, copies of a repository, and community nodes,
+# which the database lists.
+MADE_ANEW = (
+    *(f".n8n/{name}" for name in ("config", "crash.journal", "n8nEventLog*", "logs", "node-definitions", "nodes")),
+    *(".n8n/git", ".n8n/ssh", ".cache", ".npm"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +118,13 @@ class N8n:
             trees=trees,
             fingerprints=(KEY,),
             volumes=(self.volume,),
-            disposable=((self.volume, DISPOSABLE),),
+            disposable=tuple((self.volume, path) for path in MADE_ANEW),
             volatile=VOLATILE,
         )
+
+    def assertions(self, place: Place) -> Sequence[AssertionResult]:
+        """Return whether each credential can be decrypted with its key, and whether packages of nodes are missing."""
+        return assertions.ask(place, self.database, self.volume, KEY)
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the key function (message 2.8.2). Raises HarnessError when a client secret is missing."""

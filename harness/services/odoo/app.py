@@ -10,6 +10,8 @@ from harness.services.odoo import contain, example, keys
 from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, IMAGE, Program, reference
 
 OK, FOUND = 200, 302
+# Sessions, which end, and caches. The files of a database that is not declared are neither: they are found.
+MADE_ANEW = ("sessions", ".cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Odoo:
             databases=self.databases,
             trees=(*map(self._filestore, self.databases), addons),
             volumes=(self.volume,),
-            disposable=((self.volume, "sessions, which end, and caches, which Odoo makes anew"),),
+            disposable=tuple((self.volume, path) for path in MADE_ANEW),
             read=(self.volume,),
             volatile=("public.bus_bus",),  # notifications to browsers, which Odoo removes after a minute
         )

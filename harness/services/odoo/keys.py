@@ -25,6 +25,7 @@ LOGIN = "admin"
 OK = 200
 SESSION_EXPIRED = 100  # Odoo's own code in a JSON-RPC error
 CENT = 0.005
+SHOWN = 5  # modules that a finding names
 ASSET = re.compile(rb'"(/web/assets/[^"]+)"')
 
 
@@ -67,6 +68,13 @@ class Clerk:
         """Return the answer to a GET request within the session. Raises OSError."""
         return self.door.request("GET", path, session=self.session, patience=PATIENCE.odoo_request)
 
+    def loaded_modules(self) -> frozenset[str]:
+        """Return the names of the modules that this Odoo has loaded on the database. Raises Finding, OSError."""
+        reply = self._post("/web/session/modules", {})
+        if "error" in reply:
+            raise Finding(f"modules of database {self.database}: {_reason(reply)}")
+        return frozenset(reply["result"])
+
     def _post(self, path: str, params: Mapping[str, Any]) -> dict[str, Any]:
         body = {"jsonrpc": "2.0", "method": "call", "params": params}
         answer = self.door.request("POST", path, json=body, session=self.session, patience=self.patience)
@@ -99,6 +107,7 @@ def key_functions(
 
     return (
         key("log in", logs_in),
+        key("load every installed module", loads_modules),
         key("read a known order", lambda clerk: reads_order(clerk, known)),
         key("open a known attachment", lambda clerk: opens_attachment(clerk, known)),
         key("show the login page", shows_login_page),
@@ -109,6 +118,27 @@ def key_functions(
 def logs_in(clerk: Clerk) -> str:
     """Log in as administrator; return a line for the record. Raises Finding, OSError."""
     return f"logged in to database {clerk.database} as user {clerk.log_in()}"
+
+
+def loads_modules(clerk: Clerk) -> str:
+    """Compare the modules of the database with those that Odoo has loaded: it starts without one whose files it lacks.
+
+    Return a line for the record. Raises Finding, OSError.
+    """
+    model = "ir.module.module"
+    domain: list[list[Any]] = [["state", "=", "installed"]]
+    if clerk.call(model, "fields_get", ["imported"], ["type"]):
+        domain.append(["imported", "=", False])  # those are rows alone: they have no files
+    installed = {str(row["name"]) for row in clerk.call(model, "search_read", domain, fields=["name"])}
+    if missing := sorted(installed - clerk.loaded_modules()):
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise Finding(
+            f"{len(missing)} of {len(installed)} installed modules are not loaded: {', '.join(missing[:SHOWN])}{more}; "
+            "put their files, and those of the modules that they need, where this Odoo looks for addons"
+        )
+    if not installed:
+        raise Finding(f"database {clerk.database} has no installed module: it is no Odoo's")
+    return f"all {len(installed)} installed modules are loaded"
 
 
 def reads_order(clerk: Clerk, known: Known) -> str:

@@ -138,6 +138,17 @@ def test_n8n_does_not_start_with_another_key(automation: Automation, tmp_path: P
     assert "another key than the one" not in str(e.value)
 
 
+def test_what_n8n_saved_is_decrypted_and_its_nodes_come_with_it(automation: Automation) -> None:
+    n8n = automation.fresh()
+    assert [one.line for one in n8n.assertions(automation.place)] == [
+        "database n8n: its credentials can be decrypted with n8n-key: all 1 can",
+        "database n8n: the packages of its nodes are installed: only those that come with n8n",
+    ]
+    automation.rows("UPDATE credentials_entity SET data = overlay(data placing 'AAAA' from 25)")
+    credentials, _packages = n8n.assertions(automation.place)
+    assert "FAILED: 1 of 1 cannot: 'shop token' (httpHeaderAuth)" in credentials.line
+
+
 def test_the_crash_journal_is_removed_before_a_start(automation: Automation) -> None:
     journal = ".n8n/crash.journal"
     automation.fresh()

@@ -130,6 +130,29 @@ def test_a_login_page_without_assets_is_a_finding() -> None:
         check("show the login page", {"/web/login": (200, b"<html>")})
 
 
+def test_an_installed_module_that_odoo_has_not_loaded_is_named() -> None:
+    of_modules = "/web/dataset/call_kw/ir.module.module"
+
+    def answers(loaded: object, **more: object) -> dict[str, tuple[int, bytes]]:
+        rows = [{"id": number, "name": name} for number, name in enumerate(("base", "sale", "own_letters"))]
+        return {
+            f"{of_modules}/fields_get": result({}),
+            f"{of_modules}/search_read": result(rows),
+            "/web/session/modules": result(loaded),
+            **more,  # type: ignore[dict-item]
+        }
+
+    name = "load every installed module"
+    assert check(name, answers(["base", "sale", "own_letters", "web"])) == "all 3 installed modules are loaded"
+    with pytest.raises(Finding, match=r"^1 of 3 installed modules are not loaded: own_letters; put their files"):
+        check(name, answers(["base", "sale"]))
+    with pytest.raises(Finding, match="database odoo has no installed module"):
+        check(name, answers([], **{f"{of_modules}/search_read": result([])}))
+    denied = (200, json.dumps({"error": {"code": 0, "message": "denied"}}).encode())
+    with pytest.raises(Finding, match="modules of database odoo: denied"):
+        check(name, answers([], **{"/web/session/modules": denied}))
+
+
 def test_an_order_with_another_amount_is_a_finding() -> None:
     order = {"id": 21, "name": "S00021", "amount_total": 1.0, "order_line": [], "partner_id": [9, "Mill"]}
     path = "/web/dataset/call_kw/sale.order/search_read"

@@ -1,0 +1,116 @@
+"""What n8n needs on DR besides its data: credentials that it sealed are opened, packages of nodes are looked for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from psycopg.sql import SQL, Identifier
+
+from harness.core.service import Place
+from harness.parts.programs import program
+from harness.postgres.server import connect
+from harness.services.n8n.app import N8n
+from harness.services.n8n.credentials import DataKey, is_readable
+from harness.substrate.embedded.substrate import Embedded
+from tests.servers import DatabaseServer, secret_files, start_database
+
+pytestmark = pytest.mark.programs
+KEY = "k\u20ac y-\U0001f600"
+NODES = """INSERT INTO workflow_history VALUES ('v1', '[{"type": "n8n-nodes-base.webhook"}]'), ('v2', '[
+    {"type": "n8n-nodes-tea.kettle"}, {"type": "CUSTOM.clock"},
+    {"type": "@us/n8n-nodes-off.one", "disabled": true}]')"""
+TABLES = (
+    "CREATE TABLE credentials_entity (id text, name text, type text, data text)",
+    'CREATE TABLE workflow_entity (name text, "activeVersionId" text)',
+    'CREATE TABLE workflow_history ("versionId" text, nodes json)',
+    NODES,
+    "INSERT INTO workflow_entity VALUES ('orders', 'v1'), ('draft', NULL)",
+)
+PACKAGES = (
+    'CREATE TABLE installed_packages ("packageName" text)',
+    "INSERT INTO installed_packages VALUES ('n8n-nodes-tea'), ('@us/n8n-nodes-off')",
+)
+
+
+def sealed(text: str, key: str = KEY) -> dict[str, str]:
+    """Return a text as n8n's own code seals it: with its key, and with a data key of either algorithm."""
+    ciphers = Path(program("n8n")).parents[2] / "n8n-core/dist/encryption"
+    words = [program("node"), str(Path(__file__).with_name("seal.js")), str(ciphers), key]
+    done = subprocess.run(words, input=text, capture_output=True, text=True, check=True)
+    made: dict[str, str] = json.loads(done.stdout)
+    return made
+
+
+def test_what_n8n_sealed_is_opened_with_its_key_and_with_no_other() -> None:
+    made = sealed('{"token": "\u00e9"}')
+    keys = {"a": DataKey(made["wrapped"], "aes-256-gcm"), "b": DataKey(made["wrapped"], "aes-256-cbc")}
+    assert all(is_readable(made[form], KEY, keys) for form in ("plain", "gcm", "cbc"))
+    assert not any(is_readable(made[form], f"{KEY}.", keys) for form in ("plain", "gcm", "cbc"))
+    assert not is_readable(made["gcm"], KEY, {}), "its data key is gone"
+    assert not is_readable(made["gcm"], KEY, {"a": DataKey(made["wrapped"], "rot13")})
+    assert not is_readable(sealed("[1]")["plain"], KEY, {}), "a credential is an object"
+    assert not any(is_readable(data, KEY, keys) for data in ("", "%%%", "a:", "a:AAAA", made["plain"][:40]))
+
+
+@pytest.fixture(scope="module")
+def server(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory) -> DatabaseServer:
+    return start_database(substrate.site("dr"), tmp_path_factory.mktemp("dr"))
+
+
+@pytest.fixture
+def place(server: DatabaseServer, tmp_path: Path) -> Iterator[Place]:
+    """A site whose database `n8n` has the tables that are asked."""
+    server.execute("postgres", "CREATE DATABASE n8n")
+    server.execute("n8n", *TABLES)
+    yield Place(server.site, server.sql, None, secret_files(tmp_path, {"n8n-key": KEY}))  # type: ignore[arg-type]
+    server.execute("postgres", "DROP DATABASE n8n WITH (FORCE)")
+    server.site.volume("n8n").remove(".n8n")
+
+
+def add(server: DatabaseServer, table: str, *row: str) -> None:
+    with connect(server.sql, "n8n") as connection:
+        connection.execute(SQL("INSERT INTO {} VALUES (%s, %s, %s, %s)").format(Identifier(table)), row)
+
+
+def lines(place: Place) -> tuple[str, str]:
+    credentials, packages = (one.line.removeprefix("database n8n: ") for one in N8n().assertions(place))
+    return credentials, packages
+
+
+def test_every_credential_is_opened_and_one_of_another_key_is_named(server: DatabaseServer, place: Place) -> None:
+    ours, theirs = sealed('{"user": "a"}'), sealed('{"user": "a"}', "the key of before")
+    add(server, "credentials_entity", "1", "chat", "slackApi", ours["plain"])
+    assert lines(place)[0] == "its credentials can be decrypted with n8n-key: all 1 can"
+    server.execute("n8n", "CREATE TABLE deployment_key (id text, type text, value text, algorithm text)")
+    add(server, "deployment_key", "a", "data_encryption", ours["wrapped"], "aes-256-gcm")
+    add(server, "credentials_entity", "2", "files", "ftp", ours["gcm"])
+    assert lines(place)[0].endswith(": all 2 can")
+    add(server, "credentials_entity", "3", "old", "ssh", theirs["plain"])
+    assert "FAILED: 1 of 3 cannot: 'old' (ssh); enter them anew in n8n" in lines(place)[0]
+
+
+def test_a_site_without_the_key_and_a_database_of_another_program_are_failed_assertions(
+    server: DatabaseServer, place: Place
+) -> None:
+    place.secrets.clear()  # type: ignore[attr-defined]
+    assert lines(place)[0].endswith("FAILED: site dr has no secret 'n8n-key'")
+    server.execute("n8n", "DROP TABLE credentials_entity, workflow_entity")
+    assert all("FAILED: " in line for line in lines(place))
+
+
+def test_a_package_whose_nodes_are_published_and_that_dr_lacks_is_named(server: DatabaseServer, place: Place) -> None:
+    assert lines(place)[1] == "the packages of its nodes are installed: only those that come with n8n"
+    server.execute("n8n", *PACKAGES)
+    said = "not on dr, and no published workflow has a node of them: @us/n8n-nodes-off, n8n-nodes-tea"
+    assert lines(place)[1].endswith(f": {said}")
+    server.execute("n8n", "UPDATE workflow_entity SET \"activeVersionId\" = 'v2' WHERE name = 'draft'")
+    said = "FAILED: not on dr: CUSTOM, of workflow 'draft', n8n-nodes-tea, of workflow 'draft'; install them"
+    assert said in lines(place)[1]
+    for path in ("nodes/node_modules/n8n-nodes-tea/package.json", "custom/clock.node.js"):
+        with place.site.volume("n8n").open(f".n8n/{path}", "wb"):
+            pass
+    assert lines(place)[1].endswith("no published workflow has a node of them: @us/n8n-nodes-off")
