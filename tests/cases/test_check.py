@@ -14,6 +14,7 @@ from harness.postgres.contents.schema import SchemaText
 from harness.postgres.dump import chunks, dump_task, facts, open_snapshot, schema_task
 from harness.postgres.restoring.database import Spooled, restore_database
 from tests.cases.estate import CaseEstate
+from tests.cases.majors import OWN, serving
 from tests.cases.odd import ODD, ROLES
 from tests.servers import DatabaseServer, embedded, start_database
 
@@ -50,9 +51,10 @@ def folder(home: Path, name: str) -> Path:
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DatabaseServer, DatabaseServer]]:
     home = tmp_path_factory.mktemp("check")
     with embedded(home) as substrate:
-        primary, dr = (
-            start_database(substrate.site(name), tmp_path_factory.mktemp(name)) for name in ("primary", "dr")
-        )
+        with serving(OWN):
+            primary, dr = (
+                start_database(substrate.site(name), tmp_path_factory.mktemp(name)) for name in ("primary", "dr")
+            )
         yield primary, dr
 
 
