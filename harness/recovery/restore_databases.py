@@ -19,6 +19,7 @@ from harness.postgres.restoring import quiet
 from harness.postgres.restoring.database import Loaded, Spooled, restore_database
 from harness.postgres.restoring.views import Stale, refresh_all
 from harness.postgres.roles import admission, check, data, restore
+from harness.postgres.roles.initial import remake
 from harness.repository.catalogue import OpenBackup
 
 SPOOL = "spool"
@@ -113,6 +114,8 @@ class DatabaseRestore:
         admitted = admission.admit(self.server, found, admission.contexts(sql), self.allowed, providers)
         self._server, self.refused = admitted.data, admitted.refused
         for line in (*restore.restore(sql, self.server, found, self.lz4), *admitted.excluded):
+            self._note(line)
+        for line in remake(sql, self.server, found, [d.name for d in self.contents.databases]):
             self._note(line)
         for line in admitted.allowed:
             self._note(f"{line}: restored, as [restore.allow] says")

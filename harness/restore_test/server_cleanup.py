@@ -14,6 +14,7 @@ from harness.postgres.roles import restore
 from harness.postgres.roles.check import differences
 from harness.postgres.roles.data import Grant, ServerData, inspect
 from harness.postgres.roles.grants import align
+from harness.postgres.roles.initial import remake
 from harness.postgres.server import connect, one_line
 from harness.postgres.session import Connection
 
@@ -180,6 +181,7 @@ def _put_back(
     """Remove what is new in a database of initdb, and put its own properties back."""
     what = f"database {name}"
     attempt(what, lambda: _run(sql, name, _free_database))
+    attempt(what, lambda: remake(sql, data, inspect(sql), (name,), again=True))  # a restore may have made it anew
     attempt(what, lambda: _run(sql, name, lambda connection: _drop_objects(connection, _contained(sql, name), earlier)))
     attempt(what, lambda: _run(sql, name, lambda connection: _schemas(connection, earlier)))
     attempt(what, lambda: restore.create_database(sql, data, inspect(sql), name))

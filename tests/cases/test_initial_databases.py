@@ -1,0 +1,76 @@
+"""Databases of initdb with another encoding and locale than DR's: `postgres` is where many keep their first tables."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg import sql as compose
+
+from harness.core.errors import RestoreFailed
+from harness.postgres.server import connect
+from harness.restore_test.cleanup import clear, take_snapshot
+from tests.cases.estate import CaseEstate
+from tests.cases.majors import asked_major
+from tests.cases.test_cleanup import restored
+
+pytestmark = pytest.mark.cases
+
+FORM = "SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = '{}'"
+NOTES = ('CREATE TABLE notes (t text COLLATE "C")', "INSERT INTO notes VALUES (chr(233))", "CREATE SCHEMA own")
+
+
+def made_anew(estate: CaseEstate, name: str, site: str = "primary") -> None:
+    """Make a database of initdb anew as it is in Western Europe since long ago."""
+    provider = "LOCALE_PROVIDER libc" if asked_major() >= 15 else ""
+    create = f"CREATE DATABASE {{}} TEMPLATE template0 ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' {provider}"
+    with connect(estate.site(site).place.sql, "template1" if name == "postgres" else "postgres") as connection:
+        for statement in ("ALTER DATABASE {} WITH IS_TEMPLATE false", "DROP DATABASE {} WITH (FORCE)", create):
+            connection.execute(compose.SQL(statement).format(compose.Identifier(name)))
+        if name == "template1":
+            connection.execute("ALTER DATABASE template1 WITH IS_TEMPLATE true")
+
+
+def test_databases_of_initdb_of_another_locale_come_back_and_are_put_back(estate: CaseEstate) -> None:
+    for name in ("postgres", "template1"):
+        made_anew(estate, name)
+        estate.run(name, *NOTES, f"ALTER DATABASE {name} SET work_mem = '7MB'")
+    estate.create("shop", "CREATE TABLE t (n int)")
+    estate.back_up()
+    before = take_snapshot(estate.dr.place, (estate.service,), estate.contents)
+    were = [estate.rows("postgres", FORM.format(name)) for name in ("postgres", "template1")]
+    done = estate.restore()
+    for name in ("postgres", "template1"):
+        assert estate.rows("postgres", FORM.format(name)) == [("LATIN1", "C")]
+        assert estate.rows(name, "SELECT t, octet_length(t) FROM notes") == [("\u00e9", 1)]
+        assert [line for line in done.notes if line.startswith(f"database {name}: made anew as LATIN1 libc C C, as in")]
+    assert estate.value("postgres", "SELECT datistemplate FROM pg_database WHERE datname = 'template1'") is True
+    assert clear(estate.dr.place, *restored(estate), before) == ("databases: shop; roles: none",)
+    assert take_snapshot(estate.dr.place, (estate.service,), estate.contents) == before
+    assert [estate.rows("postgres", FORM.format(name)) for name in ("postgres", "template1")] == were
+
+
+def test_what_dr_has_of_its_own_in_such_a_database_is_not_removed(estate: CaseEstate) -> None:
+    made_anew(estate, "postgres")
+    estate.run("postgres", *NOTES)
+    estate.back_up()
+    estate.run("postgres", "CREATE EXTENSION hstore", site="dr")
+    with pytest.raises(
+        RestoreFailed, match=r"database postgres at .*: is UTF8 .*, and LATIN1 .* in the backup; it is not"
+    ):
+        estate.restore()
+    assert estate.value("postgres", "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'") == 1
+
+
+def test_a_locale_that_dr_lacks_leaves_its_database_as_it_was(
+    estate: CaseEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_anew(estate, "postgres")
+    estate.run("postgres", *NOTES)
+    estate.back_up()
+    was = estate.rows("postgres", FORM.format("postgres"))
+    lacking = compose.SQL("CREATE DATABASE nothing TEMPLATE template0 LC_COLLATE 'xx_XX' LC_CTYPE 'xx_XX'")
+    monkeypatch.setattr("harness.postgres.roles.initial.creation_of", lambda *_of: lacking)
+    with pytest.raises(
+        RestoreFailed, match=r"database postgres at .*: cannot be made anew as LATIN1 libc C C: .*locale"
+    ):
+        estate.restore()
+    assert estate.rows("postgres", FORM.format("postgres")) == was
