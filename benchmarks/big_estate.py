@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
@@ -30,7 +31,7 @@ BULK = "bulk_mb = 200"
 
 @dataclass(frozen=True, slots=True)
 class Row(site_loss.Row):
-    """One drill. `megabytes`: of the bulk database; `mode`: of the backup."""
+    """One drill. `megabytes`: of the bulk database; `mode`: of the backup; `commit`: of this checkout in any case."""
 
     megabytes: int
     mode: str
@@ -76,7 +77,10 @@ def main() -> None:
         modes: tuple[str, ...] = MODES
         if asked.older:
             estate, modes = asked.older.resolve() / "estate.toml", (*MODES, OLDER)
-            estate.write_text(estate.read_text(encoding="utf-8").replace(BULK, f"bulk_mb = {asked.megabytes}"))
+            text, count = re.subn(r"(?m)^bulk_mb = \d+$", f"bulk_mb = {asked.megabytes}", estate.read_text("utf-8"))
+            if count != 1:
+                raise SystemExit(f"{estate}: no line `bulk_mb = ...`")
+            estate.write_text(text, encoding="utf-8")
             places[estate] = estate.parent
         for file, place in places.items():
             prepare = [str(place / ".venv/bin/blackstart"), "prepare", "--config", str(file)]

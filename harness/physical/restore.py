@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from os import stat_result
@@ -14,13 +15,13 @@ from harness.core.wal import show_lsn
 from harness.physical.choice import Wanted, Way, ways
 from harness.physical.incremental.combine import combine
 from harness.physical.installation.collations import other_collations
+from harness.physical.owner import Identity, hand_over, identity_of
 from harness.physical.preflight import preflight
 from harness.physical.private_server import Connect, Unreached
 from harness.physical.programs import Programs
 from harness.physical.server import Replayed, replay
 from harness.physical.unpack import (
     AUTO,
-    hand_over,
     made,
     place_wal,
     put_back,
@@ -101,11 +102,11 @@ def restore(
             with made(folder) as was:
                 reader = WalReader(repository, private_pem)
                 way = fill(way, reader, folder, programs, journal, progress, keep=aside is None)  # noqa: PLW2901
-                kept = set_aside(folder)
+                kept, there = set_aside(folder), {one: identity_of(one) for one in (folder, spaces_of(folder))}
                 done = replay_way(way, wanted, folder, programs, journal, promoted.look)
                 if aside is None:
                     put_back(folder, kept)
-                    _finish(folder, was)
+                    _finish(there, was)
         except Unreached as error:
             journal.mark("passed over", way.name, reason=str(error))
             tried.append(way.range)
@@ -120,10 +121,12 @@ def restore(
     raise Refused(f"{wanted.target} was not reached; there is: {'; '.join((*tried, *lost))}")
 
 
-def _finish(folder: Path, was: stat_result | None) -> None:
+def _finish(folders: Mapping[Path, Identity | None], was: stat_result | None) -> None:
     """Give what was restored to its owner, and write it to the disk."""
-    hand_over(was, folder, spaces_of(folder))
-    for one in (folder, spaces_of(folder)):
+    if was is not None:
+        with suppress(OSError):  # a warning says that it is root's
+            hand_over(was, folders)
+    for one in folders:
         write_to_disk(one)
 
 

@@ -3,9 +3,8 @@
 import ctypes
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import c_int64
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +14,7 @@ from harness.physical.archive import Member, members
 from harness.physical.backup import FOLDER, MANIFEST
 from harness.physical.choice import Way
 from harness.physical.incremental.checkpoints import WHOLE, Checkpoints
+from harness.physical.owner import hand_over, identity_of
 from harness.repository.catalogue import OpenBackup
 from harness.repository.format.frames import FRAME
 from harness.repository.pipeline import without
@@ -88,13 +88,18 @@ def require_room(folder: Path, needed: int) -> None:
 def made(folder: Path) -> Iterator[os.stat_result | None]:
     """Make the data folder and that of its tablespaces; after an error both are as they were before.
 
-    Yield owner and mode of the empty folder that was there, None where none was.
+    Yield owner and mode of the empty folder that was there, None where none was. Raises UsageError where it cannot be
+    root's meanwhile.
     """
     spaces, was = spaces_of(folder), folder.stat() if folder.is_dir() else None
     require_empty(spaces)
     folder.mkdir(mode=0o700, exist_ok=True)
-    if os.geteuid() == 0:
-        os.chown(folder, 0, 0)  # PostgreSQL's programs are run in a namespace where root owns nothing of others
+    if was is not None and was.st_uid != os.geteuid() == 0:
+        try:  # PostgreSQL's programs are run in a namespace where root owns nothing of others
+            os.chown(folder, 0, 0, follow_symlinks=False)
+        except OSError as error:
+            why = f"belongs to another user, and root cannot have it meanwhile ({error.strerror})"
+            raise UsageError(f"--into {folder}: {why}; name a new folder, or run this as that user") from None
     folder.chmod(0o700)
     try:
         yield was
@@ -103,23 +108,9 @@ def made(folder: Path) -> Iterator[os.stat_result | None]:
         remove_tree(spaces)
         if was is not None:
             folder.mkdir(mode=0o700)
-            hand_over(was, folder)
-            folder.chmod(stat.S_IMODE(was.st_mode))
+            with suppress(OSError, RestoreFailed):  # what is raised is why the restore failed
+                hand_over(was, {folder: identity_of(folder)}, was.st_mode)
         raise
-
-
-def hand_over(was: os.stat_result | None, *folders: Path) -> None:
-    """Give folders, with all in them, to the owner of the empty folder that was there. Only root can; nobody else does.
-
-    Raises OSError.
-    """
-    if was is None or os.geteuid() != 0:
-        return
-    for folder in folders:
-        # From below: until the folder itself is his, its new owner cannot put a link in the way.
-        for at, places, files in os.walk(folder, topdown=False):
-            for path in (*(Path(at, name) for name in (*places, *files)), *((folder,) if Path(at) == folder else ())):
-                os.chown(path, was.st_uid, was.st_gid, follow_symlinks=False)
 
 
 def unpack(

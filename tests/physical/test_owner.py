@@ -82,6 +82,47 @@ def test_after_an_error_the_folder_is_his_as_it_was(
     assert (folder.stat().st_mode & 0o777, list(folder.iterdir())) == (MODE, [])
 
 
+def in_the_place_of(folder: Path, link: bool) -> None:
+    """Do what the owner of the folder above can: something else is under that name then."""
+    folder.rename(folder.with_name("aside"))
+    other = folder.with_name("another")
+    other.mkdir(mode=0o700)
+    (other / "secret").touch()
+    if link:
+        folder.symlink_to(other)
+    else:
+        other.rename(folder)
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_what_took_the_place_of_the_folder_meanwhile_is_given_to_nobody(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, link: bool
+) -> None:
+    take_physical(archive.source, MemoryJournal())
+    folder = another_s(tmp_path / "his")
+    monkeypatch.setattr("harness.physical.restore.put_back", lambda *_of: in_the_place_of(folder, link))
+    with pytest.raises(RestoreFailed, match=rf"^{folder}: something else took its place meanwhile, and is given"):
+        restored(archive, folder)
+    if link:
+        assert owners(tmp_path / "another") == {(0, 0)}
+    assert (0, 0) in owners(tmp_path / "aside")
+
+
+def test_a_root_that_may_not_change_owners_is_told_before_anything_is_restored(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_physical(archive.source, MemoryJournal())
+    folder = another_s(tmp_path / "his")
+
+    def refused(*_of: object, **_more: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("harness.physical.unpack.os.chown", refused)
+    with pytest.raises(UsageError, match=rf"^--into {folder}: belongs to another user, and root cannot have it"):
+        restored(archive, folder)
+    assert (owners(folder), list(folder.iterdir())) == ({(USER, GROUP)}, [])
+
+
 def test_the_data_folder_of_another_user_is_not_rewound_by_root(archive: Archive) -> None:
     folder = folder_of(archive.db)
     os.chown(folder, USER, GROUP)
