@@ -3,18 +3,13 @@
 import secrets as random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from harness.backup.plan import listed_buckets, plan_of, some, undeclared
-from harness.backup.tree import is_left_out
-from harness.core.contents import PREPARED
+from harness.backup.plan import listed_buckets, some
 from harness.core.errors import BackupFailed, MissingPart, UsageError
-from harness.core.service import S3, Place, Service, Sql, Tree
+from harness.core.service import S3, Service, Sql
 from harness.estate.config import Config
 from harness.estate.connections import Connections
-from harness.estate.existing import connect_offsite, connect_site, s3_at, sql_at
-from harness.estate.isolation import outside_volumes
+from harness.estate.existing import connect_offsite, s3_at, sql_at
 from harness.estate.registry import kind_of
 from harness.estate.report import Report, check_files, check_services, secrets_in
 from harness.estate.secrets import RECIPIENTS, SIGNING_KEY, verify_keys
@@ -23,7 +18,6 @@ from harness.pem import fingerprint
 from harness.physical.programs import programs_of
 from harness.physical.required import ask_required
 from harness.physical.source import slot_name
-from harness.postgres.checks import outdated_collations
 from harness.postgres.client import must_encrypt
 from harness.postgres.identity import ask, catalogue
 from harness.postgres.server import SUPERUSER_PASSWORD, connect
@@ -33,7 +27,6 @@ from harness.repository.store.probe import known
 from harness.s3.client import asked, client
 from harness.s3.server import ACCESS, SECRET
 from harness.signing import read_signing_key, read_verify_key
-from harness.substrate.embedded.substrate import Embedded
 from harness.vault import read_secret
 
 OLDEST, NEWEST = 14, 18  # majors of PostgreSQL
@@ -43,8 +36,6 @@ SELECT rolsuper, pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT'
 FROM pg_catalog.pg_roles WHERE rolname = current_user
 """
 NEEDED = ("pg_authid", "pg_read_all_data", "BYPASSRLS", "CREATEDB", "CREATEROLE")  # what RIGHTS asks for, in its order
-UNASKED = ("bucket *",)  # of [backup.exclude]: it may stand for nothing
-ABSENT = "it is not there"  # why a check leaves something out of the plan of a backup
 ROLES = "SELECT rolname FROM pg_catalog.pg_roles"
 
 
@@ -113,8 +104,7 @@ def check_physical(report: Report, where: str, sql: Sql, config: Config, *, incr
 def check_databases(report: Report, config: Config, services: Sequence[Service], sql: Sql) -> None:
     """Check that every declared database exists, and every role that services connect as."""
     with report.noting("existing.primary.sql"):
-        entries = catalogue(sql)
-        there = {entry.name for entry in entries}
+        there = {entry.name for entry in catalogue(sql)}
         roles = {str(name) for (name,) in ask(sql, ROLES)}
         for name in sorted(config.databases.keys() - there):
             report.found(f"databases.{name}", f"no database {name!r} on {sql} that could be asked; correct the name")
@@ -129,9 +119,6 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
             specs = kind_of(config, service.name).secrets(service.name, table) if sources.databases else ()
             for role in [spec.role for spec in specs if spec.role and spec.role not in roles]:
                 report.gap(where, f"no role {role!r} on {sql}; a restored service could not log in as it")
-        for name in [entry.name for entry in entries if entry.connectable and entry.valid]:
-            for line in outdated_collations(sql, name):
-                report.warn(f"database {name}", line)
 
 
 def check_buckets(report: Report, config: Config, services: Sequence[Service], s3: S3) -> None:
@@ -239,42 +226,6 @@ def check_primary(report: Report, config: Config, services: Sequence[Service], *
     if ACCESS in secrets and SECRET in secrets:
         with report.noting(where):
             check_buckets(report, config, services, s3_at(table, secrets))
-
-
-def check_coverage(report: Report, config: Config, services: Sequence[Service]) -> None:
-    """Find what would be in a backup of the declared primary, and what would not; nothing where it does not answer."""
-    reached = ("existing.primary.secrets", "existing.primary.sql", "existing.primary.s3")
-    if config.existing is None or config.existing.primary is None or {d.where for d in report.defects} & {*reached}:
-        return
-    exclude = {**config.backup.exclude, **dict.fromkeys(report.absent, ABSENT)}
-    with TemporaryDirectory(prefix="blackstart-check-") as folder, report.noting("existing.primary"):
-        local = Embedded(Path(folder) / "run", Path(folder) / "logs")
-        try:
-            place = connect_site(config, "primary", local).place
-            plan = plan_of(place, services, exclude)
-            found = [gap for tree in plan.trees if (gap := undeclared(tree, _files(place, tree)))]
-            report.covered += [f"database {name}" for name in plan.databases]
-            report.covered += [tree.name for tree in plan.trees if not tree.found]
-            report.covered += [f"bucket {objects.bucket}" for objects in plan.objects]
-        finally:
-            local.sweep()
-        known = {gap.what for gap in plan.gaps} | {
-            f"path {path.rpartition(': ')[2]}" for path in outside_volumes(config)
-        }
-        for name in config.backup.exclude:
-            if name not in known and name not in UNASKED and not name.startswith(PREPARED):
-                report.found("backup.exclude", f"{name}: there is none to leave out; correct the name, or remove it")
-        for gap in (*plan.gaps, *found):
-            if gap.excluded and gap.excluded != ABSENT:
-                report.excluded.append(str(gap))
-            elif not gap.excluded:
-                report.gap(gap.what, f"would not be in a backup: {gap.why}")
-
-
-def _files(place: Place, tree: Tree) -> int:
-    """Return the number of files of a tree that no service declares, 0 for any other: a backup reads them."""
-    paths = place.site.volume(tree.volume).walk() if tree.found else ()
-    return sum(not is_left_out(path, tree) for path in paths)
 
 
 def require_backup(config: Config) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from minio.error import S3Error
 
 from harness.backup.archive import bucket_name, volume_name
-from harness.core.contents import Contents, Gap
+from harness.core.contents import Contents, Gap, Missing
 from harness.core.errors import BackupFailed, UsageError
 from harness.core.service import S3, Objects, Place, Service, Tree
 from harness.postgres.contents.undumped import undumped
@@ -202,6 +202,14 @@ def undeclared(tree: Tree, files: int) -> Gap | None:
         f"no service declares its {files} files{outside}: backed up as found, not checked with a database; "
         f"name their folder in `files` of a service, or exclude {_name(tree)!r}",
     )
+
+
+def unread(tree: Tree, lost: Sequence[Missing]) -> Gap | None:
+    """Return the gap of what could not be read of a tree that no service declares, None where nothing is lost."""
+    lines = [f"{one.path}: {one.reason}" for one in lost if one.holds_data]
+    if not lines:
+        return None
+    return Gap(_name(tree), f"{some(lines)}; make it a file that backups can read, or exclude {_name(tree)!r}")
 
 
 def _volumes(place: Place, services: Sequence[Service]) -> Iterator[str]:

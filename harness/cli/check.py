@@ -55,7 +55,8 @@ def report_of(file: Path, mode: Mode | None = None) -> Report:
 
     `mode`: of the backups, None as declared.
     """
-    from harness.backup.check import check_coverage, check_offsite, check_primary
+    from harness.backup.check import check_offsite, check_primary
+    from harness.backup.coverage import check_coverage
     from harness.estate.config import read_config
     from harness.estate.isolation import uncovered_paths
     from harness.estate.report import Report, check_services

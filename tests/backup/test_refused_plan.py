@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.backup import check as module
-from harness.backup import pack
+from harness.backup import coverage, pack
 from harness.backup.plan import _trees
 from harness.cli.check import report_of
 from harness.core.errors import BackupFailed
@@ -57,12 +57,11 @@ def test_a_volume_that_is_not_mounted_here_fails_the_backup(tmp_path: Path) -> N
 def test_a_check_asks_for_each_part_of_an_existing_estate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
-    for name in ("check_offsite", "check_primary", "check_coverage"):
-        monkeypatch.setattr(module, name, lambda *_words, **_more: None)
-    # Both modules are loaded before: one that is loaded now would keep what stands in for a check.
-    monkeypatch.setattr(of_dr, "check_dr", lambda *_words: None)
-    wrong = of_dr if part == "check_dr" else module
-    monkeypatch.setattr(wrong, part, lambda report, *_words, **_more: report.found(part, "is wrong"))
+    parts = {"check_offsite": module, "check_primary": module, "check_coverage": coverage, "check_dr": of_dr}
+    # All modules are loaded before: one that is loaded now would keep what stands in for a check.
+    for name, of in parts.items():
+        monkeypatch.setattr(of, name, lambda *_words, **_more: None)
+    monkeypatch.setattr(parts[part], part, lambda report, *_words, **_more: report.found(part, "is wrong"))
     file = Path(shutil.copy(ROOT / "estate.toml", tmp_path))
     file.write_text(file.read_text() + OFFSITE)
     assert [defect.where for defect in report_of(file).defects] == [part]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from harness.backup.check import check_databases
+from harness.backup.coverage import check_collations
 from harness.core.errors import BackupFailed
 from harness.estate.report import Report
 from harness.postgres.checks import differences
@@ -174,6 +174,8 @@ def test_indexes_that_another_version_of_a_collation_built_are_named(estate: Cas
         assert line.startswith(f"database app: collation {name}: indexes were built by version {version}, and this ")
         assert line.endswith(f"; REINDEX DATABASE NAME, then {remedy}")
     report = Report()
-    check_databases(report, estate.config, (), estate.primary.place.sql)
-    assert (list(map(str, report.warnings)), report.defects) == (named, [])
+    check_collations(report, estate.primary.place.sql, ("gone", "app"))
+    gone, *rest = map(str, report.warnings)
+    assert gone.startswith("database gone: its collations are not known: PostgreSQL at ")
+    assert (rest, report.defects) == (named, [])
     assert estate.restore().findings == ()
