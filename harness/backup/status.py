@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger
@@ -20,7 +21,8 @@ from harness.repository.lineage import broken_chains
 from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
 from harness.repository.wal.findings import wal_findings
 
-LATE = 1.5  # intervals after which a backup is overdue
+LATE = 0.5  # intervals after a run at which its backup is overdue
+EARLY = 0.1  # intervals before a run from which on a backup is that of the run: the server's clock may be behind
 FULL = 0.8  # share of max_slot_wal_keep_size from which on the slot is in danger
 READABLE = 0o644  # the node exporter runs as another user
 ASKED = """
@@ -60,10 +62,22 @@ class ServerState:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """When the backup after the newest one is due: at that run of the schedule. After `alarm` it is overdue."""
+
+    at: datetime
+    alarm: datetime
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The status. `rpo_seconds`, `lost_bytes`: of writes that would be lost now, None: not known.
 
-    `backup_age_seconds`: of the newest trusted backup's snapshot, None without one; `alarms`: one line for each danger.
+    `backup_age_seconds`: of the newest trusted backup's snapshot, None without one, as `due`; `alarms`: one line for
+    each danger.
     """
 
     rpo_seconds: float | None
@@ -73,6 +87,7 @@ class Status:
     retained_bytes: int | None
     retained_limit_bytes: int | None
     alarms: tuple[str, ...]
+    due: Due | None = None
 
 
 def server_state(sql: Sql, slot: str) -> ServerState:
@@ -97,12 +112,29 @@ def interval_of(expression: str, now: datetime, newest: datetime | None = None) 
 
     The longer of the two: on a Sunday nothing is late of a schedule for the days of the week.
     """
+    first, second = islice(_runs(expression, now), 2)
+    return second - first if newest is None else max(second - first, next(_runs(expression, newest)) - newest)
+
+
+def due_after(expression: str, newest: datetime) -> Due:
+    """Return when a six-field cron makes a backup due after the newest one, and from when on it is overdue.
+
+    How long a run may take is measured by the shorter of the two intervals after it: the other may be a weekend.
+    """
+    first, second, third, fourth = islice(_runs(expression, newest), 4)
+    usual = min(second - first, third - second)
+    if first - newest > EARLY * usual:
+        return Due(first, first + LATE * usual)
+    return Due(second, second + LATE * min(third - second, fourth - third))
+
+
+def _runs(expression: str, after: datetime) -> Iterator[datetime]:
+    """Yield the times at which a six-field cron fires; one that never fires counts as daily."""
     trigger = CronTrigger(**dict(zip(CRON_FIELDS, expression.split(), strict=True)), timezone="UTC")
-    first = trigger.get_next_fire_time(None, now)
-    second = trigger.get_next_fire_time(first, first + timedelta(microseconds=1)) if first else None
-    between = second - first if first and second else timedelta(days=1)
-    due = trigger.get_next_fire_time(None, newest) if newest is not None else None
-    return max(between, due - newest) if due is not None and newest is not None else between
+    while True:
+        after = trigger.get_next_fire_time(None, after) or after + timedelta(days=1)
+        yield after
+        after += timedelta(microseconds=1)
 
 
 def status_of(repository: Repository, ask: Callable[[], ServerState | str], schedule: str, budget: float) -> Status:
@@ -127,11 +159,12 @@ def status_of(repository: Repository, ask: Callable[[], ServerState | str], sche
     interval = interval_of(schedule, now, newest).total_seconds()
     alarms = [*catalogue.findings, *wal_findings(repository, wal)]
     alarms += [f"backup {name} cannot be restored: {reason}" for name, reason in broken.items()]
-    if age is None:
+    due = due_after(schedule, newest) if newest is not None else None
+    if due is None:
         of = f" of database system {system}" if every else ""
         alarms.append(f"no trusted backup{of} is in the repository; take one with `blackstart backup`")
-    elif age > LATE * interval:
-        alarms.append(f"the newest backup is {age:.0f} s old, one is due every {interval:.0f} s; look at its schedule")
+    elif now > due.alarm:
+        alarms.append(f"the newest backup is {age:.0f} s old, one was due on {due}; look at its schedule")
     rpo, lost = age, None
     archived = any(one.purpose == "archive" for one in wal.lists)
     if isinstance(server, str):
@@ -148,6 +181,7 @@ def status_of(repository: Repository, ask: Callable[[], ServerState | str], sche
         server.retained if isinstance(server, ServerState) else None,
         server.limit if isinstance(server, ServerState) else None,
         tuple(dict.fromkeys(alarms)),
+        due,
     )
 
 

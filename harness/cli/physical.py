@@ -96,7 +96,8 @@ def status(
     now = status_of(found.repository, ask, loaded.backup.schedule, loaded.backup.wal_seconds)
     seconds, lost = shown(now.rpo_seconds, "s"), shown(now.lost_bytes, "bytes")
     say(f"lost if the site were gone now: {seconds} of writes, {lost} of WAL")
-    say(f"newest backup: {shown(now.backup_age_seconds, 's')} old; one is due every {now.interval_seconds:.0f} s")
+    due = f"; the next is due on {now.due}" if now.due is not None else ""
+    say(f"newest backup: {shown(now.backup_age_seconds, 's')} old{due}")
     kept, most = shown(now.retained_bytes, "bytes"), shown(now.retained_limit_bytes, "bytes")
     say(f"replication slot: keeps {kept}, at most {most}")
     alarms = (*now.alarms, *standby_alarms(loaded, at))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.backup.status import ServerState, Status, interval_of, server_state, status_of, write_gauges
+from harness.backup.status import ServerState, Status, due_after, interval_of, server_state, status_of, write_gauges
 from harness.core.clock import NotYet, wait_until
 from harness.core.errors import HarnessError
 from harness.core.journal import MemoryJournal
@@ -18,7 +18,7 @@ from harness.physical.backup import take_physical
 from tests.physical.conftest import Archive, archive, lsn, recipients, server
 
 __all__ = ["archive", "recipients", "server"]
-DAILY = "0 15 2 * * *"
+DAILY, WEEKDAYS, QUARTERS = "0 15 2 * * *", "0 15 2 * * mon-fri", "0 */15 * * * *"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOUND = ServerState("7391", NOW, 0, 1, False, None, None, None, True, True, "reserved", 1 << 20, 64 << 20)
 
@@ -70,9 +70,6 @@ def test_each_danger_is_an_alarm(archive: Archive) -> None:
     state = server_state(archive.db.sql, "none")
     sound = replace(SOUND, system=state.system, now=state.now, flushed=lsn(archive.db), timeline=1)
     assert alarms(archive, sound) == ""
-    late = replace(sound, now=state.now + timedelta(hours=37))
-    assert "one is due every 86400 s" in alarms(archive, late)
-    assert alarms(archive, replace(sound, now=state.now + timedelta(hours=35))) == ""
     failing = replace(sound, archives=True, failed_at=NOW, failed="000000010000000000000003")
     assert "archive_command failed last at 2026-03-01 12:00:00 UTC" in alarms(archive, failing)
     assert alarms(archive, replace(failing, archived_at=NOW + timedelta(seconds=1))) == ""
@@ -81,6 +78,23 @@ def test_each_danger_is_an_alarm(archive: Archive) -> None:
     assert "max_slot_wal_keep_size is not set" in alarms(archive, replace(sound, limit=None))
     assert "keeps 60 MiB of at most 64 MiB" in alarms(archive, replace(sound, retained=60 << 20))
     assert "does not say its state: refused" in alarms(archive, "refused")
+
+
+def test_a_backup_that_did_not_come_is_an_alarm_with_the_time_at_which_it_was_due(archive: Archive) -> None:
+    take_physical(archive.source, MemoryJournal())
+    newest = archive.repository.catalogue().entries[0].snapshot_at
+    assert newest is not None
+    state = server_state(archive.db.sql, "none")
+    sound = replace(SOUND, system=state.system, flushed=lsn(archive.db), timeline=1)
+    for schedule in (WEEKDAYS, DAILY, QUARTERS):
+        due = due_after(schedule, newest)
+
+        def at(now: datetime, schedule: str = schedule) -> tuple[str, ...]:
+            return status_of(archive.repository, lambda: replace(sound, now=now), schedule, 1.0).alarms
+
+        assert at(due.alarm) == ()
+        (line,) = at(due.alarm + timedelta(seconds=1))
+        assert line.endswith(f" s old, one was due on {due.at:%Y-%m-%d %H:%M:%S} UTC; look at its schedule")
 
 
 def test_a_stopped_archive_is_late_and_a_lost_slot_is_named(archive: Archive) -> None:
@@ -107,7 +121,7 @@ def test_the_interval_is_that_of_the_schedule() -> None:
 
 
 def test_a_weekend_without_a_run_makes_no_backup_late() -> None:
-    weekdays, friday = "0 15 2 * * mon-fri", datetime(2026, 3, 6, 2, 15, 30, tzinfo=UTC)
+    weekdays, friday = WEEKDAYS, datetime(2026, 3, 6, 2, 15, 30, tzinfo=UTC)
     for day in range(3):
         assert interval_of(weekdays, friday + timedelta(days=day), friday) == timedelta(days=3, seconds=-30)
     monday = friday + timedelta(days=3)
@@ -115,6 +129,38 @@ def test_a_weekend_without_a_run_makes_no_backup_late() -> None:
     assert interval_of(DAILY, friday + timedelta(days=90), friday) == timedelta(days=1)
     leap = datetime(2028, 2, 28, tzinfo=UTC)
     assert interval_of("0 0 0 29 2 *", leap, leap) == timedelta(days=4 * 365 + 1)
+
+
+def day(text: str) -> datetime:
+    """Return a time of March 2026, which begins on a Sunday: `fri 6 02:15:30`."""
+    return datetime.strptime(f"2026 March {text.split(maxsplit=1)[1]} +0000", "%Y %B %d %H:%M:%S %z")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "newest", "due", "alarm"),
+    [
+        (WEEKDAYS, "fri 6 02:15:30", "mon 9 02:15:00", "mon 9 14:15:00"),  # it was Tuesday
+        (WEEKDAYS, "mon 9 02:15:30", "tue 10 02:15:00", "tue 10 14:15:00"),
+        (WEEKDAYS, "thu 5 02:15:30", "fri 6 02:15:00", "fri 6 14:15:00"),  # and not half a weekend later
+        (WEEKDAYS, "fri 6 02:14:50", "mon 9 02:15:00", "mon 9 14:15:00"),  # the server's clock is behind
+        (WEEKDAYS, "sat 7 12:00:00", "mon 9 02:15:00", "mon 9 14:15:00"),  # by hand
+        (DAILY, "mon 2 02:15:01", "tue 3 02:15:00", "tue 3 14:15:00"),
+        (DAILY, "mon 2 02:14:50", "tue 3 02:15:00", "tue 3 14:15:00"),
+        (DAILY, "mon 2 15:00:00", "tue 3 02:15:00", "tue 3 14:15:00"),
+        (QUARTERS, "mon 2 10:00:01", "mon 2 10:15:00", "mon 2 10:22:30"),
+        (QUARTERS, "mon 2 09:59:50", "mon 2 10:15:00", "mon 2 10:22:30"),
+        ("0 0 8-18 * * mon-fri", "fri 6 17:00:10", "fri 6 18:00:00", "fri 6 18:30:00"),
+        ("0 0 8-18 * * mon-fri", "fri 6 18:00:10", "mon 9 08:00:00", "mon 9 08:30:00"),
+        ("0 0 3 * * sun", "sun 1 03:00:10", "sun 8 03:00:00", "wed 11 15:00:00"),
+        ("0 0 0 30 feb *", "sun 1 03:00:00", "mon 2 03:00:00", "mon 2 15:00:00"),  # it never fires
+    ],
+)  # fmt: skip
+def test_the_alarm_comes_half_an_interval_after_the_run_that_failed(
+    schedule: str, newest: str, due: str, alarm: str
+) -> None:
+    """It came after half of the days that the newest backup was to last: of a weekend a day and a half late."""
+    found = due_after(schedule, day(newest))
+    assert (found.at, found.alarm.replace(microsecond=0)) == (day(due), day(alarm))
 
 
 def test_gauges_are_written_whole(archive: Archive, tmp_path: Path) -> None:
