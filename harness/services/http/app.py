@@ -5,19 +5,16 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from harness.core.errors import HarnessError, MissingPart
 from harness.core.node import NodeSpec, Ready, runs_images
-from harness.core.service import KeyFunction, Objects, Place, PublicDoor, Sources, Tree
+from harness.core.service import KeyFunction, Objects, Place, Sources, Tree
 from harness.patience import PATIENCE
 from harness.postgres.server import make_database
 from harness.s3.client import ensure_bucket
 from harness.services.http.table import FilesTable, HttpTable
-from harness.traffic.declared import KeyTable
-from harness.traffic.door import GATEWAY_KEY, basic_auth
-from harness.traffic.exchange import run_exchange
+from harness.traffic.key_functions import declared_functions
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +118,7 @@ class HttpService:
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the declared key functions (message 2.8). Raises HarnessError without the gateway's key."""
-        auth = self.table.auth
-        if auth and GATEWAY_KEY not in secrets:
-            raise HarnessError(
-                f"{self.name}: the clients have no secret {GATEWAY_KEY!r}; its key functions cannot be tested"
-            )
-        check = partial(answers_as_declared, reference=secrets[GATEWAY_KEY] if auth else "")
-        return tuple(KeyFunction(key.title, self.name, "2.8", partial(check, declared=key)) for key in self.table.keys)
+        return declared_functions(self.name, self.table.keys, secrets, "2.8", auth=self.table.auth)
 
     def seed(self, place: Place) -> None:
         """Create its role, its empty databases and buckets, which it fills at its first start. Raises HarnessError."""
@@ -146,11 +137,6 @@ class HttpService:
 def password_of(role: str) -> str:
     """Return the name of the secret with a role's password."""
     return f"{role}-db"
-
-
-def answers_as_declared(door: PublicDoor, declared: KeyTable, reference: str) -> str:
-    """Send the declared requests; return a line for the record. Raises Finding for a wrong answer, OSError."""
-    return run_exchange(door, declared, basic_auth(reference) if reference else {})
 
 
 def found(command: str, service: str) -> str:

@@ -11,6 +11,7 @@ from harness.core.render import PLACEHOLDER
 from harness.declaration import DatabaseName, Reference, ServiceTable, Table, VolumeName, Word, postgres_name
 from harness.postgres.contents.rows import qualified
 from harness.traffic.declared import KeyTable, texts
+from harness.traffic.key_functions import require_below
 
 PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # of RFC 3986
 NAME = r'[a-z_][a-z0-9_$]*|"(?:[^"]|"")+"'
@@ -129,7 +130,6 @@ class HttpTable(ServiceTable):
         _no_double("databases", self.databases)
         _no_double("files", (f"{one.volume}/{one.folder}" for one in self.files))
         _no_double("buckets", (one.name for one in self.buckets))
-        _no_double("keys", (key.title for key in self.keys))
         backed_up = (*(one.volume for one in self.files), *(one.name for one in self.buckets))
         for key in self.keys:
             require(f"keys: {key.title}: reads", key.reads, backed_up, "files and buckets")
@@ -151,11 +151,7 @@ class HttpTable(ServiceTable):
         """Refuse a table without key functions, and one whose first request another service would answer."""
         if not self.keys:
             raise ValueError("keys: none is declared, and without one the service cannot be tested; add [[keys]]")
-        below = self.prefix.rstrip("/")
-        for key in self.keys:
-            path = key.path.partition("?")[0]
-            if path != below and not path.startswith(f"{below}/"):
-                raise ValueError(f"keys: {key.title}: its path is not below the prefix {self.prefix}; correct one")
+        require_below(self.keys, self.prefix)
         return self
 
     def _placeholders(self, kind: str) -> Iterator[str]:

@@ -9,9 +9,12 @@ from harness.core.service import AssertionResult, Contained, Containment, KeyFun
 from harness.parts.programs import program
 from harness.patience import PATIENCE
 from harness.services.n8n import assertions, contain, keys
+from harness.traffic.declared import KeyTable
+from harness.traffic.key_functions import declared_functions
 from harness.vault import read_text_secret
 
 IMAGE = "n8n"
+DATABASE = "n8n"
 KEY = "n8n-key"
 # Modules that contact other servers, or whose packages are not installed.
 OFF = (
@@ -61,10 +64,11 @@ class N8n:
     """An n8n with its database, and its encryption key, without which it does not start."""
 
     name: str = "n8n"
-    database: str = "n8n"
+    database: str = DATABASE
     volume: str = "n8n"
     needs: tuple[str, ...] = ()
     binary_data: str = "database"
+    own_keys: tuple[KeyTable, ...] = ()  # of somebody's own workflows; without any it has the example workflow
 
     @property
     def secret(self) -> str:
@@ -127,7 +131,9 @@ class N8n:
         return assertions.ask(place, self.database, self.volume, KEY)
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """Return the key function (message 2.8.2). Raises HarnessError when a client secret is missing."""
+        """Return the key functions (message 2.8.2). Raises HarnessError when a client secret is missing."""
+        if self.own_keys:
+            return declared_functions(self.name, self.own_keys, secrets, keys.MESSAGE, auth=True)
         return keys.key_functions(self.name, secrets)
 
     def contain(self, place: Place, containment: Containment) -> Contained:

@@ -12,6 +12,7 @@ from harness.patience import PATIENCE
 from harness.traffic.door import GATEWAY_KEY, basic_auth
 from harness.vault import read_text_secret
 
+MESSAGE = "2.8.2"
 WEBHOOK = "dummy"  # path of the example workflow's webhook
 HEADER = "X-Shop-Token"  # the header that its credential checks
 SHOP_TOKEN = "shop-token"  # noqa: S105 - the name of the secret with the value of that header
@@ -23,7 +24,7 @@ def key_functions(service: str, secrets: Mapping[str, str]) -> Sequence[KeyFunct
     """Return n8n's key functions. Raises HarnessError when a client secret is missing."""
     require_secrets(service, secrets)
     check = partial(run_dummy, secrets=secrets)
-    return (KeyFunction("dummy workflow with its credential", service, "2.8.2", check),)
+    return (KeyFunction("dummy workflow with its credential", service, MESSAGE, check),)
 
 
 def require_secrets(service: str, secrets: Mapping[str, str]) -> None:

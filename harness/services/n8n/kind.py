@@ -1,34 +1,57 @@
 """The kind `n8n`."""
 
 import secrets as random
-from typing import Literal
+from typing import Literal, Self
+
+from pydantic import model_validator
 
 from harness.core.service import Route
-from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable
-from harness.services.n8n.app import IMAGE, KEY, N8n
+from harness.declaration import WITH_CLIENTS, DatabaseName, SecretSpec, ServiceKind, ServiceTable
+from harness.services.n8n.app import DATABASE, IMAGE, KEY, N8n
 from harness.services.n8n.load import store_clients
+from harness.traffic.declared import KeyTable
+from harness.traffic.key_functions import require_below
+
+PREFIX = "/webhook"
 
 
 class N8nTable(ServiceTable):
-    """A table of kind `n8n`. `binary_data`: where the files of executions are, in the database or on the volume."""
+    """A table of kind `n8n`. `binary_data`: where the files of executions are, in the database or on the volume.
+
+    `database`: its name, and that of the role that owns it. `keys`: key functions of one's own workflows, in place of
+    those that expect the example workflow.
+    """
 
     binary_data: Literal["database", "filesystem"] = "database"
+    database: DatabaseName = DATABASE
+    keys: tuple[KeyTable, ...] = ()
+
+    @model_validator(mode="after")
+    def keys_are_its_own(self) -> Self:
+        """Refuse two keys of one name, one that is no webhook, and `reads`: answers of n8n show no file of a volume."""
+        require_below(self.keys, PREFIX)
+        if reads := [name for key in self.keys for name in key.reads]:
+            raise ValueError(f"keys: reads: no answer of an n8n shows a file of its volume; remove {', '.join(reads)}")
+        return self
 
 
 KIND = ServiceKind(
     name="n8n",
     table=N8nTable,
-    build=lambda name, table, _among: N8n(name, needs=table.needs, binary_data=table.binary_data),
-    route=lambda name, _table: Route("/webhook", name, strip=False, auth=True),
+    build=lambda name, table, _among: N8n(
+        name, table.database, needs=table.needs, binary_data=table.binary_data, own_keys=table.keys
+    ),
+    route=lambda name, _table: Route(PREFIX, name, strip=False, auth=True),
     image=lambda _table: IMAGE,
     parts=("node", "n8n"),
-    secrets=lambda name, _table: (
-        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=name),
+    secrets=lambda name, table: (
+        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=table.database),
         SecretSpec(KEY, lambda _others: random.token_hex(24)),
         SecretSpec("n8n-owner", lambda _others: random.token_hex(12) + "Aa1!", needed=False),
-        SecretSpec("shop-token", lambda _others: random.token_hex(16), WITH_CLIENTS),
+        SecretSpec("shop-token", lambda _others: random.token_hex(16), WITH_CLIENTS, needed=not table.keys),
     ),
-    stores=lambda name, _table: store_clients(name, name),
+    # They start the example workflow.
+    stores=lambda name, table: () if table.keys else store_clients(name, table.database),
     messages=("2.6.2", "2.6.2.1", "2.8.2"),
     seeds=("example", "app"),
     example=True,

@@ -7,8 +7,11 @@ from harness.core.node import Address, NodeSpec, Ready, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Place, PublicDoor, Sources, Tree
 from harness.patience import PATIENCE
 from harness.services.odoo import contain, example, keys
-from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, IMAGE, Program, reference
+from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, IMAGE, ROLE, Program, reference
+from harness.traffic.declared import KeyTable
+from harness.traffic.key_functions import declared_functions
 
+VOLUME = "odoo"
 OK, FOUND = 200, 302
 # Sessions, which end, and caches. The files of a database that is not declared are neither: they are found.
 MADE_ANEW = ("sessions", ".cache")
@@ -20,13 +23,16 @@ class Odoo:
 
     name: str = "odoo"
     databases: tuple[str, ...] = ("odoo",)
-    volume: str = "odoo"
+    volume: str = VOLUME
     needs: tuple[str, ...] = ()
+    role: str = ROLE
+    login: str = keys.LOGIN
+    own_keys: tuple[KeyTable, ...] = ()  # of somebody's own data; without any it has the example shop
 
     @property
     def program(self) -> Program:
         """Return its command lines and settings."""
-        return Program(self.name, self.databases, self.volume)
+        return Program(self.name, self.databases, self.volume, self.role)
 
     @property
     def several(self) -> bool:
@@ -86,12 +92,17 @@ class Odoo:
         )
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
-        """Return the key functions (message 2.8.1) on each database. Raises UsageError without `odoo-admin`."""
+        """Return the key functions (message 2.8.1) on each database, and those that are declared.
+
+        Raises UsageError without `odoo-admin`.
+        """
+        known = None if self.own_keys else example.KNOWN
         found = (
-            keys.key_functions(self.name, database, secrets, example.KNOWN, several=self.several)
+            keys.key_functions(self.name, database, secrets, known, login=self.login, several=self.several)
             for database in self.databases
         )
-        return tuple(function for functions in found for function in functions)
+        declared = declared_functions(self.name, self.own_keys, secrets, keys.MESSAGE, auth=False)
+        return (*(function for functions in found for function in functions), *declared)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
         """Deactivate mail and scheduled actions in each database; raises HarnessError when one is still active."""
@@ -114,7 +125,8 @@ class Odoo:
     def call_outside(self, door: PublicDoor, secrets: Mapping[str, str], _at: Address, to: Address) -> str:
         """Give it a live mail server at an address, and have it connect. Raises Finding, OSError, UsageError."""
         password = reference(secrets, ADMIN_SECRET)
-        return keys.mail_server(keys.Clerk("outside", self.databases[0], password, door, self.several), to)
+        clerk = keys.Clerk("outside", self.databases[0], password, door, self.login, self.several)
+        return keys.mail_server(clerk, to)
 
     def _start(self, database: str) -> str:
         """Return what the actions of one database start with."""

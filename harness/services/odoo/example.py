@@ -9,7 +9,7 @@ from harness.core.service import Place
 from harness.patience import PATIENCE
 from harness.postgres.server import make_database, transaction
 from harness.services.odoo import shop
-from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, HINT, ROLE, Program, reference, run
+from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, HINT, Program, reference, run
 
 MODULE = "sale_management"
 
@@ -41,7 +41,7 @@ KNOWN = Known(
 
 def seed(program: Program, place: Place) -> None:
     """Create role, database and example shop on an empty site. Leaves nothing running. Raises HarnessError."""
-    make_database(place.sql, program.database, ROLE, reference(place.secrets, DATABASE_SECRET))
+    make_database(place.sql, program.database, program.role, reference(place.secrets, DATABASE_SECRET))
     # Modules that would be installed automatically are not needed to sell, and cost a third of the time.
     install = ("server", "-i", MODULE, "--with-demo", "--skip-auto-install", "--stop-after-init")
     run(place, program.task(place, "install", *install), patience=PATIENCE.odoo_seed)

@@ -26,6 +26,7 @@ OK = 200
 SESSION_EXPIRED = 100  # Odoo's own code in a JSON-RPC error
 CENT = 0.005
 SHOWN = 5  # modules that a finding names
+NEWEST, LARGEST = 3, 32 << 20  # attachments that are opened, and the bytes that each has at most
 ASSET = re.compile(rb'"(/web/assets/[^"]+)"')
 
 
@@ -37,19 +38,20 @@ class Clerk:
     database: str
     password_ref: str
     door: PublicDoor
+    login: str = LOGIN
     several: bool = False
     patience: float = PATIENCE.odoo_request  # of one request
 
     def log_in(self) -> int:
         """Log in and return the id of the user. Raises Finding, OSError."""
-        credentials = {"db": self.database, "login": LOGIN, "password": read_text_secret(self.password_ref)}
+        credentials = {"db": self.database, "login": self.login, "password": read_text_secret(self.password_ref)}
         path = "/web/session/authenticate"
         reply = self._post(path, credentials)
         if "error" in reply:
-            raise Finding(f"log in as {LOGIN} to database {self.database}: {_reason(reply)}")
+            raise Finding(f"log in as {self.login} to database {self.database}: {_reason(reply)}")
         user = reply["result"].get("uid")
         if type(user) is not int:  # `false` for a wrong password is an int as well
-            raise Finding(f"log in as {LOGIN} to database {self.database}: {path} returned no user")
+            raise Finding(f"log in as {self.login} to database {self.database}: {path} returned no user")
         return user
 
     def call(self, model: str, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -90,24 +92,33 @@ class Clerk:
 
 
 def key_functions(
-    service: str, database: str, secrets: Mapping[str, str], known: Known, *, several: bool = False
+    service: str,
+    database: str,
+    secrets: Mapping[str, str],
+    known: Known | None,
+    *,
+    login: str = LOGIN,
+    several: bool = False,
 ) -> Sequence[KeyFunction]:
     """Return the key functions on one database of an Odoo, with its name if there are `several`.
 
-    Raises UsageError when the secret `odoo-admin` is missing.
+    `known`: what the example shop has; None where the data are somebody's own. Raises UsageError when the secret
+    `odoo-admin` is missing.
     """
     password = reference(secrets, ADMIN_SECRET)
     session, where = (f"{service}/{database}", f" ({database})") if several else (service, "")
 
     def key(name: str, check: Callable[[Clerk], str]) -> KeyFunction:
         def run(door: PublicDoor) -> str:
-            return check(Clerk(session, database, password, door, several))
+            return check(Clerk(session, database, password, door, login, several))
 
         return KeyFunction(f"{name}{where}", service, MESSAGE, run)
 
+    own = (key("log in", logs_in), key("load every installed module", loads_modules))
+    if known is None:
+        return (*own, key("open the newest attachments", opens_newest), key("show the login page", shows_login_page))
     return (
-        key("log in", logs_in),
-        key("load every installed module", loads_modules),
+        *own,
         key("read a known order", lambda clerk: reads_order(clerk, known)),
         key("open a known attachment", lambda clerk: opens_attachment(clerk, known)),
         key("show the login page", shows_login_page),
@@ -168,6 +179,21 @@ def opens_attachment(clerk: Clerk, known: Known) -> str:
     if (found := hashlib.sha256(answer.body).hexdigest()) != known.sha256:
         raise Finding(f"{name}: SHA-256 {found[:12]} instead of {known.sha256[:12]}")
     return f"{name}: {known.size} bytes, SHA-256 {known.sha256[:12]}"
+
+
+def opens_newest(clerk: Clerk) -> str:
+    """Compare the newest attachments with the SHA-1 that Odoo has of each; return a line. Raises Finding, OSError."""
+    domain = [["type", "=", "binary"], ["file_size", ">", 0], ["file_size", "<", LARGEST]]
+    fields, order = ["name", "checksum", "file_size"], "id desc"
+    rows = clerk.call("ir.attachment", "search_read", domain, fields=fields, order=order, limit=NEWEST)
+    for row in rows:
+        name, answer = f"attachment {row['id']} ({row['name']})", clerk.get(f"/web/content/{row['id']}?download=1")
+        if answer.status != OK:
+            raise Finding(f"{name}: answered {answer.status} instead of its {row['file_size']} bytes")
+        if (found := hashlib.sha1(answer.body, usedforsecurity=False).hexdigest()) != row["checksum"]:
+            raise Finding(f"{name}: {len(answer.body)} bytes with SHA-1 {found[:12]} instead of {row['checksum'][:12]}")
+    size = sum(row["file_size"] for row in rows)
+    return f"the newest {len(rows)} attachments, {size} bytes, have their SHA-1" if rows else "there is no attachment"
 
 
 def shows_login_page(clerk: Clerk) -> str:

@@ -1,38 +1,62 @@
 """The kind `odoo`."""
 
 import secrets as random
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.service import Route
-from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable
-from harness.services.odoo.app import Odoo
+from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable, postgres_name
+from harness.services.odoo.app import VOLUME, Odoo
+from harness.services.odoo.keys import LOGIN
 from harness.services.odoo.load import store_clients
 from harness.services.odoo.program import ADMIN_SECRET, IMAGE, ROLE
+from harness.traffic.declared import KeyTable
+from harness.traffic.key_functions import require_below
+
+PREFIX = "/"
 
 # Odoo takes a list of names that are separated by commas, and makes folders of them.
 DatabaseName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")]
 
 
 class OdooTable(ServiceTable):
-    """A table of kind `odoo`. `databases`: each has its own filestore."""
+    """A table of kind `odoo`. `databases`: each has its own filestore; `role`: who owns them.
+
+    `login`: whose password the secret `odoo-admin` is. `keys`: key functions of one's own data, in place of those that
+    expect the example shop.
+    """
 
     databases: Annotated[tuple[DatabaseName, ...], Field(min_length=1)] = ("odoo",)
+    role: Annotated[str, AfterValidator(postgres_name)] = ROLE
+    login: Annotated[str, Field(min_length=1)] = LOGIN
+    keys: tuple[KeyTable, ...] = ()
+
+    @model_validator(mode="after")
+    def keys_are_its_own(self) -> Self:
+        """Refuse two keys of one name, and what Odoo's volume is not."""
+        require_below(self.keys, PREFIX)
+        if unknown := {name for key in self.keys for name in key.reads} - {VOLUME}:
+            raise ValueError(f"keys: reads: an Odoo has the volume {VOLUME!r} alone, not {', '.join(sorted(unknown))}")
+        return self
 
 
 KIND = ServiceKind(
     name="odoo",
     table=OdooTable,
-    build=lambda name, table, _among: Odoo(name, table.databases, needs=table.needs),
-    route=lambda name, _table: Route("/", name, strip=False, auth=False),
+    build=lambda name, table, _among: Odoo(
+        name, table.databases, needs=table.needs, role=table.role, login=table.login, own_keys=table.keys
+    ),
+    route=lambda name, _table: Route(PREFIX, name, strip=False, auth=False),
     image=lambda _table: IMAGE,
     parts=("odoo", "odoo-python"),
-    secrets=lambda name, _table: (
-        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=ROLE),
+    secrets=lambda name, table: (
+        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=table.role),
         SecretSpec(ADMIN_SECRET, lambda _others: random.token_hex(16), WITH_CLIENTS),
     ),
-    stores=lambda name, table: store_clients(name, table.databases),
+    stores=lambda name, table: (
+        () if table.keys else store_clients(name, table.databases)
+    ),  # they enter orders of the shop
     messages=("2.6.1", "2.6.1.1", "2.8.1"),
     seeds=("example", "shop", "program"),
     example=True,

@@ -35,7 +35,7 @@ def clerk_of(
 ) -> Clerk:
     """Return a client with a session of its own. Raises UsageError without the secret `odoo-admin`."""
     password = reference(secrets, ADMIN_SECRET)
-    return Clerk(f"{service}/{database}, ledger", database, password, door, several, patience)
+    return Clerk(f"{service}/{database}, ledger", database, password, door, several=several, patience=patience)
 
 
 def sender(

@@ -27,6 +27,7 @@ class Program:
     name: str
     databases: tuple[str, ...]
     volume: str
+    role: str = ROLE
 
     def on(self, database: str) -> Self:
         """Return the same program on one of its databases, as tasks need it."""
@@ -88,7 +89,7 @@ class Program:
             f"data_dir = {data}",
             f"db_host = {server.host}",
             f"db_port = {server.port}",
-            f"db_user = {ROLE}",
+            f"db_user = {self.role}",
             f"db_password = @{{secret:{DATABASE_SECRET}}}",
             f"db_name = {','.join(self.databases)}",
             f"dbfilter = ^({'|'.join(map(re.escape, self.databases))})$",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -11,9 +12,13 @@ from harness.core.errors import Finding, HarnessError, Refused
 from harness.services.odoo.app import Odoo
 from harness.services.odoo.load import store_clients
 from harness.services.odoo.shop import CRON_NAME, MAIL_HOST
+from harness.traffic.declared import KeyTable
 from harness.vault import read_text_secret
 from tests.example_estates import seeded_primary
 from tests.services.odoo.running_shop import Shop
+
+NEWEST = """select store_fname from ir_attachment where type = 'binary' and res_field is null
+    and file_size between 1 and 32 << 20 order by id desc limit 1"""
 
 pytestmark = [pytest.mark.programs, pytest.mark.apps]
 
@@ -55,6 +60,32 @@ def test_key_functions_pass_on_a_seeded_shop(shop: Shop) -> None:
     }
     assert not missing
     assert not shop.rows(odoo, "select 1 from sale_order where client_order_ref like 'BLACKSTART-DRILL-%'")
+
+
+def test_an_odoo_with_data_of_its_own_is_tested_without_the_example_shop(shop: Shop) -> None:
+    """Nothing of the shop is asked for; what Odoo itself says of its attachments is compared with their bytes."""
+    login = KeyTable.model_validate({"name": "home", "path": "/web/login", "contains": "csrf_token"})
+    odoo = replace(shop.copy("own"), login="boss", own_keys=(login,))
+    shop.rows(odoo, "update res_users set login = 'boss' where login = 'admin' returning id")
+    shop.rows(odoo, "delete from sale_order_line returning id")
+    shop.rows(odoo, "delete from sale_order returning id")
+    opened = next(f for f in odoo.key_functions(shop.place.secrets) if f.name == "open the newest attachments")
+    with shop.running(odoo) as door:
+        assert shop.verdicts(odoo, door) == dict.fromkeys(
+            (
+                "log in", "load every installed module", "open the newest attachments", "show the login page", "home"
+            ),
+            "passed",
+        )  # fmt: skip
+        assert re.fullmatch(r"the newest 3 attachments, [1-9]\d* bytes, have their SHA-1", opened.check(door))
+        (path,) = shop.rows(odoo, NEWEST)[0]
+        with shop.place.site.volume("odoo").open(f"filestore/own/{path}", "wb") as file:
+            file.write(b"something else")
+        with pytest.raises(Finding, match=r"^attachment \d+ \(.+\): 14 bytes with SHA-1 \w{12} instead of \w{12}$"):
+            opened.check(door)
+        shop.place.site.volume("odoo").remove(f"filestore/own/{path}")
+        with pytest.raises(Finding, match=r"^attachment \d+ \(.+\): (answered|0 bytes)"):
+            opened.check(door)
 
 
 def test_orders_of_the_ledger_are_acknowledged_once_they_are_stored(shop: Shop) -> None:

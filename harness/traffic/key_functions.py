@@ -1,0 +1,38 @@
+"""Key functions that a declaration has, for every kind of service that lets its user declare some."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+from harness.core.errors import HarnessError
+from harness.core.service import KeyFunction, PublicDoor
+from harness.traffic.declared import KeyTable
+from harness.traffic.door import GATEWAY_KEY, basic_auth
+from harness.traffic.exchange import run_exchange
+
+
+def require_below(keys: Iterable[KeyTable], prefix: str) -> None:
+    """Raise ValueError for a double name, and for a first request that another service than the one there answers."""
+    below, seen = prefix.rstrip("/"), set[str]()
+    for key in keys:
+        if key.title in seen:
+            raise ValueError(f"keys: {key.title} is declared twice; remove one")
+        seen.add(key.title)
+        path = key.path.partition("?")[0]
+        if path != below and not path.startswith(f"{below}/"):
+            raise ValueError(f"keys: {key.title}: its path is not below the prefix {prefix}; correct one")
+
+
+def declared_functions(
+    service: str, keys: Sequence[KeyTable], secrets: Mapping[str, str], message: str, *, auth: bool
+) -> tuple[KeyFunction, ...]:
+    """Return the declared key functions of a service; `auth`: whether its requests need the gateway's key.
+
+    Raises HarnessError without that key.
+    """
+    if auth and GATEWAY_KEY not in secrets:
+        raise HarnessError(f"{service}: the clients have no secret {GATEWAY_KEY!r}; its key functions cannot be tested")
+
+    def run(door: PublicDoor, declared: KeyTable) -> str:
+        return run_exchange(door, declared, basic_auth(secrets[GATEWAY_KEY]) if auth else {})
+
+    return tuple(KeyFunction(key.title, service, message, partial(run, declared=key)) for key in keys)

@@ -1,0 +1,72 @@
+"""Key functions of one's own data in the tables of the kinds `odoo` and `n8n`: what is asked, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import HarnessError
+from harness.estate.config import Config
+from harness.estate.registry import build_services, store_clients
+from harness.traffic.door import GATEWAY_KEY
+
+KEY = {"path": "/web/login", "contains": "csrf_token"}
+HOOK = {"method": "POST", "path": "/webhook/orders", "json": {"n": 1}, "contains": "accepted"}
+SECRETS = dict.fromkeys(("odoo-admin", GATEWAY_KEY), "file:never-read")
+
+
+def config(**services: dict[str, object]) -> Config:
+    sites = {"primary": {"edge": "127.0.0.2"}, "dr": {"edge": "127.0.0.3"}}
+    tables = {name: {"kind": name, **table} for name, table in services.items()}
+    return Config.model_validate({"estate": {"name": "e", "zone": "e.test"}, "sites": sites, "services": tables})
+
+
+def names(declared: Config, service: str, secrets: dict[str, str]) -> list[str]:
+    (made,) = (one for one in build_services(declared) if one.name == service)
+    return [function.name for function in made.key_functions(secrets)]
+
+
+def test_declared_keys_take_the_place_of_those_of_the_example_shop() -> None:
+    gateway = {"needs": ("odoo",)}
+    own = config(odoo={"keys": [KEY, {**KEY, "name": "again"}], "login": "boss", "role": "odoo17"}, gateway=gateway)
+    assert names(own, "odoo", SECRETS) == [
+        *("log in", "load every installed module", "open the newest attachments", "show the login page"),
+        *("GET /web/login", "again"),
+    ]
+    (node,) = (one for one in build_services(own) if one.name == "odoo")
+    assert node.program.role == "odoo17"  # type: ignore[attr-defined]
+    assert store_clients(own) == (), "their clients enter orders of the example shop"
+    assert "read a known order" in names(config(odoo={}, gateway=gateway), "odoo", SECRETS)
+    assert len(store_clients(config(odoo={}, gateway=gateway))) == 1
+
+
+def test_declared_webhooks_take_the_place_of_the_example_workflow() -> None:
+    gateway = {"needs": ("n8n",)}
+    own = config(n8n={"keys": [HOOK], "database": "flows"}, gateway=gateway)
+    assert names(own, "n8n", SECRETS) == ["POST /webhook/orders"]
+    (made,) = (one for one in build_services(own) if one.name == "n8n")
+    assert made.sources().databases == ("flows",)
+    assert store_clients(own) == ()
+    with pytest.raises(HarnessError, match="n8n: the clients have no secret 'gateway-key'"):
+        names(own, "n8n", {})
+
+
+@pytest.mark.parametrize(
+    ("kind", "table", "said"),
+    [
+        ("odoo", {"keys": [KEY, KEY]}, "keys: GET /web/login is declared twice; remove one"),
+        (
+            "odoo",
+            {"keys": [{**KEY, "reads": ["files"]}]},
+            "keys: reads: an Odoo has the volume 'odoo' alone, not",
+        ),
+        ("odoo", {"keys": [{"path": "/web/login"}]}, "asserts nothing but the status"),
+        ("odoo", {"role": "pg_odoo\0"}, "role"),
+        ("odoo", {"login": ""}, "login"),
+        ("n8n", {"keys": [{**HOOK, "path": "/orders"}]}, "its path is not below the prefix /webhook; correct one"),
+        ("n8n", {"keys": [{**HOOK, "reads": ["n8n"]}]}, "no answer of an n8n shows a file of its volume; remove n8n"),
+        ("n8n", {"database": ""}, "database"),
+    ],
+)
+def test_a_mistake_in_such_a_table_is_named(kind: str, table: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        config(**{kind: table})
