@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from harness.core.errors import HarnessError
@@ -14,7 +16,7 @@ HOOK = {"method": "POST", "path": "/webhook/orders", "json": {"n": 1}, "contains
 SECRETS = dict.fromkeys(("odoo-admin", GATEWAY_KEY), "file:never-read")
 
 
-def config(**services: dict[str, object]) -> Config:
+def config(**services: Mapping[str, object]) -> Config:
     sites = {"primary": {"edge": "127.0.0.2"}, "dr": {"edge": "127.0.0.3"}}
     tables = {name: {"kind": name, **table} for name, table in services.items()}
     return Config.model_validate({"estate": {"name": "e", "zone": "e.test"}, "sites": sites, "services": tables})
