@@ -1,7 +1,7 @@
 """A deadline for work whose own timeouts cover one read each: an answer that drips or has no end never reaches them."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from threading import Thread
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ class TooLate(HarnessError):
 def within(seconds: float, work: Callable[[], Result], what: str) -> Result:
     """Return what `work` returns, or raise what it raises. Raises TooLate when it takes longer than `seconds`.
 
-    It is left to itself then, and ends with this process at the latest.
+    It is left to itself then, and ends with this process at the latest. Work that ends just after its time has ended.
     """
     done: Future[Result] = Future()
 
@@ -28,9 +28,7 @@ def within(seconds: float, work: Callable[[], Result], what: str) -> Result:
             done.set_exception(error)
 
     Thread(target=run, name=what, daemon=True).start()
-    try:
-        return done.result(seconds)
-    except TimeoutError:
-        if done.done():  # its own
-            raise
-        raise TooLate(f"{what}: no end within {seconds:g} s; what answers there is too slow") from None
+    wait((done,), seconds)  # `result(seconds)` raises a TimeoutError that is not to be told from one of the work
+    if done.done():
+        return done.result()
+    raise TooLate(f"{what}: no end within {seconds:g} s; what answers there is too slow")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from concurrent.futures import Future
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 
@@ -110,25 +111,35 @@ def test_a_name_of_others_commands_no_reader_of_an_alert(sink: AlertSink, tmp_pa
     assert "\x1b" not in page.title + page.body
 
 
-def slowly(reply: bytes) -> Iterator[int]:
-    """Yield a port at which every request gets `reply`, and then one byte a moment without an end."""
+@contextmanager
+def answering(reply: bytes, *, without_end: bool = False) -> Iterator[int]:
+    """Yield a port at which the first request gets `reply`, and then one byte a moment until the block ends."""
     ended = Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
 
         def serve() -> None:
-            with suppress(OSError):
-                connection, _ = server.accept()
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(reply)
-                    while not ended.wait(0.02):
-                        connection.sendall(b"x")
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(reply)
+                while without_end and not ended.wait(0.02):
+                    connection.sendall(b"x")
 
         thread = Thread(target=serve)
         thread.start()
-        yield server.getsockname()[1]
-        ended.set()
-        thread.join()
+        try:
+            yield port
+        finally:
+            ended.set()
+            socket.create_connection(("127.0.0.1", port)).close()  # where nobody has connected, it waits for ever
+            thread.join()
+
+
+@pytest.mark.timeout(10)
+def test_a_server_that_nobody_asked_ends() -> None:
+    with pytest.raises(ZeroDivisionError), answering(b""):
+        raise ZeroDivisionError
 
 
 @pytest.mark.parametrize(
@@ -139,7 +150,7 @@ def test_a_target_that_answers_without_an_end_is_given_up(
 ) -> None:
     """The timeout of a client covers one read: an answer that drips never reaches it, and the alert would hang."""
     monkeypatch.setattr("harness.patience.PATIENCE.delivery", 0.5)
-    for port in slowly(reply):
+    with answering(reply, without_end=True) as port:
         alerts = Alerts((reference(tmp_path, "slow", f"json://127.0.0.1:{port}/"),))
         with pytest.raises(HarnessError, match="could not be delivered"):
             alerts.send("title", "body")
@@ -147,22 +158,12 @@ def test_a_target_that_answers_without_an_end_is_given_up(
 
 def test_an_alert_that_is_redirected_was_not_delivered(sink: AlertSink, tmp_path: Path) -> None:
     """A client follows with a GET and no body, and a login page answers with 200."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        where = f"http://127.0.0.1:{sink.url.rpartition(':')[2].strip('/')}/"
-        answer = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(answer.encode())
-
-        thread = Thread(target=serve)
-        thread.start()
-        alerts = Alerts((reference(tmp_path, "moved", f"json://127.0.0.1:{server.getsockname()[1]}/"),))
+    where = f"http://127.0.0.1:{sink.url.rpartition(':')[2].strip('/')}/"
+    moved = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with answering(moved.encode()) as port:
+        alerts = Alerts((reference(tmp_path, "moved", f"json://127.0.0.1:{port}/"),))
         with pytest.raises(HarnessError, match="could not be delivered"):
             alerts.send("title", "body")
-        thread.join()
 
 
 def test_work_within_its_time_is_itself() -> None:
@@ -172,3 +173,21 @@ def test_work_within_its_time_is_itself() -> None:
     assert within(5.0, lambda: 7, "work") == 7
     with pytest.raises(TimeoutError, match="its own"):
         within(5.0, fails, "work")
+
+
+def test_work_that_ends_just_after_its_time_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the end of its time and the question whether it is done: that was a TimeoutError without a reason."""
+    go_on = Event()
+
+    class Ending(Future[int]):
+        def done(self) -> bool:
+            go_on.set()
+            self.result(5)
+            return super().done()
+
+    def work() -> int:
+        go_on.wait(5)
+        return 7
+
+    monkeypatch.setattr("harness.alerts.deadline.Future", Ending)
+    assert within(0.05, work, "work") == 7
