@@ -1,6 +1,8 @@
 """Alerts by apprise: mail, chat, webhooks and all other targets with an apprise URL."""
 
 import logging
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.alerts.deadline import TooLate, within
@@ -9,13 +11,18 @@ from harness.core.text import visible, visible_lines
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
 
-# These loggers write the URL, which may contain a token.
-SILENCED = ("apprise", "urllib3.connectionpool")
+LOGGER = logging.getLogger("apprise")
+# It writes the URL, which may contain a token.
+CONNECTIONS = logging.getLogger("urllib3.connectionpool")
+# What a plugin of apprise logs of an HTTP status, and of an answer that did not come. Nothing else is taken from there:
+# it may contain the URL, or parts of it.
+STATUS = re.compile(r"\berror=([1-5]\d\d)\b")
+AWAY = re.compile("connection error", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Result of one alert. `targets`: how many targets accepted it; `failed`: references of the others."""
+    """Result of one alert. `targets`: how many accepted it; `failed`: references of the others, with the reasons."""
 
     sent: bool
     targets: int
@@ -30,31 +37,47 @@ class Alerts:
 
     def send(self, title: str, body: str) -> Delivery:
         """Send an alert to every target. Raises HarnessError when all failed, UsageError when one cannot be read."""
-        failed = tuple(reference for reference in self.urls if not _notify(reference, title, body))
-        sent = len(self.urls) - len(failed)
-        if self.urls and not sent:
+        told = [(reference, _notify(reference, title, body)) for reference in self.urls]
+        failed = tuple(f"{reference} ({reason})" for reference, reason in told if reason)
+        sent = len(told) - len(failed)
+        if failed and not sent:
             raise HarnessError(
-                f"alert {title!r}: could not be delivered to {', '.join(failed)}; check the URLs behind them"
+                f"alert {title!r}: could not be delivered to {', '.join(failed)}; "
+                "check these targets, and the URLs behind the references"
             )
         return Delivery(sent > 0, sent, failed)
 
 
-def _notify(reference: str, title: str, body: str) -> bool:
-    """Return whether the target accepted the alert; raises UsageError when the reference cannot be read."""
+def _notify(reference: str, title: str, body: str) -> str:
+    """Return why the target did not accept the alert, without its URL; empty: it did.
+
+    Raises UsageError when the reference cannot be read.
+    """
     import apprise  # noqa: PLC0415 - a tenth of a second, and few runs alert
 
-    for name in SILENCED:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    CONNECTIONS.setLevel(logging.CRITICAL)
+    LOGGER.setLevel(logging.WARNING)  # kept with the result, from this level on
+    LOGGER.propagate = False  # its entries contain the URL, which may contain a token
     # A message that follows a redirect is asked for, not sent: a login page would take it for us.
     target = apprise.Apprise(asset=apprise.AppriseAsset(http_redirects=False))
-    added = target.add(read_text_secret(reference))
+    if not target.add(read_text_secret(reference)):
+        return "no URL of apprise"
     # As text, so that a target which shows HTML has it escaped: names of others are in it.
     plain = apprise.NotifyFormat.TEXT
 
-    def send() -> bool:
-        return bool(target.notify(title=visible(title), body=visible_lines(body), body_format=plain))
+    def send() -> str:
+        with target.notify(title=visible(title), body=visible_lines(body), body_format=plain) as result:
+            return "" if result else reason_in(entry.message for entry in result.logs())
 
     try:
-        return bool(added) and within(PATIENCE.delivery, send, f"alert to {reference}")
+        return within(PATIENCE.delivery, send, f"alert to {reference}")
     except TooLate:
-        return False
+        return f"no end within {PATIENCE.delivery:g} s"
+
+
+def reason_in(messages: Iterable[str]) -> str:
+    """Return why a target did not accept an alert, from what apprise logged of it; no part of the URL is in it."""
+    said = "\n".join(messages)
+    if status := STATUS.search(said):
+        return f"answered with {status[1]}"
+    return "cannot be reached" if AWAY.search(said) else "not accepted"

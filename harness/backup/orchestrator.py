@@ -47,7 +47,8 @@ def alert(alerts: Alerts, journal: Journal, title: str, detail: str, *, message:
         # The caller raises the backup's error; the failed alert is only journalled.
         journal.mark("alert", "backup failure", message=message, sent=False, error=reason_of(error))
         return
-    journal.mark("alert", "backup failure", message=message, sent=delivery.sent, targets=delivery.targets)
+    missed = {"failed": ", ".join(delivery.failed)} if delivery.failed else {}
+    journal.mark("alert", "backup failure", message=message, sent=delivery.sent, targets=delivery.targets, **missed)
 
 
 @dataclass(slots=True)

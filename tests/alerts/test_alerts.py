@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 import pytest
 
-from harness.alerts.alerts import Alerts, Delivery
+from harness.alerts.alerts import Alerts, Delivery, reason_in
 from harness.alerts.deadline import within
 from harness.alerts.sink import AlertSink
 from harness.core.clock import SYSTEM
@@ -52,21 +52,19 @@ def test_one_of_two_targets_is_enough_and_the_failed_one_is_named(
     sink: AlertSink, unreachable: str, tmp_path: Path
 ) -> None:
     delivery = Alerts((unreachable, reference(tmp_path, "sink", sink.url))).send("title", "body")
-    assert delivery == Delivery(sent=True, targets=1, failed=(unreachable,))
+    assert delivery == Delivery(sent=True, targets=1, failed=(f"{unreachable} (cannot be reached)",))
     assert len(sink.received) == 1
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", f"unheard-of://{SECRET}@nowhere"])
 def test_an_undelivered_alert_is_an_error_without_secrets(
-    unreachable: str, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    unreachable: str, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bad = reference(tmp_path, "bad", url)
     with caplog.at_level(logging.DEBUG), pytest.raises(HarnessError, match="could not be delivered to") as error:
         Alerts((unreachable, bad)).send("title", "body")
-    assert unreachable in str(error.value)
-    assert bad in str(error.value)
-    assert SECRET not in str(error.value)
-    assert SECRET not in caplog.text
+    assert f"{unreachable} (cannot be reached), {bad} (no URL of apprise); check" in str(error.value)
+    assert SECRET not in "".join((str(error.value), caplog.text, *capfd.readouterr()))
 
 
 def test_without_targets_nothing_is_sent() -> None:
@@ -78,14 +76,29 @@ def test_an_unreadable_reference_is_named(tmp_path: Path) -> None:
         Alerts((f"file:{tmp_path / 'missing'}",)).send("title", "body")
 
 
-def test_a_target_that_answers_with_an_error_is_reported_as_failed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_target_that_answers_with_an_error_is_reported_as_failed(status: int, tmp_path: Path) -> None:
     class FailingSink(AlertSink):
         def take(self, headers: Mapping[str, str], body: bytes) -> int:
             super().take(headers, body)
-            return 500
+            return status
 
-    with FailingSink() as sink, pytest.raises(HarnessError):
+    with FailingSink() as sink, pytest.raises(HarnessError, match=rf"sink \(answered with {status}\); check"):
         Alerts((reference(tmp_path, "sink", sink.url),)).send("title", "body")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (f"Failed to send to {SECRET}: Page not found., error=404.", "answered with 404"),
+        (f"Connection error while submitting email to {SECRET}", "cannot be reached"),
+        (f"The token {SECRET} was refused, error={SECRET}.", "not accepted"),
+        (f"error=4{SECRET}", "not accepted"),
+    ],
+)
+def test_of_what_apprise_logs_the_status_alone_is_told(said: str, reason: str) -> None:
+    assert reason_in(["Something else", said]) == reason
+    assert reason_in([]) == "not accepted"
 
 
 def test_the_sink_refuses_what_is_not_an_alert() -> None:
@@ -152,7 +165,7 @@ def test_a_target_that_answers_without_an_end_is_given_up(
     monkeypatch.setattr("harness.patience.PATIENCE.delivery", 0.5)
     with answering(reply, without_end=True) as port:
         alerts = Alerts((reference(tmp_path, "slow", f"json://127.0.0.1:{port}/"),))
-        with pytest.raises(HarnessError, match="could not be delivered"):
+        with pytest.raises(HarnessError, match=r"slow \(no end within 0\.5 s\); check these targets"):
             alerts.send("title", "body")
 
 
@@ -162,7 +175,7 @@ def test_an_alert_that_is_redirected_was_not_delivered(sink: AlertSink, tmp_path
     moved = f"HTTP/1.1 302 Found\r\nLocation: {where}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     with answering(moved.encode()) as port:
         alerts = Alerts((reference(tmp_path, "moved", f"json://127.0.0.1:{port}/"),))
-        with pytest.raises(HarnessError, match="could not be delivered"):
+        with pytest.raises(HarnessError, match=r"moved \(answered with 302\); check these targets"):
             alerts.send("title", "body")
 
 

@@ -160,6 +160,15 @@ def test_a_failed_alert_does_not_hide_the_failure_of_the_backup(memory_estate: M
     assert "nowhere: No such file" in str(said["error"])
 
 
+def test_the_journal_names_a_target_that_missed_the_alert(memory_estate: MemoryEstate) -> None:
+    class Told(Alerts):
+        def send(self, title: str, body: str) -> Delivery:
+            return Delivery(sent=True, targets=1, failed=("env:MAIL (answered with 535)", "env:CHAT (not accepted)"))
+
+    said = "env:MAIL (answered with 535), env:CHAT (not accepted)"
+    assert failed(memory_estate, Told(())) == {"sent": True, "targets": 1, "failed": said}
+
+
 def test_without_a_target_the_journal_says_that_no_alert_was_sent(memory_estate: MemoryEstate) -> None:
     assert failed(memory_estate, Alerts(())) == {"sent": False, "targets": 0}
 
