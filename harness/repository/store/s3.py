@@ -17,7 +17,7 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import Denied, HarnessError, Unreadable
 from harness.core.node import Address
 from harness.core.service import REGION
-from harness.repository.store.http.connections import StorePatience, connections, patience_of, pause
+from harness.repository.store.http.connections import OddAnswer, StorePatience, connections, patience_of
 from harness.repository.store.http.explain import (
     no_answer,
     odd_answer,
@@ -29,7 +29,7 @@ from harness.repository.store.http.explain import (
 from harness.repository.store.http.listing import NotAListingError
 from harness.repository.store.pace import Pace, paced
 from harness.repository.store.port import StoredObject, StoredVersion
-from harness.repository.store.s3_client import Client, OddAnswer, understood
+from harness.repository.store.s3_client import Client, understood
 
 CHUNK = 1 << 20
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")

@@ -19,7 +19,8 @@ from urllib3.exceptions import HTTPError
 
 from harness.core.errors import HarnessError
 from harness.repository.format.seal import Read, reader_of
-from harness.repository.store.http.listing import Listing
+from harness.repository.store.http.connections import OddAnswer
+from harness.repository.store.http.listing import Been, Listing
 from harness.repository.store.port import StoredObject
 
 PART = 16 << 20
@@ -27,10 +28,6 @@ REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_IMPLEMENTED, HTTPStatu
 IN_FLIGHT = 2  # parts of one object at a time: a store that answers late does not stop the stream
 MOST_PARTS = 10_000
 TYPE = {"Content-Type": "application/octet-stream"}
-
-
-class OddAnswer(MinioException):
-    """An answer that no S3 store gives: a page of a proxy, a listing without an end."""
 
 
 @contextmanager
@@ -80,22 +77,19 @@ class Client(Minio):
     def versions(self, bucket: str, prefix: str) -> Iterator[Object]:
         """Yield every version and delete marker of the objects whose key starts with `prefix`.
 
-        Raises OddAnswer for a listing that comes back to where it was.
+        Raises NotAListingError for a listing that comes back to where it was.
         """
         query: Query = {"delimiter": "", "encoding-type": "url", "max-keys": "1000", "prefix": prefix, "versions": ""}
-        been: set[tuple[str | None, str | None]] = {(None, None)}
+        been, markers = Been(), dict[str, str]()
         while True:
-            answer = self._execute("GET", bucket, query_params=query)
+            answer = self._execute("GET", bucket, query_params=query | markers)
             with understood():
                 found, more, after, version = parse_list_objects(answer)
             # A store that does not know the prefix lists what is not ours, and what is listed may be removed.
             yield from (one for one in found if (one.object_name or "").startswith(prefix))
             if not more:
                 return
-            if (after, version) in been:
-                raise OddAnswer("its listing begins again and again")
-            been.add((after, version))
-            query |= {"key-marker": str(after)} | ({"version-id-marker": version} if version else {})
+            markers = been.after({"key-marker": after or "", "version-id-marker": version or ""})
 
     def upload(self, bucket: str, key: str, chunks: Iterable[bytes]) -> int:
         """Store a stream as one object, two parts in memory; return its size. A failed upload is aborted."""
@@ -193,31 +187,31 @@ class Client(Minio):
     def objects(self, bucket: str, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects whose key starts with `prefix`, in the order of the store, 1,000 of a request."""
         query: Query = {"list-type": "2", "delimiter": "", "encoding-type": "url", "max-keys": "1000", "prefix": prefix}
-        token = ""
+        been, token = Been(), dict[str, str]()
         while True:
-            found = Listing.of(self._execute("GET", bucket, query_params=query))
+            found = Listing.of(self._execute("GET", bucket, query_params=query | token))
             yield from (one for one in found.objects() if one.key.startswith(prefix))
-            if not (token := found.following(token)):
+            if not found.goes_on:
                 return
-            query["continuation-token"] = token
+            token = been.after({"continuation-token": found.said("NextContinuationToken")})
 
     def unfinished(self, bucket: str, prefix: str) -> tuple[Unfinished, ...]:
-        """Return the unfinished multipart uploads whose key starts with `prefix`."""
+        """Return the unfinished multipart uploads whose key starts with `prefix`.
+
+        Raises NotAListingError for a listing that does not go on, or comes back to where it was.
+        """
         found: list[Unfinished] = []
-        marker = {"key-marker": "", "upload-id-marker": ""}
+        query: Query = {"uploads": "", "prefix": prefix}
+        been, markers = Been(), dict[str, str]()
         while True:
-            query: Query = {"uploads": "", "prefix": prefix, **{name: value for name, value in marker.items() if value}}
-            listed = Listing.of(self._execute("GET", bucket, query_params=query))
+            listed = Listing.of(self._execute("GET", bucket, query_params=query | markers))
             for upload in listed.root.iter(f"{listed.space}Upload"):
                 fields = (upload.findtext(listed.space + one, "") for one in ("Key", "UploadId", "Initiated"))
                 key, name, begun = fields
                 if key.startswith(prefix):
                     with understood():
                         found.append(Unfinished(key, name, from_iso8601utc(begun) if begun else None))
-            following = {
-                "key-marker": listed.said("NextKeyMarker"),
-                "upload-id-marker": listed.said("NextUploadIdMarker"),
-            }
-            if listed.said("IsTruncated") != "true" or following == marker:
+            if not listed.goes_on:
                 return tuple(found)
-            marker = following
+            key, upload_id = listed.said("NextKeyMarker"), listed.said("NextUploadIdMarker")
+            markers = been.after({"key-marker": key, "upload-id-marker": upload_id})

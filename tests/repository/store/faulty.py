@@ -31,6 +31,7 @@ class Request:
     key: str
     headers: dict[str, str]
     number: int  # of its kind, from 0
+    query: dict[str, list[str]]
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Fault:
     """`status` with `code`; or before an answer `reset` the connection, or be `silent` for so many seconds.
 
     `done`: whether it was carried out all the same. `cut`: bytes of the body after which the connection is lost.
-    `body`, `headers`: of the answer, in place of the error with `code`.
+    `body`, `headers`: of the answer, in place of the error with `code`; `endless`: the body comes again and again.
     """
 
     status: int = 0
@@ -49,6 +50,7 @@ class Fault:
     cut: int = -1
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    endless: bool = False
 
 
 BUCKET = "bucket"
@@ -72,9 +74,9 @@ class Faulty:
     def count(self, kind: str) -> int:
         return sum(one.kind == kind for one in self.requests)
 
-    def noted(self, kind: str, key: str, headers: dict[str, str]) -> tuple[Request, Fault]:
+    def noted(self, kind: str, key: str, headers: dict[str, str], query: dict[str, list[str]]) -> tuple[Request, Fault]:
         with self.lock:
-            request = Request(kind, key, headers, self.count(kind))
+            request = Request(kind, key, headers, self.count(kind), query)
             self.requests.append(request)
         return request, self.faults(request) or Fault()
 
@@ -96,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         key = unquote(url.path).removeprefix(f"/{BUCKET}").removeprefix("/")
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         kind = _kind(self.command, key, query)
-        _, fault = self.at.noted(kind, key, {name.lower(): value for name, value in self.headers.items()})
+        _, fault = self.at.noted(kind, key, {name.lower(): value for name, value in self.headers.items()}, query)
         if fault.silent:
             SYSTEM.sleep(fault.silent)
         status, answer, more = 200, b"", dict[str, str]()
@@ -108,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.status:
             status, more = fault.status, fault.headers
             answer = ERROR.format(fault.code, "injected").encode() if fault.body is None else fault.body
-        self.answer(status, answer, more, fault.cut)
+        self.answer(status, answer, more, fault.cut, endless=fault.endless)
 
     def act(self, kind: str, key: str, query: dict[str, list[str]], body: bytes) -> Reply:
         upload = query.get("uploadId", [""])[0]
@@ -146,13 +148,16 @@ class Handler(BaseHTTPRequestHandler):
             return 206, data[int(first) : int(last) + 1 if last else None], more
         return 200, data, more
 
-    def answer(self, status: int, body: bytes, more: dict[str, str], cut: int) -> None:
+    def answer(self, status: int, body: bytes, more: dict[str, str], cut: int, *, endless: bool) -> None:
         self.send_response(status)
-        for name, value in {"Content-Type": "application/xml", **more, "Content-Length": str(len(body))}.items():
+        size = {} if endless else {"Content-Length": str(len(body))}
+        for name, value in {"Content-Type": "application/xml", **more, **size}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body if cut < 0 else body[:cut])
+        while endless:  # until the client has closed the connection
+            self.wfile.write(body)
         if cut >= 0:
             self.reset()
 

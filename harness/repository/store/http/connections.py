@@ -7,15 +7,16 @@ store do not come back at the same moment.
 
 import random
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import count
 from typing import Any
 
-from urllib3 import BaseHTTPResponse, PoolManager, Timeout
+from minio.error import MinioException
+from urllib3 import BaseHTTPResponse, HTTPResponse, PoolManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from harness.core.clock import SYSTEM
 from harness.patience import PATIENCE
@@ -26,7 +27,13 @@ TIMED_OUT = b"<Code>RequestTimeout</Code>"  # of S3, with 400: it waited for the
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds
 POOL = 16
 BEGIN = 512  # bytes of an answer in which an error shows
+LARGEST_ANSWER = 16 << 20  # bytes; 1,000 keys of 1,024 bytes, each in three characters, are a listing of 4 MiB
 OK, BAD_REQUEST, SERVER_FAULT = 200, 400, 500
+DONE = (OK, 204, 206)  # statuses of answers that a client may read piece by piece
+
+
+class OddAnswer(MinioException):
+    """An answer that no S3 store gives: a page of a proxy, one without an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +105,17 @@ class _Repeating(PoolManager):
         completes = method == "POST" and "uploadId=" in url
         silence = self.patience.complete if completes else self.patience.silence
         more |= {"timeout": Timeout(connect=self.patience.connect, read=silence), "retries": False}
+        streamed = not more.get("preload_content", True)
         began = SYSTEM.monotonic()
         for attempt in count():
             try:
-                answer = super().urlopen(method, url, redirect, **more)
+                answer = super().urlopen(method, url, redirect, **more | {"preload_content": False})
+                if not streamed or answer.status not in DONE:
+                    answer = _whole(answer, method, url)
                 if completes and answer.status == OK and b"<Error>" in answer.data[:BEGIN]:
                     answer.status = SERVER_FAULT  # S3 answers 200 first, and may fail afterwards
                 if not _passing(answer) or not pause(attempt, began, self.patience.repeats):
                     return answer
-                with suppress(HTTPError):
-                    answer.drain_conn()
-                answer.release_conn()
             except (ConnectTimeoutError, NewConnectionError):
                 if not pause(attempt, began, self.patience.connects):
                     raise
@@ -116,6 +123,25 @@ class _Repeating(PoolManager):
                 if not pause(attempt, began, self.patience.repeats):
                     raise
         raise AssertionError
+
+
+def _whole(answer: BaseHTTPResponse, method: str, url: str) -> BaseHTTPResponse:
+    """Return an answer with its body in memory. Raises OddAnswer for one that is larger than any of a store."""
+    body = answer.read(LARGEST_ANSWER + 1)
+    if len(body) > LARGEST_ANSWER:
+        answer.close()
+        raise OddAnswer(f"its answer has more than {LARGEST_ANSWER >> 20} MiB")
+    answer.release_conn()
+    return HTTPResponse(
+        BytesIO(body),
+        answer.headers,
+        answer.status,
+        reason=answer.reason,
+        decode_content=False,
+        enforce_content_length=False,
+        request_method=method,
+        request_url=url,
+    )
 
 
 def pause(attempt: int, began: float, within: float) -> bool:

@@ -55,23 +55,38 @@ class Listing:
             if key.endswith("/"):
                 continue
             try:
-                size, modified = int(found.get("Size", "0")), _time(found["LastModified"])
+                size, modified = int(found["Size"]), _time(found["LastModified"])
             except (KeyError, ValueError):
                 raise NotAListingError(
                     f"{key!r} is listed without its size or its time, which ListObjectsV2 has"
                 ) from None
             yield StoredObject(key, size, modified, found.get("ETag", "").replace('"', ""))
 
-    def following(self, now: str) -> str:
-        """Return what the next request goes on from, "" where the list is whole. Raises NotAListingError.
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another page."""
+        return self.said("IsTruncated").strip().lower() == "true"
 
-        `now`: what this one went on from: a store that says it again would list the same objects without end.
+
+class Been:
+    """The places in a listing that pages began at."""
+
+    def __init__(self) -> None:
+        self._places: set[tuple[str, ...]] = set()
+
+    def after(self, markers: dict[str, str]) -> dict[str, str]:
+        """Return what the next page is asked for with: the markers with a value, of which the first must have one.
+
+        Raises NotAListingError where the store does not say from where it goes on, or says what it said before: it
+        would list the same objects without end.
         """
-        if self.said("IsTruncated").lower() != "true":
-            return ""
-        if (token := self.said("NextContinuationToken")) in ("", now):
-            raise NotAListingError("the store says that there is more and not from where; it must know ListObjectsV2")
-        return token
+        place = tuple(markers.values())
+        if not place[0]:
+            raise NotAListingError("the store says that there is more and not from where; it must list as S3 does")
+        if place in self._places:
+            raise NotAListingError("the store's list comes back to where it was; it must list as S3 does")
+        self._places.add(place)
+        return {name: value for name, value in markers.items() if value}
 
 
 def _time(text: str) -> datetime:
