@@ -52,7 +52,7 @@ def declared(tmp_path: Path, offsite: str, more: str = "") -> Path:
         (S3 + 'region = "eu west"\n', "existing.offsite.s3.region: must match"),
         ('region = "ü"\n' + S3, "existing.offsite.region: must match"),
         (S3 + 'prefix = "../other"\n', "existing.offsite.s3.prefix: needs names between slashes"),
-        (S3 + 'prefix = "a//b"\n', "existing.offsite.s3.prefix: needs names between slashes"),
+        (S3 + 'prefix = "a/../b"\n', "existing.offsite.s3.prefix: needs names between slashes"),
         (S3 + 'prefix = "a\\nb"\n', "existing.offsite.s3.prefix: needs names between slashes"),
         (S3 + "tls = false\n", "existing.offsite.s3: tls is false and the endpoint is https"),
         *(
@@ -65,7 +65,7 @@ def declared(tmp_path: Path, offsite: str, more: str = "") -> Path:
         ),
         *(
             (f'bucket = "{odd}"\n{S3}', f"existing.offsite.bucket: {odd!r} is no name of a bucket")
-            for odd in ("a", "bücket", "a/b", "192.168.1.1", "x" * 64, " backups", "a..b", "-a-")
+            for odd in ("a", "bücket", "a/b", ":abc", "192.168.1.1", "x" * 64, " backups", "a..b", "-a-")
         ),
         (
             'directory = "/d"\n[existing.offsite.witness_store]\ns3 = "s:1"\nsecrets = "keys"\n',
@@ -77,6 +77,15 @@ def test_a_mistake_is_one_line(tmp_path: Path, offsite: str, reason: str) -> Non
     with pytest.raises(UsageError) as failed:
         load_config(declared(tmp_path, offsite))
     assert reason in str(failed.value)
+
+
+@pytest.mark.parametrize(("bucket", "prefix"), [("tenant:backups", "a//b"), ("Old_Bucket", "/a/b/"), ("b.1-2", "")])
+def test_what_stores_take_is_taken(tmp_path: Path, bucket: str, prefix: str) -> None:
+    """Ceph has tenants, and a key may have an empty part: without a way out, what is stored there is out of reach."""
+    config = load_config(declared(tmp_path, f'bucket = "{bucket}"\n{S3}prefix = "{prefix}"\n'))
+    store = Connections(config, (), connect_offsite(config)).store
+    assert isinstance(store, S3Store)
+    assert (store.bucket, store.prefix.strip("/")) == (bucket, prefix.strip("/"))
 
 
 @pytest.mark.parametrize(("scheme", "secure"), [("HTTPS", True), ("https", True), ("HTTP", False), ("http", False)])
