@@ -50,7 +50,11 @@ class Unreadable(HarnessError):
 
 
 class Denied(Unreadable):
-    """The store refuses to show an object, which may be intact."""
+    """The store does not show an object, which may be intact: it refuses to."""
+
+
+class Lost(Denied):
+    """The store lists an object and fails to read it, again and again: a bad disk, a lost volume."""
 
 
 class NotARecipient(Unreadable):

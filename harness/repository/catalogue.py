@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from threading import Lock
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.errors import Denied, HarnessError, NoValidBackup, Unreadable
+from harness.core.errors import HarnessError, NoValidBackup, Unreadable
 from harness.core.parallel import in_order
 from harness.repository.chain import CLOCK, Chain, Head, Link, follow, newest
-from harness.repository.committed import CommittedBackup
+from harness.repository.committed import CommittedBackup, require_read
 from harness.repository.format.commit import LARGEST_COMMIT, Commit, digest_of, read_commit
 from harness.repository.format.layout import UNSIGNED, Layout
 from harness.repository.format.manifest import ObjectEntry
@@ -37,6 +38,7 @@ __all__ = ["CommittedBackup", "ObjectEntry", "OpenBackup", "Receipt", "Repositor
 
 PERIOD = timedelta(days=7)  # after which a backup is to be opened again
 LARGEST_UNSIGNED = 64 << 20  # bytes of a manifest of the format before
+ONE_UNSIGNED = Lock()  # they are read one at a time, as each may be that large
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Repository:
 
     def _newest(self, own: Ed25519PublicKey) -> tuple[Head, ...]:
         """Return the backups that the next one follows; those signed by `own` count as well."""
-        return self.trusting(own).catalogue().tips
+        return self.trusting(own).catalogue(unread=True).tips
 
     def trusting(self, own: Ed25519PublicKey) -> Repository:
         """Return this repository as the writer with the key `own` reads it: what it wrote itself counts as well."""
@@ -110,13 +112,15 @@ class Repository:
         """Return what `committed` does without physical backups, which no logical restore can use."""
         return tuple(entry for entry in self.committed() if not entry.physical)
 
-    def catalogue(self, notes: int | None = MOST_NOTES) -> Catalogue:
+    def catalogue(self, notes: int | None = MOST_NOTES, *, unread: bool = False) -> Catalogue:
         """Return every backup with a COMMIT in the order of the chain. Raises HarnessError of store or witness.
 
-        `notes`: how many notes of expired backups are read, all for None; that there are more is a finding.
+        `notes`: how many notes of expired backups are read, all for None; that there are more is a finding. `unread`:
+        whether a store may read no COMMIT: the next backup does not wait for a lost one.
         """
         ids = {self.layout.id_in(entry.key) for entry in self.store.list(self.layout.of("commit"))} - {""}
         found = dict(in_order(self._entry, sorted(ids)))  # several at a time: a far store answers late
+        require_read(() if unread else found.values())
         links = [_link(entry.commit, entry.digest) for entry in found.values() if entry.commit is not None]
         known, doubts = self._witnessed()
         noted = read_expired(self.store, self.layout, self.trust.writers, notes)
@@ -161,15 +165,16 @@ class Repository:
         try:
             return self._trusted(backup_id)
         except Unreadable as error:
-            return CommittedBackup(backup_id, str(error), denied=isinstance(error, Denied))
+            return CommittedBackup.of(backup_id, error)
 
     def _trusted(self, backup_id: str) -> CommittedBackup:
         text = small_object(self.store, self.layout.commit(backup_id), LARGEST_COMMIT)
         if is_unsigned(text):
             if not self.trust.allow_unsigned:
                 raise Unreadable(f"not signed ({UNSIGNED}): anyone may have written it; --allow-unsigned reads it")
-            note = small_object(self.store, f"{self.layout.manifest(backup_id)}.json", LARGEST_UNSIGNED)
-            old = read_unsigned(text, note, self.estate, backup_id)
+            with ONE_UNSIGNED:
+                note = small_object(self.store, f"{self.layout.manifest(backup_id)}.json", LARGEST_UNSIGNED)
+                old = read_unsigned(text, note, self.estate, backup_id)
             return CommittedBackup(backup_id, None, digest_of(text), None, old)
         commit = read_commit(text, self.trust.writers)
         if (commit.estate, commit.backup_id) != (self.estate, backup_id):

@@ -1,9 +1,11 @@
 """A committed backup as the catalogue lists it, trusted or not."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
+from harness.core.errors import Denied, HarnessError, Lost, Unreadable
 from harness.repository.format.commit import Commit, Predecessor
 from harness.repository.format.unsigned import UnsignedBackup
 
@@ -12,7 +14,7 @@ from harness.repository.format.unsigned import UnsignedBackup
 class CommittedBackup:
     """A committed backup. `damaged`: why it is not trusted, None if it is. `digest`: SHA-256 of its COMMIT, hex.
 
-    `denied`: the store does not show its COMMIT, which may be intact.
+    `denied`: the store does not show its COMMIT, which may be intact; `lost`: because it fails to read it.
     """
 
     backup_id: str
@@ -21,6 +23,12 @@ class CommittedBackup:
     _commit: Commit | None = field(default=None, repr=False)
     _unsigned: UnsignedBackup | None = field(default=None, repr=False)
     denied: bool = False
+    lost: bool = False
+
+    @classmethod
+    def of(cls, backup_id: str, error: Unreadable) -> Self:
+        """Return the backup whose COMMIT cannot be opened or trusted."""
+        return cls(backup_id, str(error), denied=isinstance(error, Denied), lost=isinstance(error, Lost))
 
     @property
     def commit(self) -> Commit | None:
@@ -80,3 +88,16 @@ class CommittedBackup:
 def newest_system(entries: Iterable[CommittedBackup]) -> str:
     """Return the database system of the first physical backup, "" when there is none: of the newest, as listed."""
     return next((entry.system for entry in entries if entry.physical), "")
+
+
+def require_read(entries: Collection[CommittedBackup]) -> None:
+    """Raise HarnessError where a store read no COMMIT that it lists: that is no damage of each, the store is not well.
+
+    None of them is thrown away for it, and nobody is told that there is no backup.
+    """
+    if entries and all(one.lost for one in entries):
+        first = next(iter(entries))
+        raise HarnessError(
+            f"the store lists {len(entries)} backups and reads the COMMIT of none: {first.damaged}; look at its log "
+            "and its disks"
+        )

@@ -6,6 +6,7 @@ import base64
 import hmac
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -123,6 +124,35 @@ def test_a_backup_that_nobody_signed_is_read_only_when_it_was_asked_for(reposito
     said = [next(one.damaged for one in of.committed() if one.backup_id == old) for of in (repository, asked)]
     assert f"not signed ({UNSIGNED}): anyone may have written it" in str(said[0])
     assert said[1] == f"store in memory, {repository.layout.manifest(old)}.json: does not exist"
+
+
+class Counting(MemoryStore):
+    """A store that notes how many manifests of the format before are read at a time."""
+
+    under_way = 0
+    most = 0
+
+    def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        if not key.endswith(".json") or "/manifest/" not in key:
+            yield from super().get(key, offset, length)
+            return
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        SYSTEM.sleep(0.02)
+        self.under_way -= 1
+        yield b"{}"
+
+
+def test_large_manifests_of_the_format_before_are_read_one_at_a_time(recipients: Recipients) -> None:
+    store = Counting()
+    repository = recipients.repository(store)
+    for number in range(6):
+        store.put(
+            repository.layout.commit(f"{number}{new_id(SYSTEM)[1:]}"), (json.dumps({"format": UNSIGNED}).encode(),)
+        )
+    asked = replace(repository, trust=replace(repository.trust, allow_unsigned=True))
+    assert [entry.damaged for entry in asked.committed()] == ["COMMIT or manifest: malformed (KeyError)"] * 6
+    assert store.most == 1
 
 
 def test_a_small_object_is_read_no_further_than_it_may_be_long() -> None:

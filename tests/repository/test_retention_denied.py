@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from harness.core.errors import Denied, HarnessError, Refused
+from harness.core.errors import Denied, HarnessError, Lost, Refused
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients
 from tests.repository.test_expired import verified_nights
@@ -19,10 +19,11 @@ class Denying(MemoryStore):
     """A store that refuses to show some objects: those whose keys have one of `denied` in them."""
 
     denied: tuple[str, ...] = ()
+    kind: type[Denied] = Denied
 
     def get(self, key: str, offset: int = 0, length: int = 0):  # type: ignore[no-untyped-def]
         if any(part in key for part in self.denied):
-            raise Denied(f"store in memory, {key}: cannot be read: refused (AccessDenied)")
+            raise self.kind(f"store in memory, {key}: cannot be read: refused (AccessDenied)")
         return super().get(key, offset, length)
 
 
@@ -34,8 +35,15 @@ def test_nothing_is_removed_while_the_store_does_not_show_a_commit(recipients: R
     oldest = past.left()[0]
     store.denied = (past.repository.layout.commit(oldest),)
     before = past.keys("data", "commit", "manifest")
-    with pytest.raises(Refused, match=r"nothing is removed while the store does not show a COMMIT: .*AccessDenied"):
-        past.expire()
+    for store.kind, remedy in (
+        (Denied, "permit the writer to read it"),
+        (Lost, "repair its disk or its volume, or copy"),
+    ):
+        with pytest.raises(
+            Refused,
+            match=rf"nothing is removed while the store does not show a COMMIT: .*refused \(AccessDenied\); {remedy}",
+        ):
+            past.expire()
     assert past.keys("data", "commit", "manifest") == before
     store.denied = ()
     assert past.expire()[oldest] == ""

@@ -1,37 +1,31 @@
 """An S3 bucket as an object store."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Self
 
 import certifi
 from minio.commonconfig import COMPLIANCE
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.error import MinioException, S3Error
 from minio.retention import Retention
-from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from harness.core.clock import SYSTEM
-from harness.core.errors import Denied, HarnessError, Unreadable
+from harness.core.errors import Denied, HarnessError, Lost, Unreadable
 from harness.core.node import Address
 from harness.core.service import REGION
-from harness.repository.store.http.connections import OddAnswer, StorePatience, connections, patience_of
-from harness.repository.store.http.explain import (
-    no_answer,
-    odd_answer,
-    of_damage,
-    of_one_object,
-    s3_error,
-    server_error,
-)
-from harness.repository.store.http.listing import NotAListingError
-from harness.repository.store.pace import Pace, paced
+from harness.repository.store.http.connections import StorePatience, connections, patience_of
+from harness.repository.store.http.explain import explained, of_damage, of_one_object
+from harness.repository.store.http.reading import CHUNK, Reading, at_most, beyond
+from harness.repository.store.pace import Pace
 from harness.repository.store.port import StoredObject, StoredVersion
 from harness.repository.store.s3_client import Client, understood
 
-CHUNK = 1 << 20
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
 UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidBucketState")
 NOT_LISTED = "not listed below a folder: let a rule of the bucket abort them"
@@ -96,27 +90,32 @@ class S3Store:
     def get(self, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
         """Yield an object's bytes; raises Unreadable for one that does not exist, ends before `offset`, or is refused.
 
-        What is cut off is asked for again from there on.
+        What is cut off is asked for again from there on. Raises Lost for what fails still after the store listed it.
         """
-        with self._explained(key, "cannot be read", reads=True):
-            done, attempt, began, same = 0, 0, SYSTEM.monotonic(), dict[str, str]()
-            while True:
-                left = length - done if length else 0
-                answer = self._client.get_object(self.bucket, self.prefix + key, offset + done, left, same)  # type: ignore[arg-type]
-                same = {"If-Match": answer.headers.get("etag", "")} if answer.headers.get("etag") else {}
-                try:
-                    for chunk in paced(self.download, answer.stream(CHUNK)):
-                        done, attempt = done + len(chunk), 0
-                        yield chunk
-                        began = SYSTEM.monotonic()
-                    break
-                except (ProtocolError, ReadTimeoutError):
-                    if not pause(attempt, began, self.patience.repeats):
-                        raise
-                    attempt += 1
-                finally:
-                    # Closed instead of released: unread bytes would break the next request on the connection.
-                    answer.close()
+        reading = Reading(partial(self._asked, key, offset), length, self.patience.repeats, self.download)
+        with self._explained(key, "cannot be read", refusal):
+            try:
+                yield from reading.chunks()
+            except (MinioException, HTTPError) as error:
+                if not of_damage(error) or not self._lists(key):
+                    raise
+            else:
+                return
+        # What failed until now may have been the whole store, which was back when it listed the object: once more, from
+        # the first byte on, as a store that sends none may hang.
+        again = replace(reading, done=0, exact=True)
+        with self._explained(key, "cannot be read", lambda error: loss(error, again.done)):
+            yield from beyond(again.chunks(), reading.done)
+
+    def _asked(self, key: str, offset: int, done: int, length: int, headers: dict[str, str]) -> BaseHTTPResponse:
+        return self._client.get_object(self.bucket, self.prefix + key, offset + done, length, headers)  # type: ignore[arg-type]
+
+    def _lists(self, key: str) -> bool:
+        whole = self.prefix + key
+        try:
+            return any(one.key == whole for one in self._client.objects(self.bucket, whole))
+        except (MinioException, HTTPError):
+            return False
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield the objects below `prefix`, sorted by key."""
@@ -163,7 +162,7 @@ class S3Store:
         with self._explained(key, f"its version {version} cannot be read"):
             answer = self._client.get_object(self.bucket, self.prefix + key, 0, length, version_id=version)
             try:
-                return b"".join(answer.stream(CHUNK))
+                return b"".join(at_most(answer.stream(CHUNK), length))
             finally:
                 answer.close()
 
@@ -230,40 +229,28 @@ class S3Store:
             return self._client.abandon(self.bucket, self.prefix + prefix, limit)
 
     @contextmanager
-    def _explained(self, key: str, what: str, *, reads: bool = False) -> Iterator[None]:
+    def _explained(
+        self, key: str, what: str, kind: Callable[[Exception], type[HarnessError]] = lambda error: HarnessError
+    ) -> Iterator[None]:
         """Convert an exception of the client into one line with place, operation and reason.
 
-        `reads`: of one object, whose refusal costs no other.
+        `kind`: which error it is, of one that does not say that the object is absent.
         """
         place = f"store {self.endpoint}, bucket {self.bucket}, {self.prefix + key or 'all keys'}"
         try:
             yield
-        except S3Error as error:
-            if error.code in ABSENT:
-                raise Unreadable(f"{place}: does not exist ({error.code})") from None
-            kind = Denied if reads and (of_one_object(error) or self._shows(key, error)) else HarnessError
-            raise kind(f"{place}: {what}: {s3_error(error)}") from None
-        except NotAListingError as error:
-            raise HarnessError(f"{place}: {what}: {error}") from None
-        except (OddAnswer, InvalidResponseError) as error:
-            kind = Denied if reads and self._shows(key, error) else HarnessError
-            raise kind(f"{place}: {what}: {odd_answer(error)}") from None
-        except ServerError as error:
-            kind = Denied if reads and self._shows(key, error) else HarnessError
-            raise kind(f"{place}: {what}: {server_error(' '.join(str(error).split())[:120])}") from None
         except (MinioException, HTTPError) as error:
-            kind = Denied if reads and self._shows(key, error) else HarnessError
-            raise kind(f"{place}: {what}: {no_answer(error, self.patience)}") from None
+            if isinstance(error, S3Error) and error.code in ABSENT:
+                raise Unreadable(f"{place}: does not exist ({error.code})") from None
+            raise kind(error)(f"{place}: {what}: {explained(error, self.patience)}") from None
 
-    def _shows(self, key: str, error: Exception) -> bool:
-        """Return whether a read that failed may be that of a damaged object alone: the store still lists it.
 
-        A volume of the store that is lost, or a bad disk, must not cost the other backups.
-        """
-        if not of_damage(error):
-            return False
-        whole = self.prefix + key
-        try:
-            return any(one.key == whole for one in self._client.objects(self.bucket, whole))
-        except (MinioException, HTTPError):
-            return False
+def refusal(error: Exception) -> type[HarnessError]:
+    """Return the kind of an error of a read: a refusal of one object costs no other."""
+    return Denied if isinstance(error, S3Error) and of_one_object(error) else HarnessError
+
+
+def loss(error: Exception, done: int) -> type[HarnessError]:
+    """Return the kind of an error of a read that failed before in a store that is well; `done`: bytes that came."""
+    silent = isinstance(error, ReadTimeoutError) and not done
+    return Lost if of_damage(error) and not silent else refusal(error)

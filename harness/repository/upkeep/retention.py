@@ -28,6 +28,8 @@ PERIODS: Mapping[str, Callable[[datetime], tuple[int, ...]]] = {
     "month": lambda at: (at.year, at.month),
     "year": lambda at: (at.year,),
 }
+NOT_PERMITTED = "permit the writer to read it, or remove that object if nobody trusted wrote it"
+LOST = "repair its disk or its volume, or copy it back from a copy of the bucket; without it the chain has a hole"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,8 @@ def decide(repository: Repository, policy: Policy) -> tuple[Decision, ...]:
         )
     if denied := [entry for entry in catalogue.entries if entry.denied]:  # what it needs is not known
         raise Refused(
-            f"retention: nothing is removed while the store does not show a COMMIT: {denied[0].damaged}; permit the "
-            "writer to read it, or remove that object if nobody trusted wrote it"
+            f"retention: nothing is removed while the store does not show a COMMIT: {denied[0].damaged}; "
+            f"{LOST if denied[0].lost else NOT_PERMITTED}"
         )
     reasons = _reasons(catalogue, policy)
     shown = [entry for entry in catalogue.entries if _opened(entry, catalogue.entries, opened)]

@@ -38,7 +38,8 @@ class Request:
 class Fault:
     """`status` with `code`; or before an answer `reset` the connection, or be `silent` for so many seconds.
 
-    `done`: whether it was carried out all the same. `cut`: bytes of the body after which the connection is lost.
+    `done`: whether it was carried out all the same. `cut`: bytes of the body after which the connection is lost, after
+    `stalls` seconds.
     `body`, `headers`: of the answer, in place of the error with `code`; `endless`: the body comes again and again.
     """
 
@@ -51,6 +52,7 @@ class Fault:
     body: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
     endless: bool = False
+    stalls: float = 0.0
 
 
 BUCKET = "bucket"
@@ -110,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.status:
             status, more = fault.status, fault.headers
             answer = ERROR.format(fault.code, "injected").encode() if fault.body is None else fault.body
-        self.answer(status, answer, more, fault.cut, endless=fault.endless)
+        self.answer(status, answer, more, fault)
 
     def act(self, kind: str, key: str, query: dict[str, list[str]], body: bytes) -> Reply:
         upload = query.get("uploadId", [""])[0]
@@ -148,17 +150,19 @@ class Handler(BaseHTTPRequestHandler):
             return 206, data[int(first) : int(last) + 1 if last else None], more
         return 200, data, more
 
-    def answer(self, status: int, body: bytes, more: dict[str, str], cut: int, *, endless: bool) -> None:
+    def answer(self, status: int, body: bytes, more: dict[str, str], fault: Fault) -> None:
         self.send_response(status)
-        size = {} if endless else {"Content-Length": str(len(body))}
+        size = {} if fault.endless else {"Content-Length": str(len(body))}
         for name, value in {"Content-Type": "application/xml", **more, **size}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body if cut < 0 else body[:cut])
-        while endless:  # until the client has closed the connection
+            self.wfile.write(body if fault.cut < 0 else body[: fault.cut])
+        while fault.endless:  # until the client has closed the connection
             self.wfile.write(body)
-        if cut >= 0:
+        if fault.cut >= 0:
+            self.wfile.flush()
+            SYSTEM.sleep(fault.stalls)
             self.reset()
 
     def reset(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from harness.core.errors import Denied, HarnessError, Unreadable
+from harness.core.errors import Denied, HarnessError, Lost, Unreadable
 from harness.repository.store.directory.folders import (
     DAMAGED,
     FILE_MODE,
@@ -233,5 +233,7 @@ class DirectoryStore:
                 raise Unreadable(f"{self._place(key)}: does not exist") from None
             reason = WHY.get(error.errno or 0, error.strerror or str(error))
             # One object that cannot be read costs no other.
-            kind = Denied if reads and error.errno in (*ITS_OWN, *DAMAGED) else HarnessError
+            kind: type[HarnessError] = HarnessError
+            if reads and error.errno in (*ITS_OWN, *DAMAGED):
+                kind = Lost if error.errno in DAMAGED else Denied
             raise kind(f"{self._place(key)}: {what}: {reason}") from None

@@ -6,6 +6,7 @@ from email.utils import parsedate_to_datetime
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import (
     ConnectTimeoutError,
+    HTTPError,
     LocationParseError,
     MaxRetryError,
     NameResolutionError,
@@ -16,7 +17,8 @@ from urllib3.exceptions import (
 )
 
 from harness.core.clock import SYSTEM
-from harness.repository.store.http.connections import SERVER_FAULT, StorePatience
+from harness.repository.store.http.connections import SERVER_FAULT, OddAnswer, StorePatience
+from harness.repository.store.http.listing import NotAListingError
 
 # Answers about whoever asks, or about the whole store; every other refusal of a read may be about that object alone.
 OF_THE_STORE = (
@@ -43,6 +45,20 @@ MEANINGS = {
         "no space left ({code}); let `blackstart retention --apply` remove what expired"
     ),
 }
+
+
+def explained(error: MinioException | HTTPError, patience: StorePatience) -> str:
+    """Return what an exception of the client means, and what to do."""
+    match error:
+        case S3Error():
+            return s3_error(error)
+        case NotAListingError():
+            return str(error)
+        case OddAnswer() | InvalidResponseError():
+            return odd_answer(error)
+        case ServerError():
+            return server_error(" ".join(str(error).split())[:120])
+    return no_answer(error, patience)
 
 
 def s3_error(error: S3Error) -> str:
