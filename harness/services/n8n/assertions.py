@@ -10,7 +10,7 @@ from harness.core.service import AssertionResult, Place
 from harness.postgres.server import transaction
 from harness.postgres.session import Connection
 from harness.services.n8n.contain import HINT
-from harness.services.n8n.credentials import DataKey, is_readable
+from harness.services.n8n.credentials import DataKey, as_n8n_reads, is_locked, is_readable
 from harness.vault import read_text_secret
 
 SHOWN = 5  # names in a line
@@ -46,14 +46,17 @@ def ask(place: Place, database: str, volume: str, key: str) -> tuple[AssertionRe
 def _credentials(sql: Connection, place: Place, key: str) -> tuple[bool, str]:
     if key not in place.secrets:
         return False, f"site {place.site.name} has no secret {key!r}"
-    value = read_text_secret(place.secrets[key])
+    value = as_n8n_reads(read_text_secret(place.secrets[key]))
     data_keys = {}
     if _exists(sql, "deployment_key"):  # since n8n 2.17
         data_keys = {str(row[0]): DataKey(str(row[1]), str(row[2])) for row in sql.execute(DATA_KEYS).fetchall()}
     rows = sql.execute(CREDENTIALS).fetchall()
     closed = [f"{name!r} ({kind})" for name, kind, data in rows if not is_readable(str(data), value, data_keys)]
     if closed:
-        return False, f"{len(closed)} of {len(rows)} cannot: {_some(closed)}; enter them anew in n8n, or delete them"
+        locked = _some([identifier for identifier, one in data_keys.items() if is_locked(one, value)])
+        mend = f"another key wraps {locked} of its table deployment_key: give {place.site.name} that key"
+        mend = mend if locked else "enter them anew in n8n, or delete them"
+        return False, f"{len(closed)} of {len(rows)} cannot: {_some(closed)}; {mend}"
     return True, f"all {len(rows)} can"
 
 

@@ -1,13 +1,15 @@
 """Decryption of n8n's credentials with its encryption key, which shows that each can be used after a restore.
 
 Formats of n8n 2.41, packages/core/src/encryption: `cipher.ts`, `aes-256-cbc.ts` (as OpenSSL's `enc`), `aes-256-gcm.ts`.
-A credential is `BASE64`, encrypted with n8n's key itself, or `ID:BASE64`, with the data key of that row of
-`deployment_key`, which n8n's key wraps.
+A credential is `ID:BASE64`, encrypted with the data key of that row of `deployment_key`, which n8n's key wraps, or
+`BASE64`, with the data key of the row for aes-256-cbc, and only where there is none with n8n's key itself
+(`getLegacyKey` in packages/cli/src/encryption/key-manager.service.ts; n8n makes at most one such row).
 """
 
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,14 +25,23 @@ from cryptography.hazmat.primitives.padding import PKCS7
 VERSION = b"\x01"
 INFO = b"n8n-encryption-v1"
 KEY, NONCE, SALT, TAG = 32, 12, 32, 16  # bytes
+RAW = re.compile("[0-9a-fA-F]{64}")  # a data key as it is
+IN_CBC = "U2FsdGVk"  # begin of what `aes-256-cbc.ts` encrypted
+QUOTED = re.compile(r"""(["'])(.*)\1""")
 
 
 @dataclass(frozen=True, slots=True)
 class DataKey:
-    """A data key of the table deployment_key, as n8n's key wraps it, and the algorithm that it is for."""
+    """A data key of the table deployment_key, as it is stored there, and the algorithm that it is for."""
 
     wrapped: str
     algorithm: str
+
+
+def as_n8n_reads(setting: str) -> str:
+    """Return a setting as n8n reads it from its environment or a file: without white space and quotes around it."""
+    found = QUOTED.fullmatch(stripped := setting.strip())
+    return found[2] if found else stripped
 
 
 def is_readable(data: str, key: str, data_keys: Mapping[str, DataKey]) -> bool:
@@ -41,14 +52,43 @@ def is_readable(data: str, key: str, data_keys: Mapping[str, DataKey]) -> bool:
         return False
 
 
+def is_locked(one: DataKey, key: str) -> bool:
+    """Return whether n8n with encryption key `key` cannot use a data key."""
+    try:
+        return not _unwrapped(one.wrapped, key)
+    except (ValueError, InvalidTag):
+        return True
+
+
 def _decrypted(data: str, key: str, data_keys: Mapping[str, DataKey]) -> bytes:
     """Return the plaintext. Raises ValueError, InvalidTag, KeyError for an unknown data key."""
     identifier, colon, rest = data.partition(":")
-    if not colon:
-        return _open_cbc(data, key)
-    one = data_keys[identifier]
-    plain_key = _open_gcm(one.wrapped, hashlib.sha256(key.encode()).hexdigest()).decode()
-    return {"aes-256-cbc": _open_cbc, "aes-256-gcm": _open_gcm}[one.algorithm](rest, plain_key)
+    if colon:
+        return _opened(rest, data_keys[identifier], key)
+    for one in data_keys.values():
+        if one.algorithm == "aes-256-cbc":
+            return _opened(data, one, key)
+    return _open_cbc(data, key)
+
+
+def _opened(data: str, one: DataKey, key: str) -> bytes:
+    return {"aes-256-cbc": _open_cbc, "aes-256-gcm": _open_gcm}[one.algorithm](data, _unwrapped(one.wrapped, key))
+
+
+def _unwrapped(wrapped: str, key: str) -> str:
+    """Return a data key. Raises ValueError, InvalidTag.
+
+    Earlier versions stored it as it is, or encrypted with n8n's key in CBC: n8n wraps these anew at its start
+    (`recoverLegacyDek`).
+    """
+    if wrapped == key or RAW.fullmatch(wrapped):
+        return wrapped
+    if wrapped.startswith(IN_CBC):
+        found = _open_cbc(wrapped, key).decode()
+        if not RAW.fullmatch(found):
+            raise ValueError("no data key")
+        return found
+    return _open_gcm(wrapped, hashlib.sha256(key.encode()).hexdigest()).decode()
 
 
 def _open_cbc(data: str, key: str) -> bytes:

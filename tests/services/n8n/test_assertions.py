@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg.sql import SQL, Identifier
@@ -14,12 +16,13 @@ from harness.core.service import Place
 from harness.parts.programs import program
 from harness.postgres.server import connect
 from harness.services.n8n.app import N8n
-from harness.services.n8n.credentials import DataKey, is_readable
+from harness.services.n8n.credentials import DataKey, as_n8n_reads, is_readable
 from harness.substrate.embedded.substrate import Embedded
 from tests.servers import DatabaseServer, secret_files, start_database
 
 pytestmark = pytest.mark.programs
 KEY = "k\u20ac y-\U0001f600"
+BEFORE = "the key of before"
 NODES = """INSERT INTO workflow_history VALUES ('v1', '[{"type": "n8n-nodes-base.webhook"}]'), ('v2', '[
     {"type": "n8n-nodes-tea.kettle"}, {"type": "CUSTOM.clock"},
     {"type": "@us/n8n-nodes-off.one", "disabled": true}]')"""
@@ -36,24 +39,79 @@ PACKAGES = (
 )
 
 
+def ask_n8n(script: str, *words: str, given: str) -> Any:
+    """Return what a script beside this file answers, which runs n8n's own code."""
+    argv = [program("node"), str(Path(__file__).with_name(script)), str(Path(program("n8n")).parents[1]), *words]
+    return json.loads(subprocess.run(argv, input=given, capture_output=True, text=True, check=True).stdout)
+
+
+@cache
 def sealed(text: str, key: str = KEY) -> dict[str, str]:
     """Return a text as n8n's own code seals it: with its key, and with a data key of either algorithm."""
-    ciphers = Path(program("n8n")).parents[2] / "n8n-core/dist/encryption"
-    words = [program("node"), str(Path(__file__).with_name("seal.js")), str(ciphers), key]
-    done = subprocess.run(words, input=text, capture_output=True, text=True, check=True)
-    made: dict[str, str] = json.loads(done.stdout)
+    made: dict[str, str] = ask_n8n("seal.js", key, given=text)
     return made
 
 
 def test_what_n8n_sealed_is_opened_with_its_key_and_with_no_other() -> None:
     made = sealed('{"token": "\u00e9"}')
     keys = {"a": DataKey(made["wrapped"], "aes-256-gcm"), "b": DataKey(made["wrapped"], "aes-256-cbc")}
-    assert all(is_readable(made[form], KEY, keys) for form in ("plain", "gcm", "cbc"))
-    assert not any(is_readable(made[form], f"{KEY}.", keys) for form in ("plain", "gcm", "cbc"))
+    assert all(is_readable(made[form], KEY, keys) for form in ("legacy", "gcm", "cbc"))
+    assert not any(is_readable(made[form], f"{KEY}.", keys) for form in ("legacy", "gcm", "cbc"))
+    assert is_readable(made["plain"], KEY, {})
+    assert not is_readable(made["plain"], f"{KEY}.", {})
     assert not is_readable(made["gcm"], KEY, {}), "its data key is gone"
     assert not is_readable(made["gcm"], KEY, {"a": DataKey(made["wrapped"], "rot13")})
     assert not is_readable(sealed("[1]")["plain"], KEY, {}), "a credential is an object"
     assert not any(is_readable(data, KEY, keys) for data in ("", "%%%", "a:", "a:AAAA", made["plain"][:40]))
+
+
+def forms() -> dict[str, tuple[dict[str, DataKey], str]]:
+    """Return rows of deployment_key as versions of n8n left them, and the forms of data that n8n then opens."""
+    ours, theirs, raw = sealed("{}"), sealed("{}", BEFORE), "ab" * 32
+
+    def rows(gcm: str, cbc: str) -> dict[str, DataKey]:
+        return {"a": DataKey(gcm, "aes-256-gcm"), "b": DataKey(cbc, "aes-256-cbc")}
+
+    return {
+        "no row": ({}, "plain"),
+        "no row for the data without an id": ({"a": DataKey(ours["wrapped"], "aes-256-gcm")}, "plain gcm"),
+        "n8n's own key, wrapped": (rows(ours["wrapped"], ours["wrappedOwn"]), "plain gcm"),
+        "n8n's own key as it is": (rows(ours["wrapped"], KEY), "plain gcm"),
+        "n8n's own key in CBC": (rows(ours["wrapped"], ours["wrappedOwnBefore"]), "gcm"),
+        "another key than n8n's own": (rows(ours["wrapped"], ours["wrapped"]), "gcm cbc legacy"),
+        "as they are": (rows(raw.upper(), raw), "gcm cbc legacy"),
+        "in CBC": (rows(ours["wrappedBefore"], ours["wrappedBefore"]), "gcm cbc legacy"),
+        "of the key of before": (rows(theirs["wrapped"], theirs["wrapped"]), ""),
+        "of the key of before, in CBC": (rows(theirs["wrappedBefore"], theirs["wrappedBefore"]), ""),
+        "damaged": (rows("AQ==", "U2FsdGVk"), ""),
+    }
+
+
+def test_a_credential_can_be_read_exactly_where_n8n_reads_it() -> None:
+    data = {form: sealed("{}")[form] for form in ("plain", "gcm", "cbc", "legacy")}
+    cases = {
+        name: {
+            "key": KEY,
+            "rows": [
+                {"id": one, "type": "data_encryption", "value": row.wrapped, "algorithm": row.algorithm}
+                for one, row in rows.items()
+            ],
+            "data": data,
+        }
+        for name, (rows, _opened) in forms().items()
+    }
+    ours = {name: {form: is_readable(data[form], KEY, rows) for form in data} for name, (rows, _) in forms().items()}
+    assert ours == {name: {form: form in opened.split() for form in data} for name, (_, opened) in forms().items()}
+    assert ours == ask_n8n("open.js", given=json.dumps(cases))
+
+
+@pytest.mark.parametrize("written", ["key", " key\r\n", "'key'", '"key"\n', "\tkey "])
+def test_a_key_is_taken_without_what_n8n_removes_around_it(written: str) -> None:
+    assert as_n8n_reads(written) == "key"
+
+
+def test_a_key_with_one_quote_or_two_kinds_of_quotes_is_taken_as_it_is() -> None:
+    assert [as_n8n_reads(key) for key in ("'key", "'", "'key\"", "k'e'y")] == ["'key", "'", "'key\"", "k'e'y"]
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +140,20 @@ def lines(place: Place) -> tuple[str, str]:
 
 
 def test_every_credential_is_opened_and_one_of_another_key_is_named(server: DatabaseServer, place: Place) -> None:
-    ours, theirs = sealed('{"user": "a"}'), sealed('{"user": "a"}', "the key of before")
+    ours, theirs = sealed('{"user": "a"}'), sealed('{"user": "a"}', BEFORE)
     add(server, "credentials_entity", "1", "chat", "slackApi", ours["plain"])
     assert lines(place)[0] == "its credentials can be decrypted with n8n-key: all 1 can"
+    Path(place.secrets["n8n-key"].removeprefix("file:")).write_text(f" '{KEY}'\r\n")  # n8n removes all of it
+    assert lines(place)[0].endswith(": all 1 can")
     server.execute("n8n", "CREATE TABLE deployment_key (id text, type text, value text, algorithm text)")
     add(server, "deployment_key", "a", "data_encryption", ours["wrapped"], "aes-256-gcm")
     add(server, "credentials_entity", "2", "files", "ftp", ours["gcm"])
     assert lines(place)[0].endswith(": all 2 can")
     add(server, "credentials_entity", "3", "old", "ssh", theirs["plain"])
     assert "FAILED: 1 of 3 cannot: 'old' (ssh); enter them anew in n8n" in lines(place)[0]
+    add(server, "deployment_key", "b", "data_encryption", theirs["wrappedOwn"], "aes-256-cbc")
+    said = "2 of 3 cannot: 'chat' (slackApi), 'old' (ssh); another key wraps b of its table deployment_key: give dr"
+    assert said in lines(place)[0]
 
 
 def test_a_site_without_the_key_and_a_database_of_another_program_are_failed_assertions(
