@@ -87,13 +87,15 @@ class FileWitness:
     def read(self, estate: str) -> Seen:
         """Return what is known, nothing when there is no file. Raises HarnessError for a file that is no witness.
 
-        A link to a file that is not there is an error: the disk of the witness is not mounted.
+        A link that leads nowhere is an error: the disk of the witness may not be mounted. The folder that the link
+        names tells nothing of that, because the place of a disk is there without the disk.
         """
         return self._all().get(estate, Seen())
 
     def write(self, estate: str, seen: Seen) -> None:
         """Keep what was seen; raises HarnessError."""
         try:
+            self._require_link()
             path = Path(os.path.realpath(self.path))  # the file that a link leads to is read, so it is written
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with _alone(path.parent):
@@ -110,11 +112,7 @@ class FileWitness:
         try:
             text = read_regular(self.path, LARGEST + 1, links=True)
         except FileNotFoundError:
-            if self.path.is_symlink():
-                raise HarnessError(
-                    f"witness {self.path}: is a link to {self.path.readlink()}, which is not there; mount its disk, or "
-                    "remove the link"
-                ) from None
+            self._require_link()
             return {}
         except OSError as error:
             raise HarnessError(f"witness {self.path}: cannot be read ({error.strerror}); check its mode") from None
@@ -125,6 +123,17 @@ class FileWitness:
                 f"witness {self.path}: not readable ({explained(error)}); restore the file from a copy; if it is "
                 "deleted, a rollback of the repository until now goes unnoticed"
             ) from None
+
+    def _require_link(self) -> None:
+        """Raise HarnessError for a link that leads nowhere, of the file or of a folder above it."""
+        for path in (self.path, *self.path.parents):
+            if path.is_symlink() and not path.exists():
+                there = os.path.realpath(path)
+                new = "create the file, with {} in it" if path == self.path else "create the folder"
+                raise HarnessError(
+                    f"witness {self.path}: {path} is a link to {there}, which is not there; mount its disk; where no "
+                    f"witness was kept there yet, {new}"
+                )
 
 
 @contextmanager

@@ -205,7 +205,7 @@ def test_a_witness_whose_disk_is_not_mounted_is_no_empty_one(
     assert mine.backup_id in (disk / "kept.json").read_text()
     disk.rename(tmp_path / "elsewhere")
     chosen = repository.latest_valid(recipients.dr[0])
-    assert "kept.json, which is not there; mount its disk, or remove the link" in chosen.findings[0]
+    assert "kept.json, which is not there; mount its disk; where" in chosen.findings[0]
     assert not disk.exists()
 
 
