@@ -30,12 +30,25 @@ def test_what_no_then_follows_is_refused(tmp_path: Path, feature: str) -> None:
     assert not (folder / "ran").exists()
 
 
-@pytest.mark.parametrize("option", ["--co", "--fixtures", "--help"])
-def test_a_list_in_place_of_a_run_is_asked_for_on_the_command_line(tmp_path: Path, option: str) -> None:
+LISTS = {
+    "--co": "--collect-only", "--fixtures": "--fixtures", "--cache-show=*": "--cache-show", "-qh": "--help",
+    "-VV": "-VV", "--generate-missing --feature=features": "--generate-missing",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", LISTS)
+def test_a_list_in_place_of_a_run_is_asked_for_on_the_command_line(tmp_path: Path, words: str) -> None:
     folder = own(tmp_path / "own")
-    done = drill(folder, PYTEST_ADDOPTS=f"-q {option}")
-    said = f"{option} in PYTEST_ADDOPTS or `addopts` would carry out no drill"
+    done = drill(folder, PYTEST_ADDOPTS=words)
+    said = f"{LISTS[words]} in PYTEST_ADDOPTS or `addopts` would carry out no drill"
     assert (done.returncode, said in done.stderr) == (USAGE, True), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("word", ["--co", "-qh", "-VV"])
+def test_a_list_that_is_asked_for_is_shown(tmp_path: Path, word: str) -> None:
+    folder = own(tmp_path / "own")
+    done = drill(folder, "features", word, PYTEST_ADDOPTS=word)
+    assert (done.returncode, (folder / "ran").exists()) == (0, False), done.stdout + done.stderr
 
 
 def test_a_configuration_of_pytest_does_not_replace_a_run_by_a_list(tmp_path: Path) -> None:
@@ -43,8 +56,13 @@ def test_a_configuration_of_pytest_does_not_replace_a_run_by_a_list(tmp_path: Pa
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -q --collect-only\n")
     done = drill(folder)
     assert (done.returncode, "--collect-only in" in done.stderr) == (USAGE, True), done.stdout + done.stderr
-    (folder / "pytest.ini").unlink()
     assert drill(folder, "features", "--collect-only").returncode == 0
+
+
+def test_other_words_of_pytest_addopts_are_no_list(tmp_path: Path) -> None:
+    """The version, asked for once, is printed for the command line alone; `-k` takes the word after it."""
+    done = drill(own(tmp_path / "own"), PYTEST_ADDOPTS="-q -V -k good --rootdir=.")
+    assert (done.returncode, (tmp_path / "own/ran").read_text()) == (0, "gwt"), done.stdout + done.stderr
 
 
 def test_the_plugin_that_collects_drills_cannot_be_left_out(tmp_path: Path) -> None:
