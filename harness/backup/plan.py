@@ -1,13 +1,13 @@
 """Plan of a backup: everything that is declared or found on the primary, and what of it cannot be backed up."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from minio.error import S3Error
 
 from harness.backup.archive import bucket_name, volume_name
 from harness.core.contents import Contents, Gap, Missing
-from harness.core.errors import BackupFailed, UsageError
+from harness.core.errors import BackupFailed, HarnessError, UsageError
 from harness.core.service import S3, Objects, Place, Service, Tree
 from harness.postgres.contents.undumped import undumped
 from harness.postgres.identity import DatabaseEntry, catalogue, databases
@@ -62,11 +62,22 @@ def _databases(
     found = [_database(entry, exclude) for entry in entries.values() if entry.name in wanted or not _readable(entry)]
     gaps = [gap for gap in found if isinstance(gap, Gap)]
     names = tuple(sorted(name for name in found if isinstance(name, str)))
+    declared = {name for service in services for name in service.sources().databases}
     for name in names:
-        for schema, what in undumped(place.sql, name):
+        for schema, what in _undumped(place, name, declared):
             why = f"pg_dump writes nothing of a schema that PostgreSQL brings: {what}; move it to a schema of your own"
             gaps.append(_gap(f"schema {schema} of database {name}", why, exclude))
     return names, gaps
+
+
+def _undumped(place: Place, name: str, declared: Collection[str]) -> tuple[tuple[str, str], ...]:
+    """Return what of a database no dump has; nothing of one that went meanwhile: the backup says so of it."""
+    try:
+        return tuple(undumped(place.sql, name))
+    except HarnessError:
+        if name in declared or any(entry.name == name for entry in catalogue(place.sql)):
+            raise
+        return ()
 
 
 def _readable(entry: DatabaseEntry) -> bool:

@@ -9,6 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
+from harness.backup import plan
 from harness.backup.plan import Plan
 from harness.backup.work import Work
 from harness.core.contents import Contents, SystemFacts
@@ -16,6 +17,7 @@ from harness.core.errors import BackupFailed
 from harness.core.node import Address
 from harness.core.service import Objects, Sql, Tree
 from harness.estate.site import DATABASE
+from harness.postgres.contents.undumped import undumped as asked
 from harness.postgres.dump import Snapshot
 from harness.recovery.recovery import Activated
 from tests.cases.estate import CaseEstate
@@ -236,6 +238,23 @@ def test_a_database_that_goes_while_the_backup_runs_is_named_and_fails_nothing(
     assert lines.pop(verdict) == (f"database passing: {said}",)
     assert list(lines.values()) == [()]
     assert estate.restore().findings == ()
+
+
+def test_a_database_that_goes_while_the_backup_is_planned_is_named_and_fails_nothing(
+    estate: CaseEstate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("app", "passing"):
+        estate.create(name, "CREATE TABLE t AS SELECT 1 AS n")
+    estate.declare("app")
+
+    def undumped(sql: Sql, name: str) -> Iterator[tuple[str, str]]:
+        estate.run("postgres", "DROP DATABASE IF EXISTS passing")
+        yield from asked(sql, name)
+
+    monkeypatch.setattr(plan, "undumped", undumped)
+    found = estate.back_up().contents
+    assert ([one.name for one in found.databases], found.uncovered) == (["app"], ())
+    assert [line.partition(";")[0] for line in found.excluded] == ["database passing: dropped while the backup ran"]
 
 
 def test_a_server_that_dies_with_its_database_is_no_database_that_goes(
