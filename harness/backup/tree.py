@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import partial
 from typing import IO
 
@@ -15,7 +15,7 @@ from harness.backup.archive import Member
 from harness.backup.pack import Archive, Passed, Unavailable, reason_of
 from harness.core.contents import FolderFacts, Missing
 from harness.core.errors import BackupFailed, UsageError
-from harness.core.node import FILE, FOLDER, Entry, Readable, Volume
+from harness.core.node import FILE, FOLDER, Entry, Readable, Skips, Volume
 from harness.core.service import Place, Tree
 from harness.on_disk import Names, names_of
 
@@ -118,30 +118,37 @@ def with_folders(paths: Iterable[str]) -> Iterator[str]:
         inside.pop()
 
 
-def is_left_out(path: str, tree: Tree) -> bool:
-    """Return whether a path in a tree, or a folder that it is in, belongs to another tree or is disposable."""
-    if f"{path}/".startswith(tuple(f"{folder.strip('/')}/" for folder in tree.without)):
-        return True
-    parts = path.split("/")
-    return any(fnmatchcase("/".join(parts[: one.count("/") + 1]), one) for one in tree.disposable)
+def left_out(tree: Tree) -> Skips:
+    """Return whether a path of the volume, or a folder that it is in, belongs to another tree or is disposable."""
+    top = f"{tree.folder}/" if tree.folder else ""
+    others = tuple(f"{top}{folder.strip('/')}/" for folder in tree.without)
+    by_depth: dict[int, list[str]] = {}
+    for one in tree.disposable:  # compared with as many parts as it has: a `*` names nothing below a folder
+        by_depth.setdefault(one.count("/") + 1, []).append(translate(one))
+    patterns = [(depth, re.compile("|".join(some))) for depth, some in by_depth.items()]
+
+    def skips(path: str) -> bool:
+        if f"{path}/".startswith(others):
+            return True
+        parts = path.removeprefix(top).split("/") if patterns else []
+        return any(pattern.match("/".join(parts[:depth])) for depth, pattern in patterns)
+
+    return skips
 
 
 def _every_file(archive: Archive, volume: Volume, tree: Tree) -> Iterator[str]:
     top = f"{tree.folder}/" if tree.folder else ""
-    others = tuple(f"{folder.strip('/')}/" for folder in tree.without)
+    # A folder that leads to a declared tree is among the folders of that.
+    led_to = (*(f"{folder.strip('/')}/" for folder in tree.without), *tree.disposable) if tree.found else ()
     archive.lost.clear()  # the names may be asked for more than once
-    for entry in volume.scan(tree.folder):
+    for entry in volume.scan(tree.folder, left_out(tree)):
         path = entry.path.removeprefix(top)
-        if is_left_out(path, tree):
-            continue
         if entry.kind == FILE:
             yield path
-        elif entry.kind == FOLDER:
-            # One that leads to a declared tree is among the folders of that.
-            if not tree.found or not any(other.startswith(f"{path}/") for other in (*others, *tree.disposable)):
-                yield FolderName(path)
-        else:
+        elif entry.kind != FOLDER:
             archive.lost.append(Missing.of(path, entry.kind))
+        elif not any(other.startswith(f"{path}/") for other in led_to):
+            yield FolderName(path)
 
 
 @contextmanager

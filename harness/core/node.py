@@ -15,7 +15,7 @@ placeholders that the site fills in (`harness.core.render`):
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -155,6 +155,9 @@ FILE, FOLDER = "is a file", "is a folder"  # of `Entry.kind`
 MODE = {FILE: 0o777, FOLDER: 0o3777}  # bits of a mode that are kept: no setuid; setgid and sticky of folders alone
 
 
+Skips = Callable[[str], bool]  # whether a path of a volume is passed over; true of all below such a path as well
+
+
 class Readable(Protocol):
     """The content of an open file or object."""
 
@@ -165,8 +168,8 @@ class Readable(Protocol):
 class Files(Protocol):
     """What is in a volume, and the facts of each file. Nothing is read or written through a symbolic link."""
 
-    def scan(self, folder: str) -> Iterator[Entry]:
-        """Yield everything below `folder` ("": all), sorted, a folder after all that is in it; raises OSError."""
+    def scan(self, folder: str, skips: Skips | None = None) -> Iterator[Entry]:
+        """Yield all below `folder` ("": all) but what `skips` names, sorted, a folder after what is in it. OSError."""
 
     def inspect(self, path: str) -> Entry:
         """Return what is at a path; raises OSError, UsageError for a path that leads out of the volume."""

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,10 +137,10 @@ def test_a_folder_that_cannot_be_listed_is_named_where_a_backup_needs_it(
     folder = volume(file, "media/a", f"{closed}/b")
     inside = FolderVolume._inside
 
-    def refusing(self: FolderVolume, path: str) -> list[Entry]:
+    def refusing(self: FolderVolume, path: str, *more: Any) -> list[Entry]:
         if self.root == folder and path == closed:
             raise PermissionError(errno.EACCES, "Permission denied", path)
-        return inside(self, path)
+        return inside(self, path, *more)
 
     monkeypatch.setattr(FolderVolume, "_inside", refusing)
     report = report_of(file)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from harness.core.errors import HarnessError, TookTooLong, UsageError
-from harness.core.node import FILE, FOLDER, Address, Completed, Endpoint, Entry, NodeSpec, Running, Task, Volume
+from harness.core.node import FILE, FOLDER, Address, Completed, Endpoint, Entry, NodeSpec, Running, Skips, Task, Volume
 from harness.substrate.common.filesystem import parts_of, plain
 from harness.substrate.common.site import BaseNode, BaseSite
 from harness.substrate.common.workspace import Workspace
@@ -69,10 +69,12 @@ class MemoryVolume:
             raise FileNotFoundError(path)
         return io.BytesIO(self.files[key])
 
-    def scan(self, folder: str) -> Iterator[Entry]:
-        """Yield every file below `folder`, sorted; a folder without any file does not exist."""
+    def scan(self, folder: str, skips: Skips | None = None) -> Iterator[Entry]:
+        """Yield every file below `folder` that is not passed over, sorted; a folder without any file does not exist."""
         below = f"{folder}/" if folder else ""
-        yield from (Entry(path, FILE, len(self.files[path])) for path in sorted(self.files) if path.startswith(below))
+        for path in sorted(self.files):
+            if path.startswith(below) and not (skips is not None and skips(path)):
+                yield Entry(path, FILE, len(self.files[path]))
 
     def inspect(self, path: str) -> Entry:
         """Return what is at a path; raises FileNotFoundError."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from harness.core.errors import HarnessError, UsageError
-from harness.core.node import FILE, FOLDER, MODE, Entry
+from harness.core.node import FILE, FOLDER, MODE, Entry, Skips
 from harness.substrate.common.filesystem import parts_of
 from harness.substrate.common.rights import discard, make_below, unlock
 
@@ -65,13 +65,13 @@ class FolderVolume:
 
             return cast("IO[bytes]", open(name, mode, opener=below))
 
-    def scan(self, folder: str) -> Iterator[Entry]:
-        """Yield everything below `folder`, sorted by path, a folder after all that is in it.
+    def scan(self, folder: str, skips: Skips | None = None) -> Iterator[Entry]:
+        """Yield everything below `folder` that `skips` does not pass over, sorted, a folder after all that is in it.
 
         A folder that cannot be listed is named by its kind. Raises OSError for `folder` itself, UsageError.
         """
         top = "/".join(parts_of(self.root.name, folder)) if folder else ""
-        pending, listed = self._inside(top), [""]  # the folders whose contents are pending, the innermost last
+        pending, listed = self._inside(top, skips), [""]  # the folders whose contents are pending, the innermost last
         while pending:
             entry = pending.pop()
             if done := entry.path == listed[-1]:
@@ -80,7 +80,7 @@ class FolderVolume:
                 yield entry
                 continue
             try:
-                inside = self._inside(entry.path)
+                inside = self._inside(entry.path, skips)
             except FileNotFoundError:  # a running program may remove its folders meanwhile
                 continue
             except (OSError, UsageError) as error:
@@ -91,7 +91,7 @@ class FolderVolume:
             listed.append(entry.path)
             pending += [entry, *inside]
 
-    def _inside(self, folder: str) -> list[Entry]:
+    def _inside(self, folder: str, skips: Skips | None) -> list[Entry]:
         """Return what a folder contains, in the reverse order of the paths below it."""
         found = []
         with (
@@ -100,8 +100,10 @@ class FolderVolume:
             os.scandir(descriptor) as listed,
         ):
             for item in listed:
+                path = f"{folder}/{item.name}" if folder else item.name
+                if skips is not None and skips(path):
+                    continue
                 with contextlib.suppress(FileNotFoundError):
-                    path = f"{folder}/{item.name}" if folder else item.name
                     found.append(_entry(path, item.stat(follow_symlinks=False)))
         return sorted(found, key=_order, reverse=True)
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import urllib3
 
 from harness.core.errors import HarnessError, UsageError
-from harness.core.node import Address, Entry
+from harness.core.node import Address, Entry, Skips
 from harness.patience import PATIENCE
 from harness.substrate.common.filesystem import parts_of
 from harness.substrate.containers.volume_agent import CHUNK, CONFLICT, NO_ROOM, NOT_FOUND, OK, entry_of, line_of
@@ -54,8 +54,11 @@ class AgentVolume:
         """Yield the relative path of every file in it, sorted. Raises OSError."""
         yield from sorted(str(path) for path in json.loads(self.ask("GET", "/walk", None)))
 
-    def scan(self, folder: str) -> Iterator[Entry]:
-        """Yield everything below `folder`, sorted, a folder after what is in it. Raises OSError, UsageError."""
+    def scan(self, folder: str, skips: Skips | None = None) -> Iterator[Entry]:
+        """Yield everything below `folder` that `skips` does not pass over, sorted, a folder after what is in it.
+
+        Raises OSError, UsageError.
+        """
         with _whole(self.name):
             answer = self.pool.request(
                 "GET", self._at("scan", folder) if folder else "/scan", headers=self._headers, preload_content=False
@@ -66,7 +69,7 @@ class AgentVolume:
         with _whole(self.name):
             for piece in answer.stream(CHUNK):
                 *lines, rest = (rest + piece).split(b"\n")
-                yield from map(entry_of, lines)
+                yield from (one for one in map(entry_of, lines) if skips is None or not skips(one.path))
         answer.release_conn()
 
     def inspect(self, path: str) -> Entry:

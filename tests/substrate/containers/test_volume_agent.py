@@ -153,6 +153,9 @@ def test_a_volume_looks_the_same_through_its_agent(serve: Serve, root: Path) -> 
     assert [entry.path for entry in volume.scan("") if entry.kind == FILE] == sorted(names, key=os.fsencode)
     assert list(volume.scan("deep")) == list(here.scan("deep"))
     assert list(volume.scan("deep")) == [volume.inspect(path) for path in ("deep/er/file", "deep/er")]
+    for name in ("deep", "b"):
+        found = list(volume.scan("", lambda path, name=name: f"{path}/".startswith(f"{name}/")))  # type: ignore[misc]
+        assert found == [entry for entry in here.scan("") if not f"{entry.path}/".startswith(f"{name}/")]
     assert volume.inspect("deep") == Entry("deep", FOLDER, 0, 0o3775, 1_000_000_000.5)
     assert {e.path: e.kind for e in volume.scan("") if e.kind != FILE} == {
         **dict.fromkeys(("b", "deep/er", "deep", "empty/folder", "empty"), FOLDER),
