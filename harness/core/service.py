@@ -211,19 +211,25 @@ class Containable(Protocol):
         """Undo a reversible `contain`; raises HarnessError."""
 
 
+SAID = {True: "", False: "FAILED: ", None: "UNKNOWN: "}
+
+
 @dataclass(frozen=True, slots=True)
 class AssertionResult:
-    """What one assertion on a restored database found. `detail`: what is there, or why it has no result."""
+    """What one assertion on a restored database found. `detail`: what is there, or why it has no result.
+
+    `passed`: None where nothing shows whether it does; the verdict is UNKNOWN.
+    """
 
     database: str
     name: str
-    passed: bool
+    passed: bool | None
     detail: str
 
     @property
     def line(self) -> str:
-        """One line for the record and for a finding."""
-        return f"database {self.database}: {self.name}: {'' if self.passed else 'FAILED: '}{self.detail}"
+        """One line for the record, and for a finding or a doubt."""
+        return f"database {self.database}: {self.name}: {SAID[self.passed]}{self.detail}"
 
 
 @runtime_checkable

@@ -37,6 +37,7 @@ class Results:
                     )
                 )
             ),
+            doubts=tuple(dict.fromkeys((*evidence.doubts, *(restored.doubts if restored else ())))),
         )
 
     def outcome(

@@ -20,7 +20,7 @@ from harness.core.errors import (
 )
 from harness.core.journal import Event, Journal, phase
 from harness.core.judge import SWITCH
-from harness.core.judged import FINDING
+from harness.core.judged import DOUBT, FINDING
 from harness.core.node import Address
 from harness.core.record import KeyResult
 from harness.core.service import AssertionResult, Contained, Containment, PublicDoor, Service, Sql
@@ -244,15 +244,17 @@ class Recovery:
         )  # fmt: skip
 
     def _assert(self, restored: Restored) -> Restored:
-        """Ask all assertions; return the result with a line for each, and a finding for each that failed."""
+        """Ask all assertions; return the result with a line for each, and a finding or a doubt for those not passed."""
         with clerk(self.dr.place.sql) as sql:
             results = (*self.assertions(sql), *asserted_by(self.services, replace(self.dr.place, sql=sql)))
         for one in results:
-            self.journal.mark("assertion", one.name, database=one.database, passed=one.passed, detail=one.detail)
-        failed = tuple(f"assertion failed: {one.line}" for one in results if not one.passed)
-        for line in failed:
-            self.journal.mark(FINDING, "assertion", reason=line)
-        return replace(restored, assertions=tuple(one.line for one in results), findings=restored.findings + failed)
+            self.journal.mark("assertion", one.name, database=one.database, passed=bool(one.passed), detail=one.detail)
+        failed = tuple(f"assertion failed: {one.line}" for one in results if one.passed is False)
+        doubts = tuple(f"assertion without a result: {one.line}" for one in results if one.passed is None)
+        for line in (*failed, *doubts):
+            self.journal.mark(FINDING if line in failed else DOUBT, "assertion", reason=line)
+        asserted = tuple(one.line for one in results)
+        return replace(restored, assertions=asserted, findings=restored.findings + failed, doubts=doubts)
 
     def start(self, restored: Restored) -> Started:
         """2.6: contain, start and check the services; return their statuses. Raises Finding, HarnessError."""

@@ -43,6 +43,7 @@ class Restored:
     corrected: tuple[str, ...] = ()  # replicas that differed from the backup and were put right, a line each
     inventories: tuple[Inventory, ...] = field(default=(), repr=False)  # what the archives contained
     findings: tuple[str, ...] = ()  # what could not be restored though all else was, and assertions that failed
+    doubts: tuple[str, ...] = ()  # assertions without a result
     assertions: tuple[str, ...] = ()  # what each declared assertion found
     notes: tuple[str, ...] = ()  # further lines for the record
     consistency: tuple[str, ...] = ()  # one line for each pair of stores

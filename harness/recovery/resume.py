@@ -92,8 +92,8 @@ def _note_unjudged(work: str, journal: Journal) -> None:
     """Note what was seen before the interruption and was to be judged at the end."""
     events = journal.events
     for event in events:
-        if event.kind == FINDING and "reason" in event.facts:
-            _note(FINDING, work, str(event.facts["reason"]), journal)
+        if event.kind in (FINDING, DOUBT) and "reason" in event.facts:
+            _note(event.kind, work, str(event.facts["reason"]), journal)
     for number, event in enumerate(events):
         later = events[number:]
         if event.kind == FAILED and not (noted_in(later, FINDING) or noted_in(later, DOUBT)):

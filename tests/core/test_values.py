@@ -171,3 +171,4 @@ def test_an_ipv6_address_is_written_in_brackets_and_all_hosts_of_a_server_are_na
 def test_the_line_of_an_assertion_says_whether_it_failed() -> None:
     assert AssertionResult("n8n", "credentials", True, "all 2 can").line == "database n8n: credentials: all 2 can"
     assert AssertionResult("n8n", "credentials", False, "1 of 2").line == "database n8n: credentials: FAILED: 1 of 2"
+    assert AssertionResult("n8n", "packages", None, "absent").line == "database n8n: packages: UNKNOWN: absent"

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 import pytest
 
 from harness.core.errors import RestoreFailed
-from harness.core.judged import FINDING
+from harness.core.judge import Evidence
+from harness.core.judged import DOUBT, FINDING
 from harness.core.service import AssertionResult, Place, Sql
+from harness.recovery.outcome import Results
 from harness.recovery.recovery import Recovery
 from harness.recovery.restore import Restored
 from harness.recovery.restore_databases import SPOOL
+from tests.memory_drill import PROMISE
 from tests.memory_estate import BUCKET, NAME, MemoryEstate, Shop
 from tests.substrate.fake import MemoryVolume, Outcome
 
@@ -79,8 +82,23 @@ def test_what_a_service_finds_in_its_restored_data_is_a_line_and_a_failure_a_fin
     assert [event.facts["reason"] for event in memory_estate.journal.events if event.kind == FINDING] == [
         f"assertion failed: database {NAME}: letters: FAILED: 1 of 2"
     ]
+    assert restored.doubts == ()
     assert len(shop.asked) == 1
     assert shop.asked != [work.dr.place.sql.user], "a view of a backup could act as the superuser"
+
+
+def test_what_nothing_shows_of_restored_data_is_a_doubt_and_no_finding(
+    memory_estate: MemoryEstate, work: Recovery
+) -> None:
+    work.services = (LookingShop(found=(AssertionResult(NAME, "packages", None, "absent"),)),)
+    restored = restore(work)
+    line = f"database {NAME}: packages: UNKNOWN: absent"
+    assert restored.assertions == (line,)
+    assert (restored.findings, restored.doubts) == ((), (f"assertion without a result: {line}",))
+    noted = [event.facts["reason"] for event in memory_estate.journal.events if event.kind == DOUBT]
+    assert noted == list(restored.doubts)
+    seen = Results(restored=restored).observed(Evidence(PROMISE, doubts=("earlier", *restored.doubts)), ())
+    assert seen.doubts == ("earlier", *restored.doubts), "resumed work notes it again"
 
 
 def refuse_removal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,18 @@ def test_a_finding_that_was_to_be_judged_at_the_end_is_judged_once(interrupted: 
     assert interrupted.refusals(record) == []
 
 
+def test_a_doubt_that_was_to_be_judged_at_the_end_is_judged_once(interrupted: Interrupted) -> None:
+    interrupted.kill(nothing, "activation")
+    journal = JournalFile(interrupted.journal.path)
+    journal.resume()
+    journal.mark("doubt", "assertion", reason="assertion without a result: packages")
+    for _ in range(2):  # it is killed again as soon as it was resumed
+        continued(interrupted.run, require_resumable(interrupted.run), interrupted.first.header, lambda _event: None)
+    record = interrupted.resume()
+    assert (record.verdict, record.reasons) == ("UNKNOWN", ("assertion without a result: packages",))
+    assert interrupted.refusals(record) == []
+
+
 def test_a_test_that_cannot_be_started_again_keeps_its_failure(interrupted: Interrupted) -> None:
     interrupted.kill(key_fails, "finding")
     found = continued(interrupted.run, require_resumable(interrupted.run), header(WORK), lambda _event: None)
