@@ -12,7 +12,7 @@ from harness.core.service import S3, Objects, Place, Service, Tree
 from harness.postgres.contents.undumped import undumped
 from harness.postgres.identity import DatabaseEntry, catalogue, databases
 from harness.s3.client import asked, client
-from harness.substrate.existing.site import ExistingSite
+from harness.substrate.existing.site import ExistingSite, is_elsewhere
 
 SHOWN = 10  # names that are there, in the message about one that is missing
 UNLISTED = ("AccessDenied", "AllAccessDisabled")  # answers of a store to keys that may not list its buckets
@@ -170,7 +170,7 @@ def _trees(place: Place, services: Sequence[Service], exclude: Mapping[str, str]
         if f"volume {volume}" in exclude:
             gaps.append(Gap(f"volume {volume}", "left out", exclude[f"volume {volume}"]))
             continue
-        if _is_elsewhere(place, volume):
+        if is_elsewhere(place.site, volume):
             why = f"its folder is not declared; name it under [existing.{place.site.name}.volumes], or exclude it"
             gaps.append(Gap(f"volume {volume}", why))
             continue
@@ -229,11 +229,6 @@ def _volumes(place: Place, services: Sequence[Service]) -> Iterator[str]:
         yield from service.sources().volumes
     if isinstance(place.site, ExistingSite):
         yield from place.site.folders
-
-
-def _is_elsewhere(place: Place, volume: str) -> bool:
-    """Return whether a volume is one of an existing site and has no folder on this machine."""
-    return isinstance(place.site, ExistingSite) and volume not in place.site.folders
 
 
 def _require_mounted(place: Place, service: str, volume: str) -> None:

@@ -69,6 +69,7 @@ class N8n:
     needs: tuple[str, ...] = ()
     binary_data: str = "database"
     own_keys: tuple[KeyTable, ...] = ()  # of somebody's own workflows; without any it has the example workflow
+    packages: str | None = None
 
     @property
     def secret(self) -> str:
@@ -128,7 +129,7 @@ class N8n:
 
     def assertions(self, place: Place) -> Sequence[AssertionResult]:
         """Return whether each credential can be decrypted with its key, and whether packages of nodes are missing."""
-        return assertions.ask(place, self.database, self.volume, KEY)
+        return assertions.ask(place, self.database, self.volume, KEY, self.packages)
 
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the key functions (message 2.8.2). Raises HarnessError when a client secret is missing."""

@@ -19,12 +19,14 @@ class N8nTable(ServiceTable):
     """A table of kind `n8n`. `binary_data`: where the files of executions are, in the database or on the volume.
 
     `database`: its name, and that of the role that owns it. `keys`: key functions of one's own workflows, in place of
-    those that expect the example workflow.
+    those that expect the example workflow. `packages`: whether DR's n8n has community nodes and own ones on its volume,
+    or elsewhere: in its image, in folders of N8N_CUSTOM_EXTENSIONS, or installed at its start.
     """
 
     binary_data: Literal["database", "filesystem"] = "database"
     database: DatabaseName = DATABASE
     keys: tuple[KeyTable, ...] = ()
+    packages: Literal["volume", "elsewhere"] | None = None
 
     @model_validator(mode="after")
     def keys_are_its_own(self) -> Self:
@@ -39,7 +41,12 @@ KIND = ServiceKind(
     name="n8n",
     table=N8nTable,
     build=lambda name, table, _among: N8n(
-        name, table.database, needs=table.needs, binary_data=table.binary_data, own_keys=table.keys
+        name,
+        table.database,
+        needs=table.needs,
+        binary_data=table.binary_data,
+        own_keys=table.keys,
+        packages=table.packages,
     ),
     route=lambda name, _table: Route(PREFIX, name, strip=False, auth=True),
     image=lambda _table: IMAGE,

@@ -155,6 +155,11 @@ class ExistingNode:
         return Endpoint(addresses[0], addresses[0])
 
 
+def is_elsewhere(site: Site, volume: str) -> bool:
+    """Return whether a volume is one of an existing site and has no folder on this machine."""
+    return isinstance(site, ExistingSite) and volume not in site.folders
+
+
 def _accepts(address: Address) -> bool:
     """Return whether a connection to `address` is accepted."""
     try:

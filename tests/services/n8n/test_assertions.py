@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg.sql import SQL, Identifier
+from pydantic import ValidationError
 
+from harness.core.node import Entry
 from harness.core.service import Place
+from harness.declaration import Surroundings
 from harness.parts.programs import program
 from harness.postgres.server import connect
 from harness.services.n8n.app import N8n
 from harness.services.n8n.credentials import DataKey, as_n8n_reads, is_readable
+from harness.services.n8n.kind import KIND, N8nTable
+from harness.substrate.common.folder_volume import FolderVolume
 from harness.substrate.embedded.substrate import Embedded
+from harness.substrate.existing.site import ExistingSite
 from tests.servers import DatabaseServer, secret_files, start_database
 
 pytestmark = pytest.mark.programs
@@ -165,15 +172,87 @@ def test_a_site_without_the_key_and_a_database_of_another_program_are_failed_ass
     assert all("FAILED: " in line for line in lines(place))
 
 
+PUBLISH = "UPDATE workflow_entity SET \"activeVersionId\" = 'v2' WHERE name = 'draft'"
+TEA, TEA_FILE = "n8n-nodes-tea, of workflow 'draft'", ".n8n/nodes/node_modules/n8n-nodes-tea/package.json"
+
+
+def put(place: Place, path: str) -> None:
+    with place.site.volume("n8n").open(path, "wb"):
+        pass
+
+
+def packages(place: Place, declared: str | None = None) -> str:
+    _credentials, found = N8n(packages=declared).assertions(place)
+    return found.line.removeprefix("database n8n: the packages of its nodes are installed: ")
+
+
 def test_a_package_whose_nodes_are_published_and_that_dr_lacks_is_named(server: DatabaseServer, place: Place) -> None:
-    assert lines(place)[1] == "the packages of its nodes are installed: only those that come with n8n"
+    assert packages(place) == "only those that come with n8n"
     server.execute("n8n", *PACKAGES)
-    said = "not on dr, and no published workflow has a node of them: @us/n8n-nodes-off, n8n-nodes-tea"
-    assert lines(place)[1].endswith(f": {said}")
-    server.execute("n8n", "UPDATE workflow_entity SET \"activeVersionId\" = 'v2' WHERE name = 'draft'")
-    said = "FAILED: not on dr: CUSTOM, of workflow 'draft', n8n-nodes-tea, of workflow 'draft'; install them"
-    assert said in lines(place)[1]
-    for path in ("nodes/node_modules/n8n-nodes-tea/package.json", "custom/clock.node.js"):
-        with place.site.volume("n8n").open(f".n8n/{path}", "wb"):
-            pass
-    assert lines(place)[1].endswith("no published workflow has a node of them: @us/n8n-nodes-off")
+    said = "not found on dr, and no published workflow has a node of them: @us/n8n-nodes-off, n8n-nodes-tea"
+    assert packages(place, "volume") == said
+    server.execute("n8n", PUBLISH)
+    said = f"not on dr: CUSTOM, of workflow 'draft', {TEA}; "
+    assert packages(place, "volume") == f"FAILED: {said}install them there, or no such workflow runs"
+    assert packages(place, "elsewhere") == f"{said}declared as elsewhere"
+    remedy = 'see that they are there, or declare packages = "elsewhere" if n8n\'s image or its start brings them'
+    assert packages(place) == f"UNKNOWN: {said}{remedy}", "n8n may install them at its start, or have them elsewhere"
+    put(place, TEA_FILE)
+    put(place, ".n8n/custom/README.md")
+    assert packages(place, "volume").startswith("FAILED: not on dr: CUSTOM, of workflow 'draft'; ")
+    put(place, ".n8n/custom/dist/clock.node.js")
+    assert packages(place).endswith("no published workflow has a node of them: @us/n8n-nodes-off")
+
+
+def test_a_package_that_nobody_can_look_for_hides_no_other_and_is_no_finding(
+    server: DatabaseServer, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.execute("n8n", *PACKAGES, PUBLISH, "INSERT INTO installed_packages VALUES ('../../../../x')")
+    put(place, ".n8n/custom/clock.node.js")
+    assert packages(place, "volume").startswith(f"FAILED: not on dr: {TEA}; ")
+    inspect = FolderVolume.inspect
+
+    def look(volume: FolderVolume, path: str) -> Entry:
+        if path == TEA_FILE:
+            raise PermissionError(13, "Permission denied")
+        return inspect(volume, path)
+
+    monkeypatch.setattr(FolderVolume, "inspect", look)
+    said = f"UNKNOWN: not looked for: {TEA} ("
+    assert packages(place, "volume").startswith(said)
+    assert "[Errno 13] Permission denied); see that they are there" in packages(place, "volume")
+    assert packages(place, "elsewhere").endswith("; declared as elsewhere")
+
+
+def test_an_own_node_behind_a_link_is_no_finding(server: DatabaseServer, place: Place, tmp_path: Path) -> None:
+    server.execute("n8n", PUBLISH)
+    put(place, TEA_FILE)
+    put(place, ".n8n/custom/package.json")
+    volume = place.site.volume("n8n")
+    assert isinstance(volume, FolderVolume)
+    (volume.root / ".n8n/custom/clock").symlink_to(tmp_path)
+    said = "UNKNOWN: not looked for: CUSTOM, of workflow 'draft' (.n8n/custom/clock is a symbolic link); "
+    assert packages(place, "volume").startswith(said)
+
+
+def test_packages_on_a_volume_that_is_not_mounted_are_no_finding(server: DatabaseServer, place: Place) -> None:
+    server.execute("n8n", PUBLISH)
+    away = replace(place, site=ExistingSite("dr", place.site, {}))
+    said = f"UNKNOWN: not looked for: CUSTOM, of workflow 'draft', {TEA} (volume n8n of dr is not mounted here); "
+    assert packages(away, "volume").startswith(said)
+
+
+def test_a_type_that_names_no_package_is_shown_in_one_line(server: DatabaseServer, place: Place) -> None:
+    odd = """INSERT INTO workflow_history VALUES
+        ('v3', '[{"type": "../../x.y"}, {"type": "a\\nb.c"}, {"type": "@n8n/mcp-registry.one"}]')"""
+    server.execute("n8n", odd, "UPDATE workflow_entity SET \"activeVersionId\" = 'v3' WHERE name = 'draft'")
+    said = "FAILED: not on dr: '', of workflow 'draft', 'a\\nb', of workflow 'draft'; install"
+    assert packages(place, "volume").startswith(said)
+
+
+def test_where_packages_are_is_declared() -> None:
+    n8n = KIND.build("n8n", N8nTable(kind="n8n", packages="elsewhere"), Surroundings())
+    assert isinstance(n8n, N8n)
+    assert n8n.packages == "elsewhere"
+    with pytest.raises(ValidationError, match="'volume' or 'elsewhere'"):
+        N8nTable.model_validate({"kind": "n8n", "packages": "image"})
