@@ -242,7 +242,7 @@ def test_descriptors_are_closed_with_the_site(embedded: EmbeddedUnderTest) -> No
         embedded.substrate.site("primary").destroy()
 
     def closed() -> None:
-        if count() != before:  # its folder is removed in the background
+        if count() > before:  # removed in the background; what other tests left may be closed meanwhile
             raise NotYet(f"{count()} descriptors are open, {before} were before")
 
     wait_until(closed, patience=10)
