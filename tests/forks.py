@@ -1,7 +1,8 @@
-"""Commands of blackstart as forks of one process that has imported them: each is a process of its own, without a second
-of imports.
+"""Commands of blackstart, and drills by pytest, as forks of a process that has imported what they need: each is a
+process of its own, without seconds of imports.
 
-`python -m tests.forks` reads a command as a line of JSON, and answers with its number and its exit code.
+`python -m tests.forks blackstart|pytest` reads a command as a line of JSON, and answers with its number and its exit
+code.
 """
 
 from __future__ import annotations
@@ -11,19 +12,25 @@ import atexit
 import gc
 import json
 import os
+import runpy
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
+import pytest
+
+from tests.nested import PYTEST
+
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-c", "from harness.cli import main; main()")
+DRILLS = (*PYTEST, "-p", "blackstart")
 # What a process reads as it starts, or as it imports: a command for which one differs is not forked.
 AT_START = ("PYTHON", "LC_", "LANG", "BLACKSTART_PATIENCE")
 Ended = subprocess.CompletedProcess[str]
@@ -72,26 +79,35 @@ class Forks:
 
 
 @contextmanager
-def forks(**env: str) -> Iterator[Forks]:
+def forks(program: str = "blackstart", **env: str) -> Iterator[Forks]:
     """Yield the starter of commands, which have this environment too; it ends with its input."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
-    command, pipe = (sys.executable, "-m", __name__), subprocess.PIPE
+    command, pipe = (sys.executable, "-m", __name__, program), subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
         yield Forks(process, environment)
 
 
 @cache
-def _started() -> Forks:
+def _started(program: str) -> Forks:
     """Return the starter for all tests of this process."""
-    context = forks()
+    context = forks(program)
     atexit.register(context.__exit__, None, None, None)
     return context.__enter__()
 
 
 def run(folder: Path, *words: str, **env: str) -> Ended:
     """Run a command of blackstart in a folder to its end, without input, and return how it ended."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
-    started = _started()
+    return _run("blackstart", COMMAND, folder, words, env)
+
+
+def run_drills(folder: Path, *words: str, **env: str) -> Ended:
+    """Run pytest on the drills of a folder to its end, as a reader of the project does, and return how it ended."""
+    return _run("pytest", DRILLS, folder, words, env)
+
+
+def _run(program: str, command: Sequence[str], folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Ended:
+    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | dict(env)
+    started = _started(program)
     if started.serves(environment) and started.free.acquire(blocking=False):
         try:
             return started.run(folder, words, environment)
@@ -99,7 +115,7 @@ def run(folder: Path, *words: str, **env: str) -> Ended:
             started.free.release()
     nothing = subprocess.DEVNULL
     return subprocess.run(
-        [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, stdin=nothing
+        [*command, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False, stdin=nothing
     )
 
 
@@ -122,7 +138,7 @@ def become(words: Sequence[str], folder: str, outputs: Sequence[str], environmen
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         os.dup2(file, number)
         os.close(file)
-    sys.argv = ["blackstart", *words]
+    sys.argv[1:] = words
 
 
 def answer(number: int) -> None:
@@ -131,22 +147,47 @@ def answer(number: int) -> None:
     sys.stdout.flush()
 
 
-def main() -> bool:
-    """Serve until the input ends and return False; return True in each fork."""
+def import_commands() -> Callable[[], object]:
+    """Import what commands of blackstart need; return the function that carries out the one of `sys.argv`."""
     for file in sorted(ROOT.glob("harness/cli/*.py")):
         for module in imported(file):
             import_module(module)
+    sys.argv[0] = "blackstart"
+    main: Callable[[], object] = import_module("harness.cli").main
+    return main
+
+
+def import_drills() -> Callable[[], object]:
+    """Import what drills need, as pytest does; return the function that carries out those of `sys.argv`."""
+    with tempfile.TemporaryDirectory() as empty, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+        os.chdir(empty)
+        if pytest.main([*DRILLS[3:], "--help"]):
+            raise RuntimeError("pytest does not load the steps of drills")
+
+    def carry_out() -> None:
+        sys.path[0] = str(Path.cwd())  # as `python -m` does
+        sys.argv[1:1] = DRILLS[3:]
+        runpy.run_module("pytest", run_name="__main__")
+
+    return carry_out
+
+
+def main(program: str) -> Callable[[], object] | None:
+    """Serve until the input ends; return in each fork, with what it is to do."""
+    carry_out = {"blackstart": import_commands, "pytest": import_drills}[program]()
     gc.freeze()  # a fork does not look at what it has of this process
     for line in sys.stdin:
         asked = json.loads(line)
         pid = os.fork()
         if not pid:
             become(**asked)
-            return True
+            return carry_out
         answer(pid)
         answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-    return False
+    return None
 
 
-if __name__ == "__main__" and main():
-    import_module("harness.cli").main()
+if __name__ == "__main__":
+    program = main(sys.argv[1])
+    if program is not None:
+        program()

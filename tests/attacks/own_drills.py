@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
-from tests.nested import PYTEST
+from tests.forks import run_drills
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = """
@@ -88,6 +87,4 @@ def own(folder: Path, feature: str = GOOD) -> Path:
 
 def drill(folder: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run pytest on the repository, as its reader does."""
-    command = [*PYTEST, "-p", "blackstart", *(words or ("features",))]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return run_drills(folder, *(words or ("features",)), **env)
