@@ -53,8 +53,8 @@ check: setup  ## lint, format, types, import directions and house rules
 	$(BIN)/coverage run -m pytest -q tests/core
 	$(BIN)/coverage report --skip-covered
 
-unit: setup  ## unit tests of the harness
-	$(BIN)/pytest tests -m "not engine"
+unit: setup  ## unit tests of the harness, but for those of `make check`
+	$(BIN)/pytest tests -m "not engine" --ignore=tests/house --ignore=tests/core
 
 cases: setup  ## inputs of real estates, on PostgreSQL 14 to 18
 	@for major in $(or $(MAJORS),14 15 16 17 18); do \
