@@ -15,10 +15,15 @@ from harness.images.inside import execute
 
 CLUSTER = "io.x-k8s.kind.cluster"  # the label that kind gives to its containers
 CTR = "ctr -n k8s.io"
-# What is paused or has ended already is left alone.
+# What is paused or has ended already is left alone. The runtime gives a freeze up where processes are starting, as on a
+# busy machine: tried again.
 PAUSE = """
-for id in {ids}; do {ctr} task pause $id; done 2>/dev/null
-! {ctr} task ls | grep -E '{pattern}' | grep RUNNING
+for try in $(seq 20); do
+  for id in {ids}; do {ctr} task pause $id; done 2>/tmp/refused.$$
+  left=$({ctr} task ls | grep -E '{pattern}' | grep RUNNING) || exit 0
+  sleep 0.1
+done
+echo "still running: $left: $(tail -n 1 /tmp/refused.$$)" | tr '\n' ' '; exit 1
 """
 RESUME = """
 for id in {ids}; do {ctr} task resume $id; done 2>/dev/null
