@@ -4,9 +4,10 @@ import secrets as random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from harness.backup.plan import listed_buckets, some
+from harness.backup.plan import SHOWN, listed_buckets
 from harness.core.errors import BackupFailed, MissingPart, UsageError
 from harness.core.service import S3, Service, Sql
+from harness.core.text import some
 from harness.estate.config import Config
 from harness.estate.connections import Connections
 from harness.estate.existing import connect_offsite, s3_at, sql_at
@@ -112,7 +113,7 @@ def check_databases(report: Report, config: Config, services: Sequence[Service],
             where, sources = f"services.{service.name}", service.sources()
             for name in sources.databases:
                 if name not in there and f"database {name}" not in config.backup.exclude:
-                    said = f"no database {name!r} on {sql}; there are: {some(sorted(there))}"
+                    said = f"no database {name!r} on {sql}; there are: {some(sorted(there), SHOWN) or 'none'}"
                     report.found(f"{where}.databases", said)
                     report.absent.add(f"database {name}")
             table = config.services[service.name]

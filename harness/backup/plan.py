@@ -9,6 +9,7 @@ from harness.backup.archive import bucket_name, volume_name
 from harness.core.contents import Contents, Gap, Missing
 from harness.core.errors import BackupFailed, HarnessError, UsageError
 from harness.core.service import S3, Objects, Place, Service, Tree
+from harness.core.text import some
 from harness.postgres.contents.undumped import undumped
 from harness.postgres.identity import DatabaseEntry, catalogue, databases
 from harness.s3.client import asked, client
@@ -56,7 +57,7 @@ def _databases(
                 there = [entry.name for entry in entries.values() if entry.name in wanted]
                 raise BackupFailed(
                     f"service {service.name}: database {name} does not exist on {place.sql.outside}; "
-                    f"there are: {some(there)}; restore it, or correct its declaration"
+                    f"there are: {some(there, SHOWN) or 'none'}; restore it, or correct its declaration"
                 )
             wanted.add(name)
     found = [_database(entry, exclude) for entry in entries.values() if entry.name in wanted or not _readable(entry)]
@@ -111,7 +112,7 @@ def _buckets(
         if bucket not in present and f"bucket {bucket}" not in exclude:
             raise BackupFailed(
                 f"service {service}: bucket {bucket} does not exist at {place.s3.outside}; "
-                f"there are: {some(sorted(present))}; create it, or correct its declaration"
+                f"there are: {some(sorted(present), SHOWN) or 'none'}; create it, or correct its declaration"
             )
     wanted = []
     for bucket in sorted(present):
@@ -220,7 +221,7 @@ def unread(tree: Tree, lost: Sequence[Missing]) -> Gap | None:
     lines = [f"{one.path}: {one.reason}" for one in lost if one.holds_data]
     if not lines:
         return None
-    return Gap(_name(tree), f"{some(lines)}; make it a file that backups can read, or exclude {_name(tree)!r}")
+    return Gap(_name(tree), f"{some(lines, SHOWN)}; make it a file that backups can read, or exclude {_name(tree)!r}")
 
 
 def _volumes(place: Place, services: Sequence[Service]) -> Iterator[str]:
@@ -249,12 +250,6 @@ def _require_mounted(place: Place, service: str, volume: str) -> None:
 
 def _gap(what: str, why: str, exclude: Mapping[str, str]) -> Gap:
     return Gap(what, why, exclude.get(what, ""))
-
-
-def some(names: Sequence[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    shown = ", ".join(names[:SHOWN]) or "none"
-    return f"{shown} and {len(names) - SHOWN} more" if len(names) > SHOWN else shown
 
 
 def not_in(services: Sequence[Service], contents: Contents) -> tuple[Gap, ...]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from harness.backup.pack import Archive, pack_objects
-from harness.backup.plan import Plan, some, undeclared
+from harness.backup.plan import SHOWN, Plan, undeclared
 from harness.backup.tree import pack_tree
 from harness.core.contents import Contents, DatabaseFacts, Gap, SystemFacts, TreeFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Task
 from harness.core.parallel import Stops, in_parallel
 from harness.core.service import Objects, Place, Tree
+from harness.core.text import some
 from harness.on_disk import Names
 from harness.patience import PATIENCE
 from harness.postgres import dump
@@ -23,7 +24,6 @@ from harness.postgres.roles import data as roles
 from harness.repository.catalogue import Writer
 
 Source = Tree | Objects
-NONE = some(())
 UNTOUCHED = (MAINTENANCE, PRISTINE, TEMPLATE)  # in a plan only when somebody changed them
 CONNECTIONS = 2  # of one database at a time: the snapshot's, and that of pg_dump
 
@@ -73,12 +73,13 @@ class Work:
     def _gone(self, plan: Plan) -> Iterator[Gap]:
         """Yield a gap for each database that is gone. One was renamed only where another name has come."""
         known = {*plan.databases, *(gap.what.removeprefix("database ") for gap in plan.gaps), *UNTOUCHED}
-        new = some([one.name for one in catalogue(self.place.sql) if one.name not in known]) if self.gone else ""
+        new = [one.name for one in catalogue(self.place.sql) if one.name not in known] if self.gone else []
         for name in sorted(self.gone):
-            if new == NONE:
+            if not new:
                 yield Gap(f"database {name}", "dropped while the backup ran", "nobody can read it any more")
             else:
-                why = f"dropped or renamed while the backup ran, in which these are new: {new}; take another backup"
+                came = f"in which these are new: {some(new, SHOWN)}"
+                why = f"dropped or renamed while the backup ran, {came}; take another backup"
                 yield Gap(f"database {name}", why, plan.exclude.get(f"database {name}", ""))
 
     def _prepared(self, plan: Plan, before: Sequence[Prepared]) -> Iterator[Gap]:

@@ -1,6 +1,7 @@
 """Text of others (names of databases, answers of servers, records) for terminals and pages: it controls neither."""
 
 import unicodedata
+from collections.abc import Sequence
 
 SPACE = "Zs"  # category of no-break and ideographic spaces: harmless, and part of names
 JOINERS = "\u200c\u200d"  # part of the spelling of names in Persian and in scripts of India, and of emoji
@@ -31,6 +32,12 @@ def shown(char: str) -> bool:
 def odd_in(text: str) -> str:
     """Return the first character that `visible` would replace, as `U+001B`; "" where there is none."""
     return next((f"U+{ord(char):04X}" for char in text if not shown(char)), "")
+
+
+def some(names: Sequence[str], most: int) -> str:
+    """Return the first of some names, `most` at most, and how many more there are; "" where there is none."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def same_name(one: str, other: str) -> bool:

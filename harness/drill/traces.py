@@ -6,13 +6,13 @@ what its programs wrote there. After it a task on DR tries to read all of them, 
 
 import os
 import secrets as random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import Finding, HarnessError
 from harness.core.journal import Journal
 from harness.core.node import Site, Task
+from harness.core.text import some
 from harness.patience import PATIENCE
 from harness.substrate.embedded.isolation.namespaces import OUTSIDE, PRIVATE, obstacle
 from harness.substrate.embedded.substrate import EmbeddedSite
@@ -73,10 +73,10 @@ def try_traces(dr: Site, traces: Traces, journal: Journal) -> str:
     read = [path for path in _paths(dr, READ, *traces.tried) if path not in own]
     journal.mark("isolation tried", "dr site", tried=len(traces.tried), read=len(read))
     if read:
-        raise Finding(f"a program on dr can read what those of the lost primary wrote: {_some(read)}")
+        raise Finding(f"a program on dr can read what those of the lost primary wrote: {some(read, SHOWN)}")
     line = f"a program on dr can read none of {len(traces.tried)} paths of the lost primary"
     if traces.written:
-        line += f"; outside its volumes its programs had written {_some(traces.written)}"
+        line += f"; outside its volumes its programs had written {some(traces.written, SHOWN)}"
     return line
 
 
@@ -84,11 +84,6 @@ def _written(site: Site, run: Path, but: str = "") -> tuple[str, ...]:
     """Return the files outside its volumes that the programs of a site wrote, sorted, without those named `but`."""
     found = _paths(site, WRITTEN, str(run / OUTSIDE), but)
     return tuple(sorted(path.removeprefix(".") for path in found))
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
-    return ", ".join(paths[:SHOWN]) + more
 
 
 def _paths(site: Site, script: str, *words: str) -> tuple[str, ...]:

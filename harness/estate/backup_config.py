@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from harness.core.clock import SYSTEM
 from harness.core.contents import PREPARED
 from harness.declaration import Reference, Table
 from harness.estate.server_tables import Bandwidth
@@ -22,13 +23,15 @@ EXCLUDABLE = {
 
 
 def cron(value: str) -> str:
-    """Return `value` if it is a cron expression of six fields; raises ValueError."""
+    """Return `value` if it is a cron expression of six fields that ever comes; raises ValueError."""
     fields = value.split()
     if len(fields) != len(CRON_FIELDS):
         raise ValueError("needs six fields: second minute hour day month weekday")
     from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415 - a twentieth of a second, and not all have one
 
-    CronTrigger(**dict(zip(CRON_FIELDS, fields, strict=True)))
+    trigger = CronTrigger(**dict(zip(CRON_FIELDS, fields, strict=True)), timezone="UTC")
+    if trigger.get_next_fire_time(None, SYSTEM.wall()) is None:
+        raise ValueError("comes in no year; is there such a day in such a month?")
     return value
 
 

@@ -9,6 +9,7 @@ from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError, Refused
 from harness.core.node import Site
 from harness.core.service import S3, Place, Sql
+from harness.core.text import some
 from harness.postgres.identity import ask, system_facts
 from harness.restore_test.cleanup import Snapshot, origin
 from harness.s3.client import asked, client
@@ -54,10 +55,9 @@ def require_unused(place: Place, traces: Traces, *, store: bool) -> None:
     late = [*_databases(place.sql, traces), *_files(place.site, traces)]
     late += _objects(place.s3, traces) if store else ()
     if late:
-        more = f" and {len(late) - SHOWN} more" if len(late) > SHOWN else ""
         raise Refused(
             f"site {place.site.name}: not made by the interrupted test, which changed it from {_shown(traces.begin)} "
-            f"to {_shown(traces.end)}: {', '.join(late[:SHOWN])}{more}; nothing was removed. Remove by hand what "
+            f"to {_shown(traces.end)}: {some(late, SHOWN)}; nothing was removed. Remove by hand what "
             "nobody needs, then sweep again"
         )
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from harness.core.text import odd_in, same_name, visible, visible_lines
+from harness.core.text import odd_in, same_name, some, visible, visible_lines
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,8 @@ def test_names_that_look_the_same_are_the_same() -> None:
     assert same_name("The  Owner", "the\u200d owner ")
     assert same_name("\uff21nn", "ann")
     assert not same_name("Ann", "Anna")
+
+
+@pytest.mark.parametrize(("names", "said"), [("", ""), ("ab", "a, b"), ("abc", "a, b and 1 more")])
+def test_the_first_of_many_names_are_shown_and_the_others_counted(names: str, said: str) -> None:
+    assert some(names, 2) == said

@@ -56,6 +56,7 @@ def test_the_shipped_declarations_are_valid() -> None:
         ),
         ('needs = ["odoo", "n8n"', 'needs = ["odo", "n8n"', "no service 'odo'; did you mean 'odoo'?"),
         ('"0 15 2 * * *"', '"15 2 * * *"', "backup.schedule: needs six fields"),
+        ('"0 15 2 * * *"', '"0 15 2 30 feb *"', "backup.schedule: comes in no year"),
         ('"0 15 2 * * *"', '"0 75 2 * * *"', "backup.schedule"),
         ("alerts = []", 'alerts = ["mailto://me"]', "must be a reference, env:NAME or file:PATH"),
         ("bulk_mb = 200", "bulk_mb = -1", "data.bulk_mb"),

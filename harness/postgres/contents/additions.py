@@ -8,6 +8,7 @@ privilege of its own, and options that an extension gave a table with privileges
 from collections.abc import Iterator
 from itertools import groupby
 
+from harness.core.text import some
 from harness.postgres.contents.rows import qualified
 from harness.postgres.session import Connection
 
@@ -73,6 +74,5 @@ def additions(connection: Connection) -> Iterator[str]:
     rows = connection.execute(ADDED.encode()).fetchall()
     for (extension, kind, schema, name), found in groupby(rows, lambda row: row[:4]):
         parts = list(dict.fromkeys(str(what) for *_, what in found))
-        more = f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else ""
         where = f"{kind} {qualified(schema, name)} of extension {extension}"
-        yield f"{where}: may have been added or changed, and is in no dump: {', '.join(parts[:SHOWN])}{more}"
+        yield f"{where}: may have been added or changed, and is in no dump: {some(parts, SHOWN)}"

@@ -8,6 +8,7 @@ from psycopg import sql as compose
 
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
+from harness.core.text import some
 from harness.postgres.allowed import Allowed, quoted
 from harness.postgres.server import connect, one_line
 from harness.postgres.session import Connection
@@ -64,9 +65,8 @@ def loaded(sql: Sql, providers: Iterable[str], database: str = "") -> frozenset[
 
 def objects_named(database: str, objects: Sequence[str]) -> str:
     """Return how many objects of a database have a label, and which."""
-    more = f" and {len(objects) - NAMED} more" if len(objects) > NAMED else ""
     words = f"{len(objects)} object{'s' * (len(objects) != 1)}"
-    return f"{words} of database {database} ({', '.join(objects[:NAMED])}{more})"
+    return f"{words} of database {database} ({some(objects, NAMED)})"
 
 
 def left_out(labels: Mapping[str, str], allowed: Allowed) -> tuple[tuple[str, ...], tuple[str, ...]]:

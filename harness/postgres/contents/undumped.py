@@ -8,6 +8,7 @@ from itertools import groupby
 
 from harness.core.contents import PREPARED
 from harness.core.service import Sql
+from harness.core.text import some
 from harness.postgres.contents.rows import qualified
 from harness.postgres.identity import ask
 from harness.postgres.session import Connection
@@ -50,8 +51,7 @@ def undumped(sql: Sql, database: str) -> Iterator[tuple[str, str]]:
     rows = [(str(schema), str(kind), str(name)) for schema, kind, name in ask(sql, UNDUMPED, database)]
     for schema, found in groupby(rows, lambda row: row[0]):
         names = [f"{kind} {qualified(schema, name)}" for _, kind, name in found]
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        yield schema, ", ".join(names[:SHOWN]) + more
+        yield schema, some(names, SHOWN)
 
 
 def unlogged(connection: Connection) -> tuple[str, ...]:
@@ -72,5 +72,4 @@ def prepared_gaps(found: Sequence[Prepared]) -> Iterator[tuple[str, str]]:
     """Yield a name for the prepared transactions of each database, and in words which they are."""
     for database in dict.fromkeys(database for database, *_ in found):
         names = [f"{gid!r} of {at} by role {owner}" for of, gid, at, owner in found if of == database]
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        yield f"{PREPARED}{database}", ", ".join(names[:SHOWN]) + more
+        yield f"{PREPARED}{database}", some(names, SHOWN)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from harness.core.errors import HarnessError, reason_of
 from harness.core.node import FILE, FOLDER, Files
 from harness.core.service import AssertionResult, Place
+from harness.core.text import some
 from harness.postgres.server import transaction
 from harness.postgres.session import Connection
 from harness.services.n8n.contain import HINT
@@ -63,10 +64,10 @@ def _credentials(sql: Connection, place: Place, key: str) -> tuple[bool, str]:
     rows = sql.execute(CREDENTIALS).fetchall()
     closed = [f"{name!r} ({kind})" for name, kind, data in rows if not is_readable(str(data), value, data_keys)]
     if closed:
-        locked = _some([identifier for identifier, one in data_keys.items() if is_locked(one, value)])
+        locked = some([identifier for identifier, one in data_keys.items() if is_locked(one, value)], SHOWN)
         mend = f"another key wraps {locked} of its table deployment_key: give {place.site.name} that key"
         mend = mend if locked else "enter them anew in n8n, or delete them"
-        return False, f"{len(closed)} of {len(rows)} cannot: {_some(closed)}; {mend}"
+        return False, f"{len(closed)} of {len(rows)} cannot: {some(closed, SHOWN)}; {mend}"
     return True, f"all {len(rows)} can"
 
 
@@ -81,13 +82,13 @@ def _packages(sql: Connection, place: Place, volume: str, declared: str | None) 
     absent, unseen = _look(place, volume, wanted)
     lacking = [f"{_plain(name)}, {used[name]}" for name in absent if name in used]
     unknown = [f"{_plain(name)}, {used[name]}" for name in unseen if name in used]
-    said = [f"not on {place.site.name}: {_some(lacking)}"] if lacking else []
+    said = [f"not on {place.site.name}: {some(lacking, SHOWN)}"] if lacking else []
     if unknown:
-        said.append(f"not looked for: {_some(unknown)} ({'; '.join(dict.fromkeys(unseen.values()))})")
+        said.append(f"not looked for: {some(unknown, SHOWN)} ({'; '.join(dict.fromkeys(unseen.values()))})")
     if not said:
         rest = [_plain(name) for name in wanted if name in (*absent, *unseen)]
         where = f"not found on {place.site.name}, and no published workflow has a node of them: "
-        return True, f"{where}{_some(rest)}" if rest else _some(wanted)
+        return True, f"{where}{some(rest, SHOWN)}" if rest else some(wanted, SHOWN)
     line = "; ".join(said)
     if declared == ELSEWHERE:
         return True, f"{line}; declared as elsewhere"
@@ -142,11 +143,6 @@ def _has_custom(files: Files) -> bool:
 def _exists(sql: Connection, table: str) -> bool:
     row = sql.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
     return row is not None and bool(row[0])
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _plain(name: str) -> str:

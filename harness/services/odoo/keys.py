@@ -15,6 +15,7 @@ from typing import Any
 from harness.core.errors import Finding
 from harness.core.node import Address
 from harness.core.service import REACHED, Answer, KeyFunction, PublicDoor
+from harness.core.text import some
 from harness.patience import PATIENCE
 from harness.services.odoo.example import Known
 from harness.services.odoo.program import ADMIN_SECRET, reference
@@ -142,9 +143,8 @@ def loads_modules(clerk: Clerk) -> str:
         domain.append(["imported", "=", False])  # those are rows alone: they have no files
     installed = {str(row["name"]) for row in clerk.call(model, "search_read", domain, fields=["name"])}
     if missing := sorted(installed - clerk.loaded_modules()):
-        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise Finding(
-            f"{len(missing)} of {len(installed)} installed modules are not loaded: {', '.join(missing[:SHOWN])}{more}; "
+            f"{len(missing)} of {len(installed)} installed modules are not loaded: {some(missing, SHOWN)}; "
             "put their files, and those of the modules that they need, where this Odoo looks for addons"
         )
     if not installed:

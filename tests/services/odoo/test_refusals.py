@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from harness.core.service import Answer, Contained, Place
 from harness.services.odoo import contain, example, shop
 from harness.services.odoo.app import Odoo
 from harness.services.odoo.example import KNOWN
+from harness.services.odoo.keys import Clerk, opens_newest
 from harness.services.odoo.program import Program
 from harness.substrate.embedded.substrate import Embedded
 from tests.servers import DatabaseServer, start_database
@@ -104,6 +106,31 @@ def test_a_known_order_is_read_and_a_new_one_written() -> None:
 def test_an_answer_that_is_not_that_of_the_shop_is_a_finding(key: str, changed: dict[str, Any], said: str) -> None:
     with pytest.raises(Finding, match=said):
         check(key, **changed)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (200, b"a scan", "the newest 1 attachments, 6 bytes, have their SHA-1"),
+        (404, b"a scan", "attachment 5 (a.pdf): answered 404 instead of its 6 bytes"),
+        (200, b"a scam", "attachment 5 (a.pdf): 6 bytes with SHA-1 "),
+        (200, b"", "attachment 5 (a.pdf): 0 bytes with SHA-1 "),
+    ],
+)
+def test_an_attachment_of_ones_own_has_its_sha1(status: int, body: bytes, said: str) -> None:
+    row = {"id": 5, "name": "a.pdf", "checksum": hashlib.sha1(b"a scan", usedforsecurity=False).hexdigest()}
+    door = Shop(
+        {
+            "ir.attachment.search_read": [{**row, "file_size": 6}],
+            "/web/content/5?download=1": Answer(status, body, {}),
+        }
+    )
+    clerk = Clerk("odoo", "shop", "env:ODOO_ADMIN", door)  # type: ignore[arg-type]
+    try:
+        found = opens_newest(clerk)
+    except Finding as error:
+        found = str(error)
+    assert found.startswith(said)
 
 
 @pytest.fixture(scope="module")
