@@ -12,12 +12,14 @@ from urllib.parse import quote, urlencode
 
 from urllib3.filepost import encode_multipart_formdata
 
-from harness.core.errors import Finding, UsageError
+from harness.core.clock import NotYet, wait_until
+from harness.core.errors import Finding, TookTooLong, UsageError
 from harness.core.service import Answer, PublicDoor
 from harness.traffic.declared import ANSWER, NEW, PLACEHOLDER, ExchangeTable, RequestTable, in_header
 from harness.traffic.json_path import same, values_at
 
 SAFE = "!#$%&'()*+,/:;=?@[]"  # what stays in a path as it is; a program may answer with any other character
+NOT_FOUND = 404
 SHOWN = 200  # characters of an unexpected answer that are repeated in a finding
 
 
@@ -36,7 +38,17 @@ class Encoded:
         return f"{self.method} {self.path}"
 
 
-def run_exchange(door: PublicDoor, declared: ExchangeTable, headers: Mapping[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Late:
+    """How long a program that is ready may still answer 404 to the first request, and what a 404 after it means."""
+
+    patience: float
+    hint: str
+
+
+def run_exchange(
+    door: PublicDoor, declared: ExchangeTable, headers: Mapping[str, str], late: Late | None = None
+) -> str:
     """Send the declared requests one after the other; return a line for the record. Raises Finding, OSError.
 
     `headers`: sent with each, unless it declares its own. The requests share cookies.
@@ -47,11 +59,28 @@ def run_exchange(door: PublicDoor, declared: ExchangeTable, headers: Mapping[str
     for one in declared.chain:
         look_up = partial(_placeholder, new=token, answer=answer)
         sent = encode(one, look_up)
-        answer = door.request(
-            sent.method, sent.path, body=sent.body, headers={**headers, **sent.headers}, session=session
+        ask = partial(
+            door.request, sent.method, sent.path, body=sent.body, headers={**headers, **sent.headers}, session=session
         )
+        waits = late if answer is None and one.status != NOT_FOUND else None
+        answer = _found(ask, sent.what, waits) if waits else ask()
         lines.append(_compare(one, sent, answer, look_up))
     return ", then ".join(lines)
+
+
+def _found(ask: Callable[[], Answer], what: str, late: Late) -> Answer:
+    """Return the first answer that is not 404. Raises Finding once the patience is over, OSError."""
+
+    def probe() -> Answer:
+        answer = ask()
+        if answer.status == NOT_FOUND:
+            raise NotYet(f"answered {NOT_FOUND}: {answer.body.decode('utf-8', 'replace')[:SHOWN]}")
+        return answer
+
+    try:
+        return wait_until(probe, patience=late.patience, what=what)
+    except TookTooLong as error:
+        raise Finding(f"{error}; {late.hint}") from error
 
 
 def encode(declared: RequestTable, look_up: Callable[[str], object]) -> Encoded:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from harness.core.errors import HarnessError
+from harness.core.errors import Finding, HarnessError
+from harness.core.service import Answer
 from harness.estate.config import Config
 from harness.estate.registry import build_services, store_clients
+from harness.patience import PATIENCE
 from harness.traffic.door import GATEWAY_KEY
 
 KEY = {"path": "/web/login", "contains": "csrf_token"}
 HOOK = {"method": "POST", "path": "/webhook/orders", "json": {"n": 1}, "contains": "accepted"}
 SECRETS = dict.fromkeys(("odoo-admin", GATEWAY_KEY), "file:never-read")
+
+
+class Absent:
+    """A public door behind which nothing is registered."""
+
+    def request(self, *_words: Any, **_more: Any) -> Answer:
+        return Answer(404, b"", {})
 
 
 def config(**services: Mapping[str, object]) -> Config:
@@ -50,6 +61,17 @@ def test_declared_webhooks_take_the_place_of_the_example_workflow() -> None:
     assert store_clients(own) == ()
     with pytest.raises(HarnessError, match="n8n: the clients have no secret 'gateway-key'"):
         names(own, "n8n", {})
+
+
+def test_a_declared_webhook_that_is_not_published_is_a_finding_with_its_cause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(PATIENCE, "n8n_webhook", 0.1)
+    (secret := tmp_path / "key").write_text("k")
+    (made,) = (one for one in build_services(config(n8n={"keys": [HOOK]})) if one.name == "n8n")
+    (function,) = made.key_functions({GATEWAY_KEY: f"file:{secret}"})
+    with pytest.raises(Finding, match=r"answered 404.*trigger beside its webhook is contained \(unpublished\)"):
+        function.check(Absent())
 
 
 @pytest.mark.parametrize(

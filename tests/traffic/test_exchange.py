@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from harness.core.errors import Finding
 from harness.core.service import Answer
 from harness.traffic.declared import KeyTable
-from harness.traffic.exchange import run_exchange
+from harness.traffic.exchange import Late, run_exchange
 from harness.traffic.json_path import values_at
 
 
@@ -149,3 +150,33 @@ def test_a_path_of_an_answer_is_sent_whatever_characters_it_has() -> None:
     headers = {"X-At": "@{answer:at}"}
     with pytest.raises(Finding, match=r"header X-At: '/my phöto\\n1\.jpg.*' cannot be sent in a header"):
         run_exchange(door, key(path="/a", then={"path": "/a", "contains": "at", "headers": headers}), {})
+
+
+@dataclass
+class Registering(Store):
+    """A program that is ready before its path is: it answers 404 to the first requests."""
+
+    absent: int = 2
+    asked: int = 0
+
+    def request(self, method: str, path: str, **more: Any) -> Answer:
+        self.asked += 1
+        return Answer(404, b"not registered", {}) if self.asked <= self.absent else Answer(200, b"accepted", {})
+
+
+def test_the_first_request_waits_for_its_path_alone() -> None:
+    table, late = key(path="/hook", contains="accepted"), Late(5.0, "is it published?")
+    assert "200, 8 bytes" in run_exchange(Registering(), table, {}, late)
+    with pytest.raises(Finding, match=r"GET /hook: answered 404, not 200: not registered$"):
+        run_exchange(Registering(), table, {})
+    with pytest.raises(Finding, match=r"not within 0\.1 s \(answered 404: not registered\); is it published\?$"):
+        run_exchange(Registering(absent=1000), table, {}, Late(0.1, "is it published?"))
+
+
+def test_neither_a_later_request_nor_a_declared_404_is_repeated() -> None:
+    door, late = Registering(absent=1), Late(5.0, "")
+    assert "answered 404" in run_exchange(door, key(path="/hook", status=404, contains="not"), {}, late)
+    assert door.asked == 1
+    first = {"path": "/a", "status": 404, "contains": "not", "then": {"path": "/b"}}
+    with pytest.raises(Finding, match="GET /b: answered 404"):
+        run_exchange(Registering(), key(**first), {}, late)

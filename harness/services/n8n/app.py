@@ -10,6 +10,7 @@ from harness.parts.programs import program
 from harness.patience import PATIENCE
 from harness.services.n8n import assertions, contain, keys
 from harness.traffic.declared import KeyTable
+from harness.traffic.exchange import Late
 from harness.traffic.key_functions import declared_functions
 from harness.vault import read_text_secret
 
@@ -39,6 +40,10 @@ SETTINGS = {
     "N8N_LICENSE_DETACH_FLOATING_ON_SHUTDOWN": "false",
     "NODE_OPTIONS": "--max-semi-space-size=2",  # MiB; 390 MB resident instead of 530, and no slower start
 }
+UNPUBLISHED = (
+    "a workflow that has a trigger beside its webhook is contained (unpublished) on DR: "
+    "give the webhook that is tested a workflow of its own"
+)
 JOURNAL = ".n8n/crash.journal"
 # Files of executions (`storage`; `binaryData` until n8n 2, and as long as that folder exists) and own extensions.
 FOLDERS = ("storage", "binaryData", "custom")
@@ -134,7 +139,8 @@ class N8n:
     def key_functions(self, secrets: Mapping[str, str]) -> Sequence[KeyFunction]:
         """Return the key functions (message 2.8.2). Raises HarnessError when a client secret is missing."""
         if self.own_keys:
-            return declared_functions(self.name, self.own_keys, secrets, keys.MESSAGE, auth=True)
+            late = Late(PATIENCE.n8n_webhook, UNPUBLISHED)
+            return declared_functions(self.name, self.own_keys, secrets, keys.MESSAGE, auth=True, patience=late)
         return keys.key_functions(self.name, secrets)
 
     def contain(self, place: Place, containment: Containment) -> Contained:
