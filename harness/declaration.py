@@ -1,7 +1,7 @@
 """Base classes of service declarations: tables of `estate.toml`, and `ServiceKind` (one value `KIND` a package)."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -49,6 +49,15 @@ def volume_name(value: str) -> str:
     if value in INFRASTRUCTURE:
         raise ValueError(f"{value!r} is the volume of the site's own {value}; give it another name")
     return value
+
+
+def no_double(what: str, names: Iterable[str]) -> None:
+    """Raise ValueError for a name that is declared twice; `what`: the key of the table that has them."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"{what}: {name} is declared twice; remove one")
+        seen.add(name)
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]

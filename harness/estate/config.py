@@ -21,6 +21,7 @@ from pydantic import (
 from harness.core.service import Sources
 from harness.declaration import INFRASTRUCTURE, DatabaseName, Name, ServiceTable, Surroundings, Table
 from harness.estate.backup_config import BackupTable, Reason
+from harness.estate.conflicts import foreign_keys
 from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS, route_of, routes
 from harness.estate.mistakes import explain, mistakes, nearest, parse_toml, spelled, wrong_needs
@@ -227,6 +228,13 @@ class Config(Table):
                 where = f"services.{route.service}: prefix {prefix or '/'}"
                 raise ValueError(f"{where} is that of {first[prefix]} as well; give each a prefix of its own")
             first[prefix] = route.service
+        return self
+
+    @model_validator(mode="after")
+    def keys_ask_their_service(self) -> Config:
+        """Refuse a key function that would pass although its own service is down."""
+        for line in foreign_keys(self.services):
+            raise ValueError(line)
         return self
 
     def sources(self) -> dict[str, Sources]:

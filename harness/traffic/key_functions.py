@@ -1,6 +1,6 @@
 """Key functions that a declaration has, for every kind of service that lets its user declare some."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from harness.core.errors import HarnessError
@@ -8,18 +8,6 @@ from harness.core.service import KeyFunction, PublicDoor
 from harness.traffic.declared import KeyTable
 from harness.traffic.door import GATEWAY_KEY, basic_auth
 from harness.traffic.exchange import Late, run_exchange
-
-
-def require_below(keys: Iterable[KeyTable], prefix: str) -> None:
-    """Raise ValueError for a double name, and for a first request that another service than the one there answers."""
-    below, seen = prefix.rstrip("/"), set[str]()
-    for key in keys:
-        if key.title in seen:
-            raise ValueError(f"keys: {key.title} is declared twice; remove one")
-        seen.add(key.title)
-        path = key.path.partition("?")[0]
-        if path != below and not path.startswith(f"{below}/"):
-            raise ValueError(f"keys: {key.title}: its path is not below the prefix {prefix}; correct one")
 
 
 def declared_functions(

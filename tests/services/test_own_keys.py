@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,22 @@ def test_declared_webhooks_take_the_place_of_the_example_workflow() -> None:
         names(own, "n8n", {})
 
 
+@pytest.mark.parametrize("path", ["/webhook", "/webhook/orders", "/web%68ook/orders", "//webhook/orders"])
+def test_a_key_function_that_another_service_answers_is_refused(path: str) -> None:
+    said = f"services.odoo.keys: GET {path}: {path} is answered by n8n, not by odoo; correct the path"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        config(odoo={"keys": [{**KEY, "path": path}]}, n8n={})
+    config(odoo={"keys": [{**KEY, "path": "/webhooks"}]}, n8n={"keys": [HOOK]})
+    inner = {
+        "kind": "http",
+        "command": ["x"],
+        "prefix": "/webhook/orders",
+        "keys": [{**KEY, "path": "/webhook/orders"}],
+    }
+    with pytest.raises(ValueError, match="/webhook/orders is answered by inner, not by n8n"):
+        config(n8n={"keys": [HOOK]}, inner=inner)
+
+
 def test_a_declared_webhook_that_is_not_published_is_a_finding_with_its_cause(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -86,7 +103,12 @@ def test_a_declared_webhook_that_is_not_published_is_a_finding_with_its_cause(
         ("odoo", {"keys": [{"path": "/web/login"}]}, "asserts nothing but the status"),
         ("odoo", {"role": "pg_odoo\0"}, "role"),
         ("odoo", {"login": ""}, "login"),
-        ("n8n", {"keys": [{**HOOK, "path": "/orders"}]}, "its path is not below the prefix /webhook; correct one"),
+        ("n8n", {"keys": [{**HOOK, "path": "/orders"}]}, "/orders is answered by no service, not by n8n"),
+        (
+            "odoo",
+            {"keys": [{**KEY, "path": "/.gateway/%70ing?a"}]},
+            r"services.odoo.keys: GET /.gateway/%70ing\?a: /.gateway/%70ing is answered by the gateway itself, not by",
+        ),
         ("n8n", {"keys": [{**HOOK, "reads": ["n8n"]}]}, "no answer of an n8n shows a file of its volume; remove n8n"),
         ("n8n", {"database": ""}, "database"),
     ],

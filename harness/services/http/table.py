@@ -8,10 +8,9 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.render import PLACEHOLDER
-from harness.declaration import DatabaseName, Reference, ServiceTable, Table, VolumeName, Word, postgres_name
+from harness.declaration import DatabaseName, Reference, ServiceTable, Table, VolumeName, Word, no_double, postgres_name
 from harness.postgres.contents.rows import qualified
 from harness.traffic.declared import KeyTable, texts
-from harness.traffic.key_functions import require_below
 
 PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")  # of RFC 3986
 NAME = r'[a-z_][a-z0-9_$]*|"(?:[^"]|"")+"'
@@ -127,9 +126,9 @@ class HttpTable(ServiceTable):
         """Refuse names that nothing else in this table declares: of databases, volumes, secrets, and in `reads`."""
         for kind, entries in (("files", self.files), ("buckets", self.buckets)):
             require(kind, (one.database for one in entries if one.database), self.databases, "databases")
-        _no_double("databases", self.databases)
-        _no_double("files", (f"{one.volume}/{one.folder}" for one in self.files))
-        _no_double("buckets", (one.name for one in self.buckets))
+        no_double("databases", self.databases)
+        no_double("files", (f"{one.volume}/{one.folder}" for one in self.files))
+        no_double("buckets", (one.name for one in self.buckets))
         backed_up = (*(one.volume for one in self.files), *(one.name for one in self.buckets))
         for key in self.keys:
             require(f"keys: {key.title}: reads", key.reads, backed_up, "files and buckets")
@@ -147,11 +146,11 @@ class HttpTable(ServiceTable):
         return self
 
     @model_validator(mode="after")
-    def keys_ask_this_service(self) -> Self:
-        """Refuse a table without key functions, and one whose first request another service would answer."""
+    def has_keys(self) -> Self:
+        """Refuse a table without key functions, and two of one name."""
         if not self.keys:
             raise ValueError("keys: none is declared, and without one the service cannot be tested; add [[keys]]")
-        require_below(self.keys, self.prefix)
+        no_double("keys", (key.title for key in self.keys))
         return self
 
     def _placeholders(self, kind: str) -> Iterator[str]:
@@ -167,11 +166,3 @@ def require(what: str, names: Iterable[str], known: Iterable[str], declared_in: 
             close = difflib.get_close_matches(name, listed, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"{what}: no {name!r} in {declared_in} of this service{hint}")
-
-
-def _no_double(what: str, names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"{what}: {name} is declared twice; remove one")
-        seen.add(name)

@@ -6,11 +6,10 @@ from typing import Literal, Self
 from pydantic import model_validator
 
 from harness.core.service import Route
-from harness.declaration import WITH_CLIENTS, DatabaseName, SecretSpec, ServiceKind, ServiceTable
+from harness.declaration import WITH_CLIENTS, DatabaseName, SecretSpec, ServiceKind, ServiceTable, no_double
 from harness.services.n8n.app import DATABASE, IMAGE, KEY, N8n
 from harness.services.n8n.load import store_clients
 from harness.traffic.declared import KeyTable
-from harness.traffic.key_functions import require_below
 
 PREFIX = "/webhook"
 
@@ -30,8 +29,8 @@ class N8nTable(ServiceTable):
 
     @model_validator(mode="after")
     def keys_are_its_own(self) -> Self:
-        """Refuse two keys of one name, one that is no webhook, and `reads`: answers of n8n show no file of a volume."""
-        require_below(self.keys, PREFIX)
+        """Refuse two keys of one name, and `reads`: answers of n8n show no file of a volume."""
+        no_double("keys", (key.title for key in self.keys))
         if reads := [name for key in self.keys for name in key.reads]:
             raise ValueError(f"keys: reads: no answer of an n8n shows a file of its volume; remove {', '.join(reads)}")
         return self

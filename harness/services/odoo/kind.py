@@ -6,13 +6,12 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.service import Route
-from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable, postgres_name
+from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable, no_double, postgres_name
 from harness.services.odoo.app import VOLUME, Odoo
 from harness.services.odoo.keys import LOGIN
 from harness.services.odoo.load import store_clients
 from harness.services.odoo.program import ADMIN_SECRET, IMAGE, ROLE
 from harness.traffic.declared import KeyTable
-from harness.traffic.key_functions import require_below
 
 PREFIX = "/"
 
@@ -35,7 +34,7 @@ class OdooTable(ServiceTable):
     @model_validator(mode="after")
     def keys_are_its_own(self) -> Self:
         """Refuse two keys of one name, and what Odoo's volume is not."""
-        require_below(self.keys, PREFIX)
+        no_double("keys", (key.title for key in self.keys))
         if unknown := {name for key in self.keys for name in key.reads} - {VOLUME}:
             raise ValueError(f"keys: reads: an Odoo has the volume {VOLUME!r} alone, not {', '.join(sorted(unknown))}")
         return self
