@@ -21,7 +21,7 @@ from pydantic import (
 from harness.core.service import Sources
 from harness.declaration import INFRASTRUCTURE, DatabaseName, Name, ServiceTable, Surroundings, Table
 from harness.estate.backup_config import BackupTable, Reason
-from harness.estate.conflicts import foreign_keys
+from harness.estate.conflicts import foreign_keys, shared_roles
 from harness.estate.existing_config import ExistingTable
 from harness.estate.kinds import KINDS, route_of, routes
 from harness.estate.mistakes import explain, mistakes, nearest, parse_toml, spelled, wrong_needs
@@ -234,6 +234,13 @@ class Config(Table):
     def keys_ask_their_service(self) -> Config:
         """Refuse a key function that would pass although its own service is down."""
         for line in foreign_keys(self.services):
+            raise ValueError(line)
+        return self
+
+    @model_validator(mode="after")
+    def roles_have_one_password(self) -> Config:
+        """Refuse two services with one role and two secrets for its password."""
+        for line in shared_roles(self.services):
             raise ValueError(line)
         return self
 

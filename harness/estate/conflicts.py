@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 from harness.declaration import ServiceTable
-from harness.estate.kinds import route_of, routes
+from harness.estate.kinds import KINDS, route_of, routes
 from harness.traffic.declared import KeyTable
 from harness.traffic.door import SITE_PATH
 
@@ -27,3 +27,19 @@ def foreign_keys(tables: Mapping[str, ServiceTable]) -> Iterator[str]:
                     where = f"services.{service}.keys: {key.title}"
                     yield f"{where}: {path} is answered by {answers}, not by {service}; correct the path"
                     break
+
+
+def shared_roles(tables: Mapping[str, ServiceTable]) -> Iterator[str]:
+    """Yield a line for each role that two services connect as with different passwords, of which the last would win."""
+    first: dict[str, tuple[str, str]] = {}
+    for service, table in tables.items():
+        for spec in KINDS[table.kind].secrets(service, table):
+            if not spec.role:
+                continue
+            other, secret = first.setdefault(spec.role, (service, spec.name))
+            if secret != spec.name:
+                yield (
+                    f"services.{service}: role {spec.role!r} is that of {other} as well, and a role has one password: "
+                    f"there it is the secret {secret}, here {spec.name}; give each a role of its own "
+                    "(`role`, or the `database` of an n8n)"
+                )

@@ -5,12 +5,16 @@ from psycopg import sql as compose
 
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
-from harness.postgres.server import connect, one_line
+from harness.postgres.server import connect, one_line, require_other_role
 from harness.vault import read_text_secret
 
 
 def set_password(sql: Sql, role: str, password_ref: str) -> None:
-    """Set the password of an existing role. Raises HarnessError, UsageError when the password cannot be read."""
+    """Set the password of an existing role.
+
+    Raises HarnessError when the server refuses, UsageError when the password cannot be read, and for our own role.
+    """
+    require_other_role(sql, role, "password of a restored role")
     with connect(sql) as connection:
         # Hashed on the client, so that the password reaches neither the server nor its log.
         password = read_text_secret(password_ref).encode()

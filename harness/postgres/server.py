@@ -230,16 +230,21 @@ def transaction(sql: Sql, database: str, hint: str) -> Iterator[Connection]:
         raise HarnessError(f"database {database} at {sql}: {one_line(error)}; {hint}") from error
 
 
+def require_other_role(server: Sql, role: str, what: str) -> None:
+    """Raise UsageError, which begins with `what`, when a service's role is the one that blackstart connects as."""
+    if role == server.user:
+        raise UsageError(
+            f"{what}: role {role} is the superuser that blackstart connects as; its password stays; "
+            "give the service another `role` (an n8n: another `database`, which is its role's name too)"
+        )
+
+
 def make_database(server: Sql, name: str, role: str, password_ref: str) -> None:
     """Create the role and its database if they are missing, and set the role's password.
 
     Raises HarnessError when the server refuses, UsageError when the password cannot be read, and for our own role.
     """
-    if role == server.user:
-        raise UsageError(
-            f"database {name}: role {role} is the superuser that blackstart connects as; its password stays; "
-            "give the service another `role`"
-        )
+    require_other_role(server, role, f"database {name}")
     with connect(server) as connection:
         # Hashed on the client, so that the password reaches neither the server nor its log.
         password = read_text_secret(password_ref).encode()

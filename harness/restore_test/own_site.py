@@ -54,7 +54,7 @@ class SiteSecrets:
     roles: Mapping[str, str]
 
     def set_passwords(self, place: Place) -> None:
-        """Give the restored roles the passwords that were made for this site. Raises HarnessError."""
+        """Give the restored roles the passwords that were made for this site. Raises HarnessError, UsageError."""
         for role, reference in self.roles.items():
             set_password(place.sql, role, reference)
 

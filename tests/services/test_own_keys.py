@@ -64,6 +64,15 @@ def test_declared_webhooks_take_the_place_of_the_example_workflow() -> None:
         names(own, "n8n", {})
 
 
+def test_two_services_with_one_role_and_two_passwords_are_refused() -> None:
+    said = "services.n8n: role 'flows' is that of odoo as well, .*: there it is the secret odoo-db, here n8n-db; give"
+    with pytest.raises(ValueError, match=said):
+        config(odoo={"role": "flows"}, n8n={"database": "flows"})
+    own = {"kind": "http", "command": ["x"], "prefix": "/own", "keys": [{**KEY, "path": "/own"}], "role": "both"}
+    other = {**own, "prefix": "/other", "keys": [{**KEY, "path": "/other"}]}
+    config(own=own, other=other)  # their secret is named after the role: it is one
+
+
 @pytest.mark.parametrize("path", ["/webhook", "/webhook/orders", "/web%68ook/orders", "//webhook/orders"])
 def test_a_key_function_that_another_service_answers_is_refused(path: str) -> None:
     said = f"services.odoo.keys: GET {path}: {path} is answered by n8n, not by odoo; correct the path"
