@@ -9,11 +9,12 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from harness.core.service import Arrivals, Place, PublicDoor, Route, Service, Sql
+from harness.core.text import odd_in
 
 BOTH_SITES = ("primary", "dr")
 WITH_CLIENTS = ("clients", *BOTH_SITES)
 LONGEST_NAME = 63  # bytes of a name in PostgreSQL
-CLOSED = "template0"
+CLOSED, TEMPLATE = "template0", "template1"
 INFRASTRUCTURE = ("postgres", "objects", "spool")  # volumes of a site that are no service's
 
 
@@ -38,10 +39,35 @@ def postgres_name(value: str) -> str:
 
 
 def database_name(value: str) -> str:
-    """Return `value` if a service may have a database of that name; raises ValueError."""
+    """Return `value` if there may be a database of that name to connect to; raises ValueError."""
     if value == CLOSED:
         raise ValueError(f"{value!r} takes no connections: it is PostgreSQL's own; give the database another name")
     return postgres_name(value)
+
+
+def plain_name(value: str) -> str:
+    """Return a name in PostgreSQL that settings files and environments can have as well; raises ValueError."""
+    if odd := odd_in(value):
+        raise ValueError(f"{value!r} must be one line without control characters ({odd})")
+    if value != value.strip():
+        raise ValueError(f"{value!r} has white space at its begin or end; remove it")
+    if "@{" in value:
+        raise ValueError(f"{value!r} has @{{ in it, which begins a placeholder; give it another name")
+    return postgres_name(value)
+
+
+def role_name(value: str) -> str:
+    """Return `value` if the role of a service may have that name; raises ValueError."""
+    if value in ("public", "none") or value.startswith("pg_"):
+        raise ValueError(f"{value!r} is no name of a role: PostgreSQL has reserved it")
+    return plain_name(value)
+
+
+def service_database(value: str) -> str:
+    """Return `value` if a service may own a database of that name; raises ValueError."""
+    if value == TEMPLATE:
+        raise ValueError(f"{value!r} is PostgreSQL's template of new databases; give the database another name")
+    return plain_name(database_name(value))
 
 
 def volume_name(value: str) -> str:
@@ -62,6 +88,8 @@ def no_double(what: str, names: Iterable[str]) -> None:
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 DatabaseName = Annotated[str, AfterValidator(database_name)]
+ServiceDatabase = Annotated[str, AfterValidator(service_database)]
+RoleName = Annotated[str, AfterValidator(role_name)]
 VolumeName = Annotated[Name, AfterValidator(volume_name)]
 Reference = Annotated[str, AfterValidator(reference)]
 Word = Annotated[str, AfterValidator(beside)]

@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.render import PLACEHOLDER
-from harness.declaration import DatabaseName, Reference, ServiceTable, Table, VolumeName, Word, no_double, postgres_name
+from harness.declaration import Reference, ServiceDatabase, ServiceTable, Table, VolumeName, Word, no_double, role_name
 from harness.postgres.contents.rows import qualified
 from harness.traffic.declared import KeyTable, texts
 
@@ -27,11 +27,9 @@ def inside(value: str) -> str:
     return "/".join(parts)
 
 
-def role_name(value: str) -> str:
+def optional_role(value: str) -> str:
     """Return `value` if a role may have that name, "" for none; raises ValueError."""
-    if value in ("public", "none") or value.startswith("pg_"):
-        raise ValueError(f"{value!r} is no name of a role: PostgreSQL has reserved it")
-    return postgres_name(value) if value else value
+    return role_name(value) if value else value
 
 
 def variables(values: dict[str, str]) -> dict[str, str]:
@@ -104,8 +102,8 @@ class HttpTable(ServiceTable):
     secrets: dict[str, Reference] = Field(default_factory=dict)  # name -> reference, for `@{secret:NAME}` above
     ready: Annotated[str, Field(pattern=r"^/[!-~]*$")] = "/"
     patience: Annotated[float, Field(gt=0, le=3600)] | None = None  # seconds until `ready` answers 200
-    databases: tuple[DatabaseName, ...] = ()
-    role: Annotated[str, AfterValidator(role_name)] = ""  # of its databases, "" for the name of the service
+    databases: tuple[ServiceDatabase, ...] = ()
+    role: Annotated[str, AfterValidator(optional_role)] = ""  # of its databases, "" for the name of the service
     volumes: tuple[VolumeName, ...] = ()  # those that `files` does not name
     files: tuple[FilesTable, ...] = ()
     buckets: tuple[BucketTable, ...] = ()

@@ -1,12 +1,20 @@
 """The kind `n8n`."""
 
 import secrets as random
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from harness.core.service import Route
-from harness.declaration import WITH_CLIENTS, DatabaseName, SecretSpec, ServiceKind, ServiceTable, no_double
+from harness.declaration import (
+    WITH_CLIENTS,
+    SecretSpec,
+    ServiceDatabase,
+    ServiceKind,
+    ServiceTable,
+    no_double,
+    role_name,
+)
 from harness.services.n8n.app import DATABASE, IMAGE, KEY, N8n
 from harness.services.n8n.load import store_clients
 from harness.traffic.declared import KeyTable
@@ -23,7 +31,7 @@ class N8nTable(ServiceTable):
     """
 
     binary_data: Literal["database", "filesystem"] = "database"
-    database: DatabaseName = DATABASE
+    database: Annotated[ServiceDatabase, AfterValidator(role_name)] = DATABASE
     keys: tuple[KeyTable, ...] = ()
     packages: Literal["volume", "elsewhere"] | None = None
 

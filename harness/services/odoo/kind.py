@@ -6,17 +6,25 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from harness.core.service import Route
-from harness.declaration import WITH_CLIENTS, SecretSpec, ServiceKind, ServiceTable, no_double, postgres_name
+from harness.declaration import (
+    WITH_CLIENTS,
+    RoleName,
+    SecretSpec,
+    ServiceKind,
+    ServiceTable,
+    no_double,
+    service_database,
+)
 from harness.services.odoo.app import VOLUME, Odoo
 from harness.services.odoo.keys import LOGIN
 from harness.services.odoo.load import store_clients
 from harness.services.odoo.program import ADMIN_SECRET, IMAGE, ROLE
-from harness.traffic.declared import KeyTable
+from harness.traffic.declared import KeyTable, one_line
 
 PREFIX = "/"
 
 # Odoo takes a list of names that are separated by commas, and makes folders of them.
-DatabaseName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$")]
+DatabaseName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9_.-]*$"), AfterValidator(service_database)]
 
 
 class OdooTable(ServiceTable):
@@ -27,13 +35,14 @@ class OdooTable(ServiceTable):
     """
 
     databases: Annotated[tuple[DatabaseName, ...], Field(min_length=1)] = ("odoo",)
-    role: Annotated[str, AfterValidator(postgres_name)] = ROLE
-    login: Annotated[str, Field(min_length=1)] = LOGIN
+    role: RoleName = ROLE
+    login: Annotated[str, Field(min_length=1), AfterValidator(one_line)] = LOGIN
     keys: tuple[KeyTable, ...] = ()
 
     @model_validator(mode="after")
     def keys_are_its_own(self) -> Self:
-        """Refuse two keys of one name, and what Odoo's volume is not."""
+        """Refuse two databases or keys of one name, and what Odoo's volume is not."""
+        no_double("databases", self.databases)
         no_double("keys", (key.title for key in self.keys))
         if unknown := {name for key in self.keys for name in key.reads} - {VOLUME}:
             raise ValueError(f"keys: reads: an Odoo has the volume {VOLUME!r} alone, not {', '.join(sorted(unknown))}")
