@@ -120,6 +120,11 @@ def test_a_declared_webhook_that_is_not_published_is_a_finding_with_its_cause(
         ),
         ("n8n", {"keys": [{**HOOK, "reads": ["n8n"]}]}, "no answer of an n8n shows a file of its volume; remove n8n"),
         ("n8n", {"database": ""}, "database"),
+        (
+            "odoo",
+            {"login": "boss"},
+            r"login: the example shop has 'admin' alone; add \[\[keys\]\] of your own, or remove it",
+        ),
         ("odoo", {"role": "pg_x"}, "'pg_x' is no name of a role: PostgreSQL has reserved it"),
         ("odoo", {"role": " odoo "}, "' odoo ' has white space at its begin or end"),
         ("odoo", {"role": "a\nadmin_passwd = x"}, r"must be one line without control characters \(U\+000A\)"),

@@ -42,6 +42,8 @@ class OdooTable(ServiceTable):
     @model_validator(mode="after")
     def keys_are_its_own(self) -> Self:
         """Refuse two databases or keys of one name, and what Odoo's volume is not."""
+        if self.login != LOGIN and not self.keys:
+            raise ValueError(f"login: the example shop has {LOGIN!r} alone; add [[keys]] of your own, or remove it")
         no_double("databases", self.databases)
         no_double("keys", (key.title for key in self.keys))
         if unknown := {name for key in self.keys for name in key.reads} - {VOLUME}:
