@@ -27,6 +27,7 @@ from harness.cli.app import (
 
 if TYPE_CHECKING:
     from harness.core.judge import Promise
+    from harness.core.record import DrillRecord
     from harness.estate.config import Config
     from harness.evidence.record import RecordHeader
     from harness.recovery.recover import Recorded, Recovered
@@ -162,18 +163,19 @@ def carry_out(given: Given, run: Path, record: Recorded) -> None:
     with alone_at(f"the DR site of {given.estate} on this machine", folder.path.name):
         try:
             secrets = Secrets(given.secrets)
-            done, concluded = disaster.recover(
-                loaded, source, secrets, run, record, given.at, given.words, say_recovered
-            )
+            concluded = disaster.recover(loaded, source, secrets, run, record, given.at, given.words, say_recovered)
         finally:
             if is_concluded(folder.path):
                 seal(folder.path, key)
-    say(f"promise {concluded.promise.name!r}: {concluded.verdict}")
-    for line in done.findings:
-        say(f"FINDING: {line}")
-    for line in done.doubts:
-        say(f"DOUBT: {line}")
+    say_concluded(concluded)
     say(f"record: {folder.path}; enable outward actions with `blackstart release`; end it with `blackstart sweep`")
+
+
+def say_concluded(concluded: DrillRecord) -> None:
+    """Print the verdict and all reasons for it."""
+    say(f"promise {concluded.promise.name!r}: {concluded.verdict}")
+    for line in concluded.reasons:
+        say(f"REASON: {line}")
 
 
 def say_recovered(done: Recovered) -> None:

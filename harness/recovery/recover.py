@@ -61,8 +61,6 @@ class Recovered:
     seconds: float
     uncovered: tuple[str, ...]  # what is in no backup
     kept: bool
-    findings: tuple[str, ...] = ()  # what is not as it was, though the services work
-    doubts: tuple[str, ...] = ()  # what could not be carried out
 
 
 def require_down(witness: str, fenced: str) -> str:
@@ -116,12 +114,12 @@ def recover(
     at: Path,
     given: Mapping[str, str],
     on_recovered: Callable[[Recovered], None],
-) -> tuple[Recovered, DrillRecord]:
-    """Recover the estate on a DR site that stays up, contained; return what was recovered, and its record.
+) -> DrillRecord:
+    """Recover the estate on a DR site that stays up, contained; return the record.
 
-    `at`: the state file; `given`: the options with which it can be resumed; `on_recovered`: called before the record is
-    written, which may fail. Raises UsageError, and as `Recovery` once the record is written: the site is swept then,
-    unless clients may use it.
+    `at`: the state file; `given`: the options with which it can be resumed; `on_recovered`: called with what was
+    recovered, before the record is written, which may fail. Raises UsageError, and as `Recovery` once the record is
+    written: the site is swept then, unless clients may use it.
     """
     for holder in ("dr", "clients", "names"):
         if not secrets.of(holder):
@@ -157,8 +155,7 @@ def recover(
         work.conclude()
         raise
     on_recovered(recovered)
-    concluded, failures = work.conclude(), work.failures
-    return replace(recovered, findings=tuple(failures.findings), doubts=tuple(failures.doubts)), concluded
+    return work.conclude()
 
 
 @dataclass(slots=True)

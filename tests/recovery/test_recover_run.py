@@ -74,7 +74,7 @@ def test_a_state_file_that_cannot_be_written_is_refused_before_or_told(disaster:
     done = blackstart(disaster.folder, *disaster.words[:-1], "state/recovered.json", **env)
     assert done.returncode == 0, done.stderr
     said = f"{at}: the state file cannot be written (Is a directory)"
-    assert f"DOUBT: {said}" in done.stdout
+    assert f"REASON: {said}" in done.stdout
     (record,) = (json.loads(one.read_text()) for one in disaster.folder.glob("reports/drills/*/record.json"))
     assert (record["verdict"], said in record["reasons"]) == ("UNKNOWN", True)
     (line,) = (line for line in done.stdout.splitlines() if "the state file was not written" in line)
