@@ -82,7 +82,7 @@ def reasons(events: list[Any], rows: list[Any], loss_of: Callable[..., Any]) -> 
         lines += [f"{where}no acknowledged write in the {limit} s before the strike"] * silent
         lines += [f"{where}{its} surviving writes were not read"] * ("survivors" not in store)
     lines += [line for line, so in unsure.items() if so]
-    lines = lines if drill or not findings + doubts else []
+    lines = lines if drill or key is not None or not findings + doubts else []
     late = drill and took is not None and gap > max(0.01 * took, 0.25)
     lines += [f"{gap:.2f} s of the recovery are outside all phases"] * late
     lost = [line for name, _, told, more, rpo in found for line in losses(name, told, more, rpo, budget["rpo_seconds"])]

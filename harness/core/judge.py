@@ -161,7 +161,7 @@ def doubts(evidence: Evidence, origin: float | None) -> tuple[str, ...]:
         if clients.survivors is None:
             reasons.append("the surviving writes were not read")
         reasons += _unmeasured(clients)
-    elif evidence.findings or evidence.doubts:
+    elif evidence.key is None and (evidence.findings or evidence.doubts):
         return tuple(reasons)  # a recovery that stopped skips the later steps
     if evidence.exposure is None:
         reasons.append("the exposure was not measured")

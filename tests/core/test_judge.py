@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -69,6 +70,15 @@ def test_a_restore_test_that_tested_nothing_is_unknown() -> None:
     assert judge(restore_test(exposure=None)).verdict is Verdict.UNKNOWN
     stopped = judge(restore_test(key=None, checks=0, exposure=None, doubts=("refused: in use",)))
     assert (stopped.verdict, stopped.reasons) == (Verdict.UNKNOWN, ("refused: in use",))
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"), [({"doubts": ("no result",)}, Verdict.UNKNOWN), ({"findings": ("no key",)}, Verdict.BROKEN)]
+)
+def test_what_did_not_stop_a_restore_test_hides_no_other_reason(changes: dict[str, Any], verdict: Verdict) -> None:
+    judged = judge(restore_test(uncovered=("database archive",), **changes))
+    (said,) = (line for lines in changes.values() for line in lines)
+    assert (judged.verdict, judged.reasons) == (verdict, (said, "not covered by the backup: database archive"))
 
 
 @pytest.mark.parametrize("make", [evidence, restore_test])
