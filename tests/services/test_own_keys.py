@@ -107,7 +107,7 @@ def test_a_declared_webhook_that_is_not_published_is_a_finding_with_its_cause(
         (
             "odoo",
             {"keys": [{**KEY, "reads": ["files"]}]},
-            "keys: reads: an Odoo has the volume 'odoo' alone, not",
+            "keys: reads: the newest attachments are opened anyway; remove files",
         ),
         ("odoo", {"keys": [{"path": "/web/login"}]}, "asserts nothing but the status"),
         ("odoo", {"role": "pg_odoo\0"}, "role"),

@@ -15,7 +15,7 @@ from harness.declaration import (
     no_double,
     service_database,
 )
-from harness.services.odoo.app import VOLUME, Odoo
+from harness.services.odoo.app import Odoo
 from harness.services.odoo.keys import LOGIN
 from harness.services.odoo.load import store_clients
 from harness.services.odoo.program import ADMIN_SECRET, IMAGE, ROLE
@@ -41,13 +41,13 @@ class OdooTable(ServiceTable):
 
     @model_validator(mode="after")
     def keys_are_its_own(self) -> Self:
-        """Refuse two databases or keys of one name, and what Odoo's volume is not."""
+        """Refuse two databases or keys of one name, and `reads`: attachments are opened without it."""
         if self.login != LOGIN and not self.keys:
             raise ValueError(f"login: the example shop has {LOGIN!r} alone; add [[keys]] of your own, or remove it")
         no_double("databases", self.databases)
         no_double("keys", (key.title for key in self.keys))
-        if unknown := {name for key in self.keys for name in key.reads} - {VOLUME}:
-            raise ValueError(f"keys: reads: an Odoo has the volume {VOLUME!r} alone, not {', '.join(sorted(unknown))}")
+        if reads := [name for key in self.keys for name in key.reads]:
+            raise ValueError(f"keys: reads: the newest attachments are opened anyway; remove {', '.join(reads)}")
         return self
 
 

@@ -133,6 +133,27 @@ def test_an_attachment_of_ones_own_has_its_sha1(status: int, body: bytes, said: 
     assert found.startswith(said)
 
 
+class Searched(Shop):
+    """A shop without attachments, which keeps what was searched for."""
+
+    domain: tuple[object, ...] = ()
+
+    def result(self, name: str, params: Mapping[str, Any]) -> object:
+        assert name == "ir.attachment.search_read"
+        self.domain = tuple(params["args"][0])
+        return []
+
+
+def test_the_newest_attachments_are_those_with_a_file_of_fields_too() -> None:
+    """An attachment in the database needs no file, and a search without `res_field` leaves out all pictures."""
+    door = Searched({})
+    clerk = Clerk("odoo", "shop", "env:ODOO_ADMIN", door)  # type: ignore[arg-type]
+    assert opens_newest(clerk) == "there is no attachment with a file"
+    assert ["store_fname", "!=", False] in door.domain
+    at = door.domain.index("|")
+    assert door.domain[at + 1 : at + 3] == (["res_field", "=", False], ["res_field", "!=", False])
+
+
 @pytest.fixture(scope="module")
 def server(substrate: Embedded, tmp_path_factory: pytest.TempPathFactory) -> DatabaseServer:
     return start_database(substrate.site("primary"), tmp_path_factory.mktemp("primary"))
