@@ -12,6 +12,7 @@ import pytest
 from harness.core.errors import Finding, HarnessError
 from harness.core.service import Answer
 from harness.estate.config import Config
+from harness.estate.kinds import KINDS
 from harness.estate.registry import build_services, store_clients
 from harness.patience import PATIENCE
 from harness.traffic.door import GATEWAY_KEY
@@ -62,6 +63,11 @@ def test_declared_webhooks_take_the_place_of_the_example_workflow() -> None:
     assert store_clients(own) == ()
     with pytest.raises(HarnessError, match="n8n: the clients have no secret 'gateway-key'"):
         names(own, "n8n", {})
+
+
+def test_an_odoo_of_another_name_has_the_secrets_that_its_program_asks_for() -> None:
+    table = config(erp={"kind": "odoo"}).services["erp"]
+    assert [spec.name for spec in KINDS["odoo"].secrets("erp", table)] == ["odoo-db", "odoo-admin"]
 
 
 def test_two_services_with_one_role_and_two_passwords_are_refused() -> None:

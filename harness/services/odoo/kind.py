@@ -18,7 +18,7 @@ from harness.declaration import (
 from harness.services.odoo.app import Odoo
 from harness.services.odoo.keys import LOGIN
 from harness.services.odoo.load import store_clients
-from harness.services.odoo.program import ADMIN_SECRET, IMAGE, ROLE
+from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, IMAGE, ROLE
 from harness.traffic.declared import KeyTable, one_line
 
 PREFIX = "/"
@@ -60,8 +60,8 @@ KIND = ServiceKind(
     route=lambda name, _table: Route(PREFIX, name, strip=False, auth=False),
     image=lambda _table: IMAGE,
     parts=("odoo", "odoo-python"),
-    secrets=lambda name, table: (
-        SecretSpec(f"{name}-db", lambda _others: random.token_hex(16), anew=True, role=table.role),
+    secrets=lambda _name, table: (
+        SecretSpec(DATABASE_SECRET, lambda _others: random.token_hex(16), anew=True, role=table.role),
         SecretSpec(ADMIN_SECRET, lambda _others: random.token_hex(16), WITH_CLIENTS),
     ),
     stores=lambda name, table: (
