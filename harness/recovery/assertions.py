@@ -8,6 +8,7 @@ from functools import partial
 import psycopg
 
 from harness.core.errors import HarnessError, reason_of
+from harness.core.journal import Fact, Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Asserting, AssertionResult, Place, Service, Sql
 from harness.estate.config import AssertionTable, Config
@@ -34,6 +35,13 @@ def asserted_by(services: Sequence[Service], place: Place) -> tuple[AssertionRes
         service.name: partial(service.assertions, place) for service in services if isinstance(service, Asserting)
     }
     return tuple(result for results in in_parallel(asking).values() for result in results)
+
+
+def note_results(journal: Journal, results: Sequence[AssertionResult]) -> None:
+    """Journal each result; one that could neither pass nor fail has no fact `passed`."""
+    for one in results:
+        passed: dict[str, Fact] = {} if one.passed is None else {"passed": one.passed}
+        journal.mark("assertion", one.name, database=one.database, message="", detail=one.detail, **passed)
 
 
 def _of_database(sql: Sql, database: str, assertions: Sequence[AssertionTable]) -> tuple[AssertionResult, ...]:

@@ -28,7 +28,7 @@ from harness.estate.site import EstateSite, NodeStatus
 from harness.postgres.allowed import NOTHING, Allowed
 from harness.postgres.restoring.restorer import clerk
 from harness.recovery import key_functions, start
-from harness.recovery.assertions import asserted_by
+from harness.recovery.assertions import asserted_by, note_results
 from harness.recovery.choose_server import DUMPS, ServerChoice, Standby, choose_server
 from harness.recovery.containment import contain_all
 from harness.recovery.restore import Restore, Restored
@@ -247,8 +247,7 @@ class Recovery:
         """Ask all assertions; return the result with a line for each, and a finding or a doubt for those not passed."""
         with clerk(self.dr.place.sql) as sql:
             results = (*self.assertions(sql), *asserted_by(self.services, replace(self.dr.place, sql=sql)))
-        for one in results:
-            self.journal.mark("assertion", one.name, database=one.database, passed=bool(one.passed), detail=one.detail)
+        note_results(self.journal, results)
         failed = tuple(f"assertion failed: {one.line}" for one in results if one.passed is False)
         doubts = tuple(f"assertion without a result: {one.line}" for one in results if one.passed is None)
         for line in (*failed, *doubts):

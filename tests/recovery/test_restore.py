@@ -82,6 +82,8 @@ def test_what_a_service_finds_in_its_restored_data_is_a_line_and_a_failure_a_fin
     assert [event.facts["reason"] for event in memory_estate.journal.events if event.kind == FINDING] == [
         f"assertion failed: database {NAME}: letters: FAILED: 1 of 2"
     ]
+    facts = [event.facts for event in memory_estate.journal.events if event.kind == "assertion"]
+    assert [one["passed"] for one in facts] == [True, False]
     assert restored.doubts == ()
     assert len(shop.asked) == 1
     assert shop.asked != [work.dr.place.sql.user], "a view of a backup could act as the superuser"
@@ -95,6 +97,8 @@ def test_what_nothing_shows_of_restored_data_is_a_doubt_and_no_finding(
     line = f"database {NAME}: packages: UNKNOWN: absent"
     assert restored.assertions == (line,)
     assert (restored.findings, restored.doubts) == ((), (f"assertion without a result: {line}",))
+    (facts,) = (event.facts for event in memory_estate.journal.events if event.kind == "assertion")
+    assert facts == {"database": NAME, "detail": "absent"}, "neither passed nor failed"
     noted = [event.facts["reason"] for event in memory_estate.journal.events if event.kind == DOUBT]
     assert noted == list(restored.doubts)
     seen = Results(restored=restored).observed(Evidence(PROMISE, doubts=("earlier", *restored.doubts)), ())

@@ -49,6 +49,7 @@ def test_declared_keys_take_the_place_of_those_of_the_example_shop() -> None:
     ]
     (node,) = (one for one in build_services(own) if one.name == "odoo")
     assert node.program.role == "odoo17"  # type: ignore[attr-defined]
+    assert node.sources().role == "odoo17"
     assert store_clients(own) == (), "their clients enter orders of the example shop"
     assert "read a known order" in names(config(odoo={}, gateway=gateway), "odoo", SECRETS)
     assert len(store_clients(config(odoo={}, gateway=gateway))) == 1
@@ -114,6 +115,16 @@ def test_a_declared_webhook_that_is_not_published_is_a_finding_with_its_cause(
             "odoo",
             {"keys": [{**KEY, "reads": ["files"]}]},
             "keys: reads: the newest attachments are opened anyway; remove files",
+        ),
+        (
+            "odoo",
+            {"keys": [{**KEY, "name": "log in"}]},
+            "keys: 'log in' is the name of a key function that every",
+        ),
+        (
+            "odoo",
+            {"databases": ["a", "b"], "keys": [{**KEY, "name": "log in (b)"}]},
+            r"keys: 'log in \(b\)' is the name",
         ),
         ("odoo", {"keys": [{"path": "/web/login"}]}, "asserts nothing but the status"),
         ("odoo", {"role": "pg_odoo\0"}, "role"),

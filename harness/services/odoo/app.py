@@ -77,6 +77,7 @@ class Odoo:
             volumes=(self.volume,),
             disposable=tuple((self.volume, path) for path in MADE_ANEW),
             read=(self.volume,),
+            role=self.role,
             volatile=("public.bus_bus",),  # notifications to browsers, which Odoo removes after a minute
         )
 

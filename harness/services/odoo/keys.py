@@ -23,6 +23,9 @@ from harness.vault import read_text_secret
 
 MESSAGE = "2.8.1"
 LOGIN = "admin"
+# Names of the key functions of every Odoo with data of its own; with several databases each names its database.
+LOG_IN, LOAD = "log in", "load every installed module"
+OPEN, SHOW = "open the newest attachments", "show the login page"
 OK = 200
 SESSION_EXPIRED = 100  # Odoo's own code in a JSON-RPC error
 CENT = 0.005
@@ -115,16 +118,22 @@ def key_functions(
 
         return KeyFunction(f"{name}{where}", service, MESSAGE, run)
 
-    own = (key("log in", logs_in), key("load every installed module", loads_modules))
+    own = (key(LOG_IN, logs_in), key(LOAD, loads_modules))
     if known is None:
-        return (*own, key("open the newest attachments", opens_newest), key("show the login page", shows_login_page))
+        return (*own, key(OPEN, opens_newest), key(SHOW, shows_login_page))
     return (
         *own,
         key("read a known order", lambda clerk: reads_order(clerk, known)),
         key("open a known attachment", lambda clerk: opens_attachment(clerk, known)),
-        key("show the login page", shows_login_page),
+        key(SHOW, shows_login_page),
         key("write a new order", lambda clerk: writes_order(clerk, known)),
     )
+
+
+def built_in(databases: Sequence[str]) -> Sequence[str]:
+    """Return the names of the key functions that an Odoo with data of its own has beside its declared ones."""
+    where = [f" ({database})" for database in databases] if len(databases) > 1 else [""]
+    return tuple(f"{name}{one}" for one in where for name in (LOG_IN, LOAD, OPEN, SHOW))
 
 
 def logs_in(clerk: Clerk) -> str:

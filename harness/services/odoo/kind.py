@@ -16,7 +16,7 @@ from harness.declaration import (
     service_database,
 )
 from harness.services.odoo.app import Odoo
-from harness.services.odoo.keys import LOGIN
+from harness.services.odoo.keys import LOGIN, built_in
 from harness.services.odoo.load import store_clients
 from harness.services.odoo.program import ADMIN_SECRET, DATABASE_SECRET, IMAGE, ROLE
 from harness.traffic.declared import KeyTable, one_line
@@ -45,7 +45,11 @@ class OdooTable(ServiceTable):
         if self.login != LOGIN and not self.keys:
             raise ValueError(f"login: the example shop has {LOGIN!r} alone; add [[keys]] of your own, or remove it")
         no_double("databases", self.databases)
-        no_double("keys", (key.title for key in self.keys))
+        titles = [key.title for key in self.keys]
+        no_double("keys", titles)
+        for name in built_in(self.databases):
+            if name in titles:
+                raise ValueError(f"keys: {name!r} is the name of a key function that every Odoo has; give it another")
         if reads := [name for key in self.keys for name in key.reads]:
             raise ValueError(f"keys: reads: the newest attachments are opened anyway; remove {', '.join(reads)}")
         return self
