@@ -16,13 +16,16 @@ from harness.physical.receive import ALIVE
 from harness.postgres.server import ask_row
 from harness.regular_file import replace_file
 from harness.repository.catalogue import Repository
+from harness.repository.chain import CLOCK
 from harness.repository.committed import CommittedBackup, newest_system
 from harness.repository.lineage import broken_chains
 from harness.repository.wal.catalogue import Leg, WalCatalogue, read_wal
 from harness.repository.wal.findings import wal_findings
 
 LATE = 0.5  # intervals after a run at which its backup is overdue
-EARLY = 0.1  # intervals before a run from which on a backup is that of the run: the server's clock may be behind
+# Intervals before a run from which on a backup is that of the run, but no longer than CLOCK: the server's clock may be
+# behind.
+EARLY = 0.1
 FULL = 0.8  # share of max_slot_wal_keep_size from which on the slot is in danger
 READABLE = 0o644  # the node exporter runs as another user
 ASKED = """
@@ -123,7 +126,7 @@ def due_after(expression: str, newest: datetime) -> Due:
     """
     first, second, third, fourth = islice(_runs(expression, newest), 4)
     usual = min(second - first, third - second)
-    if first - newest > EARLY * usual:
+    if first - newest > min(EARLY * usual, CLOCK):
         return Due(first, first + LATE * usual)
     return Due(second, second + LATE * min(third - second, fourth - third))
 

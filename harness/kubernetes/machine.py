@@ -20,21 +20,24 @@ CTR = "ctr -n k8s.io"
 PAUSE = """
 for try in $(seq 20); do
   for id in {ids}; do {ctr} task pause $id; done 2>/tmp/refused.$$
-  left=$({ctr} task ls | grep -E '{pattern}' | grep RUNNING) || exit 0
+  listed=$({ctr} task ls 2>/tmp/refused.$$) || {{ sleep 0.1; continue; }}
+  left=$(echo "$listed" | grep -E '{pattern}' | grep RUNNING) || exit 0
   sleep 0.1
 done
 echo "still running: $left: $(tail -n 1 /tmp/refused.$$)" | tr '\n' ' '; exit 1
 """
 RESUME = """
 for id in {ids}; do {ctr} task resume $id; done 2>/dev/null
-! {ctr} task ls | grep -E '{pattern}' | grep PAUS
+listed=$({ctr} task ls 2>&1) || {{ echo "$listed"; exit 1; }}
+! echo "$listed" | grep -E '{pattern}' | grep PAUS
 """
 THAW = "for id in $({ctr} task ls | awk '/PAUS/ {{print $1}}'); do {ctr} task resume $id; done"
 # A killed container has ended once containerd no longer lists it as running.
 KILL = """
 for id in {ids}; do {ctr} task kill -s SIGKILL -a $id; {ctr} task resume $id; done 2>/dev/null
 for try in $(seq 100); do
-  {ctr} task ls | grep -E '{pattern}' | grep -qE 'RUNNING|PAUSED|PAUSING' || exit 0
+  listed=$({ctr} task ls 2>/dev/null) || {{ sleep 0.05; continue; }}
+  echo "$listed" | grep -E '{pattern}' | grep -qE 'RUNNING|PAUSED|PAUSING' || exit 0
   sleep 0.05
 done
 echo still running; exit 1
@@ -44,7 +47,8 @@ echo still running; exit 1
 AWAIT_REMOVED = """
 of() {{ for uid in {uids}; do {ctr} containers ls -q "labels.\\"io.kubernetes.pod.uid\\"==$uid$1"; done; }}
 for try in $(seq 150); do
-  {ctr} task ls | awk '$3 ~ /RUNNING|PAUS/ {{print $1}}' >/tmp/alive.$$
+  listed=$({ctr} task ls 2>/dev/null) || {{ sleep 0.1; continue; }}
+  echo "$listed" | awk '$3 ~ /RUNNING|PAUS/ {{print $1}}' >/tmp/alive.$$
   of | grep -qxFf /tmp/alive.$$ || exit 0
   for id in $(of ',labels."io.cri-containerd.kind"==container' | grep -xFf /tmp/alive.$$); do
     {ctr} task kill -s SIGKILL -a $id; {ctr} task resume $id

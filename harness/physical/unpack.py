@@ -14,7 +14,7 @@ from harness.physical.archive import Member, members
 from harness.physical.backup import FOLDER, MANIFEST
 from harness.physical.choice import Way
 from harness.physical.incremental.checkpoints import WHOLE, Checkpoints
-from harness.physical.owner import hand_over, identity_of
+from harness.physical.owner import hand_over, identity_of, take_over
 from harness.repository.catalogue import OpenBackup
 from harness.repository.format.frames import FRAME
 from harness.repository.pipeline import without
@@ -91,24 +91,17 @@ def made(folder: Path) -> Iterator[os.stat_result | None]:
     Yield owner and mode of the empty folder that was there, None where none was. Raises UsageError where it cannot be
     root's meanwhile.
     """
-    spaces, was = spaces_of(folder), folder.stat() if folder.is_dir() else None
+    spaces = spaces_of(folder)
     require_empty(spaces)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if was is not None and was.st_uid != os.geteuid() == 0:
-        try:  # PostgreSQL's programs are run in a namespace where root owns nothing of others
-            os.chown(folder, 0, 0, follow_symlinks=False)
-        except OSError as error:
-            why = f"belongs to another user, and root cannot have it meanwhile ({error.strerror})"
-            raise UsageError(f"--into {folder}: {why}; name a new folder, or run this as that user") from None
-    folder.chmod(0o700)
+    was = take_over(folder)
     try:
         yield was
     except BaseException:
         remove_tree(folder)
         remove_tree(spaces)
         if was is not None:
-            folder.mkdir(mode=0o700)
             with suppress(OSError, RestoreFailed):  # what is raised is why the restore failed
+                folder.mkdir(mode=0o700)
                 hand_over(was, {folder: identity_of(folder)}, was.st_mode)
         raise
 

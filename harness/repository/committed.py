@@ -96,8 +96,20 @@ def require_read(entries: Collection[CommittedBackup]) -> None:
     None of them is thrown away for it, and nobody is told that there is no backup.
     """
     if entries and all(one.lost for one in entries):
-        first = next(iter(entries))
+        first, *others = entries
+        what = f"{len(entries)} backups and reads the COMMIT of none" if others else "one backup and not its COMMIT"
+        raise HarnessError(f"the store lists {what}: {first.damaged}; look at its log and its disks")
+
+
+def require_order(entries: Iterable[CommittedBackup], tips: Collection[object]) -> None:
+    """Raise HarnessError where nothing says what the next backup follows: no COMMIT can be read, and no witness knows.
+
+    It would be ordered before those that are there, and an older one be restored once they can be read again.
+    """
+    unread = [one for one in entries if one.denied]
+    if unread and not tips:
         raise HarnessError(
-            f"the store lists {len(entries)} backups and reads the COMMIT of none: {first.damaged}; look at its log "
-            "and its disks"
+            f"the next backup cannot be ordered after the {len(unread)} that are there: the store reads no COMMIT "
+            f"({unread[0].damaged}), and no witness knows the newest; repair the store or its rights, or remove those "
+            "backups if they are lost"
         )

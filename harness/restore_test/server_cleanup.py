@@ -250,6 +250,8 @@ def _left(sql: Sql, before: ServerSnapshot, kept: frozenset[str], failures: Mapp
         for kind, identity in new:
             shown = f"{kind} {identity}"
             yield f"{shown} in database {name}{f' ({why})' if why else ''}: remove it there"
+        if why and not new:
+            yield f"database {name} ({why}): is not as it was; set it back by hand, or make the server anew"
     if found := differences(sql, before.data, before.names):
         yield f"changed on the server, set it back: {'; '.join(found)}"
 

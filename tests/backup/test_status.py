@@ -146,12 +146,14 @@ def day(text: str) -> datetime:
         (WEEKDAYS, "sat 7 12:00:00", "mon 9 02:15:00", "mon 9 14:15:00"),  # by hand
         (DAILY, "mon 2 02:15:01", "tue 3 02:15:00", "tue 3 14:15:00"),
         (DAILY, "mon 2 02:14:50", "tue 3 02:15:00", "tue 3 14:15:00"),
+        (DAILY, "mon 2 23:50:00", "tue 3 02:15:00", "tue 3 14:15:00"),  # by hand: the run of the night is another
         (DAILY, "mon 2 15:00:00", "tue 3 02:15:00", "tue 3 14:15:00"),
         (QUARTERS, "mon 2 10:00:01", "mon 2 10:15:00", "mon 2 10:22:30"),
         (QUARTERS, "mon 2 09:59:50", "mon 2 10:15:00", "mon 2 10:22:30"),
         ("0 0 8-18 * * mon-fri", "fri 6 17:00:10", "fri 6 18:00:00", "fri 6 18:30:00"),
         ("0 0 8-18 * * mon-fri", "fri 6 18:00:10", "mon 9 08:00:00", "mon 9 08:30:00"),
         ("0 0 3 * * sun", "sun 1 03:00:10", "sun 8 03:00:00", "wed 11 15:00:00"),
+        ("0 0 3 * * sun", "sat 7 12:00:00", "sun 8 03:00:00", "wed 11 15:00:00"),
         ("0 0 0 30 feb *", "sun 1 03:00:00", "mon 2 03:00:00", "mon 2 15:00:00"),  # it never fires
     ],
 )  # fmt: skip

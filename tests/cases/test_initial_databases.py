@@ -6,6 +6,8 @@ import pytest
 from psycopg import sql as compose
 
 from harness.core.errors import RestoreFailed
+from harness.core.node import Stoppable
+from harness.estate.site import DATABASE
 from harness.postgres.server import connect
 from harness.restore_test.cleanup import clear, take_snapshot
 from tests.cases.estate import CaseEstate
@@ -58,6 +60,23 @@ def test_what_dr_has_of_its_own_in_such_a_database_is_not_removed(estate: CaseEs
     ):
         estate.restore()
     assert estate.value("postgres", "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'") == 1
+
+
+def test_one_that_cannot_be_dropped_leaves_nothing_of_ours(estate: CaseEstate) -> None:
+    made_anew(estate, "template1")
+    estate.run("template1", *NOTES)
+    estate.back_up()
+    estate.run("postgres", "ALTER SYSTEM SET max_prepared_transactions = 10", site="dr")
+    node = estate.dr.nodes[DATABASE]
+    assert isinstance(node, Stoppable)
+    node.stop(30.0)
+    node.start()
+    estate.run("template1", "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'kept'", site="dr")
+    with pytest.raises(RestoreFailed, match=r"database template1 at .*: cannot be made anew as LATIN1 .*prepared"):
+        estate.restore()
+    names = "SELECT datname, datistemplate FROM pg_database WHERE datname NOT IN ('template0', 'postgres')"
+    assert estate.rows("postgres", names) == [("template1", True)]
+    estate.run("template1", "ROLLBACK PREPARED 'kept'", site="dr")
 
 
 def test_a_locale_that_dr_lacks_leaves_its_database_as_it_was(

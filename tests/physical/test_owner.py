@@ -14,6 +14,7 @@ from harness.physical.choice import Wanted
 from harness.physical.restore import ROOTS, PointInTime, restore
 from harness.physical.standby.old_primary import read_old
 from harness.physical.target import read_target
+from harness.physical.unpack import made
 from tests.physical.conftest import Archive, folder_of
 
 USER, GROUP, MODE = 12345, 23456, 0o750
@@ -82,6 +83,31 @@ def test_after_an_error_the_folder_is_his_as_it_was(
     assert (folder.stat().st_mode & 0o777, list(folder.iterdir())) == (MODE, [])
 
 
+def test_a_link_in_the_place_of_the_folder_is_not_followed(tmp_path: Path) -> None:
+    """Whoever owns the folder above puts it there after the preflight."""
+    other, link = another_s(tmp_path / "other"), tmp_path / "into"
+    link.symlink_to(other)
+    with pytest.raises(UsageError, match="is a link, or no folder"), made(link):
+        pass
+    assert (owners(other), other.stat().st_mode & 0o777) == ({(USER, GROUP)}, MODE)
+
+
+def test_after_an_error_a_user_has_the_mode_of_his_folder_back(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    folder = another_s(tmp_path / "his")
+    child = os.fork()
+    if not child:
+        try:
+            os.setgid(GROUP)
+            os.setuid(USER)
+            with made(folder):
+                raise RestoreFailed("by the test")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert (folder.stat().st_mode & 0o777, list(folder.iterdir())) == (MODE, [])
+
+
 def in_the_place_of(folder: Path, link: bool) -> None:
     """Do what the owner of the folder above can: something else is under that name then."""
     folder.rename(folder.with_name("aside"))
@@ -117,8 +143,8 @@ def test_a_root_that_may_not_change_owners_is_told_before_anything_is_restored(
     def refused(*_of: object, **_more: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("harness.physical.unpack.os.chown", refused)
-    with pytest.raises(UsageError, match=rf"^--into {folder}: belongs to another user, and root cannot have it"):
+    monkeypatch.setattr("harness.physical.owner.os.fchown", refused)
+    with pytest.raises(UsageError, match=rf"^--into {folder}: belongs to another user, and cannot be taken over"):
         restored(archive, folder)
     assert (owners(folder), list(folder.iterdir())) == ({(USER, GROUP)}, [])
 

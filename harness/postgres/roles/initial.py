@@ -1,7 +1,9 @@
 """Databases of initdb with another encoding or locale than in a backup: neither can be changed, so they are remade."""
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
+from typing import LiteralString
 
 import psycopg
 from psycopg import sql as compose
@@ -12,6 +14,10 @@ from harness.postgres.identity import MAINTENANCE, TEMPLATE, holds_user_data
 from harness.postgres.roles.data import Database, ServerData
 from harness.postgres.roles.restore import PROVIDERS, creation_of
 from harness.postgres.server import connect, one_line
+
+END_SESSIONS = """
+SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activity WHERE datname = %s
+"""
 
 
 def remake(
@@ -39,7 +45,7 @@ def remake(
                 "of this server: remove them, or make the server by initdb with that encoding and locale"
             )
         try:
-            _remake(sql, wanted, found.major)
+            _remake(sql, wanted, here[name], found.major)
         except psycopg.Error as error:
             raise RestoreFailed(f"{what}: cannot be made anew as {after}: {one_line(error)}") from error
         lines.append(f"database {name}: made anew as {after}, as in the backup; it was {before}")
@@ -53,12 +59,26 @@ def _form(database: Database) -> str:
     return " ".join(part for part in form if part)
 
 
-def _remake(sql: Sql, wanted: Database, major: int) -> None:
-    # The new one takes the place of the old one at the end: a locale that is not there costs nothing.
+def _remake(sql: Sql, wanted: Database, here: Database, major: int) -> None:
+    # The new one takes the place of the old one at the end: a locale that is not there costs nothing. Until then nobody
+    # can connect to it, as a monitor that asks every database: it could not be renamed.
     new = f"blackstart {wanted.name}"
     new_name, name = compose.Identifier(new), compose.Identifier(wanted.name)
     with connect(sql, TEMPLATE if wanted.name == MAINTENANCE else MAINTENANCE) as connection:
+
+        def alter(statement: LiteralString, **values: compose.Composable) -> None:
+            connection.execute(compose.SQL(statement).format(name=name, new=new_name, **values))
+
         connection.execute(creation_of(replace(wanted, name=new), major))
-        connection.execute(compose.SQL("ALTER DATABASE {} WITH IS_TEMPLATE false").format(name))
-        connection.execute(compose.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-        connection.execute(compose.SQL("ALTER DATABASE {} RENAME TO {}").format(new_name, name))
+        try:
+            alter("ALTER DATABASE {new} WITH ALLOW_CONNECTIONS false")
+            connection.execute(END_SESSIONS, (new,))
+            alter("ALTER DATABASE {name} WITH IS_TEMPLATE false")
+            alter("DROP DATABASE {name} WITH (FORCE)")
+        except psycopg.Error:
+            with suppress(psycopg.Error):  # what is raised is why it failed
+                alter("DROP DATABASE {new} WITH (FORCE)")
+                alter("ALTER DATABASE {name} WITH IS_TEMPLATE {template}", template=compose.Literal(here.template))
+            raise
+        alter("ALTER DATABASE {new} RENAME TO {name}")
+        alter("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 
-from harness.core.errors import Unreadable
+from harness.core.errors import Denied, Unreadable
 from harness.repository.store.port import ObjectStore, StoredObject
 
 PIECE = 128 << 30  # bytes: 8192 parts of 16 MiB; part of the format
@@ -45,6 +45,8 @@ class Pieces:
                 for chunk in self.store.get(name_of(key, number), at, min(left, self.size - at)):
                     done += len(chunk)
                     yield chunk
+            except Denied:
+                raise  # it is there: nothing says that the piece before was the last
             except Unreadable:
                 if number == first or done:
                     raise

@@ -27,6 +27,7 @@ from harness.repository.store.port import StoredObject, StoredVersion
 from harness.repository.store.s3_client import Client, understood
 
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
+AGAIN = 64 << 20  # bytes that a second reading of an object begins before: in no store is a piece of one larger
 UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidBucketState")
 NOT_LISTED = "not listed below a folder: let a rule of the bucket abort them"
 NOT_SUPPORTED = (405, 501)  # statuses of stores without object lock
@@ -102,10 +103,11 @@ class S3Store:
             else:
                 return
         # What failed until now may have been the whole store, which was back when it listed the object: once more, from
-        # the first byte on, as a store that sends none may hang.
-        again = replace(reading, done=0, exact=True)
-        with self._explained(key, "cannot be read", lambda error: loss(error, again.done)):
-            yield from beyond(again.chunks(), reading.done)
+        # bytes on that came before, as a store that sends none may hang.
+        begin = max(0, reading.done - AGAIN)
+        again = replace(reading, done=begin, exact=True)
+        with self._explained(key, "cannot be read", lambda error: loss(error, again.done - begin)):
+            yield from beyond(again.chunks(), reading.done - begin)
 
     def _asked(self, key: str, offset: int, done: int, length: int, headers: dict[str, str]) -> BaseHTTPResponse:
         return self._client.get_object(self.bucket, self.prefix + key, offset + done, length, headers)  # type: ignore[arg-type]

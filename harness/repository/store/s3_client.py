@@ -201,17 +201,18 @@ class Client(Minio):
         Raises NotAListingError for a listing that does not go on, or comes back to where it was.
         """
         found: list[Unfinished] = []
-        query: Query = {"uploads": "", "prefix": prefix}
+        query: Query = {"uploads": "", "prefix": prefix, "encoding-type": "url"}
         been, markers = Been(), dict[str, str]()
         while True:
             listed = Listing.of(self._execute("GET", bucket, query_params=query | markers))
             for upload in listed.root.iter(f"{listed.space}Upload"):
                 fields = (upload.findtext(listed.space + one, "") for one in ("Key", "UploadId", "Initiated"))
                 key, name, begun = fields
+                key = listed.key(key)
                 if key.startswith(prefix):
                     with understood():
                         found.append(Unfinished(key, name, from_iso8601utc(begun) if begun else None))
             if not listed.goes_on:
                 return tuple(found)
-            key, upload_id = listed.said("NextKeyMarker"), listed.said("NextUploadIdMarker")
+            key, upload_id = listed.key(listed.said("NextKeyMarker")), listed.said("NextUploadIdMarker")
             markers = been.after({"key-marker": key, "upload-id-marker": upload_id})

@@ -118,6 +118,18 @@ def uploads(*keys: str, more: str = "") -> bytes:
     return f"<ListMultipartUploadsResult>{more}{found}</ListMultipartUploadsResult>".encode()
 
 
+def test_an_upload_whose_key_no_xml_may_have_is_listed_and_aborted() -> None:
+    """Somebody who may write to the bucket would else keep all others from being aborted."""
+    with faulty() as server:
+        named = "<EncodingType>url</EncodingType>"
+        server.lists, server.uploads = [uploads("p/%01+a", more=named)], {"u-p/%01+a": {}}
+        assert server.store().abandon("p/") == 1
+        (asked,) = (one for one in server.requests if one.kind == "abort")
+        assert asked.key == "p/\x01 a"
+        (listed,) = (one for one in server.requests if one.kind == "list")
+        assert listed.query["encoding-type"] == ["url"]
+
+
 def key_marker(key: str, other: str = "") -> str:
     return f"<IsTruncated>TRUE</IsTruncated><NextKeyMarker>{key}</NextKeyMarker>{other}"
 

@@ -225,7 +225,9 @@ def test_the_newest_backup_is_not_passed_over_for_an_outage_and_is_for_its_damag
             repository.latest_valid(recipients.dr[0])
         with pytest.raises(HarnessError, match="reads the COMMIT of none"):
             repository.committed()
-        recipients.begin(repository)  # the next backup does not wait for it
+        writer = recipients.begin(repository)
+        with pytest.raises(HarnessError, match=r"cannot be ordered after the 2 that are there: .*; repair the store"):
+            repository._newest(writer._signing_key.public_key())  # its COMMIT would be before theirs
         damaged = repository.layout.commit(newest.backup_id)
         found = repository.latest_valid(recipients.dr[0])
         assert (found.backup.backup_id, found.passed_over[0][0]) == (older.backup_id, newest.backup_id)

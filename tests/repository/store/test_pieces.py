@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 
 import pytest
 
 from harness.backup.quick import verify_quick
-from harness.core.errors import HarnessError, Unreadable
+from harness.core.errors import Denied, HarnessError, Lost, Unreadable
 from harness.repository.catalogue import Repository
 from harness.repository.pipeline import Pipeline
 from harness.repository.store import pieces
@@ -60,6 +61,23 @@ def test_nothing_is_behind_the_last_piece(offset: int) -> None:
     whole.put("a", (bytes(200),))
     with pytest.raises(Unreadable):
         list(whole.get("a", offset, 1))
+
+
+@pytest.mark.parametrize("error", [Denied, Lost])
+def test_a_later_piece_that_is_not_shown_is_not_the_end(monkeypatch: pytest.MonkeyPatch, error: type[Denied]) -> None:
+    """The object was called cut off, as if somebody had changed it."""
+    store = MemoryStore()
+    Pieces(store, SMALL).put("a", (bytes(250),))
+    get = MemoryStore.get
+
+    def refused(self: MemoryStore, key: str, offset: int = 0, length: int = 0) -> Iterator[bytes]:
+        if key == "a+1":
+            raise error("a+1: the disk does not read it")
+        yield from get(self, key, offset, length)
+
+    monkeypatch.setattr(MemoryStore, "get", refused)
+    with pytest.raises(error, match="the disk does not read it"):
+        list(Pieces(store, SMALL).get("a"))
 
 
 def test_a_piece_without_its_object_is_listed_as_itself() -> None:

@@ -46,12 +46,16 @@ class Listing:
         """Return the text of a field of the whole answer, "" where it is not there."""
         return self.root.findtext(self.space + name, "")
 
+    def key(self, text: str) -> str:
+        """Return a key of the answer, which it may have as a URL has it: not every character may be in XML."""
+        return unquote_plus(text) if self.said("EncodingType") == "url" else text
+
     def objects(self) -> Iterator[StoredObject]:
         """Yield the objects of ListObjectsV2, without those that stand for folders. Raises NotAListingError."""
-        quoted, begin = self.said("EncodingType") == "url", len(self.space)
+        begin = len(self.space)
         for element in self.root.iter(f"{self.space}Contents"):
             found = {field.tag[begin:]: field.text or "" for field in element}
-            key = unquote_plus(found.get("Key", "")) if quoted else found.get("Key", "")
+            key = self.key(found.get("Key", ""))
             if key.endswith("/"):
                 continue
             try:
