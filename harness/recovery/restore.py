@@ -93,6 +93,8 @@ class Restore:
             raise RestoreFailed(f"the target already contains {', '.join(already)}; restore onto an empty server")
         require_locks(self.place.sql, self.contents.databases, self.parallel)
         self.databases.fetch(told=self.server is None)
+        if self.server is None:
+            self.databases.require_place()  # nothing was fetched or changed until now
         self.databases.notes += notes
 
     def open(self) -> None:

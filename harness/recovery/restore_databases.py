@@ -18,8 +18,7 @@ from harness.postgres.contents.locks import lacking_room
 from harness.postgres.restoring import quiet
 from harness.postgres.restoring.database import Loaded, Spooled, restore_database
 from harness.postgres.restoring.views import Stale, refresh_all
-from harness.postgres.roles import admission, check, data, restore
-from harness.postgres.roles.initial import remake
+from harness.postgres.roles import admission, check, data, initial, restore
 from harness.repository.catalogue import OpenBackup
 
 SPOOL = "spool"
@@ -107,6 +106,11 @@ class DatabaseRestore:
         if told and (lost := self._server.tablespaces):
             self._note(f"tablespaces are not restored, their tables are in the default one: {', '.join(lost)}")
 
+    def require_place(self) -> None:
+        """Raise RestoreFailed where a database of initdb has to be made anew and cannot be."""
+        sql = self.place.sql
+        initial.require_remakable(sql, self.server, data.inspect(sql), [one.name for one in self.contents.databases])
+
     def execute(self) -> None:
         """Restore roles, then every database, the largest first. Raises RestoreFailed, Unreadable."""
         sql, found = self.place.sql, data.inspect(self.place.sql)
@@ -115,7 +119,7 @@ class DatabaseRestore:
         self._server, self.refused = admitted.data, admitted.refused
         for line in (*restore.restore(sql, self.server, found, self.lz4), *admitted.excluded):
             self._note(line)
-        for line in remake(sql, self.server, found, [d.name for d in self.contents.databases]):
+        for line in initial.remake(sql, self.server, found, [d.name for d in self.contents.databases]):
             self._note(line)
         for line in admitted.allowed:
             self._note(f"{line}: restored, as [restore.allow] says")

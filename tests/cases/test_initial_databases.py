@@ -52,7 +52,7 @@ def test_databases_of_initdb_of_another_locale_come_back_and_are_put_back(estate
 
 def test_what_dr_has_of_its_own_in_such_a_database_is_not_removed(estate: CaseEstate) -> None:
     made_anew(estate, "postgres")
-    estate.run("postgres", *NOTES)
+    estate.run("postgres", *NOTES, "CREATE ROLE writer")
     estate.back_up()
     estate.run("postgres", "CREATE EXTENSION hstore", site="dr")
     with pytest.raises(
@@ -60,6 +60,7 @@ def test_what_dr_has_of_its_own_in_such_a_database_is_not_removed(estate: CaseEs
     ):
         estate.restore()
     assert estate.value("postgres", "SELECT count(*) FROM pg_extension WHERE extname = 'hstore'") == 1
+    assert not estate.rows("postgres", "SELECT 1 FROM pg_roles WHERE rolname = 'writer'")  # nothing was begun
 
 
 def test_one_that_cannot_be_dropped_leaves_nothing_of_ours(estate: CaseEstate) -> None:

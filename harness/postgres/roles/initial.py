@@ -1,6 +1,6 @@
 """Databases of initdb with another encoding or locale than in a backup: neither can be changed, so they are remade."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import LiteralString
@@ -20,36 +20,50 @@ SELECT pg_catalog.pg_terminate_backend(pid, 5000) FROM pg_catalog.pg_stat_activi
 """
 
 
+def require_remakable(sql: Sql, data: ServerData, found: ServerData, names: Collection[str]) -> None:
+    """Raise RestoreFailed where `remake` would: somebody has put something into a database that has to be made anew.
+
+    `names`: of the databases that are restored; `found`: what the server has. Raises Unreadable.
+    """
+    for name, (before, after) in _differing(data, found, names):
+        if holds_user_data(sql, name):
+            raise RestoreFailed(
+                f"database {name} at {sql.outside}: is {before}, and {after} in the backup; it is not made anew, for "
+                "it has objects or settings of this server: remove them, or make the server by initdb with that "
+                "encoding and locale"
+            )
+
+
 def remake(
     sql: Sql, data: ServerData, found: ServerData, names: Collection[str], *, again: bool = False
 ) -> tuple[str, ...]:
     """Make `postgres` and `template1` anew, empty, where they sort or encode in another way than in `data`.
 
     `names`: of the databases that are restored; `found`: what the server has; `again`: what is in them may be lost. No
-    session of ours may be in them; others are ended. Return a line for each. Raises RestoreFailed, also where somebody
-    has put something into one, Unreadable.
+    session of ours may be in them; others are ended. Return a line for each. Raises as `require_remakable`, and
+    RestoreFailed where the server refuses.
     """
-    here = {database.name: database for database in found.databases}
+    if not again:
+        require_remakable(sql, data, found, names)
     lines = []
-    for name in (MAINTENANCE, TEMPLATE):
-        if name not in names or name not in here:
-            continue
-        wanted = data.database(name)
-        before, after = _form(here[name]), _form(wanted)
-        if before == after:
-            continue
-        what = f"database {name} at {sql.outside}"
-        if not again and holds_user_data(sql, name):
-            raise RestoreFailed(
-                f"{what}: is {before}, and {after} in the backup; it is not made anew, for it has objects or settings "
-                "of this server: remove them, or make the server by initdb with that encoding and locale"
-            )
+    for name, (before, after) in _differing(data, found, names):
         try:
-            _remake(sql, wanted, here[name], found.major)
+            _remake(sql, data.database(name), found.database(name), found.major)
         except psycopg.Error as error:
+            what = f"database {name} at {sql.outside}"
             raise RestoreFailed(f"{what}: cannot be made anew as {after}: {one_line(error)}") from error
         lines.append(f"database {name}: made anew as {after}, as in the backup; it was {before}")
     return tuple(lines)
+
+
+def _differing(data: ServerData, found: ServerData, names: Collection[str]) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield each database of initdb that has to be made anew, and what it is here and in the backup."""
+    here = {database.name: database for database in found.databases}
+    for name in (MAINTENANCE, TEMPLATE):
+        if name in names and name in here:
+            forms = _form(here[name]), _form(data.database(name))
+            if forms[0] != forms[1]:
+                yield name, forms
 
 
 def _form(database: Database) -> str:
