@@ -19,7 +19,7 @@ from harness.core.clock import SYSTEM, Clock
 from harness.core.errors import HarnessError, NoValidBackup, Unreadable
 from harness.core.parallel import in_order
 from harness.repository.chain import CLOCK, Chain, Head, Link, follow, newest
-from harness.repository.committed import CommittedBackup, require_order, require_read
+from harness.repository.committed import CommittedBackup, followed, require_read
 from harness.repository.format.commit import LARGEST_COMMIT, Commit, digest_of, read_commit
 from harness.repository.format.layout import UNSIGNED, Layout
 from harness.repository.format.manifest import ObjectEntry
@@ -99,8 +99,7 @@ class Repository:
     def _newest(self, own: Ed25519PublicKey) -> tuple[Head, ...]:
         """Return the backups that the next one follows; those signed by `own` count as well."""
         found = self.trusting(own).catalogue(unread=True)
-        require_order(found.entries, found.tips)
-        return found.tips
+        return followed(found.entries, found.tips)
 
     def trusting(self, own: Ed25519PublicKey) -> Repository:
         """Return this repository as the writer with the key `own` reads it: what it wrote itself counts as well."""

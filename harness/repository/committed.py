@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Self
 
 from harness.core.errors import Denied, HarnessError, Lost, Unreadable
+from harness.repository.chain import Head
 from harness.repository.format.commit import Commit, Predecessor
 from harness.repository.format.unsigned import UnsignedBackup
 
@@ -101,10 +102,11 @@ def require_read(entries: Collection[CommittedBackup]) -> None:
         raise HarnessError(f"the store lists {what}: {first.damaged}; look at its log and its disks")
 
 
-def require_order(entries: Iterable[CommittedBackup], tips: Collection[object]) -> None:
-    """Raise HarnessError where nothing says what the next backup follows: no COMMIT can be read, and no witness knows.
+def followed(entries: Iterable[CommittedBackup], tips: tuple[Head, ...]) -> tuple[Head, ...]:
+    """Return the tips, which the next backup follows. Raises HarnessError where nothing says what it follows.
 
-    It would be ordered before those that are there, and an older one be restored once they can be read again.
+    No COMMIT can be read then, and no witness knows the newest: the next would be ordered before those that are there,
+    and an older one be restored once they can be read again.
     """
     unread = [one for one in entries if one.denied]
     if unread and not tips:
@@ -113,3 +115,4 @@ def require_order(entries: Iterable[CommittedBackup], tips: Collection[object]) 
             f"({unread[0].damaged}), and no witness knows the newest; repair the store or its rights, or remove those "
             "backups if they are lost"
         )
+    return tips
