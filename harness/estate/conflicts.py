@@ -41,5 +41,5 @@ def shared_roles(tables: Mapping[str, ServiceTable]) -> Iterator[str]:
                 yield (
                     f"services.{service}: role {spec.role!r} is that of {other} as well, and a role has one password: "
                     f"there it is the secret {secret}, here {spec.name}; give each a role of its own "
-                    "(`role`, or `database` where the role has that name)"
+                    "(`role`, or `database` where the role has its name)"
                 )

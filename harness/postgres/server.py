@@ -235,7 +235,7 @@ def require_other_role(server: Sql, role: str, what: str) -> None:
     if role == server.user:
         raise UsageError(
             f"{what}: role {role} is the superuser that blackstart connects as; its password stays; "
-            "give the service another `role`, or another `database` where its role has that name"
+            "give the service another `role`, or another `database` where the role has its name"
         )
 
 

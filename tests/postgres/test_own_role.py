@@ -12,7 +12,7 @@ from harness.postgres.server import make_database
 
 NOWHERE = Address("127.0.0.1", 9)
 SERVER = Sql(NOWHERE, NOWHERE, "root", "env:NEVER_READ")
-SAID = r"role root is the superuser that blackstart connects as.*`role` \(an n8n: another `database`"
+SAID = r"role root is the superuser that blackstart connects as.*`role`, or another `database`"
 
 
 def test_our_own_role_keeps_its_password() -> None:
