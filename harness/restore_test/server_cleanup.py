@@ -49,6 +49,7 @@ UNION ALL SELECT 'default privileges', format('of %s: %s', defaclrole::regrole, 
 FROM pg_catalog.pg_default_acl
 """
 NAMED = ("privileges", "default privileges")
+FORM = "encoding and locale"
 KINDS = {"foreign-data wrapper": "FOREIGN DATA WRAPPER", "statistics object": "STATISTICS"}
 FIRST = ("event trigger", "publication", "extension", "server", "foreign-data wrapper", "schema")
 SCHEMAS = "SELECT nspname, pg_catalog.pg_get_userbyid(nspowner) FROM pg_catalog.pg_namespace WHERE oid < 16384"
@@ -181,7 +182,8 @@ def _put_back(
     """Remove what is new in a database of initdb, and put its own properties back."""
     what = f"database {name}"
     attempt(what, lambda: _run(sql, name, _free_database))
-    attempt(what, lambda: remake(sql, data, inspect(sql), (name,), again=True))  # a restore may have made it anew
+    # A restore may have made it anew.
+    attempt(f"{FORM} of {what}", lambda: remake(sql, data, inspect(sql), (name,), again=True))
     attempt(what, lambda: _run(sql, name, lambda connection: _drop_objects(connection, _contained(sql, name), earlier)))
     attempt(what, lambda: _run(sql, name, lambda connection: _schemas(connection, earlier)))
     attempt(what, lambda: restore.create_database(sql, data, inspect(sql), name))
@@ -250,8 +252,8 @@ def _left(sql: Sql, before: ServerSnapshot, kept: frozenset[str], failures: Mapp
         for kind, identity in new:
             shown = f"{kind} {identity}"
             yield f"{shown} in database {name}{f' ({why})' if why else ''}: remove it there"
-        if why and not new:
-            yield f"database {name} ({why}): is not as it was; set it back by hand, or make the server anew"
+        if other := failures.get(f"{FORM} of database {name}"):
+            yield f"{FORM} of database {name} ({other}): make that database anew by hand, as it was before the test"
     if found := differences(sql, before.data, before.names):
         yield f"changed on the server, set it back: {'; '.join(found)}"
 

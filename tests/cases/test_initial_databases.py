@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from psycopg import sql as compose
 
-from harness.core.errors import RestoreFailed
+from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.node import Stoppable
 from harness.estate.site import DATABASE
 from harness.postgres.server import connect
@@ -48,6 +48,22 @@ def test_databases_of_initdb_of_another_locale_come_back_and_are_put_back(estate
     assert clear(estate.dr.place, *restored(estate), before) == ("databases: shop; roles: none",)
     assert take_snapshot(estate.dr.place, (estate.service,), estate.contents) == before
     assert [estate.rows("postgres", FORM.format(name)) for name in ("postgres", "template1")] == were
+
+
+def test_one_that_cannot_be_put_back_is_named(estate: CaseEstate, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_anew(estate, "postgres")
+    estate.run("postgres", *NOTES)
+    estate.back_up()
+    before = take_snapshot(estate.dr.place, (estate.service,), estate.contents)
+    estate.restore()
+
+    def refused(*_of: object, **_more: object) -> None:
+        raise RestoreFailed("the server refuses")
+
+    monkeypatch.setattr("harness.restore_test.server_cleanup.remake", refused)
+    said = r"encoding and locale of database postgres \(the server refuses\): make that database anew by hand"
+    with pytest.raises(HarnessError, match=said):
+        clear(estate.dr.place, *restored(estate), before)
 
 
 def test_what_dr_has_of_its_own_in_such_a_database_is_not_removed(estate: CaseEstate) -> None:
