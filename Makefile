@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check unit cases mutants kill-matrix fuzz drills drill test images engine-tests drill-docker drill-kind report bench \
+.PHONY: help setup check unit cases night mutants kill-matrix fuzz drills drill test images engine-tests drill-docker drill-kind report bench \
 	bench-repository lock clean
 
 help:  ## list what can be made
@@ -53,12 +53,15 @@ check: setup  ## lint, format, types, import directions and house rules
 	$(BIN)/coverage run -m pytest -q tests/core
 	$(BIN)/coverage report --skip-covered
 
+# Tests with this marker are left out: BUT=night, as in CI.
+BUT_NOT = $(if $(BUT), and not $(BUT))
+
 unit: setup  ## unit tests of the harness, but for those of `make check`
-	$(BIN)/pytest tests -m "not engine" --ignore=tests/house --ignore=tests/core
+	$(BIN)/pytest tests -m "not engine$(BUT_NOT)" --ignore=tests/house --ignore=tests/core
 
 cases: setup  ## inputs of real estates, on PostgreSQL 14 to 18
 	@for major in $(or $(MAJORS),14 15 16 17 18); do \
-		echo "== PostgreSQL $$major"; BLACKSTART_PG_MAJOR=$$major $(BIN)/pytest tests/cases -m cases || exit 1; done
+		echo "== PostgreSQL $$major"; BLACKSTART_PG_MAJOR=$$major $(BIN)/pytest tests/cases -m "cases$(BUT_NOT)" || exit 1; done
 
 fuzz: setup  ## random damage of repositories and of all that is read from them: SECONDS for each of 12 targets
 	BLACKSTART_FUZZ=$(or $(SECONDS),30) $(BIN)/pytest tests/fuzz
@@ -78,13 +81,15 @@ drill: $(VENV)/stamp  ## lose the primary site and recover on the DR site, with 
 	@$(BIN)/blackstart prepare
 	@$(BIN)/blackstart drill
 
+night: test cases engine-tests drill-docker drill-kind mutants kill-matrix  ## all that CI leaves out too; it takes hours
+
 test: setup check unit drills  ## set-up, checks, unit tests and the embedded drills
 
 images: setup  ## provide the images for docker and kind: pulled from a registry, or baked without one
 	@$(BIN)/python -m harness.images.bake
 
 engine-tests: setup  ## tests that need a container engine: images, substrates, clusters
-	$(BIN)/pytest $(or $(TESTS),tests) -m engine
+	$(BIN)/pytest $(or $(TESTS),tests) -m "engine$(BUT_NOT)"
 
 drill-docker: setup  ## every drill, with sites made of containers
 	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")

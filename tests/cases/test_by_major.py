@@ -9,7 +9,7 @@ import pytest
 from tests.cases.estate import CaseEstate, other_server
 from tests.cases.majors import OWN, asked_major, serving
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 NEWER = {16: 17}  # else the newest
 # Major version -> what is new in it: database -> statements. Of the database `postgres`: for the whole server.
 NEW: dict[int, dict[str, tuple[str, ...]]] = {

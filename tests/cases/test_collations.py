@@ -14,6 +14,7 @@ from tests.cases.majors import OWN, asked_major, debian_programs, npm_programs, 
 
 pytestmark = [
     pytest.mark.cases,
+    pytest.mark.night,
     pytest.mark.skipif(asked_major() != OWN, reason="these servers have majors of their own"),
 ]
 SHOP = (

@@ -16,7 +16,7 @@ from harness.repository.format.recipients import new_pair
 from harness.s3.client import client
 from tests.cases.production import Production, begun, blackstart, last
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 
 
 def test_a_laptop_tests_the_newest_backup_of_production(there: Production, laptop: Path) -> None:

@@ -20,7 +20,7 @@ from harness.recovery.write_files import into_volume
 from tests.cases.files_in_little_memory import place
 from tests.cases.pair import Pair, as_nobody
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 
 NOBODYS: list[str | int] = ["127.0.0.1", 9, "", ""]  # a store
 MODES = {"a": 0o755, "a/b": 0o2775, "a/b/shared": 0o1777, "a/closed": 0o500, "a/dark": 0o311, "a/empty": 0o555}

@@ -13,7 +13,7 @@ from harness.postgres.server import connect
 from tests.cases.estate import CaseEstate
 from tests.cases.majors import OWN, asked_major
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 OLDEST = 14  # knows no version of the collation of a database itself
 INVALID = "it is invalid, no dump has it; build it anew by REINDEX, or drop it"
 

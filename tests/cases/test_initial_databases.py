@@ -14,7 +14,7 @@ from tests.cases.estate import CaseEstate
 from tests.cases.majors import asked_major
 from tests.cases.test_cleanup import restored
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 
 FORM = "SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE datname = '{}'"
 NOTES = ('CREATE TABLE notes (t text COLLATE "C")', "INSERT INTO notes VALUES (chr(233))", "CREATE SCHEMA own")

@@ -9,7 +9,7 @@ from harness.postgres.contents.labels import loaded
 from tests.cases.estate import CaseEstate
 from tests.cases.test_sign_off import sign_off
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 # As a server has them that is without its library, after an upgrade for example.
 LABELLED = """
 SET allow_system_table_mods = on;

@@ -9,7 +9,7 @@ import pytest
 from tests.cases.estate import CaseEstate, other_server
 from tests.cases.majors import OWN, asked_major, serving
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 OLDER = 15
 
 

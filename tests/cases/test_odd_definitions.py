@@ -9,6 +9,7 @@ from tests.cases.majors import OWN, asked_major
 
 pytestmark = [
     pytest.mark.cases,
+    pytest.mark.night,
     pytest.mark.skipif(asked_major() != OWN, reason="the options of its subscription are of that major"),
 ]
 NAMES = ('"o\'hara"', '"it\'s;\nodd"')

@@ -16,6 +16,7 @@ from tests.services.odoo.running_shop import Shop
 
 pytestmark = [
     pytest.mark.cases,
+    pytest.mark.night,
     pytest.mark.programs,
     pytest.mark.apps,
     pytest.mark.skipif(asked_major() != OWN, reason="the prepared Odoo has a server of its own"),

@@ -10,7 +10,7 @@ from harness.services.n8n.app import N8n
 from harness.services.odoo.app import Odoo
 from tests.cases.estate import CaseEstate
 
-pytestmark = [pytest.mark.cases, pytest.mark.programs]
+pytestmark = [pytest.mark.cases, pytest.mark.night, pytest.mark.programs]
 
 
 def test_an_odoo_without_modules_of_its_own_and_an_n8n_without_files_are_backed_up(estate: CaseEstate) -> None:

@@ -10,7 +10,7 @@ from harness.recovery.recovery import Activated
 from tests.cases.estate import CaseEstate
 from tests.cases.test_server import archiving
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 NAME = "prepared transactions of database app"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cases.production import Production, blackstart, production
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from tests.cases.majors import OWN, asked_major, debian_programs, served_by
 
 pytestmark = [
     pytest.mark.cases,
+    pytest.mark.night,
     pytest.mark.skipif(asked_major() != OWN, reason="the server with pg_cron is of one major"),
 ]
 RUNNING = (

@@ -12,7 +12,7 @@ from harness.recovery.restore import Restored
 from harness.recovery.sign_off import SignOff, check_again
 from tests.cases.estate import CaseEstate
 
-pytestmark = [pytest.mark.cases, pytest.mark.programs]
+pytestmark = [pytest.mark.cases, pytest.mark.night, pytest.mark.programs]
 
 TREE = Tree("media", "uploads", "media", "app", "SELECT path FROM uploads")
 

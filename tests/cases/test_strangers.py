@@ -9,6 +9,7 @@ from tests.cases.majors import OWN, asked_major
 
 pytestmark = [
     pytest.mark.cases,
+    pytest.mark.night,
     pytest.mark.skipif(asked_major() != OWN, reason="several of them are new in that major"),
 ]
 # Database -> statements, and queries that must have the same rows on DR.

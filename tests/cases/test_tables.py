@@ -16,7 +16,7 @@ from harness.postgres.restoring.toc import read_contents
 from tests.cases.estate import CaseEstate, other_server
 from tests.postgres_archive import Made, archive
 
-pytestmark = pytest.mark.cases
+pytestmark = [pytest.mark.cases, pytest.mark.night]
 ROWS = 3
 FILL = """
 CREATE PROCEDURE fill(count int) LANGUAGE plpgsql AS $$ BEGIN

@@ -28,7 +28,7 @@ from tests.authority import Authority
 from tests.cases.majors import serving
 from tests.servers import Store, embedded, secret_files, start_store
 
-pytestmark = [pytest.mark.cases, pytest.mark.programs]
+pytestmark = [pytest.mark.cases, pytest.mark.night, pytest.mark.programs]
 
 HBA = "hostssl all all all scram-sha-256 clientcert=verify-full\n"
 WITH_TLS = 15  # the part's server of 18 has no TLS

@@ -29,6 +29,7 @@ def test_a_backup_is_tested_on_a_cluster_of_its_own(there: Production, laptop: P
     require_nothing_left(laptop, made)
 
 
+@pytest.mark.night
 def test_a_killed_test_is_swept(laptop: Path) -> None:
     code, made = run_until(laptop, WORDS, ("end", "restore"), signal.SIGKILL)
     assert code == -signal.SIGKILL

@@ -60,6 +60,7 @@ def test_a_volume_that_is_not_provisioned_is_named(
         provisioner.scale("Deployment", "local-path-provisioner", 1)
 
 
+@pytest.mark.night
 def test_an_error_of_the_provisioner_is_reported(site: KindSite, spec: NodeSpec, provisioner: Api) -> None:
     setup = provisioner.get("ConfigMap", "local-path-config")
     assert setup is not None

@@ -15,12 +15,12 @@ from harness.parts.sources.wheels import LOCKS
 ROOT = LOCKS.parents[2]
 
 FAILURE = ("=== FAILURES ===", "why it failed", "FAILED tests/one.py", "=== 1 failed in 0.10s ===", "more")
-CLUSTERS = "engine-tests TESTS=tests/kubernetes"
+CLUSTERS = "engine-tests TESTS=tests/kubernetes BUT=night"
 ALL = {
     "setup",
-    "-o drills test",
+    "-o drills test BUT=night",
     "drills",
-    "cases MAJORS=15",
+    "cases MAJORS=15 BUT=night",
     "mutants SAMPLE=10",
     "images",
     "drill-docker DRILLS=brief",
