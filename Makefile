@@ -81,7 +81,7 @@ drill: $(VENV)/stamp  ## lose the primary site and recover on the DR site, with 
 	@$(BIN)/blackstart prepare
 	@$(BIN)/blackstart drill
 
-night: test cases engine-tests drill-docker drill-kind mutants kill-matrix  ## all that CI leaves out too; it takes hours
+night: test cases images engine-tests drill-docker drill-kind fuzz mutants kill-matrix  ## all that CI leaves out too; it takes hours
 
 test: setup check unit drills  ## set-up, checks, unit tests and the embedded drills
 

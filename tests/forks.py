@@ -24,13 +24,12 @@ from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
-import pytest
-
-from tests.nested import PYTEST
+from tests.nested import OPTIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-c", "from harness.cli import main; main()")
-DRILLS = (*PYTEST, "-p", "blackstart")
+OF_DRILLS = (*OPTIONS, "-p", "blackstart")
+DRILLS = (sys.executable, "-m", "pytest", *OF_DRILLS)
 # What a process reads as it starts, or as it imports: a command for which one differs is not forked.
 AT_START = ("PYTHON", "LC_", "LANG", "BLACKSTART_PATIENCE")
 Ended = subprocess.CompletedProcess[str]
@@ -81,7 +80,7 @@ class Forks:
 @contextmanager
 def forks(program: str = "blackstart", **env: str) -> Iterator[Forks]:
     """Yield the starter of commands, which have this environment too; it ends with its input."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | env
+    environment = environment_of(env)
     command, pipe = (sys.executable, "-m", __name__, program), subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
         yield Forks(process, environment)
@@ -105,8 +104,13 @@ def run_drills(folder: Path, *words: str, **env: str) -> Ended:
     return _run("pytest", DRILLS, folder, words, env)
 
 
+def environment_of(env: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment, with the project's modules and with `env`."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **env}
+
+
 def _run(program: str, command: Sequence[str], folder: Path, words: Sequence[str], env: Mapping[str, str]) -> Ended:
-    environment = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | dict(env)
+    environment = environment_of(env)
     started = _started(program)
     if started.serves(environment) and started.free.acquire(blocking=False):
         try:
@@ -161,12 +165,12 @@ def import_drills() -> Callable[[], object]:
     """Import what drills need, as pytest does; return the function that carries out those of `sys.argv`."""
     with tempfile.TemporaryDirectory() as empty, Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         os.chdir(empty)
-        if pytest.main([*DRILLS[3:], "--help"]):
+        if import_module("pytest").main([*OF_DRILLS, "--help"]):
             raise RuntimeError("pytest does not load the steps of drills")
 
     def carry_out() -> None:
         sys.path[0] = str(Path.cwd())  # as `python -m` does
-        sys.argv[1:1] = DRILLS[3:]
+        sys.argv[1:1] = OF_DRILLS
         runpy.run_module("pytest", run_name="__main__")
 
     return carry_out
@@ -188,6 +192,6 @@ def main(program: str) -> Callable[[], object] | None:
 
 
 if __name__ == "__main__":
-    program = main(sys.argv[1])
-    if program is not None:
-        program()
+    carry_out = main(sys.argv[1])
+    if carry_out is not None:
+        carry_out()

@@ -3,4 +3,5 @@
 import sys
 
 # Without what only our own development has: hypothesis takes a third of a second at the end of each run.
-PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest")
+OPTIONS = ("-q", "-p", "no:hypothesispytest")
+PYTEST = (sys.executable, "-m", "pytest", *OPTIONS)

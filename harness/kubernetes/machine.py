@@ -20,7 +20,7 @@ CTR = "ctr -n k8s.io"
 PAUSE = """
 for try in $(seq 20); do
   for id in {ids}; do {ctr} task pause $id; done 2>/tmp/refused.$$
-  listed=$({ctr} task ls 2>/tmp/refused.$$) || {{ sleep 0.1; continue; }}
+  listed=$({ctr} task ls 2>>/tmp/refused.$$) || {{ sleep 0.1; continue; }}
   left=$(echo "$listed" | grep -E '{pattern}' | grep RUNNING) || exit 0
   sleep 0.1
 done

@@ -97,9 +97,9 @@ def require_read(entries: Collection[CommittedBackup]) -> None:
     None of them is thrown away for it, and nobody is told that there is no backup.
     """
     if entries and all(one.lost for one in entries):
-        first, *others = entries
-        what = f"{len(entries)} backups and reads the COMMIT of none" if others else "one backup and not its COMMIT"
-        raise HarnessError(f"the store lists {what}: {first.damaged}; look at its log and its disks")
+        many = len(entries) > 1
+        what = f"{len(entries)} backups and reads the COMMIT of none" if many else "one backup and not its COMMIT"
+        raise HarnessError(f"the store lists {what}: {next(iter(entries)).damaged}; look at its log and its disks")
 
 
 def followed(entries: Iterable[CommittedBackup], tips: tuple[Head, ...]) -> tuple[Head, ...]:

@@ -20,7 +20,7 @@ def run(script: str, folder: Path, *listings: str) -> subprocess.CompletedProces
     ctr.write_text(
         f"""#!/bin/sh
 cd {folder}
-[ "$2" = ls ] || exit 1
+[ "$2" = ls ] || {{ echo "cannot freeze" >&2; exit 1; }}
 n=$(cat n 2>/dev/null || echo 0); [ -f $((n + 1)) ] && echo $((n + 1)) >n
 [ -s $n ] || {{ echo "containerd does not answer" >&2; exit 1; }}
 cat $n
@@ -41,4 +41,4 @@ def test_a_pause_that_was_given_up_is_tried_again(tmp_path: Path) -> None:
     running = LISTED.format("RUNNING")
     assert run(PAUSE, tmp_path, running, "", LISTED.format("PAUSED")).returncode == 0
     never = run(PAUSE, tmp_path, running, running, running)
-    assert (never.returncode, never.stdout.splitlines()) == (1, ["still running: a 1 RUNNING:  "])
+    assert (never.returncode, never.stdout.splitlines()) == (1, ["still running: a 1 RUNNING: cannot freeze "])

@@ -27,7 +27,9 @@ from harness.repository.store.port import StoredObject, StoredVersion
 from harness.repository.store.s3_client import Client, understood
 
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
-AGAIN = 64 << 20  # bytes that a second reading of an object begins before: in no store is a piece of one larger
+AGAIN = (
+    64 << 20
+)  # bytes that a second reading of an object begins before: more than a store reads from its disk at once
 UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidBucketState")
 NOT_LISTED = "not listed below a folder: let a rule of the bucket abort them"
 NOT_SUPPORTED = (405, 501)  # statuses of stores without object lock

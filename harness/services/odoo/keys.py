@@ -137,7 +137,7 @@ def built_in(databases: Sequence[str]) -> Sequence[str]:
 
 
 def logs_in(clerk: Clerk) -> str:
-    """Log in as administrator; return a line for the record. Raises Finding, OSError."""
+    """Log in as the declared user; return a line for the record. Raises Finding, OSError."""
     return f"logged in to database {clerk.database} as user {clerk.log_in()}"
 
 
