@@ -27,9 +27,8 @@ from harness.repository.store.port import StoredObject, StoredVersion
 from harness.repository.store.s3_client import Client, understood
 
 ABSENT = ("NoSuchKey", "NoSuchVersion", "InvalidRange")
-AGAIN = (
-    64 << 20
-)  # bytes that a second reading of an object begins before: more than a store reads from its disk at once
+# Bytes that a second reading of an object begins before: more than a store reads from its disk at once.
+AGAIN = 64 << 20
 UNLOCKED = ("ObjectLockConfigurationNotFoundError", "NotImplemented", "MethodNotAllowed", "InvalidBucketState")
 NOT_LISTED = "not listed below a folder: let a rule of the bucket abort them"
 NOT_SUPPORTED = (405, 501)  # statuses of stores without object lock
