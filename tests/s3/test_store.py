@@ -114,7 +114,7 @@ def test_a_dead_store_is_reported_soon_in_one_line(launch: Launch, tmp_path: Pat
         load_objects(Template(tmp_path), store.s3)
     with pytest.raises(TookTooLong, match=r"objects on gone: answers: not within 0.5 s \("):
         await_store(store.s3, "objects on gone", 0.5)
-    assert SYSTEM.monotonic() - began < 5
+    assert SYSTEM.monotonic() - began < 15  # 2 s on an idle machine, 18 s more with the retries of minio
     store.site.destroy()
 
 
