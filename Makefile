@@ -73,7 +73,7 @@ kill-matrix: setup  ## kill drills, backups, WAL shipping, retention and rewrap 
 	$(BIN)/python -m tests.kills.run $(if $(SAMPLE),--sample $(SAMPLE))
 
 drills: setup  ## every drill of the embedded substrate
-	$(BIN)/pytest features/
+	$(BIN)/pytest features/$(if $(BUT), -m "not $(BUT)")
 	$(BIN)/pytest $(GALLERY)
 
 # The estate is prepared while its slower parts are still being installed.
@@ -92,11 +92,11 @@ engine-tests: setup  ## tests that need a container engine: images, substrates, 
 	$(BIN)/pytest $(or $(TESTS),tests) -m "engine$(BUT_NOT)"
 
 drill-docker: setup  ## every drill, with sites made of containers
-	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
-	$(BIN)/pytest $(GALLERY) --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
+	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)$(BUT_NOT)")
+	$(BIN)/pytest $(GALLERY) --substrate=docker $(if $(DRILLS),-m "$(DRILLS)$(BUT_NOT)")
 
 drill-kind: setup  ## every drill, with Kubernetes clusters made by kind
-	$(BIN)/pytest features/ --substrate=kind $(if $(DRILLS),-m "$(DRILLS)")
+	$(BIN)/pytest features/ --substrate=kind $(if $(DRILLS),-m "$(DRILLS)$(BUT_NOT)")
 
 report: setup  ## build the report of the newest drills
 	@$(BIN)/blackstart report

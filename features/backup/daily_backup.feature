@@ -55,6 +55,7 @@ Feature: The daily backup is taken, or the operations team is alerted
         | an offsite store killed during the dump |
         | a full offsite store                    |
 
+      @night
       Examples: the source
         | fault                             |
         | a database killed before the dump |
@@ -63,6 +64,7 @@ Feature: The daily backup is taken, or the operations team is alerted
         | fault                        |
         | an unreachable offsite store |
 
+      @night
       Examples: the keys
         | fault                     |
         | a missing recipient key   |

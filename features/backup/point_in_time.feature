@@ -16,12 +16,16 @@ Feature: The databases are restored to a point in time
       Then the restore is judged KEPT
       And what clients wrote before that point is there, and nothing that they wrote after it
 
-      Examples:
+      Examples: the moment before a mistake
         | point                           |
-        | a time                          |
-        | a position in the WAL           |
-        | a restore point that was named  |
         | just before a mistaken deletion |
+
+      @night
+      Examples: a point by its name
+        | point                          |
+        | a time                         |
+        | a position in the WAL          |
+        | a restore point that was named |
 
     @severity:critical
     Scenario: The databases are restored from a chain of incremental backups

@@ -21,6 +21,7 @@ Feature: Only a backup that decrypts to its last segment is restored
         | damage        |
         | a flipped bit |
 
+      @night
       Examples: missing, truncated, edited or swapped
         | damage              |
         | a missing object    |
@@ -39,10 +40,14 @@ Feature: Only a backup that decrypts to its last segment is restored
       Then the earlier backup was restored
       And the record names what was passed over
 
-      Examples:
+      Examples: a backup
         | what                             |
         | a forged backup of the year 2099 |
-        | objects that are no backups      |
+
+      @night
+      Examples: other objects
+        | what                        |
+        | objects that are no backups |
 
   Rule: A deletion from the repository is noticed
 
@@ -72,9 +77,13 @@ Feature: Only a backup that decrypts to its last segment is restored
       And no service was started and no traffic switched
       And the drill is judged BROKEN
 
-      Examples:
+      Examples: damaged
+        | fault                           |
+        | a single backup that is damaged |
+
+      @night
+      Examples: sealed to others
         | fault                                        |
-        | a single backup that is damaged              |
         | a single backup that is sealed to other keys |
 
   Rule: A restore that fails after selection stops the drill
@@ -92,6 +101,7 @@ Feature: Only a backup that decrypts to its last segment is restored
         | fault                            |
         | the DR database server is killed |
 
+      @night
       Examples: changed during the recovery
         | fault                               |
         | the selected backup is deleted      |

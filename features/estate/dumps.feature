@@ -25,7 +25,11 @@ Feature: Dumps are the second, independent way to restore the databases
     And the databases were restored from the dumps
     And the record names "the dumps are restored"
 
-    Examples:
-      | what              | damage                   |
-      | the newest backup | a flipped bit            |
-      | the repository    | a missing segment of WAL |
+    Examples: a base backup
+      | what              | damage        |
+      | the newest backup | a flipped bit |
+
+    @night
+    Examples: the WAL
+      | what           | damage                   |
+      | the repository | a missing segment of WAL |

@@ -15,6 +15,7 @@ Feature: Clients are led back to the rebuilt primary site
     And nothing that clients wrote to the DR site is lost
     And the record is complete
 
+    @night
     Examples: of dumps
       | estate       | promise                |
       | notification | site loss, one machine |
@@ -23,7 +24,7 @@ Feature: Clients are led back to the rebuilt primary site
       | estate   | promise                      |
       | archived | site loss, seconds of writes |
 
-    @apps
+    @apps @night
     Examples: with orders, workflows and their files
       | estate  | promise                      |
       | example | site loss, seconds of writes |

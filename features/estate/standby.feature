@@ -24,7 +24,11 @@ Feature: A warm standby of the database server is promoted when the primary site
     And the databases were restored in the mode that the estate declares
     And the record names "<reason>"
 
-    Examples:
+    Examples: damaged
+      | damage                    | reason       |
+      | a flipped bit in its data | pg_checksums |
+
+    @night
+    Examples: left behind
       | damage                    | reason                    |
       | the death of its follower | its follower does not run |
-      | a flipped bit in its data | pg_checksums              |

@@ -49,8 +49,8 @@ def controls(
 
     now = moment(at)
     declared = read_declared(file, Path(FILE), max(now, SYSTEM.wall()))
-    runs, damaged = read_runs(reports)
-    for line in damaged:
+    runs, left_out = read_runs(reports)
+    for line in left_out:
         warn(f"blackstart: not counted: {line}")
     for run in runs:
         if run.ended - max(now, SYSTEM.wall()) > SKEW:

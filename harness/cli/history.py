@@ -17,18 +17,15 @@ def history(
     last: Annotated[int, typer.Option("--last", min=1, help="How many runs of each drill.")] = 14,
 ) -> None:
     """Show the trend of each drill over its records. Verdict, RTO, RPO, exposure of its last runs."""
-    from harness.core.errors import Unreadable, UsageError
-    from harness.evidence.folder import read_record, records
+    from harness.core.errors import UsageError
+    from harness.evidence.folder import read_records
     from harness.evidence.report.history import HEAD, lines_of
     from harness.evidence.report.view import view_of
 
-    views = []
-    for folder in records(reports):
-        try:
-            views.append(view_of(read_record(folder)))
-        except Unreadable as error:
-            warn(f"blackstart: left out: {error}")
-    wanted = [view for view in views if drill.lower() in view.drill.lower()]
+    found, left_out = read_records(reports)
+    for line in left_out:
+        warn(f"blackstart: left out: {line}")
+    wanted = [view for view in map(view_of, found.values()) if drill.lower() in view.drill.lower()]
     if not wanted:
         what = f" of a drill whose name has {drill!r}" if drill else ""
         raise UsageError(f"{reports}/drills: no record{what} there; run `blackstart drill`")

@@ -4,8 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 from harness.core.controls import Run
-from harness.core.errors import Unreadable
-from harness.evidence.folder import read_record, records
+from harness.evidence.folder import read_records
 from harness.evidence.report.view import RecordView, view_of
 
 
@@ -36,14 +35,7 @@ def run_of(view: RecordView, record: str) -> Run | None:
 
 
 def read_runs(reports: Path) -> tuple[tuple[Run, ...], tuple[str, ...]]:
-    """Return the runs of all records, oldest first, and a line for each record that cannot be read."""
-    runs, damaged = [], []
-    for folder in records(reports):
-        try:
-            run = run_of(view_of(read_record(folder)), folder.name)
-        except Unreadable as error:
-            damaged.append(str(error))
-            continue
-        if run is not None:
-            runs.append(run)
-    return tuple(runs), tuple(damaged)
+    """Return the runs of all records, oldest first, and a line for each record that is left out."""
+    found, left_out = read_records(reports)
+    runs = (run_of(view_of(record), name) for name, record in found.items())
+    return tuple(run for run in runs if run is not None), left_out

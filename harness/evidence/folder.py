@@ -19,7 +19,7 @@ from harness.evidence.report.pages import waterfall
 INPUTS = "inputs"
 JOURNAL, LEDGER = "journal.jsonl", "ledger.jsonl"
 
-__all__ = ["RecordFolder", "commit_of", "read_record", "records"]
+__all__ = ["RecordFolder", "commit_of", "read_record", "read_records", "records"]
 
 Show = Callable[["RecordFolder", DrillRecord], None]
 
@@ -86,6 +86,27 @@ class RecordFolder:
 def records(root: Path) -> tuple[Path, ...]:
     """Return the record folders under `root`, oldest first."""
     return tuple(sorted(p.parent for p in (root / "drills").glob(f"*/{RECORD}")))
+
+
+def read_records(root: Path) -> tuple[dict[str, DrillRecord], tuple[str, ...]]:
+    """Return the records under `root` by the names of their folders, oldest first, and a line for each left out.
+
+    Left out is one that cannot be read, and a copy of another: a run that was copied is still one run.
+    """
+    found: dict[str, DrillRecord] = {}
+    lines, seen = [], dict[bytes, str]()
+    for folder in records(root):
+        try:
+            record = read_record(folder)
+            original = seen.setdefault(written(record), folder.name)
+        except Unreadable as error:
+            lines.append(str(error))
+            continue
+        if original == folder.name:
+            found[folder.name] = record
+        else:
+            lines.append(f"{folder}: a copy of {original}, which counts once")
+    return found, tuple(lines)
 
 
 def is_concluded(folder: Path) -> bool:

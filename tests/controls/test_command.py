@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -185,6 +186,17 @@ def test_history_has_a_trend_for_each_drill() -> None:
     assert "another" not in text
     assert "1 of 1 as expected" in run("history", "--drill", "another")[1]
     assert "RTO █· " in run("history", "--drill", "<drill>", "--last", "2")[1]
+
+
+def test_a_copy_of_a_record_counts_once(here: Path) -> None:
+    leave(on(1, kept()))
+    (folder,) = (here / "reports/drills").iterdir()
+    shutil.copytree(folder, folder.parent / "zz-copied")
+    leave(on(2, kept()))
+    _, text = run("history")
+    assert "2 of 2 as expected" in text
+    assert f"zz-copied: a copy of {folder.name}, which counts once" in " ".join(text.split())
+    assert "zz-copied: a copy of" in run("controls")[1]
 
 
 def test_history_without_a_record_says_so() -> None:
