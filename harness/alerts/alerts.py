@@ -2,11 +2,11 @@
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.alerts.deadline import TooLate, within
-from harness.core.errors import HarnessError
+from harness.core.errors import REPORTED, HarnessError, reason_of
 from harness.core.text import visible, visible_lines
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
@@ -46,6 +46,18 @@ class Alerts:
                 "check these targets, and the URLs behind the references"
             )
         return Delivery(sent > 0, sent, failed)
+
+    def missed(self, title: str, bodies: Sequence[str]) -> tuple[str, ...]:
+        """Send alerts, each to every target; return lines with what was not told to whom, none when all were told."""
+        if bodies and not self.urls:
+            return (f"alert {title!r}: nobody is told; name targets in backup.alerts",)
+        lines = []
+        for body in bodies:
+            try:
+                lines += [f"alert {title!r}: not told to {target}" for target in self.send(title, body).failed]
+            except REPORTED as error:
+                lines.append(reason_of(error))
+        return tuple(dict.fromkeys(lines))
 
 
 def _notify(reference: str, title: str, body: str) -> str:

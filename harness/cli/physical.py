@@ -103,8 +103,8 @@ def status(
     alarms = (*now.alarms, *standby_alarms(loaded, at))
     for line in alarms:
         say(f"ALARM: {line}")
-        if alert:
-            Alerts(loaded.backup.alerts).send(f"Backups of {found.estate}", line)
+    for line in Alerts(loaded.backup.alerts).missed(f"Backups of {found.estate}", alarms) if alert else ():
+        warn(f"blackstart: {line}")
     if textfile is not None:
         write_gauges(textfile, found.estate, now)
     if alarms:

@@ -56,6 +56,23 @@ def test_one_of_two_targets_is_enough_and_the_failed_one_is_named(
     assert len(sink.received) == 1
 
 
+def test_of_several_alerts_each_is_sent_and_what_was_missed_is_said(
+    sink: AlertSink, unreachable: str, tmp_path: Path
+) -> None:
+    reached = reference(tmp_path, "sink", sink.url)
+    assert Alerts((reached,)).missed("title", ["one", "two"]) == ()
+    assert [one.body for one in sink.received] == ["one", "two"]
+    (line,) = Alerts((unreachable, reached)).missed("title", ["three", "four"])
+    assert line == f"alert 'title': not told to {unreachable} (cannot be reached)"
+    assert [one.body for one in sink.received[2:]] == ["three", "four"]
+    (line,) = Alerts((unreachable,)).missed("title", ["five", "six"])
+    assert "could not be delivered to" in line
+    (line,) = Alerts(("env:NOT_SET_ANYWHERE",)).missed("title", ["seven"])
+    assert "NOT_SET_ANYWHERE" in line
+    assert Alerts(()).missed("title", ["eight"]) == ("alert 'title': nobody is told; name targets in backup.alerts",)
+    assert Alerts(()).missed("title", []) == ()
+
+
 @pytest.mark.parametrize("url", ["", "nonsense", f"unheard-of://{SECRET}@nowhere"])
 def test_an_undelivered_alert_is_an_error_without_secrets(
     unreachable: str, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
