@@ -48,7 +48,10 @@ def volumes_of(run: Path) -> set[str]:
     return {mount["Name"] for node in nodes for mount in node.attrs["Mounts"] if mount["Type"] == "volume"}
 
 
-@pytest.mark.parametrize("standing", [True, False], ids=["one that stands", "two that are being made"])
+@pytest.mark.parametrize(
+    "standing",
+    [pytest.param(True, id="one that stands", marks=pytest.mark.night), pytest.param(False, id="two that are being made")],
+)
 def test_a_sweep_after_a_kill_leaves_nothing(tmp_path: Path, *, standing: bool) -> None:
     run = tmp_path / "run"
     words = [sys.executable, "-c", WORK, str(run), str(tmp_path / "logs"), "cold" if standing else "pilot-light"]

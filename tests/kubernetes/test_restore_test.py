@@ -11,7 +11,7 @@ from harness.kubernetes.egress_filter import WALL
 from tests.cases.production import Production, blackstart
 from tests.restore_test.made_site import images_in, on_engine, record_of, require_nothing_left, run_until
 
-pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.night]
 
 WORDS = ("restore-test", "--substrate", "kind")
 
@@ -29,7 +29,6 @@ def test_a_backup_is_tested_on_a_cluster_of_its_own(there: Production, laptop: P
     require_nothing_left(laptop, made)
 
 
-@pytest.mark.night
 def test_a_killed_test_is_swept(laptop: Path) -> None:
     code, made = run_until(laptop, WORDS, ("end", "restore"), signal.SIGKILL)
     assert code == -signal.SIGKILL
