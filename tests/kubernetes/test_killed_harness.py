@@ -50,7 +50,10 @@ def volumes_of(run: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "standing",
-    [pytest.param(True, id="one that stands", marks=pytest.mark.night), pytest.param(False, id="two that are being made")],
+    [
+        pytest.param(True, id="one that stands", marks=pytest.mark.night),
+        pytest.param(False, id="two that are being made"),
+    ],
 )
 def test_a_sweep_after_a_kill_leaves_nothing(tmp_path: Path, *, standing: bool) -> None:
     run = tmp_path / "run"
