@@ -85,15 +85,56 @@ def test_a_node_that_cannot_be_asked_makes_the_strike_refused(running: Drill) ->
 def test_a_site_that_is_lost_and_never_judged_ends_its_scenario(
     running: Drill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fixture, "tell_outcome", lambda _node: None)
-    request = SimpleNamespace(node=SimpleNamespace(stash={}))
-    scene: Generator[Scene] = fixture.scene.__wrapped__(request)  # type: ignore[attr-defined]
-    next(scene).opened = running
+    scene = scene_of(running, monkeypatch, {})
     running.strike()
     with pytest.raises(HarnessError, match="no Then asks for the verdict"):
         next(scene)
     assert running.record is not None
     assert running.record.verdict == "UNKNOWN"
+
+
+def scene_of(running: Drill, monkeypatch: pytest.MonkeyPatch, stash: dict[object, object]) -> Generator[Scene]:
+    """Return the fixture of a scenario with this drill, begun."""
+    monkeypatch.setattr(fixture, "tell_outcome", lambda _node: None)
+    request = SimpleNamespace(node=SimpleNamespace(stash=stash))
+    scene: Generator[Scene] = fixture.scene.__wrapped__(request)  # type: ignore[attr-defined]
+    next(scene).opened = running
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("verdict", "expected", "error"),
+    [("BROKEN", "", Finding), ("UNKNOWN", "", HarnessError), ("KEPT", "BROKEN", Finding), ("BROKEN", "BROKEN", None)],
+)
+def test_a_verdict_that_no_sentence_expects_does_not_pass(
+    running: Drill, monkeypatch: pytest.MonkeyPatch, verdict: str, expected: str, error: type[Exception] | None
+) -> None:
+    running.strike()
+    running.recover()
+    record = replace(running.conclude(), verdict=verdict, expected=expected)
+    scene = scene_of(running, monkeypatch, {CONCLUDED: (running.folder, record)})
+    if error is None:
+        assert next(scene, None) is None
+    else:
+        with pytest.raises(error, match=f"judged {verdict}, not {expected or 'KEPT'}"):
+            next(scene)
+
+
+def test_a_fault_that_is_not_gone_leaves_no_promise_kept(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.strike()
+    running.recover()
+    assert running.conclude().verdict == "KEPT"
+    scene = scene_of(running, monkeypatch, {})
+    scene.gi_frame.f_locals["found"].later(not_undone)  # type: ignore[attr-defined]
+    with pytest.raises(TookTooLong):
+        next(scene)
+    assert running.record is not None
+    assert running.record.verdict == "UNKNOWN"
+    assert "gone after its undo" in " ".join(running.record.unmet)
+
+
+def not_undone() -> None:
+    raise TookTooLong("fault 'a full disk': gone after its undo: not within 1 s")
 
 
 @pytest.fixture
