@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -12,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from fixtures import drill as fixture
-from harness.core.errors import HarnessError, Refused
+from fixtures.allure_record import CONCLUDED
+from harness.core.errors import Finding, HarnessError, Refused, TookTooLong
 from harness.core.journal import MemoryJournal
 from harness.core.node import Address, Freezable
 from harness.drill.drill import Drill
