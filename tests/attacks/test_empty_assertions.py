@@ -83,6 +83,49 @@ def test_what_may_fail_is_not_refused(tmp_path: Path, name: str) -> None:
     assert said_of(tmp_path, name) is None
 
 
+SHORT = """
+from functools import partial
+
+class Checks:
+    def none(self, record): record == 1
+    def one(self, record): assert record == 1
+
+def checks(record, other=0):
+    assert record == other
+
+def compares(record, other=0):
+    record == other
+
+STEP = (
+    {}
+)
+"""
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ("lambda record: record == 'KEPT'", ""),
+        ("lambda: None", ""),
+        ("(lambda: None, lambda: 1)[1]", ""),
+        ("partial(compares, other=1)", ""),
+        ("Checks().none", ""),
+        ("partial(lambda record: record, 1)", ""),
+        ("lambda record: checks(record)", None),
+        ("lambda record: sorted(record)", None),
+        ("partial(checks, other=1)", None),
+        ("partial(partial(checks), 1)", None),
+        ("Checks().one", None),
+    ],
+)
+def test_a_step_that_is_no_def_is_looked_into(tmp_path: Path, step: str, said: str | None) -> None:
+    file = tmp_path / "steps.py"
+    file.write_text(SHORT.format(step))
+    space: dict[str, Any] = {"__file__": str(file)}
+    exec(compile(file.read_text(), str(file), "exec"), space)  # noqa: S102 - as a conftest is imported
+    assert nothing_asserted(space["STEP"]) == said
+
+
 @pytest.mark.parametrize("name", ["in a function that nobody calls", "in a lambda", "caught", "after a return"])
 def test_a_drill_with_such_a_step_is_not_started(tmp_path: Path, name: str) -> None:
     """It ended with exit code 0."""
