@@ -1,5 +1,6 @@
 """Assertions on restored databases: those of the declaration, read-only queries, and those of services."""
 
+import math
 from collections.abc import Sequence
 from datetime import date, time
 from decimal import Decimal
@@ -86,7 +87,8 @@ def compare(declared: AssertionTable, rows: Sequence[tuple[object, ...]]) -> tup
         return False, f"returned {len(rows)} rows{columns}, not one value"
     ((value,),) = rows
     if declared.at_least is not None:
-        enough = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and value >= declared.at_least
+        number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and not math.isnan(value)
+        enough = number and value >= declared.at_least
         return _said(enough, value, f"at least {declared.at_least}")
     return _said(same(value, declared.returns), value, repr(declared.returns))
 

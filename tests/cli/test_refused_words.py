@@ -13,7 +13,7 @@ import pytest
 
 from harness.backup.verify import Verified
 from harness.cli.app import start
-from harness.cli.drills import newest_record, prepare, refine_command, up
+from harness.cli.drills import latest_report, newest_record, prepare, refine_command, up
 from harness.cli.keys import keys_new, keys_rewrap
 from harness.cli.recovery import recover
 from harness.cli.repository import repository_new, repository_probe
@@ -25,6 +25,7 @@ from harness.cli.verify import restored as verify_restored
 from harness.cli.verify import verify
 from harness.core.errors import HarnessError, Refused, UsageError
 from harness.estate.config import load_config
+from harness.evidence.format.chain import OPENED, add
 from harness.recovery.begun import Begun
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,6 +118,30 @@ def test_a_record_that_is_not_there_is_refused(tmp_path: Path) -> None:
         refine_command(tmp_path / "none.json")
     with pytest.raises(UsageError, match="no record there; run `blackstart drill`"):
         newest_record(tmp_path)
+
+
+@pytest.mark.damages_records
+def test_no_clock_says_which_record_is_the_newest(tmp_path: Path) -> None:
+    for name in ("20270101T000000Z-a-1", "20261201T000000Z-a-2", "zz-copied"):
+        folder = tmp_path / "drills" / name
+        folder.mkdir(parents=True)
+        (folder / "record.json").touch()
+        if name != "zz-copied":
+            add(folder.parent, OPENED, name)
+    assert newest_record(tmp_path).name == "20261201T000000Z-a-2"
+    (tmp_path / "drills/chain.jsonl").write_text("no chain\n")
+    assert newest_record(tmp_path).name == "zz-copied"
+
+
+def test_a_run_of_the_future_is_not_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.cli.drills.built", lambda run: run)
+    with pytest.raises(UsageError, match="no drill has run yet"):
+        latest_report(tmp_path)
+    for name in ("29990101T000000Z-1", "20261201T000000Z-2"):
+        (tmp_path / "runs" / name / "allure-results").mkdir(parents=True)
+    assert latest_report(tmp_path).parent.name == "20261201T000000Z-2"
+    (tmp_path / "runs/20261201T000000Z-2/allure-results").rmdir()
+    assert latest_report(tmp_path).parent.name == "29990101T000000Z-1"
 
 
 def test_a_key_is_not_overwritten(tmp_path: Path) -> None:
