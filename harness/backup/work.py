@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from harness.backup.pack import Archive, pack_objects
-from harness.backup.plan import SHOWN, Plan, undeclared
+from harness.backup.plan import SHOWN, Plan, uncounted, undeclared
 from harness.backup.tree import pack_tree
 from harness.core.contents import Contents, DatabaseFacts, Gap, SystemFacts, TreeFacts
 from harness.core.errors import BackupFailed, HarnessError
@@ -64,11 +64,12 @@ class Work:
         )
         self.writer.add(roles.PATH, (roles.read(self.place.sql, before),))
         packed = tuple(trees[path] for path in sorted(trees))
-        found = [undeclared(tree, trees[paths[id(tree)]].files) for tree in plan.trees if paths[id(tree)] in trees]
+        written = [(tree, trees[paths[id(tree)]]) for tree in plan.trees if paths[id(tree)] in trees]
+        found = [gap for tree, facts in written for gap in (undeclared(tree, facts.files), uncounted(tree, facts))]
         gaps = [*plan.gaps, *(gap for gap in found if gap is not None), *self._prepared(plan, open_before)]
         gaps += self._gone(plan)
-        written = tuple(facts for facts in databases.values() if facts is not None)
-        return Contents(system, written, packed, self.fingerprints, tuple(gaps))
+        dumped = tuple(facts for facts in databases.values() if facts is not None)
+        return Contents(system, dumped, packed, self.fingerprints, tuple(gaps))
 
     def _gone(self, plan: Plan) -> Iterator[Gap]:
         """Yield a gap for each database that is gone. One was renamed only where another name has come."""

@@ -91,6 +91,11 @@ class Missing:
         """Whether something may be lost with it: nothing is with a socket or a FIFO."""
         return self.reason not in ("is a socket", "is a FIFO")
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether any number of files may be lost with it: a link, or a folder that cannot be listed."""
+        return self.reason == "is a symbolic link" or self.reason.startswith("cannot be read: ")
+
 
 @dataclass(frozen=True, slots=True)
 class FolderFacts:

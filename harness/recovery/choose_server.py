@@ -76,6 +76,11 @@ def choose_server(
             continue
         if (way.covered_until or way.facts.stopped_at) < dumps.snapshot_at:
             reasons.append(f"{way.name}: its WAL ends at {show_lsn(way.end)}, before the dumps")
+        elif way.timeline < dumps.system.timeline:  # a server that was promoted past wrote on, and its WAL is newer
+            reasons.append(
+                f"{way.name}: its WAL is of timeline {way.timeline}, the dumps are of {dumps.system.timeline}: "
+                "a server was promoted in between"
+            )
         else:
             found.append(way)
     if not found:

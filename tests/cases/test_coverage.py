@@ -21,6 +21,7 @@ from harness.postgres.contents.undumped import undumped as asked
 from harness.postgres.dump import Snapshot
 from harness.recovery.recovery import Activated
 from tests.cases.estate import CaseEstate
+from tests.cases.test_files import root
 
 pytestmark = [pytest.mark.cases, pytest.mark.programs]
 
@@ -277,3 +278,17 @@ def test_a_server_that_dies_with_its_database_is_no_database_that_goes(
             estate.back_up()
     finally:
         server.start()
+
+
+def test_a_link_or_an_unreadable_folder_counts_as_more_than_one_missing_file(estate: CaseEstate) -> None:
+    """It counted as one, which a promise may allow: all files below it were lost, and the promise was kept."""
+    estate.create("app", "CREATE TABLE doc (path text)", "INSERT INTO doc VALUES ('link')")
+    for volume in ("uploads", "listed"):
+        estate.put_file(volume, "kept", b"1")
+        (root(estate, volume) / "link").symlink_to("/usr/share")
+    referred = Tree("documents", "listed", "", database="app", referenced="SELECT path FROM doc")
+    estate.declare("app", trees=[Tree("uploads", "uploads", ""), referred])
+    estate.back_up()
+    assert [gap for gap in estate.contents.uncovered if gap.startswith(("uploads:", "documents:"))] == [
+        "uploads: link: is a symbolic link; put the files themselves there, where backups can read them"
+    ]

@@ -7,11 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from harness.backup.plan import uncounted
 from harness.backup.tree import pack_tree
+from harness.core.contents import Missing
 from harness.core.errors import BackupFailed
 from harness.core.node import Entry
 from harness.core.service import Tree
@@ -104,7 +107,12 @@ def test_a_declared_folder_that_is_missing_fails_the_backup_and_one_that_is_a_li
     with pytest.raises(BackupFailed, match="uploads: volume uploads of primary has no folder media; create it, or"):
         pack_tree(pair.primary, tree, None)
     (pair.root("uploads") / "media").symlink_to("/etc")
-    assert [(lost.path, lost.reason) for lost in pair.carry_tree(tree).missing] == [("media", "is a symbolic link")]
+    facts = pair.carry_tree(tree)
+    assert [(lost.path, lost.reason) for lost in facts.missing] == [("media", "is a symbolic link")]
+    assert "media: is a symbolic link" in str(uncounted(tree, facts))
+    listed = replace(facts, missing=(Missing("2025", "cannot be read: Permission denied"), Missing("a", "is a FIFO")))
+    assert "2025: cannot be read: Permission denied; put" in str(uncounted(tree, listed))
+    assert uncounted(tree, replace(facts, missing=(Missing("a", "is a socket"), Missing("b", "no such file")))) is None
 
 
 def test_holes_of_a_file_take_no_room_after_its_restore(pair: Pair) -> None:

@@ -105,3 +105,14 @@ def test_a_backup_that_is_sealed_to_other_keys_is_no_finding_where_another_can_b
     assert chosen.ways == ()
     for one in (before, after):
         assert any(f"{one.backup_id}: key " in line and "does not open it" in line for line in chosen.findings)
+
+
+def test_dumps_of_a_server_that_was_promoted_are_not_passed_over_for_wal_of_the_one_before(archive: Archive) -> None:
+    """The one before lived on and shipped: its WAL is newer than the dumps, and has nothing of the promoted server."""
+    receipt = take_physical(archive.source, MemoryJournal())
+    key, dumps = archive.keys.dr[0].decode(), receipt.contents
+    assert [way.name for way in choose_server(archive.repository, key, dumps).ways] == [receipt.backup_id]
+    promoted = replace(dumps, system=replace(dumps.system, timeline=dumps.system.timeline + 1))
+    chosen = choose_server(archive.repository, key, promoted)
+    assert chosen.ways == ()
+    assert "its WAL is of timeline 1, the dumps are of 2: a server was promoted in between" in chosen.findings[0]
