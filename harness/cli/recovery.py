@@ -167,15 +167,22 @@ def carry_out(given: Given, run: Path, record: Recorded) -> None:
         finally:
             if is_concluded(folder.path):
                 seal(folder.path, key)
-    say_concluded(concluded)
-    say(f"record: {folder.path}; enable outward actions with `blackstart release`; end it with `blackstart sweep`")
+    say_concluded(concluded, folder.path)
 
 
-def say_concluded(concluded: DrillRecord) -> None:
-    """Print the verdict and all reasons for it."""
+def say_concluded(concluded: DrillRecord, folder: Path) -> None:
+    """Print the verdict, all reasons for it and where the record is. Raises typer.Exit with 1 for BROKEN.
+
+    The estate serves then, and not as promised. That of a real recovery is often UNKNOWN: nobody saw the site end.
+    """
+    from harness.core.judge import Verdict
+
     say(f"promise {concluded.promise.name!r}: {concluded.verdict}")
     for line in concluded.reasons:
         say(f"REASON: {line}")
+    say(f"record: {folder}; enable outward actions with `blackstart release`; end it with `blackstart sweep`")
+    if concluded.verdict == Verdict.BROKEN:
+        raise typer.Exit(1)
 
 
 def say_recovered(done: Recovered) -> None:
