@@ -132,5 +132,5 @@ def check(record: Any, files: Any, events: Any, rows: Any, paths: list[Path], lo
     keys = [load_pem_public_key(path.read_bytes()) for path in paths]
     known = {sha256(key.public_bytes_raw()).hexdigest()[:32]: key for key in keys}
     digest = sha256(files["record.json"]).hexdigest()
-    signed = [sign_off(n, files[n], record, digest, known) for n in files if n.startswith("sign-off-")]
+    signed = dict.fromkeys(sign_off(n, files[n], record, digest, known) for n in files if n.startswith("sign-off-"))
     return f"signed off by {'; '.join(one for _, one in sorted(signed))}" if signed else "nobody signed off"

@@ -108,7 +108,7 @@ def signed_off_by(folder: Path, keys: Sequence[Ed25519PublicKey] = ()) -> str:
     """Return who signed off a record, in one line: `nobody signed off` without one. Raises Unreadable."""
     found = [*sign_offs(folder, keys)]
     signing_key = read_record(folder).signing_key if found else ""
-    lines = [one.line(keys, signing_key) for one in found]
+    lines = dict.fromkeys(one.line(keys, signing_key) for one in found)  # a copy of a sign-off is no second one
     return f"signed off by {'; '.join(lines)}" if lines else NOBODY
 
 

@@ -16,6 +16,7 @@ from harness.core.record import NOBODY
 from harness.evidence.journal import read_journal
 from harness.signing import new_signing_pair, read_signing_key, read_verify_key
 from tests.attestation.conftest import Sealed
+from tests.attestation.test_verify import alone
 
 OWNER = new_signing_pair()
 
@@ -47,6 +48,13 @@ def test_a_person_signs_off_by_name_and_by_key(sealed: Sealed, tmp_path: Path) -
     assert "signed off by 'A. Reviewer' at " in done.output
     assert "(by name, without a key); 'The Owner' at" in done.output
     assert "nobody" not in done.output
+
+
+def test_a_copy_of_a_sign_off_is_no_second_one(sealed: Sealed) -> None:
+    path = sign_off(sealed.folder, "A. Reviewer", "", None)
+    shutil.copy(path, path.with_name("sign-off-again.json"))
+    for said in (signed_off_by(sealed.folder), alone(sealed).stdout):
+        assert said.count("A. Reviewer") == 1, said
 
 
 def test_a_folder_without_a_record_is_not_signed_off(tmp_path: Path) -> None:
