@@ -22,6 +22,17 @@ LISTS = {"uncovered": "uncovered", "not done": "missing", FINDING: "findings", D
 DRILL = "drill"  # the mode in which clients write
 MOST = 10_000_000  # numbers in one text; more are refused before they are made
 MAX_SECONDS = 1e11  # three thousand years
+COUNTS = frozenset({"missing_files", "checks"})
+NUMBERS = COUNTS | {
+    "struck",
+    "activated",
+    "key",
+    "exposure",
+    "copied",
+    "rto_seconds",
+    "rpo_seconds",
+    "exposure_seconds",
+}
 RANGES = re.compile(r"(\d{1,999}(-\d{1,999})?( \d{1,999}(-\d{1,999})?)*)?", re.ASCII)
 
 
@@ -65,6 +76,8 @@ def evidence_in(events: tuple[Event, ...], ledgers: Ledgers) -> Evidence:
     if last is None:
         raise Unreadable(f"the journal has no event `{JUDGED} {OBSERVED}`: the drill was not concluded")
     judged = [event for event in events[last:] if event.kind == JUDGED]
+    for event in judged:
+        _require_numbers(event.facts)
     facts, opened = events[last].facts, events[0].facts
     clients = None
     if opened.get("mode") == DRILL:
@@ -124,6 +137,7 @@ def since_promise(events: tuple[Event, ...]) -> tuple[Event, ...]:
 
 def promise_in(facts: Mapping[str, Fact]) -> Promise:
     """Return the promise of an event `promised`; raises Unreadable."""
+    _require_numbers(facts)
     rto, rpo, exposure = (_seconds(facts, f"{name}_seconds") for name in ("rto", "rpo", "exposure"))
     name, owner, reason = (facts.get(name) for name in ("name", "owner", "reason"))
     if rto is None or rpo is None or exposure is None:
@@ -173,17 +187,25 @@ def _lines(judged: list[Event], subject: str) -> tuple[str, ...]:
     return tuple(str(event.facts.get("line")) for event in judged if event.subject == subject)
 
 
+def _require_numbers(facts: Mapping[str, Fact]) -> None:
+    """Raise Unreadable where another value stands for a number of which verdicts are made, used by this one or not."""
+    for name, value in facts.items():
+        if name not in NUMBERS:
+            continue
+        if (
+            isinstance(value, bool | str)
+            or not 0 <= value < MAX_SECONDS
+            or (name in COUNTS and not isinstance(value, int))
+        ):
+            raise Unreadable(f"{name} {value!r}: not a number{'' if name in COUNTS else ' of seconds'}")
+
+
 def _seconds(facts: Mapping[str, Fact], name: str) -> float | None:
     value = facts.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -MAX_SECONDS < value < MAX_SECONDS:
-        raise Unreadable(f"{name} {value!r}: not a number of seconds")
-    return float(value)
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _number(facts: Mapping[str, Fact], name: str) -> int:
-    value = facts.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not isinstance(value := facts.get(name), int):
         raise Unreadable(f"{name} {value!r}: not a number")
     return value
