@@ -189,15 +189,10 @@ def _lines(judged: list[Event], subject: str) -> tuple[str, ...]:
 
 def _require_numbers(facts: Mapping[str, Fact]) -> None:
     """Raise Unreadable where another value stands for a number of which verdicts are made, used by this one or not."""
-    for name, value in facts.items():
-        if name not in NUMBERS:
-            continue
-        if (
-            isinstance(value, bool | str)
-            or not 0 <= value < MAX_SECONDS
-            or (name in COUNTS and not isinstance(value, int))
-        ):
-            raise Unreadable(f"{name} {value!r}: not a number{'' if name in COUNTS else ' of seconds'}")
+    for name in NUMBERS & facts.keys():
+        value, counted = facts[name], name in COUNTS
+        if isinstance(value, bool | str) or not 0 <= value < MAX_SECONDS or (counted and not isinstance(value, int)):
+            raise Unreadable(f"{name} {value!r}: not a number{'' if counted else ' of seconds'}")
 
 
 def _seconds(facts: Mapping[str, Fact], name: str) -> float | None:
