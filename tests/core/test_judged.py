@@ -110,6 +110,8 @@ def test_a_promise_of_another_type_is_unreadable(facts: dict[str, str | int | fl
         promise_in({**good, **facts})
     with pytest.raises(Unreadable, match="has no rto_seconds, rpo_seconds and exposure_seconds"):
         promise_in({"missing_files": 0})
+    with pytest.raises(Unreadable, match="missing_files None: not a number"):
+        promise_in({name: value for name, value in good.items() if name != "missing_files"})
 
 
 @pytest.mark.parametrize(

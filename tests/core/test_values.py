@@ -172,3 +172,16 @@ def test_the_line_of_an_assertion_says_whether_it_failed() -> None:
     assert AssertionResult("n8n", "credentials", True, "all 2 can").line == "database n8n: credentials: all 2 can"
     assert AssertionResult("n8n", "credentials", False, "1 of 2").line == "database n8n: credentials: FAILED: 1 of 2"
     assert AssertionResult("n8n", "packages", None, "absent").line == "database n8n: packages: UNKNOWN: absent"
+
+
+@pytest.mark.parametrize(
+    ("reason", "uncounted"),
+    [
+        ("is a symbolic link", True),
+        ("cannot be read: Permission denied", True),
+        ("is a FIFO", False),
+        ("no such file", False),
+    ],
+)
+def test_what_leads_to_files_that_nobody_counted_is_more_than_one_missing_file(reason: str, *, uncounted: bool) -> None:
+    assert Missing("path", reason).uncounted is uncounted
