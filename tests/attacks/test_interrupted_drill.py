@@ -15,6 +15,7 @@ from tests.cli.test_mistakes import blackstart
 pytestmark = [pytest.mark.attacks, pytest.mark.programs]
 
 
+@pytest.mark.night
 @pytest.mark.parametrize(("number", "moment"), [(signal.SIGINT, "struck"), (signal.SIGTERM, "promised")])
 def test_m4_an_interrupted_drill_is_unknown(tmp_path: Path, number: signal.Signals, moment: str) -> None:
     with running(own_folder(tmp_path / "own")) as drill:
@@ -31,6 +32,7 @@ def test_m4_an_interrupted_drill_is_unknown(tmp_path: Path, number: signal.Signa
     assert any("interrupted" in reason.lower() for reason in record["reasons"]), record["reasons"]
 
 
+@pytest.mark.night
 def test_m4_a_drill_is_aborted_from_elsewhere(tmp_path: Path) -> None:
     with running(own_folder(tmp_path / "own")) as drill:
         drill.wait_for("struck")

@@ -251,6 +251,7 @@ def test_what_judges_a_run_cannot_be_left_out(tmp_path: Path, plugin: str) -> No
     assert not (folder / "ran").exists()
 
 
+@pytest.mark.night
 def test_a_python_without_assertions_is_refused(tmp_path: Path) -> None:
     folder = own(tmp_path / "own")
     done = drill(folder, "features", "--assert=plain", PYTHONOPTIMIZE="1")

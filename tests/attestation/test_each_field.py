@@ -111,6 +111,7 @@ def require_each(sealed: Sealed) -> None:
     assert wrong == []
 
 
+@pytest.mark.night
 @pytest.mark.attacks
 @pytest.mark.damages_records
 def test_each_field_of_a_drill_is_noticed_by_both_or_documented(sealed: Sealed) -> None:

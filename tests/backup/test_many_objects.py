@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from harness.backup.archive import Member
 from harness.backup.pack import Archive
 from harness.backup.tree import with_folders
@@ -52,6 +54,7 @@ def peak(count: int, there: Path) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.night
 def test_four_times_as_many_objects_take_no_more_memory(tmp_path: Path) -> None:
     peak(FEW, tmp_path / "archive")  # what is imported and cached
     assert peak(4 * FEW, tmp_path / "archive") - peak(FEW, tmp_path / "archive") < MOST

@@ -183,6 +183,7 @@ def test_links_in_a_circle_devices_old_times_and_deep_folders(pair: Pair) -> Non
 # Case 14: one large file, one large object.
 
 
+@pytest.mark.night
 def test_a_large_file_and_a_large_object_take_little_memory(pair: Pair, tmp_path: Path) -> None:
     file, size = 1 << 30, 300 << 20
     for name in ("primary", "dr"):

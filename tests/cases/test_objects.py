@@ -128,6 +128,7 @@ def test_a_key_of_white_space_is_named_with_its_reason(pair: Pair) -> None:
         assert "a key of white space alone, which the client does not ask for; rename the object" in reason
 
 
+@pytest.mark.night
 def test_a_whole_bucket_of_many_small_objects_comes_back(pair: Pair) -> None:
     keys = [f"{n % 7}/{n}" for n in range(1200)] + PLAIN  # more than one page of a listing
     for key in keys:

@@ -92,6 +92,7 @@ FILES = {
 }
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("command", ["backup", "check", "drill"])
 @pytest.mark.parametrize("name", FILES)
 def test_whatever_is_named_as_declaration_is_an_answer(tmp_path: Path, name: str, command: str) -> None:
@@ -127,6 +128,7 @@ def test_a_missing_part_is_named_with_what_to_type(tmp_path: Path) -> None:
     assert "run `blackstart prepare`" in done.stderr
 
 
+@pytest.mark.night
 def test_drills_stop_at_once_with_a_part_missing(tmp_path: Path) -> None:
     command = [*PYTEST, "features/estate", f"--reports={tmp_path / 'reports'}"]
     env = os.environ | {"BLACKSTART_CACHE": str(tmp_path / "empty")}

@@ -83,6 +83,7 @@ def secrets(folder: Path) -> None:
         (folder / "secrets" / holder / name).write_text("c2VjcmV0\n")
 
 
+@pytest.mark.night
 @pytest.mark.parametrize(
     ("words", "code", "said", "at_work"),
     [

@@ -173,6 +173,7 @@ def named(living: tuple[str, ...]) -> list[str]:
     return [line.partition("node ")[2].partition(" ")[0] for line in living]
 
 
+@pytest.mark.night
 @pytest.mark.programs
 @pytest.mark.parametrize(
     ("destroy", "living"),

@@ -31,6 +31,7 @@ __all__ = ["parted", "recipients", "substrate"]
 WAY = SimpleNamespace(name="20261201", timeline=2)  # of a base backup that is not restored
 
 
+@pytest.mark.night
 def test_it_is_taken_over_with_the_last_write_once_the_other_one_is_fenced(parted: Parted, tmp_path: Path) -> None:
     sql, root, run = parted.promoted.sql, tmp_path / "returned", tmp_path / "run"
     root.mkdir()

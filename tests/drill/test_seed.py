@@ -60,6 +60,7 @@ def base(tmp_path: Path) -> Path:
     return building
 
 
+@pytest.mark.night
 @pytest.mark.programs
 def test_what_is_not_declared_is_left_out(base: Path, tmp_path: Path) -> None:
     assert Template(base).identity.bucket == "notifications"
@@ -80,6 +81,7 @@ def test_what_is_not_declared_is_left_out(base: Path, tmp_path: Path) -> None:
         assert [str(getattr(d, "name", d)) for d in databases(sql)] == ["own"]
 
 
+@pytest.mark.night
 @pytest.mark.programs
 def test_a_prepared_server_keeps_no_wal_that_it_does_not_need(tmp_path: Path) -> None:
     secrets = make_secrets(tmp_path / "secrets", ())

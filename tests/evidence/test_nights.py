@@ -15,7 +15,7 @@ from harness.evidence.report.build import build_report
 NIGHTS = Path(__file__).parent / "nights"
 RTOS = [31.2, 29.4, 33.8, 27.9, 26.5]
 KEY = "rto.the-site-is-lost"
-pytestmark = pytest.mark.programs
+pytestmark = [pytest.mark.night, pytest.mark.programs]
 
 
 @pytest.fixture(scope="module")
