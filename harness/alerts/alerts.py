@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.alerts.deadline import TooLate, within
-from harness.core.errors import REPORTED, HarnessError, reason_of
+from harness.core.errors import REPORTED, HarnessError, UsageError, reason_of
 from harness.core.text import visible, visible_lines
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
@@ -36,16 +36,24 @@ class Alerts:
     urls: tuple[str, ...]
 
     def send(self, title: str, body: str) -> Delivery:
-        """Send an alert to every target. Raises HarnessError when all failed, UsageError when one cannot be read."""
-        told = [(reference, _notify(reference, title, body)) for reference in self.urls]
-        failed = tuple(f"{reference} ({reason})" for reference, reason in told if reason)
-        sent = len(told) - len(failed)
+        """Send an alert to every target. Raises HarnessError when all failed, UsageError when none could be read."""
+        failed: list[str] = []
+        unread = 0
+        for reference in self.urls:
+            try:
+                if reason := _notify(reference, title, body):
+                    failed.append(f"{reference} ({reason})")
+            except HarnessError as error:  # the targets after it are told all the same
+                unread += isinstance(error, UsageError)
+                failed.append(reason_of(error))
+        sent = len(self.urls) - len(failed)
         if failed and not sent:
-            raise HarnessError(
+            kind = UsageError if unread == len(failed) else HarnessError
+            raise kind(
                 f"alert {title!r}: could not be delivered to {', '.join(failed)}; "
                 "check these targets, and the URLs behind the references"
             )
-        return Delivery(sent > 0, sent, failed)
+        return Delivery(sent > 0, sent, tuple(failed))
 
     def missed(self, title: str, bodies: Sequence[str]) -> tuple[str, ...]:
         """Send alerts, each to every target; return lines with what was not told to whom, none when all were told."""

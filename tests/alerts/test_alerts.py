@@ -93,6 +93,21 @@ def test_an_unreadable_reference_is_named(tmp_path: Path) -> None:
         Alerts((f"file:{tmp_path / 'missing'}",)).send("title", "body")
 
 
+def test_a_reference_that_cannot_be_read_keeps_no_later_target_from_being_told(
+    sink: AlertSink, unreachable: str, tmp_path: Path
+) -> None:
+    reached = reference(tmp_path, "sink", sink.url)
+    lost = "secret env:NOT_SET_ANYWHERE: environment variable NOT_SET_ANYWHERE is not set; set it"
+    assert Alerts(("env:NOT_SET_ANYWHERE", reached)).send("title", "body") == Delivery(True, 1, (lost,))
+    assert Alerts(("env:NOT_SET_ANYWHERE", reached)).missed("title", ["other"]) == (
+        f"alert 'title': not told to {lost}",
+    )
+    assert [one.body for one in sink.received] == ["body", "other"]
+    with pytest.raises(HarnessError, match=r"NOT_SET_ANYWHERE .*, .*cannot be reached") as error:
+        Alerts(("env:NOT_SET_ANYWHERE", unreachable)).send("title", "body")
+    assert not isinstance(error.value, UsageError)
+
+
 @pytest.mark.parametrize("status", [401, 500])
 def test_a_target_that_answers_with_an_error_is_reported_as_failed(status: int, tmp_path: Path) -> None:
     class FailingSink(AlertSink):

@@ -138,6 +138,14 @@ WRONG: dict[str, tuple[Callable[[Estate], object], int, tuple[str, ...]]] = {
         2,
         ("existing.primary.volumes: uploads of service guestbook is not declared",),
     ),
+    "targets of alerts and outcomes that cannot be read": (
+        lambda e: e.change("[existing.offsite]", '[backup]\nalerts = ["env:NO_PAGER", "file:secrets/no-chat"]\n'
+                           '[notify]\nbroken = "env:NO_MAIL"\nheartbeat = "env:NO_BEAT"\n[existing.offsite]'),
+        2,
+        ("backup.alerts: secret env:NO_PAGER: environment variable NO_PAGER is not set; set it",
+         "backup.alerts: secret file:secrets/no-chat: No such file", "notify.broken: secret env:NO_MAIL",
+         "notify.heartbeat: secret env:NO_BEAT"),
+    ),
     "a DR site that cannot be tested": (
         lambda e: e.change("[existing.offsite]", '[existing.dr]\nsql = "127.0.0.1:8"\ns3 = "127.0.0.1:7"\n'
                            'secrets = "secrets/none"\n[existing.offsite]'),
