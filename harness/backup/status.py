@@ -8,6 +8,7 @@ from pathlib import Path
 
 from apscheduler.triggers.cron import CronTrigger
 
+from harness.core.clock import SYSTEM
 from harness.core.errors import HarnessError
 from harness.core.service import Sql
 from harness.estate.backup_config import CRON_FIELDS
@@ -80,17 +81,22 @@ class Status:
     """The status. `rpo_seconds`, `lost_bytes`: of writes that would be lost now, None: not known.
 
     `backup_age_seconds`: of the newest trusted backup's snapshot, None without one, as `due`; `alarms`: one line for
-    each danger.
+    each danger. `interval_seconds`: None where nothing is known.
     """
 
     rpo_seconds: float | None
     lost_bytes: int | None
     backup_age_seconds: float | None
-    interval_seconds: float
+    interval_seconds: float | None
     retained_bytes: int | None
     retained_limit_bytes: int | None
     alarms: tuple[str, ...]
     due: Due | None = None
+
+
+def unknown_status(reason: str) -> Status:
+    """Return the status where it could not be asked, as of a repository that does not answer: one alarm, no figure."""
+    return Status(None, None, None, None, None, None, (reason,))
 
 
 def server_state(sql: Sql, slot: str) -> ServerState:
@@ -252,6 +258,7 @@ def write_gauges(path: Path, estate: str, status: Status) -> None:
         "blackstart_slot_retained_bytes": ("WAL kept for the replication slot.", status.retained_bytes),
         "blackstart_slot_limit_bytes": ("max_slot_wal_keep_size; absent when not set.", status.retained_limit_bytes),
         "blackstart_backup_alarms": ("Dangers that `blackstart status` lists.", len(status.alarms)),
+        "blackstart_status_timestamp_seconds": ("Time at which it was asked.", round(SYSTEM.wall().timestamp())),
     }
     lines = []
     for name, (text, value) in values.items():

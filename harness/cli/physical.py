@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -23,6 +24,7 @@ from harness.cli.app import (
 from harness.cli.backup import LIVE, NOT_UP, has_primary
 
 if TYPE_CHECKING:
+    from harness.backup.status import Status
     from harness.estate.config import Config
     from harness.physical.source import PhysicalSource
 
@@ -85,13 +87,33 @@ def status(
 ) -> None:
     """What would be lost now, and what endangers backups.
 
-    Lost: if the site were gone this second. Exit code 1 with an alarm.
+    Lost: if the site were gone this second. Exit code 1 with an alarm; 3 where it cannot be asked, which is one too.
     """
-    from harness.alerts.alerts import Alerts
-    from harness.backup.status import ask_server, status_of, write_gauges
+    from harness.backup.status import unknown_status
+    from harness.core.errors import REPORTED, HarnessError, reason_of
     from harness.estate.config import load_config
 
-    loaded, found = load_config(config), source(config, at)
+    loaded = load_config(config)
+    try:
+        now = said_status(loaded, config, at)
+    except REPORTED as error:
+        try:
+            pass_on(loaded, unknown_status(reason_of(error)), textfile, alert=alert)
+        except HarnessError as other:
+            warn(f"blackstart: {other}")
+        raise
+    for line in now.alarms:
+        say(f"ALARM: {line}")
+    pass_on(loaded, now, textfile, alert=alert)
+    if now.alarms:
+        raise typer.Exit(1)
+
+
+def said_status(loaded: Config, config: Path, at: Path) -> Status:
+    """Print the figures of the status; return it, with the alarms of the standby. Raises HarnessError, OSError."""
+    from harness.backup.status import ask_server, status_of
+
+    found = source(config, at)
     ask = partial(ask_server, found.sql, found.slot)
     now = status_of(found.repository, ask, loaded.backup.schedule, loaded.backup.wal_seconds)
     seconds, lost = shown(now.rpo_seconds, "s"), shown(now.lost_bytes, "bytes")
@@ -100,15 +122,19 @@ def status(
     say(f"newest backup: {shown(now.backup_age_seconds, 's')} old{due}")
     kept, most = shown(now.retained_bytes, "bytes"), shown(now.retained_limit_bytes, "bytes")
     say(f"replication slot: keeps {kept}, at most {most}")
-    alarms = (*now.alarms, *standby_alarms(loaded, at))
-    for line in alarms:
-        say(f"ALARM: {line}")
-    for line in Alerts(loaded.backup.alerts).missed(f"Backups of {found.estate}", alarms) if alert else ():
+    return replace(now, alarms=(*now.alarms, *standby_alarms(loaded, at)))
+
+
+def pass_on(loaded: Config, now: Status, textfile: Path | None, *, alert: bool) -> None:
+    """Send each alarm, if asked to, and write the gauges. A target that was not told is a line; raises HarnessError."""
+    from harness.alerts.alerts import Alerts
+    from harness.backup.status import write_gauges
+
+    name = loaded.estate.name
+    for line in Alerts(loaded.backup.alerts).missed(f"Backups of {name}", now.alarms) if alert else ():
         warn(f"blackstart: {line}")
     if textfile is not None:
-        write_gauges(textfile, found.estate, now)
-    if alarms:
-        raise typer.Exit(1)
+        write_gauges(textfile, name, now)
 
 
 def standby_alarms(config: Config, at: Path) -> list[str]:

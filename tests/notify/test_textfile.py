@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from harness.backup.status import unknown_status, write_gauges
 from harness.evidence.report.view import view_of
 from harness.notify.textfile import METRICS, write_textfile
 from tests.records import a_record, kept
@@ -102,12 +103,14 @@ def rules() -> list[dict[str, Any]]:
     return found
 
 
-def test_the_alert_rules_use_metrics_that_are_written() -> None:
+def test_the_alert_rules_use_metrics_that_are_written(tmp_path: Path) -> None:
+    write_gauges(tmp_path / "status.prom", "shop", unknown_status("no answer"))
+    status = {name.partition("{")[0] for name in samples(tmp_path / "status.prom")}
     for rule in rules():
         assert rule["annotations"]["summary"]
         used = set(re.findall(r"blackstart_[a-z_]+", rule["expr"]))
         assert used
-        assert used <= set(METRICS), rule["alert"]
+        assert used <= {*METRICS, *status}, rule["alert"]
 
 
 def test_a_drill_that_has_not_run_lately_and_one_that_never_ran_ring() -> None:
@@ -115,3 +118,11 @@ def test_a_drill_that_has_not_run_lately_and_one_that_never_ran_ring() -> None:
     assert "blackstart_drill_last_run_timestamp_seconds" in found["BlackstartNotRunLately"]
     assert "time() -" in found["BlackstartNotRunLately"]
     assert found["BlackstartNeverRan"].startswith("absent(")
+
+
+def test_alarms_of_the_status_ring_and_so_does_a_status_that_is_no_longer_written() -> None:
+    """Yesterday's file says that there is no alarm."""
+    found = {rule["alert"]: rule["expr"] for rule in rules()}
+    assert found["BlackstartBackupAlarm"] == "blackstart_backup_alarms > 0"
+    late = "time() - max by (estate) (blackstart_status_timestamp_seconds) > 3600"
+    assert found["BlackstartStatusNotRunLately"] == late
