@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.alerts.deadline import TooLate, within
 from harness.core.errors import REPORTED, HarnessError, UsageError, reason_of
+from harness.core.journal import Journal
 from harness.core.text import visible, visible_lines
 from harness.patience import PATIENCE
 from harness.vault import read_text_secret
@@ -55,17 +56,28 @@ class Alerts:
             )
         return Delivery(sent > 0, sent, tuple(failed))
 
+    def try_send(self, title: str, body: str) -> Delivery:
+        """Send an alert as `send` does; return a delivery to nobody, with the reason, in place of an error."""
+        try:
+            return self.send(title, body)
+        except REPORTED as error:
+            return Delivery(False, 0, (reason_of(error),))
+
     def missed(self, title: str, bodies: Sequence[str]) -> tuple[str, ...]:
         """Send alerts, each to every target; return lines with what was not told to whom, none when all were told."""
         if bodies and not self.urls:
             return (f"alert {title!r}: nobody is told; name targets in backup.alerts",)
         lines = []
         for body in bodies:
-            try:
-                lines += [f"alert {title!r}: not told to {target}" for target in self.send(title, body).failed]
-            except REPORTED as error:
-                lines.append(reason_of(error))
+            told = self.try_send(title, body)
+            lines += [f"alert {title!r}: not told to {target}" if told.sent else target for target in told.failed]
         return tuple(dict.fromkeys(lines))
+
+
+def mark_alert(journal: Journal, subject: str, told: Delivery, *, message: str = "") -> None:
+    """Journal whether an alert was sent, to how many targets and not to whom. Raises OSError of the journal."""
+    missed = {"failed" if told.sent else "error": ", ".join(told.failed)} if told.failed else {}
+    journal.mark("alert", subject, message=message, sent=told.sent, targets=told.targets, **missed)
 
 
 def _notify(reference: str, title: str, body: str) -> str:

@@ -2,6 +2,7 @@
 
 import secrets as random
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from harness.alerts.alerts import Alerts
 from harness.backup.check import require_backup
 from harness.backup.orchestrator import BackupOrchestrator, reported
 from harness.core.errors import Unreadable, UsageError
-from harness.core.journal import Event, Journal
+from harness.core.journal import Event, Journal, MemoryJournal
 from harness.estate import existing
 from harness.estate.config import Config
 from harness.estate.connections import Connections
@@ -64,12 +65,20 @@ def journal_in(logs: Path, listener: Callable[[Event], None]) -> Journal:
     return JournalFile(logs / f"backup-{random.token_hex(4)}.jsonl", listener=listener)
 
 
+def told_journal(estate: str, alerts: Alerts, logs: Path, listener: Callable[[Event], None]) -> Journal:
+    """Return `journal_in`; that it cannot be made is alerted as a failed backup. Raises OSError."""
+    with reported(estate, alerts, MemoryJournal()):
+        return journal_in(logs, listener)
+
+
 def take_backup(config: Config, runs: Path, listener: Callable[[Event], None]) -> Receipt:
-    """Back up the primary declared under [existing]; return the receipt. Raises UsageError, BackupFailed."""
+    """Back up the primary declared under [existing]; return the receipt. Raises UsageError, BackupFailed, OSError."""
+    estate, alerts = config.estate.name, Alerts(config.backup.alerts)
     logs = runs.parent / "logs" / f"backup-{random.token_hex(4)}"
-    alerts, journal = Alerts(config.backup.alerts), journal_in(logs, listener)
-    with existing.workspace(existing.new_run(runs, "backup"), logs) as local:
-        with reported(config.estate.name, alerts, journal):
+    journal = told_journal(estate, alerts, logs, listener)
+    with ExitStack() as held:
+        with reported(estate, alerts, journal):
+            local = held.enter_context(existing.workspace(existing.new_run(runs, "backup"), logs))
             require_backup(config)
             orchestrator = orchestrator_of(existing.connect_primary(config, local), alerts, journal)
         return orchestrator.back_up()

@@ -2,15 +2,15 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from harness.alerts.alerts import Alerts
+from harness.alerts.alerts import Alerts, mark_alert
 from harness.backup.plan import plan_of
 from harness.backup.work import Work
 from harness.core.contents import Contents
-from harness.core.errors import REPORTED, BackupFailed, HarnessError, described, reason_of
+from harness.core.errors import BackupFailed, HarnessError, described, reason_of
 from harness.core.journal import Journal
 from harness.core.service import Service
 from harness.estate.backup_config import BackupTable
@@ -24,31 +24,32 @@ from harness.repository.store.port import Lockable
 from harness.repository.upkeep.reaper import ABANDONED, reap
 from harness.vault import read_secret, read_text_secret
 
+ALERTED = "backup failure"  # subject of the event of an alert
 SHOWN = 5  # missing files that an alert names
 
 
 @contextmanager
 def reported(estate: str, alerts: Alerts, journal: Journal) -> Iterator[None]:
-    """Log every failure and interruption inside the block as 1.7.1, and alert it as 1.7.2. It is raised again."""
+    """Alert every failure and interruption inside the block as 1.7.2, and log it as 1.7.1. It is raised again.
+
+    It is alerted first: the disk of the journal may be what failed.
+    """
     try:
         yield
     except BaseException as error:
         reason = described(error)
-        journal.mark("log", "backup failed", message="1.7.1", error=reason, cause=type(error).__name__)
-        alert(alerts, journal, f"Backup of {estate} failed", reason, message="1.7.2")
+        told = alerts.try_send(f"Backup of {estate} failed", reason)
+        with suppress(OSError):
+            journal.mark("log", "backup failed", message="1.7.1", error=reason, cause=type(error).__name__)
+            mark_alert(journal, ALERTED, told, message="1.7.2")
         raise
 
 
-def alert(alerts: Alerts, journal: Journal, title: str, detail: str, *, message: str = "") -> None:
-    """Send an alert and journal whether it was sent; one that cannot be sent raises nothing."""
-    try:
-        delivery = alerts.send(title, detail)
-    except REPORTED as error:
-        # The caller raises the backup's error; the failed alert is only journalled.
-        journal.mark("alert", "backup failure", message=message, sent=False, error=reason_of(error))
-        return
-    missed = {"failed": ", ".join(delivery.failed)} if delivery.failed else {}
-    journal.mark("alert", "backup failure", message=message, sent=delivery.sent, targets=delivery.targets, **missed)
+def alert(alerts: Alerts, journal: Journal, title: str, detail: str) -> None:
+    """Send an alert and journal whether it was sent; nothing is raised where that cannot be done."""
+    told = alerts.try_send(title, detail)
+    with suppress(OSError):
+        mark_alert(journal, ALERTED, told)
 
 
 @dataclass(slots=True)

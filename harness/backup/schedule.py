@@ -1,6 +1,7 @@
 """Scheduler of the daily backup, message 1.1: runs in the foreground on the cron expression of estate.toml."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Event as Flag
 from threading import Thread
 
@@ -21,11 +22,13 @@ def run_schedule(
 
     def fire() -> None:
         nonlocal done
-        journal.mark("fired", "schedule", message="1.1", cron=expression)
+        with suppress(OSError):  # on a full disk the job is to run all the same, and to alert its failure
+            journal.mark("fired", "schedule", message="1.1", cron=expression)
         try:
             job()
         except REPORTED as error:
-            journal.mark("log", "scheduled run failed", error=reason_of(error))
+            with suppress(OSError):
+                journal.mark("log", "scheduled run failed", error=reason_of(error))
         finally:
             done += 1
             if runs is not None and done >= runs:

@@ -88,13 +88,13 @@ def back_up_physical(config: Config, at: Path, *, incremental: bool) -> None:
     from secrets import token_hex
 
     from harness.alerts.alerts import Alerts
-    from harness.backup.build import journal_in
+    from harness.backup.build import told_journal
     from harness.backup.orchestrator import alert, reported
     from harness.physical.backup import take_physical
     from harness.physical.source import source_of
 
-    journal = journal_in(runs().parent / "logs" / f"backup-{token_hex(4)}", say_event)
-    alerts = Alerts(config.backup.alerts)
+    alerts, logs = Alerts(config.backup.alerts), runs().parent / "logs" / f"backup-{token_hex(4)}"
+    journal = told_journal(config.estate.name, alerts, logs, say_event)
 
     def lost(alarm: str) -> None:
         alert(alerts, journal, f"Backups of {config.estate.name} were lost", alarm)

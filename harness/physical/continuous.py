@@ -5,18 +5,43 @@ It ends with the site that it archives: what it had received and not shipped by 
 
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Event as Flag
 
 from harness.alerts.alerts import Alerts
-from harness.core.errors import HarnessError
+from harness.core.errors import BackupFailed, HarnessError, reason_of
 from harness.core.journal import Journal
 from harness.estate.config import Config
 from harness.estate.saved_config import read_saved
 from harness.evidence.journal import JournalFile
-from harness.physical.receive import Receiver, follow
+from harness.physical.receive import Receiver
 from harness.physical.source import PhysicalSource, source_of
+
+PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before another try
+
+
+def follow(receiver: Receiver, stop: Flag, failed: Callable[[str], None]) -> None:
+    """Run a receiver until `stop`, again after each failure. `failed`: is told the first failure of each outage.
+
+    Raises BrokenPipeError, after it was told, when nobody reads the events any more: another try would not change that.
+    """
+    attempts = 0
+    while not stop.is_set():
+        began = receiver.clock.monotonic()
+        try:
+            receiver.run(stop)
+        except (HarnessError, BackupFailed, OSError) as error:
+            reason = reason_of(error)
+            attempts = 1 if receiver.clock.monotonic() - began > PAUSES[-1] else attempts + 1
+            if attempts == 1:
+                failed(reason)
+            with suppress(OSError):  # the disk of the journal may be what failed
+                receiver.journal.mark("log", "WAL receiver failed", error=reason, attempt=attempts)
+            if isinstance(error, BrokenPipeError):
+                raise
+            stop.wait(PAUSES[min(attempts, len(PAUSES)) - 1])
 
 
 def archive(config: Config, source: PhysicalSource, journal: Journal) -> None:
@@ -24,8 +49,7 @@ def archive(config: Config, source: PhysicalSource, journal: Journal) -> None:
     stop, alerts = Flag(), Alerts(config.backup.alerts)
 
     def failed(reason: str) -> None:
-        with suppress(HarnessError):  # the journal has the failure
-            alerts.send(f"WAL of {source.estate} is not shipped", reason)
+        alerts.try_send(f"WAL of {source.estate} is not shipped", reason)  # the journal has the failure
 
     for number in (signal.SIGINT, signal.SIGTERM):  # what was received is shipped before it ends
         signal.signal(number, lambda *_: stop.set())

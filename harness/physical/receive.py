@@ -3,14 +3,13 @@
 The server keeps what is not shipped: a position is confirmed only when the repository has everything before it.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Event
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.errors import BackupFailed, HarnessError, reason_of
+from harness.core.errors import HarnessError
 from harness.core.journal import Journal
 from harness.core.service import Sql
 from harness.core.wal import read_history, read_lsn, segment_start, show_lsn
@@ -35,7 +34,6 @@ from harness.repository.wal.writer import Purpose, begin_wal
 APPLICATION = "blackstart wal"
 LOOKED = 0.2  # seconds without WAL after which the receiver looks at what is due
 ANSWER = 1.0  # seconds after which the server is told the position, and asked for a sign of life
-PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before another try
 ALIVE = 30.0  # seconds after which a tail says that an idle server wrote nothing
 
 
@@ -281,18 +279,3 @@ class Receiver:
         while not shipper.offer(item):
             if at is not None:
                 at[0].confirm(at[1].received, shipper.shipped)
-
-
-def follow(receiver: Receiver, stop: Event, failed: Callable[[str], None]) -> None:
-    """Run a receiver until `stop`, again after each failure. `failed`: is told the first failure of each outage."""
-    attempts = 0
-    while not stop.is_set():
-        began = receiver.clock.monotonic()
-        try:
-            receiver.run(stop)
-        except (HarnessError, BackupFailed) as error:
-            attempts = 1 if receiver.clock.monotonic() - began > PAUSES[-1] else attempts + 1
-            receiver.journal.mark("log", "WAL receiver failed", error=reason_of(error), attempt=attempts)
-            if attempts == 1:
-                failed(reason_of(error))
-            stop.wait(PAUSES[min(attempts, len(PAUSES)) - 1])

@@ -10,16 +10,10 @@ from typer.testing import CliRunner
 from harness.alerts.sink import AlertSink
 from harness.cli import app
 from harness.core.errors import HarnessError
-from harness.estate.secrets import RECIPIENTS, SIGNING_KEY
 from harness.estate.state_file import StateFile
-from harness.postgres.server import SUPERUSER_PASSWORD
-from harness.repository.format.recipients import new_pair
 from harness.repository.store.directory.marker import mark
-from harness.s3.server import ACCESS, SECRET
-from harness.signing import new_signing_pair
-from tests.cases.production import DECLARATION, PRIMARY
+from tests.silent_estate import NOWHERE, silent_estate
 
-NOWHERE = "127.0.0.1:9"
 ALARMS = 'blackstart_backup_alarms{estate="guests"} '
 WORDS = ("status", "--alert", "--textfile", "now.prom")
 
@@ -27,14 +21,7 @@ WORDS = ("status", "--alert", "--textfile", "now.prom")
 @pytest.fixture
 def declared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an estate whose servers do not listen, and with yesterday's textfile: no alarm."""
-    files = dict.fromkeys((SUPERUSER_PASSWORD, ACCESS, SECRET), b"x")
-    files |= {name: new_pair()[1] for name in RECIPIENTS} | {SIGNING_KEY: new_signing_pair()[0]}
-    for folder in ("primary", "offsite"):
-        (tmp_path / "secrets" / folder).mkdir(parents=True)
-        for name, data in files.items():
-            (tmp_path / "secrets" / folder / name).write_bytes(data)
-    text = DECLARATION.format(offsite=NOWHERE, read_only="false") + PRIMARY.format(sql=NOWHERE, s3=NOWHERE)
-    (tmp_path / "estate.toml").write_text(f'{text}[backup]\nalerts = ["env:NOT_SET", "env:SINK"]\n')
+    silent_estate(tmp_path, "env:NOT_SET", "env:SINK")
     (tmp_path / "now.prom").write_text(f"{ALARMS}0\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("harness.patience.PATIENCE.store_absence", 0.2)
