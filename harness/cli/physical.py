@@ -56,6 +56,8 @@ def wal_receive(config: ConfigFile = ESTATE, at: LiveFile = LIVE) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     journal = JournalFile(logs / f"wal-{token_hex(4)}.jsonl", listener=say_event)
     warn(f"wal: slot {found.slot}, shipped within {loaded.backup.wal_seconds:g} s; Ctrl-C ends it")
+    if not loaded.backup.alerts:
+        warn("wal: nobody is told of an outage; name targets in backup.alerts")
     archive(loaded, found, journal)
     warn("wal: ended; the server keeps WAL for the slot until it is received again, or the slot is dropped")
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event as Flag
 
-from harness.alerts.alerts import Alerts
+from harness.alerts.alerts import Alerts, mark_alert
 from harness.core.errors import BackupFailed, HarnessError, reason_of
 from harness.core.journal import Journal
 from harness.estate.config import Config
@@ -22,21 +22,23 @@ from harness.physical.source import PhysicalSource, source_of
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before another try
 
 
-def follow(receiver: Receiver, stop: Flag, failed: Callable[[str], None]) -> None:
-    """Run a receiver until `stop`, again after each failure. `failed`: is told the first failure of each outage.
+def follow(receiver: Receiver, stop: Flag, failed: Callable[[str], bool]) -> None:
+    """Run a receiver until `stop`, again after each failure. `failed`: tells one of each outage; returns if it could.
 
-    Raises BrokenPipeError, after it was told, when nobody reads the events any more: another try would not change that.
+    It is called again after the next failure of an outage that it could not tell. Raises BrokenPipeError, after it was
+    told, when nobody reads the events any more: another try would not change that.
     """
-    attempts = 0
+    attempts, told = 0, False
     while not stop.is_set():
         began = receiver.clock.monotonic()
         try:
             receiver.run(stop)
         except (HarnessError, BackupFailed, OSError) as error:
             reason = reason_of(error)
-            attempts = 1 if receiver.clock.monotonic() - began > PAUSES[-1] else attempts + 1
-            if attempts == 1:
-                failed(reason)
+            if receiver.clock.monotonic() - began > PAUSES[-1]:  # another outage
+                attempts, told = 0, False
+            attempts += 1
+            told = told or failed(reason)
             with suppress(OSError):  # the disk of the journal may be what failed
                 receiver.journal.mark("log", "WAL receiver failed", error=reason, attempt=attempts)
             if isinstance(error, BrokenPipeError):
@@ -45,11 +47,17 @@ def follow(receiver: Receiver, stop: Flag, failed: Callable[[str], None]) -> Non
 
 
 def archive(config: Config, source: PhysicalSource, journal: Journal) -> None:
-    """Receive and ship WAL until SIGINT or SIGTERM; each outage is alerted once. Raises nothing of an outage."""
+    """Receive and ship WAL until SIGINT or SIGTERM; each outage is alerted, until a target has it.
+
+    Raises nothing of an outage, but BrokenPipeError as `follow`.
+    """
     stop, alerts = Flag(), Alerts(config.backup.alerts)
 
-    def failed(reason: str) -> None:
-        alerts.try_send(f"WAL of {source.estate} is not shipped", reason)  # the journal has the failure
+    def failed(reason: str) -> bool:
+        told = alerts.try_send(f"WAL of {source.estate} is not shipped", reason)
+        with suppress(OSError):
+            mark_alert(journal, "WAL is not shipped", told)
+        return told.sent or not alerts.urls
 
     for number in (signal.SIGINT, signal.SIGTERM):  # what was received is shipped before it ends
         signal.signal(number, lambda *_: stop.set())

@@ -72,9 +72,10 @@ def test_a_receiver_of_wal_tells_that_its_journal_cannot_be_written(disk: Path, 
     """It ended with a traceback, and nobody was told."""
     stop, told = Flag(), list[str]()
 
-    def failed(reason: str) -> None:
+    def failed(reason: str) -> bool:
         told.append(reason)
         stop.set()
+        return True
 
     follow(replace(archive.receiver(), journal=JournalFile(disk / "wal.jsonl")), stop, failed)
     assert len(told) == 1
