@@ -66,17 +66,34 @@ def restore_test(
     The site is the one declared under [existing.dr]; what was restored there is removed afterwards. With --substrate
     it is a new one: only the declaration, read access to [existing.offsite] and DR's key are needed.
     """
-    from harness.attestation.keys import key_name, signing_key
-    from harness.core.errors import UsageError
+    from harness.core.errors import REPORTED, UsageError
     from harness.estate.config import load_config
-    from harness.estate.drill_file import load_drill_file
     from harness.estate.existing import new_run
     from harness.estate.substrates import SUBSTRATES
 
     loaded = load_config(config)
+    try:
+        if substrate != EXISTING and substrate not in SUBSTRATES:
+            raise UsageError(f"--substrate {substrate}: write {', '.join((*SUBSTRATES, EXISTING))}")
+        file, header = prepared(loaded, config, budgets, promise, substrate, approver)
+        folder = (secrets or secrets_of(loaded, config)).resolve() if substrate != EXISTING else None
+    except REPORTED as error:
+        say_not_started(loaded, error)
+        raise
+    given = Given(config.resolve(), file.resolve(), promise, substrate, approver, folder, allow_unsigned)
+    carry_out(given, header, new_run(runs(), "restore-test"), reports, None)
+
+
+def prepared(
+    loaded: Config, config: Path, budgets: Path | None, promise: str, substrate: str, approver: str
+) -> tuple[Path, RecordHeader]:
+    """Return the file of promises and what the record says without a measurement. Raises HarnessError, OSError."""
+    from harness.attestation.keys import key_name, signing_key
+    from harness.core.errors import UsageError
+    from harness.estate.drill_file import load_drill_file
+    from harness.estate.substrates import SUBSTRATES
+
     stated = load_drill_file(config)
-    if substrate != EXISTING and substrate not in SUBSTRATES:
-        raise UsageError(f"--substrate {substrate}: write {', '.join((*SUBSTRATES, EXISTING))}")
     label = SUBSTRATES[substrate].label(loaded) if substrate in SUBSTRATES else "embedded"
     file, budget = promised(budgets, promise, label)
     header = header_of(loaded, config, file, budget, substrate)
@@ -87,9 +104,7 @@ def restore_test(
             f"{config}: declares no DR site under [existing.dr]; declare it (deploy/README.md), or have one made with "
             "--substrate embedded"
         )
-    folder = (secrets or secrets_of(loaded, config)).resolve() if substrate != EXISTING else None
-    given = Given(config.resolve(), file.resolve(), promise, substrate, approver, folder, allow_unsigned)
-    carry_out(given, header, new_run(runs(), "restore-test"), reports, None)
+    return file, header
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +189,25 @@ def run_and_tell(
     config: Config, header: RecordHeader, run: Path, reports: Path, given: Given, resumed: Recorded | None
 ) -> tuple[DrillRecord, RecordFolder]:
     """Run the test and send its outcome, also when it could not be started. Raises HarnessError."""
-    from harness.core.errors import REPORTED, reason_of
-    from harness.notify.tell import tell, tell_not_started
+    from harness.core.errors import REPORTED
+    from harness.notify.tell import tell
 
     try:
         record, folder = run_test(config, header, run, reports, given, resumed)
     except REPORTED as error:
-        say_told(tell_not_started(header.drill, config.estate.name, reason_of(error), config.notify))
+        say_not_started(config, error)
         raise
     say_told(tell(record, config.notify, folder.path))
     return record, folder
+
+
+def say_not_started(config: Config, error: BaseException) -> None:
+    """Send that the test could not be started, and why; print each delivery. Raises nothing of a delivery."""
+    from harness.core.errors import reason_of
+    from harness.notify.tell import tell_not_started
+    from harness.restore_test.build import NAME
+
+    say_told(tell_not_started(NAME, config.estate.name, reason_of(error), config.notify))
 
 
 def say_told(told: tuple[Told, ...]) -> None:
