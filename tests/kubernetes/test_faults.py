@@ -133,7 +133,6 @@ def test_a_killed_node_stays_down_though_the_kubelet_was_slow(site: KindSite, sp
     assert not set(theirs) & set(running)
 
 
-@pytest.mark.night  # a drill drains a node as well
 def test_a_drain_evicts_all_pods_and_respects_disruption_budgets(
     tested: ClustersUnderTest, site: KindSite, spec: NodeSpec
 ) -> None:
