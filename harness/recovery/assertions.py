@@ -87,8 +87,8 @@ def compare(declared: AssertionTable, rows: Sequence[tuple[object, ...]]) -> tup
         return False, f"returned {len(rows)} rows{columns}, not one value"
     ((value,),) = rows
     if declared.at_least is not None:
-        number = isinstance(value, int | float | Decimal) and not isinstance(value, bool) and not math.isnan(value)
-        enough = number and value >= declared.at_least
+        number = value if isinstance(value, int | float | Decimal) and not isinstance(value, bool) else math.nan
+        enough = not math.isnan(number) and number >= declared.at_least
         return _said(enough, value, f"at least {declared.at_least}")
     return _said(same(value, declared.returns), value, repr(declared.returns))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.features import names_features
 from tests.attacks.own_drills import GOOD, STEPS, drill, own, scenario
 
 pytestmark = pytest.mark.attacks
@@ -83,15 +82,6 @@ def test_what_would_pass_without_a_verdict_is_refused_in_one_line(tmp_path: Path
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert not (folder / "ran").exists()
-
-
-def test_a_step_may_have_several_sentences(tmp_path: Path) -> None:
-    folder = own(tmp_path / "own", scenario("Given an estate", "Then all is good", "Then the promise is good"))
-    steps = STEPS.replace('@then("the promise is good")', '@then("all is good")\n@then("the promise is good")')
-    (folder / "conftest.py").write_text(steps)
-    done = drill(folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (folder / "ran").read_text() == "gtt"
 
 
 def test_the_description_of_a_feature_is_free_text(tmp_path: Path) -> None:
@@ -306,29 +296,3 @@ def test_a_run_of_no_drill_does_not_exit_with_zero(tmp_path: Path) -> None:
     assert (done.returncode, "not drilled on embedded: 1" in done.stdout) == (5, True), done.stdout
     (folder / "features/one.feature").unlink()
     assert drill(folder).returncode == 5
-    (folder / "tests").mkdir()
-    (folder / "tests/test_other.py").write_text("def test_it() -> None: assert 1\n")
-    done = drill(folder, "tests", "--progress")  # as `blackstart drill` does
-    assert (done.returncode, "no drill is in tests; name a feature file" in done.stderr) == (USAGE, True), done.stdout
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (("--substrate", "docker"), False),
-        (("-k", "features"), False),
-        (("--approver", "docker"), False),
-        (("features",), True),
-        (("--substrate", "docker", "features"), True),
-        (("--substrate=docker", "features/one.feature"), True),
-        (("-v", "docker"), True),
-        ((), False),
-    ],
-)
-def test_the_value_of_an_option_names_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], *, named: bool
-) -> None:
-    (tmp_path / "docker").mkdir()
-    (tmp_path / "features").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert names_features(words) is named

@@ -153,3 +153,20 @@ def test_a_step_whose_decorator_catches_everything_asserts_nothing(tmp_path: Pat
     assert (done.returncode, "its step asserts nothing" in done.stderr) == (USAGE, True), done.stdout + done.stderr
     (folder / "conftest.py").write_text((STEPS + QUIET.format(body=body)).replace("print(error)", "raise"))
     assert drill(folder).returncode == (1 if "assert" in body else 0)
+
+
+def test_a_step_may_have_several_sentences(tmp_path: Path) -> None:
+    folder = own(tmp_path / "own", scenario("Given an estate", "Then all is good", "Then the promise is good"))
+    steps = STEPS.replace('@then("the promise is good")', '@then("all is good")\n@then("the promise is good")')
+    (folder / "conftest.py").write_text(steps)
+    done = drill(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "ran").read_text() == "gtt"
+
+
+def test_a_command_that_drills_does_not_end_well_without_a_drill(tmp_path: Path) -> None:
+    folder = own(tmp_path / "own")
+    (folder / "tests").mkdir()
+    (folder / "tests/test_other.py").write_text("def test_it() -> None: assert 1\n")
+    done = drill(folder, "tests", "--progress")  # as `blackstart drill` does
+    assert (done.returncode, "no drill is in tests; name a feature file" in done.stderr) == (USAGE, True), done.stdout

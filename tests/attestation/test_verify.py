@@ -250,7 +250,6 @@ def flippable(folder: Path) -> list[tuple[Path, int]]:
     return [(path, path.stat().st_size) for path in (folder / SIGNED, *signed_files(folder))]
 
 
-@pytest.mark.night
 @pytest.mark.attacks
 @pytest.mark.damages_records
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
