@@ -1,9 +1,11 @@
 """Contents of one backup: dumps, facts and files of the primary, written with few connections at a time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
+from threading import Lock
 
 from harness.backup.pack import Archive, pack_objects
 from harness.backup.plan import SHOWN, Plan, uncounted, undeclared
@@ -25,7 +27,7 @@ from harness.repository.catalogue import Writer
 
 Source = Tree | Objects
 UNTOUCHED = (MAINTENANCE, PRISTINE, TEMPLATE)  # in a plan only when somebody changed them
-CONNECTIONS = 2  # of one database at a time: the snapshot's, and that of pg_dump
+CONNECTIONS = 2  # of one database at a time: the snapshot's, and that of pg_dump; one of all has a third for a moment
 
 
 @dataclass(slots=True)
@@ -38,6 +40,7 @@ class Work:
     fingerprints: tuple[tuple[str, str], ...]
     stops: Stops = field(default_factory=Stops)
     gone: list[str] = field(default_factory=list)  # databases that nobody declares, dropped or renamed meanwhile
+    _one_more: Lock = field(default_factory=Lock)  # held by the database with a third connection
 
     def contents(self, system: SystemFacts, plan: Plan) -> Contents:
         """Write everything in the plan; return what was written. Raises BackupFailed, HarnessError."""
@@ -118,27 +121,52 @@ class Work:
             block.enter_context(self.stops.calling(snapshot.cancel))
             referenced = {id(source): snapshot.names(source.referenced) for source in sources}
             facts: list[DatabaseFacts] = []
-            schema = SchemaText()
-
-            def dump_all() -> None:
-                """One after the other: at most one connection of pg_dump."""
-                site, sql = self.place.site, self.place.sql
-                self._run(f"{path}.dump", dump.dump_task(site, sql, snapshot))
-                self._run(f"{path}.schema.sql", dump.schema_task(site, sql, name, snapshot), schema.chunks)
-
+            schemas: list[str] = []
             calls: dict[str, Callable[[], None]] = {
                 "facts": lambda: facts.append(dump.facts(snapshot, path)),
-                "dump": dump_all,
+                "dump": lambda: schemas.append(self._dump(path, snapshot)),
             }
             calls |= {paths[id(s)]: partial(self._files, s, referenced[id(s)], paths, trees) for s in sources}
             in_parallel(calls, stop=self.stops.stop)
-        return replace(facts[0], schema=schema.digest)
+        return replace(facts[0], schema=schemas[0])
 
-    def _run(self, path: str, task: Task, change: Callable[[Iterable[bytes]], Iterable[bytes]] = iter) -> None:
-        """Store the output of a task on the primary, as `change` makes it."""
+    def _dump(self, path: str, snapshot: dump.Snapshot) -> str:
+        """Store dump and schema of a database; return the schema's digest. Raises BackupFailed, HarnessError.
+
+        Of some definitions (functions, triggers, grants) pg_dump writes what they are now, whatever the snapshot. It
+        has read all of them when its first bytes come: as long as nothing changes until then, the schema is the dump's.
+        """
+        site, sql = self.place.site, self.place.sql
+        definitions = dump.schema_task(site, sql, snapshot.database, snapshot)
+        before = SchemaText()
+        with self._output(definitions) as text:
+            for _ in before.entries(text):
+                pass
+        with self._output(dump.dump_task(site, sql, snapshot)) as dumped:
+            first = next(dumped, b"")
+            schema = SchemaText(known=frozenset(before.digests))
+            with self._one_more, self._output(definitions) as text:
+                self.writer.add(f"{path}.schema.sql", schema.chunks(text))
+            if schema.digest != before.digest:
+                which = some(schema.changed, SHOWN) or "one is gone"
+                raise BackupFailed(f"definitions changed while pg_dump read them: {which}; take another backup")
+            self.writer.add(f"{path}.dump", chain((first,), dumped))
+        return schema.digest
+
+    @contextmanager
+    def _output(self, task: Task) -> Iterator[Iterator[bytes]]:
+        """Yield the output of a task on the primary, in chunks. The task is ended when the block fails or all stops."""
         running = self.place.site.run(task)
-        with self.stops.calling(lambda: running.__exit__(None, None, None)):
-            self.writer.add(path, change(dump.chunks(running, PATIENCE.dump)))
+
+        def end() -> None:
+            running.__exit__(None, None, None)
+
+        with self.stops.calling(end):
+            try:
+                yield dump.chunks(running, PATIENCE.dump)
+            except BaseException:
+                end()
+                raise
 
     def _files(
         self, source: Source, referenced: Names | None, paths: Mapping[int, str], trees: dict[str, TreeFacts]

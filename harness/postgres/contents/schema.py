@@ -78,10 +78,15 @@ class Entry:
 
 @dataclass(slots=True)
 class SchemaText:
-    """The normalised text of what pg_dump writes. `digest` and `majors` are those of the part that was read."""
+    """The normalised text of what pg_dump writes. `digest` and `majors` are those of the part that was read.
+
+    `known`: digests of the entries of an earlier text; `changed`: the entries that are not among them, in words.
+    """
 
     majors: dict[str, int] = field(default_factory=dict)  # of the server and of the client program
     digests: list[bytes] = field(default_factory=list)
+    known: frozenset[bytes] | None = None
+    changed: list[str] = field(default_factory=list)
 
     def chunks(self, dumped: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the text as it is stored; raises what reading the dump raises."""
@@ -101,6 +106,8 @@ class SchemaText:
                 owner = "" if entry.key.kind in ON_ANOTHER else entry.owner
                 made = Entry(entry.key, owner, normalised(entry))
                 self.digests.append(made.digest)
+                if self.known is not None and made.digest not in self.known:
+                    self.changed.append(str(made.key))
                 yield made
 
     @property
