@@ -47,15 +47,8 @@ OF_NOTHING = (
     *(quiet.TRIGGERS, quiet.INSTALLED, owners.OF_SUPERUSERS, owners.STATEMENTS, locks.LOCKED, dump.END),
 )
 PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")
-IGNORED = (
-    *("\nUPDATE ", "CREATE TABLE "),
-    "DROP OWNED ",
-    "REASSIGN OWNED ",
-    "ALTER ",
-    "COMMENT ",
-    "GRANT ",
-    "REVOKE ",
-)  # nothing of this is in memory
+# Nothing of this is in memory.
+IGNORED = ("\nUPDATE ", "CREATE TABLE ", "DROP OWNED ", "REASSIGN OWNED ", "ALTER ", "COMMENT ", "GRANT ", "REVOKE ")
 
 
 @dataclass
@@ -177,8 +170,8 @@ class MemoryConnection:
 
     @property
     def info(self) -> SimpleNamespace:
-        version, status = int(float(self.server.version) * 10000), {"server_encoding": "UTF8"}
-        return SimpleNamespace(dbname=self.database, server_version=version, parameter_status=status.get)
+        version, status = int(float(self.server.version) * 10000), {"server_encoding": "UTF8"}.get
+        return SimpleNamespace(dbname=self.database, server_version=version, parameter_status=status, encoding="utf-8")
 
     def cancel(self) -> None:
         """Do nothing: no query takes time."""

@@ -10,7 +10,7 @@ from threading import Lock
 from harness.backup.pack import Archive, pack_objects
 from harness.backup.plan import SHOWN, Plan, uncounted, undeclared
 from harness.backup.tree import pack_tree
-from harness.core.contents import Contents, DatabaseFacts, Gap, SystemFacts, TreeFacts
+from harness.core.contents import Contents, DatabaseFacts, Gap, SequenceFacts, SystemFacts, TreeFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Task
 from harness.core.parallel import Stops, in_parallel
@@ -122,16 +122,19 @@ class Work:
             referenced = {id(source): snapshot.names(source.referenced) for source in sources}
             facts: list[DatabaseFacts] = []
             schemas: list[str] = []
+            values: dict[str, SequenceFacts] = {}
             calls: dict[str, Callable[[], None]] = {
                 "facts": lambda: facts.append(dump.facts(snapshot, path)),
-                "dump": lambda: schemas.append(self._dump(path, snapshot)),
+                "dump": lambda: schemas.append(self._dump(path, snapshot, values)),
             }
             calls |= {paths[id(s)]: partial(self._files, s, referenced[id(s)], paths, trees) for s in sources}
             in_parallel(calls, stop=self.stops.stop)
-        return replace(facts[0], schema=schemas[0])
+        return replace(facts[0], schema=schemas[0], sequences=dump.furthest_back(snapshot, values))
 
-    def _dump(self, path: str, snapshot: dump.Snapshot) -> str:
+    def _dump(self, path: str, snapshot: dump.Snapshot, values: dict[str, SequenceFacts]) -> str:
         """Store dump and schema of a database; return the schema's digest. Raises BackupFailed, HarnessError.
+
+        `values`: takes what the dump sets its sequences to.
 
         Of some definitions (functions, triggers, grants) pg_dump writes what they are now, whatever the snapshot. It
         has read all of them when its first bytes come: as long as nothing changes until then, the schema is the dump's.
@@ -150,7 +153,7 @@ class Work:
             if schema.digest != before.digest:
                 which = some(schema.changed, SHOWN) or "one is gone"
                 raise BackupFailed(f"definitions changed while pg_dump read them: {which}; take another backup")
-            self.writer.add(f"{path}.dump", chain((first,), dumped))
+            self.writer.add(f"{path}.dump", dump.with_sequences(chain((first,), dumped), snapshot, values))
         return schema.digest
 
     @contextmanager

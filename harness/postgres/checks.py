@@ -152,14 +152,8 @@ def _sequences(found: tuple[figures.Sequence, ...], expected: tuple[SequenceFact
             yield f"sequence {then.name}: missing"
             continue
         now = here[then.name]
-        ahead = _last(now.facts, now.step) - _last(then, now.step)
-        if not now.cycles and ahead * now.step < 0:
+        if not now.cycles and figures.is_behind(now.facts, then, now.step):
             yield f"sequence {then.name}: {_at(now.facts)}, behind {_at(then).partition(' ')[2]}"
-
-
-def _last(sequence: SequenceFacts, step: int) -> int:
-    """Return the value before the one that `nextval` returns."""
-    return sequence.value if sequence.called else sequence.value - step
 
 
 def _at(sequence: SequenceFacts) -> str:

@@ -1,7 +1,7 @@
 """Dumps: one snapshot for each database; its facts are counted in the same snapshot."""
 
 import re
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from threading import Event, Timer
 import psycopg
 
 from harness.core.clock import SYSTEM, Clock
-from harness.core.contents import DatabaseFacts
+from harness.core.contents import DatabaseFacts, SequenceFacts
 from harness.core.errors import BackupFailed, HarnessError
 from harness.core.node import Running, Site, Task
 from harness.core.service import Sql
@@ -21,8 +21,9 @@ from harness.postgres.client import client_task, how_it_ended
 from harness.postgres.contents import rows
 from harness.postgres.contents.locks import TIMED_OUT, blocker, take_snapshot
 from harness.postgres.contents.properties import read_not_compared, read_properties
+from harness.postgres.restoring.toc import Entry, noted
 from harness.postgres.server import connect, said
-from harness.postgres.session import Connection, server_encoding
+from harness.postgres.session import RAW, Connection, server_encoding
 
 STATISTICS = 180000  # first version whose restore takes planner statistics, so that no ANALYZE is needed after it
 CHUNK = 4 * 1024 * 1024  # bytes of one chunk
@@ -39,6 +40,7 @@ SMALLER = (
     "a value or a row in it has more than 1 GB as text (a bytea of 500 MB has), which pg_dump cannot read: "
     "split it, or store it as a large object"
 )
+SETVAL = re.compile(rb", (-?\d+), (true|false)\);\s*\Z")  # the end of what sets a sequence to its value
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +196,36 @@ def dump_task(site: Site, sql: Sql, snapshot: Snapshot) -> Task:
         database=snapshot.database,
     )
     return replace(task, env={**task.env, "PGAPPNAME": snapshot.application})
+
+
+def with_sequences(dumped: Iterable[bytes], snapshot: Snapshot, values: dict[str, SequenceFacts]) -> Iterator[bytes]:
+    """Yield a dump of the snapshot as it is; put what it sets each sequence to into `values`, by the sequence's name.
+
+    A name that is not ASCII is found in databases of UTF-8 and without an encoding.
+    """
+    connection = snapshot.connection
+    ours = server_encoding(connection) in ("UTF8", RAW)  # our session reads the very bytes that pg_dump writes
+    encoding = connection.info.encoding if ours else "ascii"
+
+    def note(entry: Entry) -> None:
+        if found := SETVAL.search(entry.text):
+            name = rows.qualified(*(part.decode(encoding, "backslashreplace") for part in (entry.schema, entry.name)))
+            values[name] = SequenceFacts(name, int(found[1]), found[2] == b"true")
+
+    return noted(dumped, "SEQUENCE SET", note)
+
+
+def furthest_back(snapshot: Snapshot, values: Mapping[str, SequenceFacts]) -> tuple[SequenceFacts, ...]:
+    """Return of each sequence its value at the snapshot, or that in the dump where it is behind, as after `setval`.
+
+    Sequences are not part of a snapshot: pg_dump reads them later, and a restore has what it read.
+    """
+
+    def furthest(one: figures.Sequence) -> SequenceFacts:
+        dumped = values.get(one.name, one.facts)
+        return dumped if figures.is_behind(dumped, one.facts, one.step) else one.facts
+
+    return tuple(map(furthest, snapshot.sequences))
 
 
 def schema_task(site: Site, sql: Sql, database: str, snapshot: Snapshot | None = None) -> Task:

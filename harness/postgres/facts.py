@@ -83,6 +83,16 @@ class Sequence:
         return SequenceFacts(self.name, self.value, self.called)
 
 
+def is_behind(one: SequenceFacts, other: SequenceFacts, step: int) -> bool:
+    """Return whether a sequence with that increment, at `one`, gives again what it gave on its way to `other`."""
+    return (_last(one, step) - _last(other, step)) * step < 0
+
+
+def _last(sequence: SequenceFacts, step: int) -> int:
+    """Return the value before the one that `nextval` returns."""
+    return sequence.value if sequence.called else sequence.value - step
+
+
 def begin_reading(connection: Connection) -> None:
     """Read in one snapshot, not yet taken. What else affects how values are written as text, every session fixes."""
     speak_bytes(connection)

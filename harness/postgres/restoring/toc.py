@@ -102,18 +102,42 @@ def adapted(
     user's, and a server from before refuses it. `lz4`: whether the server was built with that compression; `changed` is
     called with each table that would have it. What is no dump in custom format is passed on as it is.
     """
+
+    def adapt(made: Entry, entry: bytes) -> bytes:
+        if OPTION in entry:
+            entry = VERSION.sub(lambda found: without_version(found).ljust(len(found[0])), entry)
+        if not lz4 and made.kind in STORED and COMPRESSED.search(entry):
+            entry = COMPRESSED.sub(lambda found: b" " * len(found[0]), entry)
+            changed(str(made))
+        return entry
+
+    return _copied(dump, (), adapt)
+
+
+def noted(dump: Iterable[bytes], kind: str, note: Callable[[Entry], None]) -> Iterator[bytes]:
+    """Yield a dump as it is; `note` is called with each entry of a kind, with its text.
+
+    In what is no dump in custom format, or of a newer one, none is found.
+    """
+
+    def look(made: Entry, entry: bytes) -> bytes:
+        if made.kind == kind:
+            note(made)
+        return entry
+
+    return _copied(dump, (kind,), look)
+
+
+def _copied(dump: Iterable[bytes], texts: Collection[str], change: Callable[[Entry, bytes], bytes]) -> Iterator[bytes]:
+    """Yield a dump in which `change` was asked for the bytes of each entry; what cannot be read as it is."""
     chunks = iter(dump)
-    reader = _Copying(_Chunks(chunks))
+    reader = _Copying(_Chunks(chunks), texts)
     try:
         version = reader.head()
         for _ in range(reader.number()):
             begin = len(reader.copied)
             made = _entry(reader, version)
-            if OPTION in (entry := bytes(reader.copied[begin:])):
-                reader.copied[begin:] = VERSION.sub(lambda found: without_version(found).ljust(len(found[0])), entry)
-            if not lz4 and made.kind in STORED and COMPRESSED.search(entry := bytes(reader.copied[begin:])):
-                reader.copied[begin:] = COMPRESSED.sub(lambda found: b" " * len(found[0]), entry)
-                changed(str(made))
+            reader.copied[begin:] = change(made, bytes(reader.copied[begin:]))
             if len(reader.copied) > CHUNK:
                 yield bytes(reader.copied)
                 reader.copied.clear()
@@ -259,8 +283,8 @@ class _Reader:
 class _Copying(_Reader):
     """A reader that keeps what it has taken in `copied`."""
 
-    def __init__(self, source: Source) -> None:
-        super().__init__("", source, ())
+    def __init__(self, source: Source, texts: Collection[str]) -> None:
+        super().__init__("", source, texts)
         self.copied = bytearray()
 
     def take(self, count: int) -> bytes:
