@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import psycopg
 import urllib3
@@ -97,7 +98,8 @@ class MemoryPostgres:
             locks.ROOM: [(7_680, 64)],
             abilities.KNOWS: [(True,)],
             identity.CATALOGUE: [
-                (name, True, False, -1, "postgres") for name in sorted({*self.databases, identity.MAINTENANCE})
+                (name, True, False, -1, "postgres", crc32(name.encode()))
+                for name in sorted({*self.databases, identity.MAINTENANCE})
             ],
             identity.TOUCHED: [(identity.MAINTENANCE in self.databases,)],
             identity.OWN_TABLES: [(identity.MAINTENANCE in self.databases,)],
@@ -186,6 +188,8 @@ class MemoryConnection:
         if "pg_export_snapshot" in text and not any(part in text for part in server.refused):
             self.snapshot = server.export(self.database)
             answer = [(self.snapshot, SYSTEM.wall())]
+        elif text == dump.OID:
+            answer = [(crc32(self.database.encode()),)]
         elif not text.startswith("SET "):
             answer = server.answer(text, values or (), server.snapshots.get(self.snapshot, seen))
         return SimpleNamespace(

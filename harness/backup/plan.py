@@ -23,7 +23,7 @@ UNLISTED = ("AccessDenied", "AllAccessDisabled")  # answers of a store to keys t
 class Plan:
     """What a backup contains. `gaps`: what is declared or found and cannot be, or is excluded; `exclude`: declared.
 
-    `declared`: databases of services, without which there is no backup.
+    `declared`: databases of services, without which there is no backup; `oids`: of `databases`, by name.
     """
 
     databases: tuple[str, ...]
@@ -32,6 +32,7 @@ class Plan:
     gaps: tuple[Gap, ...]
     exclude: Mapping[str, str] = field(default_factory=dict)
     declared: frozenset[str] = frozenset()
+    oids: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_of(place: Place, services: Sequence[Service], exclude: Mapping[str, str]) -> Plan:
@@ -39,16 +40,17 @@ def plan_of(place: Place, services: Sequence[Service], exclude: Mapping[str, str
 
     Raises BackupFailed for what a service declares and is not there; HarnessError.
     """
-    names, gaps = _databases(place, services, exclude)
+    oids, gaps = _databases(place, services, exclude)
     objects, more = _buckets(place, services, exclude)
     trees, rest = _trees(place, services, exclude)
     declared = frozenset(name for service in services for name in service.sources().databases)
-    return Plan(names, trees, objects, (*gaps, *more, *rest), exclude, declared)
+    return Plan(tuple(sorted(oids)), trees, objects, (*gaps, *more, *rest), exclude, declared, oids)
 
 
 def _databases(
     place: Place, services: Sequence[Service], exclude: Mapping[str, str]
-) -> tuple[tuple[str, ...], list[Gap]]:
+) -> tuple[dict[str, int], list[Gap]]:
+    """Return the OIDs of the databases that can be backed up, by name, and what cannot."""
     entries = {entry.name: entry for entry in catalogue(place.sql)}
     wanted = set(databases(place.sql))
     for service in services:
@@ -68,7 +70,7 @@ def _databases(
         for schema, what in _undumped(place, name, declared):
             why = f"pg_dump writes nothing of a schema that PostgreSQL brings: {what}; move it to a schema of your own"
             gaps.append(_gap(f"schema {schema} of database {name}", why, exclude))
-    return names, gaps
+    return {name: entries[name].oid for name in names}, gaps
 
 
 def _undumped(place: Place, name: str, declared: Collection[str]) -> tuple[tuple[str, str], ...]:

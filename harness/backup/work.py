@@ -40,6 +40,7 @@ class Work:
     fingerprints: tuple[tuple[str, str], ...]
     stops: Stops = field(default_factory=Stops)
     gone: list[str] = field(default_factory=list)  # databases that nobody declares, dropped or renamed meanwhile
+    opened: set[int] = field(default_factory=set)  # OIDs of the databases whose snapshots were opened
     _one_more: Lock = field(default_factory=Lock)  # held by the database with a third connection
 
     def contents(self, system: SystemFacts, plan: Plan) -> Contents:
@@ -70,16 +71,27 @@ class Work:
         written = [(tree, trees[paths[id(tree)]]) for tree in plan.trees if paths[id(tree)] in trees]
         found = [gap for tree, facts in written for gap in (undeclared(tree, facts.files), uncounted(tree, facts))]
         gaps = [*plan.gaps, *(gap for gap in found if gap is not None), *self._prepared(plan, open_before)]
-        gaps += self._gone(plan)
+        gaps += self._left_behind(plan)
         dumped = tuple(facts for facts in databases.values() if facts is not None)
         return Contents(system, dumped, packed, self.fingerprints, tuple(gaps))
 
-    def _gone(self, plan: Plan) -> Iterator[Gap]:
-        """Yield a gap for each database that is gone. One was renamed only where another name has come."""
+    def _left_behind(self, plan: Plan) -> Iterator[Gap]:
+        """Yield a gap for each database of the plan that no dump has: another took its name, or it is gone.
+
+        Of those that are gone, one was renamed only where another name has come.
+        """
+        undumped = sorted(name for name, oid in plan.oids.items() if oid not in self.opened)
+        there = {one.oid: one.name for one in catalogue(self.place.sql)} if undumped else {}
         known = {*plan.databases, *(gap.what.removeprefix("database ") for gap in plan.gaps), *UNTOUCHED}
-        new = [one.name for one in catalogue(self.place.sql) if one.name not in known] if self.gone else []
-        for name in sorted(self.gone):
-            if not new:
+        new = [name for name in there.values() if name not in known]
+        for name in undumped:
+            now = there.get(plan.oids[name], "")
+            if now and (now in known or name not in self.gone):
+                why = f"renamed while the backup ran, it is {now} now and no dump has it; take another backup"
+                yield Gap(f"database {name}", why)
+            elif name not in self.gone:
+                continue  # dropped, and its name is that of another database, which is in the backup
+            elif not new:
                 yield Gap(f"database {name}", "dropped while the backup ran", "nobody can read it any more")
             else:
                 came = f"in which these are new: {some(new, SHOWN)}"
@@ -119,6 +131,7 @@ class Work:
                 self.gone.append(name)
                 return None
             block.enter_context(self.stops.calling(snapshot.cancel))
+            self.opened.add(snapshot.oid)
             referenced = {id(source): snapshot.names(source.referenced) for source in sources}
             facts: list[DatabaseFacts] = []
             schemas: list[str] = []

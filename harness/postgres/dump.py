@@ -27,6 +27,7 @@ from harness.postgres.session import RAW, Connection, server_encoding
 
 STATISTICS = 180000  # first version whose restore takes planner statistics, so that no ANALYZE is needed after it
 CHUNK = 4 * 1024 * 1024  # bytes of one chunk
+OID = "SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
 END = """
 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE application_name = %s AND pid <> pg_catalog.pg_backend_pid()
@@ -54,6 +55,7 @@ class Snapshot:
     taken_mono: float  # monotonic seconds of the harness, read at the same moment
     sequences: tuple[figures.Sequence, ...]  # their values at that time
     connection: Connection
+    oid: int  # of the database, which has that name as long as the snapshot is open
     without: Collection[int] = ()  # OIDs of tables that are neither locked nor read
     late: Event = field(default_factory=Event)  # set when the patience for the whole of it has ended
 
@@ -138,7 +140,8 @@ def _take(
     name, taken_at, before = take_snapshot(connection, PATIENCE.dump_lock, clock, stopped, without)
     connection.execute("SET max_parallel_workers_per_gather = 0")  # the other cores are production's
     sequences = figures.read_sequences(connection, without)
-    return Snapshot(sql, database, name, taken_at.astimezone(UTC), before, sequences, connection, without)
+    ((oid,),) = connection.execute(OID).fetchall()
+    return Snapshot(sql, database, name, taken_at.astimezone(UTC), before, sequences, connection, oid, without)
 
 
 def _blocker(sql: Sql, database: str, error: BaseException) -> str:

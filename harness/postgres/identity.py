@@ -1,7 +1,7 @@
 """Identity of a PostgreSQL server, and the list of its databases."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -15,7 +15,7 @@ SELECT s.system_identifier::text, current_setting('server_version'), c.timeline_
 FROM pg_catalog.pg_control_system() s, pg_catalog.pg_control_checkpoint() c
 """
 CATALOGUE = """
-SELECT d.datname, d.datallowconn, d.datistemplate, d.datconnlimit, pg_catalog.pg_get_userbyid(d.datdba)
+SELECT d.datname, d.datallowconn, d.datistemplate, d.datconnlimit, pg_catalog.pg_get_userbyid(d.datdba), d.oid
 FROM pg_catalog.pg_database d ORDER BY d.datname
 """
 # Every object of a user has an OID of 16384 or more. After pg_upgrade the parts of plpgsql have such an OID as well;
@@ -96,7 +96,10 @@ FILLED = f"SELECT EXISTS (({_created()}) UNION ALL SELECT 1 FROM pg_catalog.pg_l
 
 @dataclass(frozen=True, slots=True)
 class DatabaseEntry:
-    """A row of pg_database. `limit`: datconnlimit; `valid`: False after an interrupted DROP DATABASE."""
+    """A row of pg_database. `limit`: datconnlimit; `valid`: False after an interrupted DROP DATABASE.
+
+    `oid`: what stays when it is renamed.
+    """
 
     name: str
     connectable: bool
@@ -104,6 +107,7 @@ class DatabaseEntry:
     limit: int
     valid: bool
     owner: str
+    oid: int = field(default=0, compare=False)
 
 
 def ask(sql: Sql, query: str, database: str = "", values: Sequence[object] = ()) -> list[tuple[object, ...]]:
@@ -131,9 +135,11 @@ def catalogue(sql: Sql) -> tuple[DatabaseEntry, ...]:
     return tuple(_entry(*row) for row in ask(sql, CATALOGUE))
 
 
-def _entry(name: object, connectable: object, template: object, limit: object, owner: object) -> DatabaseEntry:
-    at_most = int(str(limit))
-    return DatabaseEntry(str(name), bool(connectable), bool(template), at_most, at_most != INVALID, str(owner))
+def _entry(
+    name: object, connectable: object, template: object, limit: object, owner: object, oid: object
+) -> DatabaseEntry:
+    at_most, valid = int(str(limit)), int(str(limit)) != INVALID
+    return DatabaseEntry(str(name), bool(connectable), bool(template), at_most, valid, str(owner), int(str(oid)))
 
 
 def holds_user_data(sql: Sql, name: str) -> bool:
