@@ -25,6 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 from harness.core.clock import SYSTEM
 from harness.postgres import checks, dump, facts, identity
 from harness.postgres.contents import abilities, additions, locks, prepared_locks, properties, rows, undumped
+from harness.postgres.extensions import functions
 from harness.postgres.restoring import owners, quiet, restorer
 from harness.postgres.roles import admission
 from harness.postgres.roles import data as roles
@@ -44,7 +45,7 @@ OTHERS = (
 )
 OF_NOTHING = (
     *(properties.COLLATIONS, properties.OF_DATABASE, properties.NOT_COMPARED, properties.OF_EXTENSIONS),
-    *(undumped.UNDUMPED, additions.ADDED),
+    *(undumped.UNDUMPED, additions.ADDED, functions.SINCE),
     *(quiet.TRIGGERS, quiet.INSTALLED, owners.OF_SUPERUSERS, owners.STATEMENTS, locks.LOCKED, dump.END),
 )
 PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")

@@ -128,6 +128,8 @@ class DatabaseRestore:
         for name, loaded in self.loaded.items():
             if loaded.by_superuser:
                 self._note(f"database {name}: made by a superuser: {', '.join(loaded.by_superuser)}")
+            for line in loaded.unchanged:
+                self._note(f"database {name}: {line}")
             without = {one: labels.objects_named(name, objects) for one, objects in loaded.unlabelled.items()}
             refused, excluded = labels.left_out(without, self.allowed)
             self.refused = (*self.refused, *refused)

@@ -7,6 +7,7 @@ from psycopg import sql as compose
 
 from harness.postgres.contents.additions import additions
 from harness.postgres.contents.rows import qualified
+from harness.postgres.extensions.functions import CHANGED, changed_functions
 from harness.postgres.session import Connection
 
 EXTENSIONS = "SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY 1"
@@ -45,6 +46,8 @@ NO_PUBLIC = "no schema public"  # a property: it was dropped, of which a dump sa
 MEMBER = "table of extension "  # a property begins with it: whether one that no dump holds had rows
 ROWS = "rows"
 COLLATION = "collation "  # likewise; it may differ after a restore, which builds indexes anew
+# Begins of properties that may differ after a restore. A changed function is changed by it where it is another.
+ON_THEIR_OWN = (COLLATION, CHANGED)
 NOT_COMPARED = """
 SELECT CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'materialised view' END, n.nspname::text, c.relname::text,
        CASE relkind WHEN 'f' THEN 'its rows are on another server' ELSE 'its rows are computed by the restore' END
@@ -93,13 +96,14 @@ SHOWN = 20  # of a kind; the others are a number
 def read_properties(connection: Connection, without: Collection[int] = ()) -> tuple[tuple[str, str], ...]:
     """Return versions of extensions and of collations, tables of extensions, and facts of large objects.
 
-    And whether the schema public was dropped. The last facts are owners, grants and comments. `without`: OIDs of
-    tables that are not read. Raises psycopg.Error.
+    And functions of extensions that were changed, and whether the schema public was dropped. The last facts are owners,
+    grants and comments. `without`: OIDs of tables that are not read. Raises psycopg.Error.
     """
     found = [(f"{EXTENSION}{name}", version) for name, version in connection.execute(EXTENSIONS).fetchall()]
     if not connection.execute(PUBLIC).fetchall():
         found.append((NO_PUBLIC, ""))
     found += ((f"{MEMBER}{name}: {label}", some) for label, name, some in _tables_of_extensions(connection, without))
+    found += changed_functions(connection)
     ((digest, objects),) = connection.execute(LARGE_OBJECTS).fetchall()
     return (*found, *read_collations(connection), *([(OBJECTS, digest)] if objects else ()))
 
@@ -180,7 +184,7 @@ def _shortened(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def differences(found: Iterable[tuple[str, str]], expected: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Yield how properties differ, one line each: a restore makes an extension's default version, maybe a newer one."""
-    here, there = ({name: v for name, v in of if not name.startswith(COLLATION)} for of in (found, expected))
+    here, there = ({name: v for name, v in of if not name.startswith(ON_THEIR_OWN)} for of in (found, expected))
     if PLPGSQL not in there:  # every new database has it, and pg_dump never drops it
         here.pop(PLPGSQL, None)
     if NO_PUBLIC in there and NO_PUBLIC not in here:

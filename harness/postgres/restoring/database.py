@@ -13,6 +13,7 @@ from harness.patience import PATIENCE
 from harness.postgres.allowed import NOTHING, Allowed, remedy
 from harness.postgres.client import client_task
 from harness.postgres.contents.properties import NO_PUBLIC
+from harness.postgres.extensions.changes import change_functions
 from harness.postgres.restoring import quiet
 from harness.postgres.restoring.owners import align_owners, grant_all, refused_grants
 from harness.postgres.restoring.restorer import PREFIX, restorer
@@ -62,13 +63,14 @@ class Loaded:
 
     `views`: materialised views to fill, in order; `held`: what was held meanwhile; `by_superuser`: what of the dump a
     superuser had to make; `unlabelled`: providers of security labels that the server has not loaded, and the objects
-    that have their labels.
+    that have their labels; `unchanged`: changes of functions of extensions that were not made, a line each.
     """
 
     views: tuple[bytes, ...]
     held: tuple[quiet.Held, ...]
     by_superuser: tuple[str, ...] = ()
     unlabelled: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    unchanged: tuple[str, ...] = ()
 
 
 def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: Allowed = NOTHING) -> Loaded:
@@ -84,7 +86,7 @@ def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: All
     last = [entry for entry in entries if entry.kind == LAST]
     described = [entry for entry in entries if entry.kind in UNSAID and superuser.makes(entry)]
     with restorer(sql, facts.name) as own:
-        _Load(own, facts, dump, superuser).load(entries)
+        unchanged = _Load(own, facts, dump, superuser).load(entries)
         held = quiet.hold_jobs(sql, facts.name) if any(entry.is_a(SCHEDULER) for entry in entries) else ()
         align_owners(sql, facts.name, [entry for entry in entries if entry.kind != LAST], allowed)
         grant_all(sql, facts.name, [entry for entry in entries if entry.kind == GRANTS])
@@ -94,7 +96,7 @@ def restore_database(sql: Sql, facts: DatabaseFacts, dump: Spooled, allowed: All
     if last:
         align_owners(sql, facts.name, last, allowed)
     views = tuple(entry.line.removeprefix(f"{VIEW_DATA} ".encode()) for entry in entries if entry.kind == VIEW_DATA)
-    return Loaded(views, held, tuple(superuser.made), superuser.unlabelled)
+    return Loaded(views, held, tuple(superuser.made), superuser.unlabelled, unchanged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +108,16 @@ class _Load:
     dump: Spooled
     superuser: Superuser
 
-    def load(self, entries: Sequence[Entry]) -> None:
-        """Make schemas and extensions, then what is before the data, the data, what is after them."""
+    def load(self, entries: Sequence[Entry]) -> tuple[str, ...]:
+        """Make schemas and extensions, then what is before the data, the data, what is after them.
+
+        Return a line for each kind of change of extensions' functions that was not made.
+        """
         public = NO_PUBLIC not in dict(self.facts.properties)
         self.superuser.prepare(entries, self.sql.user, public=public)
+        extensions = (entry.name.decode(errors="replace") for entry in entries if entry.kind == "EXTENSION")
+        changed, unchanged = change_functions(self.superuser.sql, self.facts, extensions)
+        self.superuser.made += changed
         old = major(self.sql) < STATISTICS
         kept = [
             entry
@@ -131,6 +139,7 @@ class _Load:
         self._some([entry for entry in rest if self.superuser.makes(entry)], by_superuser=True)
         if late:
             self._some(late, by_superuser=False)
+        return unchanged
 
     def _some(self, entries: Sequence[Entry], *, by_superuser: bool) -> None:
         if by_superuser:
