@@ -94,6 +94,37 @@ def test_every_change_of_a_value_changes_the_digest(
     assert digest(kinds, "public.t", KINDS) != before
 
 
+CRON = (("job", "active bool", "active = false"), ("job_run_details", "status text", "status = 'failed'"))
+
+
+@pytest.mark.parametrize(("table", "column", "change"), CRON)
+def test_what_the_scheduler_writes_is_left_out_of_its_own_tables_alone(
+    server: DatabaseServer, table: str, column: str, change: str
+) -> None:
+    """It was left out of a user's own table of that name, too. Here another extension has the scheduler's name."""
+    name = f"cron.{table}"
+    server.execute(
+        NAME, "CREATE SCHEMA cron", f"CREATE TABLE {name} ({column}, n int)", f"INSERT INTO {name} VALUES ('t', 1)"
+    )
+    before = digest(server, name)
+    server.execute(NAME, f"UPDATE {name} SET {change}")
+    assert digest(server, name) != before
+    server.execute(
+        NAME,
+        "CREATE EXTENSION citext",
+        f"ALTER EXTENSION citext ADD TABLE {name}",
+        "SET allow_system_table_mods = on",
+        f"UPDATE pg_extension SET extname = 'pg_cron', extconfig = ARRAY['{name}'::regclass::oid],"
+        " extcondition = ARRAY['']"
+        " WHERE extname = 'citext'",
+    )
+    before = digest(server, name)
+    server.execute(NAME, f"UPDATE {name} SET {column.partition(' ')[0]} = NULL")
+    assert digest(server, name) == before
+    server.execute(NAME, f"UPDATE {name} SET n = 2")
+    assert digest(server, name) != before
+
+
 def test_a_digest_depends_neither_on_the_order_of_rows_nor_of_columns(server: DatabaseServer) -> None:
     server.execute(
         NAME,

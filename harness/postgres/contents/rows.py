@@ -48,14 +48,18 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_
 ORDER BY 2, 3
 """
 # Without generated columns: no dump has their values, and to read a virtual one can raise an error. Without the column
-# of pg_cron's jobs that keeps them from running in a drill, and what pg_cron writes into runs that its server ended.
+# of pg_cron's jobs that keeps them from running in a drill, and what pg_cron writes into runs that its server ended:
+# not of a user's own tables of those names.
 COLUMNS = """
 SELECT a.attrelid, a.attname::text, a.atttypid IN (25, 1043), a.attnotnull
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-  AND (a.attname <> 'active' OR a.attrelid IS DISTINCT FROM to_regclass('cron.job'))
-  AND (a.attname NOT IN ('status', 'return_message')
-       OR a.attrelid IS DISTINCT FROM to_regclass('cron.job_run_details'))
+  AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+      WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = a.attrelid AND d.objsubid = 0 AND d.deptype = 'e'
+        AND d.refclassid = 'pg_catalog.pg_extension'::regclass AND e.extname = 'pg_cron'
+        AND (a.attrelid = to_regclass('cron.job') AND a.attname = 'active'
+             OR a.attrelid = to_regclass('cron.job_run_details') AND a.attname IN ('status', 'return_message')))
 ORDER BY a.attrelid, a.attname
 """
 # Contents without the zeros at the end of a page, which pg_dump writes for the holes of a sparse object, and length.
