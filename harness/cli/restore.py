@@ -147,7 +147,7 @@ def restored_one(
     done = restore_one(repository, key, wanted, one, journal, count, tags)
     say(f"RESTORED database {one.database} of {restored(done.server)}: {one.into.name} at {one.into.sql}")
     say(f"NOTE: {done.tables} tables with {done.rows} rows were compared and are equal")
-    for line in done.uncommitted:
+    for line in (*done.uncommitted, *done.lost):
         say(f"NOTE: {line}")
     return done.server
 

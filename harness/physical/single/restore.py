@@ -17,9 +17,10 @@ from harness.physical.restore import PointInTime, restore
 from harness.physical.server import serving
 from harness.physical.single.aside import roll_back_prepared
 from harness.physical.single.into import Into
+from harness.physical.single.properties import properties_of
 from harness.physical.single.transfer import transfer
 from harness.postgres.identity import ask
-from harness.postgres.roles.data import Database, inspect
+from harness.postgres.roles.data import Database, ServerData, inspect
 from harness.repository.catalogue import Repository
 
 # Roles that owners, privileges (o, a) and policies (r) of the database name; initdb's superuser is in none of these.
@@ -35,13 +36,15 @@ EXTENSIONS = "SELECT extname::text FROM pg_catalog.pg_extension WHERE extname <>
 class Loaded:
     """What was loaded. `tables`, `rows`: their number, compared with the backup; `server`: what was restored aside.
 
-    `uncommitted`: transactions that were prepared and open, whose changes were not loaded, a line each.
+    `uncommitted`: transactions that were prepared and open, whose changes were not loaded, a line each; `lost`:
+    likewise, properties of the database that it does not have, and jobs that are held.
     """
 
     tables: int
     rows: int
     server: PointInTime
     uncommitted: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +85,23 @@ def restore_one(
         programs = programs_of(done.major, tags)
         with serving(programs, folder, done.superuser) as place:
             source = sql_at(place, done.superuser)
-            found = _database(source, one.database)
+            data = inspect(source)
+            found = _database(data, one.database)
             uncommitted = roll_back_prepared(source, one.database)
             roles = {str(name) for (name,) in ask(source, ROLES, one.database, (one.owners,))}
             if one.owners and one.into.new:
                 roles |= {found.owner}
             extensions = {str(name) for (name,) in ask(source, EXTENSIONS, one.database)}
             _refuse(one.into.lacking(roles, extensions), one.into)
+            properties = properties_of(data, one.database, one.into, owners=one.owners)
+            lost = [*properties.lost]
             with _made(one, found):
+                lost += properties.begin()
                 tables = transfer(programs, source, one.database, one.into, owners=one.owners)
+            lost += properties.end()
     rows = sum(table.rows for table in tables)
     journal.mark("loaded", one.into.name, tables=len(tables), rows=rows)
-    return Loaded(len(tables), rows, done, uncommitted)
+    return Loaded(len(tables), rows, done, uncommitted, tuple(dict.fromkeys(lost)))
 
 
 def _refuse(lines: tuple[str, ...], into: Into) -> None:
@@ -120,8 +128,8 @@ def sql_at(place: Path, superuser: str) -> Sql:
     return Sql(address, address, superuser, f"file:{password}", database)
 
 
-def _database(source: Sql, name: str) -> Database:
-    databases = inspect(source).databases
+def _database(data: ServerData, name: str) -> Database:
+    databases = data.databases
     for one in databases:
         if one.name == name and one.connectable:
             return one

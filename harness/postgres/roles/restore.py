@@ -78,6 +78,11 @@ def create_database(sql: Sql, data: ServerData, found: ServerData, name: str, lz
                 )
     except psycopg.Error as error:
         raise RestoreFailed(f"database {name} at {sql.outside}: cannot be created: {one_line(error)}") from error
+    set_in_database(sql, data, found, name, lz4)
+
+
+def set_in_database(sql: Sql, data: ServerData, found: ServerData, name: str, lz4: bool | None = None) -> None:
+    """Make the settings of a database, and of roles in it, those that its server knows. Raises RestoreFailed."""
     names = {"", *(role.name for role in data.roles)}
     with changing(sql, f"settings of database {name}") as connection:
         _settings(connection, found, settable(sql, found, data, lz4), names, {name})
