@@ -213,7 +213,7 @@ def _require_end(way: Way, done: Replayed) -> None:
 
 def _warnings(way: Way, folder: Path, done: Replayed) -> tuple[str, ...]:
     lines = [f"a newer timeline was not followed: {reason}" for reason in way.passed_over]
-    lines += [f"archiving, replication and subscriptions are off: see the end of {folder / AUTO}"]
+    lines += [f"archiving, replication, subscriptions and jobs of pg_cron are off: see the end of {folder / AUTO}"]
     lines.append("take a new physical backup of it once it is in use: this one is of the timeline before")
     spaces = (spaces_of(folder),) if tablespaces_of(way.backup) else ()
     if folder.stat().st_uid == 0:

@@ -32,13 +32,16 @@ NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 AUTO = "postgresql.auto.conf"  # of ALTER SYSTEM; PostgreSQL reads it in the data folder, whatever config_file says
 # Written last, where they override what the primary had.
 QUIET = b"""
-# By `blackstart restore`: a copy must not archive into the primary's repository, follow it, or receive its
-# subscriptions. Remove these lines when this server takes its place.
+# By `blackstart restore`: a copy must not archive into the primary's repository, follow it, receive its
+# subscriptions, or run its jobs of pg_cron. Remove these lines when this server takes its place.
 archive_mode = 'off'
 primary_conninfo = ''
 primary_slot_name = ''
 max_logical_replication_workers = '0'
-"""
+cron.launch_active_jobs = 'off'
+cron.use_background_workers = 'off'
+cron.host = '/blackstart holds the jobs'
+"""  # pg_cron has the first of its three since 1.6; by the others a job of an older one finds no server and fails
 # Left on the primary, which passes them over while it runs. By the first, which comes before recovery.signal, a
 # replay waits at the end of the WAL for more; with the second no server of PostgreSQL 12 or newer starts.
 LEFT = ("standby.signal", "recovery.conf")

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.core.clock import NotYet, wait_until
 from harness.core.contents import TableFacts
+from harness.core.journal import MemoryJournal
 from harness.core.node import Stoppable
 from harness.estate.site import DATABASE, EstateSite
+from harness.physical.choice import Wanted
+from harness.physical.private_server import Running, running_server
+from harness.physical.private_server import connect as connect_to
+from harness.physical.programs import programs_of
+from harness.physical.restore import restore
+from harness.physical.single.into import look_into
+from harness.physical.single.restore import One, restore_one
+from harness.physical.target import read_target
+from harness.physical.unpack import AUTO, QUIET
 from harness.postgres import server
 from harness.postgres.contents.rows import read_tables
 from harness.postgres.facts import begin_reading
 from harness.postgres.server import connect
 from harness.recovery.containment import release_all
+from harness.vault import read_text_secret
 from tests.cases.estate import CaseEstate, other_server
 from tests.cases.majors import OWN, asked_major, debian_programs, served_by
 
@@ -130,3 +142,70 @@ def test_a_job_of_a_server_that_is_restored_as_a_whole_does_not_run(scheduled: C
     release_all((), estate.dr.place, restored.held, estate.journal)
     restart(estate.dr)
     wait_until(lambda: ran(estate, "dr"), patience=60.0)
+
+
+def runs_on(folder: Path, place: Path) -> int:
+    """Start a server that loads pg_cron on a restored folder, and return how often its job ran in a few seconds."""
+    place.mkdir(mode=0o700)
+    loading = {"shared_preload_libraries": "pg_cron", "cron.database_name": NAME}
+    programs = replace(programs_of(15), folder=debian_programs())
+    with running_server(programs, folder, place, loading) as process:
+        wait_until(Running(process, place, "postgres").promoted, patience=60.0)
+        with connect_to(place, "postgres", NAME) as connection:
+            connection.execute("SELECT pg_sleep(3)")
+            ((count,),) = connection.execute("SELECT count(*) FROM public.ran").fetchall()
+    return int(count)
+
+
+def test_a_job_of_a_restored_copy_does_not_run_until_its_settings_are_removed(
+    scheduled: CaseEstate, tmp_path: Path
+) -> None:
+    """It ran as soon as the copy was started, beside that of production."""
+    estate = scheduled
+    estate.backup["mode"] = "physical"
+    estate.declare(NAME)
+    estate.create(
+        NAME,
+        "CREATE EXTENSION pg_cron",
+        "CREATE TABLE ran (at timestamptz DEFAULT now(), by text)",
+        "SELECT cron.schedule('at start', '@reboot', 'INSERT INTO ran (by) VALUES (current_user)')",
+        "ALTER SYSTEM SET cron.use_background_workers = on",
+    )
+    wait_until(lambda: ran(estate, "primary"), patience=60.0)  # the scheduler starts with its extension
+    before = estate.value(NAME, "SELECT count(*) FROM ran", "primary")
+    estate.back_up()
+    key = read_text_secret(estate.secrets.of("dr")["recipient.pem"]).encode()
+    done = restore(estate.repository, key, Wanted(read_target("latest")), tmp_path / "data", MemoryJournal())
+    (said,) = [line for line in done.warnings if "are off" in line]
+    assert said.startswith("archiving, replication, subscriptions and jobs of pg_cron are off: see the end of ")
+    assert runs_on(done.folder, tmp_path / "held") == before
+    auto = done.folder / AUTO
+    auto.write_bytes(auto.read_bytes().removesuffix(QUIET))
+    assert runs_on(done.folder, tmp_path / "free") != before
+
+
+def test_a_job_of_a_database_that_is_copied_alone_is_held_and_named(scheduled: CaseEstate, tmp_path: Path) -> None:
+    estate = scheduled
+    estate.backup["mode"] = "physical"
+    estate.declare(NAME)
+    estate.create(
+        NAME,
+        "CREATE EXTENSION pg_cron",
+        "SELECT cron.schedule('each minute', '* * * * *', 'SELECT 1')",
+        "SELECT cron.schedule('off', '* * * * *', 'SELECT 1')",
+        "UPDATE cron.job SET active = false WHERE jobname = 'off'",
+    )
+    estate.back_up()
+    key = read_text_secret(estate.secrets.of("dr")["recipient.pem"]).encode()
+    for made in (False, True):
+        if made:  # one that is there and empty
+            estate.run("postgres", f"DROP DATABASE {NAME} WITH (FORCE)", f"CREATE DATABASE {NAME}", site="dr")
+        one = One(NAME, look_into(estate.dr.place.sql, NAME), tmp_path)
+        done = restore_one(estate.repository, key, Wanted(read_target("latest")), one, MemoryJournal())
+        remedy = "where they are to run, UPDATE cron.job SET active = true WHERE jobid = NUMBER"
+        assert done.lost == (f"jobs of pg_cron are inactive: 1; {remedy}",)
+        assert estate.rows(NAME, "SELECT jobname, active FROM cron.job ORDER BY 1") == [
+            ("each minute", False),
+            ("off", False),
+        ]
+        assert estate.rows(NAME, "SELECT FROM pg_namespace WHERE nspname ~ 'blackstart'") == []

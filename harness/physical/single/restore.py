@@ -17,9 +17,11 @@ from harness.physical.restore import PointInTime, restore
 from harness.physical.server import serving
 from harness.physical.single.aside import roll_back_prepared
 from harness.physical.single.into import Into
+from harness.physical.single.jobs import Jobs
 from harness.physical.single.properties import properties_of
 from harness.physical.single.transfer import transfer
 from harness.postgres.identity import ask
+from harness.postgres.restoring import quiet
 from harness.postgres.roles.data import Database, ServerData, inspect
 from harness.repository.catalogue import Repository
 
@@ -94,11 +96,11 @@ def restore_one(
             extensions = {str(name) for (name,) in ask(source, EXTENSIONS, one.database)}
             _refuse(one.into.lacking(roles, extensions), one.into)
             properties = properties_of(data, one.database, one.into, owners=one.owners)
-            lost = [*properties.lost]
-            with _made(one, found):
+            lost, jobs = [*properties.lost], Jobs(one.into, quiet.SCHEDULER in extensions)
+            with _made(one, found), jobs.holding():
                 lost += properties.begin()
-                tables = transfer(programs, source, one.database, one.into, owners=one.owners)
-            lost += properties.end()
+                tables = transfer(programs, source, one.database, one.into, owners=one.owners, loaded=jobs.hold)
+            lost += (*properties.end(), *jobs.lines)
     rows = sum(table.rows for table in tables)
     journal.mark("loaded", one.into.name, tables=len(tables), rows=rows)
     return Loaded(len(tables), rows, done, uncommitted, tuple(dict.fromkeys(lost)))

@@ -5,7 +5,7 @@ Nothing is on a disk in between, and the restore is one transaction.
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -31,10 +31,19 @@ SHOWN = 3  # tables that a message names
 Facts = tuple[TableFacts | SequenceFacts, ...]
 
 
-def transfer(programs: Programs, source: Sql, database: str, into: Into, *, owners: bool) -> tuple[TableFacts, ...]:
+def transfer(
+    programs: Programs,
+    source: Sql,
+    database: str,
+    into: Into,
+    *,
+    owners: bool,
+    loaded: Callable[[], None] = lambda: None,
+) -> tuple[TableFacts, ...]:
     """Copy a database into an empty one; return the tables that are in both. Raises RestoreFailed, HarnessError.
 
-    `source`: a server that takes every user without a password; `owners`: with owners and privileges.
+    `source`: a server that takes every user without a password; `owners`: with owners and privileges. `loaded`: is
+    called once all is loaded, before it is compared.
     """
     dump = [str(programs.folder / "pg_dump"), "--format=custom", "--compress=0", "--no-password"]
     if programs.major >= STATISTICS:
@@ -66,6 +75,7 @@ def transfer(programs: Programs, source: Sql, database: str, into: Into, *, owne
                 raise RestoreFailed(f"{into.where}: {program}: {_last(place / log)} (exit code {code})")
         if any(codes):
             raise RestoreFailed(f"{into.where}: pg_dump ended with {codes[0]}, pg_restore with {codes[1]}")
+    loaded()
     found = _facts(into.sql, into.name)
     _compare(_facts(source, database), found, into)
     return tuple(one for one in found if isinstance(one, TableFacts))
