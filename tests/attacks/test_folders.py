@@ -21,6 +21,7 @@ NO_INODE = 'mkdir -p there && mount -t tmpfs -o size=90m,nr_inodes=2 none there 
 USAGE, UNKNOWN = 2, 3
 
 
+@pytest.mark.night
 @pytest.mark.parametrize(
     ("mount", "words", "variable", "code", "said"),
     [

@@ -75,6 +75,7 @@ def test_a_restore_onto_a_full_spool_says_how_much_it_needs(on_disk: OnDisk) -> 
         assert "volume spool of dr: No space left on device; the dumps of this backup need 2" in failed_restore(estate)
 
 
+@pytest.mark.night
 def test_a_restore_onto_a_full_disk_says_why_the_server_ended(on_disk: OnDisk) -> None:
     """Without room for WAL the server ends itself, and pg_restore knows no reason; before that a table has no room."""
     with on_disk("dr/volumes/postgres", 80) as estate:

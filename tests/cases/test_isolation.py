@@ -253,6 +253,7 @@ def test_a_folder_of_the_machine_with_data_in_it_is_uncovered_unless_excluded(tm
     assert not isolation.uncovered_paths(excluded)
 
 
+@pytest.mark.night
 @pytest.mark.programs
 def test_the_command_refuses_it_before_anything_is_started(tmp_path: Path) -> None:
     """`blackstart drill` in a user namespace that allows no more of them: so it is where they are off."""

@@ -75,6 +75,7 @@ def sockets() -> Iterator[Path]:
         yield Path(name, "s")
 
 
+@pytest.mark.night
 def test_a_standby_is_made_follows_and_is_promoted_with_every_write(physical: CaseEstate, sockets: Path) -> None:
     with following(physical, sockets):
         with archiving(physical):
@@ -106,6 +107,7 @@ def corrupt(case: CaseEstate) -> None:
         os.fsync(file.fileno())
 
 
+@pytest.mark.night
 def test_a_corrupted_standby_is_not_used(physical: CaseEstate, sockets: Path) -> None:
     with following(physical, sockets):
         with archiving(physical):

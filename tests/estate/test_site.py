@@ -15,6 +15,7 @@ from harness.substrate.embedded.substrate import Embedded
 pytestmark = pytest.mark.programs
 
 
+@pytest.mark.night
 def test_activation_waits_for_a_store_that_ran_before(tmp_path: Path) -> None:
     """Regression: activation reported ready before the store answered."""
     substrate, secrets = Embedded(tmp_path / "run", tmp_path / "logs"), make_secrets(tmp_path / "secrets", ())

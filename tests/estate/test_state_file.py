@@ -49,6 +49,7 @@ def test_its_text_is_the_file(tmp_path: Path) -> None:
     assert read_state(tmp_path / "saved.json", "") == made
 
 
+@pytest.mark.night
 def test_a_full_disk_leaves_the_earlier_file_whole(tmp_path: Path) -> None:
     run, at = tmp_path / "run", tmp_path / "state/recovered.json"
     state(run).write(at)

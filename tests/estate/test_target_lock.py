@@ -39,6 +39,7 @@ def holder(target: str) -> subprocess.Popen[str]:
     return started
 
 
+@pytest.mark.night
 def test_the_second_is_refused_by_name_and_a_killed_one_is_taken_over() -> None:
     with holder("the DR site with db:5432") as first:
         said = f"the DR site with db:5432 is in use by restore test of tonight, process {first.pid}, since 20"

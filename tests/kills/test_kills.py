@@ -30,11 +30,13 @@ def require_swept(work: Work, *kills: tuple[str, str, str]) -> None:
         assert (row.left, row.verdict) == ([], "UNKNOWN"), row
 
 
+@pytest.mark.night
 def test_a_killed_restore_test_on_a_new_site_leaves_nothing(tmp_path: Path) -> None:
     with restore_test(tmp_path) as work:
         require_swept(work, ("after", "END", "dr/postgres"))
 
 
+@pytest.mark.night
 def test_a_restore_test_that_was_killed_on_an_existing_site_is_cleared_or_resumed(tmp_path: Path) -> None:
     with on_existing(tmp_path) as work:
         require_swept(work, ("after", "END", "pg_restore"))

@@ -166,6 +166,7 @@ def test_a_test_needs_an_oracle_that_finds_something_in_it(
     assert ("needed" in told) is bool(lines)
 
 
+@pytest.mark.night
 def test_tests_tell_what_they_need_in_child_processes_too(tmp_path: Path) -> None:
     code = "import os, subprocess, sys\ndef test_it():\n"
     code += f"    env = os.environ | {{'PYTHONPATH': {str(ROOT)!r}}}\n"

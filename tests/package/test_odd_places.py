@@ -54,6 +54,7 @@ def test_features_are_collected_there(checkout: Path, locale: str) -> None:
     assert (done.returncode, "site_loss.feature::" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+@pytest.mark.night
 def test_a_read_only_checkout_ends_with_zero(checkout: Path) -> None:
     """Every warning is an error there, that of pytest's cache too."""
     before = ("unshare", "-rm", "sh", "-c", READ_ONLY, "sh")
@@ -132,6 +133,7 @@ def test_odoo_reads_its_settings_there(tmp_path: Path, secrets: Secrets) -> None
     assert done.stdout.splitlines()[-1] == f"{site.folder.resolve()}/volumes/odoo"
 
 
+@pytest.mark.night
 @pytest.mark.programs
 def test_a_small_drill_is_kept_there(tmp_path: Path) -> None:
     with running(own_folder(tmp_path / ODD), LC_ALL="C") as drill:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.programs
 PHYSICAL = '[backup]\nmode = "physical"'
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("mode", ["physical", "logical"])
 def test_the_packaged_drill_of_an_own_estate_is_kept(site_packages: Path, tmp_path: Path, mode: str) -> None:
     shutil.copy(ROOT / "examples/gallery/gallery.py", tmp_path)

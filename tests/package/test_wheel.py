@@ -70,6 +70,7 @@ def test_it_installs_into_an_empty_environment(wheel: Path, tmp_path: Path) -> N
     assert (done.returncode, SITE_LOSS in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+@pytest.mark.night
 @pytest.mark.parametrize(
     ("features", "estate", "drill"),
     [(False, False, SITE_LOSS), (False, True, SITE_LOSS), (True, True, "mine/loss"), (True, False, "mine/loss")],
@@ -83,6 +84,7 @@ def test_a_drill_uses_what_the_folder_has_and_else_what_was_installed(
     assert (done.returncode, drill in done.stdout, "1 test collected" in done.stdout) == (0, True, True), done.stderr
 
 
+@pytest.mark.night
 def test_an_own_repository_needs_no_conftest(site_packages: Path, tmp_path: Path) -> None:
     own = own_folder(tmp_path / "own")
     for at, named in ((own, "features/"), (own / "features", "."), (tmp_path, str(own / "features"))):
@@ -113,6 +115,7 @@ def test_entry_point_option_and_conftest_are_one_plugin(site_packages: Path, tmp
     assert (done.returncode, "1 test collected" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("substrate", ["docker", "kind"])
 def test_a_missing_extra_is_one_line(site_packages: Path, tmp_path: Path, substrate: str) -> None:
     without = block(tmp_path / "blocked", *CLIENTS)
@@ -123,6 +126,7 @@ def test_a_missing_extra_is_one_line(site_packages: Path, tmp_path: Path, substr
     assert "Traceback" not in done.stdout + done.stderr
 
 
+@pytest.mark.night
 def test_without_extras_the_commands_work(site_packages: Path, tmp_path: Path) -> None:
     without = block(tmp_path / "blocked", *CLIENTS)
     for words in (["--help"], ["doctor"], ["sweep"], ["drill", "--collect-only"]):

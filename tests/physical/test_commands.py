@@ -109,6 +109,7 @@ def test_a_receiver_that_is_killed_loses_nothing(there: Production, operator: Pa
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.night
 def test_restore_to_a_point_in_time_by_the_command(there: Production, operator: Path) -> None:
     with connect(there.sql, "guestbook") as connection, receiving(operator):
         done = blackstart(operator, "backup", "--mode", "physical")
@@ -151,6 +152,7 @@ def test_what_was_shipped_is_opened_by_a_recipient_that_was_added(there: Product
     assert found.returncode == 0, found.stdout + found.stderr
 
 
+@pytest.mark.night
 def test_archive_command_ships_what_the_server_finishes(there: Production, operator: Path) -> None:
     command = f"{sys.executable} -c 'from harness.cli import main; main()' wal push"
     script = operator / "push.sh"
@@ -173,6 +175,7 @@ def test_archive_command_ships_what_the_server_finishes(there: Production, opera
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.night
 def test_the_same_commands_with_a_repository_in_a_directory(there: Production, tmp_path: Path) -> None:
     folder, disk = there.folder(tmp_path / "operator"), tmp_path / "disk"
     disk.mkdir()

@@ -13,6 +13,7 @@ from tests.cases.production import Production, blackstart, last, there
 __all__ = ["there"]
 
 
+@pytest.mark.night
 def test_an_incremental_backup_and_one_database_of_it(
     there: Production, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -126,6 +126,7 @@ def test_a_server_before_17(substrate: Embedded, recipients: Recipients, tmp_pat
     assert not [one.key for one in old.repository.store.list(old.repository.layout.of("writer"))]
 
 
+@pytest.mark.night
 def test_a_timeline_that_began_since(on: Archive, tmp_path: Path) -> None:
     """A restored server is on a new timeline: its first backup is a full one, the next builds on that."""
     full(on)

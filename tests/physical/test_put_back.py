@@ -180,6 +180,7 @@ def promoted(archive: Archive) -> None:
         raise NotYet("still in recovery")
 
 
+@pytest.mark.night
 def test_a_new_timeline_gets_a_number_that_the_repository_does_not_have(alone: Archive, tmp_path: Path) -> None:
     """The remedy ended in a refusal: the server's new timeline had the number of one that was shipped."""
     with snapshot(alone):

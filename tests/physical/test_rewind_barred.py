@@ -54,6 +54,7 @@ def test_none_starts_after_a_rewind_that_failed_half_way(parted: Parted, passfil
     follows(parted)
 
 
+@pytest.mark.night
 def test_none_starts_between_the_control_file_and_standby_signal(
     parted: Parted, passfile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ class Unsettable:
         return 0
 
 
+@pytest.mark.night
 def test_a_rewind_that_did_not_end_is_no_standby_when_its_files_were_moved_away(parted: Parted, passfile: Path) -> None:
     """It said "nothing to rewind", and no server started on the folder."""
     folder = parted.use(parted.stopped)
@@ -108,6 +110,7 @@ def test_a_rewind_that_did_not_end_is_no_standby_when_its_files_were_moved_away(
     parted.plan()
 
 
+@pytest.mark.night
 def test_a_standby_whose_wal_cannot_be_read_is_not_called_one_that_follows(parted: Parted, passfile: Path) -> None:
     folder = parted.use(parted.stopped)
     rewound(parted, passfile)

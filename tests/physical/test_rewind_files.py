@@ -248,6 +248,7 @@ def test_the_repository_and_its_key_are_asked_for_when_wal_is_lacking_alone(part
         plan_rewind(folder, parted.promoted.sql, unreachable)
 
 
+@pytest.mark.night
 def test_without_a_rewind_own_wal_is_used_and_nothing_is_changed_before_all_is_there(
     parted: Parted, passfile: Path
 ) -> None:

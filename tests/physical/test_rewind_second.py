@@ -34,6 +34,7 @@ def write(parted: Parted, row: int) -> None:
     parted.promoted.execute("postgres", f"INSERT INTO kept SELECT {row}")
 
 
+@pytest.mark.night
 def test_it_is_refused_with_what_it_alone_has(parted: Parted, passfile: Path) -> None:
     """Whether the promoted server has written more meanwhile or less."""
     said = r"was started as a primary on timeline 2, that of the promoted server, which lacks WAL from .* to .*, "
@@ -46,6 +47,7 @@ def test_it_is_refused_with_what_it_alone_has(parted: Parted, passfile: Path) ->
         parted.plan()
 
 
+@pytest.mark.night
 def test_one_that_only_started_is_refused_too(parted: Parted, passfile: Path) -> None:
     """It wrote a checkpoint, after which it cannot stream."""
     started_alone(parted, passfile)
@@ -56,6 +58,7 @@ def test_one_that_only_started_is_refused_too(parted: Parted, passfile: Path) ->
         parted.plan()
 
 
+@pytest.mark.night
 def test_a_standby_that_is_behind_is_no_second_primary(parted: Parted, passfile: Path) -> None:
     folder = parted.use(parted.stopped)
     rewound(parted, passfile)
@@ -71,6 +74,7 @@ def test_a_standby_that_is_behind_is_no_second_primary(parted: Parted, passfile:
     await_rows(parted, rows(parted.promoted))
 
 
+@pytest.mark.night
 def test_where_its_wal_cannot_be_compared_that_is_said(parted: Parted, passfile: Path) -> None:
     """The promoted server has removed it since, and shipped nothing."""
     started_alone(parted, passfile, "INSERT INTO kept VALUES (300)")

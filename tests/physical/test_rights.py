@@ -48,6 +48,7 @@ def plain(archive: Archive, replicator: Sql) -> Iterator[Sql]:
     server.execute("postgres", "DROP DATABASE closed", "DROP OWNED BY plain")
 
 
+@pytest.mark.night
 def test_what_the_role_is_not_told_is_said_and_its_grants_are_the_remedy(
     archive: Archive, plain: Sql, tmp_path: Path
 ) -> None:

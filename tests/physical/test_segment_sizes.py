@@ -36,6 +36,7 @@ __all__ = ["alone"]
 LARGE = "--wal-segsize=64"
 
 
+@pytest.mark.night
 def test_segments_of_64_mb(substrate: Embedded, tmp_path: Path, recipients: Recipients, server: DatabaseServer) -> None:
     """The server of the replay refused them, so that no such backup could be restored."""
     site = substrate.site("large")
@@ -69,6 +70,7 @@ def resize(archive: Archive, size: int) -> None:
     archive.db.node.start()
 
 
+@pytest.mark.night
 def test_a_server_whose_segments_were_resized(alone: Archive, recipients: Recipients, tmp_path: Path) -> None:
     """A backup failed as if WAL were late, and the receiver shipped what kept older backups from being restored."""
     resize(alone, 32)
@@ -92,6 +94,7 @@ def test_a_server_whose_segments_were_resized(alone: Archive, recipients: Recipi
     assert numbers(alone, tmp_path, 1) == [1, 2, 3]
 
 
+@pytest.mark.night
 def test_a_timeline_history_alone_has_no_segment_size(recipients: Recipients) -> None:
     """It never expires: once all WAL of the old size had, it refused every backup of the resized server."""
     repository = recipients.repository(MemoryStore())

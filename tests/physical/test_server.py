@@ -47,6 +47,7 @@ def run_on(programs: Programs, folder: Path, place: Path, connections: int, *sta
             programs.run("pg_basebackup", "-h", str(place), "-U", "postgres", "-c", "fast", "-D", str(copy))
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("target", [{}, {"recovery_target_name": "after"}], ids=["latest", "name"])
 def test_limits_that_were_raised_after_the_base_backup_are_raised_for_the_replay(
     tmp_path: Path, target: dict[str, str]
@@ -92,6 +93,7 @@ def test_a_server_whose_template1_takes_no_connections_is_restored(closed: Path,
             assert session.info.dbname == "postgres"
 
 
+@pytest.mark.night
 def test_a_server_that_refuses_every_connection_is_not_waited_for(closed: Path, tmp_path: Path) -> None:
     """As one whose databases have a locale that this machine lacks: it was waited for for four hours."""
     programs, place = programs_of(18), tmp_path / "run"

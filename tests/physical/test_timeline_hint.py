@@ -21,6 +21,7 @@ from tests.physical.test_restore import running
 __all__ = ["alone"]
 
 
+@pytest.mark.night
 def test_the_refusal_names_the_timeline_on_which_the_target_lies(alone: Archive, tmp_path: Path) -> None:
     put_back(alone, 2, 3, 4)
     promote(alone)

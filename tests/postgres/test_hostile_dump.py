@@ -62,6 +62,7 @@ SUPERUSERS = (
 )
 
 
+@pytest.mark.night
 @pytest.mark.parametrize(("kind", "good"), SUPERUSERS)
 def test_what_a_superuser_makes_is_one_statement_of_its_kind(attack: Attack, kind: str, good: str) -> None:
     name = {"COMMENT": "SCHEMA public", "ACL": "SCHEMA public", "EXTENSION": "hstore"}.get(kind, "bad")

@@ -24,6 +24,7 @@ def physical(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.night
 def test_what_was_written_after_the_backup_is_recovered_and_so_is_its_password(tmp_path: Path) -> None:
     with production(tmp_path / "production") as there:
         operator = physical(there.folder(tmp_path / "operator"))

@@ -34,6 +34,7 @@ def disaster(backed_up: tuple[Production, Path], tmp_path: Path) -> Iterator[Dis
         yield found
 
 
+@pytest.mark.night
 def test_a_recovery_that_was_killed_after_its_switch_stays_and_serves(disaster: Disaster) -> None:
     """Resume removed the site and what clients had written disaster."""
     run = disaster.killed_at(lambda event: (event["kind"], event["subject"]) == ("held", "key functions"))
@@ -46,6 +47,7 @@ def test_a_recovery_that_was_killed_after_its_switch_stays_and_serves(disaster: 
     assert blackstart(disaster.folder, "release", "--live", "recovered.json").returncode == 0
 
 
+@pytest.mark.night
 def test_a_recovery_that_was_killed_before_its_switch_is_resumed(disaster: Disaster) -> None:
     run = disaster.killed_at(lambda event: (event["kind"], event["subject"]) == ("begin", "app"))
     done = blackstart(disaster.folder, "resume", str(run))
@@ -54,6 +56,7 @@ def test_a_recovery_that_was_killed_before_its_switch_is_resumed(disaster: Disas
     assert "hello from a guest" in disaster.guests(front)
 
 
+@pytest.mark.night
 def test_a_state_file_that_cannot_be_written_is_refused_before_or_told(disaster: Disaster) -> None:
     (disaster.folder / "file").write_text("")
     done = blackstart(disaster.folder, *disaster.words[:-1], "file/recovered.json")

@@ -46,6 +46,7 @@ class KeepingStore(MemoryStore):
         return bytes(LARGEST_COMMIT) if text is None else text
 
 
+@pytest.mark.night
 @pytest.mark.parametrize("spread", [False, True])
 def test_a_hidden_commit_is_found_below_five_thousand_versions(recipients: Recipients, spread: bool) -> None:
     store = KeepingStore()

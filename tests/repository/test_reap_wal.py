@@ -149,6 +149,7 @@ def ship(repository: Repository, keys: Recipients) -> None:
     made.commit([made.put(1, SIZE, b"w" * SIZE)], SEEN)
 
 
+@pytest.mark.night
 def test_a_shipper_killed_at_any_call_leaves_what_opens_or_is_removed(recipients: Recipients) -> None:
     whole = FailingStore(at=-1)
     ship(recipients.repository(whole), recipients)

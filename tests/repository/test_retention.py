@@ -268,6 +268,7 @@ def fate(past: Past, name: str) -> Decision:
     return one
 
 
+@pytest.mark.night
 @pytest.mark.programs
 def test_older_versions_go_too(launch: Launch, recipients: Recipients) -> None:
     """In a bucket that keeps versions a deletion alone frees nothing."""
@@ -285,6 +286,7 @@ def test_older_versions_go_too(launch: Launch, recipients: Recipients) -> None:
     store.expunge("shop/never-there")
 
 
+@pytest.mark.night
 def test_an_unversioned_bucket(launch: Launch, recipients: Recipients) -> None:
     past = Past(connect(launch("plain")), recipients)
     names = nights(past, 7)

@@ -94,6 +94,7 @@ def test_a_full_and_an_incremental_backup_pass_and_are_not_restored_again(archiv
         verified(place, only="gone")
 
 
+@pytest.mark.night
 def test_an_assertion_that_does_not_hold_is_a_finding_of_the_newest(archive: Archive, tmp_path: Path) -> None:
     take_physical(archive.source, MemoryJournal())
     never = {"assertions": [{"name": "many", "query": "SELECT count(*) FROM kept", "at_least": 99999}]}
@@ -134,6 +135,7 @@ def test_a_damaged_page_is_named_with_its_table(archive: Archive, tmp_path: Path
     assert not any("kept" in one for one in found)
 
 
+@pytest.mark.night
 def test_what_cannot_be_checked_has_not_passed(
     archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def _environment(process: Path) -> bytes:
         return b""
 
 
+@pytest.mark.night
 def test_every_backup_is_restored_once_in_a_period(there: Production, operator: Path) -> None:
     logical = blackstart(operator, "backup")
     physical = blackstart(operator, "backup", "--mode", "physical")

@@ -118,6 +118,7 @@ def test_a_dead_store_is_reported_soon_in_one_line(launch: Launch, tmp_path: Pat
     store.site.destroy()
 
 
+@pytest.mark.night
 def test_stored_objects_can_be_read_as_soon_as_the_store_is_ready(launch: Launch) -> None:
     """Regression: SeaweedFS serves S3 before it has registered its volumes, and reads failed."""
     store = launch("again")
@@ -129,6 +130,7 @@ def test_stored_objects_can_be_read_as_soon_as_the_store_is_ready(launch: Launch
         assert store.get("first", "key") == b"value"
 
 
+@pytest.mark.night
 def test_data_survive_a_kill_and_other_ports(launch: Launch) -> None:
     store, data = launch("moved"), os.urandom(3 * MIB)
     ensure_bucket(store.s3, "moving")
@@ -161,6 +163,7 @@ def test_a_full_store_refuses_writes_and_serves_reads(launch: Launch) -> None:
     store.site.destroy()
 
 
+@pytest.mark.night
 def test_existing_objects_count_towards_the_limit(launch: Launch) -> None:
     store, piece = launch("filled"), os.urandom(4 * MIB)
     ensure_bucket(store.s3, "backups", versioning=False)

@@ -136,6 +136,7 @@ def test_a_lock_can_be_released_early(bulk: DatabaseServer) -> None:
         assert bulk.one("bulk", "SELECT count(*) > 0 FROM entries") is True
 
 
+@pytest.mark.night
 def test_a_lock_ignores_the_death_of_its_server(substrate: Embedded, tmp_path: Path, stack: ExitStack) -> None:
     server = start_database(substrate.site("doomed"), tmp_path)
     identity = system_facts(server.sql)

@@ -32,6 +32,7 @@ def go_on(token: str) -> str:
     return f"<NextContinuationToken>{token}</NextContinuationToken>"
 
 
+@pytest.mark.night
 def test_more_than_one_request_lists_and_odd_keys_are_listed_as_they_are(real_store: S3Store, estate: str) -> None:
     keys = [f"{estate}/{number:04}" for number in range(1001)] + [f"{estate}/odd/{key}" for key in ODD]
     with ThreadPoolExecutor(8) as pool:

@@ -99,6 +99,7 @@ def test_a_listing_of_versions_without_an_end_is_given_up(more: str) -> None:
         assert there.count("list") == 2
 
 
+@pytest.mark.night
 def test_every_page_of_a_listing_is_asked_for_once() -> None:
     def page(asked: Request) -> Fault:
         more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{asked.number}</NextContinuationToken>"

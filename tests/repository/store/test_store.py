@@ -186,6 +186,7 @@ def test_a_silent_store_times_out(estate: str) -> None:
         assert SYSTEM.monotonic() - began < 10
 
 
+@pytest.mark.night
 @pytest.mark.programs
 def test_a_store_killed_during_a_put_is_reported(launch: Launch, estate: str) -> None:
     server = launch("dies")
@@ -207,6 +208,7 @@ def test_a_store_killed_during_a_put_is_reported(launch: Launch, estate: str) ->
     assert revived.abandon(f"{estate}/") == 0
 
 
+@pytest.mark.night
 @pytest.mark.programs
 def test_a_full_store_is_reported_soon(launch: Launch, estate: str) -> None:
     store = connect(launch("full", limit_mb=6))

@@ -94,6 +94,7 @@ def forms() -> dict[str, tuple[dict[str, DataKey], str]]:
     }
 
 
+@pytest.mark.night
 def test_a_credential_can_be_read_exactly_where_n8n_reads_it() -> None:
     data = {form: sealed("{}")[form] for form in ("plain", "gcm", "cbc", "legacy")}
     cases = {

@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.programs, pytest.mark.apps]
 SCHEDULED = ("both", "edited", "tidy up")
 
 
+@pytest.mark.night
 def test_a_contained_copy_runs_no_schedule_until_its_release(automation: Automation) -> None:
     n8n, place = automation.fresh(), automation.place
     before = automation.published()
@@ -67,6 +68,7 @@ def test_a_contained_copy_runs_no_schedule_until_its_release(automation: Automat
         )
 
 
+@pytest.mark.night
 def test_executions_of_the_ledger_are_acknowledged_once_they_are_stored(automation: Automation) -> None:
     n8n, place = automation.fresh(), automation.place
     (clients,) = store_clients(n8n.name, n8n.database)
@@ -125,6 +127,7 @@ def test_a_missing_key_is_named(automation: Automation) -> None:
         automation.fresh().nodes(replace(automation.place, secrets=rest))
 
 
+@pytest.mark.night
 def test_n8n_does_not_start_with_another_key(automation: Automation, tmp_path: Path) -> None:
     automation.fresh()
     other = tmp_path / "key"
@@ -159,6 +162,7 @@ def test_the_crash_journal_is_removed_before_a_start(automation: Automation) -> 
     assert journal not in list(volume.walk())
 
 
+@pytest.mark.night
 def test_an_unreadable_credential_is_a_finding(automation: Automation) -> None:
     n8n = automation.fresh()
     n8n.contain(automation.place, "disposable")

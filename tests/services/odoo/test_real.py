@@ -20,7 +20,7 @@ from tests.services.odoo.running_shop import Shop
 NEWEST = """select store_fname from ir_attachment where type = 'binary' and res_field is null
     and coalesce(url, '') = '' and file_size between 1 and 32 << 20 order by id desc limit 1"""
 
-pytestmark = [pytest.mark.programs, pytest.mark.apps]
+pytestmark = [pytest.mark.night, pytest.mark.programs, pytest.mark.apps]
 
 
 @pytest.fixture(scope="module")
