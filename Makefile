@@ -92,8 +92,8 @@ engine-tests: setup  ## tests that need a container engine: images, substrates, 
 	$(BIN)/pytest $(or $(TESTS),tests) -m "engine$(BUT_NOT)"
 
 drill-docker: setup  ## every drill, with sites made of containers
-	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
-	$(BIN)/pytest $(GALLERY) --substrate=docker $(if $(DRILLS),-m "$(DRILLS)")
+	$(BIN)/pytest features/ --substrate=docker $(if $(DRILLS),-m "$(DRILLS)$(BUT_NOT)")
+	$(BIN)/pytest $(GALLERY) --substrate=docker $(if $(DRILLS),-m "$(DRILLS)$(BUT_NOT)")
 
 drill-kind: setup  ## every drill, with Kubernetes clusters made by kind
 	$(BIN)/pytest features/ --substrate=kind $(if $(DRILLS),-m "$(DRILLS)")

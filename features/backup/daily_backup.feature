@@ -49,11 +49,15 @@ Feature: The daily backup is taken, or the operations team is alerted
       And only the earlier backup is listed
 
       @brief
+      Examples: a full store
+        | fault                |
+        | a full offsite store |
+
+      @brief @night
       Examples: failures during the backup
         | fault                                   |
         | a database killed during the dump       |
         | an offsite store killed during the dump |
-        | a full offsite store                    |
 
       @night
       Examples: the source

@@ -19,11 +19,11 @@ CLUSTERS = "engine-tests TESTS=tests/kubernetes BUT=night"
 ALL = {
     "setup",
     "-o drills test BUT=night",
-    "drills",
+    "drills BUT=night",
     "cases MAJORS=15 BUT=night",
     "mutants SAMPLE=10",
     "images",
-    "drill-docker DRILLS=brief",
+    "drill-docker DRILLS=brief BUT=night",
     "drill-kind DRILLS=smoke",
     CLUSTERS,
     "engine-tests TESTS=tests/images",
