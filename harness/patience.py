@@ -131,6 +131,7 @@ class Patience:
     wal_silence: float = 30.0  # a server that was asked for a sign of life sends one to a receiver of WAL
     volume_agent_silence: float = 60.0  # a volume's agent sends the next byte
     volume_agent_start: float = 20.0  # a volume's agent starts
+    witness: float = 3.0  # the primary takes a connection of `blackstart recover`, if it lives
     workload_ready: float = 600.0  # a workload of an existing site gets ready, image pull included
 
 

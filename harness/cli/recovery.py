@@ -57,7 +57,8 @@ def recover(
     from harness.estate.connections import offsite_at
     from harness.evidence.folder import RecordFolder
     from harness.evidence.journal import JournalFile
-    from harness.recovery.recover import Recorded, require_down, require_name
+    from harness.recovery.down import require_down
+    from harness.recovery.recover import Recorded, require_name
 
     loaded = load_config(config)
     require_name(loaded, estate)

@@ -38,7 +38,7 @@ def resume(run: Annotated[Path, typer.Argument(help="The run folder of the inter
 def resume_recovery(run: Path, begun: Begun) -> None:
     """Finish a recovery. Raises HarnessError, as the recovery itself."""
     from harness.estate.config import load_config
-    from harness.recovery.recover import require_down
+    from harness.recovery.down import require_down
     from harness.recovery.resume import continued, require_unchanged
 
     given = _options(recovery.Given.of, run, begun)

@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import requests
-
 from harness.core.egress import egress_of
-from harness.core.errors import REPORTED, Refused, UsageError
+from harness.core.errors import REPORTED, UsageError
 from harness.core.journal import Event, Journal, resumed_events
 from harness.core.judge import Evidence
 from harness.core.judged import PROMISED
@@ -45,7 +43,6 @@ NEVER_KNOWN = (
     "RTO: nobody saw when clients were served last; the notes contain the time from the command",
     "RPO of clients: no ledger tells what they had written; the age of the data is judged as exposure",
 )
-FAILED_REQUESTS = 3  # failed requests in a row after which the primary counts as down
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +58,6 @@ class Recovered:
     seconds: float
     uncovered: tuple[str, ...]  # what is in no backup
     kept: bool
-
-
-def require_down(witness: str, fenced: str) -> str:
-    """Return the evidence that the primary is down; raises Refused while `witness` answers, UsageError without any."""
-    if fenced:
-        return f"fenced: {fenced}"
-    if not witness:
-        raise UsageError("no evidence that the primary is down; add --witness URL (it must fail) or --fenced WHY")
-    for _ in range(FAILED_REQUESTS):
-        try:
-            answer = requests.get(witness, timeout=3)
-        except requests.RequestException:
-            continue
-        raise Refused(f"the primary still answers at {witness} ({answer.status_code}); fence it before you recover")
-    return f"witnessed down: {witness}"
 
 
 def require_name(config: Config, name: str) -> None:
