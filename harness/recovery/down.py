@@ -26,8 +26,8 @@ def require_down(witness: str, fenced: str) -> str:
             socket.create_connection(address, PATIENCE.witness).close()
         except socket.gaierror as error:
             raise UsageError(
-                f"--witness {witness}: its host has no address here ({error.strerror}), which says nothing of the primary; "
-                "correct it, write its address, or add --fenced WHY"
+                f"--witness {witness}: its host has no address here ({error.strerror}), which says nothing of the "
+                "primary; correct it, write its address, or add --fenced WHY"
             ) from None
         except OSError:
             continue
