@@ -1,6 +1,6 @@
 """Recovery, messages 2.2 to 2.8, one method a phase, on the result of the last. It never imports `harness.drill`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,6 +57,7 @@ class Selected:
     findings: tuple[str, ...] = ()  # signs that the repository was tampered with
     chain: Head | None = None  # the newest backup of the repository
     server: ServerChoice = DUMPS  # base backups that the database server is restored from, before the dumps
+    kept: Mapping[str, Collection[str]] = field(default_factory=dict)  # by volume: files that stay as they are
 
     @property
     def uncovered(self) -> tuple[str, ...]:
@@ -218,7 +219,7 @@ class Recovery:
         with self._or_stop(), _as_failed(), self.dr.explaining():
             work = Restore(
                 self.dr.place, self.services, selected.backup, self.journal, self.on_bytes, self.parallel,
-                self.allowed, self._server_restore(selected),
+                self.allowed, self._server_restore(selected), kept=selected.kept,
             )  # fmt: skip
             try:
                 with self._phase("fetch", "2.4"):

@@ -1,6 +1,6 @@
 """Restore of a selected backup on the DR site, message 2.4."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -68,13 +68,14 @@ class Restore:
     allowed: Allowed = NOTHING
     server: ServerRestore | None = None
     findings: tuple[str, ...] = ()
+    kept: Mapping[str, Collection[str]] = field(default_factory=dict)  # as of FileRestore
     given_up: bool = False  # the server failed: the dumps are still to be opened
     databases: DatabaseRestore = field(init=False)
     files: FileRestore = field(init=False)
 
     def __post_init__(self) -> None:
         self.databases = DatabaseRestore(self.place, self.backup, self.journal, self.parallel, self.allowed)
-        self.files = FileRestore(self.place, self.services, self.backup, self.journal)
+        self.files = FileRestore(self.place, self.services, self.backup, self.journal, self.kept)
 
     @property
     def contents(self) -> Contents:

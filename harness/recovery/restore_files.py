@@ -1,7 +1,7 @@
 """Restore of files and objects into volumes and buckets; what the restored databases refer to and what DR lacks."""
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -41,14 +41,16 @@ MOST_REFUSED = 100  # objects: with more it is the store
 class FileRestore:
     """Restores the archives of one backup: `calls`, and `settle` when those are done.
 
-    `corrected`: replicas that differed and were put right from the backup; `refused`: objects that DR's store does not
-    take, with its reasons, by archive and key; `notes`: lines for the record.
+    `kept`: files of the site, by volume, that a restore test may not replace; `corrected`: replicas that differed and
+    were put right from the backup; `refused`: objects that DR's store does not take, with its reasons, by archive and
+    key; `notes`: lines for the record.
     """
 
     place: Place
     services: Sequence[Service]
     backup: OpenBackup
     journal: Journal
+    kept: Mapping[str, Collection[str]] = field(default_factory=dict)
     corrected: list[str] = field(default_factory=list)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     inventories: list[Inventory] = field(default_factory=list)
@@ -67,7 +69,7 @@ class FileRestore:
         return {tree.path: partial(self._unpack, tree, known[tree.name][0]) for tree in facts}
 
     def _unpack(self, facts: TreeFacts, target: Tree | Objects) -> None:
-        write = into_volume(self.place, target) if isinstance(target, Tree) else self._into_bucket(target)
+        write = self._into_volume(target) if isinstance(target, Tree) else self._into_bucket(target)
         inventory = unpack(facts.name, self.backup.read(facts.path), facts, write)
         self.inventories.append(inventory)
         if isinstance(target, Tree):
@@ -76,6 +78,9 @@ class FileRestore:
     def settle(self) -> None:
         """Give the folders of all volumes their modes and times. Raises RestoreFailed."""
         self.notes = settle(self.place, self.unpacked)
+
+    def _into_volume(self, tree: Tree) -> Write:
+        return into_volume(self.place, tree, self.kept.get(tree.volume, ()))
 
     def _into_bucket(self, objects: Objects) -> Write:
         return into_bucket(self.place, objects, self.backup.manifest.backup_id, self._note, self._refuse)

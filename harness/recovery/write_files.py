@@ -2,14 +2,14 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import IO
 
 from harness.backup.archive import CHUNK, Member
 from harness.backup.pack import reason_of
 from harness.backup.tar import shown
 from harness.backup.unpack import Write
-from harness.core.errors import HarnessError, RestoreFailed
+from harness.core.errors import HarnessError, Refused, RestoreFailed
 from harness.core.node import FILE, Entry, Readable
 from harness.core.service import Objects, Place, Tree
 from harness.s3.client import ensure_bucket
@@ -19,13 +19,19 @@ from harness.s3.replica import Wanted, put, put_right
 ZEROS, LEAST_HOLE = bytes(CHUNK), 64 << 10  # bytes
 
 
-def into_volume(place: Place, tree: Tree) -> Write:
-    """Return a function that writes one file of a tree into its volume; it raises RestoreFailed, UsageError."""
+def into_volume(place: Place, tree: Tree, kept: Collection[str] = ()) -> Write:
+    """Return a function that writes one file of a tree into its volume; it raises RestoreFailed, UsageError.
+
+    `kept`: paths of files that are there and stay as they are: it raises Refused for one of other content.
+    """
     volume = place.site.volume(tree.volume)
 
     def write(member: Member, source: Readable) -> None:
         path = f"{tree.folder}/{member.name}" if tree.folder else member.name
         try:
+            if path in kept:
+                _require_same(place, tree, path, source)
+                return
             with volume.open(path, "wb") as target:
                 copy_sparse(source, target)
             volume.adjust(Entry(path, FILE, member.size, member.mode, member.mtime))
@@ -34,6 +40,21 @@ def into_volume(place: Place, tree: Tree) -> Write:
             raise RestoreFailed(f"{where}: {shown(member.name)} cannot be restored: {reason_of(error)}") from error
 
     return write
+
+
+def _require_same(place: Place, tree: Tree, path: str, source: Readable) -> None:
+    """Raise Refused unless a file of a volume has the content of the backup's, OSError when it cannot be read."""
+    with place.site.volume(tree.volume).open(path, "rb") as here:
+        while data := source.read(CHUNK):
+            if here.read(len(data)) != data:
+                break
+        else:
+            if not here.read(1):
+                return
+    raise Refused(
+        f"volume {tree.volume} of {place.site.name}: {shown(path)} was there before, with other content than in the "
+        "backup, and a test does not replace it; restore-test on a new site (--substrate), or where the volume is empty"
+    )
 
 
 def copy_sparse(source: Readable, target: IO[bytes]) -> None:

@@ -1,7 +1,7 @@
 """Nightly restore test of the newest valid backup on a DR site: destroys nothing, switches no traffic, cleans up."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from harness.core.egress import Egress, egress_of
@@ -139,7 +139,7 @@ class RestoreTest:
         self.before = take_snapshot(dr.place, services, self.selected.contents)
         if self.undo is not None:
             self.noted = self.undo.before_restore(dr.place, self.before, self.selected.backup)
-        self.restored = recovery.restore(self.selected)
+        self.restored = recovery.restore(replace(self.selected, kept=self.before.files))
         self.before_start(dr.place)
         started = recovery.start(self.restored)
         require_own_gateway(router.door, dr.site.name, self.gateway())

@@ -61,6 +61,21 @@ def test_a_restore_test_that_keeps_its_promise_leaves_the_site_as_it_was(
     assert memory_estate.edge.leads_to == "primary"
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_files_that_the_site_has_are_not_replaced(
+    memory_estate: MemoryEstate, work: RestoreTest, *, same: bool
+) -> None:
+    """Files of DR that were replicated since the backup were replaced by those of the backup, and stayed so."""
+    path, content = "files/a.txt", b"one" if same else b"newer than the backup"
+    with memory_estate.fake.site("dr").volume(NAME).open(path, "wb") as target:
+        target.write(content)
+    record = work.run()
+    assert record.verdict == ("KEPT" if same else "UNKNOWN"), record.reasons
+    assert same or f"{path} was there before, with other content than in the backup" in record.reasons[0]
+    with memory_estate.fake.site("dr").volume(NAME).open(path, "rb") as found:
+        assert found.read() == content
+
+
 FAILURES: dict[str, tuple[Fault, str]] = {
     "API server": (program("postgres", API_AWAY), "its API server does not answer"),
     "no backup": (lambda e: setattr(e.store, "_objects", {}), "no valid backup"),
