@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from harness.backup.plan import Plan, plan_of, undeclared, unread
+from harness.backup.plan import Plan, plan_of, uncounted, undeclared, unread
 from harness.backup.tree import FolderName, pack_tree
 from harness.core.contents import PREPARED, Gap
 from harness.core.errors import HarnessError
@@ -32,7 +32,7 @@ def check_coverage(report: Report, config: Config, services: Sequence[Service]) 
         try:
             place = connect_site(config, "primary", local).place
             plan = plan_of(place, services, exclude)
-            for tree in [tree for tree in plan.trees if tree.found]:
+            for tree in [tree for tree in plan.trees if not tree.referenced]:
                 with report.noting(f"existing.primary.volumes.{tree.volume}"):
                     found += _found(place, tree)
             check_collations(report, place.sql, plan.databases)
@@ -50,10 +50,11 @@ def check_coverage(report: Report, config: Config, services: Sequence[Service]) 
 
 
 def _found(place: Place, tree: Tree) -> Iterator[Gap]:
-    """Yield what a backup would say of a tree that no service declares. Raises OSError of the volume."""
+    """Yield what a backup would say of a tree of which it takes every file. Raises OSError of the volume."""
     archive = pack_tree(place, tree, None)
     files = sum(not isinstance(name, FolderName) for name in archive.names())
-    yield from filter(None, (undeclared(tree, files), unread(tree, archive.lost)))
+    lost = unread(tree, archive.lost) if tree.found else uncounted(tree, archive.lost)
+    yield from filter(None, (undeclared(tree, files), lost))
 
 
 def check_collations(report: Report, sql: Sql, databases: Sequence[str]) -> None:

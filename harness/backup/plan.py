@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from minio.error import S3Error
 
 from harness.backup.archive import bucket_name, volume_name
-from harness.core.contents import Contents, Gap, Missing, TreeFacts
+from harness.core.contents import Contents, Gap, Missing
 from harness.core.errors import BackupFailed, HarnessError, UsageError
 from harness.core.service import S3, Objects, Place, Service, Tree
 from harness.core.text import some
@@ -226,15 +226,17 @@ def unread(tree: Tree, lost: Sequence[Missing]) -> Gap | None:
     return Gap(_name(tree), f"{some(lines, SHOWN)}; make it a file that backups can read, or exclude {_name(tree)!r}")
 
 
-def uncounted(tree: Tree, facts: TreeFacts) -> Gap | None:
+def uncounted(tree: Tree, lost: Sequence[Missing]) -> Gap | None:
     """Return the gap of what may lead to any number of files of a tree, None where there is none.
 
     As a missing file each would count once, however much is lost with it. What a database refers to is one file.
     """
-    lines = [f"{one.path}: {one.reason}" for one in facts.missing if one.uncounted]
+    lines = [f"{one.path}: {one.reason}" for one in lost if one.uncounted]
     if tree.referenced or not lines:
         return None
-    return Gap(tree.name, f"{some(lines, SHOWN)}; put the files themselves there, where backups can read them")
+    name = _name(tree) if tree.found else tree.name
+    remedy = f", or exclude {name!r}" if tree.found else ""
+    return Gap(name, f"{some(lines, SHOWN)}; put the files themselves there, where backups can read them{remedy}")
 
 
 def _volumes(place: Place, services: Sequence[Service]) -> Iterator[str]:

@@ -69,7 +69,9 @@ class Work:
         self.writer.add(roles.PATH, (roles.read(self.place.sql, before),))
         packed = tuple(trees[path] for path in sorted(trees))
         written = [(tree, trees[paths[id(tree)]]) for tree in plan.trees if paths[id(tree)] in trees]
-        found = [gap for tree, facts in written for gap in (undeclared(tree, facts.files), uncounted(tree, facts))]
+        found = [
+            gap for tree, facts in written for gap in (undeclared(tree, facts.files), uncounted(tree, facts.missing))
+        ]
         gaps = [*plan.gaps, *(gap for gap in found if gap is not None), *self._prepared(plan, open_before)]
         gaps += self._left_behind(plan)
         dumped = tuple(facts for facts in databases.values() if facts is not None)

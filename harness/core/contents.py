@@ -93,7 +93,7 @@ class Missing:
 
     @property
     def uncounted(self) -> bool:
-        """Whether any number of files may be lost with it: a link, or a folder that cannot be listed."""
+        """Whether any number of files may be lost with it: a link out of its volume, a folder that cannot be listed."""
         return self.reason == "is a symbolic link" or self.reason.startswith("cannot be read: ")
 
 

@@ -178,6 +178,7 @@ def test_the_line_of_an_assertion_says_whether_it_failed() -> None:
     ("reason", "uncounted"),
     [
         ("is a symbolic link", True),
+        ("is a symbolic link within its volume", False),
         ("cannot be read: Permission denied", True),
         ("is a FIFO", False),
         ("no such file", False),

@@ -3,11 +3,12 @@
 import contextlib
 import errno
 import os
+import posixpath
 import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -17,6 +18,7 @@ from harness.substrate.common.filesystem import parts_of
 from harness.substrate.common.rights import discard, make_below, unlock
 
 OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+WITHIN = "within its volume"  # of a link, whose target is backed up as what it is
 NO_ACCESS = "cannot be read"  # begin of the kind of a folder that is not listed
 KINDS = {
     stat.S_IFREG: FILE,
@@ -104,7 +106,9 @@ class FolderVolume:
                 if skips is not None and skips(path):
                     continue
                 with contextlib.suppress(FileNotFoundError):
-                    found.append(_entry(path, item.stat(follow_symlinks=False)))
+                    entry = _entry(path, item.stat(follow_symlinks=False))
+                    inner = item.is_symlink() and _stays(folder, os.readlink(item.name, dir_fd=descriptor))
+                    found.append(replace(entry, kind=f"{entry.kind} {WITHIN}") if inner else entry)
         return sorted(found, key=_order, reverse=True)
 
     def inspect(self, path: str) -> Entry:
@@ -209,6 +213,11 @@ class FolderVolume:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise UsageError(f"volume {self.root.name}: {path!r} leads through a link or a file") from None
             raise
+
+
+def _stays(folder: str, target: str) -> bool:
+    """Return whether the target of a link in a folder is in the volume."""
+    return not target.startswith("/") and not f"{posixpath.normpath(posixpath.join(folder, target))}/".startswith("../")
 
 
 def _entry(path: str, status: os.stat_result) -> Entry:
