@@ -80,7 +80,7 @@ class Work:
     def _left_behind(self, plan: Plan) -> Iterator[Gap]:
         """Yield a gap for each database of the plan that no dump has: another took its name, or it is gone.
 
-        Of those that are gone, one was renamed only where another name has come.
+        Of those that are gone, one was renamed, or copied and dropped, only where another name has come.
         """
         undumped = sorted(name for name, oid in plan.oids.items() if oid not in self.opened)
         there = {one.oid: one.name for one in catalogue(self.place.sql)} if undumped else {}

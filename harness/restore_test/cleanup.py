@@ -82,7 +82,10 @@ def clear(
 
 def _clear_bucket(place: Place, bucket: str, earlier: frozenset[str] | None, backup_id: str) -> str:
     new = (_keys(place, bucket) or frozenset()) - (earlier or frozenset())
-    line = f"bucket {bucket}: {_empty(place, bucket, new, backup_id, whole=earlier is None)} objects"
+    removed = _empty(place, bucket, new, backup_id, whole=earlier is None)
+    line = f"bucket {bucket}: {removed} objects"
+    if left := len(new) - removed:  # whose they are nobody knows: of key functions, or of a replication
+        line += f" ({left} others that came meanwhile were left there)"
     # Replicas over which the restore wrote; the earlier version is production's own copy.
     put_back = Bucket(place.s3, bucket).put_back(backup_id) if earlier else ()
     return f"{line}, {len(put_back)} replicas put back" if put_back else line
