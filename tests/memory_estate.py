@@ -66,6 +66,7 @@ class Shop:
     key_error: BaseException | None = None
     name: str = NAME
     needs: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # what a release says
 
     def _called(self, what: str) -> None:
         self.calls.append(what)
@@ -95,8 +96,9 @@ class Shop:
         self._called("contain")
         return Contained(self.name, (f"mail off, {containment}",))
 
-    def release(self, _place: Place, _contained: Contained) -> None:
+    def release(self, _place: Place, _contained: Contained) -> Sequence[str]:
         self._called("release")
+        return self.missing
 
 
 @dataclass

@@ -199,12 +199,19 @@ def say_recovered(done: Recovered) -> None:
 
 @app.command()
 def release(config: ConfigFile = ESTATE, at: LiveFile = RECOVERED) -> None:
-    """Enable the outward actions of the recovered estate. Mail, crons, schedules, deliveries."""
+    """Enable the outward actions of the recovered estate. Mail, crons, schedules, deliveries.
+
+    What cannot be enabled is named and stays in the file; all else is enabled.
+    """
     from harness.core.journal import MemoryJournal
     from harness.estate.config import load_config
     from harness.estate.state_file import read_state
     from harness.recovery.recover import release as release_estate
 
     here = read_state(at, "name the file that `blackstart recover` wrote with --live")
-    release_estate(load_config(config), here, MemoryJournal()).write(at)
-    say(f"released: {', '.join(entry.service for entry in here.contained) or 'nothing was contained'}")
+    done = release_estate(load_config(config), here, at, MemoryJournal())
+    for line in done.lines:
+        say(f"NOTE: {line}")
+    none = "nothing" if here.contained else "nothing was contained"
+    say(f"released: {', '.join(entry.service for entry in done.done) or none}")
+    done.require()

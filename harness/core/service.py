@@ -207,8 +207,11 @@ class Containable(Protocol):
     def contain(self, place: Place, containment: Containment) -> Contained:
         """Block a restored copy's outbound actions; return them. `reversible`: it stays. Raises HarnessError."""
 
-    def release(self, place: Place, contained: Contained) -> None:
-        """Undo a reversible `contain`; raises HarnessError."""
+    def release(self, place: Place, contained: Contained) -> Sequence[str]:
+        """Undo a reversible `contain`, more than once too; raises HarnessError.
+
+        Return a line for all that could not come back, as somebody removed it since, and for what else follows.
+        """
 
 
 SAID = {True: "", False: "FAILED: ", None: "UNKNOWN: "}

@@ -1,10 +1,10 @@
 """Containment, message 2.6: blocks the outbound actions of restored services, and releases them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
-from harness.core.errors import HarnessError
+from harness.core.errors import REPORTED, Finding, HarnessError, reason_of
 from harness.core.journal import Journal
 from harness.core.parallel import in_parallel
 from harness.core.service import Containable, Contained, Containment, Place, Service
@@ -27,19 +27,54 @@ def contain_all(
     return tuple(done.values())
 
 
-def release_all(services: Sequence[Service], place: Place, contained: Sequence[Contained], journal: Journal) -> None:
-    """Release what a reversible `contain_all` contained, last first; raises HarnessError."""
-    by_name = {service.name: service for service in services}
-    for entry in reversed(contained):
-        if entry.service == quiet.SERVICE:
-            quiet.release(place.sql, entry)
-            journal.mark("released", entry.service, actions="; ".join(entry.actions))
-            continue
-        service = by_name.get(entry.service)
-        if not isinstance(service, Containable):
-            raise HarnessError(
-                f"{entry.service}: was contained and cannot be released: estate.toml declares no such service any more"
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Result of a release. `lines`: what its services say of it; `failed`: why each entry that stays was not released.
+
+    `done` and `kept` are in the order of the containment.
+    """
+
+    done: tuple[Contained, ...]
+    kept: tuple[Contained, ...]
+    lines: tuple[str, ...]
+    failed: tuple[str, ...]
+
+    def require(self) -> None:
+        """Raise Finding, which names each entry that was not released."""
+        if self.failed:
+            raise Finding(
+                f"not released: {'; '.join(self.failed)}; mend that and run `blackstart release` again: "
+                f"{', '.join(entry.service for entry in self.done) or 'nothing else'} was released"
             )
-        with clerk(place.sql) as sql:
-            service.release(replace(place, sql=sql), entry)
-        journal.mark("released", entry.service, actions="; ".join(entry.actions))
+
+
+def release_all(
+    services: Sequence[Service], place: Place, contained: Sequence[Contained], journal: Journal
+) -> Released:
+    """Release what a reversible `contain_all` contained, last first, and what remains when one fails; return it."""
+    by_name = {service.name: service for service in services}
+    done, kept, lines, failed = [], [], [], []
+    for entry in reversed(contained):
+        actions = "; ".join(entry.actions)
+        try:
+            said = [f"{entry.service}: {line}" for line in _release(by_name.get(entry.service), place, entry)]
+        except REPORTED as error:
+            kept.append(entry)
+            failed.append(f"{entry.service}: {reason_of(error)}")
+            journal.mark("not released", entry.service, actions=actions, error=reason_of(error))
+            continue
+        done.append(entry)
+        lines += said
+        journal.mark("released", entry.service, actions=actions, **({"said": "; ".join(said)} if said else {}))
+    return Released(tuple(reversed(done)), tuple(reversed(kept)), tuple(lines), tuple(failed))
+
+
+def _release(service: Service | None, place: Place, entry: Contained) -> Sequence[str]:
+    """Release one entry; return what is said of it. Raises as `Containable.release`."""
+    if entry.service == quiet.SERVICE:
+        quiet.release(place.sql, entry)
+        return ()
+    if not isinstance(service, Containable):
+        raise HarnessError("was contained and cannot be released: estate.toml declares no such service any more")
+    with clerk(place.sql) as sql:
+        return service.release(replace(place, sql=sql), entry)

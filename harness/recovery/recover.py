@@ -24,7 +24,7 @@ from harness.evidence.folder import RecordFolder
 from harness.evidence.record import RecordHeader, conclude, open_record
 from harness.recovery.begun import DECLARED, note_begun
 from harness.recovery.build import recovery_of
-from harness.recovery.containment import release_all
+from harness.recovery.containment import Released, release_all
 from harness.recovery.exposure import Exposed, exposed_at
 from harness.recovery.key_functions import unread
 from harness.recovery.outcome import Results
@@ -244,8 +244,9 @@ class _Disaster:
         return conclude(header, results.outcome(observed, lacking, notes, egress_of(dr)), folder, journal)
 
 
-def release(config: Config, state: StateFile, journal: Journal) -> StateFile:
-    """Release what a recovery contained; return the state without contained actions. Raises HarnessError."""
+def release(config: Config, state: StateFile, at: Path, journal: Journal) -> Released:
+    """Release what a recovery contained; what could not be stays in its state file `at`. Raises HarnessError."""
     connections = connect(config, state)
-    release_all(connections.services, connections.recovered.place, state.contained, journal)
-    return replace(state, contained=())
+    released = release_all(connections.services, connections.recovered.place, state.contained, journal)
+    replace(state, contained=released.kept).write(at)
+    return released

@@ -216,7 +216,7 @@ def test_case_16_nothing_that_is_restored_reaches_the_outside_until_its_release(
     assert reaches(estate) == before
     subscription = "SELECT subenabled, subslotname::text FROM pg_subscription"
     assert estate.rows("shop", subscription) == [(False, "feed")]
-    release_all((), estate.dr.place, restored.held, estate.journal)
+    release_all((), estate.dr.place, restored.held, estate.journal).require()
     assert estate.rows("shop", "SELECT evtenabled::text FROM pg_event_trigger") == [("A",)]
     estate.run("shop", "SELECT * FROM by_dblink; SELECT * FROM far_view", site="dr")
     assert reaches(estate) > before

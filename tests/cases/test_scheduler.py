@@ -114,7 +114,7 @@ def test_a_restored_job_runs_after_its_release_and_not_before(scheduled: CaseEst
     restart(estate.dr)
     seconds = "SELECT count(*) FROM pg_sleep(3), ran"
     assert estate.value(NAME, seconds) == before
-    release_all((), estate.dr.place, restored.held, estate.journal)
+    release_all((), estate.dr.place, restored.held, estate.journal).require()
     assert estate.rows(NAME, JOBS) == jobs
     restart(estate.dr)
     wait_until(lambda: ran(estate, "dr"), patience=60.0)
@@ -139,7 +139,7 @@ def test_a_job_of_a_server_that_is_restored_as_a_whole_does_not_run(scheduled: C
     of_primary = estate.value(NAME, "SELECT count(*) FROM ran", "primary")
     assert estate.value(NAME, "SELECT count(*) FROM pg_sleep(3), ran") == of_primary
     estate.run(NAME, "DELETE FROM ran", site="dr")
-    release_all((), estate.dr.place, restored.held, estate.journal)
+    release_all((), estate.dr.place, restored.held, estate.journal).require()
     restart(estate.dr)
     wait_until(lambda: ran(estate, "dr"), patience=60.0)
 

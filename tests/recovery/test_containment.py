@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.core.errors import HarnessError
+from harness.core.errors import Finding, HarnessError, RestoreFailed
 from harness.core.service import Contained
 from harness.recovery.containment import contain_all, release_all
 from tests.memory_estate import MemoryEstate, Shop
@@ -49,16 +49,35 @@ def test_containment_is_released_last_first(site: MemoryEstate) -> None:
     assert all(service.calls[-1] == "release" for service in services)
 
 
-def test_a_failed_release_leaves_the_others_contained(site: MemoryEstate) -> None:
-    second = Shop(name="second", fails={"release": HarnessError("the database does not answer")})
-    services, place = (Shop(name="first"), second), site.site("dr").place
-    done = contain_all(services, place, "reversible", site.journal)
-    with pytest.raises(HarnessError, match="the database does not answer"):
-        release_all(services, place, done, site.journal)
-    assert not [e for e in site.journal.events if e.kind == "released"]
+@pytest.mark.parametrize(
+    "error", [HarnessError("no answer"), RestoreFailed("no answer"), ConnectionRefusedError("no answer")]
+)
+def test_a_failed_release_leaves_that_one_contained_and_no_other(site: MemoryEstate, error: Exception) -> None:
+    second = Shop(name="second", fails={"release": error})
+    services, place = (Shop(name="first"), second, Shop(name="third")), site.site("dr").place
+    held = contain_all(services, place, "reversible", site.journal)
+    released = release_all(services, place, held, site.journal)
+    assert (released.done, released.kept) == ((held[0], held[2]), (held[1],))
+    events = [(e.kind, e.subject) for e in site.journal.events if e.kind != "contained"]
+    assert events == [("released", "third"), ("not released", "second"), ("released", "first")]
+    with pytest.raises(Finding, match=r"^not released: second: no answer; .* again: first, third "):
+        released.require()
+    second.fails.clear()
+    again = release_all(services, place, released.kept, site.journal)
+    assert (again.done, again.kept) == ((held[1],), ())
+    again.require()
+
+
+def test_what_somebody_removed_meanwhile_is_a_line_and_no_failure(site: MemoryEstate) -> None:
+    services, place = (Shop(name="first", missing=("cron 3 was removed since",)),), site.site("dr").place
+    released = release_all(services, place, contain_all(services, place, "reversible", site.journal), site.journal)
+    released.require()
+    assert (released.kept, released.lines) == ((), ("first: cron 3 was removed since",))
+    assert site.journal.events[-1].facts["said"] == "first: cron 3 was removed since"
 
 
 @pytest.mark.parametrize("services", [(), (Page(),)], ids=["not declared", "of another kind"])
 def test_what_cannot_be_released_is_named(site: MemoryEstate, services: tuple[Shop, ...]) -> None:
-    with pytest.raises(HarnessError, match=r"page: was contained and cannot be released: estate\.toml"):
-        release_all(services, site.site("dr").place, (Contained("page", ("mail off",)),), site.journal)
+    released = release_all(services, site.site("dr").place, (Contained("page", ("mail off",)),), site.journal)
+    with pytest.raises(Finding, match=r"page: was contained and cannot be released: estate\.toml"):
+        released.require()

@@ -147,9 +147,9 @@ class N8n:
         """Unpublish workflows that start by themselves; the same in both modes. Raises HarnessError."""
         return contain.hold(self.name, self.database, place)
 
-    def release(self, place: Place, contained: Contained) -> None:
-        """Publish them again; n8n notices by itself. Raises HarnessError with what is missing."""
-        contain.release(self.database, place, contained)
+    def release(self, place: Place, contained: Contained) -> Sequence[str]:
+        """Publish them again; n8n notices by itself. Return a line for what is missing; raises HarnessError."""
+        return contain.release(self.database, place, contained)
 
     def call_outside(self, _door: PublicDoor, secrets: Mapping[str, str], at: Address, to: Address) -> str:
         """Activate a schedule that sends requests to an address. Raises HarnessError."""

@@ -92,8 +92,11 @@ def hold(service: str, database: str, place: Place) -> Contained:
     return Contained(service, actions)
 
 
-def release(database: str, place: Place, contained: Contained) -> None:
-    """Publish what `hold` unpublished and resume executions. Raises HarnessError with what no longer exists."""
+def release(database: str, place: Place, contained: Contained) -> tuple[str, ...]:
+    """Publish what `hold` unpublished and resume executions; return a line for what no longer exists.
+
+    Raises HarnessError.
+    """
     workflows = _parse(contained.actions)
     with transaction(place.sql, database, HINT) as connection:
         gone = [
@@ -103,11 +106,9 @@ def release(database: str, place: Place, contained: Contained) -> None:
         ]
         connection.execute(UNPARK)
         connection.execute("DELETE FROM settings WHERE key = %s", (LEDGER,))
-    if gone:
-        raise HarnessError(
-            f"database {database} on {place.site.name}: workflow {', '.join(gone)} is missing or archived; "
-            "all others were released"
-        )
+    if not gone:
+        return ()
+    return (f"database {database}: workflow {', '.join(gone)} was removed or archived since, and stays unpublished",)
 
 
 def _parse(actions: Sequence[str]) -> list[tuple[str, str]]:

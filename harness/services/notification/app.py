@@ -100,10 +100,11 @@ class Notification:
         done = self._control(place, HOLD)
         return Contained(self.name, (HELD if done else HELD_BEFORE,))
 
-    def release(self, place: Place, contained: Contained) -> None:
+    def release(self, place: Place, contained: Contained) -> Sequence[str]:
         """Begin delivery, if `contain` held it. Raises HarnessError."""
         if HELD in contained.actions:
             self._control(place, LET_GO)
+        return ()
 
     def seed(self, place: Place) -> None:
         """Create role, database, schema and bucket, and queue the example messages. Raises HarnessError."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.core.errors import HarnessError
 from harness.core.node import Address, NodeSpec, Ready, runs_images
 from harness.core.service import Contained, Containment, KeyFunction, Place, PublicDoor, Sources, Tree
 from harness.patience import PATIENCE
@@ -116,12 +117,23 @@ class Odoo:
             actions += [f"{self._start(database)}{action}" for action in done.actions]
         return Contained(self.name, tuple(actions))
 
-    def release(self, place: Place, contained: Contained) -> None:
-        """Undo a reversible `contain` in each database; raises HarnessError with what is missing."""
+    def release(self, place: Place, contained: Contained) -> Sequence[str]:
+        """Undo a reversible `contain` in each database; return a line for what is missing.
+
+        Raises HarnessError, after all other databases are released.
+        """
+        lines: list[str] = []
+        failed: list[HarnessError] = []
         for database in self.databases:
             start = self._start(database)
             actions = tuple(a.removeprefix(start) for a in contained.actions if a.startswith(start))
-            contain.release(database, place, Contained(self.name, actions))
+            try:
+                lines += contain.release(database, place, Contained(self.name, actions))
+            except HarnessError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0] if len(failed) == 1 else HarnessError("; ".join(map(str, failed)))
+        return lines
 
     def call_outside(self, door: PublicDoor, secrets: Mapping[str, str], _at: Address, to: Address) -> str:
         """Give it a live mail server at an address, and have it connect. Raises Finding, OSError, UsageError."""

@@ -64,8 +64,11 @@ def hold(service: str, database: str, place: Place) -> Contained:
     return Contained(service, actions)
 
 
-def release(database: str, place: Place, contained: Contained) -> None:
-    """Activate the rows that `hold` deactivated. Raises Refused for a neutralised copy, HarnessError for lost rows."""
+def release(database: str, place: Place, contained: Contained) -> tuple[str, ...]:
+    """Activate the rows that `hold` deactivated; return a line for those that no longer exist.
+
+    Raises Refused for a neutralised copy, HarnessError.
+    """
     if NEUTRALIZED in contained.actions:
         raise Refused(f"database {database} was neutralised irreversibly; restore it again with reversible containment")
     gone: list[str] = []
@@ -73,8 +76,7 @@ def release(database: str, place: Place, contained: Contained) -> None:
         for word, ids in _parse(contained.actions).items():
             gone += [f"{word} {number}" for number in sorted({*ids} - {*_activate(connection, word, ids)})]
         connection.execute("delete from ir_config_parameter where key = %s", (LEDGER,))
-    if gone:
-        raise HarnessError(f"database {database}: {', '.join(gone)} is missing; all others were released")
+    return (f"database {database}: {', '.join(gone)} was removed since, and is not released",) if gone else ()
 
 
 def _deactivate(connection: Connection, word: str, *, but: Sequence[int] = ()) -> list[int]:
