@@ -21,11 +21,10 @@ NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves
 LEDGER = "blackstart.held"  # the row of ir_config_parameter that lists the actions on hold
 NEUTRALIZED = "neutralized"
 HOLDER = "holding_mail_server"
-# Tables of outward actions, by their word in `Contained.actions`.
+# Tables of outward actions, by their word in `Contained.actions`. `autovacuum_job` is held as well, which
+# Odoo's `neutralize` leaves active: it deletes rows of the backup, and each personal mail server that was deactivated.
 TABLES = {"cron": "ir_cron", "mail_server": "ir_mail_server", "fetchmail": "fetchmail_server"}
 
-# Garbage collection of unreferenced files; Odoo's own `neutralize` leaves it active as well.
-KEPT_CRON = "select res_id from ir_model_data where model='ir.cron' and module='base' and name='autovacuum_job'"
 # Without an active row Odoo uses the server in its settings file, by default port 25 of its own host.
 MAIL_ROW = """insert into ir_mail_server
     (name, smtp_host, smtp_port, smtp_encryption, smtp_authentication, sequence, active)
@@ -84,8 +83,6 @@ def _deactivate(connection: Connection, word: str, *, but: Sequence[int] = ()) -
     if not exists(connection, TABLES[word]):
         return []
     query = sql.SQL("update {} set active = false where active and not id = any(%s)").format(_table(word))
-    if word == "cron":
-        query += sql.SQL(f" and id not in ({KEPT_CRON})")
     return numbers(connection, query + sql.SQL(" returning id"), (list(but),))
 
 
@@ -100,11 +97,11 @@ def _activate(connection: Connection, word: str, ids: list[int]) -> list[int]:
 def _require_held(connection: Connection, database: str, target: Address) -> None:
     """Raise HarnessError, which rolls the transaction back, when an outward action is still active."""
     sink = sql.SQL("and (smtp_host, smtp_port) is distinct from ({}, {})").format(target.host, target.port)
-    but = {"mail_server": sink, "cron": sql.SQL(f"and id not in ({KEPT_CRON})"), "fetchmail": sql.SQL("")}
+    but = {"mail_server": sink}
     for word, table in TABLES.items():
         if not exists(connection, table):
             continue
-        query = sql.SQL("select id from {} where active {}").format(_table(word), but[word])
+        query = sql.SQL("select id from {} where active {}").format(_table(word), but.get(word, sql.SQL("")))
         if loose := numbers(connection, query):
             raise HarnessError(
                 f"database {database}: {table} {_joined(loose)} still active after containment; do not start Odoo on it"

@@ -177,6 +177,11 @@ def keep_active(server: DatabaseServer) -> None:
     )
 
 
+def active(server: DatabaseServer) -> object:
+    """Return the numbers of the active schedules, None without any."""
+    return server.one("shop", "SELECT array_agg(id ORDER BY id) FROM ir_cron WHERE active")
+
+
 def neutralize(place: Place, monkeypatch: pytest.MonkeyPatch) -> Contained:
     """Neutralise the shop; Odoo's own program was run before."""
     monkeypatch.setattr(contain, "run", lambda *_words, **_more: None)
@@ -195,6 +200,26 @@ def test_a_copy_with_an_active_schedule_is_not_contained(
         contain.hold("odoo", "shop", place)
     with pytest.raises(HarnessError, match="database shop: ir_cron 7 still active after containment"):
         neutralize(place, monkeypatch)
+
+
+@pytest.mark.programs
+def test_the_schedule_that_deletes_rows_is_held_as_well(
+    server: DatabaseServer, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Odoo's `neutralize` leaves it active; it deletes the personal mail servers that a containment deactivated."""
+    server.execute(
+        "shop",
+        "INSERT INTO ir_cron VALUES (1, true)",
+        "INSERT INTO ir_model_data VALUES ('ir.cron', 'base', 'autovacuum_job', 1)",
+        "INSERT INTO ir_config_parameter VALUES ('database.is_neutralized', 'true')",
+    )
+    held = contain.hold("odoo", "shop", place)
+    assert "cron:1,7" in held.actions
+    assert active(server) is None
+    assert contain.release("shop", place, held) == ()
+    assert active(server) == [1, 7]
+    neutralize(place, monkeypatch)
+    assert active(server) is None
 
 
 @pytest.mark.programs
