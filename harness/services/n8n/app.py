@@ -35,6 +35,8 @@ SETTINGS = {
     "N8N_DISABLE_UI": "true",
     "N8N_PUBLIC_API_SWAGGERUI_DISABLED": "true",
     "N8N_DISABLED_MODULES": OFF,
+    # At its start n8n deletes versions of workflows that it takes for superfluous: rows of the backup.
+    "N8N_WORKFLOW_HISTORY_COMPACTION_SKIP_ON_START_UP": "true",
     # A copy has the same identity as the original, and must neither release nor renew its licence.
     "N8N_LICENSE_AUTO_RENEW_ENABLED": "false",
     "N8N_LICENSE_DETACH_FLOATING_ON_SHUTDOWN": "false",
@@ -47,13 +49,15 @@ UNPUBLISHED = (
 JOURNAL = ".n8n/crash.journal"
 # Files of executions (`storage`; `binaryData` until n8n 2, and as long as that folder exists) and own extensions.
 FOLDERS = ("storage", "binaryData", "custom")
-# n8n moves counts and publications on, prunes executions by age, and containment unpublishes workflows.
+# n8n moves counts and publications on, prunes executions by age, on existing sites also versions of workflows at its
+# start, and containment unpublishes workflows.
 VOLATILE = tuple(
     f"public.{table}"
     for table in (
         *("execution_annotations", "execution_data", "execution_entity", "execution_metadata"),
         *("insights_by_period", "insights_raw", "invalid_auth_token", "webhook_entity", "workflow_publication_outbox"),
-        *("workflow_publication_trigger_status", "workflow_published_version", "workflow_statistics_delta"),
+        *("workflow_history", "workflow_publication_trigger_status", "workflow_published_version"),
+        "workflow_statistics_delta",
     )
 )
 # The journal of a crash, event logs, caches, a settings file with the key, copies of a repository, and community nodes,
