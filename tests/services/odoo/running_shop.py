@@ -41,6 +41,7 @@ class Shop:
             "select id, active from ir_cron order by id",
             "select id, smtp_host, active from ir_mail_server order by id",
             "select id, active from fetchmail_server order by id",
+            "select id, webhook_url from ir_act_server order by id",
             "select key, value from ir_config_parameter order by key",
         )
         return [self.rows(odoo, query) for query in queries]

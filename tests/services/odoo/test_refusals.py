@@ -168,12 +168,12 @@ def place(server: DatabaseServer) -> Iterator[Place]:
     server.execute("postgres", "DROP DATABASE shop WITH (FORCE)")
 
 
-def keep_active(server: DatabaseServer) -> None:
+def keep_active(server: DatabaseServer, table: str = "ir_cron", column: str = "active", value: str = "true") -> None:
     """Have the database put a schedule back to active, as a module's trigger would."""
     server.execute(
         "shop",
-        "CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.active := true; RETURN NEW; END'",
-        "CREATE TRIGGER again BEFORE UPDATE ON ir_cron FOR EACH ROW EXECUTE FUNCTION again()",
+        f"CREATE FUNCTION again() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.{column} := {value}; RETURN NEW; END'",
+        f"CREATE TRIGGER again BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION again()",
     )
 
 
@@ -231,7 +231,8 @@ def test_a_copy_that_odoo_did_not_neutralize_is_not_contained(
     server.execute("shop", "INSERT INTO ir_config_parameter VALUES ('database.is_neutralized', 'true')")
     assert neutralize(place, monkeypatch).actions[0] == "neutralized"
     server.execute("shop", "INSERT INTO payment_provider VALUES (3, 'enabled')")
-    with pytest.raises(HarnessError, match="payment provider 3 is still enabled"):
+    keep_active(server, "payment_provider", "state", "''enabled''")
+    with pytest.raises(HarnessError, match="payment_provider 3 still active after containment"):
         neutralize(place, monkeypatch)
 
 
