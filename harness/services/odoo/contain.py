@@ -23,6 +23,7 @@ NOWHERE = Address("invalid", 1025)  # RFC 6761: a name that never resolves
 LEDGER = "blackstart.held"  # the row of ir_config_parameter that lists the actions on hold
 NEUTRALIZED = "neutralized"
 HOLDER = "holding_mail_server"
+MAIL = "newest_mail"  # with its number: what is newer could not be sent
 COUNTED = "queue_job"  # its number is that of the held rows, of which there may be thousands
 # Without an active row Odoo uses the server in its settings file, by default port 25 of its own host.
 MAIL_ROW = """insert into ir_mail_server
@@ -55,6 +56,7 @@ def hold(service: str, database: str, place: Place) -> Contained:
                 held[word] = sorted({*earlier, *ids})
             elif ids:
                 held[word] = [sum(earlier) + len(ids)]
+        held.setdefault(MAIL, outward.newest_mail(connection))
         if HOLDER not in held:
             held[HOLDER] = numbers(connection, MAIL_ROW, (NOWHERE.host, NOWHERE.port))
         actions = tuple(f"{word}:{_joined(ids)}" for word, ids in held.items() if ids)
@@ -68,23 +70,30 @@ def hold(service: str, database: str, place: Place) -> Contained:
 
 
 def release(database: str, place: Place, contained: Contained) -> tuple[str, ...]:
-    """Free the rows that `hold` held; return a line for those that no longer exist.
+    """Free the rows that `hold` held, and the mail since; return a line for those that no longer exist, and for mail.
 
     Raises Refused for a neutralised copy, HarnessError.
     """
     if NEUTRALIZED in contained.actions:
         raise Refused(f"database {database} was neutralised irreversibly; restore it again with reversible containment")
     gone: list[str] = []
+    lines: list[str] = []
     with transaction(place.sql, database, HINT) as connection:
         first = bool(_recorded(connection))  # one that is repeated has nothing to say
-        for word, ids in _parse(contained.actions).items():
+        held = _parse(contained.actions)
+        newest = held.pop(MAIL, [])
+        for word, ids in held.items():
             if word == HOLDER:
                 found = numbers(connection, "delete from ir_mail_server where id = any(%s) returning id", (ids,))
             else:
                 found = outward.free(connection, word, ids)
             gone += _gone(word, ids, found) if first else []
+        if first and newest and (mails := outward.send_again(connection, newest[0])):
+            lines.append(f"{mails} mails that could not be sent while it was contained are in its queue again")
         connection.execute("delete from ir_config_parameter where key = %s", (LEDGER,))
-    return (f"database {database}: {', '.join(gone)} was removed since, and is not released",) if gone else ()
+    if gone:
+        lines.insert(0, f"{', '.join(gone)} was removed since, and is not released")
+    return tuple(f"database {database}: {line}" for line in lines)
 
 
 def _gone(word: str, ids: Sequence[int], found: Sequence[int]) -> list[str]:
@@ -122,7 +131,7 @@ def _parse(actions: Sequence[str]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for action in actions:
         word, _, ids = action.partition(":")
-        if word not in {*WORDS, HOLDER} or not all(part.isdigit() for part in ids.split(",")):
+        if word not in {*WORDS, HOLDER, MAIL} or not all(part.isdigit() for part in ids.split(",")):
             raise HarnessError(f"action on hold {action!r} is unknown to Odoo's release; nothing was released")
         found[word] = [int(part) for part in ids.split(",")]
     return found

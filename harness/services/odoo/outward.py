@@ -59,6 +59,10 @@ GIVEN_BACK: LiteralString = """select t.id from {table} t, ir_config_parameter p
     where p.key = {key} and t.id = k.key::int"""
 FORGET: LiteralString = "delete from ir_config_parameter where key = {key}"
 LIVE: LiteralString = "select id from {table} where ({live}) {but}"
+# Odoo never sends a mail again by itself that it could not send.
+NEWEST_MAIL = "select coalesce(max(id), 0) from mail_mail"
+SEND_AGAIN = """update mail_mail set state = 'outgoing', failure_reason = null
+    where id > %s and state = 'exception' returning id"""
 
 
 def hold(connection: Connection, word: str, *, but: Sequence[int] = ()) -> list[int]:
@@ -87,16 +91,26 @@ def live(connection: Connection, word: str, but: sql.Composable) -> list[int]:
     return numbers(connection, _statement(LIVE, word, but)) if is_there(connection, word) else []
 
 
+def newest_mail(connection: Connection) -> list[int]:
+    """Return the number of the newest mail, 0 before the first; nothing where Odoo has no mail."""
+    return numbers(connection, NEWEST_MAIL) if _has(connection, "mail_mail", "failure_reason") else []
+
+
+def send_again(connection: Connection, newest: int) -> int:
+    """Put each mail into the queue that is newer than `newest` and could not be sent; return how many are."""
+    if not _has(connection, "mail_mail", "failure_reason"):
+        return 0
+    return len(numbers(connection, SEND_AGAIN, (newest,)))
+
+
 def is_there(connection: Connection, word: str) -> bool:
     """Return whether the table of a word is there with what is held of it; modules of Odoo create and drop tables."""
-    rows = WORDS[word]
-    return bool(
-        numbers(
-            connection,
-            "select 1 from pg_attribute where attrelid = to_regclass(%s) and attname = %s and not attisdropped",
-            (rows.table, rows.column),
-        )
-    )
+    return _has(connection, WORDS[word].table, WORDS[word].column)
+
+
+def _has(connection: Connection, table: str, column: str) -> bool:
+    query = "select 1 from pg_attribute where attrelid = to_regclass(%s) and attname = %s and not attisdropped"
+    return bool(numbers(connection, query, (table, column)))
 
 
 def numbers(connection: Connection, query: str | sql.Composable, values: Sequence[object] = ()) -> list[int]:

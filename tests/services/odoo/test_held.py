@@ -29,6 +29,8 @@ MODULES = (
     """INSERT INTO queue_job VALUES (1, 'pending'), (2, 'enqueued'), (3, 'started'), (4, 'wait_dependencies'),
         (5, 'done'), (6, 'failed'), (7, 'cancelled')""",
 )
+MAIL = "CREATE TABLE mail_mail (id int, state varchar, failure_reason text)"
+MAILS = "SELECT string_agg(concat_ws(' ', id, state, failure_reason), '; ' ORDER BY id) FROM mail_mail"
 PROVIDERS = "SELECT string_agg(state, ' ' ORDER BY id) FROM payment_provider"
 URLS = "SELECT string_agg(coalesce(webhook_url, 'none'), ' ' ORDER BY id) FROM ir_act_server"
 JOBS = "SELECT string_agg(state, ' ' ORDER BY id) FROM queue_job"
@@ -106,6 +108,34 @@ def test_tables_that_a_module_drops_or_lacks_are_passed_over(server: DatabaseSer
     (line,) = contain.release("shop", place, held)
     assert "payment_provider 1, payment_provider 4 was removed since" in line
     assert str(server.one("shop", JOBS)).startswith("pending enqueued started wait_dependencies ")
+
+
+def test_mail_that_could_not_be_sent_meanwhile_is_sent_once(server: DatabaseServer, place: Place) -> None:
+    server.execute("shop", MAIL, "INSERT INTO mail_mail VALUES (3, 'exception', 'no such host'), (4, 'outgoing', NULL)")
+    held = contain.hold("odoo", "shop", place)
+    server.execute(
+        "shop",
+        "INSERT INTO mail_mail VALUES (5, 'exception', 'no connection'), (6, 'cancel', 'by hand'),"
+        " (7, 'outgoing', NULL), (8, 'exception', NULL)",
+    )
+    assert contain.hold("odoo", "shop", place) == held, "mail since the first call counts"
+    said = "database shop: 2 mails that could not be sent while it was contained are in its queue again"
+    assert contain.release("shop", place, held) == (said,)
+    assert server.one("shop", MAILS) == (
+        "3 exception no such host; 4 outgoing; 5 outgoing; 6 cancel by hand; 7 outgoing; 8 outgoing"
+    )
+    server.execute("shop", "UPDATE mail_mail SET state = 'exception' WHERE id = 5")
+    assert contain.release("shop", place, held) == (), "what failed after the release is Odoo's"
+    assert str(server.one("shop", MAILS)).count("exception") == 2
+
+
+def test_an_odoo_that_never_sent_mail_sends_its_first(server: DatabaseServer, place: Place) -> None:
+    server.execute("shop", MAIL)
+    held = contain.hold("odoo", "shop", place)
+    assert "newest_mail:0" in held.actions
+    server.execute("shop", "INSERT INTO mail_mail VALUES (1, 'exception', 'no connection')")
+    (line,) = contain.release("shop", place, held)
+    assert " 1 mails " in line
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from harness.core.errors import Finding, Refused
 from harness.services.odoo.app import Odoo
+from harness.services.odoo.keys import Clerk
 from harness.services.odoo.load import store_clients
 from harness.services.odoo.shop import CRON_NAME, MAIL_HOST
 from harness.traffic.declared import KeyTable
@@ -120,10 +121,25 @@ def test_release_restores_exactly_what_was_contained(shop: Shop) -> None:
     assert odoo.contain(shop.place, "reversible") == held, "a second call must return the same actions"
     assert not shop.rows(odoo, "select 1 from ir_mail_server where active and smtp_host <> 'invalid'")
     assert not shop.rows(odoo, "select 1 from ir_cron where active")
-    odoo.release(shop.place, held)
+    assert not odoo.release(shop.place, held)
     assert shop.outward(odoo) == before
     assert shop.rows(odoo, f"select 1 from ir_mail_server where active and smtp_host = '{MAIL_HOST}'")  # noqa: S608
     assert shop.rows(odoo, f"select 1 from ir_cron where active and cron_name = '{CRON_NAME}'")  # noqa: S608
+
+
+def test_mail_that_a_contained_odoo_could_not_send_is_in_its_queue_after_the_release(shop: Shop) -> None:
+    odoo = shop.copy("mail")
+    held = odoo.contain(shop.place, "reversible")
+    with shop.running(odoo) as door:
+        clerk = Clerk("odoo", "mail", shop.place.secrets["odoo-admin"], door)
+        words = {"subject": "hello", "email_to": "someone@example.org", "body_html": "hello", "auto_delete": True}
+        made = clerk.call("mail.mail", "create", [words])
+        clerk.call("mail.mail", "action_send_and_close", made)  # `send` has no result
+    mails = f"select state, failure_reason is null from mail_mail where id = {made[0]}"  # noqa: S608 - a number
+    assert shop.rows(odoo, mails) == [("exception", False)]
+    (line,) = odoo.release(shop.place, held)
+    assert line == "database mail: 1 mails that could not be sent while it was contained are in its queue again"
+    assert shop.rows(odoo, mails) == [("outgoing", True)]
 
 
 def test_a_release_names_missing_rows(shop: Shop) -> None:
