@@ -85,6 +85,53 @@ def test_a_change_that_no_restore_makes_is_named(estate: CaseEstate) -> None:
         assert line in notes(estate)
 
 
+def test_a_function_whose_body_was_another_one_gets_only_its_volatility(estate: CaseEstate) -> None:
+    """SELECT unaccent(NULL) ended the server: the function in C was made CALLED ON NULL INPUT as the user's in SQL."""
+    estate.create(
+        "app",
+        "CREATE EXTENSION unaccent",
+        "CREATE OR REPLACE FUNCTION unaccent(text) RETURNS text LANGUAGE sql IMMUTABLE LEAKPROOF PARALLEL UNSAFE COST 7"
+        " AS $$ SELECT coalesce(translate($1, 'ô', 'o'), 'none') $$",
+        "CREATE TABLE p (name text)",
+        "CREATE INDEX p_name ON p (unaccent(name))",
+    )
+    estate.declare("app")
+    estate.back_up()
+    assert estate.restore().findings == ()
+    asked = PROPERTIES.format("unaccent(text)")
+    assert estate.rows("app", asked) == [("i", "s", True, False, 1.0, 0.0)]
+    assert estate.value("app", "SELECT unaccent(NULL)") is None
+    assert estate.value("app", "SELECT unaccent('Hôtel')") == "Hotel"
+    of_unaccent = "database app: extension unaccent: functions"
+    words = "PARALLEL UNSAFE, CALLED ON NULL INPUT, LEAKPROOF, COST 7.0"
+    for line in (
+        f"{of_unaccent} with another body in the backup, not restored: {UNACCENT}",
+        f"{of_unaccent} with properties of another body or version in the backup, not restored: {UNACCENT} ({words})",
+    ):
+        assert line in notes(estate)
+
+
+def test_functions_of_another_version_get_only_their_volatility(estate: CaseEstate) -> None:
+    estate.create(
+        "app",
+        "CREATE EXTENSION citext",
+        "UPDATE pg_extension SET extversion = '1.1' WHERE extname = 'citext'",
+        "ALTER FUNCTION citext_eq(citext, citext) VOLATILE CALLED ON NULL INPUT",
+        "ALTER FUNCTION texticlike(citext, citext) COST 9",
+        "CREATE OR REPLACE FUNCTION texticnlike(citext, citext) RETURNS boolean LANGUAGE sql AS 'SELECT true'",
+    )
+    estate.declare("app")
+    estate.back_up()
+    assert estate.restore().findings == ()
+    asked = PROPERTIES.format("citext_eq(citext, citext)")
+    assert estate.rows("app", asked) == [("v", "s", True, False, 1.0, 0.0)]
+    of_citext, of = "database app: extension citext: functions", "(public.citext, public.citext)"
+    compared = f"{of_citext} of another version in the backup, whose bodies cannot be compared: public.texticnlike{of}"
+    assert f"{compared} (1.1)" in notes(estate)
+    (line,) = [one for one in notes(estate) if "with properties of another body or version in the backup" in one]
+    assert f"public.citext_eq{of} (CALLED ON NULL INPUT), public.texticlike{of} (COST 9.0), public.texticnlike" in line
+
+
 def test_functions_of_an_upgraded_server_are_compared_and_left_alone(estate: CaseEstate) -> None:
     """pg_upgrade makes each function and its membership by two statements, perhaps of one transaction."""
     estate.create(

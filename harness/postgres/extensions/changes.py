@@ -2,6 +2,9 @@
 
 An index on an expression needs a function that is IMMUTABLE. What is made is one ALTER FUNCTION of names and of words
 from a closed set: no text of a backup is a statement. Body, settings and SECURITY DEFINER are named and not made.
+
+What a user said of another body is not true of the one that is here: a function in C that is called on NULL, as one in
+SQL may be, reads from address zero and ends the server. There only the volatility is made, for an index.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +22,6 @@ from harness.postgres.session import Connection, speak_bytes
 
 VOLATILE = {"i": "IMMUTABLE", "s": "STABLE", "v": "VOLATILE"}
 PARALLEL = {"s": "PARALLEL SAFE", "r": "PARALLEL RESTRICTED", "u": "PARALLEL UNSAFE"}
-SETTINGS = "other settings (SET)"
 SHOWN = 5  # functions that a line names
 
 
@@ -66,6 +68,17 @@ def _change(connection: Connection, wanted: Function, here: Function) -> bool:
 def _clauses(wanted: Function, here: Function) -> Iterator[compose.Composable]:
     if wanted.volatile != here.volatile:
         yield compose.SQL(VOLATILE[wanted.volatile])
+    if _same_body(wanted, here):
+        yield from _of_body(wanted, here)
+
+
+def _same_body(wanted: Function, here: Function) -> bool:
+    """Return whether both run the same. Of a function in C its body is a name, by which each version has its own."""
+    return wanted.body == here.body and wanted.version == here.version
+
+
+def _of_body(wanted: Function, here: Function) -> Iterator[compose.Composable]:
+    """Yield what differs of the properties that are true of one body alone."""
     if wanted.parallel != here.parallel:
         yield compose.SQL(PARALLEL[wanted.parallel])
     if wanted.strict != here.strict:
@@ -81,24 +94,32 @@ def _clauses(wanted: Function, here: Function) -> Iterator[compose.Composable]:
 def _lines(wanted: Sequence[Function], pairs: Sequence[tuple[Function, Function]]) -> Iterator[str]:
     """Yield a line for each kind of change that is not made, with the functions of an extension."""
     there = {one.key for one, _ in pairs}
+    others = [(one, now) for one, now in pairs if one.body != now.body]
     differing = {
-        "functions that are not there, their changes are not restored": [one for one in wanted if one.key not in there],
-        "functions with another body in the backup, not restored": [
-            one for one, now in pairs if one.body != now.body and one.version == now.version
+        "functions that are not there, their changes are not restored": [
+            (one, "") for one in wanted if one.key not in there
         ],
-        f"functions with {SETTINGS} in the backup, not restored": [
-            one for one, now in pairs if one.configured != now.configured
+        "functions with another body in the backup, not restored": [
+            (one, "") for one, now in others if one.version == now.version
+        ],
+        "functions of another version in the backup, whose bodies cannot be compared": [
+            (one, one.version) for one, now in others if one.version != now.version
+        ],
+        "functions with properties of another body or version in the backup, not restored": [
+            (one, _words(one, now)) for one, now in pairs if not _same_body(one, now) and _words(one, now)
+        ],
+        "functions with other settings (SET) in the backup, not restored": [
+            (one, ", ".join(one.settings)) for one, now in pairs if one.configured != now.configured
         ],
         "functions with another SECURITY in the backup, not restored": [
-            one for one, now in pairs if one.definer != now.definer
+            (one, "") for one, now in pairs if one.definer != now.definer
         ],
     }
     for what, functions in differing.items():
-        for extension in dict.fromkeys(one.extension for one in functions):
-            named = [_named(one, what) for one in functions if one.extension == extension]
+        for extension in dict.fromkeys(one.extension for one, _ in functions):
+            named = [f"{one.label}{f' ({why})' * bool(why)}" for one, why in functions if one.extension == extension]
             yield f"extension {extension}: {what}: {some(named, SHOWN)}"
 
 
-def _named(function: Function, what: str) -> str:
-    named = f" ({', '.join(function.settings)})" if SETTINGS in what and function.settings else ""
-    return f"{function.label}{named}"
+def _words(wanted: Function, here: Function) -> str:
+    return ", ".join(clause.as_string() for clause in _of_body(wanted, here))
