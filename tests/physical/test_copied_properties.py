@@ -11,8 +11,10 @@ from harness.core.journal import MemoryJournal
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
 from harness.physical.single.into import look_into
+from harness.physical.single.properties import properties_of
 from harness.physical.single.restore import Loaded, One, restore_one
 from harness.physical.target import read_target
+from harness.postgres.roles.data import inspect
 from harness.substrate.embedded.substrate import Embedded
 from tests.physical.conftest import Archive
 from tests.servers import DatabaseServer, start_database
@@ -80,6 +82,23 @@ def test_a_new_database_gets_the_properties_of_the_other_and_the_rest_is_named(c
         f"setting session_preload_libraries of role ALL in the database: not restored: {POWER}",
     )
     properties_are_named(closed, tmp_path)
+
+
+def test_settings_that_a_killed_restore_left_are_made_again(server: DatabaseServer) -> None:
+    """They counted as present, and were gone with the database that was dropped; no line said so."""
+    power = "ALTER DATABASE {} SET session_preload_libraries = 'theirs'"
+    server.execute("postgres", "CREATE DATABASE shop", "ALTER DATABASE shop SET work_mem = '7MB'")
+    server.execute("postgres", power.format("shop"))
+    data = inspect(server.sql)
+    for left in (False, True):  # the first one is killed before it fills its database
+        into = look_into(server.sql, "copy")
+        found = properties_of(data, "shop", into, owners=True)
+        assert into.left == left
+        into.make(data.database("shop"), owner=True)
+        into.begin()
+        assert (found.begin(), len(found.lost)) == ((), 1)
+        assert server.one("postgres", SET) == "- work_mem=7MB"
+        server.execute("postgres", power.format("copy"))
 
 
 def properties_are_named(closed: There, tmp_path: Path) -> None:

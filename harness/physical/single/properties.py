@@ -74,7 +74,7 @@ def properties_of(data: ServerData, database: str, into: Into, *, owners: bool) 
         why = f"{into.sql.user} is no superuser there"
     if why:
         return Properties(into, None, None, tuple(_all(wanted, why, grants=owners)))
-    found = inspect(into.sql)
+    found = _without(inspect(into.sql), into.name)
     names = {"", *(role.name for role in found.roles)}
     lost = [f"{_shown(s)}: not restored: its server has no such role" for s in wanted.settings if s.role not in names]
     lost += _grants_without(wanted, names)
@@ -86,6 +86,17 @@ def properties_of(data: ServerData, database: str, into: Into, *, owners: bool) 
     )
     admitted = _admitted(wanted, found, into, lost)
     return Properties(into, admitted, found, tuple(lost))
+
+
+def _without(found: ServerData, name: str) -> ServerData:
+    """Return what a server has but for a database that is made anew, which a killed restore left with properties."""
+    return replace(
+        found,
+        databases=tuple(one for one in found.databases if one.name != name),
+        settings=tuple(one for one in found.settings if one.database != name),
+        grants=tuple(one for one in found.grants if one.on != name),
+        labels=tuple(one for one in found.labels if (one.kind, one.name) != ("database", name)),
+    )
 
 
 def _admitted(wanted: ServerData, found: ServerData, into: Into, lost: list[str]) -> ServerData:
