@@ -11,10 +11,10 @@ from harness.core.journal import MemoryJournal
 from harness.physical.backup import take_physical
 from harness.physical.choice import Wanted
 from harness.physical.single.into import look_into
-from harness.physical.single.properties import properties_of
+from harness.physical.single.properties import Properties, properties_of
 from harness.physical.single.restore import Loaded, One, restore_one
 from harness.physical.target import read_target
-from harness.postgres.roles.data import inspect
+from harness.postgres.roles.data import Label, inspect
 from harness.substrate.embedded.substrate import Embedded
 from tests.physical.conftest import Archive
 from tests.servers import DatabaseServer, start_database
@@ -99,6 +99,23 @@ def test_settings_that_a_killed_restore_left_are_made_again(server: DatabaseServ
         assert (found.begin(), len(found.lost)) == ((), 1)
         assert server.one("postgres", SET) == "- work_mem=7MB"
         server.execute("postgres", power.format("copy"))
+
+
+def test_a_refused_label_is_named_alone(server: DatabaseServer) -> None:
+    """Grants, comment and limit were made, and a line said that they were not."""
+    server.execute("postgres", "CREATE DATABASE labelled CONNECTION LIMIT 5", "COMMENT ON DATABASE labelled IS 'kept'")
+    server.execute("postgres", "REVOKE ALL ON DATABASE labelled FROM PUBLIC", "CREATE DATABASE copied")
+    data = inspect(server.sql)
+    into = look_into(server.sql, "copied")
+    wanted = replace(data, databases=(replace(data.database("labelled"), name="copied"),))
+    wanted = replace(wanted, grants=tuple(replace(one, on="copied") for one in data.grants if one.on == "labelled"))
+    wanted = replace(wanted, labels=(Label("database", "copied", "dummy", "secret"),))
+    (line,) = Properties(into, wanted, data, ()).end()
+    assert line.startswith("security labels of the database: not restored: security labels at ")
+    assert 'security label provider "dummy" is not loaded' in line
+    kept = "SELECT concat_ws(' ', datconnlimit, datacl::text, shobj_description(oid, 'pg_database')) FROM pg_database"
+    of_labelled = server.one("postgres", f"{kept} WHERE datname = 'labelled'")
+    assert server.one("postgres", f"{kept} WHERE datname = 'copied'") == of_labelled
 
 
 def properties_are_named(closed: There, tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ A new database with owners gets those that its server can have; each other one i
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
-from harness.core.errors import HarnessError
+from harness.core.errors import HarnessError, RestoreFailed
 from harness.physical.single.into import UNFINISHED, Into
 from harness.postgres.allowed import NOTHING
 from harness.postgres.contents import labels
 from harness.postgres.roles import admission
 from harness.postgres.roles.check import settable
 from harness.postgres.roles.data import Grant, ServerData, Setting, inspect
-from harness.postgres.roles.restore import finish_database, set_in_database
+from harness.postgres.roles.restore import grant_on_database, label_database, set_in_database
 
 POWER = "it gives power over the server; make it there if it is wanted"
 OF_ALL = ("CONNECT", "TEMPORARY")  # privileges that a new database gives to PUBLIC
@@ -53,10 +53,9 @@ class Properties:
         return tuple(self._finish(self.wanted)) if self.wanted is not None else ()
 
     def _finish(self, data: ServerData) -> Iterator[str]:
-        name = self.into.name
-        yield from _tried(
-            "grants, comment, limit and labels of the database", lambda: finish_database(self.into.sql, data, name)
-        )
+        sql, name = self.into.sql, self.into.name
+        yield from _tried("grants, comment and limit of the database", lambda: grant_on_database(sql, data, name))
+        yield from _tried("security labels of the database", lambda: label_database(sql, data, name))
 
 
 def properties_of(data: ServerData, database: str, into: Into, *, owners: bool) -> Properties:
@@ -164,5 +163,5 @@ def _tried(what: str, work: Callable[[], None]) -> Iterator[str]:
     """Do a piece of work; yield a line when the server refuses it."""
     try:
         work()
-    except HarnessError as error:
+    except (HarnessError, RestoreFailed) as error:
         yield f"{what}: not restored: {error}"

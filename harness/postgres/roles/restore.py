@@ -90,6 +90,12 @@ def set_in_database(sql: Sql, data: ServerData, found: ServerData, name: str, lz
 
 def finish_database(sql: Sql, data: ServerData, name: str) -> None:
     """Give a restored database its grants, comment, labels, limit and template mark. Raises RestoreFailed."""
+    grant_on_database(sql, data, name)
+    label_database(sql, data, name)
+
+
+def grant_on_database(sql: Sql, data: ServerData, name: str) -> None:
+    """Give a database its grants, comment, limit and template mark: all or, with RestoreFailed, none."""
     database = data.database(name)
     with changing(sql, f"database {name}") as connection:
         here = [Grant(*row) for row in connection.execute(GRANTS.encode()).fetchall()]
@@ -101,6 +107,10 @@ def finish_database(sql: Sql, data: ServerData, name: str) -> None:
                 compose.Identifier(name), compose.Literal(database.limit), compose.Literal(database.template)
             )
         )
+
+
+def label_database(sql: Sql, data: ServerData, name: str) -> None:
+    """Give a database its security labels: all or, with RestoreFailed, none."""
     _labels(sql, data, "DATABASE", {name})
 
 
