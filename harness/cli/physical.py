@@ -89,7 +89,7 @@ def status(
 ) -> None:
     """What would be lost now, and what endangers backups.
 
-    Lost: if the site were gone this second. Exit code 1 with an alarm; 3 where it cannot be asked, which is one too.
+    Lost: if the site were gone this second. Exit code 1 with an alarm; 2 or 3 where it cannot be asked, an alarm too.
     """
     from harness.backup.status import unknown_status
     from harness.core.errors import REPORTED, HarnessError, reason_of
