@@ -20,15 +20,16 @@ from harness.physical.receive import Receiver
 from harness.physical.source import PhysicalSource, source_of
 
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before another try
+AGAIN = 60.0  # seconds before another alert of what nobody was told: each target that does not answer takes its time
 
 
 def follow(receiver: Receiver, stop: Flag, failed: Callable[[str], bool]) -> None:
     """Run a receiver until `stop`, again after each failure. `failed`: tells one of each outage; returns if it could.
 
-    It is called again after the next failure of an outage that it could not tell. Raises BrokenPipeError, after it was
-    told, when nobody reads the events any more: another try would not change that.
+    What it could not tell is told again with a failure after AGAIN seconds; tries in between wait for no target. Raises
+    BrokenPipeError, after it was told, when nobody reads the events any more: another try would not change that.
     """
-    attempts, told = 0, False
+    attempts, told, untold = 0, False, -AGAIN
     while not stop.is_set():
         began = receiver.clock.monotonic()
         try:
@@ -38,10 +39,13 @@ def follow(receiver: Receiver, stop: Flag, failed: Callable[[str], bool]) -> Non
             if receiver.clock.monotonic() - began > PAUSES[-1]:  # another outage
                 attempts, told = 0, False
             attempts += 1
-            told = told or failed(reason)
+            last = isinstance(error, BrokenPipeError)
+            if not told and (last or receiver.clock.monotonic() - untold >= AGAIN):
+                told = failed(reason)
+                untold = -AGAIN if told else receiver.clock.monotonic()
             with suppress(OSError):  # the disk of the journal may be what failed
                 receiver.journal.mark("log", "WAL receiver failed", error=reason, attempt=attempts)
-            if isinstance(error, BrokenPipeError):
+            if last:
                 raise
             stop.wait(PAUSES[min(attempts, len(PAUSES)) - 1])
 

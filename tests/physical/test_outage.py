@@ -1,4 +1,4 @@
-"""An outage of the archive of WAL is told: once where that can be delivered, else again at each attempt."""
+"""An outage of the archive of WAL is told: once where that can be delivered, else again after a while."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import count
+from itertools import count, pairwise
 from pathlib import Path
 from threading import Event as Flag
 
@@ -33,6 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The receiver tries again soon; its handlers of signals are undone afterwards."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(continuous, "PAUSES", (0.05, 0.05, 0.05, 30.0))
+    monkeypatch.setattr(continuous, "AGAIN", 0.0)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -108,3 +109,36 @@ def test_the_next_outage_is_told_as_well(tmp_path: Path) -> None:
     clock = replace(SYSTEM, monotonic=count(0.0, 40.0).__next__)
     continuous.follow(replace(receiver, clock=clock), stop, failed)
     assert len(told) == LAST
+
+
+@pytest.mark.parametrize(("seconds", "alerts"), [(5.0, 1), (15.0, 2), (30.0, 3)])
+def test_what_nobody_was_told_is_told_again_after_a_minute_and_not_at_each_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, alerts: int
+) -> None:
+    """Each attempt waited for every target that did not answer. Of some seconds each, by a clock that tells them."""
+    monkeypatch.setattr(continuous, "AGAIN", 60.0)
+    now, told, attempts = [0.0], list[float](), list[object]()
+
+    class Stop(Flag):
+        def wait(self, timeout: float | None = None) -> bool:
+            now[0] += seconds
+            return super().wait(0.0)
+
+    def ended(event: Event) -> None:
+        attempts.append(event.facts["attempt"])
+        if len(attempts) == 2 * LAST:
+            stop.set()
+
+    def failed(_: str) -> bool:
+        told.append(now[0])
+        now[0] += 90.0  # three targets that do not answer
+        return False
+
+    stop = Stop()
+    source = source_of(load_config(silent_estate(tmp_path)), tmp_path / "none", "")
+    journal = JournalFile(tmp_path / "wal.jsonl", listener=ended)
+    receiver = Receiver(source.sql, source.repository, source.keys, source.slot, journal)
+    continuous.follow(replace(receiver, clock=replace(SYSTEM, monotonic=lambda: now[0])), stop, failed)
+    assert attempts == [1, 2, 3, 4, 5, 6]
+    assert len(told) == alerts
+    assert all(later - earlier >= 90.0 + 60.0 for earlier, later in pairwise(told))
