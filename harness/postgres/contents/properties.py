@@ -7,7 +7,7 @@ from psycopg import sql as compose
 
 from harness.postgres.contents.additions import additions
 from harness.postgres.contents.rows import qualified
-from harness.postgres.extensions.functions import CHANGED, changed_functions
+from harness.postgres.extensions.functions import CHANGED, changed_functions, left_out
 from harness.postgres.session import Connection
 
 EXTENSIONS = "SELECT extname::text, extversion FROM pg_catalog.pg_extension ORDER BY 1"
@@ -159,6 +159,9 @@ def read_not_compared(connection: Connection, without: Collection[int] = ()) -> 
         if some:
             lines.append(("tables of extensions", f"table {label} of extension {extension}: its rows are in no dump"))
     lines += [("changed members of extensions", line) for line in additions(connection)]
+    if number := left_out(connection):
+        what = "functions of extensions"
+        lines.append((what, f"{number} {what} on which nothing depends: their changes, if any, are in no dump"))
     lines += [("collations", line) for line in outdated(connection)]
     return tuple(_shortened(lines))
 
