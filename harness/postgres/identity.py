@@ -24,12 +24,15 @@ CREATED = """
 WITH temporary AS (
     SELECT oid FROM pg_catalog.pg_namespace WHERE nspname ~ '^pg_(toast_)?temp_'
 ), own AS (
-    SELECT classid, objid FROM pg_catalog.pg_depend
-    WHERE deptype = 'e' AND refobjid IN (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'plpgsql')
+    {own}
 )
 SELECT 1 FROM (
 {objects}
 ) AS o WHERE o.oid >= 16384 AND NOT EXISTS (SELECT FROM own WHERE own.objid = o.oid AND own.classid = o.tableoid)
+"""
+OF_PLPGSQL = """
+SELECT classid, objid FROM pg_catalog.pg_depend
+WHERE deptype = 'e' AND refobjid IN (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'plpgsql')
 """
 OF_SCHEMA = (("class", "relnamespace"), ("proc", "pronamespace"), ("type", "typnamespace"))
 OF_DATABASE = (
@@ -73,7 +76,7 @@ INVALID = -2  # datconnlimit of a database that an interrupted DROP DATABASE lef
 PRISTINE = "template0"  # nobody can change it
 
 
-def _created() -> str:
+def _created(own: str) -> str:
     schemas = [
         f"SELECT tableoid, oid FROM pg_catalog.pg_{name} WHERE {schema} NOT IN (SELECT oid FROM temporary)"  # noqa: S608
         for name, schema in OF_SCHEMA
@@ -81,17 +84,23 @@ def _created() -> str:
     schemas.append("SELECT tableoid, oid FROM pg_catalog.pg_namespace WHERE oid NOT IN (SELECT oid FROM temporary)")
     schemas.append("SELECT tableoid, oid FROM pg_catalog.pg_extension WHERE extname <> 'plpgsql'")
     others = [f"SELECT tableoid, oid FROM pg_catalog.pg_{name}" for name in OF_DATABASE]  # noqa: S608
-    return CREATED.replace("{objects}", "\nUNION ALL ".join(schemas + others))
+    return CREATED.replace("{own}", own).replace("{objects}", "\nUNION ALL ".join(schemas + others))
+
+
+def filled(own: str = "") -> str:
+    """Return the query whether a database has anything of a user. `own`: a query of what is not, by class and OID."""
+    created = _created(f"{OF_PLPGSQL} UNION ALL {own}" if own else OF_PLPGSQL)
+    return f"SELECT EXISTS (({created}) UNION ALL SELECT 1 FROM pg_catalog.pg_largeobject_metadata)"  # noqa: S608
 
 
 def _touched() -> str:
-    created = _created()
+    created = _created(OF_PLPGSQL)
     this = "SELECT * FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()"
     return f"WITH this AS ({this}) SELECT EXISTS (({created}) UNION ALL ({CHANGED}))"
 
 
 TOUCHED = _touched()
-FILLED = f"SELECT EXISTS (({_created()}) UNION ALL SELECT 1 FROM pg_catalog.pg_largeobject_metadata)"  # noqa: S608
+FILLED = filled()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from harness.physical.target import read_target
 from harness.postgres.roles.data import Database, inspect
 from harness.substrate.embedded.substrate import Embedded
 from tests.physical.conftest import Archive
+from tests.physical.test_left_jobs import left_by_a_killed_restore
 from tests.repository.memory_store import MemoryStore
 from tests.repository.store_servers import Recipients
 from tests.servers import DatabaseServer, start_database
@@ -169,6 +170,15 @@ def test_a_database_that_a_killed_restore_left_is_made_anew_unless_somebody_fill
     with pytest.raises(RestoreFailed, match="somebody has filled it meanwhile"):
         left.make(like, owner=False)
     assert server.one("copy", "SELECT count(*) FROM theirs") == 0
+
+
+def test_what_a_killed_restore_left_of_jobs_is_cleared(clean: There, tmp_path: Path) -> None:
+    clean.other.execute("postgres", "CREATE DATABASE waiting")
+    left_by_a_killed_restore(clean.other, "waiting")
+    load(clean, tmp_path, clean.other, "waiting", owners=False)
+    assert clean.other.one("waiting", "SELECT count(*) FROM kept") == 1000
+    there = "SELECT count(*) FROM pg_namespace WHERE nspname IN ('cron', 'blackstart_held_jobs')"
+    assert clean.other.one("waiting", there) == 0
 
 
 def test_an_interrupted_fetch_leaves_nothing_and_promises_nothing(clean: There, tmp_path: Path) -> None:

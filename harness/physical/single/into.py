@@ -8,6 +8,7 @@ from psycopg import sql as compose
 
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.service import Sql
+from harness.physical.single.left import END_SCHEDULER, holds_only
 from harness.postgres.identity import ask, catalogue, is_empty, system_facts
 from harness.postgres.roles.data import Database
 from harness.postgres.roles.restore import creation_of
@@ -28,7 +29,7 @@ EXTENSIONS = "SELECT name::text FROM pg_catalog.pg_available_extensions"
 class Into:
     """A database of a server that is there. `new`: it does not exist yet; `system`: of the server; `major`: version.
 
-    `left`: an empty one of that name is there, which a restore made that was killed; it is made anew.
+    `left`: one of that name is there, which a restore made that was killed before it filled it; it is made anew.
     """
 
     sql: Sql
@@ -51,7 +52,7 @@ class Into:
                 "is on the server that was backed up; name a database that does not exist there, and not "
                 f"{database} itself"
             )
-        elif not self.new and not is_empty(self.sql, self.name):
+        elif not self.new and not is_unfilled(self.sql, self.name):
             lines.append("is not empty, and nothing is restored over it; name a new one")
         if self.major < major:
             lines.append(f"is of PostgreSQL {self.major}, the backup of {major}; name a server that is not older")
@@ -76,6 +77,7 @@ class Into:
         try:
             with connect(self.sql) as connection:
                 if self.left:  # not by force: a restore that still runs is connected to it
+                    connection.execute(END_SCHEDULER.encode(), (self.name,))
                     connection.execute(compose.SQL("DROP DATABASE {}").format(compose.Identifier(self.name)))
                 connection.execute(creation_of(wanted, self.major))
         except psycopg.Error as error:
@@ -123,4 +125,9 @@ def look_into(sql: Sql, name: str) -> Into:
 
 def is_left(sql: Sql, name: str) -> bool:
     """Return whether a restore that was killed made a database, and nobody anything in it. Raises HarnessError."""
-    return ask(sql, LEFT, values=(name, UNFINISHED)) == [(True,)] and is_empty(sql, name)
+    return ask(sql, LEFT, values=(name, UNFINISHED)) == [(True,)] and is_unfilled(sql, name)
+
+
+def is_unfilled(sql: Sql, name: str) -> bool:
+    """Return whether nobody but a restore that was killed has made anything in a database. Raises HarnessError."""
+    return is_empty(sql, name) or holds_only(sql, name)

@@ -12,13 +12,13 @@ import psycopg
 from harness.core.errors import HarnessError, RestoreFailed
 from harness.core.text import some
 from harness.physical.single.into import Into
+from harness.physical.single.left import REMOVE
 from harness.postgres.restoring import quiet
 from harness.postgres.server import connect, one_line
 
 REMEDY = "where they are to run, UPDATE cron.job SET active = true WHERE jobid = NUMBER"
 SHOWN = 10  # jobs that a line names
 MAKE = f"CREATE EXTENSION IF NOT EXISTS {quiet.SCHEDULER}"
-REMOVE = f"DROP SCHEMA IF EXISTS blackstart_held_jobs CASCADE; DROP EXTENSION IF EXISTS {quiet.SCHEDULER}"
 
 
 @dataclass(slots=True)
@@ -40,8 +40,7 @@ class Jobs:
             yield
             return
         try:
-            self._execute(MAKE)
-            quiet.begin_to_hold_jobs(self.into.sql, self.into.name)
+            self._execute(MAKE, holding=True)
             yield
         except BaseException:
             if not (self.into.new or self._loaded):
@@ -57,9 +56,12 @@ class Jobs:
             numbers = some([one.name for one in held], SHOWN)
             self.lines = (f"jobs of {quiet.SCHEDULER} are inactive: {numbers}; {REMEDY}",)
 
-    def _execute(self, statements: str) -> None:
+    def _execute(self, statements: str, *, holding: bool = False) -> None:
+        """Run statements, and begin to hold jobs, in one transaction. Raises RestoreFailed, HarnessError."""
         try:
-            with connect(self.into.sql, self.into.name) as connection:
+            with connect(self.into.sql, self.into.name) as connection, connection.transaction():
                 connection.execute(statements.encode())
+                if holding:
+                    quiet.hold_each_job(connection)
         except psycopg.Error as error:
             raise RestoreFailed(f"{self.into.where}: extension {quiet.SCHEDULER}: {one_line(error)}") from error

@@ -18,6 +18,7 @@ from harness.physical.server import serving
 from harness.physical.single.aside import roll_back_prepared
 from harness.physical.single.into import Into
 from harness.physical.single.jobs import Jobs
+from harness.physical.single.left import clear
 from harness.physical.single.properties import properties_of
 from harness.physical.single.transfer import transfer
 from harness.postgres.identity import ask
@@ -145,8 +146,12 @@ def _database(data: ServerData, name: str) -> Database:
 
 @contextmanager
 def _made(one: One, like: Database) -> Iterator[None]:
-    """Make the database where it is new, and drop it after an error in the block."""
+    """Make the database where it is new, and drop it after an error in the block; else clear it.
+
+    What is cleared is what a killed restore left there.
+    """
     if not one.into.new:
+        clear(one.into.sql, one.into.name)
         yield
         return
     one.into.make(like, owner=one.owners)

@@ -88,12 +88,13 @@ def hold_functions(sql: Sql, database: str) -> None:
 
 def begin_to_hold_jobs(sql: Sql, database: str) -> None:
     """Make each job of pg_cron inactive that is loaded into a database from now on. Raises HarnessError."""
+    _in_database(sql, database, hold_each_job)
 
-    def work(connection: Connection) -> None:
-        if connection.execute(INSTALLED, ("plpgsql",)).fetchone() is not None:  # without it they are held afterwards
-            connection.execute(HOLD_EACH_JOB.encode())
 
-    _in_database(sql, database, work)
+def hold_each_job(connection: Connection) -> None:
+    """Do so in the database of a connection. Raises psycopg.Error."""
+    if connection.execute(INSTALLED, ("plpgsql",)).fetchone() is not None:  # without it they are held afterwards
+        connection.execute(HOLD_EACH_JOB.encode())
 
 
 def hold_jobs(sql: Sql, database: str) -> tuple[Held, ...]:
