@@ -72,8 +72,7 @@ def release_all(
 def _release(service: Service | None, place: Place, entry: Contained) -> Sequence[str]:
     """Release one entry; return what is said of it. Raises as `Containable.release`."""
     if entry.service == quiet.SERVICE:
-        quiet.release(place.sql, entry)
-        return ()
+        return quiet.release(place.sql, entry)
     if not isinstance(service, Containable):
         raise HarnessError("was contained and cannot be released: estate.toml declares no such service any more")
     with clerk(place.sql) as sql:

@@ -15,6 +15,7 @@ from psycopg import sql as compose
 
 from harness.core.errors import HarnessError
 from harness.core.service import Contained, Sql
+from harness.postgres.identity import catalogue
 from harness.postgres.restoring.views import refresh
 from harness.postgres.server import connect, one_line
 from harness.postgres.session import Connection
@@ -142,17 +143,34 @@ def contained(held: Sequence[Held]) -> tuple[Contained, ...]:
     return (Contained(SERVICE, tuple(map(str, held))),) if held else ()
 
 
-def release(sql: Sql, entry: Contained) -> None:
-    """Undo all that is held; raises HarnessError that names what could not be, after all else is released."""
-    failed = []
+REMOVED = (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable)
+
+
+def release(sql: Sql, entry: Contained) -> tuple[str, ...]:
+    """Undo all that is held; return a line for each that was removed since.
+
+    Raises HarnessError that names what could not be, after all else is released.
+    """
+    failed, gone = list[str](), list[str]()
     held = [_read(action) for action in entry.actions]
+    there = {database.name for database in catalogue(sql)} if held else set()
     for one in sorted(held, key=lambda item: list(RELEASES).index(item.kind)):
+        removed = (
+            f"{f'{one.kind} {one.name}'.rstrip()} of database {one.database} was removed since, and is not released"
+        )
+        if one.database not in there:
+            gone.append(removed)
+            continue
         try:
             _in_database(sql, one.database, lambda connection, one=one: RELEASES[one.kind](connection, one))  # type: ignore[misc]
         except HarnessError as error:
-            failed.append(f"{one.kind} {one.name}: {error}")
+            if isinstance(error.__cause__, REMOVED):
+                gone.append(removed)
+            else:
+                failed.append(f"{one.kind} {one.name}: {error}")
     if failed:
         raise HarnessError(f"not released, all else is: {'; '.join(failed)}")
+    return tuple(dict.fromkeys(gone))
 
 
 def _read(action: str) -> Held:
