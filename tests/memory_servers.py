@@ -45,7 +45,7 @@ OTHERS = (
 )
 OF_NOTHING = (
     *(properties.COLLATIONS, properties.OF_DATABASE, properties.NOT_COMPARED, properties.OF_EXTENSIONS),
-    *(undumped.UNDUMPED, additions.ADDED, functions.SINCE),
+    *(undumped.UNDUMPED, additions.ADDED, functions.CHANGES),
     *(quiet.TRIGGERS, quiet.INSTALLED, owners.OF_SUPERUSERS, owners.STATEMENTS, locks.LOCKED, dump.END),
 )
 PGCONN = SimpleNamespace(ssl_in_use=False, encrypt_password=lambda *_: b"SCRAM-SHA-256$...")
@@ -136,6 +136,7 @@ class MemoryPostgres:
         of_database: dict[str, Rows] = {
             facts.DATABASE: [(found.owner, "UTF8", "builtin C.UTF-8", 8_000, False, -1)],
             quiet.HELD_FUNCTIONS: [(0,)],
+            functions.NUMBER: [(0,)],
             rows.TABLES: [(at, "public", name, "") for at, name in enumerate(sorted(found.tables))],
             rows.COLUMNS: [(at, "value", True, False) for at in range(len(found.tables))],
             rows.LARGE_OBJECTS: [(0, "0")],
