@@ -245,7 +245,7 @@ def test_a_task_within_a_node_sees_its_processes(tested: ClustersUnderTest, site
 def test_a_watch_ends_after_its_patience(site: KindSite) -> None:
     api, began = site.api, SYSTEM.monotonic()
     assert not any(api.follow("Job", "", 1))
-    assert 1 <= SYSTEM.monotonic() - began < 5
+    assert 1 <= SYSTEM.monotonic() - began < 20
 
 
 def test_a_cluster_name_in_use_is_reported(site: KindSite, tmp_path: Path) -> None:

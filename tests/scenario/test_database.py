@@ -100,7 +100,7 @@ def test_a_stalled_dump_times_out(bulk: DatabaseServer) -> None:
         began = SYSTEM.monotonic()
         with pytest.raises(BackupFailed, match="not done within 1 s; killed"):
             list(chunks(running, 1))
-        assert SYSTEM.monotonic() - began < 5
+        assert SYSTEM.monotonic() - began < 20
 
 
 def test_a_stopping_consumer_ends_the_dump(bulk: DatabaseServer) -> None:

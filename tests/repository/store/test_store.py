@@ -172,7 +172,7 @@ def test_a_refused_connection_is_reported_at_once(estate: str) -> None:
         began = SYSTEM.monotonic()
         with pytest.raises(HarnessError, match=f"127.0.0.1:{port}, bucket backups, {estate}/a: .*connection refused"):
             store.put(f"{estate}/a", [b"x"])
-        assert SYSTEM.monotonic() - began < 5
+        assert SYSTEM.monotonic() - began < 10
 
 
 def test_a_silent_store_times_out(estate: str) -> None:
