@@ -178,7 +178,8 @@ def test_the_primary_that_still_answers_is_not_recovered_over(tmp_path: Path) ->
         done = blackstart(tmp_path, *RECOVER, "--secrets", "s", "--witness", url)
         primary.kill()
     assert done.returncode == 3
-    assert f"the primary still answers at {url} (200); fence it" in done.stderr
+    assert f"the primary still answers at {url}: port " in done.stderr
+    assert "takes connections; fence it before you recover, and add --fenced WHY" in done.stderr
 
 
 @pytest.mark.parametrize(
