@@ -42,6 +42,11 @@ RUNNING = (
 )
 JOBS = "SELECT jobname, schedule, command, database, username, active FROM cron.job ORDER BY jobid"
 NAME = "shop"
+AT_START = (
+    "CREATE EXTENSION pg_cron",
+    "CREATE TABLE ran (at timestamptz DEFAULT now(), by text)",
+    "SELECT cron.schedule('at start', '@reboot', 'INSERT INTO ran (by) VALUES (current_user)')",
+)
 
 
 @pytest.fixture
@@ -125,12 +130,7 @@ def test_a_job_of_a_server_that_is_restored_as_a_whole_does_not_run(scheduled: C
     estate = scheduled
     estate.backup["mode"] = "physical"
     estate.declare(NAME)
-    estate.create(
-        NAME,
-        "CREATE EXTENSION pg_cron",
-        "CREATE TABLE ran (at timestamptz DEFAULT now(), by text)",
-        "SELECT cron.schedule('at start', '@reboot', 'INSERT INTO ran (by) VALUES (current_user)')",
-    )
+    estate.create(NAME, *AT_START)
     restart(estate.primary)
     wait_until(lambda: ran(estate, "primary"), patience=60.0)
     estate.back_up()
@@ -164,13 +164,7 @@ def test_a_job_of_a_restored_copy_does_not_run_until_its_settings_are_removed(
     estate = scheduled
     estate.backup["mode"] = "physical"
     estate.declare(NAME)
-    estate.create(
-        NAME,
-        "CREATE EXTENSION pg_cron",
-        "CREATE TABLE ran (at timestamptz DEFAULT now(), by text)",
-        "SELECT cron.schedule('at start', '@reboot', 'INSERT INTO ran (by) VALUES (current_user)')",
-        "ALTER SYSTEM SET cron.use_background_workers = on",
-    )
+    estate.create(NAME, *AT_START, "ALTER SYSTEM SET cron.use_background_workers = on")
     wait_until(lambda: ran(estate, "primary"), patience=60.0)  # the scheduler starts with its extension
     before = estate.value(NAME, "SELECT count(*) FROM ran", "primary")
     estate.back_up()

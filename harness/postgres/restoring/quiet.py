@@ -36,6 +36,7 @@ WHERE prolang = (SELECT oid FROM pg_catalog.pg_language WHERE lanname = 'c') AND
 HELD_FUNCTIONS = "SELECT count(*) FROM pg_catalog.pg_proc WHERE starts_with(prosrc, %s)"
 FREE_FUNCTIONS = "UPDATE pg_catalog.pg_proc SET prosrc = substr(prosrc, %s) WHERE starts_with(prosrc, %s)"
 TRIGGERS = "SELECT evtname, evtenabled::text FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D' ORDER BY evtname"
+REMOVED = (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable)  # of what somebody removed since
 STATES = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 INSTALLED = "SELECT FROM pg_catalog.pg_extension WHERE extname = %s"
 HOLD_JOBS = "UPDATE cron.job SET active = false WHERE active RETURNING jobid"
@@ -141,9 +142,6 @@ def hold(sql: Sql, database: str) -> tuple[Held, ...]:
 def contained(held: Sequence[Held]) -> tuple[Contained, ...]:
     """Return what is held as the entry of the containment; none when nothing is."""
     return (Contained(SERVICE, tuple(map(str, held))),) if held else ()
-
-
-REMOVED = (psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable)
 
 
 def release(sql: Sql, entry: Contained) -> tuple[str, ...]:
